@@ -1,0 +1,36 @@
+# Everything that a newcomer needs: make setup | demo | test | check
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: all setup demo test test-long test-gpu check clean
+all: setup
+setup: $(READY)
+
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing xray-tui with its engine (torch, about 6 GB; a few minutes) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off -e '.[engine,pretrained,dev]'
+	@touch $(READY)
+
+demo: $(READY)
+	@$(BIN)/python -m tools.demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -q
+
+test-long: $(READY)
+	XRAY_TUI_LONG=1 $(BIN)/python -m pytest -q
+
+test-gpu: $(READY)
+	$(BIN)/python -m pytest -q -m gpu
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

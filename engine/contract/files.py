@@ -1,0 +1,45 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def write_whole(path: Path, data: bytes | str) -> None:
+    """Write beside `path`, fsync, rename. A reader sees the old file or the new one, never half of one.
+
+    Raises OSError (disk full, no permission); then the old file is as it was and nothing is left beside it.
+    """
+    payload = data.encode("utf-8") if isinstance(data, str) else data
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fchmod(file.fileno(), 0o666 & ~current_umask())
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as indented JSON, written whole. NaN and infinities are a programming error: ValueError."""
+    write_whole(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def current_umask() -> int:
+    """The process's umask, read without changing it for longer than a moment."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def relative_to_file(target: Path, holder: Path) -> str:
+    """`target` as a path relative to the folder of the file `holder`, so that a folder can move to another server."""
+    return os.path.relpath(target.resolve(), holder.resolve().parent)

@@ -1,0 +1,178 @@
+"""Read configs: YAML and `--set` in, a validated model out, or every error at once with file, field and what is right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from engine.contract.config import KINDS, BlendConfig, Config, TrainConfig
+from engine.contract.errors import BadInput
+from engine.contract.files import relative_to_file, write_whole
+from engine.contract.text import clean
+
+LARGEST_CONFIG = 1 << 20
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """The config in `path` with `key.sub=value` overrides, its paths absolute.
+
+    A path in the file is relative to the file, or, where nothing is there, to the working directory; one in an
+    override is relative to the working directory. Raises BadInput with a line an error.
+    """
+    values = read_mapping(path)
+    set_keys = apply_overrides(values, overrides)
+    kind = values.get("kind", "train")
+    model = KINDS.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        raise BadInput(f"{clean(str(path))}: kind: {clean(repr(kind))} is unknown; give {' or '.join(KINDS)}")
+    config = validate(model, values, str(path))
+    return _with_absolute_paths(config, path.parent, set_keys)
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Write the resolved config, its paths relative to the file, whole or not at all."""
+    values = config.model_dump(mode="json")
+    if isinstance(config, TrainConfig):
+        values["data"]["manifest"] = relative_to_file(Path(config.data.manifest), path)
+        weights = config.model.encoder_weights
+        if weights and Path(weights).is_absolute():
+            values["model"]["encoder_weights"] = relative_to_file(Path(weights), path)
+    else:
+        values["members"] = [relative_to_file(Path(member), path) for member in config.members]
+    write_whole(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The YAML mapping in a file. Raises BadInput in one line where there is none."""
+    name = clean(str(path))
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise BadInput(f"{name}: larger than {LARGEST_CONFIG >> 20} MiB; that is no config")
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise BadInput(f"{name}: {error.strerror or error}") from error
+    except UnicodeDecodeError:
+        raise BadInput(f"{name}: not UTF-8 text") from None
+    return parse_mapping(text, name)
+
+
+def parse_mapping(text: str, name: str) -> dict[str, Any]:
+    """The YAML mapping in a text; `name` is what error lines call it."""
+    try:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        problem = clean(str(getattr(error, "problem", None) or error).split("\n")[0])
+        raise BadInput(f"{name}: not YAML{where}: {problem}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise BadInput(f"{name}: holds a {type(values).__name__}; a mapping of keys to values is right")
+    return values
+
+
+def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> frozenset[str]:
+    """Set `training.epochs=3` and the like in place; returns the dotted keys that were set."""
+    keys = set()
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise BadInput(f"--set {clean(override)}: give KEY=VALUE, for example training.epochs=3")
+        *parents, last = key.strip().split(".")
+        target = values
+        for parent in parents:
+            inner = target.get(parent)
+            if not isinstance(inner, dict):
+                inner = target[parent] = {}
+            target = inner
+        try:
+            target[last] = yaml.safe_load(text) if text else None
+        except yaml.YAMLError:
+            target[last] = text
+        keys.add(key.strip())
+    return frozenset(keys)
+
+
+def validate(model: type[Model], values: dict[str, Any], name: str) -> Model:
+    """The values as a model. Raises BadInput with one line an error: `file: field: what is wrong; what is right`."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = (f"{clean(name)}: {line}" for line in explain(error, model))
+        raise BadInput(dict.fromkeys(lines)) from None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """A line an error: `field: what is wrong (what the field is)`."""
+    return [f"{field}: {problem}" for field, problem in field_errors(error, model)]
+
+
+def field_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[str, str]]:
+    """(dotted field, what is wrong and what is right) of every error, for messages and for forms."""
+    found = []
+    for item in error.errors(include_url=False):
+        parts = [
+            str(part) for part in item["loc"] if not str(part).startswith(("literal[", "constrained-", "function-"))
+        ]
+        dotted = clean(".".join(parts)) or "config"
+        given = "" if item["type"] in ("missing", "extra_forbidden") else f"{clean(repr(item['input']))[:60]}: "
+        if item["type"] == "extra_forbidden":
+            problem = f"unknown key{_did_you_mean(model, parts)}"
+        else:
+            problem = f"{given}{clean(item['msg'])[:200]}{_meaning(model, parts)}"
+        found.append((dotted, problem))
+    return found
+
+
+def _section(model: type[BaseModel], parents: Sequence[str]) -> type[BaseModel] | None:
+    """The model that holds the last of the dotted parts, through optional sections too."""
+    for part in parents:
+        field = model.model_fields.get(part)
+        if field is None:
+            return None
+        candidates = getattr(field.annotation, "__args__", (field.annotation,))
+        inner = next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if inner is None:
+            return None
+        model = inner
+    return model
+
+
+def _meaning(model: type[BaseModel], parts: Sequence[str]) -> str:
+    section = _section(model, parts[:-1])
+    field = section.model_fields.get(parts[-1]) if section and parts else None
+    return f" ({field.description})" if field is not None and field.description else ""
+
+
+def _did_you_mean(model: type[BaseModel], parts: Sequence[str]) -> str:
+    section = _section(model, parts[:-1])
+    if section is None:
+        return ""
+    from difflib import get_close_matches
+
+    close = get_close_matches(parts[-1], section.model_fields, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(section.model_fields)}"
+
+
+def _with_absolute_paths(config: Config, folder: Path, set_keys: frozenset[str]) -> Config:
+    if isinstance(config, BlendConfig):
+        members = tuple(_absolute(member, folder, "members" in set_keys) for member in config.members)
+        return config.model_copy(update={"members": members})
+    manifest = _absolute(config.data.manifest, folder, "data.manifest" in set_keys)
+    update: dict[str, Any] = {"data": config.data.model_copy(update={"manifest": manifest})}
+    weights = config.model.encoder_weights
+    if weights and ("/" in weights or Path(weights).suffix):
+        found = _absolute(weights, folder, "model.encoder_weights" in set_keys)
+        update["model"] = config.model.model_copy(update={"encoder_weights": found})
+    return config.model_copy(update=update)
+
+
+def _absolute(path: str, folder: Path, from_here: bool) -> str:
+    beside = folder / path
+    return str((Path(path) if from_here or not beside.exists() else beside).absolute())

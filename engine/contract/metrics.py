@@ -1,0 +1,70 @@
+"""The metrics that artifacts carry: names, labels, directions and ranges. One table for the engine and the board."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric of a test artifact."""
+
+    name: str
+    label: str
+    """As it stands in a table's head."""
+    higher_is_better: bool = True
+    low: float | None = 0.0
+    high: float | None = 1.0
+    aliases: tuple[str, ...] = ()
+    """Other names that older artifacts gave it, in lower case."""
+    meaning: str = ""
+
+    def holds(self, value: float) -> bool:
+        """Whether the value lies in the metric's range."""
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("dice_pos", "Dice_pos", meaning="mean Dice over images whose mask is not empty"),
+    Metric("iou_pos", "IoU_pos", meaning="mean IoU over images whose mask is not empty"),
+    Metric(
+        "roc_auc_presence",
+        "ROC-AUC (presence)",
+        aliases=("roc_auc", "presence_roc_auc"),
+        meaning="fracture present or not, by the presence score",
+    ),
+    Metric(
+        "average_precision_presence",
+        "AP (presence)",
+        aliases=("ap", "average_precision", "presence_ap"),
+        meaning="average precision of the presence score",
+    ),
+    Metric("precision_pos", "Precision_pos", meaning="pixels, pooled over all images of the split"),
+    Metric("recall_pos", "Recall_pos", meaning="pixels, pooled over all images of the split"),
+    Metric("dice", "Dice", meaning="mean over all images; an empty mask predicted empty counts 1"),
+    Metric("iou", "IoU", meaning="mean over all images; an empty mask predicted empty counts 1"),
+    Metric("dice_pos_median", "Median Dice_pos", meaning="median Dice over images whose mask is not empty"),
+    Metric("precision_pos_mean", "Mean precision_pos", meaning="mean over positive images with a prediction"),
+    Metric("recall_pos_mean", "Mean recall_pos", meaning="mean over positive images"),
+    Metric("missed_pos", "Missed", False, meaning="share of positive images without one pixel found"),
+    Metric("fp_area_neg", "FP area", False, meaning="mean share of a negative image predicted positive"),
+    Metric(
+        "sensitivity_at_90_specificity",
+        "Sens@90",
+        meaning="sensitivity at the presence threshold that validation gave for 90 % specificity",
+    ),
+    Metric("loss", "Loss", False, low=None, high=None),
+    Metric("brier", "Brier", False),
+    Metric("ece", "ECE", False),
+    Metric("hd95", "HD95", False, high=None, meaning="95th percentile of the Hausdorff distance, pixels"),
+)
+
+BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+
+BOARD_COLUMNS: tuple[str, ...] = tuple(metric.name for metric in METRICS[:6])
+"""The six columns of the user's leaderboard, in its order."""
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name; an unknown one is taken as higher-is-better with no range."""
+    return BY_NAME.get(name) or Metric(name, name, low=None, high=None)

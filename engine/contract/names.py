@@ -1,0 +1,52 @@
+"""Names of files and folders in a run folder and in a job folder, and how a test artifact is named."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+CONFIG = "config.yaml"
+NOTE = "note.yaml"
+BOARD = "board.yaml"
+EVENTS = "events.jsonl"
+CHECKPOINTS = "checkpoints"
+BEST = "best.pt"
+LAST = "last.pt"
+PREDICTIONS = "predictions"
+MANIFEST = "manifest.csv"
+ARTIFACT_GLOB = "*test_metrics*.json"
+
+JOBS = ".jobs"
+JOB = "job.json"
+LOG = "log.txt"
+PROGRESS = "progress.json"
+END = "end.json"
+
+JOB_DIR_ENV = "XRAY_JOB_DIR"
+"""Set for a launched engine: the folder in which it writes PROGRESS (now and then) and END (once, at the end)."""
+
+SCHEMA = "xray-test-metrics/1"
+
+Tta = Literal["none", "h", "v", "hv", "d4"]
+Presence = Literal["auto", "cls", "max", "mean", "topk_mean", "pred_area"]
+
+PRESENCE_SUFFIX = {"cls": "_cls", "max": "_max", "mean": "_mean", "topk_mean": "_topk", "pred_area": "_area"}
+
+
+def artifact_stem(tta: str, threshold: float | Literal["tuned"], presence: str, gated: bool) -> str:
+    """`test_metrics[_tta_hv][_thr025|_tuned][_cls|…][_gated]`, the name of an artifact without its ending.
+
+    >>> artifact_stem("hv", 0.25, "auto", False)
+    'test_metrics_tta_hv_thr025'
+    >>> artifact_stem("none", "tuned", "cls", True)
+    'test_metrics_tuned_cls_gated'
+    """
+    view = "" if tta == "none" else f"_tta_{tta}"
+    at = "_tuned" if threshold == "tuned" else f"_thr{_digits(threshold)}"
+    return f"test_metrics{view}{at}{PRESENCE_SUFFIX.get(presence, '')}{'_gated' if gated else ''}"
+
+
+def _digits(threshold: float) -> str:
+    """0.25 -> 025, 0.5 -> 050, 0.125 -> 0125."""
+    text = f"{threshold:.6f}".rstrip("0")
+    whole, _, fraction = text.partition(".")
+    return whole + fraction.ljust(2, "0")

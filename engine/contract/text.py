@@ -1,0 +1,46 @@
+"""Text from outside (names, files, logs) made safe to print: no control code ever reaches the terminal."""
+
+from __future__ import annotations
+
+import re
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+_ESCAPE_SEQUENCE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movement
+    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)"  # OSC, DCS, SOS, PM, APC strings
+    r"|\x1b[ -/]*[0-~]"  # the short ones
+)
+
+
+def clean(text: str) -> str:
+    """The text on one line with every control, format and unassigned character made visible.
+
+    C0 controls become their pictures (ESC is U+241B), other unprintables (C1, bidi overrides, lone surrogates of
+    file names that are no UTF-8) become U+FFFD, and blanks other than the space become a space.
+    """
+    if text.isprintable():
+        return text
+    return "".join(map(_visible, text))
+
+
+def clean_log_line(line: str) -> str:
+    """One line of a program's output as a terminal would leave it: only what follows the last carriage return of a
+    progress bar, escape sequences taken out, tabs expanded, everything else through `clean`."""
+    line = line.rstrip("\r\n")
+    if "\r" in line:
+        line = line.rsplit("\r", 1)[1]
+    if "\x1b" in line:
+        line = _ESCAPE_SEQUENCE.sub("", line)
+    return clean(line.expandtabs(8))
+
+
+def _visible(char: str) -> str:
+    if char.isprintable():
+        return char
+    code = ord(char)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\N{SYMBOL FOR DELETE}"
+    return " " if char.isspace() and code not in (0x85, 0x2028, 0x2029) else REPLACEMENT
