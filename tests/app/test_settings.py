@@ -1,0 +1,57 @@
+"""The settings file: what it sets, and what is said about what is wrong in it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xray_tui.settings import Settings, load_settings, settings_path
+
+
+def test_without_a_file_everything_has_its_default(tmp_path):
+    assert load_settings(tmp_path / "settings.yaml") == (Settings(), ())
+
+
+def test_the_file_sets_what_it_names_and_leaves_the_rest(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("runs_dir: ~/runs\nmouse: false\ncolumns: [dice_pos, ece]\nkeymap: {job.stop: ctrl+k}\n")
+    settings, problems = load_settings(path)
+    assert problems == ()
+    assert settings == Settings(
+        runs_dir=Path.home() / "runs", mouse=False, columns=("dice_pos", "ece"), keymap={"job.stop": "ctrl+k"}
+    )
+
+
+def test_a_bad_key_is_named_and_the_good_ones_count(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("theme: nord\nmouse: perhaps\ncolours: many\n")
+    settings, problems = load_settings(path)
+    assert settings == Settings(theme="nord")
+    assert len(problems) == 2
+    assert any("mouse" in line and "'perhaps'" in line for line in problems)
+    assert any("colours: unknown key; known are runs_dir" in line for line in problems)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"- a\n- b\n", b"a: [", b"1: 2\n", b'theme: "\\e[31m": x'])
+def test_a_file_that_is_no_mapping_is_one_line_and_the_app_goes_on(tmp_path, content):
+    path = tmp_path / "settings.yaml"
+    path.write_bytes(content)
+    settings, problems = load_settings(path)
+    assert settings == Settings()
+    assert len(problems) == 1
+    assert problems[0].isprintable()
+
+
+def test_the_file_lies_in_the_config_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert settings_path() == tmp_path / "xray-tui" / "settings.yaml"
+
+
+def test_without_a_file_neither_pydantic_nor_yaml_is_loaded(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from xray_tui.settings import load_settings;"
+        f"load_settings(Path({str(tmp_path / 'none.yaml')!r}));"
+        "print(sorted({'pydantic', 'yaml'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,120 @@
+"""What the user has set: one small YAML file in the user's config folder, every key of it optional.
+
+    # ~/.config/xray-tui/settings.yaml
+    runs_dir: /data/challenge/runs
+    theme: nord
+    keymap: {job.stop: ctrl+k}
+
+The file is read with pydantic, which is imported only where there is a file: an app without one starts sooner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+FILE = "settings.yaml"
+APP = "xray-tui"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings with their defaults. Paths may begin with `~`; relative ones count from the working folder."""
+
+    runs_dir: Path | None = None
+    """The runs folder that is opened where none is named on the command line."""
+
+    export: Path | None = None
+    """Where `x` writes the board; without it LEADERBOARD.md beside the runs folder."""
+
+    lease_dir: Path | None = None
+    """Where the GPU locks lie that all users of the server share; without it /run/lock/xray-tui and the like."""
+
+    theme: str = "xray"
+    """A theme of the command palette."""
+
+    mouse: bool = True
+    """Whether the app takes the mouse; without it the terminal selects text as usual."""
+
+    columns: tuple[str, ...] = ()
+    """The leaderboard's metrics, in order; without them those of the runs folder's board.yaml."""
+
+    keymap: dict[str, str] = field(default_factory=dict)
+    """Other keys by the id of what they do, as the help screen names it: `{job.stop: "ctrl+k,X"}`."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+def settings_path() -> Path:
+    """Where the settings file lies, whether it exists or not."""
+    from platformdirs import user_config_path
+
+    return user_config_path(APP) / FILE
+
+
+def load_settings(path: Path | None = None) -> tuple[Settings, tuple[str, ...]]:
+    """The settings of the file, and a line for everything in it that is wrong; such a key keeps its default.
+
+    Never raises: an app with a bad settings file still opens, and says what is bad.
+    """
+    path = path or settings_path()
+    if not path.exists():
+        return Settings(), ()
+    from engine.contract.errors import BadInput
+    from engine.contract.load import read_mapping
+
+    try:
+        values = read_mapping(path)
+    except BadInput as error:
+        return Settings(), error.lines
+    return _validate(values, path)
+
+
+def _validate(values: dict[str, Any], path: Path) -> tuple[Settings, tuple[str, ...]]:
+    from pydantic import ValidationError
+
+    try:
+        return _expanded(_adapter().validate_python(values)), ()
+    except ValidationError as error:
+        wrong = {str(item["loc"][0]) for item in error.errors(include_url=False) if item["loc"]}
+        problems = _lines(error, path)
+    kept = {key: value for key, value in values.items() if str(key) not in wrong}
+    try:
+        return _expanded(_adapter().validate_python(kept)), problems
+    except ValidationError:  # keys that are no text, and the like
+        return Settings(), problems
+
+
+@cache
+def _adapter() -> TypeAdapter[Settings]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Settings)
+
+
+def _lines(error: Any, path: Path) -> tuple[str, ...]:
+    from engine.contract.text import clean
+
+    known = ", ".join(item.name for item in fields(Settings))
+    lines = []
+    for item in error.errors(include_url=False):
+        name = clean(".".join(str(part) for part in item["loc"]))
+        if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            lines.append(f"{path}: {name}: unknown key; known are {known}")
+        else:
+            lines.append(
+                f"{path}: {name}: {clean(repr(item['input']))[:60]}: {clean(item['msg'])}; the default is used"
+            )
+    return tuple(dict.fromkeys(lines))
+
+
+def _expanded(settings: Settings) -> Settings:
+    from dataclasses import replace
+
+    paths = {name: getattr(settings, name) for name in ("runs_dir", "export", "lease_dir")}
+    return replace(settings, **{name: path.expanduser() for name, path in paths.items() if path is not None})
