@@ -1,0 +1,237 @@
+"""Radiographs and masks from files: PNG, JPEG, TIFF or BMP of any depth and colour, as grey 8-bit arrays."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from engine.contract.errors import BadInput
+from engine.contract.text import clean
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+LARGEST_PIXELS = 120_000_000
+"""Three times the largest detector; what claims more is a decompression bomb."""
+
+DEPTHS = (8, 10, 12, 14, 16)
+END_OF_JPEG = b"\xff\xd9"
+T = TypeVar("T")
+
+PHOTOMETRIC = 262
+MIN_IS_WHITE = 0
+
+# Our own limit and our own words stand in for these; Pillow would print them into the middle of a progress line.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+# Each EXIF orientation as quarter turns counter-clockwise (np.rot90), then a mirroring left to right.
+_TURNS = {
+    1: (0, False),
+    2: (0, True),
+    3: (2, False),
+    4: (2, True),
+    5: (3, True),
+    6: (3, False),
+    7: (1, True),
+    8: (1, False),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Radiograph:
+    """A decoded image and what had to be done to read it."""
+
+    pixels: NDArray[np.uint8]
+    """(height, width), grey, turned upright."""
+    turned: bool
+    """The file carries an EXIF rotation, which was applied."""
+    truncated: bool
+    """The file ends too early: rows that are missing repeat what the decoder saw last."""
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """The radiograph as (height, width), grey, uint8, EXIF rotation applied. Errors: see `read_radiograph`."""
+    return read_radiograph(path).pixels
+
+
+def read_radiograph(path: Path) -> Radiograph:
+    """The radiograph with what was found while reading it.
+
+    Colour becomes luma (ITU-R 601), transparency shows black, of several frames the first is read. A JPEG that ends
+    too early is read as far as it goes. A PNG's EXIF counts where it stands before the pixels, as it should.
+
+    More than 8 bits are shifted down by whole bits, so that grey levels keep their proportions and images of one
+    detector stay comparable: by the smallest of 8, 10, 12, 14, 16 bits that holds the brightest pixel. 16-bit files
+    made from DICOM mostly use 12 bits; taken as 16 they would be nearly black, stretched from lowest to highest each
+    would get an exposure of its own. Only values that are no grey levels of a detector (negative, beyond 16 bits) are
+    stretched. Floats from 0 to 1 are multiplied by 255. 16-bit colour reaches us as its upper 8 bits.
+
+    Raises BadInput in one line: no such file, no image, cut short (other than JPEG), too many pixels.
+    """
+
+    def decode(image: Image.Image) -> tuple[NDArray[np.uint8], int]:
+        orientation = _orientation(image)
+        if image.format == "JPEG":
+            image.draft("L", image.size)  # luma is what JPEG stores: colour need not be decoded at all
+        return _upright(_grey(image), orientation), orientation
+
+    try:
+        pixels, orientation = _read(path, decode)
+    except _CutShort as cut:
+        try:
+            pixels, orientation = _read(path, decode, end=END_OF_JPEG)
+        except _CutShort:
+            raise cut.as_bad_input() from None
+        return Radiograph(pixels, orientation != 1, truncated=True)
+    return Radiograph(pixels, orientation != 1, truncated=False)
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """The mask as (height, width), bool. An EXIF rotation is not applied: masks are drawn on the upright image.
+
+    A pixel belongs to the mask where its brightest channel is in the upper half of the range. Where no pixel of a
+    lossless file reaches that, the values are classes (0, 1, 2 …) and all but 0 belong to it.
+
+    Raises BadInput in one line: no such file, no image, cut short, too many pixels.
+    """
+
+    def decode(image: Image.Image) -> NDArray[np.bool_]:
+        lossy = image.format == "JPEG"
+        values, half = _brightest(image)
+        return values >= half if lossy or not values.size or values.max() >= half else values > 0
+
+    try:
+        return _read(path, decode)
+    except _CutShort as cut:
+        raise cut.as_bad_input() from None
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) that `read_image` would return, from the header only. Errors: see `read_radiograph`."""
+
+    def size(image: Image.Image) -> tuple[int, int]:
+        width, height = image.size
+        return (width, height) if _orientation(image) >= 5 else (height, width)
+
+    return _read(path, size)
+
+
+class _CutShort(Exception):
+    """A JPEG whose pixels end too early."""
+
+    def __init__(self, name: str, cause: str) -> None:
+        super().__init__(name, cause)
+
+    def as_bad_input(self) -> BadInput:
+        name, cause = self.args
+        return BadInput(f"{name}: cannot be decoded: {cause}")
+
+
+def _read(path: Path, decode: Callable[[Image.Image], T], end: bytes = b"") -> T:
+    """`decode` of the file's image (`end` appended), with whatever a damaged or hostile file raises as one line."""
+    name = clean(str(path))
+    too_many = f"up to {LARGEST_PIXELS // 1_000_000} million pixels are read"
+    try:
+        if not path.is_file():
+            raise BadInput(f"{name}: no such file")
+        # Given a file, not a path: from a path Pillow maps plain TIFFs into memory and garbles the turned ones.
+        with (
+            path.open("rb") as file,
+            Image.open(io.BytesIO(file.read() + end) if end else file, formats=FORMATS) as image,
+        ):
+            width, height = image.size
+            if width * height > LARGEST_PIXELS:
+                raise BadInput(f"{name}: {width} x {height} pixels; {too_many}")
+            try:
+                return decode(image)
+            except (OSError, SyntaxError) as error:
+                if image.format == "JPEG":
+                    raise _CutShort(name, _cause(error)) from error
+                raise
+    except (BadInput, _CutShort, MemoryError):
+        raise
+    except Image.DecompressionBombError:
+        raise BadInput(f"{name}: far too large; {too_many}") from None
+    except UnidentifiedImageError:
+        raise BadInput(f"{name}: no image; PNG, JPEG, TIFF or BMP is right") from None
+    except Exception as error:  # decoders raise whatever damaged bytes lead them to
+        raise BadInput(f"{name}: cannot be decoded: {_cause(error)}") from None
+
+
+def _cause(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return clean(str(text).split("\n")[0])[:200]
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation that is still to be applied, 1 to 8; Pillow turns TIFFs by itself."""
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return 1
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return orientation if orientation in _TURNS else 1
+
+
+def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    turns, mirrored = _TURNS[orientation]
+    turned = np.rot90(pixels, turns)
+    return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)
+
+
+def _grey(image: Image.Image) -> NDArray[np.uint8]:
+    image.load()
+    if image.mode == "F" or image.mode.startswith("I"):
+        values = np.asarray(image)
+        return _to_8_bits(values, inverted=_min_is_white(image))
+    return np.asarray(_on_black(image).convert("L"))
+
+
+def _on_black(image: Image.Image) -> Image.Image:
+    """The image without transparency, as it looks before black."""
+    if not image.has_transparency_data:
+        return image
+    colours = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), colours).convert("RGB")
+
+
+def _min_is_white(image: Image.Image) -> bool:
+    """Pillow inverts such TIFFs up to 8 bits and leaves deeper ones as they are."""
+    tags: Any = getattr(image, "tag_v2", {})
+    return image.format == "TIFF" and tags.get(PHOTOMETRIC) == MIN_IS_WHITE
+
+
+def _to_8_bits(values: NDArray[Any], *, inverted: bool = False) -> NDArray[np.uint8]:
+    """Grey levels of any depth as 8 bits; the rule stands in `read_radiograph`."""
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    if values.dtype.kind == "f" and low >= 0.0 and high <= 1.0:
+        grey = np.rint(values * 255.0)
+    elif low < 0.0 or high >= 1 << DEPTHS[-1]:
+        grey = (values.astype(np.float64) - low) * (255.0 / max(high - low, 1e-12))
+    else:
+        depth = next(bits for bits in DEPTHS if high < 1 << bits)
+        grey = values.astype(np.uint16) >> (depth - 8)
+    pixels = grey.astype(np.uint8)
+    return 255 - pixels if inverted else pixels
+
+
+def _brightest(image: Image.Image) -> tuple[NDArray[Any], float]:
+    """The brightest channel of each pixel, and where the upper half of its range begins."""
+    image.load()
+    if image.mode == "F":
+        values = np.nan_to_num(np.asarray(image))
+        return values, 0.5 if values.size and values.max() <= 1.0 else 128.0
+    if image.mode.startswith("I"):
+        return np.asarray(image), 32768.0
+    opaque = _on_black(image)
+    if opaque.mode in ("1", "L"):
+        return np.asarray(opaque.convert("L")), 128.0
+    return np.asarray(opaque.convert("RGB")).max(axis=2), 128.0
