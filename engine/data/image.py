@@ -114,12 +114,16 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         raise cut.as_bad_input() from None
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) that `read_image` would return, from the header only. Errors: see `read_radiograph`."""
+def image_size(path: Path, *, upright: bool = True) -> tuple[int, int]:
+    """(height, width) from the header only: what `read_image` would return or, not upright, what `read_mask` would.
+
+    Raises BadInput in one line: no such file, no image, too many pixels.
+    """
 
     def size(image: Image.Image) -> tuple[int, int]:
         width, height = image.size
-        return (width, height) if _orientation(image) >= 5 else (height, width)
+        sideways = upright and _orientation(image) >= 5
+        return (width, height) if sideways else (height, width)
 
     return _read(path, size)
 
