@@ -7,7 +7,7 @@ since the epoch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 
@@ -30,7 +30,7 @@ class GpuProcess:
     @property
     def computes(self) -> bool:
         """Whether this is CUDA work proper: desktop programs hold C+G or G."""
-        return "G" not in self.kind
+        return "G" not in self.kind or "M" in self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,23 @@ class GpuSnapshot:
     def age(self, now: float) -> float:
         """Seconds since these values were read, never negative."""
         return max(0.0, now - self.time)
+
+
+def remembering(snapshot: GpuSnapshot, last: GpuSnapshot) -> GpuSnapshot:
+    """The snapshot with what `last` knew of GPUs that this one cannot read: their name, and since when.
+
+    A helper process that was started while a GPU was lost has never heard its name.
+    """
+    here = {gpu.uuid for gpu in snapshot.gpus if gpu.uuid}
+    before = {gpu.index: gpu for gpu in last.gpus if gpu.uuid and gpu.uuid not in here}
+    gpus = []
+    for gpu in snapshot.gpus:
+        known = before.get(gpu.index)
+        if known is not None and not gpu.uuid:
+            since = known.since if known.problem == gpu.problem else gpu.since
+            gpu = replace(gpu, uuid=known.uuid, name=known.name, since=since)
+        gpus.append(gpu)
+    return replace(snapshot, gpus=tuple(gpus))
 
 
 def to_json(snapshot: GpuSnapshot) -> dict[str, Any]:

@@ -1,14 +1,29 @@
-"""Samples of the GPUs from a helper process that can be killed."""
+"""Samples of the GPUs, from a helper process that is killed and started anew when the driver hangs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.gpu.child import Child, Ended, Silent
+from xray_tui.gpu.pace import Pace
+from xray_tui.gpu.sample import GpuSnapshot, from_json, remembering
+
+_SETTLED = 3
+"""Answers after which a helper counts as working, so that one that falls over at once does not reset the back-off."""
 
 
 class Sampler:
-    """Calls `on_sample` in a thread of its own about every `interval` seconds."""
+    """Calls `on_sample` with a GpuSnapshot about every `interval` seconds, from a thread of its own.
+
+    Where no answer comes, the last snapshot is handed on once more with `stale` set and its old `time`, and the helper
+    is started anew with back-off; `GpuSnapshot.age` says how old it is. Where there is no driver or GPU, the snapshot
+    has a `problem`, and the next look comes after half a minute, then ever more rarely. `environment` is the helper's
+    whole environment; by default it is this process's.
+    """
 
     def __init__(
         self,
@@ -16,18 +31,144 @@ class Sampler:
         interval: float = 1.0,
         *,
         environment: Mapping[str, str] | None = None,
+        pace: Pace | None = None,
     ) -> None:
-        raise NotImplementedError
+        self._on_sample = on_sample
+        self._interval = interval
+        self._environment = environment
+        self._pace = pace or Pace()
+        self._last = GpuSnapshot()
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()  # of _child: stop() must find the process that is being started
+        self._child: Child | None = None
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        raise NotImplementedError
+        """Begin; returns at once. A sampler is started once: after stop(), make another."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="gpu-sampler", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
-        raise NotImplementedError
+        """End; returns at once even while the driver hangs. A call of `on_sample` that has begun may still finish."""
+        with self._lock:
+            self._stopping.set()
+            if self._child is not None:
+                self._child.kill()
 
     def set_interval(self, seconds: float) -> None:
-        raise NotImplementedError
+        """Sample at another pace from now on, for example slower while nobody looks."""
+        with self._lock:
+            self._interval = seconds
+            if self._child is not None:
+                self._child.say(str(seconds))
+
+    def _run(self) -> None:
+        failures = unanswered = 0
+        while not self._stopping.is_set():
+            life = self._one_helper(self._pace.first_answer(unanswered))
+            if self._stopping.is_set():
+                return
+            failures = 1 if life.answers >= _SETTLED else failures + 1
+            unanswered = unanswered + 1 if life.hung and not life.answers else 0
+            if life.problem is not None:
+                self._post(GpuSnapshot(problem=life.problem, time=time.time()))
+            elif life.stale is not None:
+                self._post_stale(life.stale)
+            rarely = life.problem is not None and not self._last.gpus
+            pause = self._pace.before_looking_again if rarely else self._pace.before_restart
+            self._stopping.wait(pause(failures))
+
+    def _one_helper(self, patience: float) -> _Life:
+        """Start a helper, hand on what it says, and return why there is no more of it. It is gone afterwards."""
+        try:
+            with self._lock:
+                if self._stopping.is_set():
+                    return _Life()
+                child = self._child = Child(["--interval", str(self._interval)], self._environment)
+        except OSError as error:
+            return _Life(stale=f"The GPU helper process cannot be started: {error.strerror or error}.")
+        answers = 0
+        try:
+            while True:
+                snapshot = _newest(child.lines(patience))
+                if snapshot is None:
+                    continue
+                if snapshot.problem is not None:
+                    return _Life(answers, problem=snapshot.problem)
+                if self._stopping.is_set():
+                    return _Life(answers)
+                answers += 1
+                self._last = remembering(snapshot, self._last)
+                self._post(self._last)
+                patience = self._pace.next_answer(self._interval)
+        except Silent:
+            return _Life(answers, hung=True, stale=_no_answer(patience))
+        except Ended as how:
+            return _Life(answers, stale=f"The GPU helper process ended unexpectedly ({how}).")
+        finally:
+            with self._lock:
+                self._child = None
+            child.close()
+
+    def _post_stale(self, why: str) -> None:
+        """The last values with the reason why they are old; where there are none, the reason alone."""
+        if self._last.gpus:
+            self._post(replace(self._last, stale=why))
+        else:
+            self._post(GpuSnapshot(problem=why, time=time.time()))
+
+    def _post(self, snapshot: GpuSnapshot) -> None:
+        if not self._stopping.is_set():
+            self._on_sample(snapshot)
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """How one helper process went."""
+
+    answers: int = 0
+    hung: bool = False
+    problem: str | None = None
+    """Its last word: there is no driver or no GPU."""
+    stale: str | None = None
+    """Why it said no last word."""
 
 
 def sample_once(timeout: float = 5.0, *, environment: Mapping[str, str] | None = None) -> GpuSnapshot:
-    raise NotImplementedError
+    """One look at the GPUs for a command line: at most `timeout` seconds, whatever the driver does; never an error."""
+    deadline = time.monotonic() + timeout
+    try:
+        child = Child(["--once"], environment)
+    except OSError as error:
+        return GpuSnapshot(
+            problem=f"The GPU helper process cannot be started: {error.strerror or error}.", time=time.time()
+        )
+    try:
+        while True:
+            snapshot = _newest(child.lines(max(0.0, deadline - time.monotonic())))
+            if snapshot is not None:
+                return snapshot
+    except Silent:
+        return GpuSnapshot(problem=_no_answer(timeout), time=time.time())
+    except Ended as how:
+        return GpuSnapshot(problem=f"The GPU helper process ended unexpectedly ({how}).", time=time.time())
+    finally:
+        child.close()
+
+
+def _newest(lines: Sequence[bytes]) -> GpuSnapshot | None:
+    """The last snapshot among the lines: after Ctrl+Z and `fg` there are many, and only the newest is of use.
+
+    Lines that are none are skipped: a library in the helper may print what it likes.
+    """
+    for line in reversed(lines):
+        try:
+            return from_json(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return None
+
+
+def _no_answer(seconds: float) -> str:
+    return f"The NVIDIA driver has not answered for {seconds:.3g} s: `sudo dmesg` says whether it hangs."

@@ -1,11 +1,132 @@
-"""The sentences of 'GPU Status'."""
+"""The sentences of 'GPU Status' in the exported board: pure, of one snapshot."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
-from xray_tui.gpu.sample import GpuSnapshot
+from engine.contract.text import clean
+from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
+
+LOW_UTILISATION = 10
+"""%: below it a GPU that only draws a desktop counts as idle."""
+
+UNATTRIBUTED = 1 << 30
+"""Bytes that no listed process holds: from here on somebody we cannot see works there (a driver's share is less)."""
+
+_NAMED = 3
+"""Foreign processes that are named before "and N more"."""
+
+_NO_RUNS: Mapping[int, str] = MappingProxyType({})
 
 
-def sentences(snapshot: GpuSnapshot, runs_by_pid: Mapping[int, str] | None = None) -> list[str]:
-    raise NotImplementedError
+def sentences(snapshot: GpuSnapshot, runs_by_pid: Mapping[int, str] = _NO_RUNS) -> list[str]:
+    """The bullets, as Markdown without the "- ". `runs_by_pid`: the run that a process works for.
+
+    "No active process" is said only where every GPU's list could be read and everything speaks for it: no compute
+    process, no process of a run, low utilisation (where it is known) and no large memory that nobody listed holds.
+    """
+    if snapshot.problem is not None:
+        return [clean(snapshot.problem)]
+    if not snapshot.gpus:
+        return ["No GPU has been seen yet."]
+    judged = [(gpu, _what_is_up(gpu, runs_by_pid, snapshot.time)) for gpu in snapshot.gpus]
+    lines = [line for _, line in judged if line is not None]
+    idle = [gpu for gpu, line in judged if line is None]
+    if snapshot.stale is not None:  # nothing is known of now, so nothing is called idle
+        before = lines or [f"Before that there was no training or inference process ({_desktop(idle)})."]
+        return [clean(snapshot.stale), *before]
+    if not lines:
+        return [f"No active CUDA training/inference process detected in latest `nvidia-smi` check ({_desktop(idle)})."]
+    if idle:
+        names = _joined([f"GPU {gpu.index}" for gpu in idle])
+        lines.append(f"{names}: no training or inference process ({_desktop(idle)}).")
+    return lines
+
+
+def _what_is_up(gpu: GpuSample, runs: Mapping[int, str], now: float) -> str | None:
+    """The GPU's sentence, None where it is idle beyond doubt."""
+    label = f"GPU {gpu.index} ({clean(gpu.name)})" if gpu.name != f"GPU {gpu.index}" else gpu.name
+    if gpu.problem is not None:
+        return f"{label}: {clean(gpu.problem)}{_duration(gpu.since, now)}."
+    label = f"{label}: {_load(gpu)}"
+    if gpu.processes is None:
+        why = f" ({clean(gpu.processes_problem)})" if gpu.processes_problem else ""
+        return f"{label}; process list unavailable{why}."
+    ours = list(dict.fromkeys(runs[process.pid] for process in gpu.processes if process.pid in runs))
+    foreign = [process for process in gpu.processes if process.computes and process.pid not in runs]
+    if ours or foreign:
+        who = [f"running {_joined([_code(run) for run in ours])}"] if ours else []
+        who += [_foreign(foreign)] if foreign else []
+        return f"{label}; {'; '.join(who)}."
+    hidden = _unattributed(gpu)
+    if hidden >= UNATTRIBUTED:
+        return f"{label}; {_gib(hidden)} GiB are held by no listed process (another container or user?)."
+    if (gpu.utilisation or 0) >= LOW_UTILISATION:
+        return f"{label}; busy, although there is no training or inference process ({_desktop([gpu])})."
+    return None
+
+
+def _load(gpu: GpuSample) -> str:
+    utilisation = "utilisation n/a" if gpu.utilisation is None else f"{gpu.utilisation} % utilisation"
+    if gpu.memory_used is None or gpu.memory_total is None:
+        return f"{utilisation}, memory n/a"
+    return f"{utilisation}, {_gib(gpu.memory_used)} of {_gib(gpu.memory_total)} GiB"
+
+
+def _foreign(processes: Sequence[GpuProcess]) -> str:
+    """Compute processes of no run of this folder: how many, and the largest of them."""
+    named = [_process(process) for process in processes[:_NAMED]]
+    if len(processes) > _NAMED:
+        named.append(f"{len(processes) - _NAMED} more")
+    count = "1 process" if len(processes) == 1 else f"{len(processes)} processes"
+    return f"{count} of no known run: {_joined(named)}"
+
+
+def _process(process: GpuProcess) -> str:
+    name = f"{_code(process.name)} " if process.name else ""
+    memory = "memory n/a" if process.memory is None else f"{_gib(process.memory)} GiB"
+    return f"{name}(pid {process.pid}, `{process.kind}`, {memory})"
+
+
+def _desktop(gpus: Sequence[GpuSample]) -> str:
+    """What runs on GPUs without a compute process: the kinds that were seen."""
+    kinds = sorted({process.kind for gpu in gpus for process in gpu.processes or ()})
+    if not kinds:
+        return "no process"
+    return f"only {_joined([f'`{kind}`' for kind in kinds])} desktop/system processes"
+
+
+def _unattributed(gpu: GpuSample) -> int:
+    """Bytes in use that no listed process holds; one that does not tell its memory may hold as much as is small."""
+    if gpu.memory_used is None:
+        return 0
+    held = (UNATTRIBUTED if process.memory is None else process.memory for process in gpu.processes or ())
+    return gpu.memory_used - sum(held)
+
+
+def _duration(since: float | None, now: float) -> str:
+    """ ", for 3 min" where it has lasted at least a second."""
+    seconds = 0 if since is None else int(now - since)
+    if seconds < 1:
+        return ""
+    if seconds < 60:
+        return f" (for {seconds} s)"
+    return f" (for {seconds // 60} min)" if seconds < 3600 else f" (for {seconds // 3600} h)"
+
+
+def _gib(size: int) -> str:
+    return f"{size / (1 << 30):.1f}"
+
+
+def _joined(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _code(text: str) -> str:
+    """The text as Markdown code that no backtick in it can end."""
+    text = clean(text)
+    fence = "`"
+    while fence in text:
+        fence += "`"
+    return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"

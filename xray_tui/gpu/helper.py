@@ -1,0 +1,98 @@
+"""The helper process: `python -m xray_tui.gpu.helper` prints what the GPUs do, one JSON line each interval.
+
+A driver call can hang for ever, so it hangs here, where it can be killed. The process ends by itself when its stdin is
+closed, when its parent dies, and after it has said why there is no driver or GPU; whoever wants to know whether that
+has changed starts another one. A number on a line of stdin is a new interval in seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import math
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+from xray_tui.gpu.nvml import Driver, NoDriver
+from xray_tui.gpu.sample import GpuSnapshot, to_json
+
+SHORTEST, LONGEST = 0.05, 3600.0
+_PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print snapshots until there is nobody to read them or nothing to say."""
+    parser = argparse.ArgumentParser(prog="python -m xray_tui.gpu.helper", description=__doc__)
+    parser.add_argument("--interval", type=float, default=1.0, help="seconds between two lines (default 1)")
+    parser.add_argument("--once", action="store_true", help="one line, then end")
+    chosen = parser.parse_args(arguments)
+    _die_with_the_parent()
+    try:
+        _serve(_within(chosen.interval), chosen.once)
+    except NoDriver as error:
+        _print(GpuSnapshot(problem=str(error), time=time.time()))
+    except BrokenPipeError:
+        # Nobody reads any more; without this Python complains once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _serve(interval: float, once: bool) -> None:
+    driver = Driver()
+    due = time.monotonic()
+    while True:
+        _print(driver.look(time.time()))
+        if once:
+            return
+        due = max(due + interval, time.monotonic())
+        asked = _wait(due)
+        while asked is not None and asked > 0:
+            interval = _within(asked)
+            due = time.monotonic() + interval
+            asked = _wait(due)
+        if asked is None:
+            return
+
+
+def _wait(due: float) -> float | None:
+    """Wait until that moment: 0.0 when it has come, the new interval where one is asked for, None at stdin's end."""
+    while (left := due - time.monotonic()) > 0:
+        ready, _, _ = select.select([sys.stdin], [], [], left)
+        if not ready:
+            break
+        data = os.read(sys.stdin.fileno(), 4096)
+        if not data:
+            return None
+        for word in reversed(data.split()):
+            try:
+                return float(word)
+            except ValueError:
+                continue
+    return 0.0
+
+
+def _within(interval: float) -> float:
+    return min(max(interval, SHORTEST), LONGEST) if math.isfinite(interval) else 1.0
+
+
+def _print(snapshot: GpuSnapshot) -> None:
+    sys.stdout.write(json.dumps(to_json(snapshot), separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def _die_with_the_parent() -> None:
+    """Linux kills us when the parent ends, even when it was killed and even while we hang in a call that can be ended.
+
+    Elsewhere the closed stdin does it, at the next tick.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
