@@ -67,7 +67,7 @@ def prepare(
     seed: int = 42,
     progress: OnProgress = lambda done, total: None,
 ) -> Prepared:
-    """Write OUTPUT/manifest.csv, OUTPUT/masks/*.png (of positives only) and OUTPUT/flaws.txt; images stay where they are.
+    """Write OUTPUT/manifest.csv, OUTPUT/masks/*.png (of positives only) and OUTPUT/flaws.txt; images are not copied.
 
     format: auto, folder, csv or fracatlas; the modules folder, table and fracatlas say what each of them reads.
     split: a CSV file with image_id (or id) and split. Without it the source's own splits count; where it has none,
@@ -152,6 +152,7 @@ def _prepare(found: Source, output: Path, staged: Path, trust: str, seed: int, p
         for one, positive, split in zip(examined, fractured, splits, strict=True)
     ]
     flaws += [*_duplicate_flaws(duplicates(examined), samples), *_group_flaws(samples), *_empty_split_flaws(samples)]
+    flaws.sort(key=lambda flaw: flaw.kind)
     _publish(samples, flaws, output, staged)
     counts = {split: _count(sample for sample in samples if sample.split == split) for split in SPLITS}
     return Prepared(output / MANIFEST, counts, tuple(flaws), output / FLAWS)
