@@ -1,0 +1,299 @@
+"""The forms for training, evaluation and blending: made from the config models, checked while typing.
+
+Enter launches from every field; in an open list it chooses, and on a section's line it opens the section. F5 launches
+from anywhere. Up and down go from field to field, space opens lists and switches, left and right step through choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.css.query import NoMatches
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widgets import Button, Footer, Static
+from textual.worker import Worker, WorkerState, get_current_worker
+
+from engine.contract.text import clean
+from xray_tui.jobs.job import JobSpec
+from xray_tui.widgets.form import Fields, FormRow, FormSection
+from xray_tui.widgets.form_controls import Checklist
+
+if TYPE_CHECKING:
+    from engine.contract.recipes import Recipe
+    from xray_tui.screens.launch_command import Checked, Kind
+    from xray_tui.screens.launch_sources import Filling, Sources
+    from xray_tui.screens.launch_state import FormState
+
+TITLES: Mapping[str, str] = {"train": "Train a network", "evaluate": "Evaluate a run", "blend": "Blend runs"}
+
+
+class CommandLine(VerticalScroll):
+    """The command; it takes the focus only where it is too long to be seen whole."""
+
+    def allow_focus(self) -> bool:
+        return super().allow_focus() and self.max_scroll_y > 0
+
+
+class LaunchScreen(ModalScreen[JobSpec | None]):
+    """One form. Dismisses with what is to be launched (launching is the caller's), or None.
+
+    `current` is the run under the cursor and `marked` the marked ones, as names below `runs`; `gpus` are (value of
+    JobSpec.gpu, what to show) of those that there are. Recipes are looked for where none are given.
+    """
+
+    CSS_PATH = "../styles/launch.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide-screen")]  # noqa: RUF012 (an instance variable to Textual)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,f5", "launch", "Launch", key_display="enter", id="form.launch"),
+        Binding("escape", "cancel", "Cancel", id="form.cancel"),
+        Binding("ctrl+s", "save", "Save as config", id="form.save"),
+        Binding("down", "app.focus_next", "Next field", show=False, id="form.next"),
+        Binding("up", "app.focus_previous", "Previous field", show=False, id="form.previous"),
+    ]
+
+    @dataclass
+    class SourcesRead(Message):
+        """What the disk says; the form can be filled."""
+
+        sources: Sources
+
+    @dataclass
+    class FillingRead(Message):
+        """The values of another base."""
+
+        base: int
+        filling: Filling
+
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        runs: Path,
+        current: str | None = None,
+        marked: Sequence[str] = (),
+        gpus: Sequence[tuple[str, str]] = (),
+        recipes: Sequence[Recipe] | None = None,
+    ) -> None:
+        super().__init__()
+        self.kind: Kind = kind
+        self.runs = runs
+        self.current = current
+        self.marked = tuple(marked)
+        self.gpus = tuple(gpus)
+        self._recipes = recipes
+        self._cwd = Path.cwd()
+        self._state: FormState | None = None
+        self._checked: Checked | None = None
+        self._filling = False
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content.assemble((TITLES[self.kind], "bold"), f"   in {clean(str(self.runs))}"), id="form-title")
+        with Fields(id="form-fields"):
+            yield Static(Content("reading recipes and runs …"), id="form-reading")
+        with Vertical(id="form-foot"):
+            yield Static(id="form-help")
+            with Horizontal(id="form-verdict"):
+                yield Button("Launch", id="form-launch", compact=True, disabled=True)
+                yield Static(id="form-summary")
+            with CommandLine(id="form-command"):
+                yield Static(id="form-command-text")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self._read_sources()
+
+    # Reading, in threads.
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="form-sources")
+    def _read_sources(self) -> None:
+        # The config models come with pydantic: imported here, so that neither the app's start nor a key waits for it.
+        from xray_tui.screens import launch_rows, launch_sources  # noqa: F401
+
+        worker = get_current_worker()
+        sources = launch_sources.read_sources(self.kind, self.runs, self.current, self._recipes, self._cwd)
+        if not worker.is_cancelled:
+            self.post_message(self.SourcesRead(sources))
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="form-filling")
+    def _read_filling(self, base: int, sources: Sources) -> None:
+        from xray_tui.screens.launch_sources import read_filling
+
+        worker = get_current_worker()
+        filling = read_filling(sources.bases[base], sources.schema, self.runs, self._cwd)
+        if not worker.is_cancelled:
+            self.post_message(self.FillingRead(base, filling))
+
+    @on(Worker.StateChanged)
+    def _worker_ended(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR:
+            self._filling = False
+            self._say(f"cannot read {self.runs}: {event.worker.error}", wrong=True)
+
+    @on(SourcesRead)
+    async def _sources_read(self, event: SourcesRead) -> None:
+        from xray_tui.screens.launch_rows import rows
+        from xray_tui.screens.launch_state import FormState
+
+        self._state = state = FormState(
+            self.kind,
+            self.runs,
+            event.sources,
+            self._cwd,
+            current=self.current,
+            marked=self.marked,
+            gpus=len(self.gpus),
+        )
+        fields = self.query_one(Fields)
+        with self.app.batch_update():
+            await fields.remove_children()
+            await fields.mount_all(rows(state, self.gpus))
+            self.query_one("#form-launch", Button).disabled = False
+            self._check()
+        first = self.query(FormRow).first()
+        first.control.focus()
+
+    @on(FillingRead)
+    def _filling_read(self, event: FillingRead) -> None:
+        from xray_tui.screens.launch_rows import base_hint, members_hint
+
+        state = self._state
+        self._filling = False
+        if state is None or event.base != state.base:
+            return
+        state.fill(event.base, event.filling)
+        for row in self.query(FormRow):
+            if isinstance(row.control, Checklist):
+                row.control.show_names(state.offered, state.members)
+                row.show_hint(members_hint(state))
+            else:
+                row.show_raw(state.shown(row.key))
+            if row.key == "base":
+                row.show_hint(base_hint(state))
+        self._check()
+
+    # Typing.
+
+    @on(FormRow.Changed)
+    def _changed(self, event: FormRow.Changed) -> None:
+        state = self._state
+        if state is None or not state.give(event.key, event.raw):
+            return
+        if event.key == "base":
+            self._filling = True
+            self._read_filling(state.base, state.sources)
+        self._check()
+
+    @on(FormSection.Opened)
+    def _section_opened(self) -> None:
+        self._show_states()
+
+    def _check(self) -> None:
+        """Validate the whole draft and show what came of it."""
+        if self._state is None:
+            return
+        self._checked = checked = self._state.check()
+        self.query_one("#form-command-text", Static).update(Content(checked.command))
+        if not checked.problems:
+            self._say("ready: enter launches")
+        else:
+            self._say(self._first_problem(checked), wrong=True)
+        self._show_states()
+
+    def _first_problem(self, checked: Checked) -> str:
+        key, problem = next(iter(checked.problems.items()))
+        more = len(checked.problems) - 1
+        return f"{key}: {problem}" + (f" (and {more} more)" if more else "")
+
+    def _show_states(self) -> None:
+        state, checked = self._state, self._checked
+        if state is None or checked is None:
+            return
+        for row in self.query(FormRow):
+            row.show_state(checked.problems.get(row.key), row.key in checked.changed)
+            optional = row.key.rpartition(".")[0]
+            if row.has_class("-nested"):
+                row.display = bool(state.raw.get(optional, True))
+        for section in self.query(FormSection):
+            section.show_state(
+                sum(key in checked.problems for key in section.keys),
+                sum(key in checked.changed for key in section.keys),
+            )
+
+    @on(events.DescendantFocus)
+    def _focused(self, event: events.DescendantFocus) -> None:
+        row = next((node for node in event.widget.ancestors if isinstance(node, FormRow)), None)
+        section = next((node for node in event.widget.ancestors if isinstance(node, FormSection)), None)
+        text = row.help if row else f"{section.section}: space opens or closes" if section else ""
+        self.query_one("#form-help", Static).update(Content(clean(text)))
+
+    # Leaving.
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """An evaluation is all in its command: the engine takes no config for one."""
+        return not (action == "save" and self.kind == "evaluate")
+
+    def action_cancel(self) -> None:
+        """Leave, with nothing to launch."""
+        self.dismiss(None)
+
+    @on(Button.Pressed, "#form-launch")
+    async def action_launch(self) -> None:
+        """Leave with the job, or say why not and go to the field that is wrong."""
+        state, checked = self._state, self._checked
+        if state is None or checked is None or self._filling:
+            self._say("not launched: still reading files; press enter again", wrong=True)
+        elif checked.problems:
+            self._say(f"not launched: {self._first_problem(checked)}", wrong=True)
+            await self._go_to(next(iter(checked.problems)))
+        else:
+            self.dismiss(JobSpec(self.kind, state.run_name(), checked.argv, state.gpu))
+
+    async def action_save(self) -> None:
+        """Ask for a file, and write the values there as a config."""
+        from xray_tui.screens.launch_command import path_argument, to_config
+        from xray_tui.screens.launch_save import SaveScreen
+
+        state, checked = self._state, self._checked
+        if state is None or checked is None or self._filling:
+            return
+        wrong = next((key for key in checked.problems if key in state.fields), None)
+        if wrong is not None:
+            self._say(f"not saved: {wrong}: {checked.problems[wrong]}", wrong=True)
+            await self._go_to(wrong)
+            return
+        from engine.contract.load import save_config
+
+        config = to_config(state.draft(), state.sources.schema, self._cwd)
+        proposed = path_argument(state.config_file(), self._cwd)
+        self.app.push_screen(SaveScreen(proposed, lambda path: save_config(config, path)), self._saved)
+
+    def _saved(self, path: Path | None) -> None:
+        if path is not None:
+            self.notify(f"Saved {clean(str(path))}", markup=False)
+
+    async def _go_to(self, key: str) -> None:
+        """Focus the field of that key, opening its section."""
+        for section in self.query(FormSection):
+            if key in section.keys:
+                section.collapsed = False
+                await section.make_rows()
+        row = next((row for row in self.query(FormRow) if row.key == key), None)
+        if row is not None:
+            row.control.focus()
+
+    def _say(self, line: str, *, wrong: bool = False) -> None:
+        try:
+            summary = self.query_one("#form-summary", Static)
+        except NoMatches:  # the screen is going
+            return
+        summary.update(Content(f"{'✗' if wrong else '✓'} {clean(line)}"))
+        summary.set_class(wrong, "-wrong")

@@ -1,0 +1,107 @@
+"""Which rows a form has: what is always asked, the fields of the config that are set most, the rest in sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from textual.widget import Widget
+
+from xray_tui.screens.launch_state import BASE, GPU, MAIN_FIELDS, MEMBERS, RUN, FormState
+from xray_tui.widgets.form import FormRow, FormSection, field_row
+from xray_tui.widgets.form_controls import Checklist, Choice, TextField, Toggle
+from xray_tui.widgets.form_fields import Field, Section
+
+Gpus = Sequence[tuple[str, str]]
+NESTED = "-nested"
+
+
+def rows(state: FormState, gpus: Gpus) -> Iterator[Widget]:
+    """The rows and sections of the form, from top to bottom."""
+    if state.kind != "evaluate":
+        yield base_row(state)
+    if state.kind == "blend":
+        yield members_row(state)
+    yield run_row(state)
+    yield gpu_row(state, gpus)
+    for key in MAIN_FIELDS[state.kind]:
+        yield _row(state, state.fields[key], key)
+    yield from sections(state)
+
+
+def base_row(state: FormState) -> FormRow:
+    """The recipe, or the run's own config, from which the other values come."""
+    options = [(base.label, index, base.problem or base.description) for index, base in enumerate(state.sources.bases)]
+    label = "recipe" if state.kind == "train" else "start from"
+    help = "where all the other values come from; only what differs from it is set on the command line"
+    control = Choice(options or [("none found", 0, "")], state.base)
+    return FormRow(BASE, label, control, base_hint(state), help=f"{label}: {help}", classes="-wide")
+
+
+def base_hint(state: FormState) -> str:
+    """What the chosen base is."""
+    return state.base_of.description if state.base_of else ""
+
+
+def run_row(state: FormState) -> FormRow:
+    """A new run's name; for an evaluation, one of the runs that have a checkpoint."""
+    if state.kind == "evaluate":
+        trained = [(name, name, "") for name in state.sources.trained]
+        hint = "a run with checkpoints/best.pt"
+        control = Choice(trained or [("none has a checkpoint", "", "")], state.run)
+        return FormRow(RUN, "run", control, hint, help=f"run: {hint}", classes="-wide")
+    hint = f"a new folder in {state.runs.name or state.runs}"
+    return FormRow(RUN, "run", TextField(state.run), hint, help=f"run: {hint}, that the results go to")
+
+
+def gpu_row(state: FormState, gpus: Gpus) -> FormRow:
+    """Where it runs."""
+    options = [("auto", "auto", ""), *((label, value, "") for value, label in gpus)]
+    control = Choice([*options, ("none", "none", "")], state.gpu)
+    return FormRow(GPU, "gpu", control, "auto waits for a free one; none: the processor")
+
+
+def members_row(state: FormState) -> FormRow:
+    """The runs that are blended."""
+    control = Checklist(state.offered, state.members)
+    return FormRow(MEMBERS, "members", control, members_hint(state), help="members: two or more runs; space chooses")
+
+
+def members_hint(state: FormState) -> str:
+    """What can be chosen, and which of the marked runs cannot."""
+    if not state.offered:
+        return "no run has checkpoints/best.pt yet"
+    if state.not_offered:
+        return f"without checkpoints/best.pt: {', '.join(state.not_offered)}"
+    return "space chooses; two or more"
+
+
+def sections(state: FormState) -> Iterator[FormSection]:
+    """What is not shown at once: the config's own sections, and what stands at its top."""
+    main = (*MAIN_FIELDS[state.kind], RUN, MEMBERS)
+    schema = state.sources.schema
+    top = Section("", "", tuple(field for field in schema.fields if field.key not in main))
+    groups = [("general", top), *((section.key, section) for section in schema.sections)]
+    for name, section in groups:
+        keys = [field.key for field in section.walk() if field.key not in main]
+        keys += [inner.key for inner in section.optional_sections()]
+        if keys:
+            yield FormSection(name, keys, partial(_section_rows, state, section, main))
+
+
+def _section_rows(state: FormState, section: Section, main: Sequence[str]) -> Iterator[FormRow]:
+    for field in section.fields:
+        if field.key not in main:
+            yield _row(state, field)
+    for inner in section.sections:
+        if inner.optional:
+            label, hint = inner.key.rpartition(".")[2], inner.description
+            yield FormRow(inner.key, label, Toggle(state.raw[inner.key]), hint, help=f"{inner.key}: {hint}")
+        for row in _section_rows(state, inner, main):
+            row.add_class(NESTED)
+            row.display = bool(state.raw.get(inner.key, True))
+            yield row
+
+
+def _row(state: FormState, field: Field, label: str | None = None) -> FormRow:
+    return field_row(field, state.raw[field.key], label, classes="-wide" if field.key == "data.manifest" else "")

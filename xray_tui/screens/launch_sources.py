@@ -1,0 +1,130 @@
+"""What a form is filled from: recipes, configs of runs, run folders. Reads files: not for the UI thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.contract.errors import BadInput
+from engine.contract.load import load_config, read_mapping
+from engine.contract.names import BEST, CHECKPOINTS, CONFIG, PREDICTIONS
+from engine.contract.recipes import Recipe, find_recipes, recipe_folders
+from engine.contract.text import clean
+from xray_tui.screens.launch_command import MODELS, PATH_KEYS, Kind, path_argument
+from xray_tui.widgets.form_fields import Section, defaults, flatten
+from xray_tui.widgets.form_schema import walk
+
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A config that a form can start from. `run` is the name that a run made of it would have."""
+
+    label: str
+    path: Path | None
+    run: str
+    description: str = ""
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """The values of one base; `members` are those of a blend, as names below the runs folder where they lie there."""
+
+    values: Mapping[str, Any]
+    members: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """All that a form needs to know of the disk. `trained` are the runs that have a best checkpoint, `taken` the
+    folders below the runs folder that are not empty; both by name."""
+
+    schema: Section
+    bases: tuple[Base, ...]
+    first: int
+    filling: Filling
+    trained: tuple[str, ...]
+    taken: frozenset[str]
+
+
+def read_sources(kind: Kind, runs: Path, current: str | None, recipes: Sequence[Recipe] | None, cwd: Path) -> Sources:
+    """Everything for a form of that kind, filled from the run `current` where that run has a fitting config."""
+    schema = walk(MODELS[kind])
+    trained, taken = read_runs(runs)
+    bases = [] if kind == "evaluate" else list(_bases(kind, runs, current, recipes))
+    first = next((at for at, base in enumerate(bases) if base.run == current and base.path), 0)
+    filling = read_filling(bases[first], schema, runs, cwd) if bases else Filling(defaults(schema))
+    return Sources(schema, tuple(bases), first, filling, trained, taken)
+
+
+def read_filling(base: Base, schema: Section, runs: Path, cwd: Path) -> Filling:
+    """The values of a base, its paths as the command line would give them; the defaults and why, where it is bad."""
+    empty = Filling(defaults(schema), problem=base.problem)
+    if base.path is None or base.problem:
+        return empty
+    try:
+        config = load_config(base.path)
+    except BadInput as error:
+        more = f" (and {len(error.lines) - 1} more)" if len(error.lines) > 1 else ""
+        return replace(empty, problem=error.lines[0] + more)
+    dump = config.model_dump()
+    values = flatten(schema, dump)
+    for key in PATH_KEYS & values.keys():
+        if values[key] and Path(values[key]).is_absolute():
+            values[key] = path_argument(Path(values[key]), cwd)
+    return Filling(values, tuple(_below(runs, member) for member in dump.get("members", ())))
+
+
+def read_runs(runs: Path) -> tuple[tuple[str, ...], frozenset[str]]:
+    """(runs with a best checkpoint, folders that are not empty), as names below `runs`, the former sorted."""
+    trained, taken = [], set()
+    for folder, folders, files in os.walk(runs):
+        name = os.path.relpath(folder, runs)
+        if name != "." and (folders or files):
+            taken.add(name)
+        if CHECKPOINTS in folders and Path(folder, CHECKPOINTS, BEST).is_file():
+            trained.append("" if name == "." else name)
+        folders[:] = [inner for inner in folders if inner[0] != "." and inner not in (CHECKPOINTS, PREDICTIONS)]
+    return tuple(sorted(filter(None, trained))), frozenset(taken)
+
+
+def _bases(kind: Kind, runs: Path, current: str | None, recipes: Sequence[Recipe] | None) -> Iterator[Base]:
+    """The run under the cursor, the defaults for a blend, the recipes of the kind; unreadable ones to train with."""
+    if current and _config_kind(runs / current / CONFIG) == kind:
+        yield Base(f"run {clean(current)}", runs / current / CONFIG, current, f"as it was trained: its {CONFIG}")
+    if kind == "blend":
+        yield Base("defaults", None, "blend", "what an empty config gives")
+    for recipe in find_recipes(recipe_folders(runs)) if recipes is None else recipes:
+        if recipe.kind == kind or (recipe.problem and kind == "train"):
+            yield Base(recipe.name, recipe.path, recipe.path.stem, recipe.description, recipe.problem)
+
+
+def _config_kind(path: Path) -> object:
+    """What a run's config is of; None where there is none that can be read."""
+    try:
+        return read_mapping(path).get("kind", "train")
+    except BadInput:
+        return None
+
+
+def _below(runs: Path, member: str) -> str:
+    """A blend member's folder as a name below the runs folder, or as it is where it lies elsewhere."""
+    path, root = Path(os.path.normpath(member)), Path(os.path.normpath(runs.absolute()))
+    return str(path.relative_to(root)) if path.is_relative_to(root) and path != root else str(path)
+
+
+def members_for(trained: Names, wanted: Names) -> tuple[Names, Names, Names]:
+    """(those wanted that can be members, all that can be, the wanted first; those wanted that have no checkpoint).
+
+    A path outside the runs folder is left for the engine to judge.
+    """
+    known = frozenset(trained)
+    chosen = tuple(dict.fromkeys(name for name in wanted if name in known or Path(name).is_absolute()))
+    rest = tuple(name for name in trained if name not in chosen)
+    return chosen, (*chosen, *rest), tuple(name for name in wanted if name not in chosen)

@@ -1,0 +1,130 @@
+"""What stands in a form, whichever of its fields are on the screen: text and choices in, a checked command out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from engine.contract.text import clean
+from xray_tui.screens.launch_command import Checked, Draft, Kind, check, free_name
+from xray_tui.screens.launch_sources import Base, Filling, Sources, members_for
+from xray_tui.widgets.form_fields import Field, parse, show
+
+MAIN_FIELDS: dict[Kind, tuple[str, ...]] = {
+    "train": ("data.manifest", "data.image_size", "training.epochs", "training.batch_size", "model.encoder", "seed"),
+    "evaluate": ("tta", "threshold", "presence", "gate", "checkpoint", "batch_size", "bootstrap"),
+    "blend": ("tta", "objective", "presence_sources", "weight_step", "threshold_step"),
+}
+BASE, RUN, GPU, MEMBERS = "base", "run", "gpu", "members"
+"""Keys of what is no field of the config: they stand beside the config's own and no config has these at its top."""
+
+
+class FormState:
+    """The values of one form. `current` is the run under the cursor, `marked` the marked ones, `gpus` their number."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        runs: Path,
+        sources: Sources,
+        cwd: Path,
+        *,
+        current: str | None = None,
+        marked: Sequence[str] = (),
+        gpus: int = 0,
+    ) -> None:
+        self.kind = kind
+        self.runs = runs
+        self.sources = sources
+        self.cwd = cwd
+        self.fields: dict[str, Field] = {field.key: field for field in sources.schema.walk()}
+        self.raw: dict[str, Any] = {}
+        self.gpu = "auto" if gpus else "none"
+        self.base = sources.first
+        self._filling = sources.filling
+        self._proposed = ""
+        self.run = ""
+        self._marked = tuple(marked)
+        self._touched_members = False
+        self.members: tuple[str, ...] = ()
+        self.offered: tuple[str, ...] = ()
+        self.not_offered: tuple[str, ...] = ()
+        if kind == "evaluate":
+            trained = sources.trained
+            self.run = current if current in trained else next(iter(trained), "")
+        self.fill(self.base, sources.filling)
+
+    @property
+    def base_of(self) -> Base | None:
+        """The recipe or config that the values started from; evaluations have none."""
+        return self.sources.bases[self.base] if self.sources.bases else None
+
+    def fill(self, base: int, filling: Filling) -> None:
+        """Start from another base: all its values; a name for the run, unless one was typed; its members, unless some
+        were marked or chosen."""
+        self.base, self._filling = base, filling
+        values = filling.values
+        self.raw = {key: self._raw_of(key, value) for key, value in values.items()}
+        if (start := self.base_of) is not None and self.run == self._proposed:
+            self.run = self._proposed = free_name(start.run, self.sources.taken)
+        if not self._touched_members:
+            wanted = self._marked or filling.members
+            self.members, self.offered, self.not_offered = members_for(self.sources.trained, wanted)
+
+    def give(self, key: str, raw: Any) -> bool:
+        """Take what the user gave a field; False where that is what it was."""
+        if raw == self.shown(key) or (isinstance(raw, str) and raw == clean(str(self.shown(key)))):
+            return False
+        if key == RUN:
+            self.run = raw
+        elif key == GPU:
+            self.gpu = raw
+        elif key == MEMBERS:
+            self.members, self._touched_members = raw, True
+        elif key == BASE:
+            self.base = raw
+        else:
+            self.raw[key] = raw
+        return True
+
+    def shown(self, key: str) -> Any:
+        """What the field's control shows: text for a text field, else the value itself."""
+        special = {BASE: self.base, RUN: self.run, GPU: self.gpu, MEMBERS: self.members}
+        return special[key] if key in special else self.raw[key]
+
+    def draft(self) -> Draft:
+        """The form's values, read."""
+        base = self._filling.values
+        values = {key: self._value_of(key, raw, base[key]) for key, raw in self.raw.items()}
+        config = self.base_of.path if self.base_of else None
+        return Draft(self.kind, self.runs, self.run, values, base, config, self.members)
+
+    def check(self) -> Checked:
+        """The command as it stands, with everything that is wrong."""
+        checked = check(self.draft(), self.sources.schema, self.sources.taken, self.cwd)
+        problem = self._filling.problem
+        if problem is None and self.kind == "train" and self.base_of is None:
+            problem = "no recipe found; a YAML file in ./configs or beside the runs folder is right"
+        if problem is None:
+            return checked
+        return Checked(checked.argv, {BASE: problem, **checked.problems}, checked.changed)
+
+    def run_name(self) -> str:
+        """The run as a name below the runs folder."""
+        return str(PurePosixPath(self.run))
+
+    def config_file(self) -> Path:
+        """Where the values would be saved: in configs, beside the runs folder, under the run's name."""
+        return self.runs.absolute().parent / "configs" / f"{PurePosixPath(self.run).name or self.kind}.yaml"
+
+    def _raw_of(self, key: str, value: Any) -> Any:
+        field = self.fields.get(key)
+        return show(value) if field is not None and field.kind == "text" else value
+
+    def _value_of(self, key: str, raw: Any, base: Any) -> Any:
+        # What was not touched is the base's own value, however its text would be read back.
+        if raw == self._raw_of(key, base):
+            return base
+        field = self.fields.get(key)
+        return parse(field, raw) if field is not None and field.kind == "text" else raw

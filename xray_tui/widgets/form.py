@@ -1,0 +1,162 @@
+"""Rows and sections of a form: a label, a control, a hint, and below it in words what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Collapsible, Input, Select, Static
+
+from engine.contract.text import clean
+from xray_tui.widgets.form_controls import Checklist, Choice, TextField, Toggle
+from xray_tui.widgets.form_fields import Field, show
+
+Control = TextField | Choice | Toggle | Checklist
+
+
+class Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """The scrolled part of a form. Arrow keys are the form's: they go from field to field."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pageup", "page_up", "Page up", show=False),
+        Binding("pagedown", "page_down", "Page down", show=False),
+    ]
+
+
+class FormRow(Vertical):
+    """One field. `key` names it in messages; `help` is the whole hint, for where there is more room."""
+
+    @dataclass
+    class Changed(Message):
+        """The user gave the field another value: text for a text field, else the value itself."""
+
+        key: str
+        raw: Any
+
+    def __init__(
+        self, key: str, label: str, control: Control, hint: str = "", *, help: str = "", classes: str = ""
+    ) -> None:
+        super().__init__(classes=f"form-row {classes}")
+        self.key = key
+        self.control = control
+        self.help = help or hint
+        self._label = label
+        self._hint = hint
+        self._problem: Static | None = None
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield Static(Content(f"  {clean(self._label)}"), classes="form-label")
+            yield self.control
+            yield Static(Content(clean(self._hint)), classes="form-hint")
+
+    def show_raw(self, raw: Any) -> None:
+        """Show a value that the user did not type; no Changed follows."""
+        with self.prevent(Input.Changed, Select.Changed, Toggle.Changed, Checklist.Changed):
+            self.control.show_raw(raw)
+
+    def show_hint(self, hint: str) -> None:
+        """Say something else beside the control."""
+        self.help = hint
+        self.query_one(".form-hint", Static).update(Content(clean(hint)))
+
+    def show_state(self, problem: str | None, changed: bool) -> None:
+        """The problem under the control, or none; and a mark at the label of a value that differs from the base."""
+        self.set_class(problem is not None, "-wrong")
+        mark = "✗" if problem else "•" if changed else " "
+        self.query_one(".form-label", Static).update(Content(f"{mark} {clean(self._label)}"))
+        if problem is None:
+            if self._problem is not None:
+                self._problem.display = False
+        elif self._problem is None:
+            self._problem = Static(Content(clean(problem)), classes="form-problem")
+            self.mount(self._problem)
+        else:
+            self._problem.update(Content(clean(problem)))
+            self._problem.display = True
+
+    @on(Input.Changed)
+    @on(Select.Changed)
+    @on(Toggle.Changed)
+    def _value_changed(self, event: Input.Changed | Select.Changed | Toggle.Changed) -> None:
+        event.stop()
+        self.post_message(self.Changed(self.key, event.value))
+
+    @on(Checklist.Changed)
+    def _names_changed(self, event: Checklist.Changed) -> None:
+        event.stop()
+        self.post_message(self.Changed(self.key, event.chosen))
+
+
+class FormSection(Collapsible):
+    """Fields that are seldom set. Its rows are made when it is first opened: forty fields cost too much at once."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "toggle('collapsed')", "Open or close", show=False)]
+
+    def __init__(self, name: str, keys: Iterable[str], rows: Callable[[], Iterable[FormRow]]) -> None:
+        super().__init__(title="", collapsed_symbol="▸", expanded_symbol="▾", classes="form-section")
+        self.section = name
+        self.keys = tuple(keys)
+        self._rows: Callable[[], Iterable[FormRow]] | None = rows
+        self._state = (-1, -1)
+
+    @dataclass
+    class Opened(Message):
+        """The rows have just been made."""
+
+        section: FormSection
+
+    def show_state(self, problems: int, changed: int) -> None:
+        """The section's line: how many fields, changes and problems it holds."""
+        if (problems, changed) == self._state:
+            return
+        self._state = (problems, changed)
+        parts: list[str | tuple[str, str]] = [(f"{self.section:<10}", "bold"), f" {len(self.keys)} fields"]
+        if changed:
+            parts.append(f" · {changed} changed")
+        if problems:
+            parts.append((f" · ✗ {problems} wrong", "$text-error"))
+        self._title.label = Content.assemble(*parts)
+
+    async def make_rows(self) -> None:
+        """Mount the rows, if that was not done yet."""
+        if self._rows is not None:
+            rows, self._rows = self._rows, None
+            await self.query_one(self.Contents).mount_all(rows())
+            self.post_message(self.Opened(self))
+
+    @on(Collapsible.Expanded)
+    async def _expanded(self, event: Collapsible.Expanded) -> None:
+        event.stop()
+        await self.make_rows()
+
+
+def field_row(field: Field, raw: Any, label: str | None = None, classes: str = "") -> FormRow:
+    """The row of a field of a config model."""
+    hint = field.description
+    if field.bounds:
+        hint = f"{hint} ({field.bounds})" if hint else field.bounds
+    help = f"{field.key}: {hint}; default {show(field.default) or 'empty'}"
+    return FormRow(field.key, label or field.label, control_for(field, raw), hint, help=help, classes=classes)
+
+
+def control_for(field: Field, raw: Any) -> Control:
+    """The control that a field of that kind is edited with."""
+    if field.kind == "switch":
+        return Toggle(raw)
+    if field.kind == "choice":
+        return Choice([(show(value) or "(empty)", value, "") for value in field.choices], raw)
+    return TextField(raw, suggestions=field.examples, placeholder="(empty)" if field.optional else "")
+
+
+def is_inside(widget: Widget | None, kind: type[Widget]) -> bool:
+    """Whether the widget, or what it stands in, is of that kind."""
+    return widget is not None and any(isinstance(node, kind) for node in widget.ancestors_with_self)

@@ -1,0 +1,165 @@
+"""The controls of a form: one line high, Enter left to the screen (it launches), state told by words as well as colour.
+
+Space opens or switches, left and right step through choices, up and down go to the next field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import var
+from textual.suggester import SuggestFromList
+from textual.widgets import Input, OptionList, Select, Static
+from textual.widgets.option_list import Option
+
+from engine.contract.text import clean
+
+
+def without(bindings: Iterable[BindingType], *keys: str) -> list[BindingType]:
+    """The bindings but for those of the keys."""
+    return [binding for binding in bindings if not (isinstance(binding, Binding) and binding.key in keys)]
+
+
+class TextField(Input, inherit_bindings=False):
+    """A line of text. Its cursor does not blink: a blinking one sends bytes over SSH all day."""
+
+    BINDINGS: ClassVar[list[BindingType]] = without(Input.BINDINGS, "enter")
+
+    def __init__(self, value: str, *, suggestions: Sequence[str] = (), placeholder: str = "") -> None:
+        suggester = SuggestFromList(suggestions) if suggestions else None
+        super().__init__(clean(value), compact=True, suggester=suggester, placeholder=clean(placeholder))
+        self.cursor_blink = False
+
+    def show_raw(self, raw: Any) -> None:
+        """Show another value."""
+        self.value = clean(raw)
+
+
+class Choice(Select[Any], inherit_bindings=False):
+    """One of a few values. Options are (what is shown, value, a remark shown in the open list)."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "show_overlay", "Choices", show=False),
+        Binding("left", "step(-1)", "Previous", show=False),
+        Binding("right", "step(1)", "Next", show=False),
+    ]
+
+    def __init__(self, options: Sequence[tuple[str, Any, str]], value: Any) -> None:
+        self._order = [option[1] for option in options]
+        shown = [(_option_text(label, remark), option) for label, option, remark in options]
+        super().__init__(shown, value=value, allow_blank=False, compact=True)
+
+    def action_step(self, by: int) -> None:
+        """Take the next choice, without the list; the ends hold."""
+        at = self._order.index(self.value) + by
+        if 0 <= at < len(self._order):
+            self.value = self._order[at]
+
+    def show_raw(self, raw: Any) -> None:
+        """Show another value; one that is no choice (a config written by hand) leaves the old one."""
+        if raw in self._order:
+            self.value = raw
+
+
+def _option_text(label: str, remark: str) -> Text:
+    # A Text, not a str: a str is read as markup, and a Content cannot be searched by typing.
+    text = Text(clean(label), no_wrap=True, overflow="ellipsis", end="")
+    return text.append(f"  {clean(remark)}", "dim") if remark else text
+
+
+class Toggle(Static, can_focus=True):
+    """On or off."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("space,left,right", "toggle('value')", "Switch", show=False)]
+    value: var[bool] = var(False, init=False)
+
+    class Changed(Message):
+        """It was switched."""
+
+        def __init__(self, toggle: Toggle, value: bool) -> None:
+            super().__init__()
+            self.toggle = toggle
+            self.value = value
+
+    def __init__(self, value: bool) -> None:
+        super().__init__()
+        self.set_reactive(Toggle.value, value)
+
+    def render(self) -> Content:
+        return Content("[x] yes" if self.value else "[ ] no")
+
+    def watch_value(self, value: bool) -> None:
+        self.refresh()
+        self.post_message(self.Changed(self, value))
+
+    def on_click(self, event: events.Click) -> None:
+        event.stop()
+        self.value = not self.value
+
+    def show_raw(self, raw: Any) -> None:
+        """Show another value."""
+        self.value = bool(raw)
+
+
+class Checklist(OptionList, inherit_bindings=False):
+    """Some of many names; Space chooses. Up on the first and down on the last go to the neighbouring field."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *without(OptionList.BINDINGS, "enter", "up", "down"),
+        Binding("up", "move(-1)", "Up", show=False),
+        Binding("down", "move(1)", "Down", show=False),
+        Binding("space", "select", "Choose", show=False),
+    ]
+
+    class Changed(Message):
+        """Another set of names is chosen; in the order of the list."""
+
+        def __init__(self, checklist: Checklist, chosen: tuple[str, ...]) -> None:
+            super().__init__()
+            self.checklist = checklist
+            self.chosen = chosen
+
+    def __init__(self, names: Sequence[str], chosen: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self._chosen = set(chosen)
+        super().__init__(*(Option(self._prompt(name)) for name in self.names), compact=True)
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The chosen names in the order of the list."""
+        return tuple(name for name in self.names if name in self._chosen)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._chosen ^= {self.names[event.option_index]}
+        self.replace_option_prompt_at_index(event.option_index, self._prompt(self.names[event.option_index]))
+        self.post_message(self.Changed(self, self.chosen))
+
+    def action_move(self, by: int) -> None:
+        """To the next name, or out of the list at its ends."""
+        at = (self.highlighted if self.highlighted is not None else -1) + by
+        if 0 <= at < self.option_count:
+            self.highlighted = at
+        elif by < 0:
+            self.screen.focus_previous()
+        else:
+            self.screen.focus_next()
+
+    def show_names(self, names: Sequence[str], chosen: Sequence[str]) -> None:
+        """Offer other names; no Changed follows."""
+        self.names, self._chosen = tuple(names), set(chosen)
+        self.clear_options()
+        self.add_options(Option(self._prompt(name)) for name in self.names)
+
+    def show_raw(self, raw: Any) -> None:
+        """Choose exactly these of the names that there are."""
+        self.show_names(self.names, raw)
+
+    def _prompt(self, name: str) -> Content:
+        return Content(f"{'[x]' if name in self._chosen else '[ ]'} {clean(name)}")
