@@ -1,0 +1,154 @@
+"""The board as a file: Markdown for people, CSV for tables, JSON for programs. Every text from outside is made safe."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from engine.contract.metrics import metric
+from engine.contract.text import clean
+from xray_tui.board.insight import code, four, sentences
+from xray_tui.board.rank import PRESENCE, Board, Row
+from xray_tui.board.rules import Rules
+
+BOARD_SCHEMA = "xray-board/1"
+
+
+def to_markdown(board: Board, gpu_status: Sequence[str], generated: str) -> str:
+    """The board as Markdown. `gpu_status`: the bullets of its GPU section; `generated`: the time stamp, as printed."""
+    sections = [
+        f"# {clean(board.rules.title)}",
+        f"_Generated: {clean(generated)}_",
+        "## GPU Status",
+        _bullets(map(clean, gpu_status)),
+        "## Ranking (Best Comparable Test Result Per Run)",
+        _table(board),
+        "## Analysis",
+        _bullets(sentences(board)),
+        "## Notes",
+        _bullets(_notes(board)),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def to_csv(board: Board) -> str:
+    """One line a run, figures in full precision, an empty cell for what is missing."""
+    columns = board.rules.columns
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["rank", "run", *map(clean, columns), "source", "threshold", "threshold_source", "tta", "candidates", "marks"]
+    )
+    for row in board.rows:
+        artifact = row.artifact
+        writer.writerow(
+            [
+                row.rank,
+                row.name,
+                *(row.value(name) for name in columns),
+                row.source,
+                artifact.threshold,
+                artifact.threshold_source,
+                artifact.tta,
+                row.candidates,
+                "; ".join(row.marks),
+            ]
+        )
+    return text.getvalue()
+
+
+def to_json(board: Board, gpu_status: Sequence[str], generated: str) -> str:
+    """Everything the Markdown says, as one object: rows with all their figures, what does not rank, the sentences."""
+    rules = board.rules
+    value = {
+        "schema": BOARD_SCHEMA,
+        "title": clean(rules.title),
+        "generated": clean(generated),
+        "primary": clean(rules.primary),
+        "best_by": rules.best_by,
+        "resolution": rules.resolution,
+        "gpu_status": [clean(line) for line in gpu_status],
+        "rows": [_row_object(row) for row in board.rows],
+        "set_aside": [{"path": clean(each.path), "reason": each.reason} for each in board.set_aside],
+        "analysis": sentences(board),
+        "problems": list(board.problems),
+    }
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _row_object(row: Row) -> dict[str, Any]:
+    artifact = row.artifact
+    return {
+        "rank": row.rank,
+        "run": row.name,
+        "source": row.source,
+        "metrics": {clean(name): value for name, value in row.figures.items()},
+        "validation": {clean(name): value for name, value in artifact.validation.items()},
+        "intervals": {clean(name): list(pair) for name, pair in artifact.intervals.items()},
+        "threshold": artifact.threshold,
+        "threshold_source": artifact.threshold_source,
+        "tta": artifact.tta,
+        "num_samples": artifact.num_samples,
+        "num_positive": artifact.num_positive,
+        "candidates": row.candidates,
+        "marks": list(row.marks),
+    }
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(board: Board) -> str:
+    columns = board.rules.columns
+    heads = ["Rank", "Run", *(_cell(clean(metric(name).label)) for name in columns), "Source"]
+    lines = [_line(heads), "|---:|---|" + "---:|" * len(columns) + "---|"]
+    for row in board.rows:
+        figures = (four(row.value(name)) for name in columns)
+        lines.append(_line([str(row.rank), _cell(code(row.run)), *figures, _cell(code(row.artifact.path))]))
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(text: str) -> str:
+    """A bar would end the cell even inside a code span; GFM takes the backslash out again, there too."""
+    return text.replace("|", r"\|")
+
+
+def _notes(board: Board) -> list[str]:
+    rules, presence = board.rules, [name for name in board.rules.columns if name in PRESENCE]
+    chosen = "one best **comparable** test artifact per run"
+    if rules.best_by == "val":
+        chosen += " (best on validation, where the artifacts say)"
+    notes = [f"This ranking keeps {chosen}{_excluded(rules)}."]
+    if any(row.value(name) is None for row in board.rows for name in presence):
+        notes.append("Some older runs do not report presence metrics; these cells are shown as `-`.")
+    return notes + _marked(board)
+
+
+def _excluded(rules: Rules) -> str:
+    words = [code(word) for word in rules.exclude]
+    if not words:
+        return ""
+    if len(words) > 2:
+        words = [", ".join(words[:-1]) + ",", words[-1]]
+    return f" and excludes files with {' or '.join(words)} in path/name"
+
+
+def _marked(board: Board) -> list[str]:
+    """What a reader of the figures must not miss: runs that were not scored as the others were."""
+    unknown = [row for row in board.rows if "resolution unknown" in row.marks]
+    notes = []
+    for row in board.rows:
+        marks = [mark for mark in row.marks if not mark.startswith("best of") and mark != "resolution unknown"]
+        notes += [f"{code(row.run)}: {mark}." for mark in marks]
+    if unknown and len(unknown) < len(board.rows):
+        names = ", ".join(code(row.run) for row in unknown)
+        notes.append(f"Scored at an unknown resolution, the others at {board.rules.resolution} size: {names}.")
+    return notes

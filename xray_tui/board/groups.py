@@ -1,0 +1,81 @@
+"""Seed groups: runs that differ only in their seed, found by their configs or, without one, by their names. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os.path import commonprefix
+
+from xray_tui.board.rank import Board, Row
+
+_SEED_IN_NAME = re.compile(r"(?<![A-Za-z])(seed_|s|fold)\d+(?![A-Za-z0-9])")
+_PASSED_OVER = re.compile(r"\s*(#.*)?$|\s*seed\s*:|(name|description)\s*:")
+"""Lines of a config that say nothing of how the run differs: blank, comment, seed, and the top level's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedGroup:
+    """Two runs or more that differ only in the seed."""
+
+    label: str
+    rows: tuple[Row, ...]
+    """By rank."""
+    values: tuple[float, ...]
+    """Their primary metric, in the order of the rows."""
+
+    @property
+    def mean(self) -> float:
+        return math.fsum(self.values) / len(self.values)
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation with n - 1 in the denominator; None for a single run."""
+        if len(self.values) < 2:
+            return None
+        mean = self.mean
+        return math.sqrt(math.fsum((value - mean) ** 2 for value in self.values) / (len(self.values) - 1))
+
+
+def seed_groups(board: Board, configs: Mapping[str, str]) -> list[SeedGroup]:
+    """The board's seed groups, best mean first. `configs`: run -> the text of its resolved config, where it has one."""
+    members: dict[tuple[str, str], list[Row]] = {}
+    for row in board.rows:
+        config = configs.get(row.run)
+        key = ("config", seedless(config, row.run)) if config is not None else ("name", _seedless_name(row.run))
+        members.setdefault(key, []).append(row)
+    groups = [
+        SeedGroup(_label(rows), tuple(rows), tuple(row.figures[board.rules.primary] for row in rows))
+        for (kind, _), rows in members.items()
+        if len(rows) > 1 and (kind == "config" or len({row.run for row in rows}) > 1)
+    ]
+    sign = -1.0 if board.rules.metric.higher_is_better else 1.0
+    return sorted(groups, key=lambda group: (sign * group.mean, group.label))
+
+
+def seedless(config: str, run: str) -> str:
+    """A config's text without the seed and without what follows from it: the run's name, and seeds in paths.
+
+    Text is enough: every resolved config is written by the engine, in one order and one style.
+    """
+    text = "\n".join(line.rstrip() for line in config.splitlines() if not _PASSED_OVER.match(line))
+    own_name = re.compile(rf"(?<![\w-]){re.escape(run)}(?![\w-])")
+    return _SEED_IN_NAME.sub("*", own_name.sub("*", text))
+
+
+def _seedless_name(run: str) -> str:
+    """The run with the seed in its own name (not in its folders) replaced: only runs of one folder are a group."""
+    folder, _, name = run.rpartition("/")
+    return f"{folder}/{_SEED_IN_NAME.sub('*', name)}"
+
+
+def _label(rows: list[Row]) -> str:
+    """What a group is called: its folder where the names say no more than the seed, else what the names share."""
+    runs = [row.run for row in rows]
+    folders = {run.rpartition("/")[0] for run in runs}
+    names = {_SEED_IN_NAME.sub("*", run.rpartition("/")[2]) for run in runs}
+    if len(folders) == 1 and (folder := next(iter(folders))) and names == {"*"}:
+        return folder
+    shared = re.sub(r"[_\-./ ]*((seed_|s|fold)?\d*)$", "", commonprefix(runs))  # noqa: RUF071 - characters are meant
+    return shared or runs[0]

@@ -1,0 +1,184 @@
+"""Ranking: a snapshot becomes a board, one row a run, by the rules alone. Pure functions of values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from engine.contract.metrics import metric
+from engine.contract.text import clean
+from xray_tui.board.artifact import Artifact, Block, Rejected
+from xray_tui.board.index import Snapshot
+from xray_tui.board.rules import Rules
+
+T = TypeVar("T", int, str)
+
+PRESENCE = ("roc_auc_presence", "average_precision_presence", "sensitivity_at_90_specificity")
+"""Metrics of images, not of pixels: the same at every resolution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run on the board, by its best comparable artifact."""
+
+    rank: int
+    run: str
+    """As the file system has it; `name` is safe to show."""
+    artifact: Artifact
+    figures: Block
+    """The metrics that rank: the artifact's, at the resolution that the rules ask for where it has it."""
+    candidates: int
+    """How many comparable test artifacts the run has: this one is the best of so many."""
+    marks: tuple[str, ...]
+    """What a reader has to know beside the figures, in a few words each, such as "best of 3"."""
+
+    def value(self, name: str) -> float | None:
+        """The metric's value; None where the artifact does not report it."""
+        return self.figures.get(name)
+
+    @property
+    def name(self) -> str:
+        return clean(self.run)
+
+    @property
+    def source(self) -> str:
+        """The artifact's path, safe to show."""
+        return clean(self.artifact.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What is shown and exported: rows, best first, and what does not rank."""
+
+    runs: Path
+    rules: Rules
+    rows: tuple[Row, ...]
+    set_aside: tuple[Rejected, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    artifact: Artifact
+    candidates: int
+    by_validation: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """On what most of the board's runs were scored."""
+
+    num_samples: int | None
+    num_positive: int | None
+    fingerprint: str | None
+
+
+def rank(snapshot: Snapshot) -> Board:
+    """One row a run: best primary metric first, then run name; within a run by `best_by`, then the lower path."""
+    rules = snapshot.rules
+    runs: dict[str, list[Artifact]] = {}
+    for artifact in snapshot.artifacts:
+        runs.setdefault(artifact.run, []).append(artifact)
+    chosen = [_choose(artifacts, rules) for artifacts in runs.values()]
+    sign = -1.0 if rules.metric.higher_is_better else 1.0
+    figured = [(each, _figures(each.artifact, rules)) for each in chosen]
+    figured.sort(key=lambda pair: (sign * pair[1][rules.primary], pair[0].artifact.run))
+    usual = _usual([each.artifact for each in chosen])
+    rows = tuple(
+        Row(place, each.artifact.run, each.artifact, figures, each.candidates, _marks(each, usual, rules))
+        for place, (each, figures) in enumerate(figured, start=1)
+    )
+    return Board(snapshot.runs, rules, rows, snapshot.rejected, snapshot.problems)
+
+
+def order(rows: Iterable[Row], name: str, *, best_first: bool = True) -> list[Row]:
+    """The rows by one metric and its direction; a missing value comes last both ways; ties keep the board's order."""
+    sign = -1.0 if metric(name).higher_is_better == best_first else 1.0
+
+    def key(row: Row) -> tuple[bool, float, int]:
+        value = row.value(name)
+        return (value is None, 0.0 if value is None else sign * value, row.rank)
+
+    return sorted(rows, key=key)
+
+
+def best(rows: Iterable[Row], name: str) -> Row | None:
+    """The row that is best in a metric; None where no row reports it."""
+    first = next(iter(order(rows, name)), None)
+    return None if first is None or first.value(name) is None else first
+
+
+def _choose(artifacts: list[Artifact], rules: Rules) -> _Chosen:
+    """A run's artifact: the best on test, or, where the rules say so and one reports it, the best on validation."""
+    primary, sign = rules.primary, -1.0 if rules.metric.higher_is_better else 1.0
+    if rules.best_by == "val":
+        judged = [artifact for artifact in artifacts if primary in artifact.validation]
+        if judged:
+            best_one = min(judged, key=lambda each: (sign * each.validation[primary], each.path))
+            return _Chosen(best_one, len(artifacts), True)
+    best_one = min(artifacts, key=lambda each: (sign * _figures(each, rules)[primary], each.path))
+    return _Chosen(best_one, len(artifacts), False)
+
+
+def _figures(artifact: Artifact, rules: Rules) -> Block:
+    """The metrics that rank. What `input` does not repeat of the image metrics is the same at every resolution."""
+    if _ranked_resolution(artifact, rules) != "input" or artifact.resolution == "input":
+        return artifact.metrics
+    presence = {name: artifact.metrics[name] for name in PRESENCE if name in artifact.metrics}
+    return {**presence, **artifact.input_size}
+
+
+def _ranked_resolution(artifact: Artifact, rules: Rules) -> str | None:
+    """The resolution of the figures that rank; None where the artifact does not say."""
+    if rules.resolution == "input" and rules.primary in artifact.input_size:
+        return "input"
+    return artifact.resolution
+
+
+def _usual(artifacts: Iterable[Artifact]) -> _Usual:
+    sizes: Counter[int] = Counter()
+    positives: Counter[tuple[int, int]] = Counter()
+    prints: Counter[str] = Counter()
+    for artifact in artifacts:
+        if artifact.num_samples is not None:
+            sizes[artifact.num_samples] += 1
+            if artifact.num_positive is not None:
+                positives[artifact.num_samples, artifact.num_positive] += 1
+        if artifact.fingerprint is not None:
+            prints[artifact.fingerprint] += 1
+    size = _most_common(sizes)
+    of_that_size = Counter({pair[1]: count for pair, count in positives.items() if pair[0] == size})
+    return _Usual(size, _most_common(of_that_size), _most_common(prints))
+
+
+def _most_common(counts: Mapping[T, int]) -> T | None:
+    """The value that is met most often, the greater one of equals; None of nothing."""
+    return max(counts, key=lambda value: (counts[value], value), default=None)
+
+
+def _marks(chosen: _Chosen, usual: _Usual, rules: Rules) -> tuple[str, ...]:
+    artifact, marks = chosen.artifact, []
+    if chosen.candidates > 1:
+        marks.append(f"best of {chosen.candidates}{' by validation' if chosen.by_validation else ''}")
+    marks += _data_marks(artifact, usual)
+    resolution = _ranked_resolution(artifact, rules)
+    if resolution is None:
+        marks.append("resolution unknown")
+    elif resolution != rules.resolution:
+        marks.append(f"{resolution} resolution")
+    return tuple(marks)
+
+
+def _data_marks(artifact: Artifact, usual: _Usual) -> list[str]:
+    """How the data an artifact was scored on differs from the others', by what it says about it."""
+    size, usual_size = artifact.num_samples, usual.num_samples
+    if size is not None and usual_size is not None and size != usual_size:
+        return [f"scored on {size}{' of' if size < usual_size else ', not'} {usual_size}"]
+    if size is not None and artifact.num_positive is not None and artifact.num_positive != usual.num_positive:
+        return [f"{artifact.num_positive} positives, not {usual.num_positive}"]
+    if artifact.fingerprint is not None and artifact.fingerprint != usual.fingerprint:
+        return ["scored on other data"]
+    return []

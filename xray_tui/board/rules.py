@@ -1,0 +1,126 @@
+"""Rules: what a runs folder's board.yaml says about its board, with the defaults for all that it leaves out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import translate
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from engine.contract.metrics import BOARD_COLUMNS, METRICS, Metric, metric
+from engine.contract.names import ARTIFACT_GLOB, BOARD
+
+PLACES: tuple[str, ...] = (
+    "metrics",
+    "test",
+    "presence",
+    "test.presence",
+    "best_joint_auc_plus_dice_pos",
+    "best_dice_pos",
+    "best_auc",
+    "best",
+)
+"""Where older artifacts keep a metric that is not at their top level; the first hit wins."""
+
+INSIGHTS: tuple[str, ...] = (
+    "best_primary",
+    "versus_reference",
+    "best_roc_auc",
+    "best_ap",
+    "seed_groups",
+    "leader_interval",
+    "indistinguishable",
+    "newest_versus_leader",
+    "set_aside",
+)
+"""Every insight there is, in the order in which they are printed where board.yaml names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The run that the leader is measured against."""
+
+    label: str
+    run: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How one board finds, judges, ranks and prints. Without a board.yaml: the defaults."""
+
+    title: str = "X-Ray Challenge Leaderboard"
+    primary: str = "dice_pos"
+    reference: Reference | None = None
+    exclude: tuple[str, ...] = ("presence_scan", "regression", "smoke")
+    artifacts: tuple[str, ...] = ()
+    """Globs beside `*test_metrics*.json`; one with a slash is matched against the path, others against the name."""
+    best_by: Literal["test", "val"] = "test"
+    resolution: Literal["native", "input"] = "native"
+    columns: tuple[str, ...] = BOARD_COLUMNS
+    insights: tuple[str, ...] = INSIGHTS
+    remarks: tuple[str, ...] = ()
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    places: tuple[str, ...] = ()
+    data_fingerprint: str | None = None
+    expect: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that ranks."""
+        return metric(self.primary)
+
+    @cached_property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Every metric an artifact is asked for -> the lower-case names it may stand under, the likeliest first."""
+        wanted = dict.fromkeys((*(known.name for known in METRICS), self.primary, *self.columns, *self.aliases))
+        return {name: self._names_of(name) for name in wanted}
+
+    def _names_of(self, name: str) -> tuple[str, ...]:
+        given = self.aliases.get(name, ())
+        return tuple(dict.fromkeys(word.lower() for word in (name, *metric(name).aliases, *given)))
+
+    @cached_property
+    def all_places(self) -> tuple[tuple[str, ...], ...]:
+        """The built-in places, then board.yaml's, each as the keys that lead to it, in lower case."""
+        return tuple(tuple(place.lower().split(".")) for place in dict.fromkeys((*PLACES, *self.places)))
+
+    def is_artifact(self, path: str) -> bool:
+        """Whether a file is a test artifact by its path relative to the runs folder. Hidden files never are."""
+        name = path.rsplit("/", 1)[-1]
+        if name.startswith("."):
+            return False
+        return self._name_pattern.match(name) is not None or (
+            self._path_pattern is not None and self._path_pattern.match(path) is not None
+        )
+
+    @cached_property
+    def _name_pattern(self) -> re.Pattern[str]:
+        globs = (ARTIFACT_GLOB, *(glob for glob in self.artifacts if "/" not in glob))
+        return re.compile("|".join(map(translate, globs)))
+
+    @cached_property
+    def _path_pattern(self) -> re.Pattern[str] | None:
+        globs = [glob for glob in self.artifacts if "/" in glob]
+        return re.compile("|".join(map(translate, globs))) if globs else None
+
+    def excluded_by(self, path: str) -> str | None:
+        """The word of `exclude` that the relative path contains, in any case; None: the path is welcome."""
+        lowered = path.lower()
+        return next((word for word in self.exclude if word.lower() in lowered), None)
+
+
+def load_rules(runs: Path) -> tuple[Rules, tuple[str, ...]]:
+    """The rules of a runs folder, and a line for every problem of its board.yaml; a bad field keeps its default."""
+    path = runs / BOARD
+    try:
+        present = path.lstat() is not None
+    except OSError:
+        present = False
+    if not present:
+        return Rules(), ()
+    from xray_tui.board.yaml_files import read_rules  # YAML and pydantic, only for a board that has the file
+
+    return read_rules(path)
