@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from engine.contract.text import clean
 
@@ -37,8 +39,8 @@ class People:
             started = process.create_time()
             known = self._known.get(pid)
             if known is None or known.started != started:
-                # Between fork and exec the name is the parent's, for a moment: too rare to ask for it every time.
-                known = self._known[pid] = _look(process, started)
+                facts = process.as_dict(["name", "username", "cmdline"], ad_value=None)
+                known = self._known[pid] = _person(facts, started)
         except (psutil.Error, OSError, ValueError, OverflowError):
             self._known.pop(pid, None)
             return UNSEEN
@@ -49,20 +51,11 @@ class People:
         self._known = {pid: person for pid, person in self._known.items() if pid in pids}
 
 
-def _look(process: object, started: float) -> Person:
-    def ask(name: str) -> object:
-        import psutil
-
-        try:
-            return getattr(process, name)()
-        except (psutil.AccessDenied, KeyError, OSError):
-            return None
-
-    name, user, arguments = ask("name"), ask("username"), ask("cmdline")
-    command = " ".join(map(str, arguments)) if isinstance(arguments, list) else ""
+def _person(facts: Mapping[str, Any], started: float) -> Person:
+    name, user, command = facts["name"], facts["username"], " ".join(facts["cmdline"] or ())
     return Person(
-        name=clean(str(name)) if name else None,
-        user=clean(str(user)) if user else None,
+        name=clean(name) if name else None,
+        user=clean(user) if user else None,
         command=clean(command[:_COMMAND_LENGTH]) or None,
         started=started,
     )

@@ -62,6 +62,8 @@ def _what_is_up(gpu: GpuSample, runs: Mapping[int, str], now: float) -> str | No
     hidden = _unattributed(gpu)
     if hidden >= UNATTRIBUTED:
         return f"{label}; {_gib(hidden)} GiB are held by no listed process (another container or user?)."
+    if gpu.note is not None and (gpu.utilisation is None or gpu.memory_used is None):
+        return f"{label}; whether it is idle cannot be told ({clean(gpu.note)})."
     if (gpu.utilisation or 0) >= LOW_UTILISATION:
         return f"{label}; busy, although there is no training or inference process ({_desktop([gpu])})."
     return None

@@ -1,0 +1,239 @@
+"""The sampler through bad times: real helper processes on the stand-in NVML, whose machine changes under them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+
+from xray_tui.gpu.pace import Pace
+from xray_tui.gpu.sampler import Sampler
+
+from .fake import IMPATIENT, Seen, gpu, helpers, wait_until
+
+HANGS = "latency.nvmlDeviceGetUtilizationRates = 600000000"
+
+
+def test_values_follow_the_machine(nvml, sample, seen):
+    sample()
+    seen.until(lambda snapshot: snapshot.gpus[0].utilisation == 0)
+    nvml.becomes(gpu(0, "util = 88"))
+    seen.until(lambda snapshot: snapshot.gpus[0].utilisation == 88)
+
+
+def test_one_gpu_is_lost_and_comes_back_while_the_other_goes_on(nvml, sample, seen):
+    nvml.becomes(gpu(0, "util = 10"), gpu(1, "util = 20"))
+    sample()
+    seen.until(lambda snapshot: len(snapshot.gpus) == 2)
+    nvml.becomes(gpu(0, "util = 11"), gpu(1, "state = GPU_IS_LOST"))
+    lost = seen.until(lambda snapshot: snapshot.gpus[1].problem is not None)
+    row = lost.gpus[1]
+    assert (row.index, row.uuid, row.name) == (1, "GPU-00000001", "NVIDIA RTX A4000")
+    assert row.problem.startswith("GPU is lost")
+    assert (row.utilisation, row.processes) == (None, None)
+    assert lost.gpus[0].utilisation == 11
+    later = seen.until(lambda snapshot: snapshot.time > lost.time)
+    assert later.gpus[1].since == row.since == lost.time
+    nvml.becomes(gpu(0), gpu(1, "util = 21"))
+    back = seen.until(lambda snapshot: snapshot.gpus[1].problem is None)
+    assert (back.gpus[1].utilisation, back.gpus[1].since) == (21, None)
+
+
+def test_a_hang_is_told_with_the_last_values_and_their_age_and_ends_by_itself(nvml, sample, seen):
+    nvml.becomes(gpu(0, "util = 42"))
+    sample(pace=IMPATIENT)
+    seen.until(lambda snapshot: snapshot.gpus[0].utilisation == 42)
+    nvml.becomes(HANGS, gpu(0, "util = 43"))
+    stale = seen.until(lambda snapshot: snapshot.stale is not None)
+    assert stale.gpus[0].utilisation == 42
+    assert stale.age(time.time()) >= IMPATIENT.silence * 0.9
+    assert "has not answered" in stale.stale
+    nvml.becomes(gpu(0, "util = 44"))
+    back = seen.until(lambda snapshot: snapshot.gpus[0].utilisation == 44)
+    assert back.stale is None
+    assert len(helpers()) == 1
+
+
+def test_a_driver_that_hangs_from_the_start_is_a_problem_not_a_silence(nvml, sample, seen):
+    nvml.becomes(HANGS, gpu())
+    sample(pace=IMPATIENT)
+    first = seen.until(lambda snapshot: True)
+    assert "has not answered" in first.problem
+
+
+def test_stop_returns_at_once_while_the_driver_hangs_and_leaves_no_process(nvml, sample, seen):
+    nvml.becomes(HANGS, gpu())
+    sampler = sample(pace=Pace(silence=60.0))
+    wait_until(lambda: len(helpers()) == 1)
+    started = time.monotonic()
+    sampler.stop()
+    assert time.monotonic() - started < 0.1
+    wait_until(lambda: not helpers())
+    assert seen.snapshots.empty()
+
+
+def test_stop_in_a_long_pause_ends_the_thread(nvml, sample, seen):
+    nvml.becomes("init = DRIVER_NOT_LOADED")
+    sampler = sample(pace=Pace(absent=600.0))
+    seen.until(lambda snapshot: snapshot.problem is not None)
+    sampler.stop()
+    wait_until(lambda: not any(thread.name == "gpu-sampler" for thread in threading.enumerate()))
+
+
+def test_a_machine_without_a_driver_is_looked_at_rarely(nvml, sample, seen):
+    nvml.becomes("init = DRIVER_NOT_LOADED")
+    sample(pace=Pace())
+    assert seen.until(lambda snapshot: True).problem is not None
+    wait_until(lambda: not helpers())
+    time.sleep(0.5)
+    assert seen.snapshots.empty()
+    assert helpers() == []
+
+
+def test_a_driver_that_is_loaded_later_is_found(nvml, sample, seen):
+    nvml.becomes("init = DRIVER_NOT_LOADED")
+    sample()
+    seen.until(lambda snapshot: snapshot.problem is not None)
+    nvml.becomes(gpu(0, "util = 5"))
+    assert seen.until(lambda snapshot: bool(snapshot.gpus)).gpus[0].utilisation == 5
+
+
+def test_a_driver_that_is_unloaded_and_loaded_comes_back(nvml, sample, seen):
+    sample()
+    seen.until(lambda snapshot: bool(snapshot.gpus))
+    nvml.becomes("init = DRIVER_NOT_LOADED", "global_error = DRIVER_NOT_LOADED", gpu())
+    assert "driver" in seen.until(lambda snapshot: snapshot.problem is not None).problem
+    nvml.becomes(gpu())
+    seen.until(lambda snapshot: bool(snapshot.gpus))
+
+
+def test_a_count_of_gpus_that_changes_is_followed(nvml, sample, seen):
+    sample()
+    for count in (4, 2, 16, 1):
+        nvml.becomes(*(gpu(index) for index in range(count)))
+        rows = seen.until(lambda snapshot, count=count: len(snapshot.gpus) == count).gpus
+        assert [row.uuid for row in rows] == [f"GPU-{index:08d}" for index in range(count)]
+
+
+def test_a_helper_that_is_killed_from_outside_is_replaced(nvml, sample, seen):
+    sample()
+    seen.until(lambda snapshot: bool(snapshot.gpus))
+    (first,) = helpers()
+    first.kill()
+    assert "signal 9" in seen.until(lambda snapshot: snapshot.stale is not None).stale
+    seen.until(lambda snapshot: snapshot.stale is None)
+    (second,) = helpers()
+    assert second.pid != first.pid
+
+
+def test_a_lost_gpu_is_known_by_name_to_the_next_helper(nvml, sample, seen):
+    nvml.becomes(gpu(0), gpu(1))
+    sample()
+    seen.until(lambda snapshot: len(snapshot.gpus) == 2)
+    nvml.becomes(gpu(0), gpu(1, "state = GPU_IS_LOST"))
+    since = seen.until(lambda snapshot: snapshot.gpus[1].problem is not None).gpus[1].since
+    helpers()[0].kill()
+    seen.until(lambda snapshot: snapshot.stale is not None)
+    row = seen.until(lambda snapshot: snapshot.stale is None).gpus[1]
+    assert (row.uuid, row.name, row.since) == ("GPU-00000001", "NVIDIA RTX A4000", since)
+
+
+def test_a_process_that_turns_from_desktop_to_compute_is_seen(nvml, sample, seen):
+    nvml.becomes(gpu(0, "proc = 1 C+G 1GiB"))
+    sample()
+    seen.until(lambda snapshot: snapshot.gpus[0].processes[0].kind == "C+G")
+    nvml.becomes(gpu(0, "proc = 1 C 1GiB"))
+    seen.until(lambda snapshot: snapshot.gpus[0].processes[0].kind == "C")
+
+
+def test_another_interval_counts_from_now_on(sample, seen):
+    sampler = sample(interval=60.0)
+    seen.until(lambda snapshot: bool(snapshot.gpus))
+    sampler.set_interval(0.05)
+    for _ in range(3):
+        seen.until(lambda snapshot: bool(snapshot.gpus), timeout=2.0)
+    (helper,) = helpers()
+    sampler.set_interval(60.0)
+    time.sleep(0.2)
+    while not seen.snapshots.empty():
+        seen.snapshots.get()
+    time.sleep(0.3)
+    assert seen.snapshots.empty()
+    assert helper.is_running()
+
+
+def test_an_environment_is_inherited_where_none_is_given(nvml, seen: Seen, monkeypatch):
+    for name in ("LD_LIBRARY_PATH", "FAKENVML_SCENARIO"):
+        monkeypatch.setenv(name, nvml.environment[name])
+    sampler = Sampler(seen.snapshots.put, 0.05)
+    sampler.start()
+    try:
+        assert seen.until(lambda snapshot: True).gpus[0].uuid == "GPU-00000000"
+    finally:
+        sampler.stop()
+
+
+def start_helper(nvml, *arguments: str, **options) -> subprocess.Popen:
+    command = [sys.executable, "-P", "-m", "xray_tui.gpu.helper", "--interval", "0.05", *arguments]
+    return subprocess.Popen(
+        command, env=nvml.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    )
+
+
+def test_the_helper_ends_when_its_stdin_closes(nvml):
+    with start_helper(nvml) as helper:
+        helper.stdout.readline()
+        helper.stdin.close()
+        assert helper.wait(5) == 0
+        assert helper.stderr.read() == b""
+
+
+def test_the_helper_ends_when_nobody_reads(nvml):
+    with start_helper(nvml) as helper:
+        helper.stdout.readline()
+        helper.stdout.close()
+        assert helper.wait(5) == 0
+        assert helper.stderr.read() == b""
+
+
+def test_a_hanging_helper_dies_with_a_parent_that_is_killed(nvml):
+    nvml.becomes(HANGS, gpu())
+    parent_code = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-P', '-m', 'xray_tui.gpu.helper'],"
+        " stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", parent_code], env=nvml.environment, stdout=subprocess.PIPE)
+    helper = psutil.Process(int(parent.stdout.readline()))
+    wait_until(lambda: any("libnvidia-ml" in region.path for region in helper.memory_maps()))
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    wait_until(lambda: not helper.is_running() or helper.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_the_helper_is_small(nvml):
+    with start_helper(nvml) as helper:
+        helper.stdout.readline()
+        memory = psutil.Process(helper.pid).memory_info().rss
+        helper.kill()
+    assert memory < 48 << 20
+
+
+def test_neither_the_helper_nor_the_sampler_loads_what_it_does_not_need():
+    code = (
+        "import sys, xray_tui.gpu.{module}\n"
+        "print(sorted({{'textual', 'pydantic', 'numpy', 'torch', 'psutil', 'pynvml'}} & set(sys.modules)))"
+    )
+    for module, loaded in (("helper", "['pynvml']"), ("sampler", "[]"), ("status", "[]")):
+        said = subprocess.run(
+            [sys.executable, "-c", code.format(module=module)], capture_output=True, text=True, check=True
+        )
+        assert said.stdout.strip() == loaded

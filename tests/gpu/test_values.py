@@ -1,0 +1,151 @@
+"""Pure parts of the GPU room, on plain values."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from xray_tui.gpu.kinds import Holder, merge
+from xray_tui.gpu.lanes import Lanes
+from xray_tui.gpu.pace import Pace
+from xray_tui.gpu.problems import Code, Machine, why_no_driver, why_no_values
+from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot, from_json, remembering, to_json
+from xray_tui.gpu.throttle import throttle_words
+
+BARE = Machine(module=False, devices=False, container=False)
+
+WORK = GpuProcess(7, "C", 5, name="python", sm=90)
+FULL = GpuSnapshot(
+    gpus=(
+        GpuSample(0, "GPU-a", "A", 97, 1, 2, 60, 371.5, 400.0, 40, 1395, ("thermal slowdown",), (WORK,)),
+        GpuSample(1, "GPU-b", "B", processes=()),
+        GpuSample(2, "GPU-c", "C", processes=None, processes_problem="no permission"),
+        GpuSample(3, "GPU-d", "D", problem="GPU is lost: reboot", since=3.5),
+    ),
+    time=12.25,
+    driver="550.54.15",
+)
+
+
+def test_a_snapshot_comes_out_of_the_pipe_as_it_went_in():
+    for snapshot in (FULL, GpuSnapshot(problem="No NVIDIA driver.", time=1.0)):
+        assert from_json(json.loads(json.dumps(to_json(snapshot), allow_nan=False))) == snapshot
+
+
+def test_a_line_of_a_newer_helper_is_still_read():
+    values = to_json(FULL)
+    values["gpus"][0]["encoder"] = 3
+    values["gpus"][0]["processes"][0]["cgroup"] = "x"
+    assert from_json({**values, "host": "gpu7"}) == FULL
+
+
+@pytest.mark.parametrize("values", [{}, {"gpus": 3}, {"gpus": [{"index": 0}]}, {"gpus": ["x"]}, {"gpus": None}])
+def test_something_else_than_a_snapshot_is_refused(values):
+    with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
+        from_json(values)
+
+
+def test_age_counts_from_the_reading_and_is_never_negative():
+    assert GpuSnapshot(time=100.0).age(112.0) == 12.0
+    assert GpuSnapshot(time=100.0).age(99.0) == 0.0
+
+
+def test_a_gpu_that_a_new_helper_finds_lost_keeps_its_name_and_its_time():
+    nameless = GpuSnapshot(
+        gpus=(
+            GpuSample(0, "GPU-a", "A"),
+            GpuSample(3, "", "GPU 3", problem="GPU is lost: reboot", since=90.0),
+        ),
+        time=90.0,
+    )
+    row = remembering(nameless, FULL).gpus[1]
+    assert (row.uuid, row.name, row.since) == ("GPU-d", "D", 3.5)
+
+
+def test_a_name_is_not_given_to_a_second_gpu():
+    moved = GpuSnapshot(gpus=(GpuSample(0, "GPU-b", "B"), GpuSample(1, "", "GPU 1", problem="GPU is lost")))
+    assert remembering(moved, FULL).gpus[1].uuid == ""
+
+
+def test_a_process_in_two_lists_is_one_of_both_kinds():
+    found = merge(
+        compute=[Holder(10, 5), Holder(11, 9), Holder(12, 1)],
+        graphics=[Holder(11, 9), Holder(13, 2)],
+        mps=[Holder(12, 1), Holder(14, 7)],
+    )
+    assert [(entry.pid, entry.kind) for entry in found] == [
+        (11, "C+G"), (14, "M"), (10, "C"), (13, "G"), (12, "M+C"),
+    ]  # fmt: skip
+
+
+def test_memory_is_never_counted_twice_and_never_invented():
+    compute = [Holder(1, 4), Holder(1, 3), Holder(2, None), Holder(3, None)]
+    found = {entry.pid: entry.memory for entry in merge(compute, graphics=[Holder(1, 7), Holder(3, 6)], mps=[])}
+    assert found == {1: 7, 2: None, 3: 6}
+
+
+def test_only_heat_and_hardware_slow_a_gpu_down_in_words():
+    assert throttle_words(0x4 | 0x1) == ()
+    assert throttle_words(0x8) == ("hardware slowdown",)
+    assert throttle_words(0x8 | 0x40) == ("hardware thermal slowdown",)
+    assert throttle_words(0x20 | 0x80) == ("thermal slowdown", "power brake")
+
+
+def test_a_slow_lane_is_asked_only_when_it_is_due():
+    lanes, asked = Lanes(), []
+
+    def ask() -> int:
+        asked.append(1)
+        return len(asked)
+
+    ticks = (0.0, 1.0, 1.999, 3.0, 4.001)
+    assert [lanes.get("processes", 2.0, now, ask) for now in ticks] == [1, 1, 2, 2, 3]
+
+
+def test_a_clock_that_is_set_back_does_not_freeze_a_lane():
+    lanes = Lanes()
+    lanes.get("limit", 60.0, 1000.0, lambda: "old")
+    assert lanes.get("limit", 60.0, 10.0, lambda: "new") == "new"
+
+
+def test_pauses_grow_to_their_longest():
+    pace = Pace()
+    assert [pace.before_restart(n) for n in (1, 2, 3, 6, 5000)] == [1, 2, 4, 30, 30]
+    assert [pace.before_looking_again(n) for n in (1, 2, 9)] == [30, 60, 600]
+    assert [pace.first_answer(n) for n in (0, 1, 9)] == [5, 10, 60]
+    assert [pace.next_answer(interval) for interval in (1.0, 60.0)] == [5.0, 120.0]
+
+
+@pytest.mark.parametrize("container", [False, True])
+@pytest.mark.parametrize("module", [False, True])
+@pytest.mark.parametrize("devices", [False, True])
+@pytest.mark.parametrize("code", list(Code))
+def test_every_way_to_have_no_driver_is_one_plain_sentence(code, module, devices, container):
+    sentence = why_no_driver(code, "Some Error", Machine(module, devices, container))
+    assert "NVIDIA" in sentence
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert ":" in sentence, "what to do comes after the colon"
+
+
+def test_the_usual_ways_to_have_no_driver_are_told_apart():
+    inside = Machine(module=True, devices=False, container=True)
+    assert why_no_driver(Code.LIBRARY_NOT_FOUND, "", BARE).startswith("No NVIDIA driver on this machine")
+    assert "--gpus all" in why_no_driver(Code.LIBRARY_NOT_FOUND, "", inside)
+    assert "--gpus all" in why_no_driver(Code.DRIVER_NOT_LOADED, "", inside)
+    assert "modprobe nvidia" in why_no_driver(Code.DRIVER_NOT_LOADED, "", BARE)
+    assert "reboot" in why_no_driver(Code.LIB_RM_VERSION_MISMATCH, "", BARE)
+    assert "group" in why_no_driver(Code.NO_PERMISSION, "", BARE)
+    assert "daemon-reload" in why_no_driver(Code.UNKNOWN, "Unknown Error", Machine(True, True, True))
+    assert "(Unknown Error)" in why_no_driver(Code.UNKNOWN, "Unknown Error", BARE)
+
+
+@pytest.mark.parametrize(
+    "code", [Code.GPU_IS_LOST, Code.RESET_REQUIRED, Code.NO_PERMISSION, Code.TIMEOUT, Code.UNKNOWN]
+)
+def test_a_gpu_without_values_says_so_in_a_word_and_then_what_to_do(code):
+    word, _, advice = why_no_values(code, "Unknown Error").partition(": ")
+    assert 0 < len(word) <= 16
+    assert advice
+    assert not advice.endswith(".")
