@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 
-def write_whole(path: Path, data: bytes | str) -> None:
+def write_whole(path: Path, data: bytes | memoryview | str) -> None:
     """Write beside `path`, fsync, rename. A reader sees the old file or the new one, never half of one.
 
     Raises OSError (disk full, no permission); then the old file is as it was and nothing is left beside it.
@@ -22,7 +23,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~current_umask())
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -43,3 +44,9 @@ def current_umask() -> int:
 def relative_to_file(target: Path, holder: Path) -> str:
     """`target` as a path relative to the folder of the file `holder`, so that a folder can move to another server."""
     return os.path.relpath(target.resolve(), holder.resolve().parent)
+
+
+def file_sha256(path: Path) -> str:
+    """`sha256:<hex>` of a file's bytes."""
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()

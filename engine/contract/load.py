@@ -1,4 +1,4 @@
-"""Read configs: YAML and `--set` in, a validated model out, or every error at once with file, field and what is right."""
+"""Read configs: YAML and `--set` in, a validated model out, or every error at once: file, field, what is right."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Blending: weights, threshold and presence source of several runs, chosen jointly on validation."""

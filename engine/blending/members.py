@@ -1,0 +1,64 @@
+"""The members of a blend on one split: the same images, each member's maps, brought to one size and mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.contract.errors import BadInput
+from engine.contract.text import clean
+from engine.data.geometry import content_size, to_native
+from engine.data.manifest import Sample
+from engine.evaluation.probabilities import Probabilities, Run, split_probabilities
+
+Weights = Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """What the members say of a split."""
+
+    parts: tuple[Probabilities, ...]
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        return self.parts[0].samples
+
+    @property
+    def largest(self) -> Probabilities:
+        """The member with the largest input; maps are mixed at its size."""
+        return max(self.parts, key=lambda part: part.size)
+
+    def heads(self) -> tuple[int, ...]:
+        """Places of the members that have a classification head."""
+        return tuple(place for place, part in enumerate(self.parts) if part.presence is not None)
+
+    def contents(self, index: int, height: int, width: int) -> npt.NDArray[np.float32]:
+        """(M, rows, columns): every member's map of an image at the common size, padding cut off."""
+        rows, columns = content_size(height, width, self.largest.size, self.largest.keep_aspect)
+        return np.stack([to_native(part.content(index, height, width), rows, columns) for part in self.parts])
+
+    def mixed_presence(self, weights: Weights) -> npt.NDArray[np.float64]:
+        """(N,): the weighted mean of the classification heads; `weights` are those of `heads()`."""
+        heads = [part.presence for part in self.parts if part.presence is not None]
+        return np.tensordot(np.asarray(weights, np.float64), np.stack(heads), 1)
+
+
+def mix(contents: npt.NDArray[np.float32], weights: Weights) -> npt.NDArray[np.float32]:
+    """(M, rows, columns) and M weights -> the weighted mean map."""
+    return np.tensordot(np.asarray(weights, np.float32), contents, 1)
+
+
+def open_members(runs: Sequence[Run], split: str, tta: str, batch_size: int) -> Members:
+    """The members' probabilities on a split. Raises BadInput where two of them were trained on different data."""
+    parts = tuple(split_probabilities(run, split, tta, batch_size) for run in runs)
+    for run, part in zip(runs[1:], parts[1:], strict=True):
+        if part.fingerprint != parts[0].fingerprint:
+            first = clean(str(runs[0].folder))
+            raise BadInput(
+                f"{clean(str(run.folder))}: its {split} split is not that of {first}; members need the same data"
+            )
+    return Members(parts)

@@ -1,0 +1,182 @@
+"""The joint search: segmentation weights, threshold, presence source and its weights, on validation alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.blending.members import Members, mix
+from engine.contract.config import BlendConfig
+from engine.contract.errors import BadInput
+from engine.data.geometry import mask_to_input, to_native
+from engine.evaluation.counts import counts_at, quantise
+from engine.evaluation.metrics import presence_metrics
+from engine.evaluation.presence import map_scores
+from engine.evaluation.scores import native_mask
+from engine.evaluation.thresholds import mean_dice_pos
+from engine.progress import Progress
+
+LARGEST_GRID = 1000
+
+Counts = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""(tp, fp, fn)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What validation chose."""
+
+    weights: tuple[float, ...]
+    threshold: float
+    presence_source: str
+    presence_weights: tuple[float, ...] | None
+    """Of the members with a classification head; None where the source is a map's."""
+    dice_pos: float
+    roc_auc_presence: float
+
+
+def simplex(parts: int, step: float) -> list[tuple[float, ...]]:
+    """All weights of `parts` members on a grid that sum to 1. Raises BadInput where they are too many."""
+    total = round(1 / step)
+    grid = [tuple(count / total for count in counts) for counts in _compositions(total, parts)] if parts <= 16 else []
+    if not 0 < len(grid) <= LARGEST_GRID:
+        raise BadInput(
+            f"weight_step: {parts} members at {step:g} give over {LARGEST_GRID} mixtures; give a larger step"
+        )
+    return grid
+
+
+def search(members: Members, config: BlendConfig) -> Found:
+    """The best mixture under config.objective. Of equals, the first of the grid: the search is deterministic."""
+    grid = simplex(len(members.parts), config.weight_step)
+    thresholds = threshold_grid(config.threshold_step)
+    scored = _score_grid(members, grid, thresholds)
+    fractured = np.array([sample.fractured for sample in members.samples], np.bool_)
+    heads = _best_heads(members, config, fractured)
+    best: tuple[tuple[float, ...], Found] | None = None
+    for place, weights in enumerate(grid):
+        dice = mean_dice_pos(*scored.counts(place))
+        for source, presence_weights, auc in [*heads, *_map_sources(scored, place, config, fractured)]:
+            value = _objective(config.objective, dice, auc)
+            at = int(np.argmax(value[0] if len(value) == 1 else value[0] + 1e-9 * value[1]))
+            auc_at = float(auc[at] if auc.ndim else auc)
+            found = Found(weights, float(thresholds[at]), source, presence_weights, float(dice[at]), auc_at)
+            key = tuple(float(part[at] if part.ndim else part) for part in value)
+            if best is None or key > best[0]:
+                best = (key, found)
+    if best is None:
+        raise BadInput("presence_sources: none of them can be had from these members; add max or pred_area")
+    return best[1]
+
+
+def threshold_grid(step: float) -> npt.NDArray[np.float64]:
+    """Thresholds strictly between 0 and 1."""
+    return np.round(np.arange(step, 1.0 - 1e-9, step), 6)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Every mixture (G) on validation: counts of the positives (P) at T thresholds, presence of all images (N)."""
+
+    tp: npt.NDArray[np.int64]
+    fp: npt.NDArray[np.int64]
+    fn: npt.NDArray[np.int64]
+    maps: dict[str, npt.NDArray[np.float64]]
+    """source -> (G, N)."""
+    area: npt.NDArray[np.float32]
+    """(G, N, T)."""
+
+    def counts(self, place: int) -> Counts:
+        return self.tp[place], self.fp[place], self.fn[place]
+
+
+def _score_grid(members: Members, grid: list[tuple[float, ...]], thresholds: npt.NDArray[np.float64]) -> _Scored:
+    largest = members.largest
+
+    def score(index: int) -> tuple[list[Counts], list[dict[str, float]], list[npt.NDArray[np.float64]]]:
+        mask = native_mask(members.samples[index])
+        height, width = mask.shape
+        contents = members.contents(index, height, width)
+        rows, columns = contents.shape[1:]
+        small = mask_to_input(mask, largest.size, largest.keep_aspect)[:rows, :columns]
+        counts: list[Counts] = []
+        maps, areas = [], []
+        for weights in grid:
+            content = mix(contents, weights)
+            if mask.any():  # Dice on positives needs no other image
+                counts.append(counts_at(quantise(to_native(content, height, width)), mask, thresholds))
+            tp, fp, _ = counts_at(quantise(content), small, thresholds)
+            maps.append(map_scores(content))
+            areas.append((tp + fp) / small.size)
+        return counts, maps, areas
+
+    total = len(members.samples)
+    found = []
+    with Progress("search on val", total, "images") as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for result in pool.map(score, range(total)):
+            found.append(result)
+            progress.advance()
+    per_image = [counts for counts, _, _ in found if counts]
+    if not per_image:
+        raise BadInput("the validation split has no positive image: nothing can be chosen on it")
+    tp, fp, fn = (
+        np.stack([np.stack([one[part] for one in image]) for image in per_image], axis=1) for part in range(3)
+    )
+    maps = {source: np.array([[one[source] for one in image] for _, image, _ in found]).T for source in found[0][1][0]}
+    area = np.stack([np.stack(image) for _, _, image in found], axis=1).astype(np.float32)
+    return _Scored(tp, fp, fn, maps, area)
+
+
+Values = npt.NDArray[np.float64]
+Candidate = tuple[str, tuple[float, ...] | None, Values]
+"""(presence source, weights of the heads or None, ROC-AUC: a scalar, or one for each threshold)."""
+
+
+def _best_heads(members: Members, config: BlendConfig, fractured: npt.NDArray[np.bool_]) -> list[Candidate]:
+    """The heads' best mixture: it depends on neither map nor threshold, so it is found once."""
+    heads = members.heads()
+    if "cls" not in config.presence_sources or not heads:
+        return []
+    quality = {
+        weights: _auc(members.mixed_presence(weights), fractured) for weights in simplex(len(heads), config.weight_step)
+    }
+    best = max(quality, key=lambda weights: quality[weights])
+    return [("cls", best, np.array(quality[best]))]
+
+
+def _map_sources(
+    scored: _Scored, place: int, config: BlendConfig, fractured: npt.NDArray[np.bool_]
+) -> Iterator[Candidate]:
+    for source in config.presence_sources:
+        if source in scored.maps:
+            yield source, None, np.array(_auc(scored.maps[source][place], fractured))
+        elif source == "pred_area":
+            areas = scored.area[place].T
+            yield source, None, np.array([_auc(area, fractured) for area in areas])
+
+
+def _objective(
+    objective: str, dice: npt.NDArray[np.float64], auc: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], ...]:
+    """What is compared, the most important first; each part has a value for every threshold."""
+    auc = np.broadcast_to(auc, dice.shape)
+    if objective == "joint":
+        return (dice + auc,)
+    return (dice, auc) if objective == "dice_pos" else (auc, dice)
+
+
+def _auc(scores: npt.NDArray[np.floating], fractured: npt.NDArray[np.bool_]) -> float:
+    return presence_metrics(np.asarray(scores, np.float64), fractured).get("roc_auc_presence", 0.0)
+
+
+def _compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:
+    """All ways to write `total` as an ordered sum of `parts` numbers from 0 on, the first part's largest first."""
+    for bars in combinations(range(total + parts - 1), parts - 1):
+        edges = (-1, *bars, total + parts - 1)
+        yield tuple(edges[place + 1] - edges[place] - 1 for place in range(parts))

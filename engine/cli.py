@@ -1,0 +1,278 @@
+"""xray-engine: argparse only; each command imports what it needs, so that --help and bad arguments answer at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from engine import __version__
+from engine.contract import names
+from engine.contract.errors import BadInput, Exit, Stopped
+from engine.contract.text import clean
+
+Command = Callable[[argparse.Namespace], None]
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status (engine.contract.errors.Exit)."""
+    parser = make_parser()
+    given = parser.parse_args(arguments)
+    if given.command is None:
+        parser.print_help()
+        return Exit.BAD_INPUT
+    status, cause = _run(given.run_command, given)
+    _write_end_record(status, cause)
+    return status
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="xray-engine",
+        description="Train, evaluate and blend X-ray fracture segmentation.",
+        epilog="Exit status: 0 done, 2 bad input, 3 stopped, 4 out of memory, 1 anything else.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"xray-engine {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    _add_synth(commands)
+    _add_prepare(commands)
+    _add_recipes(commands)
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_blend(commands)
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: Command, what: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=what, description=what, allow_abbrev=False)
+    parser.set_defaults(run_command=run)
+    return parser
+
+
+def _add_synth(commands: Commands) -> None:
+    parser = _add(commands, "synth", _synth, "Make a small set of synthetic radiographs with a manifest.")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--images", type=_whole(20, 100_000), default=200, metavar="N", help="from 20 on (default 200)")
+    parser.add_argument("--size", type=_whole(32, 4096), default=128, metavar="PX", help="side in pixels (default 128)")
+    parser.add_argument("--seed", type=_whole(0, 2**32 - 1), default=42, metavar="S")
+
+
+def _add_prepare(commands: Commands) -> None:
+    parser = _add(commands, "prepare", _prepare, "Turn images and masks, a CSV, or FracAtlas into DIR/manifest.csv.")
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="a folder, a CSV manifest, or FracAtlas")
+    parser.add_argument("--format", choices=("auto", "folder", "csv", "fracatlas"), default="auto")
+    parser.add_argument("--split", type=Path, metavar="FILE", help="CSV with image_id (or id) and split; else made")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--trust", choices=("mask", "label"), default="mask", help="which one counts where they contradict (mask)"
+    )
+    parser.add_argument("--seed", type=_whole(0, 2**32 - 1), default=42, metavar="S", help="of the split that is made")
+
+
+def _add_recipes(commands: Commands) -> None:
+    parser = _add(commands, "recipes", _recipes, "List the configs that there are, a line each.")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="look beside this folder too")
+
+
+def _add_train(commands: Commands) -> None:
+    parser = _add(commands, "train", _train, "Train a recipe into a run folder.")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a recipe; with --resume the run's own is taken")
+    parser.add_argument("--run", type=Path, metavar="runs/NAME", help="default: runs/ and the config's name")
+    _add_set(parser)
+    parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
+
+
+def _add_evaluate(commands: Commands) -> None:
+    parser = _add(commands, "evaluate", _evaluate, "Score a run on the test split; every choice is made on validation.")
+    parser.add_argument("--run", type=Path, required=True, metavar="runs/NAME")
+    parser.add_argument("--tta", choices=("none", "h", "v", "hv", "d4"), default="hv")
+    parser.add_argument("--threshold", default="tuned", metavar="0.25|tuned", help="tuned: on validation (default)")
+    parser.add_argument(
+        "--presence", choices=("auto", "cls", "max", "mean", "topk_mean", "pred_area"), default="auto",
+        help="source of the presence score; auto: the second head, else the best on validation",
+    )  # fmt: skip
+    parser.add_argument("--gate", default="none", metavar="none|0.3|tuned", help="empty masks under this score")
+    parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
+    parser.add_argument("--batch-size", type=_whole(1, 4096), default=16, metavar="N")
+    parser.add_argument("--bootstrap", type=_whole(0, 100_000), default=1000, metavar="N", help="resamples; 0: none")
+    parser.add_argument("--manifest", type=Path, metavar="FILE", help="score on other data (an external test set)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to, with --manifest")
+
+
+def _add_blend(commands: Commands) -> None:
+    parser = _add(commands, "blend", _blend, "Blend runs: weights, threshold and presence chosen on validation.")
+    parser.add_argument("--members", nargs="+", metavar="runs/NAME", help="two run folders or more")
+    parser.add_argument("--run", type=Path, metavar="runs/NAME", help="default: runs/blend_ and the members' names")
+    parser.add_argument("--tta", choices=("none", "h", "v", "hv", "d4"), help="default: hv")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a config of kind: blend")
+    _add_set(parser)
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="KEY=VALUE",
+        help="for example training.epochs=3",
+    )
+
+
+def _synth(given: argparse.Namespace) -> None:
+    from engine.data.synth import make_synthetic
+
+    manifest = make_synthetic(given.output, given.images, given.size, given.seed)
+    print(f"{given.images} synthetic radiographs: {clean(str(manifest))}")
+
+
+def _prepare(given: argparse.Namespace) -> None:
+    from engine.data.prepare import prepare
+    from engine.data.report import lines
+    from engine.progress import showing
+
+    with showing("prepare", "images") as progress:
+        prepared = prepare(
+            given.source,
+            given.output,
+            format=given.format,
+            split=given.split,
+            trust=given.trust,
+            seed=given.seed,
+            progress=progress,
+        )
+    print("\n".join(lines(prepared)))
+
+
+def _recipes(given: argparse.Namespace) -> None:
+    from engine.contract.recipes import find_recipes, recipe_folders
+
+    recipes = find_recipes(recipe_folders(given.runs))
+    width = max((len(recipe.name) for recipe in recipes), default=0)
+    for recipe in recipes:
+        print(f"{recipe.name:{width}}  {recipe.kind:10}  {recipe.problem or recipe.description}")
+    if not recipes:
+        raise BadInput("no configs/*.yaml here, beside the runs folder, or in the installed package")
+
+
+def _train(given: argparse.Namespace) -> None:
+    from engine.training.run import prepare_run
+
+    config, run = prepare_run(given.config, given.overrides, given.run, given.resume)
+    from engine.training.loop import train
+
+    train(config, run, resume=given.resume)
+
+
+def _evaluate(given: argparse.Namespace) -> None:
+    from engine.contract.config import EvaluateOptions
+    from engine.contract.load import validate
+
+    if (given.manifest is None) != (given.output is None):
+        raise BadInput("--manifest and --output go together: other data is scored into a file of its own")
+    values = {name: getattr(given, name) for name in EvaluateOptions.model_fields if name != "run"}
+    options = validate(EvaluateOptions, {**values, "run": str(given.run)}, "xray-engine evaluate")
+    from engine.evaluation.evaluate import evaluate
+
+    evaluate(options, manifest=given.manifest, output=given.output)
+
+
+def _blend(given: argparse.Namespace) -> None:
+    from engine.blending.run import prepare_blend
+
+    config, run = prepare_blend(given.config, given.overrides, given.members, given.tta, given.run)
+    from engine.blending.blend import blend
+
+    blend(config, run)
+
+
+def _run(command: Command, given: argparse.Namespace) -> tuple[Exit, str]:
+    """(exit status, its cause in words) of a command; the cause is printed where it is none of success."""
+    try:
+        command(given)
+    except BadInput as error:
+        print("\n".join(error.lines), file=sys.stderr)
+        return Exit.BAD_INPUT, error.lines[0] if error.lines else "bad input"
+    except Stopped as error:
+        print(error, file=sys.stderr)
+        return Exit.STOPPED, str(error)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return Exit.STOPPED, "stopped by Ctrl+C"
+    except ImportError as error:
+        line = f"{clean(str(error))}; the engine needs its extra: pip install 'xray-tui[engine]'"
+        print(line, file=sys.stderr)
+        return Exit.OTHER, line
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OTHER, "its output was closed"
+    except Exception as error:
+        return _unexpected(error)
+    return Exit.DONE, "done"
+
+
+def _unexpected(error: Exception) -> tuple[Exit, str]:
+    """One line for the user; the traceback only where XRAY_DEBUG asks for it."""
+    if os.environ.get("XRAY_DEBUG"):
+        raise error
+    line = clean(f"{type(error).__name__}: {error}".split("\n")[0])[:400]
+    memory = isinstance(error, MemoryError)
+    if "torch" in sys.modules:
+        from engine.device import is_out_of_memory
+
+        memory = is_out_of_memory(error)
+    if memory:
+        line = f"out of memory: try a smaller training.batch_size or data.image_size ({line})"
+    elif isinstance(error, OSError):
+        where = f"{clean(str(error.filename))}: " if error.filename else ""
+        line = f"{where}{clean(error.strerror or str(error))}"
+    print(line, file=sys.stderr)
+    return (Exit.OUT_OF_MEMORY if memory else Exit.OTHER), line
+
+
+def _write_end_record(status: Exit, cause: str) -> None:
+    """end.json in the job's folder: success needs it, an exit status alone does not count."""
+    folder = os.environ.get(names.JOB_DIR_ENV)
+    if not folder:
+        return
+    from engine.contract.files import write_json
+
+    rss: int | None = None
+    gpu: int | None = None
+    if "torch" in sys.modules:
+        from engine.device import peak_memory
+
+        rss, gpu = peak_memory()
+    record = {"code": int(status), "cause": cause, "time": time.time(), "peak_rss": rss, "peak_gpu": gpu}
+    try:
+        write_json(Path(folder) / names.END, record)
+    except OSError as error:
+        print(f"{clean(folder)}/{names.END}: {error.strerror}", file=sys.stderr)
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    """An argparse type: a whole number from low to high."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{clean(text)!r}: give a whole number from {low} to {high}")
+        return value
+
+    return parse
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""From an image's own size to the network's square and back."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Scalar = TypeVar("Scalar", np.uint8, np.bool_)
+Grey = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Probabilities = npt.NDArray[np.float32]
+
+
+def content_size(height: int, width: int, size: int, keep_aspect: bool) -> tuple[int, int]:
+    """(rows, columns) that the image covers inside the network's size x size square; the rest is padding, below
+    and to the right."""
+    if not keep_aspect:
+        return size, size
+    scale = size / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def image_to_input(image: Grey, size: int, keep_aspect: bool) -> Grey:
+    """(H, W) -> (size, size), antialiased."""
+    height, width = image.shape
+    rows, columns = content_size(height, width, size, keep_aspect)
+    resized = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR)
+    return _padded(np.asarray(resized), size)
+
+
+def mask_to_input(mask: Mask, size: int, keep_aspect: bool) -> Mask:
+    """(H, W) -> (size, size): a pixel belongs to the mask where at least half of its area does. A mask too fine for
+    that keeps its fullest pixels, so that a positive image never turns into a negative one."""
+    height, width = mask.shape
+    rows, columns = content_size(height, width, size, keep_aspect)
+    area = np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).resize((columns, rows), Image.Resampling.BOX))
+    if not area.any() and mask.any():  # below one grey level: mark where the centre of the mask falls
+        y, x = (int(axis.mean()) for axis in np.nonzero(mask))
+        area = area.copy()
+        area[min(rows - 1, y * rows // mask.shape[0]), min(columns - 1, x * columns // mask.shape[1])] = 255
+    level = min(128, int(area.max())) if area.any() else 128
+    return _padded(area >= level, size)
+
+
+def to_native(content: Probabilities, height: int, width: int) -> Probabilities:
+    """A probability map without padding at the image's own size, bilinear."""
+    if content.shape == (height, width):
+        return content
+    return np.asarray(Image.fromarray(content).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _padded(array: npt.NDArray[Scalar], size: int) -> npt.NDArray[Scalar]:
+    rows, columns = array.shape
+    if (rows, columns) == (size, size):
+        return np.ascontiguousarray(array)
+    square = np.zeros((size, size), array.dtype)
+    square[:rows, :columns] = array
+    return square

@@ -1,0 +1,87 @@
+"""Everything that depends on the processor: which device, which precision, memory, and what running out looks like."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from engine.contract.errors import BadInput
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where tensors live and in which precision the network computes."""
+
+    device: torch.device
+    autocast_dtype: torch.dtype | None
+    """None: full float32."""
+    memory_format: torch.memory_format
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+    @property
+    def scales_gradients(self) -> bool:
+        """float16 needs a GradScaler; bfloat16 has float32's range."""
+        return self.autocast_dtype is torch.float16
+
+    def autocast(self) -> AbstractContextManager[object]:
+        if self.autocast_dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.autocast_dtype)
+
+    @property
+    def name(self) -> str:
+        return torch.cuda.get_device_name(self.device) if self.is_cuda else "cpu"
+
+
+def pick_device(device: str = "auto", precision: str = "auto", channels_last: bool = True) -> Device:
+    """The device a config asks for. Raises BadInput in one line where this machine has not got it."""
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
+        raise BadInput("device: cuda: no CUDA device is usable here; give cpu or auto, or look at `xray-tui doctor`")
+    kind = "cuda" if has_cuda and device != "cpu" else "cpu"
+    return Device(
+        torch.device(kind),
+        _autocast_dtype(kind, precision),
+        torch.channels_last if channels_last else torch.contiguous_format,
+    )
+
+
+def place(network: nn.Module, device: Device) -> nn.Module:
+    """Move a network to the device, in its memory layout."""
+    return network.to(device.device).to(memory_format=device.memory_format)
+
+
+def _autocast_dtype(kind: str, precision: str) -> torch.dtype | None:
+    if precision == "fp32":
+        return None
+    if precision == "fp16":
+        if kind == "cpu":
+            raise BadInput("training.precision: fp16 needs CUDA; give auto, bf16 or fp32")
+        return torch.float16
+    if precision == "bf16":
+        return torch.bfloat16
+    if kind == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else None
+
+
+def peak_memory() -> tuple[int, int | None]:
+    """(largest resident memory of this process, largest GPU memory it reserved or None), bytes."""
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    gpu = torch.cuda.max_memory_reserved() if torch.cuda.is_available() else None
+    return rss, gpu
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on the GPU or in the machine."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch's CPU allocator

@@ -1,0 +1,93 @@
+"""What may be chosen, chosen on validation: threshold, presence source, gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.contract.errors import BadInput
+from engine.evaluation.metrics import Confusion, dice_per_image, presence_metrics, presence_threshold
+from engine.evaluation.scores import SplitScores
+from engine.evaluation.thresholds import best_threshold
+
+AUTO_SOURCES = ("max", "topk_mean", "mean", "pred_area")
+Source = Literal["fixed", "val"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Everything that is fixed before the test split is looked at."""
+
+    threshold: float
+    place: int
+    """Of the threshold among the scored ones."""
+    threshold_source: Source
+    presence_source: str
+    gate: float | None
+    """Presence score under which a mask is emptied."""
+    gate_source: Source | None
+    presence_cut: float
+    """Presence threshold that has 90 % specificity on validation."""
+
+
+def choose(
+    val: SplitScores, threshold: float | Literal["tuned"], presence: str, gate: float | Literal["none", "tuned"]
+) -> Choice:
+    """Settle what was asked for on the validation split.
+
+    threshold `tuned`: highest mean Dice over positives at native size. presence `auto`: the classification head where
+    there is one, else the source with the highest ROC-AUC. gate `tuned`: highest mean Dice over all images (an empty
+    mask predicted empty counts 1), at the threshold that is already chosen. Raises BadInput for a presence source that
+    the run has not got.
+    """
+    if threshold == "tuned":
+        place = best_threshold(val.native.tp, val.native.fp, val.native.fn)
+    else:
+        place = int(np.searchsorted(val.thresholds, threshold))
+    source = _presence_source(val, presence, place)
+    scores = val.presence_scores(source, place)
+    if gate == "tuned":
+        level: float | None = best_gate(val.native.at(place), scores)
+    else:
+        level = None if gate == "none" else gate
+    return Choice(
+        threshold=float(val.thresholds[place]),
+        place=place,
+        threshold_source="val" if threshold == "tuned" else "fixed",
+        presence_source=source,
+        gate=level,
+        gate_source=None if level is None else ("val" if gate == "tuned" else "fixed"),
+        presence_cut=presence_threshold(scores, val.fractured),
+    )
+
+
+def best_gate(counts: Confusion, scores: npt.NDArray[np.float64]) -> float:
+    """The score from which on masks are kept that gives the highest mean Dice over all images; of equals the lowest."""
+    kept = dice_per_image(counts)
+    emptied = dice_per_image(counts.gated(np.zeros(len(scores), np.bool_)))
+    order = np.argsort(scores, kind="stable")
+    below = np.concatenate([[0.0], np.cumsum(emptied[order])])[:-1]
+    above = np.cumsum(kept[order][::-1])[::-1]
+    means = (below + above) / len(scores)
+    first_of_score = np.searchsorted(scores[order], scores[order])  # equal scores pass or fail together
+    return float(scores[order][first_of_score[int(np.argmax(means[first_of_score]))]])
+
+
+def _presence_source(val: SplitScores, presence: str, place: int) -> str:
+    if presence == "auto":
+        if "cls" in val.presence:
+            return "cls"
+        quality = {source: _auc(val, source, place) for source in AUTO_SOURCES}
+        return max(quality, key=lambda source: quality[source])
+    if presence == "cls" and "cls" not in val.presence:
+        raise BadInput(
+            "--presence cls: this run has no classification head; give auto, max, mean, topk_mean or pred_area"
+        )
+    return presence
+
+
+def _auc(val: SplitScores, source: str, place: int) -> float:
+    return presence_metrics(val.presence_scores(source, place), val.fractured).get("roc_auc_presence", 0.0)

@@ -1,0 +1,109 @@
+"""One pass over a split's probability maps: pixel counts at every threshold, at native and at input size, and presence
+scores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.data.geometry import Mask, content_size, mask_to_input, to_native
+from engine.data.geometry import Probabilities as Map
+from engine.data.image import image_size, read_mask
+from engine.data.manifest import Sample
+from engine.evaluation.counts import counts_at, quantise
+from engine.evaluation.metrics import Confusion
+from engine.evaluation.presence import map_scores
+from engine.progress import Progress
+
+MapOf = Callable[[int, int, int], Map]
+"""(index, native height, native width) -> the probability map at the network's size, padding cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Pixel counts of N images at T thresholds."""
+
+    tp: npt.NDArray[np.int64]
+    fp: npt.NDArray[np.int64]
+    fn: npt.NDArray[np.int64]
+    pixels: npt.NDArray[np.int64]
+    """(N,)."""
+
+    def at(self, place: int) -> Confusion:
+        """The counts at one threshold."""
+        return Confusion(self.tp[:, place], self.fp[:, place], self.fn[:, place], self.pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitScores:
+    """Everything that metrics and choices need of a split."""
+
+    ids: tuple[str, ...]
+    groups: tuple[str | None, ...]
+    fractured: npt.NDArray[np.bool_]
+    thresholds: npt.NDArray[np.float64]
+    native: Table
+    input: Table
+    presence: dict[str, npt.NDArray[np.float64]]
+    """(N,) for each source that does not depend on the threshold: cls where there is a head, max, mean, topk_mean."""
+
+    def presence_scores(self, source: str, place: int) -> npt.NDArray[np.float64]:
+        """The scores of a source at a threshold; pred_area is the predicted share of the map."""
+        if source == "pred_area":
+            return (self.input.tp[:, place] + self.input.fp[:, place]) / self.input.pixels
+        return self.presence[source]
+
+
+def native_mask(sample: Sample) -> Mask:
+    """The mask at the image's own size, all False where there is none."""
+    return read_mask(sample.mask) if sample.mask is not None else np.zeros(image_size(sample.image), np.bool_)
+
+
+def score_split(
+    samples: Sequence[Sample],
+    map_of: MapOf,
+    size: int,
+    keep_aspect: bool,
+    thresholds: npt.NDArray[np.float64],
+    presence: npt.NDArray[np.float64] | None,
+    what: str,
+) -> SplitScores:
+    """Score the samples; `presence` (N,) is the classification head's, `what` names the split in the progress."""
+
+    def score(index: int) -> tuple[object, ...]:
+        mask = native_mask(samples[index])
+        height, width = mask.shape
+        rows, columns = content_size(height, width, size, keep_aspect)
+        content = map_of(index, height, width)
+        native = counts_at(quantise(to_native(content, height, width)), mask, thresholds)
+        small = mask_to_input(mask, size, keep_aspect)[:rows, :columns]
+        return native, mask.size, counts_at(quantise(content), small, thresholds), small.size, map_scores(content)
+
+    with Progress(f"score {what}", len(samples), "images") as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = []
+        for result in pool.map(score, range(len(samples))):
+            found.append(result)
+            progress.advance()
+    natives, native_pixels, inputs, input_pixels, maps = zip(*found, strict=True)
+    sources = {name: np.array([scores[name] for scores in maps]) for name in maps[0]}
+    if presence is not None:
+        sources = {"cls": presence, **sources}
+    return SplitScores(
+        ids=tuple(sample.id for sample in samples),
+        groups=tuple(sample.group for sample in samples),
+        fractured=np.array([sample.fractured for sample in samples], np.bool_),
+        thresholds=thresholds,
+        native=_table(natives, native_pixels),
+        input=_table(inputs, input_pixels),
+        presence=sources,
+    )
+
+
+def _table(counts: Sequence[tuple[npt.NDArray[np.int64], ...]], pixels: Sequence[int]) -> Table:
+    tp, fp, fn = (np.stack(values) for values in zip(*counts, strict=True))
+    return Table(tp, fp, fn, np.array(pixels, np.int64))

@@ -1,0 +1,37 @@
+"""Checkpoints: written whole, read without running anything in them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.contract.errors import BadInput
+from engine.contract.files import write_whole
+from engine.contract.text import clean
+
+FORMAT = "xray-checkpoint/1"
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors, numbers, strings, lists and dicts; the old file stays until the new one is whole."""
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
+    path.parent.mkdir(exist_ok=True)
+    write_whole(path, buffer.getbuffer())
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """The state in a checkpoint, on the CPU. Raises BadInput in one line where it is none of ours or damaged."""
+    name = clean(str(path))
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise BadInput(f"{name}: no such checkpoint; train the run first") from None
+    except Exception as error:  # a damaged file fails in many ways
+        raise BadInput(f"{name}: damaged ({clean(str(error).split(chr(10))[0])[:120]})") from None
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise BadInput(f"{name}: not a checkpoint of xray-engine ({FORMAT})")
+    return state

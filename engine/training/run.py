@@ -1,0 +1,71 @@
+"""From a config to a run folder: claimed, written, trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.contract import names
+from engine.contract.config import TrainConfig
+from engine.contract.errors import BadInput
+from engine.contract.load import load_config, save_config
+from engine.contract.text import clean
+
+RUNS = Path("runs")
+
+
+def prepare_run(
+    config: Path | None, overrides: Sequence[str], run: Path | None, resume: bool
+) -> tuple[TrainConfig, Path]:
+    """The resolved config and its run folder, with config.yaml written before the first step.
+
+    A folder that is not empty is refused without `resume`; with it, its own config counts, and a given one must not
+    differ from it. Raises BadInput.
+    """
+    given = _train_config(config, overrides) if config is not None else None
+    if run is None:
+        if config is None or given is None:
+            raise BadInput("give --config FILE, or --resume with --run FOLDER")
+        run = RUNS / (given.name or config.stem)
+    path = run / names.CONFIG
+    if resume and path.exists():
+        kept = _train_config(path, () if given else overrides)
+        if given is not None and given != kept:
+            raise BadInput(f"{clean(str(path))}: --resume continues this config; {_difference(kept, given)}")
+        if given is None and overrides and kept != _train_config(path, ()):
+            raise BadInput(f"{clean(str(path))}: --resume continues this config; leave --set out")
+        return kept, run
+    if given is None:
+        raise BadInput(f"{clean(str(run))}: no {names.CONFIG} to resume from; give --config FILE")
+    _claim(run)
+    save_config(given, path)
+    return given, run
+
+
+def _claim(run: Path) -> None:
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        if any(run.iterdir()):
+            raise BadInput(f"{clean(str(run))}: not empty; give another --run, or --resume to continue it")
+    except (NotADirectoryError, FileExistsError):
+        raise BadInput(f"{clean(str(run))}: not a folder") from None
+
+
+def _train_config(path: Path, overrides: Sequence[str]) -> TrainConfig:
+    config = load_config(path, overrides)
+    if not isinstance(config, TrainConfig):
+        raise BadInput(f"{clean(str(path))}: kind: {config.kind}; train needs kind: train")
+    return config
+
+
+def _difference(kept: TrainConfig, given: TrainConfig) -> str:
+    old, new = _flat(kept.model_dump(mode="json")), _flat(given.model_dump(mode="json"))
+    key = next(key for key in [*new, *old] if old.get(key) != new.get(key))
+    return clean(f"{key} is {old.get(key)} there and {new.get(key)} in what was given")
+
+
+def _flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
