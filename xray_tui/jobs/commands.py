@@ -1,0 +1,320 @@
+"""`xray-tui launch | jobs | logs | stop | wait`. Only argparse at first; each command imports what it needs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from engine.contract.errors import BadInput, Exit
+from engine.contract.text import clean, clean_log_line
+
+if TYPE_CHECKING:
+    from xray_tui.jobs.job import Job
+    from xray_tui.jobs.store import JobStore
+
+INTERRUPTED = 130
+"""Exit code after Ctrl+C, as shells have it."""
+
+POLL = 0.5
+_LONGEST_LINE = 1 << 16
+
+Subparsers = argparse._SubParsersAction  # argparse has no public name for what add_subparsers returns
+
+
+def add_parsers(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+    """Add the commands; each sets `func`, which takes the parsed arguments and returns the exit code."""
+    launch = _add(subparsers, "launch", _launch, "Launch a job of the engine, detached; prints its id.")
+    launch.usage = "%(prog)s [OPTIONS] train|evaluate|blend [OPTIONS] -- ENGINE ARGUMENTS"
+    launch.epilog = "What follows -- goes to the engine; `xray-engine KIND --help` tells of it."
+    launch.add_argument("kind", choices=("train", "evaluate", "blend"))
+    launch.add_argument("--run", dest="name", metavar="NAME", help="the run it is for (default: the engine's --run)")
+    launch.add_argument("--gpu", default="auto", metavar="auto|none|N|UUID", help="which GPU it gets (default auto)")
+    _split_at_dashes(launch)
+
+    jobs = _add(subparsers, "jobs", _jobs, "List the jobs, newest first.")
+    jobs.add_argument("--json", action="store_true", help="as a JSON list of objects")
+
+    logs = _add(subparsers, "logs", _logs, "Print the log of a job.")
+    logs.add_argument("id", metavar="ID")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until the job ends")
+
+    stop = _add(subparsers, "stop", _stop, "Stop jobs: SIGTERM, and after a grace period SIGKILL.")
+    stop.add_argument("ids", nargs="+", metavar="ID")
+
+    wait = _add(subparsers, "wait", _wait, "Wait for the end of jobs; 0 when all succeeded.")
+    wait.add_argument("ids", nargs="+", metavar="ID")
+
+
+def _add(
+    subparsers: Subparsers[argparse.ArgumentParser], name: str, run: Callable[[argparse.Namespace], int], what: str
+) -> argparse.ArgumentParser:
+    parser = subparsers.add_parser(name, help=what, description=what, allow_abbrev=False)
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="the runs folder (default: of the settings, ./runs)")
+
+    def func(given: argparse.Namespace) -> int:
+        try:
+            return run(given)
+        except BadInput as error:
+            print("\n".join(error.lines), file=sys.stderr)
+            return Exit.BAD_INPUT
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+    parser.set_defaults(func=func)
+    return parser
+
+
+def _split_at_dashes(parser: argparse.ArgumentParser) -> None:
+    """Let what follows `--` be `arguments`, untouched. argparse cannot say that: a positional with nargs="*" is taken
+    as empty before an option that stands between, and with REMAINDER it takes that option too."""
+    parse = parser.parse_known_args
+
+    def parse_own(args: Sequence[str], namespace: Any = None) -> tuple[Any, list[str]]:
+        words = list(args)
+        at = words.index("--") if "--" in words else len(words)
+        parsed, unknown = parse(words[:at], namespace)
+        parsed.arguments = words[at + 1 :]
+        return parsed, unknown
+
+    parser.parse_known_args = parse_own  # type: ignore[method-assign, assignment]
+
+
+# -- launch -----------------------------------------------------------------------------------------------------------
+
+
+def _launch(given: argparse.Namespace) -> int:
+    from xray_tui.jobs.job import JobSpec
+    from xray_tui.jobs.launcher import LocalLauncher
+    from xray_tui.settings import load_settings
+
+    settings, problems = load_settings()
+    for line in problems:
+        print(line, file=sys.stderr)
+    runs = _runs(given)
+    run, arguments = name_run(runs, given.name, given.arguments)
+    lease_dir = None if settings.lease_dir is None else str(settings.lease_dir)
+    spec = JobSpec(given.kind, run, (given.kind, *arguments), given.gpu)
+    print(LocalLauncher(runs, lease_dir=lease_dir).launch(spec).id)
+    return Exit.DONE
+
+
+def name_run(runs: Path, name: str | None, arguments: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """(the run relative to the runs folder, the engine's arguments with its --run).
+
+    `name` is relative to the runs folder, the engine's `--run runs/NAME` to the working folder. Raises BadInput where
+    neither is given, where they differ, and where the engine's lies elsewhere.
+    """
+    given = _option(arguments, "--run")
+    if given is None:
+        if not name:
+            raise BadInput("launch: which run? Give --run NAME")
+        return name, (*arguments, "--run", os.path.join(runs, name))  # noqa: PTH118 - a name may be bad still
+    relative = PurePosixPath(os.path.relpath(given, runs))
+    if relative.parts[:1] in ((), ("..",)):
+        raise BadInput(f"--run {clean(given)}: lies outside of {clean(str(runs))}; give {clean(str(runs))}/NAME")
+    if name and PurePosixPath(name) != relative:
+        raise BadInput(f"--run {clean(name)}: the engine's arguments say {clean(str(relative))}; give it once")
+    return str(relative), tuple(arguments)
+
+
+def _option(arguments: Sequence[str], name: str) -> str | None:
+    """The value of the last `NAME VALUE` or `NAME=VALUE`."""
+    found = None
+    for argument, following in zip(arguments, (*arguments[1:], None), strict=True):
+        if argument == name:
+            found = following
+        elif argument.startswith(f"{name}="):
+            found = argument.partition("=")[2]
+    return found
+
+
+# -- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def _jobs(given: argparse.Namespace) -> int:
+    from xray_tui.jobs.control import look
+
+    jobs = look(_store(given))
+    if given.json:
+        import json
+
+        print(json.dumps([as_json(job) for job in jobs], indent=2))
+    elif jobs:
+        print(as_table(jobs))
+    else:
+        print("no jobs", file=sys.stderr)
+    return Exit.DONE
+
+
+def as_json(job: Job) -> dict[str, Any]:
+    """The job as plain values for others' scripts."""
+    progress = job.progress
+    return {
+        "id": job.id,
+        "kind": job.spec.kind,
+        "run": job.spec.run,
+        "state": str(job.state),
+        "cause": job.cause,
+        "note": job.note,
+        "waits": job.waits,
+        "gpu": job.spec.gpu,
+        "gpus": list(job.gpus),
+        "progress": None
+        if progress is None
+        else {
+            "done": progress.done,
+            "total": progress.total,
+            "unit": progress.unit,
+            "phase": progress.phase,
+            "eta_s": progress.eta_s,
+        },
+        "created": job.created,
+        "started": job.started,
+        "ended": job.ended,
+        "exit_code": job.exit_code,
+        "peak_memory": job.peak_memory,
+        "peak_gpu_memory": job.peak_gpu_memory,
+        "user": job.user,
+        "host": job.host,
+        "stop_asked_by": job.stop_asked_by,
+    }
+
+
+def as_table(jobs: Sequence[Job]) -> str:
+    """The jobs in columns, for reading."""
+    rows = [("ID", "KIND", "STATE", "RUN", "")]
+    rows += [(job.id, job.spec.kind, str(job.state), job.spec.run, describe(job)) for job in jobs]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
+        for row in rows
+    )
+
+
+def describe(job: Job) -> str:
+    """What there is to say beside the state: the cause, what it waits for, how far it is."""
+    parts = [] if job.cause is None else [job.cause]
+    if job.waits is not None:
+        parts.append(f"waits: {job.waits}")
+    if job.progress is not None:
+        eta = "" if job.progress.eta_s is None else f", {duration(job.progress.eta_s)} left"
+        parts.append(f"{job.progress.phase} {job.progress.done}/{job.progress.total} {job.progress.unit}{eta}")
+    if job.note is not None:
+        parts.append(job.note)
+    if job.stop_asked_by is not None:
+        parts.append(f"stop asked by {job.stop_asked_by}")
+    return "; ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """45 s, 12 min, 3 h 05 min."""
+    if seconds < 60:
+        return f"{max(0, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+# -- logs, stop, wait -------------------------------------------------------------------------------------------------
+
+
+def _logs(given: argparse.Namespace) -> int:
+    from xray_tui.jobs.control import look
+
+    store = _store(given)
+    job = find(store, given.id)
+    path = store.log(job.id)
+    position = _print_log(path, 0)
+    while given.follow and not job.state.ended:
+        time.sleep(POLL)
+        look(store)
+        job = store.get(job.id)
+        position = _print_log(path, position, whole_lines=not job.state.ended)
+    return Exit.DONE
+
+
+def _print_log(path: Path, position: int, whole_lines: bool = False) -> int:
+    """Print what follows `position`, neutralised; returns the position after it."""
+    try:
+        with path.open("rb") as file:
+            file.seek(position)
+            while line := file.readline(_LONGEST_LINE):
+                if whole_lines and not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
+                    break
+                print(clean_log_line(line.decode("utf-8", "replace")))
+                position += len(line)
+    except FileNotFoundError:
+        pass
+    sys.stdout.flush()
+    return position
+
+
+def _stop(given: argparse.Namespace) -> int:
+    from xray_tui.jobs.control import stop
+
+    store = _store(given)
+    problems: list[str] = []
+    for identity in given.ids:
+        try:
+            job = stop(store, find(store, identity).id)
+        except BadInput as error:
+            problems += error.lines
+        else:
+            print(f"{job.id}: {job.state}" if job.state.ended else f"{job.id}: asked to stop")
+    if problems:
+        raise BadInput(problems)
+    return Exit.DONE
+
+
+def _wait(given: argparse.Namespace) -> int:
+    from xray_tui.jobs.control import look
+
+    store = _store(given)
+    wanted = [find(store, identity).id for identity in given.ids]
+    while True:
+        look(store)
+        jobs = [store.get(identity) for identity in wanted]
+        if all(job.state.ended for job in jobs):
+            return exit_code(jobs)
+        time.sleep(POLL)
+
+
+def exit_code(jobs: Sequence[Job]) -> int:
+    """0 when all succeeded, else the engine's code of the first that did not: as shells have it 128 + n for signal n,
+    3 for a job that was stopped before it began, 1 where there is none."""
+    from xray_tui.jobs.job import State
+
+    for job in jobs:
+        if job.state is State.SUCCEEDED:
+            continue
+        if job.exit_code:
+            return job.exit_code if job.exit_code > 0 else 128 - job.exit_code
+        return Exit.STOPPED if job.state is State.STOPPED else Exit.OTHER
+    return Exit.DONE
+
+
+def find(store: JobStore, text: str) -> Job:
+    """The job of that id, or the only one whose id ends so: `k3fz` will do. Raises BadInput."""
+    found = [job for job in store.jobs() if text and job.id.endswith(text)]
+    if len(found) > 1:
+        raise BadInput(f"{clean(text)}: {', '.join(job.id for job in found)} end so; give more of the id")
+    return found[0] if found else store.get(text)
+
+
+def _store(given: argparse.Namespace) -> JobStore:
+    from xray_tui.jobs.store import JobStore
+
+    return JobStore(_runs(given))
+
+
+def _runs(given: argparse.Namespace) -> Path:
+    """--runs, else the settings' runs folder, else ./runs."""
+    if given.runs is not None:
+        return Path(given.runs)
+    from xray_tui.settings import load_settings
+
+    return load_settings()[0].runs_dir or Path("runs")

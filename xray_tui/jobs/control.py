@@ -1,0 +1,185 @@
+"""What others do about a job: stop it, and find out what became of one whose supervisor is gone.
+
+A job is judged only by its own user, on its own host. Whoever judges holds the lease folder's mutex and the job's
+`.sup` lock, so no two do it at once and no supervisor is contradicted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from engine.contract.errors import BadInput
+from engine.contract.names import END, JOB, LOG, PROGRESS
+from engine.contract.text import clean
+from xray_tui.jobs import detach, lease, process
+from xray_tui.jobs.job import Job, State, write_job
+from xray_tui.jobs.lease_dir import LeaseDir, open_lease_dir
+from xray_tui.jobs.queue import Queue, ticket_of
+from xray_tui.jobs.store import JobStore, read_job, read_stop, write_stop
+from xray_tui.jobs.verdict import judge, last_log_line, read_end
+
+PATIENCE = 2.0
+"""Seconds that a look waits for the mutex; the next look comes soon."""
+
+ORPHAN = "its supervisor is gone, the engine lives"
+
+
+def look(store: JobStore, supervisor: Sequence[str] = detach.SUPERVISOR) -> list[Job]:
+    """All jobs, newest first, after judging those whose supervisor is gone.
+
+    A waiting one gets a new supervisor with the same ticket, one that was about to start waits again, one whose engine
+    lives is noted, and for the others the engine's end record decides, or else they are lost.
+    """
+    for job in store.jobs():
+        if _is_ours(job, store.folder(job.id)) and _seems_alone(job):
+            with contextlib.suppress(OSError, ValueError):  # mutex busy, disk full: the next look comes soon
+                _judge_alone(store.folder(job.id), supervisor)
+    return store.jobs()
+
+
+def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequence[str] = detach.SUPERVISOR) -> Job:
+    """Ask the job to stop; returns at once. `by` is who asks, as "alice@host" (None: this user).
+
+    A waiting job ends; a running engine gets SIGTERM and after the job's grace period SIGKILL. Raises BadInput where
+    there is nothing to stop, or it is not for this user or not from this host.
+    """
+    job = store.get(identity)
+    folder = store.folder(job.id)
+    if not job.readable:
+        raise BadInput(f"{job.id}: {job.cause}; it cannot be stopped")
+    if job.state.ended:
+        raise BadInput(f"{job.id}: has ended already ({job.state})")
+    if job.host != process.host():
+        raise BadInput(f"{job.id}: runs on {job.host}; stop it there")
+    if not _is_ours(job, folder):
+        raise BadInput(f"{job.id}: is a job of {job.user}; only they can stop it")
+    try:
+        write_stop(folder, by or f"{process.user()}@{process.host()}", time.time())
+        if _seems_alone(job):
+            _judge_alone(folder, supervisor, stopping=True)
+    except OSError as error:
+        raise BadInput(f"{job.id}: cannot be stopped now: {clean(error.strerror or str(error))}") from error
+    if job.supervisor is not None:
+        process.send(job.supervisor, signal.SIGTERM)  # it would see stop.json by itself within seconds
+        process.send(job.supervisor, signal.SIGCONT)
+    return store.get(job.id)
+
+
+def _is_ours(job: Job, folder: Path) -> bool:
+    """Whether this user may judge the job here. The file's owner counts, not what stands in the file: its commands are
+    run."""
+    if job.state.ended or not job.readable or job.host != process.host():
+        return False
+    try:
+        return (folder / JOB).stat().st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+def _seems_alone(job: Job) -> bool:
+    found = open_lease_dir(job.lease_dir)
+    return job.boot != process.boot() or found is None or not lease.is_held(found.supervised(job.id))
+
+
+def _judge_alone(folder: Path, supervisor: Sequence[str], stopping: bool = False) -> None:
+    job = read_job(folder)
+    if job.boot != process.boot():
+        return _end(folder, job, State.LOST, _lost_to_reboot(job))
+    found = open_lease_dir(job.lease_dir)
+    if found is None:
+        if job.supervisor is None or not process.is_alive(job.supervisor):
+            _end(folder, job, State.LOST, f"its lease folder {clean(job.lease_dir)} is gone")
+        return None
+    with _sole_supervision(found, job.id) as held:
+        if held is None:
+            return None
+        job = read_job(folder)  # as its supervisor left it
+        if job.state.ended:
+            return None
+        if job.state is State.RUNNING or _has_started(found, folder, job):
+            _judge_started(found, folder, job, held, supervisor, stopping)
+        else:
+            _judge_waiting(found, folder, job, held, supervisor)
+    return None
+
+
+@contextlib.contextmanager
+def _sole_supervision(found: LeaseDir, job: str) -> Iterator[int | None]:
+    """The mutex and the job's `.sup` lock for the block; None where somebody supervises it after all."""
+    with found.mutex(PATIENCE):
+        held = lease.try_lock(found.supervised(job))
+        try:
+            yield held
+        finally:
+            if held is not None:
+                os.close(held)
+
+
+def _judge_waiting(found: LeaseDir, folder: Path, job: Job, held: int, supervisor: Sequence[str]) -> None:
+    """A job that has not begun: stopped where somebody asked for that, else it gets a new supervisor."""
+    queue = Queue(found)
+    try:
+        ticket = ticket_of(job)
+    except ValueError as error:
+        _end(folder, job, State.LOST, f"{JOB}: {clean(str(error))}")
+        return
+    if (by := read_stop(folder)) is not None:
+        queue.withdraw(ticket)
+        _end(folder, job, State.STOPPED, f"stopped by {by.removesuffix(f'@{job.host}')}")
+    elif words := _last_words(folder):
+        queue.withdraw(ticket)
+        _end(folder, job, State.FAILED, f"its supervisor failed: {words}")
+    else:
+        queue.put(ticket)
+        if job.state is not State.QUEUED:
+            write_job(folder, replace(job, state=State.QUEUED, gpus=(), started=None, note=None))
+        detach.start_supervisor(folder, held, supervisor)
+
+
+def _judge_started(
+    found: LeaseDir, folder: Path, job: Job, held: int, supervisor: Sequence[str], stopping: bool
+) -> None:
+    """A job whose engine was started: it lives still, or has left a record of its end, or is lost."""
+    if lease.is_held(found.runs(job.id)):
+        if job.state is not State.RUNNING or job.note != ORPHAN:
+            write_job(folder, replace(job, state=State.RUNNING, note=ORPHAN))
+        if stopping or read_stop(folder) is not None:
+            detach.start_supervisor(folder, held, supervisor)
+        return
+    end = read_end(folder)
+    by = read_stop(folder)
+    verdict = judge(None, end, by and by.removesuffix(f"@{job.host}"), last_log_line(folder))
+    if end is not None:
+        job = replace(job, peak_memory=end.peak_memory, peak_gpu_memory=end.peak_gpu_memory)
+    _end(folder, replace(job, exit_code=verdict.exit_code), verdict.state, verdict.cause)
+
+
+def _has_started(found: LeaseDir, folder: Path, job: Job) -> bool:
+    """Whether a job that was starting shows a sign of its engine."""
+    if job.state is not State.STARTING:
+        return False
+    signs = (folder / PROGRESS, folder / END, folder / LOG)
+    return lease.is_held(found.runs(job.id)) or any(sign.exists() and sign.stat().st_size for sign in signs)
+
+
+def _last_words(folder: Path) -> str:
+    """The last line of what a supervisor said that failed; empty for one that was killed."""
+    try:
+        lines = (folder / detach.WORDS).read_text("utf-8", "replace").strip().splitlines()
+    except OSError:
+        return ""
+    return clean(lines[-1])[:200] if lines else ""
+
+
+def _lost_to_reboot(job: Job) -> str:
+    return "the machine was restarted " + ("before it began" if job.state is State.QUEUED else "while it ran")
+
+
+def _end(folder: Path, job: Job, state: State, cause: str | None) -> None:
+    write_job(folder, replace(job, state=state, cause=cause, ended=time.time(), waits=None, note=None))

@@ -1,0 +1,45 @@
+"""Start a process that outlives its starter: neither a child of it nor in its session, deaf to its terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.contract.names import JOB_DIR_ENV
+from xray_tui.jobs.process import JOB_MARK, RUN_MARK
+
+SUPERVISOR = (sys.executable, "-P", "-m", "xray_tui.jobs.supervisor")
+"""-P: the folder one happens to stand in is no place to import from."""
+
+WORDS = "supervisor.txt"
+"""What a supervisor that failed said, in the job's folder. One that was killed leaves it empty."""
+
+_BACKGROUND = '"$@" &'
+
+
+def start_supervisor(folder: Path, held: int, command: Sequence[str] = SUPERVISOR) -> None:
+    """Start the supervisor of the job in the folder, and hand it the lock `held` (the job's `.sup`).
+
+    The caller closes its own descriptor afterwards, whatever happens. A shell in a session of its own puts it in the
+    background and ends: so it is nobody's child here, leaves no zombie, and is no session leader that could gain a
+    terminal. That takes a few milliseconds, where a fork of a large app with threads would be slow and unsafe.
+    Raises OSError.
+    """
+    environment = {
+        name: value for name, value in os.environ.items() if name not in (JOB_MARK, RUN_MARK, JOB_DIR_ENV)
+    }  # launched from within a job, this one is not part of that
+    with (folder / WORDS).open("ab") as words:
+        subprocess.run(
+            ["/bin/sh", "-c", _BACKGROUND, "sh", *command, str(folder), str(held)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=words,
+            cwd="/",
+            env=environment,
+            pass_fds=(held,),
+            start_new_session=True,
+            check=True,
+        )

@@ -1,0 +1,218 @@
+"""Launch a job on this machine: checked, queued and detached within milliseconds, whatever becomes of the caller."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import random
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+
+from engine.contract.errors import BadInput
+from engine.contract.names import JOBS
+from engine.contract.text import clean
+from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.jobs import detach, lease, process
+from xray_tui.jobs.control import look
+from xray_tui.jobs.job import CPU_SLOTS, GRACE, Job, JobSpec, State, write_job
+from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
+from xray_tui.jobs.queue import PRIORITY, Queue, Ticket
+from xray_tui.jobs.store import JobStore
+
+KINDS = ("train", "evaluate", "blend")
+ENGINE = (sys.executable, "-P", "-m", "engine.cli")
+"""-P: a folder named engine where one happens to stand is not ours."""
+
+_ENGINE_NEEDS = ("torch", "torchvision", "segmentation_models_pytorch", "numpy", "PIL")
+_LETTERS = "bcdfghjkmnpqrstvwxz23456789"
+"""Neither vowels nor what can be taken for another."""
+
+
+class EngineMissing(BadInput):
+    """The engine's packages are not installed here."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalLauncher:
+    """Launches jobs for a runs folder on this machine."""
+
+    runs: Path
+    lease_dir: str | None = None
+    """The folder of the GPU locks; None: as find_lease_dir finds it."""
+    snapshot: Callable[[], GpuSnapshot] | None = None
+    """The GPUs as last seen, asked only for a fixed GPU; None: one look, which may take a second."""
+    engine: tuple[str, ...] = ENGINE
+    supervisor: tuple[str, ...] = detach.SUPERVISOR
+    grace: float = GRACE
+    cpu_slots: int = CPU_SLOTS
+
+    def launch(self, spec: JobSpec) -> Job:
+        """Queue the job and start its supervisor, detached. Returns the queued job.
+
+        Raises BadInput or EngineMissing in one line, and then nothing was launched.
+        """
+        check_spec(spec)
+        if self.engine == ENGINE:
+            check_engine()
+        store = JobStore(self.runs)
+        self._check_free(store, spec)
+        wants = resolve_gpu(spec.gpu, self.snapshot or _sample)
+        found = find_lease_dir(self.lease_dir)
+        try:
+            return self._submit(store, spec, wants, found)
+        except OSError as error:
+            where = clean(str(error.filename or self.runs))
+            raise BadInput(f"{where}: {clean(error.strerror or str(error))}; the job was not launched") from error
+        except UnicodeEncodeError:
+            raise BadInput(f"{clean(str(Path.cwd()))}: the working folder's name must be UTF-8 text") from None
+
+    def _check_free(self, store: JobStore, spec: JobSpec) -> None:
+        if spec.kind != "train":
+            return
+        if (claim := _claim(store.jobs(), spec)) is not None:
+            claim = _claim(look(store), spec)  # it may have been lost unseen
+        if claim is not None:
+            raise BadInput(f"{spec.run}: claimed by job {claim.id} ({claim.state}); stop that, or give another name")
+        if "--resume" in spec.argv:
+            return
+        folder = self.runs / spec.run
+        try:
+            empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+        except OSError as error:
+            raise BadInput(f"{clean(str(folder))}: {error.strerror}") from None
+        if not empty:
+            raise BadInput(f"{clean(str(folder))}: not empty; give --resume to go on with it, or another name")
+
+    def _submit(self, store: JobStore, spec: JobSpec, wants: str, found: LeaseDir) -> Job:
+        """Under the mutex: the number, job.json, the ticket last. The job's lock is held from before it can be seen."""
+        queue = Queue(found)
+        (store.runs / JOBS).mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as undo:
+            with found.mutex():
+                if spec.kind == "train" and (claim := _claim(store.jobs(), spec)) is not None:
+                    raise BadInput(f"{spec.run}: claimed by job {claim.id} at this moment; give another name")
+                folder, held = _new_folder(store, found)
+                undo.callback(os.close, held)
+                undo.callback(shutil.rmtree, folder, ignore_errors=True)
+                ticket = Ticket(PRIORITY, queue.new_number(), folder.name, wants, process.user())
+                job = self._job(spec, ticket, found)
+                write_job(folder, job)
+                undo.callback(queue.withdraw, ticket)
+                queue.put(ticket)
+            detach.start_supervisor(folder, held, self.supervisor)
+            undo.pop_all()
+        os.close(held)
+        return job
+
+    def _job(self, spec: JobSpec, ticket: Ticket, found: LeaseDir) -> Job:
+        return Job(
+            id=ticket.job,
+            spec=spec,
+            state=State.QUEUED,
+            created=time.time(),
+            user=ticket.user,
+            host=process.host(),
+            boot=process.boot(),
+            lease_dir=str(found.path),
+            ticket=ticket.name,
+            wants=ticket.gpu,
+            engine=tuple(self.engine),
+            cwd=str(Path.cwd()),
+            grace=self.grace,
+            cpu_slots=self.cpu_slots,
+        )
+
+
+def check_spec(spec: JobSpec) -> None:
+    """Raises BadInput in one line for what can be seen to be wrong."""
+    if spec.kind not in KINDS:
+        raise BadInput(f"{clean(spec.kind)}: unknown kind of job; give {', '.join(KINDS)}")
+    check_run(spec.run)
+    for argument in spec.argv:
+        try:
+            sound = b"\0" not in argument.encode()
+        except UnicodeEncodeError:
+            sound = False
+        if not sound:
+            raise BadInput(f"{clean(argument)[:80]}: an argument must be UTF-8 text without NUL")
+
+
+def check_run(run: str) -> None:
+    """Raises BadInput for a run name that is no plain relative path."""
+    shown = clean(run)[:120]
+    parts = PurePosixPath(run).parts
+    if not parts:
+        raise BadInput("run: empty; give a name such as unet_a")
+    if run != clean(run):
+        raise BadInput(f"run: {shown}: holds a control character; give letters, digits, - and _")
+    if run.startswith("/") or ".." in parts:
+        raise BadInput(f"run: {shown}: leads out of the runs folder; give a name below it, such as unet_a")
+    if any(part.startswith(".") for part in parts):
+        raise BadInput(f"run: {shown}: begins with a dot, and hidden folders are not looked into; give another name")
+    if any(len(part.encode()) > 255 for part in parts):
+        raise BadInput(f"run: {shown[:40]}…: longer than 255 bytes; give a shorter name")
+
+
+def check_engine() -> None:
+    """Raises EngineMissing where the engine's packages are not there. Imports none of them."""
+    missing = [name for name in _ENGINE_NEEDS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EngineMissing(f"the engine is not installed ({missing[0]} is missing): pip install 'xray-tui[engine]'")
+
+
+def resolve_gpu(gpu: str, snapshot: Callable[[], GpuSnapshot]) -> str:
+    """ "auto", "none", or the UUID of the GPU that is asked for by index or UUID. BadInput for others."""
+    if gpu in ("auto", "none"):
+        return gpu
+    if not re.fullmatch(r"\d{1,3}|GPU-[0-9A-Za-z-]{1,64}", gpu):
+        raise BadInput(f"gpu: {clean(gpu)[:40]}: give auto, none, an index such as 0, or a UUID such as GPU-…")
+    seen = snapshot()
+    for sample in seen.gpus:
+        if sample.uuid and gpu in (str(sample.index), sample.uuid):
+            return sample.uuid
+    if not seen.gpus:
+        raise BadInput(f"gpu: {gpu}: no such GPU: {clean(seen.problem or 'none is in sight')}")
+    known = ", ".join(str(sample.index) for sample in seen.gpus)
+    raise BadInput(f"gpu: {gpu}: no such GPU; there are {known}, auto and none")
+
+
+def _claim(jobs: Sequence[Job], spec: JobSpec) -> Job | None:
+    """The training that waits for or works in the run folder."""
+    wanted = PurePosixPath(spec.run)
+    for job in jobs:
+        if job.spec.kind == "train" and not job.state.ended and PurePosixPath(job.spec.run) == wanted:
+            return job
+    return None
+
+
+def _new_folder(store: JobStore, found: LeaseDir) -> tuple[Path, int]:
+    """A job folder of a new name, and the job's `.sup` lock."""
+    while True:
+        letters = "".join(random.choices(_LETTERS, k=4))
+        name = f"{datetime.now():%y%m%d-%H%M%S}-{letters}"
+        folder = store.folder(name)
+        held = lease.try_lock(found.supervised(name))
+        if held is None:
+            continue
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            os.close(held)
+        except BaseException:
+            os.close(held)
+            raise
+        else:
+            return folder, held
+
+
+def _sample() -> GpuSnapshot:
+    from xray_tui.gpu.sampler import sample_once
+
+    return sample_once()

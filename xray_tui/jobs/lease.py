@@ -1,0 +1,110 @@
+"""Locks that the kernel drops whatever dies: files in a folder that all users share, held with flock.
+
+Four habits make them trustworthy, each of them learned the hard way:
+- A lock file is made as a private temporary with its final mode and linked into place, so that no user's umask shuts
+  others out, and opened read-only: a sticky folder forbids opening another user's file for creation.
+- After locking, the inode is compared with the path's: a lock on a file that somebody replaced locks nothing.
+- Nothing is ever unlinked, and nothing unlocked by LOCK_UN, which would free the lock of an engine that inherited the
+  descriptor as well; a lock ends when the last descriptor closes.
+- Locks are taken under the mutex of the folder. So a look from outside it, which is a shared lock for a moment, can
+  make another's try fail once and no more.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Busy(TimeoutError):
+    """A mutex was not to be had in time."""
+
+
+def place(path: Path, data: bytes, mode: int) -> bool:
+    """Put a file there, whole and with exactly this mode; False where something of its name is there already."""
+    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    try:
+        try:
+            os.write(descriptor, data)
+            os.fchmod(descriptor, mode)
+        finally:
+            os.close(descriptor)
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)  # noqa: PTH108
+    return True
+
+
+def try_lock(path: Path) -> int | None:
+    """The descriptor of an exclusive lock on the file, which is made where it is missing; None while another has it."""
+    while True:
+        try:
+            descriptor = _open(path)
+        except FileNotFoundError:
+            place(path, b"", 0o666)
+            continue
+        if not _flock(descriptor, fcntl.LOCK_EX):
+            os.close(descriptor)
+            return None
+        if _is_at(descriptor, path):
+            return descriptor
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds the lock."""
+    try:
+        descriptor = _open(path)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _flock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def mutex(path: Path, patience: float = 10.0) -> Iterator[None]:
+    """Hold the lock for the block. Raises Busy after `patience` seconds: its holder may have been stopped (SIGSTOP)."""
+    deadline = time.monotonic() + patience
+    while (descriptor := try_lock(path)) is None:
+        if time.monotonic() > deadline:
+            raise Busy(f"{path}: held by another process for {patience:.0f} s")
+        time.sleep(random.uniform(0.002, 0.02))
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path}: not a regular file")
+    return descriptor
+
+
+def _flock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        there = path.lstat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), there)

@@ -1,0 +1,100 @@
+"""The queue: one ticket file a waiting job, in an order that no clock decides.
+
+A ticket's name is `<priority>.<number>.<job>`, lower first; its content says what the job needs. A ticket is alive
+while the `.sup` lock of its job is held; dead ones are passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+
+from engine.contract.text import clean
+from xray_tui.jobs import lease
+from xray_tui.jobs.job import Job, parse_object
+from xray_tui.jobs.lease_dir import LeaseDir
+
+PRIORITY = 50
+"""What every job has for now; 0 would be served first, 99 last."""
+
+_NAME = re.compile(r"(\d{2})\.(\d{12})\.([0-9a-z-]{1,40})")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ticket:
+    """A waiting job's place in the queue. Tickets sort in the order in which they are served."""
+
+    priority: int
+    number: int
+    job: str
+    gpu: str
+    """"auto", "none", or the UUID of a GPU."""
+    user: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.priority:02d}.{self.number:012d}.{self.job}"
+
+
+def ticket_of(job: Job) -> Ticket:
+    """The ticket that a job was given. Raises ValueError where job.json holds none."""
+    match = _NAME.fullmatch(job.ticket)
+    if match is None or match[3] != job.id:
+        raise ValueError(f"ticket: {job.ticket!r:.60} is none of this job")
+    return Ticket(int(match[1]), int(match[2]), job.id, job.wants, job.user)
+
+
+class Queue:
+    """The tickets in a lease folder. Submit and withdraw under the folder's mutex."""
+
+    def __init__(self, lease_dir: LeaseDir) -> None:
+        self._dir = lease_dir
+        self._known: dict[str, Ticket] = {}
+
+    def waiting(self) -> list[Ticket]:
+        """All tickets, dead ones too, the first to be served first. A ticket never changes, so each is read once."""
+        names = [name for name in os.listdir(self._dir.queue) if _NAME.fullmatch(name)]  # noqa: PTH208
+        self._known = {
+            name: ticket for name in names if (ticket := self._known.get(name) or self._read(name)) is not None
+        }
+        return sorted(self._known.values())
+
+    def is_alive(self, ticket: Ticket) -> bool:
+        return lease.is_held(self._dir.supervised(ticket.job))
+
+    def new_number(self) -> int:
+        """The next ticket's number. A damaged `seq` is no harm: the numbers in the queue are looked at too."""
+        descriptor = os.open(self._dir.seq, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            text = os.pread(descriptor, 32, 0).strip()
+            last = int(text) if text.isdigit() else 0
+            number = max([last, *(ticket.number for ticket in self.waiting())]) + 1
+            os.pwrite(descriptor, b"%012d\n" % number, 0)  # in place: a sticky folder forbids renaming over another's
+        finally:
+            os.close(descriptor)
+        return number
+
+    def put(self, ticket: Ticket) -> None:
+        """Queue the ticket, readable for everybody. To put back one that is there is no harm."""
+        content = json.dumps({"gpu": ticket.gpu, "user": ticket.user})
+        lease.place(self._dir.queue / ticket.name, content.encode(), 0o644)
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Take the ticket out; that it is gone already is no harm."""
+        (self._dir.queue / ticket.name).unlink(missing_ok=True)
+
+    def _read(self, name: str) -> Ticket | None:
+        match = _NAME.fullmatch(name)
+        try:
+            with (self._dir.queue / name).open("rb") as file:
+                values = parse_object(file.read(4096))
+        except OSError:
+            return None  # withdrawn at this moment
+        if match is None or values is None:
+            return None
+        gpu, user = values.get("gpu"), values.get("user")
+        if not isinstance(gpu, str) or not isinstance(user, str):
+            return None
+        return Ticket(int(match[1]), int(match[2]), match[3], clean(gpu), clean(user))

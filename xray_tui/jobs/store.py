@@ -1,0 +1,126 @@
+"""The folder runs/.jobs, read cheaply: a file is opened again only when its time, size or inode is another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar
+
+from engine.contract.errors import BadInput
+from engine.contract.files import write_json
+from engine.contract.names import JOB, JOBS, LOG, PROGRESS
+from engine.contract.text import clean
+from xray_tui.jobs.job import LARGEST, Job, Progress, parse_job, parse_object, parse_progress, unreadable
+
+STOP = "stop.json"
+"""Who asked for the stop, written by whoever asks first."""
+
+Version = tuple[int, int, int]
+Value = TypeVar("Value")
+
+
+class JobStore:
+    """The jobs of a runs folder. May be shared by threads."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs.absolute()
+        self._lock = Lock()
+        self._jobs: dict[str, tuple[Version, Job]] = {}
+        self._progress: dict[str, tuple[Version, Progress | None]] = {}
+        self._stops: dict[str, tuple[Version, str | None]] = {}
+
+    def folder(self, identity: str) -> Path:
+        return self.runs / JOBS / identity
+
+    def log(self, identity: str) -> Path:
+        return self.folder(identity) / LOG
+
+    def jobs(self) -> list[Job]:
+        """All jobs, newest first. A damaged one is listed as lost, with the reason. Raises OSError where the folder
+        is there and cannot be listed."""
+        try:
+            names = [name for name in os.listdir(self.runs / JOBS) if not name.startswith(".")]  # noqa: PTH208
+        except FileNotFoundError:
+            names = []
+        with self._lock:
+            for cache in (self._jobs, self._progress, self._stops):
+                for gone in cache.keys() - names:
+                    del cache[gone]
+            found = [job for name in names if (job := self._read(name)) is not None]
+        return sorted(found, key=lambda job: (job.created, job.id), reverse=True)
+
+    def get(self, identity: str) -> Job:
+        """The job of that id. Raises BadInput where there is none."""
+        with self._lock:
+            job = self._read(identity) if identity and "/" not in identity and not identity.startswith(".") else None
+        if job is None:
+            raise BadInput(f"{clean(identity)}: no such job in {clean(str(self.runs))}; `xray-tui jobs` lists them")
+        return job
+
+    def _read(self, name: str) -> Job | None:
+        folder = self.folder(name)
+        job = _cached(self._jobs, name, folder / JOB, lambda data: _job(data, name))
+        if job is None or job.state.ended:
+            return job
+        progress = _cached(self._progress, name, folder / PROGRESS, parse_progress)
+        stop = _cached(self._stops, name, folder / STOP, parse_stop)
+        if progress is None and stop is None:
+            return job
+        return replace(job, progress=progress, stop_asked_by=stop)
+
+
+def read_job(folder: Path) -> Job:
+    """The job of a folder as it is now. Raises OSError, or ValueError with the reason."""
+    return parse_job((folder / JOB).read_bytes(), folder.name)
+
+
+def read_stop(folder: Path) -> str | None:
+    """Who asked for the job's stop; None where nobody did."""
+    try:
+        return parse_stop((folder / STOP).read_bytes())
+    except OSError:
+        return None
+
+
+def parse_stop(data: bytes) -> str:
+    """A stop.json that cannot be read is a wish to stop all the same."""
+    by = (parse_object(data) or {}).get("by")
+    return clean(by) if isinstance(by, str) and by else "somebody"
+
+
+def write_stop(folder: Path, by: str, time: float) -> None:
+    """Note who asks for the stop, unless somebody has before. Raises OSError."""
+    if not (folder / STOP).exists():
+        write_json(folder / STOP, {"by": by, "time": time})
+
+
+def _job(data: bytes, name: str) -> Job:
+    try:
+        return parse_job(data, name)
+    except ValueError as error:
+        return unreadable(name, str(error))
+
+
+def _cached(
+    cache: dict[str, tuple[Version, Value]], name: str, path: Path, parse: Callable[[bytes], Value]
+) -> Value | None:
+    """The parsed file, from the cache while the file is the same; None where there is no file."""
+    try:
+        status = path.stat()
+        version = (status.st_mtime_ns, status.st_size, status.st_ino)
+        known = cache.get(name)
+        if known is not None and known[0] == version:
+            return known[1]
+        with path.open("rb") as file:
+            value = parse(file.read(LARGEST + 1))
+    except OSError as error:
+        if isinstance(error, FileNotFoundError | NotADirectoryError) or path.name != JOB:
+            cache.pop(name, None)
+            return None
+        value = parse(b"")  # there and not readable: listed as damaged
+    else:
+        cache[name] = (version, value)
+    return value

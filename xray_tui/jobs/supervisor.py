@@ -1,0 +1,294 @@
+"""`python -m xray_tui.jobs.supervisor JOB_FOLDER LOCK`: waits for a job's turn, runs its engine, records how it ended.
+
+It is handed the job's `.sup` lock as the descriptor LOCK and holds it to its end; that lock is what makes it the only
+one that writes job.json. It may be killed at any moment: the engine keeps its leases, and whoever looks next
+(control.look) finds out. Imports stay small, as hundreds of supervisors may wait at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.contract.text import clean
+from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.jobs import engine_process, lease, process
+from xray_tui.jobs.allot import Machine, Place, Wait, allot
+from xray_tui.jobs.job import Job, State, write_job
+from xray_tui.jobs.lease_dir import LeaseDir
+from xray_tui.jobs.queue import Queue, Ticket, ticket_of
+from xray_tui.jobs.signals import Wakeups
+from xray_tui.jobs.store import read_job, read_stop
+from xray_tui.jobs.verdict import judge, last_log_line, read_end
+
+POLL = 1.0
+"""Seconds between two tries of a waiting job, with jitter."""
+FOREIGN_POLL = 5.0
+"""The same while others' processes are in the way: a look at the GPUs costs a process."""
+STOP_POLL = 5.0
+"""Seconds between two looks for stop.json while the engine runs; its writer sends a signal too."""
+TOUCH_EVERY = 24 * 3600.0
+"""Seconds between two touches of the lock files, so that no cleaner takes them for forgotten."""
+WRITE_TRIES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A job's turn has come: its place, and the locks that it holds by now."""
+
+    place: Place
+    leases: tuple[int, ...]
+
+
+class Supervisor:
+    """Looks after one job from its ticket to its end."""
+
+    def __init__(self, folder: Path, held: int, snapshot: Callable[[], GpuSnapshot]) -> None:
+        os.set_inheritable(held, False)
+        self._folder = folder
+        self._snapshot = snapshot
+        self._wakeups = Wakeups()
+        self._job = read_job(folder)
+        self._dir = LeaseDir(Path(self._job.lease_dir))
+        self._queue = Queue(self._dir)
+        self._machine = Machine(gpus=(), has_driver=False)
+        self._looked = False
+        self._touched = time.monotonic()
+
+    def run(self) -> None:
+        """From where the job stands to its end."""
+        _set_title(self._job)
+        if self._job.state is State.QUEUED:
+            self._record(supervisor=process.identify(os.getpid()), note=None, final=False)
+            if (turn := self._wait_for_turn()) is not None:
+                self._run_engine(turn)
+        elif self._job.state is State.RUNNING:
+            self._record(supervisor=process.identify(os.getpid()), final=False)
+            self._attend_orphan()
+
+    # -- waiting ------------------------------------------------------------------------------------------------------
+
+    def _wait_for_turn(self) -> Turn | None:
+        """Sleep and try until it is this job's turn; None when it was stopped before."""
+        while (by := self._stopped_by()) is None:
+            try:
+                answer = self._try()
+            except OSError as error:  # the mutex is busy, the disk is full: both may pass
+                answer = Wait(clean(error.strerror or str(error)))
+            if isinstance(answer, Turn):
+                return answer
+            if answer.reason != self._job.waits:
+                self._record(waits=answer.reason, final=False)
+            self._touch(time.monotonic())
+            self._wakeups.sleep((FOREIGN_POLL if answer.foreign else POLL) * random.uniform(0.8, 1.2))
+        with self._dir.mutex():
+            self._queue.withdraw(ticket_of(self._job))
+        self._end(State.STOPPED, f"stopped by {by}", None)
+        return None
+
+    def _try(self) -> Turn | Wait:
+        mine = ticket_of(self._job)
+        if mine.gpu != "none" and not (self._looked and self._machine.on_cpu(mine)):
+            if (crowd := self._crowd(mine)) is not None:
+                return crowd
+            self._look_at_gpus()
+        with self._dir.mutex():
+            return self._try_under_mutex(mine)
+
+    def _crowd(self, mine: Ticket) -> Wait | None:
+        """Reasons to sleep on that are cheaper to find than a look at the GPUs: enough jobs come first, or all GPUs are
+        leased."""
+        machine = self._machine
+        if not machine.gpus:
+            return None
+        before = [ticket for ticket in self._queue.waiting() if ticket < mine and not machine.on_cpu(ticket)]
+        alive = [ticket for ticket in before if self._queue.is_alive(ticket)]
+        if len(alive) >= len(machine.gpus):
+            return Wait(f"{len(alive)} jobs before it" if len(alive) > 1 else "1 job before it")
+        leased = {gpu.uuid for gpu in machine.gpus if gpu.uuid and lease.is_held(self._dir.gpu(gpu.uuid))}
+        wanted = {gpu.uuid for gpu in machine.gpus if mine.gpu in ("auto", gpu.uuid)}
+        if wanted and wanted <= leased:
+            answer = allot([*alive, mine], mine, replace(machine, leased=frozenset(leased)))
+            return answer if isinstance(answer, Wait) else None
+        return None
+
+    def _look_at_gpus(self) -> None:
+        from xray_tui.gpu.machine import this_machine
+
+        snapshot = self._snapshot()
+        self._looked = True
+        self._machine = Machine(
+            gpus=snapshot.gpus,
+            has_driver=this_machine().devices,
+            problem=snapshot.problem or snapshot.stale,
+        )
+
+    def _try_under_mutex(self, mine: Ticket) -> Turn | Wait:
+        """Take every lock that is free, see what the queue leaves for this job, keep that and drop the rest."""
+        self._queue.put(mine)  # where a cleaner has taken the ticket away
+        alive = [ticket for ticket in self._queue.waiting() if ticket == mine or self._queue.is_alive(ticket)]
+        with contextlib.ExitStack() as taken:
+
+            def take(path: Path) -> int | None:
+                descriptor = lease.try_lock(path)
+                if descriptor is not None:
+                    taken.callback(os.close, descriptor)
+                return descriptor
+
+            gpus = {gpu.uuid: take(self._dir.gpu(gpu.uuid)) for gpu in self._machine.gpus if gpu.uuid}
+            slots = [take(self._dir.cpu(slot)) for slot in range(self._job.cpu_slots)]
+            free_slots = [slot for slot in slots if slot is not None]
+            machine = replace(
+                self._machine,
+                leased=frozenset(uuid for uuid, descriptor in gpus.items() if descriptor is None),
+                cpu_slots=len(slots),
+                cpu_free=len(free_slots),
+            )
+            place = allot(alive, mine, machine)
+            if isinstance(place, Wait):
+                return place
+            alone = take(self._dir.runs(self._job.id))
+            if alone is None:
+                return Wait("an engine of this job still lives", foreign=True)
+            chosen = [gpus[uuid] for uuid in place.gpus] if place.gpus else free_slots[:1]
+            kept = (alone, *(descriptor for descriptor in chosen if descriptor is not None))
+            starting = replace(
+                self._job, state=State.STARTING, waits=None, note=place.note, gpus=place.gpus, started=time.time()
+            )
+            write_job(self._folder, starting)
+            self._job = starting
+            self._queue.withdraw(mine)
+            taken.pop_all()
+            for descriptor in {*gpus.values(), *slots} - {None, *kept}:
+                os.close(descriptor)  # type: ignore[arg-type]  # None is taken out
+            return Turn(place, kept)
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def _run_engine(self, turn: Turn) -> None:
+        try:
+            engine = engine_process.start(self._job, self._folder, turn.leases)
+        except (OSError, ValueError) as error:
+            self._end(State.FAILED, f"could not be started: {clean(str(error))}", None)
+            return
+        self._record(state=State.RUNNING, process=process.identify(engine.pid), final=False)
+        self._wait_for_end(engine)
+        cleared = engine_process.clear_away(self._job.id, engine.pid)
+        status = engine.wait()
+        self._judge(status, cleared)
+
+    def _wait_for_end(self, engine: subprocess.Popen[bytes]) -> None:
+        """Until the engine has ended: by itself, or by SIGTERM and after the grace period SIGKILL."""
+        kill_at: float | None = None
+        while not engine_process.has_ended(engine):
+            now = time.monotonic()
+            if kill_at is None and self._stopped_by() is not None:
+                engine_process.signal_group(engine, signal.SIGTERM)
+                kill_at = now + self._job.grace
+            elif kill_at is not None and now >= kill_at:
+                engine_process.signal_group(engine, signal.SIGKILL)
+            self._touch(now)
+            self._wakeups.sleep(STOP_POLL if kill_at is None else max(0.05, min(STOP_POLL, kill_at - now)))
+
+    def _attend_orphan(self) -> None:
+        """Stop an engine whose supervisor is gone. It is no child of ours: its `.run` lock tells when it has ended."""
+        alive = self._dir.runs(self._job.id)
+        kill_at: float | None = None
+        while lease.is_held(alive):
+            now = time.monotonic()
+            found = process.members(self._job.id, self._own_group())
+            if kill_at is None:
+                engine_process.signal_all(found, signal.SIGTERM)
+                kill_at = now + self._job.grace
+            elif now >= kill_at:
+                engine_process.signal_all(found, signal.SIGKILL)
+            self._wakeups.sleep(0.2)
+        self._judge(None, engine_process.clear_away(self._job.id, self._own_group()))
+
+    def _own_group(self) -> int | None:
+        leader = self._job.process
+        return leader.pid if leader is not None and process.is_alive(leader) else None
+
+    # -- what is known ------------------------------------------------------------------------------------------------
+
+    def _stopped_by(self) -> str | None:
+        """Who wants the job to stop; None while nobody does."""
+        by = read_stop(self._folder)
+        if by is None and self._wakeups.terminated:
+            return "a SIGTERM to its supervisor"
+        return None if by is None else by.removesuffix(f"@{self._job.host}")
+
+    def _judge(self, status: int | None, cleared: bool) -> None:
+        end = read_end(self._folder)
+        verdict = judge(status, end, self._stopped_by(), last_log_line(self._folder))
+        cause = verdict.cause
+        if not cleared:
+            cause = f"{cause or verdict.state}; a process of it does not die"
+        if end is not None:
+            self._job = replace(self._job, peak_memory=end.peak_memory, peak_gpu_memory=end.peak_gpu_memory)
+        if self._job.peak_memory is None and status is not None:
+            self._job = replace(self._job, peak_memory=_peak_memory_of_children())
+        self._end(verdict.state, cause, verdict.exit_code)
+
+    def _end(self, state: State, cause: str | None, code: int | None) -> None:
+        self._record(state=state, cause=cause, exit_code=code, ended=time.time(), waits=None, note=None, final=True)
+
+    def _record(self, *, final: bool, **changes: Any) -> None:
+        """Change job.json. On a full disk the end is tried again for a minute; what comes before it may be missed."""
+        self._job = replace(self._job, **changes)
+        for _ in range(WRITE_TRIES if final else 1):
+            try:
+                write_job(self._folder, self._job)
+                return
+            except OSError:
+                if final:
+                    time.sleep(1.0)
+
+    def _touch(self, now: float) -> None:
+        if now - self._touched < TOUCH_EVERY:
+            return
+        self._touched = now
+        held = [self._dir.supervised(self._job.id), self._dir.runs(self._job.id)]
+        held += [self._dir.gpu(uuid) for uuid in self._job.gpus]
+        for path in (*held, self._dir.path / "queue.lock", self._dir.seq):
+            with contextlib.suppress(OSError):
+                os.utime(path)
+
+
+def main(arguments: Sequence[str], snapshot: Callable[[], GpuSnapshot] | None = None) -> int:
+    """Supervise the job in the folder arguments[0] with its `.sup` lock as descriptor arguments[1]."""
+    folder, held = arguments
+    Supervisor(Path(folder), int(held), snapshot or _sample).run()
+    return 0
+
+
+def _sample() -> GpuSnapshot:
+    from xray_tui.gpu.sampler import sample_once
+
+    return sample_once()
+
+
+def _peak_memory_of_children() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def _set_title(job: Job) -> None:
+    """Others on the server see in their process lists whose this is."""
+    from setproctitle import setproctitle
+
+    setproctitle(f"xray-tui job {job.spec.run} ({job.user})")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

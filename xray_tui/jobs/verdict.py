@@ -1,0 +1,110 @@
+"""How a job ended: a pure function of the exit status, the engine's own end record, and who asked for a stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.contract.errors import Exit
+from engine.contract.names import END, LOG
+from engine.contract.text import clean, clean_log_line
+from xray_tui.jobs.job import State, parse_object
+
+_TAIL = 8192
+_LONGEST_CAUSE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class EndRecord:
+    """What the engine wrote as the last thing it did."""
+
+    code: int
+    cause: str
+    peak_memory: int | None = None
+    peak_gpu_memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    state: State
+    cause: str | None
+    exit_code: int | None
+
+
+def judge(status: int | None, end: EndRecord | None, stopped_by: str | None, last_line: str) -> Verdict:
+    """The state and its cause.
+
+    `status` is the exit status, negative for a signal, None where nobody was there to take it: then the end record
+    alone counts. Success needs the record too: a status of 0 is also what a parent that ignores SIGCHLD sees.
+    """
+    if end is None and status is None:
+        return Verdict(State.LOST, "its supervisor and its engine are gone, without an end record", None)
+    if end is None and status == Exit.DONE:
+        return Verdict(State.FAILED, "ended without its end record", status)
+    code = status if status else (end.code if end else 0)
+    if code == Exit.DONE:
+        return Verdict(State.SUCCEEDED, None, code)
+    if code == Exit.STOPPED or (code < 0 and stopped_by):
+        return Verdict(State.STOPPED, _stopped(code, stopped_by), code)
+    return Verdict(State.FAILED, _failed(code, end, last_line), code)
+
+
+def _stopped(code: int, by: str | None) -> str:
+    cause = f"stopped by {by}" if by else "stopped"
+    return f"{cause}; it had to be killed" if code == -signal.SIGKILL else cause
+
+
+def _failed(code: int, end: EndRecord | None, last_line: str) -> str:
+    if code < 0:
+        return _killed(-code)
+    said = (end.cause if end else "") or last_line
+    if code == Exit.BAD_INPUT:
+        return f"bad input: {said}" if said else "bad input"
+    if code == Exit.OUT_OF_MEMORY:
+        return said if said.startswith("out of memory") else "out of memory"
+    if end is not None and end.cause:
+        return end.cause
+    return f"exit code {code}: {said}" if said else f"exit code {code}"
+
+
+def _killed(number: int) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    return f"killed by {name}" + (" (perhaps memory)" if number == signal.SIGKILL else "")
+
+
+def read_end(folder: Path) -> EndRecord | None:
+    """The end record in a job's folder; None where there is none, or none that can be read."""
+    try:
+        values = parse_object((folder / END).read_bytes())
+    except OSError:
+        return None
+    if values is None:
+        return None
+    code, cause = values.get("code"), values.get("cause")
+    if not isinstance(code, int) or not 0 <= code < 256:
+        return None
+    peak, peak_gpu = values.get("peak_rss"), values.get("peak_gpu")
+    return EndRecord(
+        code=code,
+        cause=clean(cause)[:_LONGEST_CAUSE] if isinstance(cause, str) else "",
+        peak_memory=peak if isinstance(peak, int) else None,
+        peak_gpu_memory=peak_gpu if isinstance(peak_gpu, int) else None,
+    )
+
+
+def last_log_line(folder: Path) -> str:
+    """The last line of the log that says something, safe to print; empty where there is none."""
+    try:
+        with (folder / LOG).open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - _TAIL))
+            lines = file.read().decode("utf-8", "replace").split("\n")
+    except OSError:
+        return ""
+    cleaned = (clean_log_line(line).strip() for line in reversed(lines))
+    return next((line[:_LONGEST_CAUSE] for line in cleaned if line), "")
