@@ -183,16 +183,17 @@ def _growth_plate(rng: np.random.Generator, bone: Bone, along: Plane, across: Pl
     u, v = along - np.float32(at), (across - np.float32(bone.across)) / np.float32(bone.radius)
     v = v - np.float32(bone.tilt * (at - bone.along) + bone.bend * (at - bone.along) ** 2) / np.float32(bone.radius)
     inside = np.exp(-((v / 1.1) ** 6))
-    return (1.0 - 0.3 * np.exp(-(((u + 0.006 * v * v) / 0.01) ** 2)) * inside).astype(np.float32)
+    line = np.exp(-(((u + np.float32(0.006) * v * v) / np.float32(0.01)) ** 2))
+    return np.asarray(1.0 - 0.3 * line * inside, np.float32)
 
 
 def _tissue(rng: np.random.Generator, bones: list[Bone], along: Plane, across: Plane) -> Plane:
     """Skin, muscle and fat around the bones, thinner towards the edges of the limb."""
     outermost = max(abs(bone.across) + bone.radius for bone in bones if abs(bone.along) < 0.3)
     half = outermost + rng.uniform(0.05, 0.15)
-    half = half * (1.0 + rng.uniform(-0.35, 0.35) * along + rng.uniform(-0.3, 0.3) * along * along)
-    limb = _chord(half.astype(np.float32), across - np.float32(rng.normal(0, 0.02)))
-    return (limb * rng.uniform(1.0, 2.2)).astype(np.float32)
+    shape = 1.0 + rng.uniform(-0.35, 0.35) * along + rng.uniform(-0.3, 0.3) * along * along
+    limb = _chord(np.asarray(half * shape, np.float32), across - np.float32(rng.normal(0, 0.02)))
+    return np.asarray(limb * rng.uniform(1.0, 2.2), np.float32)
 
 
 def _clouds(rng: np.random.Generator, size: int, cells: tuple[int, ...], weights: tuple[float, ...]) -> Plane:
@@ -219,6 +220,6 @@ def _develop(rng: np.random.Generator, film: Plane, size: int) -> NDArray[np.uin
         edges = rng.uniform(0.0, 0.07, 4)
         lit = (x > edges[0]) & (x < 1 - edges[1]) & (y > edges[2]) & (y < 1 - edges[3])
         film = np.where(lit, film, 0.02)
-    low, high = 0.0, float(np.quantile(film, 0.998)) * rng.uniform(0.98, 1.15)
-    grey = np.clip((film - low) / (high - low), 0, 1) ** rng.uniform(0.85, 1.25)
-    return (grey * 255).astype(np.uint8)
+    white = float(np.quantile(film, 0.998)) * rng.uniform(0.98, 1.15)
+    grey = np.clip(film / white, 0, 1) ** rng.uniform(0.85, 1.25)
+    return np.asarray(grey * 255, np.uint8)

@@ -32,6 +32,7 @@ OnProgress = Callable[[int, int], None]
 MASKS = "masks"
 FLAWS = "flaws.txt"
 THREADS = 4
+SHOWN = 3
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -55,6 +56,20 @@ class Prepared:
     flaws: tuple[Flaw, ...]
     """Everything odd about the data, (kind, line) each; `flaws_file` holds the same."""
     flaws_file: Path
+
+    def report(self) -> list[str]:
+        """Lines to print: the manifest, the splits, and of each kind of flaw how many and the first few."""
+        lines = [f"manifest: {clean(str(self.manifest))}"]
+        lines += [
+            f"{split}: {count.images} images, {count.fractured} fractured" for split, count in self.counts.items()
+        ]
+        kinds = Counter(flaw.kind for flaw in self.flaws)
+        for kind, number in kinds.items():
+            told = [flaw.line for flaw in self.flaws if flaw.kind == kind][:SHOWN]
+            lines += [f"{kind}: {number}", *(f"  {line}" for line in told)]
+            if number > SHOWN:
+                lines.append(f"  … {number - SHOWN} more in {clean(str(self.flaws_file))}")
+        return lines
 
 
 def prepare(
@@ -272,7 +287,7 @@ def _masks_of(manifest: Path) -> set[str]:
 
 
 def _threaded(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Results in order, a few items at a time; decoders let go of the interpreter, so threads are enough."""
+    """Results in order; decoders let go of the interpreter, so threads are enough."""
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         try:
             yield from pool.map(function, items)

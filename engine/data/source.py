@@ -95,12 +95,12 @@ def with_splits(source: Source, path: Path) -> Source:
     used: set[str] = set()
     cases = []
     for case in source.cases:
-        key = next((key for key in (case.id, case.image.name) if key in told), None)
-        if key is None:
+        called = next((key for key in (case.id, case.image.name) if key in told), None)
+        if called is None:
             problems.append(f"{name}: {clean(case.id)}: has no split there; a line for each image is right")
             continue
-        used.add(key)
-        cases.append(replace(case, split=told[key]))
+        used.add(called)
+        cases.append(replace(case, split=told[called]))
     flaws.extend(
         Flaw("no image", f"{name}: {clean(key)}: the source has no such image") for key in told if key not in used
     )
