@@ -47,8 +47,8 @@ def seed_groups(board: Board, configs: Mapping[str, str]) -> list[SeedGroup]:
         members.setdefault(key, []).append(row)
     groups = [
         SeedGroup(_label(rows), tuple(rows), tuple(row.figures[board.rules.primary] for row in rows))
-        for (kind, _), rows in members.items()
-        if len(rows) > 1 and (kind == "config" or len({row.run for row in rows}) > 1)
+        for rows in members.values()
+        if len(rows) > 1
     ]
     sign = -1.0 if board.rules.metric.higher_is_better else 1.0
     return sorted(groups, key=lambda group: (sign * group.mean, group.label))

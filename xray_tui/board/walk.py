@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,9 +40,10 @@ def relative(runs: Path, path: Path) -> str | None:
     return text[len(root) + 1 :] if text.startswith(root + "/") else None
 
 
-def walk(runs: Path, start: str = "") -> Iterator[Folder]:
+def walk(runs: Path, start: str = "", enter: Callable[[str], None] | None = None) -> Iterator[Folder]:
     """Every folder from `start` (relative) downwards. Nothing where `start` is gone, is no folder, or not looked into.
 
+    `enter` is called with each folder's path before the folder is listed: who sets a watch there misses nothing.
     A link to a folder is followed once: not inside another link, not to a place inside the runs folder (which has a
     path of its own), and not to a folder that holds the runs folder. So no cycle and no explosion of links can hang it.
     """
@@ -63,6 +64,8 @@ def walk(runs: Path, start: str = "") -> Iterator[Folder]:
     while pending:
         path, place, linked = pending.pop()
         folder = Folder(path)
+        if enter is not None:
+            enter(path)
         try:
             with os.scandir(place) as entries:
                 for entry in entries:
