@@ -1,0 +1,345 @@
+"""The app: it starts the services, hands what they say to the dashboard, and does what the keys ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from engine.contract.text import clean
+from xray_tui.commands import COMMANDS, bindings, keymap_problems, usable_keymap
+from xray_tui.live.board_feed import BoardFeed
+from xray_tui.messages import BoardChanged, FollowedChanged, GpuSampled, JobsChanged, Said
+from xray_tui.screens.dashboard import DashboardScreen
+from xray_tui.settings import Settings, load_settings, settings_path
+from xray_tui.themes import XRAY
+from xray_tui.widgets.job_list import JobList
+from xray_tui.widgets.leaderboard import Leaderboard
+
+if TYPE_CHECKING:
+    from textual.notifications import SeverityLevel
+
+    from xray_tui.board.rank import Board
+    from xray_tui.gpu.sample import GpuSnapshot
+    from xray_tui.gpu.sampler import Sampler
+    from xray_tui.jobs.job import Job, JobSpec
+    from xray_tui.live.follow import Follow
+    from xray_tui.live.jobs_feed import JobsFeed
+
+EXPORT = "LEADERBOARD.md"
+
+
+class XrayApp(App[None]):
+    """One runs folder in one terminal. All that it knows is in files: killed and started again, it shows the same."""
+
+    TITLE = "xray-tui"
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["styles/app.tcss", "styles/dashboard.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
+
+    def __init__(
+        self,
+        runs: Path | None,
+        settings: Settings | None = None,
+        problems: Iterable[str] = (),
+        feed: BoardFeed | None = None,
+    ) -> None:
+        """`problems` are lines to be said at the start; `feed`, if one reads `runs` already, is taken over."""
+        super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
+        self.runs = runs.absolute() if runs else None
+        self.settings = settings or Settings()
+        self.problems = [*problems, *keymap_problems(self.settings.keymap)]
+        self._feed = feed
+        self._jobs_feed: JobsFeed | None = None
+        self._sampler: Sampler | None = None
+        self._follow: Follow | None = None
+        self._board: Board | None = None
+        self._gpus: GpuSnapshot | None = None
+        self._jobs: tuple[Job, ...] = ()
+        self._dashboard = DashboardScreen(self.settings.columns)
+        self.register_theme(XRAY)
+        self._choose_theme()
+
+    def _choose_theme(self) -> None:
+        name = self.settings.theme
+        if name not in self.available_themes:
+            known = ", ".join(sorted(self.available_themes))
+            self.problems.append(f"settings: theme: {clean(name)}: there is no such theme; known are {known}")
+            name = XRAY.name
+        self.theme = name
+
+    def get_default_screen(self) -> Screen[None]:
+        return self._dashboard
+
+    def on_mount(self) -> None:
+        self.set_keymap(usable_keymap(self.settings.keymap))
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
+        if not self.is_headless:
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(number, self._end_by_signal, number)
+        for line in self.problems:
+            self.say(line, "warning")
+        if self.runs is None:
+            self._ask_for_runs()
+        else:
+            self._start_services()
+
+    def _end_by_signal(self, number: int) -> None:
+        """Leave as `q` does, so that the terminal is as it was."""
+        self.exit(return_code=128 + number)
+
+    def _ask_for_runs(self) -> None:
+        from xray_tui.screens.runs_folder import RunsFolderScreen
+
+        def answered(folder: Path | None) -> None:
+            if folder is None:
+                self.exit()
+            else:
+                self.runs = folder.absolute()
+                self._start_services()
+
+        self.push_screen(RunsFolderScreen(Path.cwd() / "runs"), answered)
+
+    # Services
+
+    def _start_services(self) -> None:
+        assert self.runs is not None
+        if self._feed is None:
+            self._feed = BoardFeed(self.runs)
+            self._feed.start()
+        self._feed.tell(lambda board: self._post(BoardChanged(board)))
+        self.call_after_refresh(self._start_later_services)
+
+    def _start_later_services(self) -> None:
+        """What the first picture need not wait for."""
+        from xray_tui.gpu.sampler import Sampler
+        from xray_tui.live.jobs_feed import JobsFeed
+
+        if self.runs is None or self._exit:
+            return
+        self._jobs_feed = JobsFeed(self.runs, lambda jobs: self._post(JobsChanged(jobs)), self._trouble)
+        self._sampler = Sampler(lambda snapshot: self._post(GpuSampled(snapshot)))
+        self._jobs_feed.start()
+        self._sampler.start()
+
+    def on_unmount(self) -> None:
+        for service in (self._feed, self._jobs_feed, self._sampler, self._follow):
+            if service is not None:
+                service.stop()
+
+    def _post(self, message: BoardChanged | JobsChanged | GpuSampled | FollowedChanged | Said) -> None:
+        """Post from any thread; what comes while the app ends is dropped."""
+        if self.is_running:
+            self.post_message(message)
+
+    def _trouble(self, line: str) -> None:
+        self._post(Said(clean(line), "warning"))
+
+    # What the services say
+
+    def on_board_changed(self, message: BoardChanged) -> None:
+        self._board = message.board
+        self._dashboard.show_board(message.board)
+
+    def on_jobs_changed(self, message: JobsChanged) -> None:
+        self._jobs = message.jobs
+        self._dashboard.show_jobs(message.jobs)
+
+    def on_gpu_sampled(self, message: GpuSampled) -> None:
+        self._gpus = message.snapshot
+        self._dashboard.show_gpus(message.snapshot)
+
+    def on_followed_changed(self, message: FollowedChanged) -> None:
+        job = self._dashboard.jobs.job
+        if job is not None and job.id == message.followed.job:
+            self._dashboard.show_followed(message.followed)
+
+    def on_said(self, message: Said) -> None:
+        self.say(message.line, message.severity)
+
+    def say(self, line: str, severity: SeverityLevel = "information") -> None:
+        """One line in the corner, for some seconds; longer where something is wrong."""
+        self.notify(clean(line), severity=severity, timeout=5 if severity == "information" else 12, markup=False)
+
+    def on_job_list_selected(self, message: JobList.Selected) -> None:
+        """Follow the files of the job under the cursor, and of no other."""
+        from xray_tui.live.follow import Follow
+
+        if self._follow is not None:
+            self._follow.stop()
+            self._follow = None
+        job = message.job
+        if job is not None and self.runs is not None:
+            folder = self.runs / ".jobs" / job.id
+            run = self.runs / job.spec.run if job.readable else None
+            self._follow = Follow(job.id, folder, run, lambda followed: self._post(FollowedChanged(followed)))
+            self._follow.start()
+
+    def on_leaderboard_opened(self, message: Leaderboard.Opened) -> None:
+        from xray_tui.screens.run import RunScreen
+
+        self.push_screen(RunScreen(message.row))
+
+    # What the keys ask for
+
+    def action_launch(self, kind: Literal["train", "evaluate", "blend"]) -> None:
+        """Open the form, filled from the run under the cursor and the marked ones."""
+        if self.runs is None:
+            return
+        from xray_tui.screens.launch import LaunchScreen
+
+        row, marked = self._dashboard.board.row, self._dashboard.board.marked_rows
+        gpus = [(gpu.uuid, f"{gpu.index} {clean(gpu.name)}") for gpu in self._gpus.gpus] if self._gpus else []
+        form = LaunchScreen(
+            kind, runs=self.runs, current=row.run if row else None, marked=[each.run for each in marked], gpus=gpus
+        )
+        self.push_screen(form, self._launch)
+
+    @property
+    def _lease_dir(self) -> str | None:
+        return str(self.settings.lease_dir) if self.settings.lease_dir else None
+
+    def _launch(self, spec: JobSpec | None) -> None:
+        if spec is not None:
+            self.run_worker(partial(self._launch_job, spec), thread=True, exit_on_error=False, group="launch")
+
+    def _launch_job(self, spec: JobSpec) -> None:
+        """In a thread: hand the job to its supervisor, and say how that went."""
+        from engine.contract.errors import BadInput
+        from xray_tui.jobs.launcher import LocalLauncher
+
+        assert self.runs is not None
+        try:
+            job = LocalLauncher(self.runs, self._lease_dir).launch(spec)
+        except (BadInput, OSError) as error:
+            self._post(Said(str(error), "error"))
+            return
+        self._post(Said(f"{job.spec.kind} {clean(job.spec.run)}: launched; it goes on without the app"))
+        if self._jobs_feed is not None:
+            self._jobs_feed.wake()
+
+    def action_stop_job(self) -> None:
+        """Ask, then stop the job under the cursor of the list."""
+        from xray_tui.screens.confirm import ConfirmScreen
+
+        job = self._dashboard.jobs.job
+        if job is None or job.state.ended:
+            self.say("There is no job to stop: the selected one has ended" if job else "There is no job to stop")
+            return
+        name = f"{clean(job.spec.kind)} {clean(job.spec.run)}"
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.run_worker(partial(self._stop_job, job.id), thread=True, exit_on_error=False, group="stop")
+
+        more = "It is still waiting." if job.state == "queued" else "A training saves a checkpoint first and can go on."
+        self.push_screen(ConfirmScreen(f"Stop {name}?", more, yes="stop it", no="let it go on"), answered)
+
+    def _stop_job(self, identity: str) -> None:
+        from engine.contract.errors import BadInput
+        from xray_tui.jobs.control import stop
+        from xray_tui.jobs.store import JobStore
+
+        assert self.runs is not None
+        try:
+            stop(JobStore(self.runs), identity, by="the app")
+        except (BadInput, OSError) as error:
+            self._post(Said(str(error), "error"))
+            return
+        self._post(Said("Asked to stop"))
+        if self._jobs_feed is not None:
+            self._jobs_feed.wake()
+
+    def action_export(self) -> None:
+        """Write the board as Markdown."""
+        if self._board is None or self.runs is None:
+            self.say("There is no board to export yet", "warning")
+            return
+        path = (self.settings.export or self.runs.parent / EXPORT).absolute()
+        pids = {job.process.pid: job.spec.run for job in self._jobs if job.process and not job.state.ended}
+        work = partial(self._export, self._board, self._gpus, pids, path)
+        self.run_worker(work, thread=True, exclusive=True, exit_on_error=False, group="export")
+
+    def _export(self, board: Board, gpus: GpuSnapshot | None, runs_by_pid: dict[int, str], path: Path) -> None:
+        from engine.contract.files import write_whole
+        from xray_tui.board.export import to_markdown
+        from xray_tui.gpu.sampler import sample_once
+        from xray_tui.gpu.status import sentences
+
+        status = sentences(gpus or sample_once(), runs_by_pid)
+        try:
+            write_whole(path, to_markdown(board, status, time.strftime("%Y-%m-%d %H:%M:%S")))
+        except OSError as error:
+            self._post(Said(f"{path}: {error.strerror or error}; `export` in the settings names another file", "error"))
+            return
+        self._post(Said(f"Exported {len(board.rows)} runs to {path}"))
+
+    def action_rescan(self) -> None:
+        """Read everything again, for file systems that tell nothing."""
+        if self._feed is not None:
+            self.run_worker(self._feed.rescan, thread=True, exclusive=True, exit_on_error=False, group="rescan")
+
+    def action_problems(self) -> None:
+        from xray_tui.screens.problems import ProblemsScreen
+
+        if self._board is not None:
+            self.push_screen(ProblemsScreen(self._board, self.problems))
+
+    def action_help(self) -> None:
+        from xray_tui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen(usable_keymap(self.settings.keymap), settings_path()))
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The palette: the table of commands, and the themes."""
+        for command in COMMANDS:
+            if command.place in ("dashboard", "board", "app") and command.id not in ("app.palette", "app.quit"):
+                node = self._dashboard.board if command.place == "board" else self._dashboard
+                yield SystemCommand(command.meaning, command.id, partial(self._run_command, command.action, node))
+        yield SystemCommand("Colour theme", "Choose other colours", self.action_change_theme)
+        yield SystemCommand("Leave", "app.quit", self.action_quit)
+
+    async def _run_command(self, action: str, node: DashboardScreen | Leaderboard) -> None:
+        await self.run_action(action, node)
+
+
+def find_runs(given: Path | None, settings: Settings) -> tuple[Path | None, str | None]:
+    """The runs folder that is given, else the settings', else ./runs; and a line where the settings' is not there."""
+    if given is not None:
+        return given, None
+    if settings.runs_dir is not None:
+        if settings.runs_dir.is_dir():
+            return settings.runs_dir, None
+        return None, f"settings: runs_dir: {clean(str(settings.runs_dir))}: there is no such folder"
+    here = Path("runs")
+    return (here if here.is_dir() else None), None
+
+
+def run_app(runs: Path | None) -> int:
+    """Open the app on `runs`, or on the folder that `find_runs` finds, or ask for one; the exit status when it ends."""
+    if runs is not None and not runs.is_dir():
+        what = "not a folder" if runs.exists() else "there is no such folder"
+        print(f"xray-tui: {clean(str(runs))}: {what}; give the folder that holds the runs", file=sys.stderr)
+        return 2
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print("xray-tui: the app needs a terminal; `xray-tui export` prints the board without one", file=sys.stderr)
+        return 2
+    if os.environ.get("NO_COLOR") == "":
+        del os.environ["NO_COLOR"]  # by no-color.org an empty one says nothing; Textual takes it for a yes
+    settings, problems = load_settings()
+    folder, missing = find_runs(runs, settings)
+    feed = BoardFeed(folder) if folder else None
+    if feed is not None:
+        feed.start()  # reads while Textual starts
+    app = XrayApp(folder, settings, [*problems, *([missing] if missing else [])], feed)
+    app.run(mouse=settings.mouse)
+    return app.return_code or 0

@@ -1,0 +1,120 @@
+"""The one table of what keys do: bindings, key bar, help screen, command palette and keymap are all made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from textual.binding import Binding
+
+Place = Literal["app", "dashboard", "list", "board", "jobs", "log"]
+
+PLACES: dict[Place, str] = {
+    "dashboard": "Dashboard",
+    "board": "Leaderboard",
+    "jobs": "Jobs",
+    "list": "Moving",
+    "log": "Log and text",
+    "app": "Everywhere",
+}
+"""Headings of the help screen, in its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something the user can do with a key."""
+
+    id: str
+    """By which the settings' keymap names it."""
+    keys: str
+    """Textual's names, with commas between."""
+    action: str
+    label: str
+    """One word for the key bar."""
+    meaning: str
+    """One line for help and palette."""
+    place: Place
+    """Where the keys are bound."""
+    shown: bool = False
+    """Whether the key bar shows it."""
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("launch.train", "t", "app.launch('train')", "train", "Train a network from a recipe", "dashboard", True),
+    Command("launch.evaluate", "e", "app.launch('evaluate')", "evaluate", "Evaluate the run under the cursor",
+            "dashboard", True),
+    Command("launch.blend", "b", "app.launch('blend')", "blend", "Blend the marked runs", "dashboard", True),
+    Command("job.stop", "K", "app.stop_job", "stop", "Stop the selected job, after a question", "dashboard", True),
+    Command("board.filter", "/", "filter", "filter", "Show only runs whose name or file holds these words",
+            "dashboard", True),
+    Command("board.sort", "s,>", "sort(1)", "sort", "Sort by the next column", "dashboard", True),
+    Command("board.sort_back", "<", "sort(-1)", "sort back", "Sort by the previous column", "dashboard"),
+    Command("board.reverse", "S", "reverse", "reverse", "Reverse the order", "dashboard"),
+    Command("board.export", "x", "app.export", "export", "Write the board to LEADERBOARD.md", "dashboard", True),
+    Command("detail.log", "l", "detail('log')", "log", "Show the log of the selected job", "dashboard", True),
+    Command("detail.curve", "c", "detail('curve')", "curve", "Show loss and validation of the selected job",
+            "dashboard", True),
+    Command("board.problems", "p", "app.problems", "problems", "Artifacts that do not rank, each with its reason",
+            "dashboard", True),
+    Command("board.rescan", "r", "app.rescan", "rescan", "Read the whole runs folder again", "dashboard"),
+    Command("dashboard.clear", "escape", "clear", "clear", "Drop the filter; then the marks", "dashboard"),
+    Command("board.mark", "space", "mark", "mark", "Mark the run, for blending", "board", True),
+    Command("board.open", "enter", "open", "open", "Everything about the run under the cursor", "board"),
+    Command("jobs.open", "enter", "open", "read", "Go to the log or the curve of the job", "jobs"),
+    Command("move.down", "j,down", "move(1)", "down", "One row down", "list"),
+    Command("move.up", "k,up", "move(-1)", "up", "One row up", "list"),
+    Command("move.page_down", "pagedown,ctrl+d", "page(1)", "page down", "One page down", "list"),
+    Command("move.page_up", "pageup,ctrl+u", "page(-1)", "page up", "One page up", "list"),
+    Command("move.top", "g,home", "jump(0)", "top", "To the first row", "list"),
+    Command("move.bottom", "G,end", "jump(-1)", "bottom", "To the last row; a log then follows its file", "list"),
+    Command("log.left", "left,h", "scroll_left", "left", "Scroll to the left", "log"),
+    Command("log.right", "right", "scroll_right", "right", "Scroll to the right", "log"),
+    Command("app.next", "tab", "app.focus_next", "next", "To the next panel", "app"),
+    Command("app.previous", "shift+tab", "app.focus_previous", "previous", "To the previous panel", "app"),
+    Command("app.palette", "ctrl+p,:", "app.command_palette", "palette", "Find a command by its name", "app"),
+    Command("app.help", "?,f1", "app.help", "help", "This list", "app", True),
+    Command("app.quit", "q", "app.quit", "quit", "Leave; launched jobs go on", "app", True),
+)  # fmt: skip
+
+
+def bindings(*places: Place) -> list[Binding]:
+    """Textual's bindings of the commands that belong to these places."""
+    return [
+        Binding(command.keys, command.action, command.label, show=command.shown, tooltip=command.meaning, id=command.id)
+        for command in COMMANDS
+        if command.place in places
+    ]
+
+
+def keymap_problems(keymap: Mapping[str, str]) -> Iterator[str]:
+    """A line for every id that there is not and every key that no terminal sends: Textual ignores both in silence."""
+    from difflib import get_close_matches
+
+    from engine.contract.text import clean
+
+    ids = [command.id for command in COMMANDS]
+    for name, keys in keymap.items():
+        if name not in ids:
+            close = get_close_matches(name, ids, n=1)
+            hint = f"did you mean {close[0]}?" if close else "the help screen lists the ids"
+            yield f"keymap: {clean(name)}: there is no such command; {hint}"
+        for key in keys.split(","):
+            if not _is_key(key.strip()):
+                yield f"keymap: {clean(name)}: {clean(key.strip()) or 'empty'!r} is no key; right are k, K, f2, ctrl+k"
+
+
+def usable_keymap(keymap: Mapping[str, str]) -> dict[str, str]:
+    """The keymap without what `keymap_problems` complains of."""
+    return {name: keys for name, keys in keymap.items() if not any(keymap_problems({name: keys}))}
+
+
+def _is_key(key: str) -> bool:
+    from textual.keys import REPLACED_KEYS, Keys, key_to_character
+
+    *modifiers, name = key.split("+") if len(key) > 1 else [key]
+    if not set(modifiers) <= {"ctrl", "shift", "alt", "super", "meta", "hyper"}:
+        return False
+    if len(name) == 1:
+        return name.isprintable() and not name.isspace()
+    return name in {item.value for item in Keys} or key_to_character(REPLACED_KEYS.get(name, name)) is not None

@@ -1,0 +1,99 @@
+"""From the lines of events.jsonl to the two curves that are drawn: loss and the validation metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST_POINTS = 4096
+"""Of the loss; beyond it every second point is dropped, which no terminal is wide enough to show."""
+
+Points = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What a training has told so far. x is in epochs, from 0 to `epochs`."""
+
+    loss: Points = ()
+    validation: Points = ()
+    metric: str = "dice_pos"
+    """Name of the validation metric."""
+    best: tuple[float, float] | None = None
+    """(epoch, value) of the checkpoint that was kept as the best."""
+    epochs: float = 0.0
+    state: str | None = None
+    """How it ended: done or stopped; None while it goes on or where nothing was said."""
+
+    @property
+    def empty(self) -> bool:
+        return not (self.loss or self.validation)
+
+
+@dataclass(slots=True)
+class CurveReader:
+    """Takes events as they come and gives the curve so far."""
+
+    metric: str = "dice_pos"
+    loss: list[tuple[float, float]] = field(default_factory=list)
+    validation: list[tuple[float, float]] = field(default_factory=list)
+    best: tuple[float, float] | None = None
+    epochs: float = 0.0
+    steps: float = 0.0
+    state: str | None = None
+
+    def add(self, events: Iterable[dict[str, Any]]) -> None:
+        for event in events:
+            match event["event"]:
+                case "start":
+                    self._start(event)
+                case "step":
+                    self._step(event)
+                case "epoch":
+                    self._epoch(event)
+                case "end":
+                    self.state = str(event.get("state", "done"))
+        while len(self.loss) > MOST_POINTS:
+            self.loss = self.loss[::2]
+
+    def curve(self) -> Curve:
+        return Curve(tuple(self.loss), tuple(self.validation), self.metric, self.best, self.epochs, self.state)
+
+    def _start(self, event: dict[str, Any]) -> None:
+        """A training begins or is resumed: what lies past the checkpoint it resumes from no longer counts."""
+        self.epochs = number(event.get("epochs")) or self.epochs
+        self.steps = number(event.get("steps")) or self.steps
+        self.state = None
+        at = self._at(number(event.get("step")) or 0.0)
+        self.loss = [point for point in self.loss if point[0] <= at]
+        self.validation = [point for point in self.validation if point[0] <= at]
+
+    def _step(self, event: dict[str, Any]) -> None:
+        loss, step = number(event.get("loss")), number(event.get("step"))
+        self.steps = number(event.get("steps")) or self.steps
+        if loss is not None and step is not None:
+            self.loss.append((self._at(step), loss))
+
+    def _epoch(self, event: dict[str, Any]) -> None:
+        epoch, values = number(event.get("epoch")), event.get("val")
+        self.epochs = number(event.get("epochs")) or self.epochs
+        if epoch is None or not isinstance(values, dict):
+            return
+        value = number(values.get(self.metric))
+        if value is None:
+            return
+        self.validation.append((epoch, value))
+        if event.get("best") is True:
+            self.best = (epoch, value)
+
+    def _at(self, step: float) -> float:
+        """A step as a place between the epochs."""
+        return step / self.steps * self.epochs if self.steps and self.epochs else step
+
+
+def number(value: Any) -> float | None:
+    """The value as a finite float, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < float("inf") else None

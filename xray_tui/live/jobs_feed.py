@@ -1,0 +1,51 @@
+"""The jobs as they are now, looked at about each second, told only when one says something else than before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xray_tui.live.ticking import Ticking
+
+if TYPE_CHECKING:
+    from xray_tui.jobs.job import Job
+
+
+class JobsFeed(Ticking):
+    """A thread that reads runs/.jobs and calls `on_jobs` with all jobs, newest first, when something has changed."""
+
+    LOOK_EVERY = 5
+    """Ticks between two looks for jobs whose supervisor is gone; those need the queue's mutex."""
+
+    def __init__(
+        self, runs: Path, on_jobs: Callable[[tuple[Job, ...]], None], on_trouble: Callable[[str], None]
+    ) -> None:
+        super().__init__(1.0, name="jobs")
+        self._runs = runs
+        self._on_jobs = on_jobs
+        self._on_trouble = on_trouble
+        self._jobs: tuple[Job, ...] | None = None
+        self._trouble: str | None = None
+        self._ticks = 0
+
+    def tick(self) -> None:
+        from xray_tui.jobs.control import look
+        from xray_tui.jobs.store import JobStore
+
+        if self._ticks == 0:
+            self._store = JobStore(self._runs)
+        looking = self._ticks % self.LOOK_EVERY == 0
+        self._ticks += 1
+        try:
+            jobs = tuple(look(self._store) if looking else self._store.jobs())
+        except OSError as error:
+            line = f"{self._runs}: jobs: {error.strerror or error}"
+            if line != self._trouble:
+                self._on_trouble(line)
+            self._trouble = line
+            return
+        self._trouble = None
+        if jobs != self._jobs and not self.stopping:
+            self._jobs = jobs
+            self._on_jobs(jobs)

@@ -1,0 +1,60 @@
+"""Every message that the services post to the app. Each carries a whole frozen value, never a change of one.
+
+A value that is newer makes an older one in the queue superfluous, so a burst of a thousand becomes one redraw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from textual.message import Message
+
+if TYPE_CHECKING:
+    from xray_tui.board.rank import Board
+    from xray_tui.gpu.sample import GpuSnapshot
+    from xray_tui.jobs.job import Job
+    from xray_tui.live.follow import Followed
+
+
+class Latest(Message):
+    """A message whose newest instance says all that the older ones did."""
+
+    def can_replace(self, message: Message) -> bool:
+        return type(message) is type(self)
+
+
+@dataclass
+class BoardChanged(Latest):
+    """The runs folder was read, or something in it changed."""
+
+    board: Board
+
+
+@dataclass
+class GpuSampled(Latest):
+    """The GPUs were looked at."""
+
+    snapshot: GpuSnapshot
+
+
+@dataclass
+class JobsChanged(Latest):
+    """A job is new, gone, or says something else than before."""
+
+    jobs: tuple[Job, ...]
+
+
+@dataclass
+class FollowedChanged(Latest):
+    """The log or the curve of the followed job has grown."""
+
+    followed: Followed
+
+
+@dataclass
+class Said(Message):
+    """One line for the user, from a thread: what was done, or why it could not be."""
+
+    line: str
+    severity: Literal["information", "warning", "error"] = "information"

@@ -1,0 +1,165 @@
+"""The dashboard: GPUs, leaderboard, jobs, and the log or curve of the selected job, on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.screen import Screen
+
+from engine.contract.text import clean
+from xray_tui.commands import bindings
+from xray_tui.widgets.curve import CurveView
+from xray_tui.widgets.gpu_strip import GpuStrip
+from xray_tui.widgets.job_list import JobList
+from xray_tui.widgets.key_bar import KeyBar
+from xray_tui.widgets.leaderboard import Leaderboard
+from xray_tui.widgets.log_view import LogView
+
+if TYPE_CHECKING:
+    from textual.widgets import Input
+
+    from xray_tui.board.rank import Board
+    from xray_tui.gpu.sample import GpuSnapshot
+    from xray_tui.jobs.job import Job
+    from xray_tui.live.follow import Followed
+
+TIMES_EVERY = 1.0
+"""Seconds between two looks at whether an age or a duration reads differently."""
+
+
+class DashboardScreen(Screen[None]):
+    """Shows what it is given; what needs the runs folder or a process is the app's."""
+
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall"), (50, "-very-tall")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("dashboard")]
+
+    def __init__(self, metrics: tuple[str, ...] = ()) -> None:
+        super().__init__(classes="-idle")
+        self._metrics = metrics
+
+    def compose(self) -> ComposeResult:
+        yield GpuStrip(id="gpus")
+        yield Leaderboard(self._metrics, id="board", classes="panel")
+        with Horizontal(id="lower"):
+            yield JobList(id="jobs", classes="panel")
+            yield LogView(id="log", empty="The log of the selected job appears here.", classes="panel")
+            yield CurveView(id="curve", classes="panel")
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        self.gpus.border_title = Content.styled("GPUs", "bold")
+        self.board.border_title = Content.styled("Leaderboard", "bold")
+        self.jobs.border_title = Content.styled("Jobs", "bold")
+        self.log_view.border_title = Content.styled("Log", "bold")
+        self.curve.border_title = Content.styled("Curve", "bold")
+        self.board.focus()
+        self.set_interval(TIMES_EVERY, self._refresh_times)
+
+    def _refresh_times(self) -> None:
+        if self.is_current:
+            self.board.refresh_ages()
+            self.jobs.refresh_times()
+
+    # Its parts
+
+    @property
+    def gpus(self) -> GpuStrip:
+        return self.query_one("#gpus", GpuStrip)
+
+    @property
+    def board(self) -> Leaderboard:
+        return self.query_one("#board", Leaderboard)
+
+    @property
+    def jobs(self) -> JobList:
+        return self.query_one("#jobs", JobList)
+
+    @property
+    def log_view(self) -> LogView:
+        return self.query_one("#log", LogView)
+
+    @property
+    def curve(self) -> CurveView:
+        return self.query_one("#curve", CurveView)
+
+    # What it shows
+
+    def show_board(self, board: Board) -> None:
+        self.board.show(board)
+
+    def show_gpus(self, snapshot: GpuSnapshot) -> None:
+        self.gpus.show(snapshot)
+
+    def show_jobs(self, jobs: Sequence[Job]) -> None:
+        self.set_class(not jobs, "-idle")
+        self.jobs.show(jobs)
+
+    def show_followed(self, followed: Followed) -> None:
+        self.log_view.show(followed.lines, empty="Nothing yet.")
+        self.curve.show(followed.curve)
+
+    @on(JobList.Selected)
+    def _name_detail(self, event: JobList.Selected) -> None:
+        name = clean(event.job.spec.run) if event.job else ""
+        self.log_view.border_title = Content.assemble(("Log", "bold"), f"  {name}" if name else "")
+        self.curve.border_title = Content.assemble(("Curve", "bold"), f"  {name}" if name else "")
+        self.log_view.show((), empty="" if event.job else "The log of the selected job appears here.")
+
+    @on(JobList.Opened)
+    def _read_detail(self, event: JobList.Opened) -> None:
+        (self.curve if self.has_class("-curve") else self.log_view).focus()
+
+    # Keys
+
+    def action_detail(self, which: str) -> None:
+        """Show the log or the curve beside the jobs."""
+        focused = self.focused in (self.log_view, self.curve)
+        self.set_class(which == "curve", "-curve")
+        if focused:
+            (self.log_view if which == "log" else self.curve).focus()
+
+    def action_sort(self, steps: int) -> None:
+        self.board.sort_by(steps)
+
+    def action_reverse(self) -> None:
+        self.board.reverse()
+
+    async def action_filter(self) -> None:
+        """Open the filter's line; it is made when first needed."""
+        from xray_tui.widgets.filter_line import FilterLine
+
+        found = self.query(FilterLine)
+        if found:
+            found.first().focus()
+            return
+        line = FilterLine(self.board.words, id="filter")
+        await self.mount(line, before=self.board)
+        line.focus()
+
+    async def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input.id == "filter":
+            self.board.filter(event.value)
+
+    async def on_input_submitted(self, event: Input.Submitted) -> None:
+        if event.input.id == "filter":
+            await self._close_filter()
+
+    async def _close_filter(self) -> None:
+        await self.query("#filter").remove()
+        self.board.focus()
+
+    async def action_clear(self) -> None:
+        """Drop the filter; where there is none, the marks."""
+        if self.query("#filter") or self.board.words:
+            self.board.filter("")
+            await self._close_filter()
+        elif self.board.marked:
+            self.board.unmark()
+        else:
+            self.board.focus()

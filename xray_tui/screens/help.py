@@ -1,0 +1,45 @@
+"""The help screen: every key, what it does, and the id by which the settings can move it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from xray_tui.commands import COMMANDS, PLACES
+from xray_tui.screens.text_screen import TextScreen
+
+
+class HelpScreen(TextScreen):
+    """Made from the table of commands, with the keys as the settings have moved them."""
+
+    def __init__(self, keymap: Mapping[str, str], settings: Path) -> None:
+        super().__init__("Help", help_lines(keymap, settings))
+
+
+def help_lines(keymap: Mapping[str, str], settings: Path) -> list[str]:
+    """A line a command, under the place where its keys work."""
+    from textual.keys import format_key
+
+    lines = []
+    for place, heading in PLACES.items():
+        lines += ["", f" {heading}"]
+        for command in COMMANDS:
+            if command.place == place:
+                keys = keymap.get(command.id, command.keys).split(",")
+                shown = "  ".join(_shown(key.strip(), format_key) for key in keys)
+                lines.append(f"   {shown:<14} {command.meaning:<58} {command.id}")
+    lines += [
+        "",
+        " Signs",
+        "   ●  marked     +  new     ~  just changed     bold: the best of its column",
+        "   ◦  queued     ▹  starting     ▶  running     ✓  succeeded     ✗  failed     ■  stopped     ?  lost",
+        "",
+        f" Keys are moved by their ids: `keymap: {{job.stop: ctrl+k}}` in {settings}",
+    ]
+    return lines[1:]
+
+
+def _shown(key: str, format_key: object) -> str:
+    assert callable(format_key)
+    *modifiers, name = key.split("+") if len(key) > 1 else [key]
+    return "+".join([*modifiers, str(format_key(name))])

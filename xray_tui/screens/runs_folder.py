@@ -1,0 +1,72 @@
+"""The first screen where no runs folder is known: it asks for one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Input, Static
+
+from engine.contract.text import clean
+
+
+class RunsFolderScreen(Screen[Path | None]):
+    """Dismisses with a folder that there is, or that was made after a second Enter; with None on Escape."""
+
+    CSS_PATH = "../styles/dialogs.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "quit", id="folder.quit")]
+
+    def __init__(self, suggestion: Path) -> None:
+        super().__init__()
+        self._suggestion = suggestion
+        self._would_make: Path | None = None
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Static(Content.styled("Where are the runs?", "bold"))
+            yield Static(
+                Content(
+                    "The folder that holds a folder a run, each with its test_metrics.json. "
+                    "`runs_dir` in the settings, or `xray-tui FOLDER`, answers this for good."
+                ),
+                classes="more",
+            )
+            line = Input(str(self._suggestion), id="folder", compact=True, select_on_focus=False)
+            line.cursor_blink = False
+            yield line
+            yield Static(id="said", classes="answers", markup=False)
+
+    def on_mount(self) -> None:
+        self._say("Enter opens it, Escape leaves.")
+        self.query_one("#folder", Input).focus()
+
+    def _say(self, line: str) -> None:
+        self.query_one("#said", Static).update(Content(line))
+
+    def on_input_changed(self) -> None:
+        self._would_make = None
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        path = Path(event.value.strip()).expanduser()
+        if path.is_dir():
+            self.dismiss(path)
+        elif path.exists():
+            self._say(f"{clean(str(path))} is a file; the folder that holds the runs is right.")
+        elif self._would_make == path:
+            try:
+                path.mkdir(parents=True)
+            except OSError as error:
+                self._say(f"{clean(str(path))}: {error.strerror or error}")
+            else:
+                self.dismiss(path)
+        else:
+            self._would_make = path
+            self._say(f"There is no {clean(str(path))}. Enter once more makes it.")
+
+    def action_leave(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,58 @@
+"""Points drawn with braille: two by four dots a cell. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Points = Sequence[tuple[float, float]]
+
+_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+"""Bits of the dots, by row and column of a cell."""
+_BLANK = 0x2800
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The values that an axis shows."""
+
+    low: float
+    high: float
+
+    def place(self, value: float, cells: int) -> int:
+        """At which of `cells` places, counted from the low end, a value lies."""
+        if self.high <= self.low:
+            return cells // 2
+        share = (value - self.low) / (self.high - self.low)
+        return max(0, min(cells - 1, round(share * (cells - 1))))
+
+
+def range_of(values: Sequence[float]) -> Range:
+    """From the lowest to the highest value; a single value gets some room around it."""
+    low, high = min(values), max(values)
+    if low == high:
+        space = abs(low) * 0.1 or 0.5
+        return Range(low - space, high + space)
+    return Range(low, high)
+
+
+def plot(points: Points, width: int, height: int, x: Range, y: Range) -> list[str]:
+    """The points joined by lines, as `height` rows of `width` cells, the highest values first."""
+    cells = [[0] * width for _ in range(height)]
+    across, down = width * 2, height * 4
+    before: tuple[int, int] | None = None
+    for point in points:
+        at = x.place(point[0], across), down - 1 - y.place(point[1], down)
+        for dot in _between(before or at, at):
+            cells[dot[1] // 4][dot[0] // 2] |= _DOTS[dot[1] % 4][dot[0] % 2]
+        before = at
+    return ["".join(chr(_BLANK + cell) if cell else " " for cell in row) for row in cells]
+
+
+def _between(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
+    """Dots on the straight line from start to end, both included."""
+    steps = max(abs(end[0] - start[0]), abs(end[1] - start[1]), 1)
+    return [
+        (start[0] + round((end[0] - start[0]) * step / steps), start[1] + round((end[1] - start[1]) * step / steps))
+        for step in range(steps + 1)
+    ]

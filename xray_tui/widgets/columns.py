@@ -1,0 +1,158 @@
+"""The leaderboard's columns: what each shows, how it sorts, and which of them fit into a width. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.contract.metrics import metric
+from engine.contract.text import clean
+from xray_tui.widgets.text import age, number
+
+if TYPE_CHECKING:
+    from xray_tui.board.rank import Row
+
+HEADS = {
+    "roc_auc_presence": "ROC-AUC",
+    "average_precision_presence": "AP",
+    "precision_pos": "Prec_pos",
+    "recall_pos": "Rec_pos",
+    "dice_pos_median": "Med_Dice",
+    "precision_pos_mean": "MeanPrec",
+    "recall_pos_mean": "MeanRec",
+    "sensitivity_at_90_specificity": "Sens@90",
+}
+"""Heads of metrics whose label is wider than a number needs to be."""
+
+SHORT_HEADS = {
+    "dice_pos": "Dice+",
+    "iou_pos": "IoU+",
+    "roc_auc_presence": "AUC",
+    "average_precision_presence": "AP",
+    "precision_pos": "Prec+",
+    "recall_pos": "Rec+",
+}
+"""Heads in a narrow table; + stands for _pos."""
+
+COMPACT_BELOW = 108
+"""Cells under which a table has short heads and narrow columns."""
+
+EXTRA = 80
+"""Columns that are spared from here on are shown only where every name is whole."""
+
+NAME_WANTED = 30
+"""Cells that a run's name is given, if it needs them, before the less important columns are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the leaderboard."""
+
+    key: str
+    head: str
+    width: int
+    text: Callable[[Row, float], str]
+    """What a row shows at a time (seconds since the epoch)."""
+    value: Callable[[Row], Any]
+    """What it is sorted by; None sorts last in both directions."""
+    descending: bool = False
+    """Whether the best, or the newest, is the highest."""
+    metric: bool = False
+    right: bool = True
+    spared: int = 0
+    """Higher ones are left out first where there is no room; 0: never."""
+
+
+def columns_of(metrics: Sequence[str], compact: bool = False) -> tuple[Column, ...]:
+    """All columns for these metrics, in their order; `compact` with short heads."""
+    measured = tuple(_metric_column(name, place, compact) for place, name in enumerate(metrics))
+    return (
+        Column("rank", "#", 3, lambda row, now: str(row.rank), lambda row: row.rank),
+        Column("run", "Run", 0, lambda row, now: row.name, lambda row: row.run.casefold(), right=False),
+        *measured,
+        Column("threshold", "Thr", 5, _threshold, lambda row: row.artifact.threshold, spared=60),
+        Column("tta", "TTA", 4, _tta, lambda row: row.artifact.tta, spared=59),
+        Column("age", "Age", 4, _age, lambda row: row.artifact.time, descending=True, spared=1),
+        Column("candidates", "of k", 5, lambda row, now: str(row.candidates), lambda row: row.candidates, spared=80),
+        Column("source", "Artifact", 42, _source, lambda row: row.artifact.path, right=False, spared=90),
+    )
+
+
+def _metric_column(name: str, place: int, compact: bool) -> Column:
+    known = metric(name)
+    head = clean(HEADS.get(name, known.label))[:12]
+    if compact:
+        head = SHORT_HEADS.get(name, head[:5])
+    return Column(
+        name,
+        head,
+        6 if compact else max(7, len(head) + 1),  # a cell for the arrow
+        lambda row, now: number(row.value(name)),
+        lambda row: row.value(name),
+        descending=known.higher_is_better,
+        metric=True,
+        spared=0 if place == 0 else 10 + place,
+    )
+
+
+def _threshold(row: Row, now: float) -> str:
+    value = row.artifact.threshold
+    return "-" if value is None else f"{value:.3f}".rstrip("0").ljust(4, "0")
+
+
+def _tta(row: Row, now: float) -> str:
+    return clean(row.artifact.tta or "-")[:4]
+
+
+def _age(row: Row, now: float) -> str:
+    return age(now - row.artifact.time)
+
+
+def _source(row: Row, now: float) -> str:
+    folder, _, name = row.artifact.path.rpartition("/")
+    return clean(name if folder == row.run else row.artifact.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A column with the width it was given."""
+
+    column: Column
+    width: int
+
+
+def place(columns: Sequence[Column], width: int, name_width: int, sorted_by: str) -> tuple[Placed, ...]:
+    """The columns that fit into `width` cells, with a cell between two of them.
+
+    The longest run name has `name_width` cells. Columns are left out, the least important first and never the one
+    that is sorted by, until the longest name fits whole; once it has NAME_WANTED cells, only extra columns go for it.
+    """
+    kept = list(columns)
+    for column in sorted(columns, key=lambda column: -column.spared):
+        wanted = name_width if column.spared >= EXTRA else min(name_width, NAME_WANTED)
+        if _room_for_name(kept, width) >= wanted or not column.spared:
+            break
+        if column.key != sorted_by:
+            kept.remove(column)
+    room = _room_for_name(kept, width)
+    room = max(4, room)
+    slack = room - max(name_width, NAME_WANTED)
+    placed = []
+    for column in kept:
+        if column.key == "run":
+            placed.append(Placed(column, room - max(0, slack) if _last_is_text(kept) else room))
+        elif column.key == "source":
+            placed.append(Placed(column, column.width + max(0, slack)))
+        else:
+            placed.append(Placed(column, column.width))
+    return tuple(placed)
+
+
+def _last_is_text(columns: Sequence[Column]) -> bool:
+    return columns[-1].key == "source"
+
+
+def _room_for_name(columns: Iterable[Column], width: int) -> int:
+    others = [column.width + 1 for column in columns if column.key != "run"]
+    return width - sum(others)

@@ -1,0 +1,103 @@
+"""Loss and validation metric of a training, side by side, drawn with braille: no import that takes time."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual.strip import Strip
+from textual.widget import Widget
+
+from engine.contract.metrics import metric
+from engine.contract.text import clean
+from xray_tui.live.curve import Curve, Points
+from xray_tui.widgets.braille import Range, plot, range_of
+from xray_tui.widgets.lines import strip
+from xray_tui.widgets.text import fit
+
+AXIS = 7
+"""Cells of the numbers left of a chart."""
+
+Part = tuple[str, str]
+"""Text and the name of its style: "", "faint", "loss", "metric"."""
+
+
+class CurveView(Widget, can_focus=True):
+    """Two small charts over the epochs."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"curve--faint", "curve--loss", "curve--metric"}
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._curve = Curve()
+        self._rows: list[list[Part]] = []
+
+    def show(self, curve: Curve) -> None:
+        """Show what a training has told so far."""
+        if curve != self._curve or not self._rows:
+            self._curve = curve
+            self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        rows = curve_rows(self._curve, self.size.width, self.size.height)
+        if rows != self._rows:
+            self._rows = rows
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        base, width = self.rich_style, self.size.width
+        parts = [
+            (text, base + self.get_component_rich_style(f"curve--{name}", partial=True) if name else base)
+            for text, name in (self._rows[y] if y < len(self._rows) else [])
+        ]
+        return strip(parts, width, base)
+
+
+def curve_rows(curve: Curve, width: int, height: int) -> list[list[Part]]:
+    """The charts as `height` rows of parts."""
+    if curve.empty:
+        return [[(" No curve: the run's events.jsonl holds no loss and no validation yet.", "faint")]]
+    if height < 3 or width < 24:
+        return [[(_said(curve), "")]]
+    end = max(curve.epochs, *(x for x, _ in (*curve.loss, *curve.validation)))
+    epochs = Range(0.0, end or 1.0)
+    left = (width - 1) // 2
+    charts = (
+        _chart("loss", "loss", curve.loss, None, epochs, left, height),
+        _chart(metric(curve.metric).label, "metric", curve.validation, curve.best, epochs, width - 1 - left, height),
+    )
+    return [[*one, (" ", ""), *two] for one, two in zip(*charts, strict=True)]
+
+
+def _chart(
+    name: str, style: str, points: Points, best: tuple[float, float] | None, epochs: Range, width: int, height: int
+) -> list[list[Part]]:
+    inner = max(4, width - AXIS)
+    last = f" {points[-1][1]:.4f}" if points else " -"
+    kept = f"  best {best[1]:.4f} in epoch {best[0]:.0f}" if best else ""
+    head = [(f"{clean(name):>{AXIS - 1}} "[-AXIS:], style), (fit(last[1:] + kept, inner), "")]
+    if not points:
+        return [head, *([[(" " * (AXIS + inner), "")]] * (height - 1))]
+    values = range_of([value for _, value in points])
+    drawn = plot(points, inner, height - 2, epochs, values)
+    rows: list[list[Part]] = [head]
+    for place, line in enumerate(drawn):
+        label = _label(values.high) if place == 0 else _label(values.low) if place == height - 3 else ""
+        rows.append([(f"{label:>{AXIS - 1}} ", "faint"), (line, style)])
+    end = f"{epochs.high:g} epochs"
+    rows.append([(" " * AXIS, ""), (fit("0" + end.rjust(inner - 1), inner), "faint")])
+    return rows
+
+
+def _label(value: float) -> str:
+    text = f"{value:.3f}"
+    return text if cell_len(text) < AXIS else f"{value:.0e}"
+
+
+def _said(curve: Curve) -> str:
+    loss = f"loss {curve.loss[-1][1]:.4f}" if curve.loss else ""
+    value = f"{metric(curve.metric).label} {curve.validation[-1][1]:.4f}" if curve.validation else ""
+    return f" {loss}  {value}".rstrip()

@@ -1,0 +1,60 @@
+"""The GPU strip: a line a GPU at the top of the dashboard, redrawn only when a figure reads differently."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.geometry import Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+from xray_tui.widgets.gpu_lines import Line, gpu_lines
+from xray_tui.widgets.lines import strip
+
+if TYPE_CHECKING:
+    from xray_tui.gpu.sample import GpuSnapshot
+
+STYLES = ("faint", "good", "warm", "hot", "bad")
+
+
+class GpuStrip(Widget):
+    """Name, utilisation, memory, temperature and power of each GPU, or why there is none."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"gpu--{name}" for name in STYLES}
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._snapshot: GpuSnapshot | None = None
+        self._lines: list[Line] = gpu_lines(None, 80, 1)
+
+    def show(self, snapshot: GpuSnapshot) -> None:
+        """Show another look at the GPUs."""
+        self._snapshot = snapshot
+        self._draw()
+
+    def _draw(self) -> None:
+        lines = gpu_lines(self._snapshot, self.size.width or 80, self._most())
+        if lines != self._lines:
+            layout = len(lines) != len(self._lines)
+            self._lines = lines
+            self.refresh(layout=layout)
+
+    def _most(self) -> int:
+        """Lines that the GPUs may take from the board."""
+        return max(1, self.app.size.height // 8)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return max(1, len(self._lines))
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def render_line(self, y: int) -> Strip:
+        base = self.rich_style
+        if y >= len(self._lines):
+            return Strip.blank(self.size.width, base)
+        parts = [
+            (text, base + self.get_component_rich_style(f"gpu--{name}", partial=True) if name else base)
+            for text, name in self._lines[y]
+        ]
+        return strip(parts, self.size.width, base)

@@ -1,0 +1,110 @@
+"""The jobs, newest first, a line each; the one under the cursor is the one whose log or curve is shown."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.strip import Strip
+
+from xray_tui.commands import bindings
+from xray_tui.widgets.job_lines import GLYPHS, Part, job_detail, job_line
+from xray_tui.widgets.lines import Lines, strip
+
+if TYPE_CHECKING:
+    from xray_tui.jobs.job import Job
+
+
+class JobList(Lines):
+    """Every job of the runs folder. The cursor stays on its job, or on the newest where it was on that."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("jobs")]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"jobs--{name}" for name in ("cursor", "faint", "bar", *GLYPHS)}
+
+    @dataclass
+    class Selected(Message):
+        """Another job is under the cursor, or none."""
+
+        job: Job | None
+
+    @dataclass
+    class Opened(Message):
+        """The user wants to read what the job says."""
+
+        job: Job
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._jobs: tuple[Job, ...] = ()
+        self._selected: str | None = None
+        self._drawn: tuple[list[Part], ...] = ()
+
+    @property
+    def row_count(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def job(self) -> Job | None:
+        """The job under the cursor."""
+        return self._jobs[self.cursor] if 0 <= self.cursor < len(self._jobs) else None
+
+    def show(self, jobs: Sequence[Job]) -> None:
+        """Show the jobs as they are now; a new one is selected if the cursor is on the newest or an ended one."""
+        following = self.cursor <= 0 or (self.job is not None and self.job.state.ended)
+        known = {job.id for job in self._jobs}
+        self._jobs = tuple(jobs)
+        ids = [job.id for job in jobs]
+        if following and ids and ids[0] not in known:
+            at = 0
+        elif self._selected in ids:
+            at = ids.index(self._selected)
+        else:
+            at = min(max(self.cursor, 0), len(ids) - 1)
+        self.cursor = at
+        self.resized_rows()
+        self.show_cursor()
+        self.refresh()
+        self._title()
+        self.cursor_moved()
+
+    def cursor_moved(self) -> None:
+        job = self.job
+        self.border_subtitle = Content(job_detail(job)) if job else None
+        if job is None or job.id != self._selected:
+            self._selected = job.id if job else None
+            self.post_message(self.Selected(job))
+
+    def _title(self) -> None:
+        live = sum(not job.state.ended for job in self._jobs)
+        self.border_title = Content.assemble(("Jobs", "bold"), f"  {live} of {len(self._jobs)} active" if live else "")
+
+    def refresh_times(self) -> None:
+        """Draw again if a time reads differently by now."""
+        now = time.time()
+        lines = tuple(job_line(job, self.size.width, now) for job in self._jobs[: 2 * self.page_rows])
+        if lines != self._drawn:
+            self._drawn = lines
+            self.refresh()
+
+    def draw_row(self, index: int, width: int) -> Strip:
+        base = self.get_component_rich_style("jobs--cursor") if index == self.cursor else self.rich_style
+        parts = [
+            (text, base + self.get_component_rich_style(f"jobs--{name}", partial=True) if name else base)
+            for text, name in job_line(self._jobs[index], width, time.time())
+        ]
+        return strip(parts, width, base)
+
+    def draw_empty(self, y: int, width: int) -> Strip:
+        if y == 0 and not self._jobs:
+            said = " No jobs yet: t trains a network, e evaluates a run, b blends."
+            return strip([(said, self.get_component_rich_style("jobs--faint"))], width, self.rich_style)
+        return super().draw_empty(y, width)
+
+    def action_open(self) -> None:
+        if self.job is not None:
+            self.post_message(self.Opened(self.job))

@@ -1,0 +1,72 @@
+"""The bottom line: keys that do something here, as many as fit, the last ones always."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual.strip import Strip
+from textual.widget import Widget
+
+from xray_tui.widgets.lines import strip
+
+Key = tuple[str, str]
+"""How a key is shown, and one word for what it does."""
+
+ALWAYS = 2
+"""The last keys, help and quit, stay where others must go."""
+
+
+class KeyBar(Widget):
+    """Keys of the active bindings that are to be shown. One line, one widget: cheap to make and to draw."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"keys--key", "keys--word"}
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._keys: tuple[Key, ...] = ()
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self._read())
+        self._read()
+
+    def _read(self) -> None:
+        from xray_tui.commands import COMMANDS
+
+        order = {command.id: place for place, command in enumerate(COMMANDS)}
+        shown = {}
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            if binding.show and active.enabled and binding.id in order and binding.id not in shown:
+                shown[binding.id] = (self.app.get_key_display(binding), binding.description)
+        keys = tuple(shown[name] for name in sorted(shown, key=order.__getitem__))
+        if keys != self._keys:
+            self._keys = keys
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        base = self.rich_style
+        key_style = base + self.get_component_rich_style("keys--key", partial=True)
+        word_style = base + self.get_component_rich_style("keys--word", partial=True)
+        parts = []
+        for key, word in chosen(self._keys, self.size.width):
+            parts += [(f" {key}", key_style), (f" {word} ", word_style)]
+        return strip(parts, self.size.width, base)
+
+
+def chosen(keys: Sequence[Key], width: int) -> list[Key]:
+    """The keys that fit into the width, in order, the last ALWAYS of them before all others."""
+    always = list(keys[-ALWAYS:])
+    room = width - sum(map(_cells, always))
+    first = []
+    for key in keys[:-ALWAYS]:
+        room -= _cells(key)
+        if room < 0:
+            break
+        first.append(key)
+    return first + always
+
+
+def _cells(key: Key) -> int:
+    return cell_len(key[0]) + cell_len(key[1]) + 3

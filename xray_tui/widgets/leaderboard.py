@@ -1,0 +1,298 @@
+"""The leaderboard: one line a run, drawn from the board's rows through an order, the cursor held by the run's name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.cells import cell_len
+from rich.style import Style
+from textual.binding import BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.strip import Strip
+
+from engine.contract.text import clean
+from xray_tui.commands import bindings
+from xray_tui.widgets.columns import COMPACT_BELOW, Column, Placed, columns_of, place
+from xray_tui.widgets.lines import Lines, strip
+from xray_tui.widgets.order import Sort, arrange, best_values
+from xray_tui.widgets.text import fit
+
+if TYPE_CHECKING:
+    from xray_tui.board.rank import Board, Row
+
+CHANGED_FOR = 6.0
+"""Seconds for which a row that is new or changed is marked."""
+
+MARKED, NEW, CHANGED = "●", "+", "~"
+GUTTER = 2
+"""Cells left of the first column: the user's mark, and what just happened."""
+
+
+class Leaderboard(Lines):
+    """Rows of a Board. Sort, filter, marks and cursor stay when a new board is shown."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("board")]
+    HEAD_ROWS = 1
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "leaderboard--head",
+        "leaderboard--row",
+        "leaderboard--faint",
+        "leaderboard--best",
+        "leaderboard--changed",
+        "leaderboard--marked",
+        "leaderboard--cursor",
+    }
+
+    @dataclass
+    class Opened(Message):
+        """The user wants to see all of a run."""
+
+        row: Row
+
+    def __init__(self, metrics: tuple[str, ...] = (), id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._metrics = metrics
+        self._board: Board | None = None
+        self._columns: tuple[Column, ...] = columns_of(metrics)
+        self._held: str | None = None
+        """The run that the cursor is on."""
+        self._placed: tuple[Placed, ...] = ()
+        self._order: tuple[int, ...] = ()
+        self._best: dict[str, float] = {}
+        self._name_width = 0
+        self._changed: dict[str, tuple[str, float]] = {}
+        self._drawn_ages: tuple[str, ...] = ()
+        self.sort = Sort()
+        self.words = ""
+        self.marked: set[str] = set()
+
+    # What is shown
+
+    @property
+    def row_count(self) -> int:
+        return len(self._order)
+
+    @property
+    def row(self) -> Row | None:
+        """The row under the cursor."""
+        return self.row_at(self.cursor)
+
+    def row_at(self, index: int) -> Row | None:
+        """The row that is shown at this place."""
+        if self._board is None or not 0 <= index < len(self._order):
+            return None
+        return self._board.rows[self._order[index]]
+
+    @property
+    def marked_rows(self) -> list[Row]:
+        """The marked rows, in the order of the board."""
+        return [row for row in self._board.rows if row.run in self.marked] if self._board else []
+
+    @property
+    def shown_runs(self) -> list[str]:
+        """The runs in the order in which they are shown."""
+        return [self._board.rows[index].run for index in self._order] if self._board else []
+
+    def show(self, board: Board) -> None:
+        """Show another board, and mark for some seconds what is new or changed in it."""
+        before, self._board = self._board, board
+        if before is not None:
+            self._note_changes(before.rows, board.rows)
+        self.marked &= {row.run for row in board.rows}
+        self._name_width = max((cell_len(row.name) for row in board.rows), default=0)
+        self._choose_columns()
+        self._best = best_values(board.rows, self._columns)
+        self._rearrange()
+
+    def _note_changes(self, before: Iterable[Row], now: Iterable[Row]) -> None:
+        old = {row.run: row.artifact for row in before}
+        until = time.monotonic() + CHANGED_FOR
+        changes = {
+            row.run: (CHANGED if row.run in old else NEW, until) for row in now if old.get(row.run) != row.artifact
+        }
+        if changes:
+            self._changed |= changes
+            self.set_timer(CHANGED_FOR + 0.05, self._forget_changes)
+
+    def _forget_changes(self) -> None:
+        now = time.monotonic()
+        gone = {run for run, (_, until) in self._changed.items() if until <= now}
+        self._changed = {run: change for run, change in self._changed.items() if run not in gone}
+        for index in range(self.row_count):
+            row = self.row_at(index)
+            if row is not None and row.run in gone:
+                self.refresh_row(index)
+
+    def _rearrange(self, keep_view: bool = True) -> None:
+        """Bring the rows into order. The cursor stays on its run, at its height; a view at the top stays there."""
+        rows = self._board.rows if self._board else ()
+        held = self._held
+        top = round(self.scroll_target_y)
+        height = self.cursor - top
+        self._order = arrange(rows, self._columns, self.sort, self.words)
+        runs = self.shown_runs
+        at = runs.index(held) if held in runs else min(max(self.cursor, 0), len(runs) - 1)
+        moved = self.cursor != at
+        self.cursor = at
+        self._place_columns()
+        self.resized_rows()
+        if not keep_view:
+            self.show_cursor()
+        elif top > 0 and 0 <= height < self.page_rows:
+            self.scroll_to(y=max(0, at - height), animate=False)
+        self.refresh()
+        self._title()
+        if moved or held not in runs:
+            self.cursor_moved()
+        else:
+            self._subtitle()
+
+    def cursor_moved(self) -> None:
+        row = self.row
+        if row is not None:
+            self._held = row.run
+        self._subtitle()
+
+    def _title(self) -> None:
+        board = self._board
+        if board is None:
+            self.border_title = Content("Leaderboard")
+            return
+        total = len(board.rows)
+        parts = [f"{self.row_count} of {total} runs" if self.words else f"{total} run{'' if total == 1 else 's'}"]
+        if self.words:
+            parts.append(f"filter: {clean(self.words)}")
+        if self.marked:
+            parts.append(f"{len(self.marked)} marked")
+        if board.set_aside:
+            parts.append(f"{len(board.set_aside)} set aside (p)")
+        self.border_title = Content.assemble((clean(board.rules.title), "bold"), "  ", " · ".join(parts))
+
+    def _subtitle(self) -> None:
+        row = self.row
+        if row is None:
+            self.border_subtitle = None
+            return
+        self.border_subtitle = Content(" · ".join([row.source, *map(clean, row.marks)]))
+
+    # Drawing
+
+    def _choose_columns(self) -> None:
+        metrics = self._metrics or (tuple(self._board.rules.columns) if self._board else ())
+        self._columns = columns_of(metrics, compact=self.size.width < COMPACT_BELOW)
+        self._place_columns()
+
+    def _place_columns(self) -> None:
+        self._placed = place(self._columns, self.size.width - GUTTER - 1, self._name_width, self.sort.column)
+
+    def on_resize(self) -> None:
+        self._choose_columns()
+        super().on_resize()
+
+    def refresh_ages(self) -> None:
+        """Draw again if an age reads differently by now."""
+        now = time.time()
+        column = next(column for column in self._columns if column.key == "age")
+        ages = tuple(column.text(row, now) for row in (self._board.rows if self._board else ()))
+        if ages != self._drawn_ages:
+            self._drawn_ages = ages
+            self.refresh()
+
+    def draw_head(self, y: int, width: int) -> Strip:
+        style = self.get_component_rich_style("leaderboard--head")
+        parts = [(" " * GUTTER, style)]
+        for placed in self._placed:
+            column = placed.column
+            here = column.key == self.sort.column
+            arrow = ("▼" if column.descending != self.sort.reverse else "▲") if here else ""
+            text = fit(column.head[: max(1, placed.width - len(arrow))] + arrow, placed.width, _align(column))
+            parts += [(text, style + Style(bold=True) if here else style), (" ", style)]
+        return strip(parts, width, style)
+
+    def draw_row(self, index: int, width: int) -> Strip:
+        row = self.row_at(index)
+        assert row is not None
+        base = self.get_component_rich_style("leaderboard--row")
+        if index == self.cursor:
+            base = self.get_component_rich_style("leaderboard--cursor")
+        now = time.time()
+        mark = MARKED if row.run in self.marked else " "
+        change = self._changed.get(row.run, (" ", 0.0))[0]
+        parts = [
+            (mark, base + self.get_component_rich_style("leaderboard--marked", partial=True)),
+            (change, base + self.get_component_rich_style("leaderboard--changed", partial=True)),
+        ]
+        for placed in self._placed:
+            text = placed.column.text(row, now)
+            style = base + self._cell_style(row, placed.column, text)
+            parts += [(fit(text, placed.width, _align(placed.column)), style), (" ", base)]
+        return strip(parts, width, base)
+
+    def _cell_style(self, row: Row, column: Column, text: str) -> Style:
+        if column.metric and text != "-" and column.value(row) == self._best.get(column.key):
+            return self.get_component_rich_style("leaderboard--best", partial=True)
+        if column.key == "run":
+            if row.run in self._changed:
+                return self.get_component_rich_style("leaderboard--changed", partial=True)
+            return Style.null()
+        if not column.metric or text == "-":
+            return self.get_component_rich_style("leaderboard--faint", partial=True)
+        return Style.null()
+
+    def draw_empty(self, y: int, width: int) -> Strip:
+        if y == 0 and self._board is not None:
+            faint = self.get_component_rich_style("leaderboard--faint")
+            return strip([(self._why_empty(), faint)], width, self.rich_style)
+        return Strip.blank(width, self.rich_style)
+
+    def _why_empty(self) -> str:
+        if self.words and self._board and self._board.rows:
+            return "  No run's name or file holds these words. Escape drops the filter."
+        return "  No test artifact here yet: t trains, e evaluates; *test_metrics*.json files appear by themselves."
+
+    # Keys
+
+    def sort_by(self, steps: int) -> None:
+        """Sort by another column that is shown, `steps` further."""
+        keys = [placed.column.key for placed in self._placed] or ["rank"]
+        at = keys.index(self.sort.column) if self.sort.column in keys else 0
+        self.sort = Sort(keys[(at + steps) % len(keys)])
+        self._rearrange(keep_view=False)
+
+    def reverse(self) -> None:
+        """Turn the order round."""
+        self.sort = Sort(self.sort.column, not self.sort.reverse)
+        self._rearrange(keep_view=False)
+
+    def filter(self, words: str) -> None:
+        """Show only rows that hold these words."""
+        if words != self.words:
+            self.words = words
+            self._rearrange(keep_view=False)
+
+    def unmark(self) -> None:
+        """Drop all marks."""
+        self.marked.clear()
+        self.refresh()
+        self._title()
+
+    def action_mark(self) -> None:
+        row = self.row
+        if row is None:
+            return
+        self.marked ^= {row.run}
+        self._title()
+        self.refresh_row(self.cursor)
+        self.move_to(self.cursor + 1)
+
+    def action_open(self) -> None:
+        if self.row is not None:
+            self.post_message(self.Opened(self.row))
+
+
+def _align(column: Column) -> str:
+    return "right" if column.right else "left"

@@ -1,0 +1,73 @@
+"""Lines of text, as many as there are, drawn only where they are in view; follows its end until one scrolls up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.binding import BindingType
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from xray_tui.commands import bindings
+
+
+class LogView(ScrollView, can_focus=True):
+    """Clean lines, one row each. `follow` keeps the last one in view while new ones come."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("list", "log")]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"log--faint"}
+
+    def __init__(self, follow: bool = True, empty: str = "", id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._follow = follow
+        self._empty = empty
+        self._lines: Sequence[str] = ()
+
+    @property
+    def lines(self) -> Sequence[str]:
+        return self._lines
+
+    def show(self, lines: Sequence[str], empty: str | None = None) -> None:
+        """Show these lines; `empty` is said where there are none."""
+        at_end = self._follow and self.scroll_target_y >= self.max_scroll_y - 0.5
+        self._lines = lines
+        if empty is not None:
+            self._empty = empty
+        self.virtual_size = Size(max(map(cell_len, lines), default=0), len(lines))
+        if at_end:
+            self._to_end()
+        self.refresh()
+
+    def _to_end(self) -> None:
+        self.scroll_to(y=max(0, len(self._lines) - self.size.height), animate=False)
+
+    def on_resize(self) -> None:
+        if self._follow:
+            self._to_end()
+
+    def render_line(self, y: int) -> Strip:
+        style, width = self.rich_style, self.size.width
+        if not self._lines and y == 0:
+            said = Segment(f" {self._empty}", self.get_component_rich_style("log--faint"))
+            return Strip([said]).adjust_cell_length(width, style)
+        index = self.scroll_offset.y + y
+        if index >= len(self._lines):
+            return Strip.blank(width, style)
+        left = self.scroll_offset.x
+        return Strip([Segment(self._lines[index], style)]).crop_extend(left, left + width, style)
+
+    def action_move(self, rows: int) -> None:
+        self.scroll_to(y=self.scroll_target_y + rows, animate=False)
+
+    def action_page(self, pages: int) -> None:
+        self.scroll_to(y=self.scroll_target_y + pages * self.size.height, animate=False)
+
+    def action_jump(self, index: int) -> None:
+        if index >= 0:
+            self.scroll_to(y=index, animate=False)
+        else:
+            self._to_end()

@@ -1,0 +1,74 @@
+"""Numbers, times and sizes as short words, and texts cut to a width. Pure functions."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len, set_cell_size
+
+ELLIPSIS = "…"
+MINUTE, HOUR, DAY = 60, 3600, 86400
+YEAR = 364 * DAY
+
+
+def fit(text: str, width: int, align: str = "left") -> str:
+    """The text in exactly `width` cells; what is too long loses its middle, because run names differ at their ends."""
+    length = cell_len(text)
+    if length > width:
+        return cut(text, width)
+    space = " " * (width - length)
+    return space + text if align == "right" else text + space
+
+
+def cut(text: str, width: int) -> str:
+    """The text in at most `width` cells, filled up where a wide character does not fit."""
+    if cell_len(text) <= width:
+        return text
+    if width <= 1:
+        return ELLIPSIS[:width]
+    head = width // 2
+    tail = width - 1 - head
+    end = ""
+    for char in reversed(text):
+        if cell_len(char + end) > tail:
+            break
+        end = char + end
+    return set_cell_size(set_cell_size(text, head) + ELLIPSIS + end, width)
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """`0.3780`, or `-` where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def age(seconds: float) -> str:
+    """How long ago, in at most four cells: `now`, `5m`, `3h`, `12d`, `8w`, `2y`."""
+    if seconds < 60:
+        return "now"
+    for size, unit, limit in ((MINUTE, "m", HOUR), (HOUR, "h", DAY), (DAY, "d", 28 * DAY), (7 * DAY, "w", YEAR)):
+        if seconds < limit:
+            return f"{int(seconds // size)}{unit}"
+    return f"{int(seconds // YEAR)}y"
+
+
+def duration(seconds: float | None) -> str:
+    """What is left or was taken: `42s`, `3m10s`, `2h05m`, `3d04h`; empty where it is not known."""
+    if seconds is None or not 0 <= seconds < 1e9:
+        return ""
+    whole = int(seconds)
+    if whole < MINUTE:
+        return f"{whole}s"
+    if whole < HOUR:
+        return f"{whole // MINUTE}m{whole % MINUTE:02d}s"
+    if whole < DAY:
+        return f"{whole // HOUR}h{whole % HOUR // MINUTE:02d}m"
+    return f"{whole // DAY}d{whole % DAY // HOUR:02d}h"
+
+
+def gibibytes(size: int | None, digits: int = 1) -> str:
+    """Bytes as GiB: `41.2`, or `-`."""
+    return "-" if size is None else f"{size / (1 << 30):.{digits}f}"
+
+
+def bar(share: float, width: int, full: str = "━", empty: str = "╌") -> tuple[str, str]:
+    """A bar of `width` cells as its full and its empty part."""
+    done = round(max(0.0, min(1.0, share)) * width)
+    return full * done, empty * (width - done)
