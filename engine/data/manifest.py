@@ -116,9 +116,7 @@ def read_table(path: Path, required: Iterable[str]) -> Iterator[tuple[int, dict[
             raise BadInput(f"{name}: line 1: no column {', '.join(missing)}; found: {_short(', '.join(header))}")
         twice = sorted({column for column in header if column and header.count(column) > 1})
         if twice:
-            raise BadInput(
-                f"{name}: line 1: column {_short(', '.join(twice))} is there twice; each column once is right"
-            )
+            raise BadInput(f"{name}: line 1: column {_short(', '.join(twice))} twice; each once is right")
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 padded = [*cells, *[""] * (len(header) - len(cells))]

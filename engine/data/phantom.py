@@ -81,7 +81,7 @@ def _expose(rng: np.random.Generator, size: int, fractured: bool) -> tuple[NDArr
     density = rng.uniform(0.8, 1.3)
     for number, bone in enumerate(bones):
         fracture = _fracture(rng, bone, size) if number == broken else None
-        added, hurt = _tube(bone, fracture, along, across, marrow)
+        added, hurt = tube(bone, fracture, along, across, marrow)
         attenuation += np.float32(density) * added
         mask |= hurt
         if fracture is None and rng.random() < 0.15:
@@ -143,7 +143,7 @@ def _fracture(rng: np.random.Generator, bone: Bone, size: int) -> Fracture:
     )
 
 
-def _tube(
+def tube(
     bone: Bone, fracture: Fracture | None, along: Plane, across: Plane, marrow: Plane
 ) -> tuple[Plane, NDArray[np.bool_]]:
     """(attenuation of the bone, mask of its fracture)."""
