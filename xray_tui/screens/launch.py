@@ -24,7 +24,7 @@ from textual.worker import Worker, WorkerState, get_current_worker
 
 from engine.contract.text import clean
 from xray_tui.jobs.job import JobSpec
-from xray_tui.widgets.form import Fields, FormRow, FormSection
+from xray_tui.widgets.form import NESTED, Fields, FormRow, FormSection, mount_some_at_a_time
 from xray_tui.widgets.form_controls import Checklist
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         self._state: FormState | None = None
         self._checked: Checked | None = None
         self._filling = False
+        self._rows: dict[str, FormRow] = {}
+        self._sections: tuple[FormSection, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Static(Content.assemble((TITLES[self.kind], "bold"), f"   in {clean(str(self.runs))}"), id="form-title")
@@ -153,13 +155,14 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
             gpus=len(self.gpus),
         )
         fields = self.query_one(Fields)
-        with self.app.batch_update():
-            await fields.remove_children()
-            await fields.mount_all(rows(state, self.gpus))
-            self.query_one("#form-launch", Button).disabled = False
-            self._check()
-        first = self.query(FormRow).first()
-        first.control.focus()
+        await fields.remove_children()
+        widgets = list(rows(state, self.gpus))
+        await mount_some_at_a_time(fields, widgets)
+        self._sections = tuple(widget for widget in widgets if isinstance(widget, FormSection))
+        self._rows = {widget.key: widget for widget in widgets if isinstance(widget, FormRow)}
+        self.query_one("#form-launch", Button).disabled = False
+        self._check()
+        next(iter(self._rows.values())).control.focus()
 
     @on(FillingRead)
     def _filling_read(self, event: FillingRead) -> None:
@@ -170,7 +173,7 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         if state is None or event.base != state.base:
             return
         state.fill(event.base, event.filling)
-        for row in self.query(FormRow):
+        for row in self._rows.values():
             if isinstance(row.control, Checklist):
                 row.control.show_names(state.offered, state.members)
                 row.show_hint(members_hint(state))
@@ -193,7 +196,8 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         self._check()
 
     @on(FormSection.Opened)
-    def _section_opened(self) -> None:
+    def _section_opened(self, event: FormSection.Opened) -> None:
+        self._rows |= {row.key: row for row in event.section.query(FormRow)}
         self._show_states()
 
     def _check(self) -> None:
@@ -217,16 +221,14 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         state, checked = self._state, self._checked
         if state is None or checked is None:
             return
-        for row in self.query(FormRow):
-            row.show_state(checked.problems.get(row.key), row.key in checked.changed)
-            optional = row.key.rpartition(".")[0]
-            if row.has_class("-nested"):
-                row.display = bool(state.raw.get(optional, True))
-        for section in self.query(FormSection):
-            section.show_state(
-                sum(key in checked.problems for key in section.keys),
-                sum(key in checked.changed for key in section.keys),
-            )
+        for key, row in self._rows.items():
+            row.show_state(checked.problems.get(key), key in checked.changed)
+            on = not row.has_class(NESTED) or bool(state.raw.get(key.rpartition(".")[0], True))
+            if row.display != on:
+                row.display = on
+        for section in self._sections:
+            wrong = sum(key in checked.problems for key in section.keys)
+            section.show_state(wrong, sum(key in checked.changed for key in section.keys))
 
     @on(events.DescendantFocus)
     def _focused(self, event: events.DescendantFocus) -> None:
@@ -282,13 +284,13 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
 
     async def _go_to(self, key: str) -> None:
         """Focus the field of that key, opening its section."""
-        for section in self.query(FormSection):
+        for section in self._sections:
             if key in section.keys:
                 section.collapsed = False
                 await section.make_rows()
-        row = next((row for row in self.query(FormRow) if row.key == key), None)
-        if row is not None:
-            row.control.focus()
+                self._rows |= {row.key: row for row in section.query(FormRow)}
+        if key in self._rows:
+            self._rows[key].control.focus()
 
     def _say(self, line: str, *, wrong: bool = False) -> None:
         try:

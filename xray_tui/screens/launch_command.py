@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ class Checked:
         return clean(shlex.join(("xray-engine", *self.argv)))
 
 
-def check(draft: Draft, schema: Section, taken: Collection[str], cwd: Path) -> Checked:
+def check(draft: Draft, schema: Section, taken: Mapping[str, str], cwd: Path) -> Checked:
     """The command that the draft stands for, with its problems by the key of the field that they belong to."""
     changes = differences(schema, draft.base, draft.values)
     problems = model_problems(draft, schema)
@@ -124,7 +125,13 @@ def yaml_text(value: Any) -> str:
     except (yaml.YAMLError, ValueError):
         back = None
     plain = list(value) if isinstance(value, tuple) else value
-    return text if back == plain and type(back) is type(plain) else json.dumps(plain, ensure_ascii=False)
+    return text if back == plain and type(back) is type(plain) else _quoted(plain)
+
+
+def _quoted(value: Any) -> str:
+    """JSON, which is YAML as well, but for characters that YAML wants escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)
 
 
 def path_argument(path: Path, cwd: Path) -> str:
@@ -134,8 +141,8 @@ def path_argument(path: Path, cwd: Path) -> str:
     return f"./{text}" if text.startswith("-") else text
 
 
-def run_name_problem(name: str, taken: Collection[str]) -> str | None:
-    """What is wrong with the name of a new run, in words. `taken` holds the folders that are not empty."""
+def run_name_problem(name: str, taken: Mapping[str, str]) -> str | None:
+    """What is wrong with the name of a new run, in words. `taken` says of names why they cannot be had."""
     path = PurePosixPath(name)
     parts = path.parts
     if not parts:
@@ -149,7 +156,7 @@ def run_name_problem(name: str, taken: Collection[str]) -> str | None:
     if any(part.startswith(".") or part in (CHECKPOINTS, PREDICTIONS) for part in parts):
         return f"the board does not look into hidden folders, {CHECKPOINTS} or {PREDICTIONS}; another name is right"
     if str(path) in taken:
-        return f"the folder exists and is not empty; {free_name(str(path), taken)} is free"
+        return f"{taken[str(path)]}; {free_name(str(path), taken)} is free"
     return None
 
 
@@ -172,8 +179,7 @@ def model_problems(draft: Draft, schema: Section) -> dict[str, str]:
         found: dict[str, list[str]] = {}
         for dotted, problem in field_errors(error, type_of(draft)):
             key = _field_of(dotted, keys)
-            words = problem.removesuffix(f" ({keys.get(key)})").replace("Input should", "should")
-            found.setdefault(key, []).append(words)
+            found.setdefault(key, []).append(_in_few_words(problem.removesuffix(f" ({keys.get(key)})")))
         return {key: "; ".join(dict.fromkeys(lines)) for key, lines in found.items()}
     return {}
 
@@ -205,6 +211,12 @@ def to_config(draft: Draft, schema: Section, cwd: Path) -> TrainConfig | BlendCo
 def type_of(draft: Draft) -> type[BaseModel]:
     """The config model of the draft's kind."""
     return MODELS[draft.kind]
+
+
+def _in_few_words(problem: str) -> str:
+    """pydantic's sentence without what the form's own row says already."""
+    words = re.sub(r", unable to parse string as an? \w+|Input (?=should)", "", problem)
+    return words.replace("'': ", "empty: ", 1) if words.startswith("'': ") else words
 
 
 def _field_of(dotted: str, keys: Collection[str]) -> str:

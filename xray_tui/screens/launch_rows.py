@@ -8,12 +8,13 @@ from functools import partial
 from textual.widget import Widget
 
 from xray_tui.screens.launch_state import BASE, GPU, MAIN_FIELDS, MEMBERS, RUN, FormState
-from xray_tui.widgets.form import FormRow, FormSection, field_row
+from xray_tui.widgets.form import NESTED, FormRow, FormSection, field_row
 from xray_tui.widgets.form_controls import Checklist, Choice, TextField, Toggle
 from xray_tui.widgets.form_fields import Field, Section
 
 Gpus = Sequence[tuple[str, str]]
-NESTED = "-nested"
+WIDE = frozenset({"data.manifest", "description"})
+"""Fields whose text is long: they have the hint's room as well."""
 
 
 def rows(state: FormState, gpus: Gpus) -> Iterator[Widget]:
@@ -64,7 +65,7 @@ def gpu_row(state: FormState, gpus: Gpus) -> FormRow:
 def members_row(state: FormState) -> FormRow:
     """The runs that are blended."""
     control = Checklist(state.offered, state.members)
-    return FormRow(MEMBERS, "members", control, members_hint(state), help="members: two or more runs; space chooses")
+    return FormRow(MEMBERS, "members", control, members_hint(state), help=f"members: {members_hint(state)}")
 
 
 def members_hint(state: FormState) -> str:
@@ -104,4 +105,4 @@ def _section_rows(state: FormState, section: Section, main: Sequence[str]) -> It
 
 
 def _row(state: FormState, field: Field, label: str | None = None) -> FormRow:
-    return field_row(field, state.raw[field.key], label, classes="-wide" if field.key == "data.manifest" else "")
+    return field_row(field, state.raw[field.key], label, classes="-wide" if field.key in WIDE else "")

@@ -10,9 +10,11 @@ from typing import Any
 
 from engine.contract.errors import BadInput
 from engine.contract.load import load_config, read_mapping
-from engine.contract.names import BEST, CHECKPOINTS, CONFIG, PREDICTIONS
+from engine.contract.names import BEST, CHECKPOINTS, CONFIG
 from engine.contract.recipes import Recipe, find_recipes, recipe_folders
 from engine.contract.text import clean
+from xray_tui.board.walk import walk as walk_runs
+from xray_tui.jobs.store import JobStore
 from xray_tui.screens.launch_command import MODELS, PATH_KEYS, Kind, path_argument
 from xray_tui.widgets.form_fields import Section, defaults, flatten
 from xray_tui.widgets.form_schema import walk
@@ -43,14 +45,14 @@ class Filling:
 @dataclass(frozen=True, slots=True)
 class Sources:
     """All that a form needs to know of the disk. `trained` are the runs that have a best checkpoint, `taken` the
-    folders below the runs folder that are not empty; both by name."""
+    names that a new run cannot have, with the reason."""
 
     schema: Section
     bases: tuple[Base, ...]
     first: int
     filling: Filling
     trained: tuple[str, ...]
-    taken: frozenset[str]
+    taken: Mapping[str, str]
 
 
 def read_sources(kind: Kind, runs: Path, current: str | None, recipes: Sequence[Recipe] | None, cwd: Path) -> Sources:
@@ -81,17 +83,35 @@ def read_filling(base: Base, schema: Section, runs: Path, cwd: Path) -> Filling:
     return Filling(values, tuple(_below(runs, member) for member in dump.get("members", ())))
 
 
-def read_runs(runs: Path) -> tuple[tuple[str, ...], frozenset[str]]:
-    """(runs with a best checkpoint, folders that are not empty), as names below `runs`, the former sorted."""
-    trained, taken = [], set()
-    for folder, folders, files in os.walk(runs):
-        name = os.path.relpath(folder, runs)
-        if name != "." and (folders or files):
-            taken.add(name)
-        if CHECKPOINTS in folders and Path(folder, CHECKPOINTS, BEST).is_file():
-            trained.append("" if name == "." else name)
-        folders[:] = [inner for inner in folders if inner[0] != "." and inner not in (CHECKPOINTS, PREDICTIONS)]
-    return tuple(sorted(filter(None, trained))), frozenset(taken)
+def read_runs(runs: Path) -> tuple[Names, dict[str, str]]:
+    """(runs with a best checkpoint, in order; the names that a new run cannot have, each with the reason)."""
+    trained, taken = [], {}
+    for folder in walk_runs(runs):
+        if not folder.path:
+            continue
+        place = runs / folder.path
+        if folder.problem is not None or folder.files or _holds_something(place):
+            taken[folder.path] = "the folder exists and is not empty"
+        if (place / CHECKPOINTS / BEST).is_file():
+            trained.append(folder.path)
+    return tuple(sorted(trained)), {**claimed(runs), **taken}
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return True
+
+
+def claimed(runs: Path) -> dict[str, str]:
+    """The folders that trainings wait for, or have not written to yet."""
+    try:
+        jobs = JobStore(runs).jobs()
+    except OSError:
+        return {}
+    waiting = (job for job in jobs if job.spec.kind == "train" and not job.state.ended)
+    return {job.spec.run: f"claimed by job {job.id}, which is {job.state}" for job in waiting}
 
 
 def _bases(kind: Kind, runs: Path, current: str | None, recipes: Sequence[Recipe] | None) -> Iterator[Base]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
@@ -18,6 +18,12 @@ from textual.widgets import Collapsible, Input, Select, Static
 from engine.contract.text import clean
 from xray_tui.widgets.form_controls import Checklist, Choice, TextField, Toggle
 from xray_tui.widgets.form_fields import Field, show
+
+NESTED = "-nested"
+"""The class of a row that stands below the switch of a section that can be off."""
+
+GROUP = 3
+"""Rows that are mounted at once."""
 
 Control = TextField | Choice | Toggle | Checklist
 
@@ -31,7 +37,7 @@ class Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
     ]
 
 
-class FormRow(Vertical):
+class FormRow(Horizontal):
     """One field. `key` names it in messages; `help` is the whole hint, for where there is more room."""
 
     @dataclass
@@ -51,12 +57,12 @@ class FormRow(Vertical):
         self._label = label
         self._hint = hint
         self._problem: Static | None = None
+        self._state: tuple[str | None, bool] = (None, False)
 
     def compose(self) -> ComposeResult:
-        with Horizontal():
-            yield Static(Content(f"  {clean(self._label)}"), classes="form-label")
-            yield self.control
-            yield Static(Content(clean(self._hint)), classes="form-hint")
+        yield Static(Content(f"  {clean(self._label)}"), classes="form-label")
+        yield self.control
+        yield Static(Content(clean(self._hint)), classes="form-hint")
 
     def show_raw(self, raw: Any) -> None:
         """Show a value that the user did not type; no Changed follows."""
@@ -69,7 +75,10 @@ class FormRow(Vertical):
         self.query_one(".form-hint", Static).update(Content(clean(hint)))
 
     def show_state(self, problem: str | None, changed: bool) -> None:
-        """The problem under the control, or none; and a mark at the label of a value that differs from the base."""
+        """The problem on a line of its own below the row, or none; a mark at the label of a changed value."""
+        if (problem, changed) == self._state:
+            return
+        self._state = (problem, changed)
         self.set_class(problem is not None, "-wrong")
         mark = "✗" if problem else "•" if changed else " "
         self.query_one(".form-label", Static).update(Content(f"{mark} {clean(self._label)}"))
@@ -78,7 +87,8 @@ class FormRow(Vertical):
                 self._problem.display = False
         elif self._problem is None:
             self._problem = Static(Content(clean(problem)), classes="form-problem")
-            self.mount(self._problem)
+            assert isinstance(self.parent, Widget)
+            self.parent.mount(self._problem, after=self)
         else:
             self._problem.update(Content(clean(problem)))
             self._problem.display = True
@@ -130,13 +140,21 @@ class FormSection(Collapsible):
         """Mount the rows, if that was not done yet."""
         if self._rows is not None:
             rows, self._rows = self._rows, None
-            await self.query_one(self.Contents).mount_all(rows())
+            await mount_some_at_a_time(self.query_one(self.Contents), rows())
             self.post_message(self.Opened(self))
 
     @on(Collapsible.Expanded)
     async def _expanded(self, event: Collapsible.Expanded) -> None:
         event.stop()
         await self.make_rows()
+
+
+async def mount_some_at_a_time(parent: Widget, widgets: Iterable[Widget]) -> None:
+    """Mount the widgets in small groups, so that a key waits for one group at most; they are painted together."""
+    waiting = list(widgets)
+    with parent.app.batch_update():
+        for start in range(0, len(waiting), GROUP):
+            await parent.mount_all(waiting[start : start + GROUP])
 
 
 def field_row(field: Field, raw: Any, label: str | None = None, classes: str = "") -> FormRow:

@@ -127,7 +127,8 @@ def _range(metadata: list[Any]) -> str:
             case at.MultipleOf(multiple):
                 step = f", a multiple of {multiple}"
     if low and high:
-        return f"{low} {'and' if high.startswith('below') else 'to'} {high}{step}"
+        both_open = low.startswith("above") and high.startswith("below")
+        return f"{low} {'and' if both_open else 'to'} {high}{step}"
     return (f"{low} or more" if low else high and f"up to {high}") + step
 
 

@@ -1,0 +1,283 @@
+"""The forms as they are used: by keys alone, in an app without anything else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from textual.widgets import Select
+
+from engine.contract.config import TrainConfig
+from engine.contract.load import load_config
+from xray_tui.jobs.job import JobSpec
+from xray_tui.screens.launch_save import SaveScreen
+from xray_tui.widgets.form import FormRow, FormSection
+from xray_tui.widgets.form_controls import TextField
+
+from .place import FormApp, focus, row, settle, text, type_over, write
+
+pytestmark = pytest.mark.usefixtures("place")
+COMMAND, SUMMARY, HELP = "#form-command-text", "#form-summary", "#form-help"
+
+
+async def test_enter_leaves_with_the_job_that_was_shown() -> None:
+    app = FormApp("train", gpus=[("GPU-1", "0 NVIDIA H100")])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await type_over(pilot, app, "training.epochs", "3")
+        assert text(app, COMMAND) == (
+            "xray-engine train --config configs/dual.yaml --run runs/dual --set training.epochs=3"
+        )
+        await pilot.press("enter")
+    argv = ("train", "--config", "configs/dual.yaml", "--run", "runs/dual", "--set", "training.epochs=3")
+    assert app.results == [JobSpec("train", "dual", argv, "auto")]
+
+
+async def test_a_bad_number_is_said_in_words_under_its_field_and_nothing_is_launched() -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await type_over(pilot, app, "training.epochs", "0")
+        assert "training.epochs: 0: should be greater than or equal to 1" in text(app, SUMMARY)
+        assert text(app, ".form-problem") == "0: should be greater than or equal to 1"
+        focus(app, "seed")
+        await pilot.press("enter")
+        await settle(pilot)
+        assert text(app, SUMMARY).startswith("✗ not launched: training.epochs")
+        assert app.focused is row(app, "training.epochs").control
+        assert app.results == []
+        await pilot.press("ctrl+u", "4")
+        await settle(pilot)
+        assert text(app, SUMMARY) == "✓ ready: enter launches"
+        assert not app.form.query_one(".form-problem").display
+
+
+async def test_choosing_another_recipe_fills_the_fields_and_proposes_a_name() -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("right")
+        await settle(pilot)
+        assert row(app, "training.epochs").control.value == "5"
+        assert row(app, "data.manifest").control.value == "data/manifest.csv"
+        assert row(app, "run").control.value == "plain"
+        assert text(app, COMMAND) == "xray-engine train --config configs/plain.yaml --run runs/plain"
+
+
+async def test_a_name_that_was_typed_stays_when_the_recipe_changes() -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await type_over(pilot, app, "run", "mine")
+        focus(app, "base")
+        await pilot.press("right")
+        await settle(pilot)
+        assert row(app, "run").control.value == "mine"
+
+
+async def test_a_name_that_is_taken_is_refused_at_once() -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await type_over(pilot, app, "run", "plain_a")
+        assert "the folder exists and is not empty; plain_a_2 is free" in text(app, SUMMARY)
+        await pilot.press("enter")
+        assert app.results == []
+
+
+async def test_the_run_under_the_cursor_fills_the_form_and_is_named() -> None:
+    app = FormApp("train", current="dual_a")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert str(row(app, "base").control.query_one("#label").render()).startswith("run dual_a")
+        assert row(app, "run").control.value == "dual_a_2"
+        assert text(app, COMMAND) == "xray-engine train --config runs/dual_a/config.yaml --run runs/dual_a_2"
+
+
+async def test_a_section_makes_its_rows_when_it_is_opened_and_counts_what_changed() -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        before = len(app.form.query(FormRow))
+        section = next(section for section in app.form.query(FormSection) if section.section == "training")
+        section.query_one("CollapsibleTitle").focus()
+        await pilot.press("space")
+        await settle(pilot)
+        assert len(app.form.query(FormRow)) == before + len(section.keys)
+        await type_over(pilot, app, "training.lr", "0.5")
+        assert "training.lr=0.5" in text(app, COMMAND)
+        assert "1 changed" in str(section.query_one("CollapsibleTitle").render())
+
+
+async def test_switching_the_second_head_off_hides_its_fields_and_sets_it_to_nothing() -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        section = next(section for section in app.form.query(FormSection) if section.section == "model")
+        section.collapsed = False
+        await settle(pilot)
+        assert row(app, "model.classification_head.hidden").display
+        focus(app, "model.classification_head")
+        await pilot.press("space")
+        await settle(pilot)
+        assert not row(app, "model.classification_head.hidden").display
+        assert text(app, COMMAND).endswith("--set model.classification_head=")
+
+
+async def test_a_refused_launch_opens_the_section_of_the_wrong_field() -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        app.form._state.give("loss.bce", "-1")  # as if it had been typed in a section that is closed again
+        app.form._check()
+        await pilot.press("enter")
+        await settle(pilot)
+        assert app.focused is row(app, "loss.bce").control
+        assert "-1.0: should be greater than or equal to 0" in text(app, SUMMARY)
+
+
+async def test_enter_in_an_open_list_chooses_and_does_not_launch() -> None:
+    app = FormApp("evaluate", current="plain_a")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        focus(app, "tta")
+        await pilot.press("space", "d", "4", "enter")
+        await settle(pilot)
+        assert app.results == []
+        await pilot.press("enter")
+    argv = ("evaluate", "--run", "runs/plain_a", "--tta", "d4", "--threshold", "tuned")
+    assert app.results == [JobSpec("evaluate", "plain_a", argv, "none")]
+
+
+async def test_an_evaluation_offers_only_runs_that_have_a_checkpoint() -> None:
+    app = FormApp("evaluate", current="unfinished")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        control = row(app, "run").control
+        assert isinstance(control, Select)
+        assert [value for _, value in control._options] == ["dual_a", "plain_a"]
+        assert control.value == "dual_a"
+
+
+async def test_without_a_checkpoint_an_evaluation_says_what_is_missing(place: Path) -> None:
+    app = FormApp("evaluate", runs=place / "elsewhere")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("enter")
+        assert "one with checkpoints/best.pt is right" in text(app, SUMMARY)
+        assert app.results == []
+
+
+async def test_a_blend_takes_the_marked_runs_and_space_changes_them() -> None:
+    app = FormApp("blend", marked=["plain_a", "dual_a"], gpus=[("0", "0 NVIDIA H100")])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert text(app, SUMMARY) == "✓ ready: enter launches"
+        focus(app, "members")
+        await pilot.press("down", "space")
+        await settle(pilot)
+        assert "two or more are right" in text(app, SUMMARY)
+        await pilot.press("space", "enter")
+    argv = ("blend", "--members", "runs/plain_a", "runs/dual_a", "--run", "runs/blend", "--tta", "hv")
+    assert app.results == [JobSpec("blend", "blend", argv, "auto")]
+
+
+async def test_arrows_go_from_field_to_field_and_the_help_line_explains_each() -> None:
+    app = FormApp("evaluate")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for _ in range(3):
+            await pilot.press("down")
+        await settle(pilot)
+        assert app.focused is row(app, "threshold").control
+        assert text(app, HELP).startswith("threshold: a number between 0 and 1, or tuned")
+
+
+async def test_escape_leaves_with_nothing() -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("escape")
+    assert app.results == [None]
+
+
+async def test_a_saved_form_is_a_config_that_loads(place: Path) -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await type_over(pilot, app, "training.epochs", "3")
+        await type_over(pilot, app, "data.manifest", "data/manifest.csv")
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        assert app.screen.query_one(TextField).value == "configs/dual.yaml"
+        await pilot.press("ctrl+u", *"sub/mine", "enter")
+        await settle(pilot)
+        assert app.screen is app.form
+    config = load_config(place / "sub" / "mine.yaml")
+    assert isinstance(config, TrainConfig)
+    assert (config.training.epochs, config.seed, config.name) == (3, 7, None)
+    assert Path(config.data.manifest).resolve() == place / "data" / "manifest.csv"
+
+
+async def test_a_file_is_only_written_over_after_a_second_enter(place: Path) -> None:
+    before = (place / "configs" / "dual.yaml").read_bytes()
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert isinstance(app.screen, SaveScreen)
+        assert "exists; enter once more" in str(app.screen.query_one("#save-note").render())
+        assert (place / "configs" / "dual.yaml").read_bytes() == before
+        await pilot.press("enter")
+        await settle(pilot)
+        assert app.screen is app.form
+    assert (place / "configs" / "dual.yaml").read_bytes() != before
+
+
+async def test_a_place_that_cannot_be_written_to_is_said_and_another_can_be_given(place: Path) -> None:
+    (place / "file").write_text("x")
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        await pilot.press("ctrl+u", *"file/mine", "enter")
+        await settle(pilot)
+        assert isinstance(app.screen, SaveScreen)
+        assert "another place is right" in str(app.screen.query_one("#save-note").render())
+
+
+async def test_names_from_files_are_shown_as_text_without_markup_or_control_codes(place: Path) -> None:
+    name = "a[/]|`b`\x1b[31m"
+    (place / "runs" / name / "checkpoints").mkdir(parents=True)
+    (place / "runs" / name / "checkpoints" / "best.pt").touch()
+    write(place / "configs" / "a[/b].yaml", {"description": "[red]x\x1b]0;y\x07"})
+    for kind in ("train", "evaluate", "blend"):
+        app = FormApp(kind, current=name, marked=[name])
+        async with app.run_test(size=(80, 24)) as pilot:
+            await settle(pilot)
+            await pilot.press("space")
+            await settle(pilot)
+            assert "\x1b" not in "".join(
+                segment.text for strip in app.screen._compositor.render_strips() for segment in strip
+            )
+
+
+async def test_typing_before_the_files_are_read_launches_nothing() -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.form._state = None
+        await pilot.press("enter")
+        assert app.results == []
+
+
+def test_the_form_s_module_brings_no_pydantic_before_a_form_opens() -> None:
+    code = "import sys, xray_tui.screens.launch; print([m for m in ('pydantic', 'torch', 'numpy') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True)
+    assert result.stdout.strip() == "[]"
