@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from engine.contract.config import KINDS, BlendConfig, Config, TrainConfig
 from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file, write_whole
 from engine.contract.text import clean
+
+if TYPE_CHECKING:  # board.yaml and the settings are read by this module too, when the app starts: no config model then
+    from engine.contract.config import Config
 
 LARGEST_CONFIG = 1 << 20
 Model = TypeVar("Model", bound=BaseModel)
@@ -24,6 +26,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     A path in the file is relative to the file, or, where nothing is there, to the working directory; one in an
     override is relative to the working directory. Raises BadInput with a line an error.
     """
+    from engine.contract.config import KINDS
+
     values = read_mapping(path)
     set_keys = apply_overrides(values, overrides)
     kind = values.get("kind", "train")
@@ -36,6 +40,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 def save_config(config: Config, path: Path) -> None:
     """Write the resolved config, its paths relative to the file, whole or not at all."""
+    from engine.contract.config import TrainConfig
+
     values = config.model_dump(mode="json")
     if isinstance(config, TrainConfig):
         values["data"]["manifest"] = relative_to_file(Path(config.data.manifest), path)
@@ -161,6 +167,8 @@ def _did_you_mean(model: type[BaseModel], parts: Sequence[str]) -> str:
 
 
 def _with_absolute_paths(config: Config, folder: Path, set_keys: frozenset[str]) -> Config:
+    from engine.contract.config import BlendConfig
+
     if isinstance(config, BlendConfig):
         members = tuple(_absolute(member, folder, "members" in set_keys) for member in config.members)
         return config.model_copy(update={"members": members})
