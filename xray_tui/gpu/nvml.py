@@ -69,9 +69,9 @@ class Driver:
     def __init__(self) -> None:
         try:
             pynvml.nvmlInit()
+            version = _ask(("nvmlSystemGetDriverVersion",)).value
         except _FAILURES as error:
             raise NoDriver(_no_driver(error)) from None
-        version = _ask(("nvmlSystemGetDriverVersion",)).value
         self._version = clean(version) if version else None
         self._people = People()
         self._known: dict[str, _Known] = {}
