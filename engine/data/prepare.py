@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
@@ -30,6 +33,7 @@ Trust = Literal["mask", "label"]
 OnProgress = Callable[[int, int], None]
 
 MASKS = "masks"
+STAGED = ".masks-"
 FLAWS = "flaws.txt"
 THREADS = 4
 SHOWN = 3
@@ -108,7 +112,7 @@ def prepare(
         raise BadInput(problems)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".masks-", dir=output) as staged:
+        with _alone_in(output), tempfile.TemporaryDirectory(prefix=STAGED, dir=output) as staged:
             return _prepare(found, output, Path(staged), trust, seed, progress)
     except OSError as error:
         raise BadInput(f"{clean(str(error.filename or output))}: {error.strerror or error}") from error
@@ -126,6 +130,25 @@ def read_source(source: Path, format: str = "auto") -> Source:
     if not source.is_dir():
         raise BadInput(f"{name}: is a file; --format {format} reads a folder")
     return read_fracatlas(source) if format == "fracatlas" else read_folder(source)
+
+
+@contextmanager
+def _alone_in(output: Path) -> Iterator[None]:
+    """Keep a second preparation out of the folder, and clear away what one that was killed has left there."""
+    descriptor = os.open(output, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(f"{clean(str(output))}: another preparation is writing there") from None
+        except OSError:  # a file system without locks for folders: then nothing can be told of others
+            yield
+            return
+        for stale in output.glob(f"{STAGED}*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _format_of(source: Path) -> str:

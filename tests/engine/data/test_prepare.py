@@ -1,0 +1,267 @@
+"""What a preparation writes, refuses and leaves alone, whatever the source."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from engine.contract.errors import BadInput
+from engine.data.manifest import read_manifest
+from engine.data.prepare import judge, mask_name, prepare
+
+from .conftest import save_image, save_mask, write_csv
+
+SQUARE = (10, 8, 30, 20)
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["classes.png", "colour.png", "lossy.jpg", "deep.tif"])
+def test_masks_of_every_kind_become_8_bit_pngs_of_0_and_255(tmp_path: Path, kind: str) -> None:
+    mask = np.zeros((40, 64), np.uint8)
+    mask[8:20, 10:30] = 1
+    pictures = {
+        "classes.png": Image.fromarray(mask * 2),
+        "colour.png": Image.fromarray(mask[:, :, None] * np.array([255, 40, 0], np.uint8)),
+        "lossy.jpg": Image.fromarray(mask * 255),
+        "deep.tif": Image.fromarray(mask.astype(np.uint16) * 65535),
+    }
+    save_image(tmp_path / "s/images/a.png", 1)
+    place = tmp_path / "s/masks" / f"a{Path(kind).suffix}"
+    place.parent.mkdir()
+    pictures[kind].save(place)
+    (sample,) = read_manifest(prepare(tmp_path / "s", tmp_path / "out").manifest)
+    with Image.open(sample.mask) as written:
+        assert (written.format, written.mode) == ("PNG", "L")
+        pixels = np.asarray(written)
+    assert set(np.unique(pixels)) == {0, 255}
+    assert ((pixels > 0) != (mask > 0)).mean() < 0.01
+
+
+def test_the_prepared_folder_moves_together_with_its_source(folder: Callable[..., Path], tmp_path: Path) -> None:
+    source = folder({"images/a.png": 1, "images/b.png": 2}, {"masks/a.png": SQUARE})
+    prepare(source, source / "prepared")
+    (tmp_path / "far").mkdir()
+    moved = source.rename(tmp_path / "far" / "away")
+    assert [sample.id for sample in read_manifest(moved / "prepared" / "manifest.csv")] == ["a", "b"]
+
+
+def test_images_and_masks_of_another_size_are_refused_with_both_sizes(
+    folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = folder({"images/a.png": 1, "images/b.png": 2, "images/c.png": 3})
+    save_mask(source / "masks/a.png", SQUARE, height=64, width=40)
+    save_mask(source / "masks/c.png", SQUARE, height=41, width=64)
+    with pytest.raises(BadInput) as caught:
+        prepare(source, tmp_path / "out")
+    one, other = caught.value.lines
+    assert "masks/a.png: is 40 x 64 pixels, its image 64 x 40 (turned upright); the same size is right" in one
+    assert "masks/c.png: is 64 x 41 pixels" in other
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_file_that_is_no_image_is_listed(folder: Callable[..., Path], tmp_path: Path) -> None:
+    source = folder({f"images/{name}.png": 1 for name in "abcd"})
+    (source / "images" / "b.png").write_bytes(b"\x1b[2Jno image")
+    whole = (source / "images" / "c.png").read_bytes()
+    (source / "images" / "c.png").write_bytes(whole[: len(whole) // 2])
+    (source / "images" / "b.png").rename(source / "images" / "b\x1b.png")
+    with pytest.raises(BadInput) as caught:
+        prepare(source, tmp_path / "out")
+    assert all(line.isprintable() for line in caught.value.lines)
+    assert any("b␛" in line for line in caught.value.lines)
+
+
+def test_images_whose_pixels_are_damaged_are_all_listed_and_nothing_is_left(
+    folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = folder({f"images/{name}.png": 1 for name in "abcd"})
+    for name in "bd":
+        path = source / "images" / f"{name}.png"
+        path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(BadInput) as caught:
+        prepare(source, tmp_path / "out")
+    assert [line.split(": ")[0][-5:] for line in caught.value.lines] == ["b.png", "d.png"]
+    assert listing(tmp_path / "out") == {}
+
+
+def test_prepared_again_it_replaces_everything_of_its_own(folder: Callable[..., Path], tmp_path: Path) -> None:
+    source = folder({"images/a.png": 1, "images/b.png": 2}, {"masks/a.png": SQUARE, "masks/b.png": SQUARE})
+    out = tmp_path / "out"
+    prepare(source, out)
+    (out / "masks" / "somebody_elses.png").write_bytes(b"kept")
+    (source / "masks" / "b.png").unlink()
+    prepare(source, out)
+    assert set(listing(out)) == {"manifest.csv", "flaws.txt", "masks/a.png", "masks/somebody_elses.png"}
+    assert [sample.fractured for sample in read_manifest(out / "manifest.csv")] == [True, False]
+
+
+def test_an_interrupted_preparation_leaves_the_old_one_as_it_was(folder: Callable[..., Path], tmp_path: Path) -> None:
+    source = folder({"images/a.png": 1, "images/b.png": 2}, {"masks/a.png": SQUARE})
+    prepare(source, tmp_path / "out")
+    before = listing(tmp_path / "out")
+    save_mask(source / "masks/a.png", (0, 0, 5, 5))
+
+    def interrupt(done: int, total: int) -> None:
+        if done == total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, tmp_path / "out", progress=interrupt)
+    assert listing(tmp_path / "out") == before
+
+
+def test_a_killed_preparation_leaves_the_old_one_readable(folder: Callable[..., Path], tmp_path: Path) -> None:
+    source = folder({f"images/{n}.png": n for n in range(30)}, {"masks/0.png": SQUARE})
+    prepare(source, tmp_path / "out", seed=1)
+    before = (tmp_path / "out" / "manifest.csv").read_bytes()
+    code = (
+        "import sys, time; from pathlib import Path; from engine.data.prepare import prepare\n"
+        "def slow(done, total): print(done, flush=True); time.sleep(0.05)\n"
+        "prepare(Path(sys.argv[1]), Path(sys.argv[2]), seed=2, progress=slow)\n"
+    )
+    command = [sys.executable, "-c", code, str(source), str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.1)
+        process.kill()
+    assert (tmp_path / "out" / "manifest.csv").read_bytes() == before
+    assert len(read_manifest(tmp_path / "out" / "manifest.csv")) == 30
+    prepare(source, tmp_path / "out", seed=2)
+    assert (tmp_path / "out" / "manifest.csv").read_bytes() != before
+    assert not list((tmp_path / "out").glob(".masks-*"))
+
+
+def test_a_second_preparation_of_the_same_folder_at_once_is_refused(
+    folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = folder({"images/a.png": 1})
+
+    def again(done: int, total: int) -> None:
+        with pytest.raises(BadInput, match="out: another preparation is writing there"):
+            prepare(source, tmp_path / "out")
+
+    prepare(source, tmp_path / "out", progress=again)
+    assert len(read_manifest(tmp_path / "out" / "manifest.csv")) == 1
+
+
+def test_the_sources_own_masks_are_never_overwritten(folder: Callable[..., Path], tmp_path: Path) -> None:
+    source = folder({"images/a.png": 1}, {"masks/a.png": SQUARE})
+    before = listing(source)
+    with pytest.raises(BadInput, match="would be overwritten; another folder is right"):
+        prepare(source, source)
+    assert listing(source) == before
+
+
+def test_what_was_prepared_can_be_a_source(folder: Callable[..., Path], tmp_path: Path) -> None:
+    source = folder({f"images/{n}.png": n for n in range(6)}, {"masks/1.png": SQUARE})
+    first = read_manifest(prepare(source, tmp_path / "one").manifest)
+    second = read_manifest(prepare(tmp_path / "one", tmp_path / "two").manifest)
+    assert [(s.id, s.fractured, s.split) for s in second] == [(s.id, s.fractured, s.split) for s in first]
+
+
+def test_flaws_are_written_whole_and_the_report_tells_the_first_of_each_kind(
+    folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = folder({f"images/{n}.png": 7 for n in range(3)} | {f"images/m{n}.png": n for n in range(5)})
+    for number in range(5):
+        save_mask(source / "masks" / f"z{number}.png", SQUARE)
+    prepared = prepare(source, tmp_path / "out")
+    written = prepared.flaws_file.read_text().splitlines()
+    assert written == [f"{flaw.kind}: {flaw.line}" for flaw in prepared.flaws]
+    report = prepared.report()
+    assert report[0] == f"manifest: {prepared.manifest}"
+    assert f"train: {prepared.counts['train'].images} images, 0 fractured" in report
+    assert "mask alone: 5" in report
+    assert f"  … 2 more in {prepared.flaws_file}" in report
+
+
+def test_progress_is_told_image_by_image(folder: Callable[..., Path], tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    source = folder({f"images/{n}.png": n for n in range(3)})
+    prepare(source, tmp_path / "out", progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"format": "dicom"}, "--format dicom: one of auto, folder, csv, fracatlas is right"),
+        ({"trust": "both"}, "--trust both: mask or label is right"),
+        ({"format": "fracatlas"}, "dataset.csv: No such file or directory"),
+        ({"format": "csv"}, "manifest.csv: No such file or directory"),
+        ({"split": Path("none.csv")}, "none.csv: No such file or directory"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_line(
+    folder: Callable[..., Path], tmp_path: Path, arguments: dict[str, object], told: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        prepare(folder({"images/a.png": 1}), tmp_path / "out", **arguments)  # type: ignore[arg-type]
+    (line,) = caught.value.lines
+    assert told in line
+
+
+def test_a_source_or_an_output_that_cannot_be_is_refused_in_one_line(
+    folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="nowhere: no such file or folder"):
+        prepare(tmp_path / "nowhere", tmp_path / "out")
+    source = folder({"images/a.png": 1})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="file: "):
+        prepare(source, tmp_path / "file")
+
+
+def test_ids_that_are_no_file_names_still_get_masks_of_their_own(tmp_path: Path) -> None:
+    save_image(tmp_path / "a.png", 1)
+    save_mask(tmp_path / "m.png", SQUARE)
+    names = ["../../evil", "a/b", "a_b", "x" * 300, "Größe 1", "."]
+    rows = [{"id": name, "image": "a.png", "mask": "m.png", "fractured": 1, "split": "train"} for name in names]
+    prepared = prepare(write_csv(tmp_path / "t.csv", rows), tmp_path / "out")
+    samples = read_manifest(prepared.manifest)
+    assert [sample.id for sample in samples] == names
+    assert len({sample.mask for sample in samples}) == len(names)
+    assert all(sample.mask.parent == tmp_path / "out" / "masks" for sample in samples)
+
+
+@given(st.text(min_size=1))
+def test_a_masks_name_is_a_plain_file_name(identity: str) -> None:
+    name = mask_name(identity)
+    assert name.endswith(".png")
+    assert len(name) < 120
+    assert name.isascii()
+    assert not name.startswith(".")
+    assert "/" not in name
+
+
+@pytest.mark.parametrize(
+    ("label", "drawn", "by_mask", "by_label"),
+    [
+        (None, True, True, True),
+        (None, False, False, False),
+        (True, True, True, True),
+        (False, False, False, False),
+        (False, True, True, False),
+        (True, False, False, None),
+    ],
+)
+def test_what_counts_where_label_and_mask_contradict_each_other(
+    label: bool | None, drawn: bool, by_mask: bool, by_label: bool | None
+) -> None:
+    assert judge(label, drawn, "mask")[0] is by_mask
+    assert judge(label, drawn, "label")[0] is by_label
+    contradict = label is not None and label != drawn
+    assert (judge(label, drawn, "mask")[1] is not None) == contradict
