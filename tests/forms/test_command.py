@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_the_engine_resolves_the_command_to_the_config_of_the_form(tmp_path: Pat
     }
     made = Draft("train", Path("runs"), "a", values, base, recipe)
     argv = checked(made).argv
-    overrides = [after for before, after in zip(argv, argv[1:], strict=False) if before == "--set"]
+    overrides = [after for before, after in pairwise(argv) if before == "--set"]
     assert len(overrides) == 7
     assert load_config(recipe, overrides) == to_model(made, schema)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
@@ -92,6 +92,12 @@ class FormRow(Horizontal):
         else:
             self._problem.update(Content(clean(problem)))
             self._problem.display = True
+
+    # A rule with :focus-within would do, but Textual leaves it on the label when the focus goes elsewhere.
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _focus_moved(self, event: events.DescendantFocus | events.DescendantBlur) -> None:
+        self.query_one(".form-label").set_class(isinstance(event, events.DescendantFocus), "-focused")
 
     @on(Input.Changed)
     @on(Select.Changed)
