@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,11 +105,3 @@ def _png(mask: NDArray[np.bool_]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(mask.astype(np.uint8) * 255).save(file, "PNG")
     return file.getvalue()
-
-
-def duplicates(found: Iterator[Examined] | list[Examined]) -> list[list[Examined]]:
-    """Groups of two and more images that are pixel for pixel the same, in the order in which they first appear."""
-    groups: dict[bytes, list[Examined]] = {}
-    for one in found:
-        groups.setdefault(one.digest, []).append(one)
-    return [group for group in groups.values() if len(group) > 1]

@@ -16,7 +16,9 @@ from PIL import Image
 
 from engine.contract.errors import BadInput
 from engine.data.manifest import read_manifest
-from engine.data.prepare import judge, mask_name, prepare
+from engine.data.prepare import judge, prepare
+from engine.data.publish import mask_name
+from engine.data.report import SHOWN, lines
 
 from .conftest import save_image, save_mask, write_csv
 
@@ -176,15 +178,17 @@ def test_flaws_are_written_whole_and_the_report_tells_the_first_of_each_kind(
     folder: Callable[..., Path], tmp_path: Path
 ) -> None:
     source = folder({f"images/{n}.png": 7 for n in range(3)} | {f"images/m{n}.png": n for n in range(5)})
-    for number in range(5):
+    for number in range(SHOWN + 2):
         save_mask(source / "masks" / f"z{number}.png", SQUARE)
     prepared = prepare(source, tmp_path / "out")
     written = prepared.flaws_file.read_text().splitlines()
     assert written == [f"{flaw.kind}: {flaw.line}" for flaw in prepared.flaws]
-    report = prepared.report()
-    assert report[0] == f"manifest: {prepared.manifest}"
-    assert f"train: {prepared.counts['train'].images} images, 0 fractured" in report
-    assert "mask alone: 5" in report
+    report = list(lines(prepared))
+    assert report[0] == str(prepared.manifest)
+    assert any(
+        line.split() == ["train", f"{prepared.counts['train'].images}", "images,", "0", "fractured"] for line in report
+    )
+    assert f"mask alone: {SHOWN + 2}" in report
     assert f"  … 2 more in {prepared.flaws_file}" in report
 
 
