@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,7 @@ def name_run(runs: Path, name: str | None, arguments: Sequence[str]) -> tuple[st
 def _option(arguments: Sequence[str], name: str) -> str | None:
     """The value of the last `NAME VALUE` or `NAME=VALUE`."""
     found = None
-    for argument, following in zip(arguments, (*arguments[1:], None), strict=True):
+    for argument, following in zip_longest(arguments, arguments[1:]):
         if argument == name:
             found = following
         elif argument.startswith(f"{name}="):

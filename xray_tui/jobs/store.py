@@ -62,11 +62,17 @@ class JobStore:
 
     def _read(self, name: str) -> Job | None:
         folder = self.folder(name)
-        job = _cached(self._jobs, name, folder / JOB, lambda data: _job(data, name))
+        try:
+            job = _cached(self._jobs, name, folder / JOB, lambda data: _job(data, name))
+        except OSError as error:
+            return unreadable(name, error.strerror or str(error))
         if job is None or job.state.ended:
             return job
-        progress = _cached(self._progress, name, folder / PROGRESS, parse_progress)
-        stop = _cached(self._stops, name, folder / STOP, parse_stop)
+        try:
+            progress = _cached(self._progress, name, folder / PROGRESS, parse_progress)
+            stop = _cached(self._stops, name, folder / STOP, parse_stop)
+        except OSError:
+            return job
         if progress is None and stop is None:
             return job
         return replace(job, progress=progress, stop_asked_by=stop)
@@ -107,7 +113,7 @@ def _job(data: bytes, name: str) -> Job:
 def _cached(
     cache: dict[str, tuple[Version, Value]], name: str, path: Path, parse: Callable[[bytes], Value]
 ) -> Value | None:
-    """The parsed file, from the cache while the file is the same; None where there is no file."""
+    """The parsed file, from the cache while the file is the same; None where there is no file. Raises OSError."""
     try:
         status = path.stat()
         version = (status.st_mtime_ns, status.st_size, status.st_ino)
@@ -116,11 +122,8 @@ def _cached(
             return known[1]
         with path.open("rb") as file:
             value = parse(file.read(LARGEST + 1))
-    except OSError as error:
-        if isinstance(error, FileNotFoundError | NotADirectoryError) or path.name != JOB:
-            cache.pop(name, None)
-            return None
-        value = parse(b"")  # there and not readable: listed as damaged
-    else:
-        cache[name] = (version, value)
+    except (FileNotFoundError, NotADirectoryError):
+        cache.pop(name, None)
+        return None
+    cache[name] = (version, value)
     return value

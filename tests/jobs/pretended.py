@@ -1,0 +1,11 @@
+"""A supervisor on a machine with pretended GPUs: `python pretended.py GPUS_JSON JOB_FOLDER LOCK`."""
+
+import json
+import sys
+from pathlib import Path
+
+from xray_tui.gpu.sample import from_json
+from xray_tui.jobs import supervisor
+
+supervisor.POLL, supervisor.FOREIGN_POLL = 0.1, 0.2
+supervisor.main(sys.argv[2:], snapshot=lambda: from_json(json.loads(Path(sys.argv[1]).read_text())))

@@ -1,0 +1,102 @@
+"""Who gets which GPU, as a function of values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from xray_tui.gpu.sample import GpuProcess
+from xray_tui.jobs.allot import NO_GPU_NOTE, Machine, Place, Wait, allot
+from xray_tui.jobs.queue import Ticket
+
+from .conftest import gpu
+
+TWO = Machine(gpus=(gpu(0), gpu(1)), has_driver=True, cpu_slots=2, cpu_free=2)
+NO_GPU = Machine(gpus=(), has_driver=False, problem="No NVIDIA GPU here.", cpu_slots=2, cpu_free=2)
+
+
+def ticket(number: int, wants: str = "auto") -> Ticket:
+    return Ticket(50, number, f"job{number}", wants, "alice")
+
+
+def turn(mine: Ticket, *others: Ticket, on: Machine = TWO) -> Place | Wait:
+    return allot(sorted([mine, *others]), mine, on)
+
+
+def test_auto_takes_the_first_free_gpu() -> None:
+    assert turn(ticket(1)) == Place(("GPU-0",))
+    assert turn(ticket(1), on=replace(TWO, leased=frozenset({"GPU-0"}))) == Place(("GPU-1",))
+
+
+def test_an_earlier_ticket_is_left_what_it_would_take() -> None:
+    assert turn(ticket(2), ticket(1)) == Place(("GPU-1",))
+    assert turn(ticket(2), ticket(1, "GPU-1")) == Place(("GPU-0",))
+    assert turn(ticket(3), ticket(1), ticket(2)) == Wait("2 jobs before it")
+
+
+def test_a_later_ticket_never_stands_in_the_way() -> None:
+    assert turn(ticket(1), ticket(2, "GPU-0"), ticket(3)) == Place(("GPU-0",))
+
+
+def test_priority_comes_before_the_number() -> None:
+    urgent = replace(ticket(9), priority=10)
+    assert turn(urgent, ticket(1), ticket(2)) == Place(("GPU-0",))
+
+
+def test_a_fixed_gpu_is_waited_for_though_another_is_free() -> None:
+    leased = replace(TWO, leased=frozenset({"GPU-1"}))
+    assert turn(ticket(1, "GPU-1"), on=leased) == Wait("GPU 1 is used by another job")
+    assert turn(ticket(2, "GPU-1"), ticket(1, "GPU-1")) == Wait("1 job before it")
+    assert turn(ticket(1, "GPU-7")) == Wait("GPU-7 is not in sight", foreign=True)
+
+
+def test_foreign_compute_processes_keep_a_gpu_and_desktops_do_not() -> None:
+    desktop = gpu(0, GpuProcess(1, "G"), GpuProcess(2, "C+G"))
+    taken = gpu(1, GpuProcess(4711, "C", user="alice"))
+    assert turn(ticket(1), on=replace(TWO, gpus=(taken, desktop))) == Place(("GPU-0",))
+    alone = replace(TWO, gpus=(taken,))
+    assert turn(ticket(1), on=alone) == Wait("GPU 1 is used by pid 4711 (alice)", foreign=True)
+    unseen = replace(TWO, gpus=(gpu(0, GpuProcess(9, "M+C")),))
+    assert turn(ticket(1), on=unseen) == Wait("GPU 0 is used by pid 9", foreign=True)
+
+
+def test_memory_decides_where_processes_cannot_be_listed() -> None:
+    blind = replace(gpu(0), processes=None, memory_used=600 << 20)
+    assert turn(ticket(1), on=replace(TWO, gpus=(blind,))) == Place(("GPU-0",))
+    full = replace(blind, memory_used=30 << 30)
+    assert turn(ticket(1), on=replace(TWO, gpus=(full,))) == Wait(
+        "GPU 0 seems to be used; its processes cannot be listed", foreign=True
+    )
+
+
+def test_a_broken_gpu_is_passed_over() -> None:
+    lost = replace(gpu(0), problem="lost")
+    assert turn(ticket(1), on=replace(TWO, gpus=(lost, gpu(1)))) == Place(("GPU-1",))
+
+
+def test_an_auto_that_finds_no_gpu_says_what_sits_there() -> None:
+    both = replace(TWO, leased=frozenset({"GPU-0", "GPU-1"}))
+    assert turn(ticket(1), on=both) == Wait("all 2 GPUs are used by other jobs")
+    mixed = replace(TWO, gpus=(gpu(0), gpu(1, GpuProcess(7, "C"))), leased=frozenset({"GPU-0"}))
+    assert turn(ticket(1), on=mixed) == Wait("no GPU is free: GPU 1 is used by pid 7", foreign=True)
+
+
+def test_without_a_driver_auto_means_the_cpu() -> None:
+    assert turn(ticket(1), on=NO_GPU) == Place((), NO_GPU_NOTE)
+    assert turn(ticket(1, "none"), on=NO_GPU) == Place(())
+
+
+def test_a_driver_that_shows_no_gpu_is_waited_for() -> None:
+    hanging = replace(NO_GPU, has_driver=True, problem="The driver does not answer.")
+    assert turn(ticket(1), on=hanging) == Wait("The driver does not answer.", foreign=True)
+    assert turn(ticket(1, "none"), on=hanging) == Place(())
+
+
+def test_values_that_have_grown_stale_start_nothing() -> None:
+    assert turn(ticket(1), on=replace(TWO, problem="The driver hangs.")) == Wait("The driver hangs.", foreign=True)
+
+
+def test_cpu_jobs_wait_for_cpu_jobs_only() -> None:
+    assert turn(ticket(3, "none"), ticket(1), ticket(2)) == Place(())
+    assert turn(ticket(3, "none"), ticket(1, "none"), ticket(2, "none")) == Wait("2 jobs before it")
+    full = replace(TWO, cpu_free=0)
+    assert turn(ticket(1, "none"), on=full) == Wait("2 jobs run on the CPU already")

@@ -1,0 +1,124 @@
+"""`xray-tui launch | jobs | logs | stop | wait`, with the real engine where it answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.contract.errors import BadInput
+from xray_tui.jobs import lease_dir
+from xray_tui.jobs.commands import add_parsers, duration, exit_code, name_run
+from xray_tui.jobs.job import Job, JobSpec, State
+
+from .conftest import Place
+
+
+@pytest.fixture(autouse=True)
+def own_settings(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the user's settings nor the machine's leases."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
+    monkeypatch.setenv(lease_dir.LEASE_DIR_ENV, str(place.leases))
+
+
+def command(*words: object) -> int:
+    parser = argparse.ArgumentParser()
+    add_parsers(parser.add_subparsers())
+    given = parser.parse_args(list(map(str, words)))
+    return int(given.func(given))
+
+
+def test_a_bad_config_comes_back_through_launch_wait_jobs_and_logs(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launch = ("launch", "train", "--runs", place.runs, "--gpu", "none", "--run", "a")
+    assert command(*launch, "--", "--config", place.folder / "missing.yaml") == 0
+    identity = capsys.readouterr().out.strip()
+    assert command("wait", "--runs", place.runs, identity[-4:]) == 2
+    assert command("jobs", "--runs", place.runs, "--json") == 0
+    (job,) = json.loads(capsys.readouterr().out)
+    assert (job["id"], job["kind"], job["run"], job["state"]) == (identity, "train", "a", "failed")
+    assert job["cause"].startswith("bad input: ")
+    assert "missing.yaml" in job["cause"]
+    assert (job["gpus"], job["progress"]) == ([], None)
+    assert command("logs", "--runs", place.runs, identity) == 0
+    assert "missing.yaml" in capsys.readouterr().out
+    assert command("jobs", "--runs", place.runs) == 0
+    assert f"{identity}  train  failed  a    bad input: " in capsys.readouterr().out
+
+
+def test_stop_ends_a_job_and_says_what_cannot_be_stopped(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    job = place.until_working(place.launch("until", place.folder / "never"))
+    assert command("stop", "--runs", place.runs, "nothing", job.id) == 2
+    seen = capsys.readouterr()
+    assert seen.out.startswith(f"{job.id}: ")
+    assert "nothing: no such job" in seen.err
+    assert command("wait", "--runs", place.runs, job.id) == 3
+
+
+def test_logs_follow_to_the_end_and_let_no_control_code_through(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = place.launch("succeed")
+    place.until(job)
+    with place.store.log(job.id).open("ab") as log:
+        log.write(b"1 %\r2 %\rdone \x1b[2J\x07\xff\n")
+    assert command("logs", "-f", "--runs", place.runs, job.id) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "done \N{SYMBOL FOR BELL}\N{REPLACEMENT CHARACTER}"
+
+
+def test_the_run_is_taken_from_either_side_and_given_to_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = Path("runs")
+    assert name_run(runs, "a", ["--config", "c"]) == ("a", ("--config", "c", "--run", "runs/a"))
+    assert name_run(runs, None, ["--run", "runs/x/y"]) == ("x/y", ("--run", "runs/x/y"))
+    assert name_run(runs, None, [f"--run={tmp_path}/runs/a"]) == ("a", (f"--run={tmp_path}/runs/a",))
+    for name, arguments, reason in (
+        (None, [], "which run"),
+        (None, ["--run", "elsewhere"], "lies outside of runs; give runs/NAME"),
+        (None, ["--run", "runs"], "lies outside"),
+        ("b", ["--run", "runs/a"], "the engine's arguments say a"),
+    ):
+        with pytest.raises(BadInput, match=reason):
+            name_run(runs, name, arguments)
+
+
+def test_options_may_stand_on_both_sides_of_the_kind(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[JobSpec] = []
+
+    def launch(self: object, spec: JobSpec) -> Job:
+        seen.append(spec)
+        return Job("x", spec, State.QUEUED)
+
+    monkeypatch.setattr("xray_tui.jobs.launcher.LocalLauncher.launch", launch)
+    monkeypatch.chdir(place.folder)
+    for words in (["--gpu", "1", "train"], ["train", "--gpu", "1"]):
+        command("launch", *words, "--run", "a", "--", "--gpu", "--", "x")
+    argv = ("train", "--gpu", "--", "x", "--run", os.path.join("runs", "a"))
+    assert seen == [JobSpec("train", "a", argv, "1")] * 2
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [
+        ([(State.SUCCEEDED, 0)], 0),
+        ([(State.SUCCEEDED, 0), (State.FAILED, 4), (State.FAILED, 2)], 4),
+        ([(State.FAILED, -9)], 137),
+        ([(State.STOPPED, None)], 3),
+        ([(State.LOST, None)], 1),
+        ([(State.FAILED, 0)], 1),
+    ],
+)
+def test_wait_answers_with_the_code_of_the_first_that_did_not_succeed(
+    ends: list[tuple[State, int | None]], code: int
+) -> None:
+    assert exit_code([Job("x", JobSpec("train", "a", ()), state, exit_code=of) for state, of in ends]) == code
+
+
+def test_times_are_told_in_words() -> None:
+    assert [duration(seconds) for seconds in (4.6, 119, 3540, 11_100)] == ["5 s", "2 min", "59 min", "3 h 05 min"]

@@ -1,0 +1,106 @@
+"""GPUs among jobs: nobody gets one that is taken, in the order of the tickets, whatever dies."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from xray_tui.gpu.sample import GpuProcess
+from xray_tui.jobs import lease, process
+from xray_tui.jobs.control import ORPHAN
+from xray_tui.jobs.job import Job, State
+from xray_tui.jobs.lease_dir import LeaseDir
+
+from .conftest import Place, eventually, gpu
+
+
+def test_launchers_at_once_never_lease_a_gpu_twice(place: Place) -> None:
+    place.have(gpu(0), gpu(1))
+    marks = place.folder / "marks"
+    marks.mkdir()
+    jobs: list[Job] = []
+
+    def launch(name: str) -> None:
+        for number in range(4):
+            jobs.append(place.launch("exclusively", marks, run=f"{name}{number}", gpu="auto"))
+
+    threads = [threading.Thread(target=launch, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({job.id for job in jobs}) == 8
+    ended = [place.until(job) for job in jobs]
+    assert [(job.state, job.cause) for job in ended] == [(State.SUCCEEDED, None)] * 8
+    assert {job.gpus for job in ended} == {("GPU-0",), ("GPU-1",)}
+
+
+def test_tickets_are_served_in_their_order(place: Place) -> None:
+    place.have(gpu(0))
+    done, served = place.folder / "done", place.folder / "served"
+    place.until_working(place.launch("until", done, gpu="auto"))
+    jobs = [place.launch("note", served, word, run=word, gpu="auto") for word in "bcdef"]
+    place.until_waiting(jobs[-1], "4 jobs before it")
+    done.touch()
+    for job in jobs:
+        place.until(job)
+    assert served.read_text().split() == list("bcdef")
+
+
+def test_a_dead_ticket_is_passed_over_and_its_job_waits_again_after_a_look(place: Place) -> None:
+    place.have(gpu(0))
+    done = place.folder / "done"
+    place.until_working(place.launch("until", done, gpu="auto"))
+    dead = place.launch("succeed", run="b", gpu="auto")
+    living = place.launch("succeed", run="c", gpu="auto")
+    place.kill_supervisor(dead)
+    done.touch()
+    assert place.until(living).state is State.SUCCEEDED
+    assert place.job(dead).state is State.QUEUED
+    place.look()
+    assert place.until(dead).state is State.SUCCEEDED
+
+
+def test_a_lease_lives_as_long_as_the_engine_though_its_supervisor_is_killed(place: Place) -> None:
+    place.have(gpu(0))
+    done = place.folder / "done"
+    first = place.until_working(place.launch("until", done, gpu="auto"))
+    second = place.launch("succeed", run="b", gpu="0")
+    place.kill_supervisor(first)
+    place.look()
+    assert (place.job(first).state, place.job(first).note) == (State.RUNNING, ORPHAN)
+    place.until_waiting(second, "GPU 0 is used by another job")
+    done.touch()
+    assert place.until(second).gpus == ("GPU-0",)
+    place.look()
+    assert (place.job(first).state, place.job(first).note) == (State.SUCCEEDED, None)
+
+
+def test_a_job_is_lost_when_supervisor_and_engine_are_gone_without_a_record(place: Place) -> None:
+    place.have(gpu(0))
+    job = place.until_working(place.launch("until", place.folder / "never", gpu="auto"))
+    place.kill_supervisor(job)
+    assert job.process is not None
+    process.send(job.process, signal.SIGKILL)
+    eventually(lambda: place.look()[0].state.ended, "a verdict")
+    assert place.job(job).state is State.LOST
+    assert place.job(job).cause == "its supervisor and its engine are gone, without an end record"
+    assert not lease.is_held(LeaseDir(place.leases).gpu("GPU-0"))
+
+
+def test_a_gpu_that_others_compute_on_is_waited_for_with_their_name(place: Place) -> None:
+    place.have(gpu(0), gpu(1, GpuProcess(4711, "C", user="alice")))
+    job = place.launch("succeed", gpu="1")
+    place.until_waiting(job, "GPU 1 is used by pid 4711 (alice)")
+    place.have(gpu(0), gpu(1))
+    job = place.until(job)
+    assert (job.state, job.gpus) == (State.SUCCEEDED, ("GPU-1",))
+    assert '"CUDA_VISIBLE_DEVICES": "GPU-1"' in place.log(job)
+
+
+def test_cpu_jobs_do_not_wait_behind_gpu_jobs(place: Place) -> None:
+    place.have(gpu(0))
+    place.until_working(place.launch("until", place.folder / "never", gpu="auto"))
+    waiting = place.launch("succeed", run="b", gpu="auto")
+    assert place.until(place.launch("succeed", run="c", gpu="none")).state is State.SUCCEEDED
+    assert place.job(waiting).state is State.QUEUED

@@ -1,0 +1,151 @@
+"""Lock files and the folder they lie in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.contract.errors import BadInput
+from xray_tui.jobs import lease, lease_dir
+from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
+from xray_tui.jobs.queue import Queue, Ticket
+
+
+@pytest.fixture
+def leases(tmp_path: Path) -> LeaseDir:
+    return find_lease_dir(str(tmp_path / "leases"))
+
+
+def test_a_lock_is_held_once_and_free_after_its_close(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    first = lease.try_lock(path)
+    assert first is not None
+    assert lease.try_lock(path) is None
+    assert lease.is_held(path)
+    os.close(first)
+    assert not lease.is_held(path)
+
+
+def test_a_lock_outlives_its_taker_in_a_process_that_inherited_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    held = lease.try_lock(path)
+    assert held is not None
+    child = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(held,))
+    os.close(held)
+    assert lease.is_held(path)
+    child.communicate(b"\n")
+    assert not lease.is_held(path)
+
+
+def test_a_lock_on_a_file_that_was_replaced_is_worth_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.lock"
+    lease.place(path, b"", 0o666)
+    open_file = lease._open
+    others: list[int | None] = []
+
+    def open_then_replace(at: Path) -> int:
+        descriptor = open_file(at)
+        if not others:  # between our opening and our locking somebody deletes the file, and another locks a new one
+            path.unlink()
+            others.append(None)
+            others[0] = lease.try_lock(path)
+        return descriptor
+
+    monkeypatch.setattr(lease, "_open", open_then_replace)
+    assert lease.try_lock(path) is None
+    assert others[0] is not None
+
+
+def test_lock_files_are_open_to_all_whatever_the_umask(leases: LeaseDir) -> None:
+    before = os.umask(0o077)
+    try:
+        held = lease.try_lock(leases.gpu("GPU-1"))
+    finally:
+        os.umask(before)
+    assert held is not None
+    assert leases.gpu("GPU-1").stat().st_mode & 0o777 == 0o666
+
+
+def test_a_trap_in_place_of_a_lock_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    for name in ("fifo", "link"):
+        with pytest.raises(OSError):  # noqa: PT011 - ELOOP has no name of its own
+            lease.try_lock(tmp_path / name)
+
+
+def test_who_waits_too_long_for_the_mutex_is_told(leases: LeaseDir) -> None:
+    with leases.mutex(), pytest.raises(lease.Busy), leases.mutex(patience=0.05):
+        pass
+
+
+def test_the_lease_folder_is_open_to_all_users(leases: LeaseDir) -> None:
+    assert {path.stat().st_mode & 0o7777 for path in (leases.path, *leases.path.iterdir()) if path.is_dir()} == {0o1777}
+
+
+def test_the_setting_comes_before_the_environment_and_that_before_the_shared_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_dir, "SHARED", (tmp_path / "no" / "such", tmp_path / "shared"))
+    environ = {"XRAY_TUI_LEASE_DIR": str(tmp_path / "environment")}
+    assert find_lease_dir(str(tmp_path / "setting"), environ).path == tmp_path / "setting"
+    assert find_lease_dir(None, environ).path == tmp_path / "environment"
+    assert find_lease_dir(None, {}) == LeaseDir(tmp_path / "shared")
+
+
+def test_without_a_shared_folder_a_private_one_serves_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_dir, "SHARED", ())
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    found = find_lease_dir(None, {})
+    assert found.path.is_relative_to(tmp_path)
+    assert found.note == "no shared lease folder: jobs of other users cannot be seen"
+
+
+def test_a_folder_whose_locks_do_not_hold_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadInput, match="lease_dir: /dev/shm/x: /dev/shm is emptied at logout"):
+        find_lease_dir("/dev/shm/x")
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match=r"XRAY_TUI_LEASE_DIR: .*file: not a folder"):
+        find_lease_dir(None, {"XRAY_TUI_LEASE_DIR": str(tmp_path / "file")})
+    monkeypatch.setattr(lease_dir, "file_system", lambda path: "nfs4")
+    with pytest.raises(BadInput, match="nfs4 is a network file system"):
+        find_lease_dir(str(tmp_path / "nfs"))
+
+
+def test_an_age_cleaned_folder_is_warned_about(leases: LeaseDir) -> None:
+    expected = "may be cleaned by age" if leases.path.is_relative_to("/tmp") else ""
+    assert expected in (leases.note or "")
+
+
+def test_the_type_of_a_file_system_is_known() -> None:
+    assert lease_dir.file_system(Path("/proc")) == "proc"
+
+
+def test_numbers_go_up_though_the_counter_is_damaged(leases: LeaseDir) -> None:
+    queue = Queue(leases)
+    assert [queue.new_number(), queue.new_number()] == [1, 2]
+    queue.put(Ticket(50, 7, "a", "auto", "alice"))
+    leases.seq.write_bytes(b"\xff\x00 nonsense and more than it should be")
+    assert queue.new_number() == 8
+
+
+def test_tickets_come_in_order_and_foreign_files_among_them_are_passed_over(leases: LeaseDir) -> None:
+    queue = Queue(leases)
+    tickets = [Ticket(50, 10, "a", "auto", "x"), Ticket(50, 9, "b", "none", "x"), Ticket(10, 11, "c", "GPU-1", "x")]
+    for ticket in tickets:
+        queue.put(ticket)
+    (leases.queue / "README").touch()
+    (leases.queue / "50.000000000001.broken").write_bytes(b"{")
+    (leases.queue / "50.000000000002.nan").write_bytes(b'{"gpu": NaN, "user": 1}')
+    assert [ticket.job for ticket in queue.waiting()] == ["c", "b", "a"]
+    queue.withdraw(tickets[1])
+    queue.withdraw(tickets[1])
+    assert [ticket.job for ticket in queue.waiting()] == ["c", "a"]

@@ -1,0 +1,92 @@
+"""What whoever looks makes of a job whose supervisor is gone."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+from xray_tui.jobs import lease
+from xray_tui.jobs.job import Job, State, write_job
+from xray_tui.jobs.lease_dir import LeaseDir
+
+from .conftest import Place, eventually
+
+
+def left_behind(place: Place, **changes: object) -> Job:
+    """A waiting job that nobody supervises, changed as one death or another would have left it."""
+    job = place.launch("succeed", run="b")
+    place.until(job)
+    eventually(lambda: not lease.is_held(LeaseDir(place.leases).supervised(job.id)))
+    fresh = replace(place.job(job), state=State.QUEUED, cause=None, started=None, ended=None, exit_code=None, **changes)
+    folder = place.store.folder(job.id)
+    for name in ("end.json", "log.txt"):
+        (folder / name).unlink()
+    write_job(folder, fresh)
+    return fresh
+
+
+def test_a_waiting_job_gets_a_new_supervisor(place: Place) -> None:
+    job = left_behind(place)
+    place.look()
+    assert place.until(job).state is State.SUCCEEDED
+
+
+def test_a_job_that_was_about_to_start_waits_again(place: Place) -> None:
+    job = left_behind(place)
+    write_job(place.store.folder(job.id), replace(job, state=State.STARTING, gpus=("GPU-0",), started=1.0))
+    place.look()
+    job = place.until(job)
+    assert (job.state, job.gpus) == (State.SUCCEEDED, ())
+
+
+def test_a_sign_of_the_engine_forbids_a_second_start(place: Place) -> None:
+    job = left_behind(place)
+    write_job(place.store.folder(job.id), replace(job, state=State.STARTING))
+    place.store.log(job.id).write_text("it began\n")
+    place.look()
+    assert place.job(job).state is State.LOST
+
+
+def test_another_boot_loses_what_ran_and_what_waited(place: Place) -> None:
+    job = left_behind(place, boot="an earlier one")
+    place.look()
+    assert (place.job(job).state, place.job(job).cause) == (State.LOST, "the machine was restarted before it began")
+    write_job(place.store.folder(job.id), replace(job, state=State.RUNNING))
+    place.look()
+    assert place.job(job).cause == "the machine was restarted while it ran"
+
+
+def test_a_job_of_another_host_is_shown_and_not_judged(place: Place) -> None:
+    job = left_behind(place, host="elsewhere", boot="theirs")
+    before = (place.store.folder(job.id) / "job.json").stat()
+    place.look()
+    assert (place.store.folder(job.id) / "job.json").stat() == before
+
+
+def test_a_supervisor_that_failed_with_words_is_not_started_again(place: Place) -> None:
+    job = left_behind(place)
+    (place.store.folder(job.id) / "supervisor.txt").write_text("Traceback …\nMemoryError: \x1b[2J\n")
+    place.look()
+    job = place.job(job)
+    assert job.state is State.FAILED
+    assert job.cause == "its supervisor failed: MemoryError: \N{SYMBOL FOR ESCAPE}[2J"
+
+
+def test_a_lease_folder_that_is_gone_loses_the_job(place: Place) -> None:
+    job = left_behind(place, lease_dir="/no/such\x1bfolder", supervisor=None)
+    place.look()
+    assert place.job(job).state is State.LOST
+    assert "is gone" in (place.job(job).cause or "")
+
+
+def test_two_looks_at_once_start_one_supervisor(place: Place) -> None:
+    job = left_behind(place)
+    ran = place.folder / "ran"
+    write_job(place.store.folder(job.id), replace(job, spec=replace(job.spec, argv=("note", str(ran), "once"))))
+    threads = [threading.Thread(target=place.look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert place.until(job).state is State.SUCCEEDED
+    assert ran.read_text() == "once\n"

@@ -1,0 +1,111 @@
+"""Stopping jobs: politely, by force, and what must not be stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engine.contract.errors import BadInput
+from xray_tui.jobs import process
+from xray_tui.jobs.control import stop
+from xray_tui.jobs.job import Job, State, write_job
+
+from .conftest import Place, eventually
+
+
+def ask(place: Place, job: Job, by: str | None = None) -> Job:
+    return stop(place.store, job.id, by, place.supervisor)
+
+
+def test_a_running_engine_may_save_and_says_who_stopped_it(place: Place) -> None:
+    job = place.until_working(place.launch("until", place.folder / "never", grace=30.0))
+    asked = ask(place, job, f"alice@{process.host()}")
+    assert asked.state.ended or asked.stop_asked_by == f"alice@{process.host()}"
+    job = place.until(job)
+    assert (job.state, job.cause, job.exit_code) == (State.STOPPED, "stopped by alice", 3)
+
+
+def test_a_stop_from_another_host_names_it(place: Place) -> None:
+    job = place.until_working(place.launch("until", place.folder / "never"))
+    ask(place, job, "bob@elsewhere")
+    assert place.until(job).cause == "stopped by bob@elsewhere"
+
+
+def test_stubborn_children_are_killed_after_the_grace_period(place: Place) -> None:
+    pids = place.folder / "pids"
+    job = place.launch("stubborn", pids)
+    eventually(pids.exists)
+    ask(place, job, f"alice@{process.host()}")
+    job = place.until(job)
+    assert (job.state, job.cause) == (State.STOPPED, "stopped by alice; it had to be killed")
+    assert [pid for pid in json.loads(pids.read_text()) if is_alive(pid)] == []
+
+
+def test_a_waiting_job_ends_without_having_run(place: Place) -> None:
+    place.until_working(place.launch("until", place.folder / "never", cpu_slots=1))
+    job = place.launch("note", place.folder / "ran", "it", run="b", cpu_slots=1)
+    place.until_waiting(job, "1 jobs run on the CPU already")
+    ask(place, job)
+    job = place.until(job)
+    assert (job.state, job.cause) == (State.STOPPED, f"stopped by {process.user()}")
+    assert not (place.folder / "ran").exists()
+    assert list((place.leases / "queue").iterdir()) == []
+
+
+def test_a_waiting_job_without_a_supervisor_is_stopped_by_the_asker(place: Place) -> None:
+    place.until_working(place.launch("until", place.folder / "never", cpu_slots=1))
+    job = place.launch("succeed", run="b", cpu_slots=1)
+    place.kill_supervisor(job)
+    assert ask(place, job).state is State.STOPPED
+
+
+def test_an_engine_whose_supervisor_is_gone_is_stopped_with_its_children(place: Place) -> None:
+    pids = place.folder / "pids"
+    job = place.launch("stubborn", pids)
+    eventually(pids.exists)
+    place.until(job, State.RUNNING)
+    place.kill_supervisor(job)
+    ask(place, job)
+    eventually(lambda: not any(map(is_alive, json.loads(pids.read_text()))), "the end of all processes")
+    job = place.until(job)
+    assert job.ended is not None
+
+
+def test_what_has_ended_cannot_be_stopped(place: Place) -> None:
+    job = place.until(place.launch("succeed"))
+    with pytest.raises(BadInput, match=r"has ended already \(succeeded\)"):
+        ask(place, job)
+
+
+def test_a_job_of_another_host_is_left_alone(place: Place) -> None:
+    job = place.until_working(place.launch("until", place.folder / "never"))
+    write_job(place.store.folder(job.id), replace(job, host="elsewhere"))
+    with pytest.raises(BadInput, match="runs on elsewhere; stop it there"):
+        ask(place, job)
+    assert not (place.store.folder(job.id) / "stop.json").exists()
+
+
+def test_a_pid_that_belongs_to_another_process_by_now_is_never_signalled() -> None:
+    ours = process.identify(os.getpid())
+    assert ours is not None
+    assert not process.send(process.Process(ours.pid, ours.start - 1), 9)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_hostile_stop_file_stops_all_the_same(place: Place) -> None:
+    job = place.until_working(place.launch("until", place.folder / "never"))
+    folder: Path = place.store.folder(job.id)
+    (folder / "stop.json").write_bytes(b"\xff\x1b[2J")
+    ask(place, job)
+    assert place.until(job).cause == "stopped by somebody"

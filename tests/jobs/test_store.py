@@ -1,0 +1,142 @@
+"""runs/.jobs read again and again: cheaply, and whatever stands in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.contract.errors import BadInput
+from xray_tui.jobs.job import Job, JobSpec, Process, State, parse_job, write_job
+from xray_tui.jobs.store import JobStore
+
+JOB = Job(
+    "261124-054107-k3fz",
+    JobSpec("train", "unet", ("train", "--set", "a=\n"), "0"),
+    State.RUNNING,
+    created=5.5,
+    started=6.0,
+    gpus=("GPU-1",),
+    user="alice",
+    host="server",
+    boot="b",
+    lease_dir="/run/lock/xray-tui",
+    ticket="50.000000000001.261124-054107-k3fz",
+    wants="GPU-1",
+    engine=("python",),
+    cwd="/",
+    process=Process(17, 4),
+)
+
+
+def write(runs: Path, job: Job) -> Path:
+    folder = runs / ".jobs" / job.id
+    folder.mkdir(parents=True, exist_ok=True)
+    write_job(folder, job)
+    return folder
+
+
+def test_a_job_comes_back_from_its_file_as_it_was_written(tmp_path: Path) -> None:
+    folder = write(tmp_path, JOB)
+    assert parse_job((folder / "job.json").read_bytes(), JOB.id) == JOB
+
+
+def test_jobs_are_listed_newest_first(tmp_path: Path) -> None:
+    for name, created in (("a", 1.0), ("c", 3.0), ("b", 2.0)):
+        write(tmp_path, replace(JOB, id=name, created=created))
+    assert [job.id for job in JobStore(tmp_path).jobs()] == ["c", "b", "a"]
+
+
+def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = JobStore(tmp_path)
+    for name in "abc":
+        write(tmp_path, replace(JOB, id=name))
+    first = store.jobs()
+    opened: list[str] = []
+    open_file = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *rest: opened.append(path.parent.name) or open_file(path, *rest))
+    assert store.jobs() == first
+    assert opened == []
+    monkeypatch.undo()
+    write(tmp_path, replace(JOB, id="b", state=State.SUCCEEDED))
+    monkeypatch.setattr(Path, "open", lambda path, *rest: opened.append(path.parent.name) or open_file(path, *rest))
+    assert {job.id: job.state for job in store.jobs()}["b"] is State.SUCCEEDED
+    assert opened == ["b"]
+
+
+def test_a_removed_job_is_forgotten(tmp_path: Path) -> None:
+    folder = write(tmp_path, JOB)
+    store = JobStore(tmp_path)
+    assert len(store.jobs()) == 1
+    (folder / "job.json").unlink()
+    folder.rmdir()
+    assert store.jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "not a JSON object; it may have been cut off"),
+        (b'{"id": "a", "kind": "tr', "not a JSON object"),
+        (b"\xff\xfe\x00", "not a JSON object"),
+        (b"[" * 100_000, "not a JSON object"),
+        (b" " * (1 << 21), "larger than 1 MiB"),
+        (json.dumps({"state": "\x1b[2Jx"}).encode(), "state: '"),
+        ({"created": float("nan")}, "created: nan is no finite number"),
+        ({"created": 10**400}, "is no finite number"),
+        ({"exit_code": 10**40}, "is no whole number"),
+        ({"argv": "rm -rf"}, "argv: 'rm -rf' is no list of texts"),
+        ({"run": None}, "run: None is no text"),
+        ({"process": {"pid": 1, "start": 0}}, "is no process"),
+    ],
+)
+def test_a_damaged_job_is_listed_as_lost_with_the_reason(
+    tmp_path: Path, content: bytes | dict[str, object], reason: str
+) -> None:
+    file = write(tmp_path, JOB) / "job.json"
+    file.write_bytes(
+        content if isinstance(content, bytes) else json.dumps({**json.loads(file.read_text()), **content}).encode()
+    )
+    (job,) = JobStore(tmp_path).jobs()
+    assert (job.id, job.state, job.readable) == (JOB.id, State.LOST, False)
+    assert job.cause is not None
+    assert job.cause.startswith("job.json: ")
+    assert reason in job.cause
+    assert job.cause.isprintable()
+
+
+def test_names_and_texts_of_a_hostile_job_are_safe_to_print(tmp_path: Path) -> None:
+    spec = replace(JOB.spec, run="a\x1b[2J\n", gpu="\u202e")
+    write(tmp_path, replace(JOB, spec=spec, cause="x\x07", user="\x9b"))
+    (job,) = JobStore(tmp_path).jobs()
+    assert all(text.isprintable() for text in (job.spec.run, job.spec.gpu, job.cause or "", job.user))
+
+
+def test_a_folder_without_a_job_is_no_job(tmp_path: Path) -> None:
+    (tmp_path / ".jobs" / "empty").mkdir(parents=True)
+    (tmp_path / ".jobs" / "file").touch()
+    assert JobStore(tmp_path).jobs() == []
+    assert JobStore(tmp_path / "missing").jobs() == []
+
+
+def test_progress_with_nonsense_in_it_is_left_out(tmp_path: Path) -> None:
+    folder = write(tmp_path, JOB)
+    store = JobStore(tmp_path)
+    for text in ('{"done": 1', '{"done": NaN, "total": 2, "unit": "x", "phase": "y"}', '{"done": -1, "total": 2}'):
+        (folder / "progress.json").write_text(text)
+        assert store.jobs()[0].progress is None
+
+
+@pytest.mark.parametrize("name", ["../x", "", ".hidden", "nothing\x1b"])
+def test_an_unknown_id_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput, match="no such job") as error:
+        JobStore(tmp_path).get(name)
+    assert str(error.value).isprintable()
+
+
+def test_a_job_that_cannot_be_opened_is_listed_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / ".jobs" / "a" / "job.json").mkdir(parents=True)
+    (job,) = JobStore(tmp_path).jobs()
+    assert (job.state, job.cause) == (State.LOST, "job.json: Is a directory")
