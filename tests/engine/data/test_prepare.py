@@ -185,11 +185,16 @@ def test_flaws_are_written_whole_and_the_report_tells_the_first_of_each_kind(
     assert written == [f"{flaw.kind}: {flaw.line}" for flaw in prepared.flaws]
     report = list(lines(prepared))
     assert report[0] == str(prepared.manifest)
-    assert any(
-        line.split() == ["train", f"{prepared.counts['train'].images}", "images,", "0", "fractured"] for line in report
-    )
+    assert f"train {prepared.counts['train'].images} images, 0 fractured" in [" ".join(line.split()) for line in report]
     assert f"mask alone: {SHOWN + 2}" in report
     assert f"  … 2 more in {prepared.flaws_file}" in report
+
+
+def test_a_preparation_that_would_leave_no_image_is_refused_with_the_reasons(
+    folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="a: labelled 1, but its mask is empty: left out"):
+        prepare(folder({"images/positive/a.png": 1}), tmp_path / "out", trust="label")
 
 
 def test_progress_is_told_image_by_image(folder: Callable[..., Path], tmp_path: Path) -> None:
