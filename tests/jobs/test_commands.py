@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from pathlib import Path
@@ -10,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
+from xray_tui.cli import main
 from xray_tui.jobs import lease_dir
-from xray_tui.jobs.commands import add_parsers, duration, exit_code, name_run
+from xray_tui.jobs.commands import duration, exit_code, name_run
 from xray_tui.jobs.job import Job, JobSpec, State
 
 from .conftest import Place
@@ -25,10 +25,7 @@ def own_settings(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def command(*words: object) -> int:
-    parser = argparse.ArgumentParser()
-    add_parsers(parser.add_subparsers())
-    given = parser.parse_args(list(map(str, words)))
-    return int(given.func(given))
+    return main(list(map(str, words)))
 
 
 def test_a_bad_config_comes_back_through_launch_wait_jobs_and_logs(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import threading
+import time
 
 from xray_tui.gpu.sample import GpuProcess
 from xray_tui.jobs import lease, process
@@ -104,3 +106,18 @@ def test_cpu_jobs_do_not_wait_behind_gpu_jobs(place: Place) -> None:
     waiting = place.launch("succeed", run="b", gpu="auto")
     assert place.until(place.launch("succeed", run="c", gpu="none")).state is State.SUCCEEDED
     assert place.job(waiting).state is State.QUEUED
+
+
+def test_no_gpu_is_given_twice_and_no_job_lost_while_supervisors_are_killed(place: Place) -> None:
+    place.have(gpu(0), gpu(1))
+    marks = place.folder / "marks"
+    marks.mkdir()
+    dice = random.Random(5)
+    jobs = [place.launch("exclusively", marks, run=f"r{number}", gpu="auto") for number in range(10)]
+    for _ in range(12):
+        alive = [job.supervisor for job in place.look() if not job.state.ended and job.supervisor is not None]
+        if alive:
+            process.send(dice.choice(alive), signal.SIGKILL)
+        time.sleep(dice.uniform(0.01, 0.1))
+    eventually(lambda: all(job.state.ended for job in place.look()), "the end of all jobs")
+    assert {(job.state, job.cause) for job in map(place.job, jobs)} == {(State.SUCCEEDED, None)}

@@ -53,7 +53,8 @@ def test_a_job_outlives_the_kill_of_its_launcher(place: Place) -> None:
         "import sys, time; from pathlib import Path\n"
         "from xray_tui.jobs.launcher import JobSpec, LocalLauncher\n"
         "runs, leases, done, programs, *supervisor = sys.argv[1:]\n"
-        "launcher = LocalLauncher(Path(runs), leases, engine=(sys.executable, programs), supervisor=tuple(supervisor))\n"
+        "engine = (sys.executable, programs)\n"
+        "launcher = LocalLauncher(Path(runs), leases, engine=engine, supervisor=tuple(supervisor))\n"
         "print(launcher.launch(JobSpec('evaluate', 'a', ('until', done), 'none')).id, flush=True)\n"
         "time.sleep(600)"
     )

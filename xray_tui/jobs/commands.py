@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from xray_tui.jobs.job import Job
     from xray_tui.jobs.store import JobStore
 
-INTERRUPTED = 130
-"""Exit code after Ctrl+C, as shells have it."""
-
 POLL = 0.5
 _LONGEST_LINE = 1 << 16
 
@@ -28,7 +25,7 @@ Subparsers = argparse._SubParsersAction  # argparse has no public name for what 
 
 
 def add_parsers(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
-    """Add the commands; each sets `func`, which takes the parsed arguments and returns the exit code."""
+    """Add the commands. Each sets `func`: it takes the parsed arguments, returns the exit code, and raises BadInput."""
     launch = _add(subparsers, "launch", _launch, "Launch a job of the engine, detached; prints its id.")
     launch.usage = "%(prog)s [OPTIONS] train|evaluate|blend [OPTIONS] -- ENGINE ARGUMENTS"
     launch.epilog = "What follows -- goes to the engine; `xray-engine KIND --help` tells of it."
@@ -56,17 +53,7 @@ def _add(
 ) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(name, help=what, description=what, allow_abbrev=False)
     parser.add_argument("--runs", type=Path, metavar="DIR", help="the runs folder (default: of the settings, ./runs)")
-
-    def func(given: argparse.Namespace) -> int:
-        try:
-            return run(given)
-        except BadInput as error:
-            print("\n".join(error.lines), file=sys.stderr)
-            return Exit.BAD_INPUT
-        except KeyboardInterrupt:
-            return INTERRUPTED
-
-    parser.set_defaults(func=func)
+    parser.set_defaults(func=run)
     return parser
 
 

@@ -65,10 +65,11 @@ def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequ
             _judge_alone(folder, supervisor, stopping=True)
     except OSError as error:
         raise BadInput(f"{job.id}: cannot be stopped now: {clean(error.strerror or str(error))}") from error
-    if job.supervisor is not None:
+    job = store.get(job.id)
+    if job.supervisor is not None and not job.state.ended:
         process.send(job.supervisor, signal.SIGTERM)  # it would see stop.json by itself within seconds
         process.send(job.supervisor, signal.SIGCONT)
-    return store.get(job.id)
+    return job
 
 
 def _is_ours(job: Job, folder: Path) -> bool:

@@ -144,8 +144,9 @@ class Supervisor:
                     taken.callback(os.close, descriptor)
                 return descriptor
 
-            gpus = {gpu.uuid: take(self._dir.gpu(gpu.uuid)) for gpu in self._machine.gpus if gpu.uuid}
-            slots = [take(self._dir.cpu(slot)) for slot in range(self._job.cpu_slots)]
+            on_cpu = self._machine.on_cpu(mine)
+            gpus = {gpu.uuid: take(self._dir.gpu(gpu.uuid)) for gpu in self._machine.gpus if gpu.uuid and not on_cpu}
+            slots = [take(self._dir.cpu(slot)) for slot in range(self._job.cpu_slots if on_cpu else 0)]
             free_slots = [slot for slot in slots if slot is not None]
             machine = replace(
                 self._machine,
