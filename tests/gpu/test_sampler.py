@@ -12,9 +12,10 @@ import time
 import psutil
 
 from xray_tui.gpu.pace import Pace
+from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.gpu.sampler import Sampler
 
-from .fake import IMPATIENT, Seen, gpu, helpers, wait_until
+from .fake import IMPATIENT, QUICK, Seen, gpu, helpers, wait_until
 
 HANGS = "latency.nvmlDeviceGetUtilizationRates = 600000000"
 
@@ -87,7 +88,7 @@ def test_stop_in_a_long_pause_ends_the_thread(nvml, sample, seen):
 
 def test_a_machine_without_a_driver_is_looked_at_rarely(nvml, sample, seen):
     nvml.becomes("init = DRIVER_NOT_LOADED")
-    sample(pace=Pace())
+    sample(pace=Pace(restart=0.05, longest_restart=0.05))
     assert seen.until(lambda snapshot: True).problem is not None
     wait_until(lambda: not helpers())
     time.sleep(0.5)
@@ -165,6 +166,31 @@ def test_another_interval_counts_from_now_on(sample, seen):
     time.sleep(0.2)
     assert seen.snapshots.empty()
     assert helper.is_running()
+
+
+def test_who_was_busy_or_suspended_gets_the_newest_sample_not_the_backlog(nvml):
+    seen = Seen()
+
+    def slow(snapshot: GpuSnapshot) -> None:
+        seen.snapshots.put(snapshot)
+        if seen.snapshots.qsize() == 1:
+            time.sleep(0.6)
+
+    sampler = Sampler(slow, 0.05, environment=nvml.environment, pace=QUICK)
+    sampler.start()
+    try:
+        wait_until(lambda: seen.snapshots.qsize() >= 2)
+        first, second = seen.snapshots.get(), seen.snapshots.get()
+        assert second.time - first.time > 0.4
+    finally:
+        sampler.stop()
+
+
+def test_ctrl_c_in_the_terminal_does_not_reach_the_helper(sample, seen):
+    sample()
+    seen.until(lambda snapshot: bool(snapshot.gpus))
+    (helper,) = helpers()
+    assert os.getpgid(helper.pid) != os.getpgid(0)
 
 
 def test_an_environment_is_inherited_where_none_is_given(nvml, seen: Seen, monkeypatch):
