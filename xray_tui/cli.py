@@ -26,7 +26,7 @@ JOB_COMMANDS = {
 }
 """Known here by name, so that `xray-tui RUNS` need not import the jobs room."""
 
-ENDINGS = {"markdown": "md", "csv": "csv", "json": "json"}
+FORMATS = ("markdown", "csv", "json")
 NO_RUNS = "no runs folder: give one, set runs_dir in the settings, or start where there is a folder named runs"
 INTERRUPTED = 130
 
@@ -86,7 +86,7 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
         return parser
     export = subparsers.add_parser("export", help=BOARD_COMMANDS["export"], description=BOARD_COMMANDS["export"])
     _add_runs(export)
-    export.add_argument("--format", choices=ENDINGS, default="markdown", help="default: markdown")
+    export.add_argument("--format", choices=FORMATS, default="markdown", help="default: markdown")
     export.add_argument(
         "--output",
         metavar="FILE",
@@ -142,7 +142,7 @@ def _open_app(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from datetime import datetime
 
-    from xray_tui.board.export import to_csv, to_json, to_markdown
+    from xray_tui.board.export import default_path, to_csv, to_json, to_markdown
     from xray_tui.board.index import RunIndex
     from xray_tui.board.rank import rank
 
@@ -158,16 +158,11 @@ def _export(options: argparse.Namespace) -> int:
     if options.output == "-":
         sys.stdout.buffer.write(text.encode("utf-8"))
         return Exit.DONE
-    target = Path(options.output) if options.output else default_export(runs, options.format)
+    target = Path(options.output) if options.output else default_path(runs, options.format)
     write_export(target, text)
     ranked, aside = len(board.rows), len(board.set_aside)
     print(f"{clean(str(target))}: {ranked} {'run' if ranked == 1 else 'runs'} ranked, {aside} set aside")
     return Exit.DONE
-
-
-def default_export(runs: Path, form: str) -> Path:
-    """LEADERBOARD.md (.csv, .json) beside the runs folder."""
-    return runs.absolute().parent / f"LEADERBOARD.{ENDINGS[form]}"
 
 
 def write_export(target: Path, text: str) -> None:

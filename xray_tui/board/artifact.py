@@ -114,7 +114,7 @@ def _parse(data: bytes) -> dict[str, Any]:
     if not data.strip():
         raise _NotComparable("the file is empty")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise _NotComparable(f"not UTF-8 text (byte {error.start + 1} is 0x{data[error.start]:02x})") from None
     try:
@@ -144,6 +144,7 @@ class _Document:
         for place in rules.all_places:
             if place[0] in self.top and (block := self._at(place)) is not None:
                 self.blocks.append(block)
+        self.hits = self._hits(self.blocks)
 
     def _at(self, place: tuple[str, ...]) -> dict[str, Any] | None:
         block: Any = self.top
@@ -155,7 +156,8 @@ class _Document:
         return block  # type: ignore[no-any-return]
 
     def block(self, name: str) -> dict[str, Any]:
-        return self._at((name,)) or {}
+        value = self.top.get(name)
+        return _lowered(value) if isinstance(value, dict) else {}
 
     def find(self, *names: str) -> Any:
         """The first value that is there under one of the names, place by place; null counts as absent."""
@@ -168,7 +170,7 @@ class _Document:
 
     def primary(self) -> float:
         name = self.rules.primary
-        value = self.find(*self.rules.names[name])
+        value = self.hits.get(name)
         if value is None:
             raise _NotComparable(f"{name} is missing")
         number = _number(value)
@@ -205,26 +207,28 @@ class _Document:
         number = _number(self.find(*names))
         return int(number) if number is not None and math.isfinite(number) and number >= 0 else None
 
-    def metrics(self) -> dict[str, float]:
-        return self._known({name: self.find(*names) for name, names in self.rules.names.items()})
-
-    def inner(self, block: str) -> dict[str, float]:
-        values = self.block(block)
-        if not values:
-            return {}
-        hits = {
-            name: next((values[word] for word in names if values.get(word) is not None), None)
-            for name, names in self.rules.names.items()
-        }
-        return self._known(hits)
-
-    def _known(self, hits: Mapping[str, Any]) -> dict[str, float]:
-        """The hits that are numbers in their metric's range; others count as not reported."""
+    def metrics(self, block: str | None = None) -> dict[str, float]:
+        """The metrics that are numbers in their range, of the whole document or one block; others count as absent."""
         found = {}
-        for name, value in hits.items():
+        for name, value in (self.hits if block is None else self._hits([self.block(block)])).items():
             number = _number(value)
             if number is not None and math.isfinite(number) and metric(name).holds(number):
                 found[name] = number
+        return found
+
+    def _hits(self, blocks: list[dict[str, Any]]) -> dict[str, Any]:
+        """metric -> its value in the first block that has one; in a block the metric's own name goes before aliases."""
+        found: dict[str, Any] = {}
+        meanings = self.rules.meanings
+        for block in blocks:
+            here: dict[str, tuple[int, Any]] = {}
+            for key, value in block.items():
+                if value is not None and key in meanings:
+                    name, order = meanings[key]
+                    if name not in found and (name not in here or order < here[name][0]):
+                        here[name] = (order, value)
+            for name, (_, value) in here.items():
+                found[name] = value
         return found
 
     def intervals(self) -> dict[str, tuple[float, float]]:
@@ -270,8 +274,8 @@ class _Document:
             run=run_of(path),
             metrics={**self.metrics(), self.rules.primary: value},
             mtime=mtime,
-            validation=self.inner("validation"),
-            input_size=self.inner("input"),
+            validation=self.metrics("validation"),
+            input_size=self.metrics("input"),
             threshold=self.threshold(path),
             tta=self.tta(path),
             selection=self.choices(),

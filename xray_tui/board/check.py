@@ -25,7 +25,7 @@ def stray_lines(snapshot: Snapshot) -> list[str]:
 
 def _strays(snapshot: Snapshot) -> Iterator[str]:
     rules = snapshot.rules
-    names = [name.encode() for name in rules.names[rules.primary]]
+    names = [word.encode() for word, (name, _) in rules.meanings.items() if name == rules.primary]
     for folder in walk(snapshot.runs):
         for entry in folder.files:
             path = f"{folder.path}/{entry.name}" if folder.path else entry.name

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from engine.contract.metrics import metric
@@ -15,6 +16,12 @@ from xray_tui.board.rank import PRESENCE, Board, Row
 from xray_tui.board.rules import Rules
 
 BOARD_SCHEMA = "xray-board/1"
+ENDINGS = {"markdown": "md", "csv": "csv", "json": "json"}
+
+
+def default_path(runs: Path, form: str = "markdown") -> Path:
+    """Where an export goes unless told otherwise: LEADERBOARD.md (.csv, .json) beside the runs folder."""
+    return runs.absolute().parent / f"LEADERBOARD.{ENDINGS[form]}"
 
 
 def to_markdown(board: Board, gpu_status: Sequence[str], generated: str) -> str:

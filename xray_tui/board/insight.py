@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from engine.contract.text import clean
 from xray_tui.board.evidence import read_configs, read_per_image
@@ -90,9 +90,18 @@ def _seed_groups(board: Board) -> list[str]:
     configs = read_configs(board.runs, board.rows)
     return [
         f"Seed group {code(group.label)} (n = {len(group.rows)}): "
-        f"{label(board)} {four(group.mean)} ± {four(group.sd)}, ranks {', '.join(str(row.rank) for row in group.rows)}."
+        f"{label(board)} {four(group.mean)} ± {four(group.sd)}, {_ranks(group.rows)}."
         for group in seed_groups(board, configs)
     ]
+
+
+def _ranks(rows: Sequence[Row]) -> str:
+    first, last = rows[0].rank, rows[-1].rank
+    if last - first == len(rows) - 1:
+        return f"ranks {first} to {last}"
+    if len(rows) > LISTED:
+        return f"ranks from {first} to {last}"
+    return f"ranks {', '.join(str(row.rank) for row in rows)}"
 
 
 def _leader_interval(board: Board) -> list[str]:

@@ -73,14 +73,18 @@ class Rules:
         return metric(self.primary)
 
     @cached_property
-    def names(self) -> dict[str, tuple[str, ...]]:
-        """Every metric an artifact is asked for -> the lower-case names it may stand under, the likeliest first."""
-        wanted = dict.fromkeys((*(known.name for known in METRICS), self.primary, *self.columns, *self.aliases))
-        return {name: self._names_of(name) for name in wanted}
-
-    def _names_of(self, name: str) -> tuple[str, ...]:
-        given = self.aliases.get(name, ())
-        return tuple(dict.fromkeys(word.lower() for word in (name, *metric(name).aliases, *given)))
+    def meanings(self) -> dict[str, tuple[str, int]]:
+        """Every name in lower case that an artifact may use -> the metric it means, and its place among that metric's
+        names: the smaller goes first. A name means one metric: board.yaml's aliases go before the built-in ones."""
+        own = dict.fromkeys((*(known.name for known in METRICS), self.primary, *self.columns, *self.aliases))
+        found = {name.lower(): (name, 0) for name in own}
+        for name, words in self.aliases.items():
+            others = [word.lower() for word in words if word.lower() != name.lower()]
+            found |= {word: (name, order) for order, word in enumerate(others, 1)}
+        for known in METRICS:
+            for order, word in enumerate(known.aliases, 1000):
+                found.setdefault(word, (known.name, order))
+        return found
 
     @cached_property
     def all_places(self) -> tuple[tuple[str, ...], ...]:

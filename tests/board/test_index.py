@@ -1,0 +1,221 @@
+"""What is found in a runs folder, and that a change costs what changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xray_tui.board import index as index_module
+from xray_tui.board.index import RunIndex, Snapshot
+
+from .place import board_of, put, reasons_of
+
+OK = {"dice_pos": 0.3}
+
+
+def paths(snapshot: Snapshot) -> list[str]:
+    return [artifact.path for artifact in snapshot.artifacts]
+
+
+def test_nested_run_folders_are_found_and_checkpoints_predictions_and_hidden_folders_are_not(
+    generated_runs: Path,
+) -> None:
+    found = paths(RunIndex(generated_runs).scan())
+    assert "seeds/seed_1/test_metrics.json" in found
+    assert "reference_test_metrics.json" in found
+    assert not [path for path in found if "checkpoints" in path or "predictions" in path or path.startswith(".")]
+
+
+def test_everything_that_does_not_rank_is_listed_with_its_reason(generated_runs: Path) -> None:
+    assert reasons_of(generated_runs) == {
+        "Smoke_dg/seed_1/test_metrics.json": "its path contains smoke",
+        "aux/test_metrics_presence_scan.json": "its path contains presence_scan",
+        "blend/test_metrics_search.json": "searched on the test split: the best of 1331 tries (split, num_rows)",
+        "chosen/test_metrics_cls_best.json": "its threshold was chosen on the test split (selection.threshold_source)",
+        "nan/test_metrics.json": "dice_pos is NaN",
+        "only_loss/test_metrics.json": "dice_pos is missing",
+        "regression_check/test_metrics.json": "its path contains regression",
+        "truncated/test_metrics.json": "not JSON: it ends in the middle (truncated, or still being written)",
+    }
+
+
+def test_odd_things_that_are_named_like_artifacts_are_listed_and_nothing_hangs(runs: Path, tmp_path: Path) -> None:
+    (runs / "folder/test_metrics.json").mkdir(parents=True)
+    (runs / "dead").mkdir()
+    (runs / "dead/test_metrics.json").symlink_to(tmp_path / "nowhere")
+    (runs / "loop").mkdir()
+    (runs / "loop/test_metrics.json").symlink_to("test_metrics.json")
+    (runs / "pipe").mkdir()
+    os.mkfifo(runs / "pipe/test_metrics.json")
+    (runs / "huge").mkdir()
+    with open(runs / "huge/test_metrics.json", "wb") as file:
+        file.truncate(40 << 20)
+    put(runs / "good/test_metrics.json", OK)
+    assert reasons_of(runs) == {
+        "dead/test_metrics.json": "a link that leads nowhere",
+        "folder/test_metrics.json": "a folder; an artifact is a file",
+        "huge/test_metrics.json": "40 MiB; over 32 MiB is no artifact",
+        "loop/test_metrics.json": "cannot be read: Too many levels of symbolic links",
+        "pipe/test_metrics.json": "not a regular file",
+    }
+    assert [row.run for row in board_of(runs).rows] == ["good"]
+
+
+def test_a_link_to_a_folder_elsewhere_is_followed_and_no_cycle_of_links_hangs(runs: Path, tmp_path: Path) -> None:
+    put(tmp_path / "disk/old_run/test_metrics.json", OK)
+    put(runs / "a/test_metrics.json", OK)
+    (tmp_path / "disk/back").symlink_to(runs)
+    (tmp_path / "disk/itself").symlink_to(tmp_path / "disk")
+    (runs / "disk").symlink_to(tmp_path / "disk")
+    (runs / "up").symlink_to("..")
+    (runs / "a/again").symlink_to("../a")
+    (runs / "me").symlink_to("me")
+    index = RunIndex(runs)
+    assert paths(index.scan()) == ["a/test_metrics.json", "disk/old_run/test_metrics.json"]
+    assert paths(index.apply([runs / "disk", runs / "up", runs / "a", runs / "me"])) == paths(index.scan())
+    assert paths(index.apply([runs / "up/runs/a", runs / "disk/back/a"])) == paths(index.scan())
+
+
+def test_many_folders_that_all_link_to_each_other_are_walked_once(runs: Path) -> None:
+    for n in range(12):
+        put(runs / f"r{n}/test_metrics.json", OK)
+        for other in range(12):
+            (runs / f"r{n}/to{other}").symlink_to(f"../r{other}")
+    assert len(RunIndex(runs).scan().artifacts) == 12
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_name_that_is_no_utf_8_is_found_and_kept_apart(runs: Path) -> None:
+    folder = os.fsencode(runs) + b"/caf\xe9"
+    os.mkdir(folder)
+    with open(folder + b"/test_metrics.json", "w") as file:
+        file.write('{"dice_pos": 0.3}')
+    row = board_of(runs).rows[0]
+    assert row.run == "caf\udce9"
+    assert row.name == "caf\N{REPLACEMENT CHARACTER}"
+
+
+def test_a_missing_runs_folder_is_a_problem_and_an_empty_board(tmp_path: Path) -> None:
+    snapshot = RunIndex(tmp_path / "none").scan()
+    assert snapshot.artifacts == ()
+    assert len(snapshot.problems) == 1
+    assert "No such file or directory" in snapshot.problems[0]
+
+
+def test_a_folder_that_cannot_be_read_is_listed(runs: Path, project: Path) -> None:
+    """In a process of its own, which gives root up where it has it: root reads everything."""
+    put(runs / "locked/test_metrics.json", OK)
+    put(runs / "open/test_metrics.json", OK)
+    (runs / "locked").chmod(0)
+    code = (
+        "import os; from pathlib import Path; from xray_tui.board.index import RunIndex\n"
+        f"os.chdir({str(runs)!r}); os.geteuid() == 0 and os.setuid(65534)\n"
+        "snapshot = RunIndex(Path('/proc/self/cwd')).scan()\n"
+        "print([(each.path, each.reason) for each in snapshot.rejected], len(snapshot.artifacts))"
+    )
+    try:
+        done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True)
+    finally:
+        (runs / "locked").chmod(0o755)
+    assert done.stdout == "[('locked', 'the folder cannot be read: Permission denied')] 1\n", done.stderr
+
+
+def test_a_changed_artifact_is_read_again_and_an_old_snapshot_stays_as_it_was(runs: Path) -> None:
+    path = put(runs / "a/test_metrics.json", OK)
+    index = RunIndex(runs)
+    before = index.scan()
+    put(path, {"dice_pos": 0.4})
+    after = index.apply([path])
+    assert after.artifacts[0].metrics == {"dice_pos": 0.4}
+    assert before.artifacts[0].metrics == {"dice_pos": 0.3}
+    assert index.snapshot is after
+
+
+def test_only_what_changed_is_read(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(20):
+        put(runs / f"r{n}/test_metrics.json", OK)
+    index = RunIndex(runs)
+    index.scan()
+    opened: list[str] = []
+    read = index_module.read_artifact
+    monkeypatch.setattr(index_module, "read_artifact", lambda *a: (opened.append(a[1]), read(*a))[1])
+    index.apply([runs / "r3/test_metrics.json", runs / "r4/events.jsonl", runs / "r5/config.yaml"])
+    assert opened == ["r3/test_metrics.json"]
+
+
+def test_a_batch_without_news_gives_the_same_snapshot(runs: Path) -> None:
+    put(runs / "a/test_metrics.json", OK)
+    index = RunIndex(runs)
+    before = index.scan()
+    assert index.apply([runs / "a/config.yaml", runs / "b", Path("/elsewhere/test_metrics.json")]) is before
+
+
+def test_new_renamed_and_deleted_folders_are_followed(runs: Path) -> None:
+    index = RunIndex(runs)
+    index.scan()
+    put(runs / "x/y/test_metrics.json", OK)
+    put(runs / "x/z/test_metrics.json", OK)
+    assert paths(index.apply([runs / "x"])) == ["x/y/test_metrics.json", "x/z/test_metrics.json"]
+    (runs / "x").rename(runs / "w")
+    assert paths(index.apply([runs / "x", runs / "w"])) == ["w/y/test_metrics.json", "w/z/test_metrics.json"]
+    shutil.rmtree(runs / "w/y")
+    assert paths(index.apply([runs / "w/y"])) == ["w/z/test_metrics.json"]
+    shutil.rmtree(runs / "w")
+    assert paths(index.apply([runs / "w"])) == []
+
+
+def test_a_folder_goes_although_only_its_file_was_ever_reported(runs: Path) -> None:
+    index = RunIndex(runs)
+    index.scan()
+    path = put(runs / "a/b/test_metrics.json", OK)
+    assert paths(index.apply([path])) == ["a/b/test_metrics.json"]
+    shutil.rmtree(runs / "a")
+    assert paths(index.apply([runs / "a"])) == []
+
+
+def test_a_file_that_becomes_a_folder_and_back_is_followed(runs: Path) -> None:
+    path = put(runs / "a/test_metrics.json", OK)
+    index = RunIndex(runs)
+    index.scan()
+    path.unlink()
+    put(path / "inner/test_metrics.json", OK)
+    snapshot = index.apply([path])
+    assert paths(snapshot) == ["a/test_metrics.json/inner/test_metrics.json"]
+    assert [each.reason for each in snapshot.rejected] == ["a folder; an artifact is a file"]
+    shutil.rmtree(path)
+    put(path, OK)
+    assert paths(index.apply([path])) == ["a/test_metrics.json"]
+
+
+def test_a_changed_board_yaml_judges_everything_anew(generated_runs: Path) -> None:
+    index = RunIndex(generated_runs)
+    before = index.scan()
+    put(generated_runs / "board.yaml", "exclude: []\n")
+    after = index.apply([generated_runs / "board.yaml"])
+    assert len(after.artifacts) == len(before.artifacts) + 3
+    (generated_runs / "board.yaml").unlink()
+    assert index.apply([generated_runs / "board.yaml"]).artifacts == before.artifacts
+
+
+def test_a_note_that_appears_and_goes_sets_aside_and_brings_back(runs: Path) -> None:
+    put(runs / "a/test_metrics.json", OK)
+    index = RunIndex(runs)
+    index.scan()
+    note = put(runs / "a/note.yaml", "set_aside: wrong split\n")
+    assert paths(index.apply([note])) == []
+    note.unlink()
+    assert paths(index.apply([note])) == ["a/test_metrics.json"]
+
+
+def test_the_runs_folder_as_changed_path_means_everything(runs: Path) -> None:
+    index = RunIndex(runs)
+    index.scan()
+    put(runs / "a/test_metrics.json", OK)
+    assert paths(index.apply([runs])) == ["a/test_metrics.json"]
+    shutil.rmtree(runs)
+    assert paths(index.apply([runs])) == []

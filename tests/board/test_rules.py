@@ -1,0 +1,126 @@
+"""What board.yaml and note.yaml say, and what becomes of their mistakes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from xray_tui.board.rules import Reference, Rules, load_rules
+
+from .place import put, reasons_of
+
+
+def test_without_board_yaml_the_defaults_hold(runs: Path) -> None:
+    assert load_rules(runs) == (Rules(), ())
+
+
+def test_every_key_of_board_yaml_is_read(runs: Path) -> None:
+    put(
+        runs / "board.yaml",
+        "title: Ours\nprimary: iou_pos\nreference: {label: nnUNet, run: base}\nexclude: [old]\n"
+        "artifacts: ['val_*.json']\nbest_by: val\nresolution: input\ncolumns: [iou_pos, dice_pos]\n"
+        "insights: [best_ap]\nremarks: [a remark]\naliases: {dice_pos: dsc}\nplaces: [results.final]\n"
+        "data_fingerprint: sha256:aa\nexpect: {num_samples: 613}\n",
+    )
+    rules, problems = load_rules(runs)
+    assert problems == ()
+    assert rules == Rules(
+        title="Ours",
+        primary="iou_pos",
+        reference=Reference("nnUNet", "base"),
+        exclude=("old",),
+        artifacts=("val_*.json",),
+        best_by="val",
+        resolution="input",
+        columns=("iou_pos", "dice_pos"),
+        insights=("best_ap",),
+        remarks=("a remark",),
+        aliases={"dice_pos": ("dsc",)},
+        places=("results.final",),
+        data_fingerprint="sha256:aa",
+        expect={"num_samples": 613},
+    )
+
+
+def test_a_board_with_another_primary_metric_shows_it_first(runs: Path) -> None:
+    put(runs / "board.yaml", "primary: hd95\n")
+    assert load_rules(runs)[0].columns[:2] == ("hd95", "dice_pos")
+
+
+def test_each_bad_field_keeps_its_default_and_has_one_line_that_says_what_is_right(runs: Path) -> None:
+    put(
+        runs / "board.yaml",
+        "title: Ours\nbest_by: train\ncolumns: []\nexpect: {num_samples: many}\ntitel: x\ninsights: [best_of_all]\n",
+    )
+    rules, problems = load_rules(runs)
+    assert rules == Rules(title="Ours")
+    assert len(problems) == 5
+    by_field = {line.split(": ")[1]: line for line in problems}
+    assert "'test' or 'val'" in by_field["best_by"]
+    assert "did you mean title?" in by_field["titel"]
+    assert "many" in by_field["expect.num_samples"]
+    assert "best_of_all" in by_field["insights.0"]
+    assert all(line.startswith("board.yaml: ") and "\n" not in line for line in problems)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"title: [", "not YAML at line 1"),
+        (b"- a\n- b\n", "holds a list; a mapping of keys to values is right"),
+        (b"\xff\xfe", "not UTF-8 text"),
+        (b"#" * (2 << 20), "larger than 1 MiB"),
+    ],
+)
+def test_a_board_yaml_that_cannot_be_read_is_one_line_and_the_defaults(
+    runs: Path, content: bytes, expected: str
+) -> None:
+    put(runs / "board.yaml", content)
+    rules, problems = load_rules(runs)
+    assert rules == Rules()
+    assert len(problems) == 1
+    assert expected in problems[0]
+    assert problems[0].startswith("board.yaml: ")
+
+
+def test_a_board_yaml_that_is_a_folder_a_pipe_or_a_dead_link_does_not_hang(runs: Path, tmp_path: Path) -> None:
+    for make in (Path.mkdir, os.mkfifo, lambda path: path.symlink_to(tmp_path / "nowhere")):
+        path = runs / "board.yaml"
+        make(path)
+        assert load_rules(runs) == (Rules(), ("board.yaml: not a regular file; ignored",))
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+def test_a_note_sets_its_own_run_aside_and_no_other(runs: Path) -> None:
+    for run in ("a", "a/deeper", "b", "c"):
+        put(runs / run / "test_metrics.json", {"dice_pos": 0.3})
+    put(runs / "a/note.yaml", "note: old split\nset_aside: trained on test images\n")
+    put(runs / "b/note.yaml", "tags: [fine]\nset_aside: false\n")
+    put(runs / "c/note.yaml", "set_aside: true\n")
+    assert reasons_of(runs) == {
+        "a/test_metrics.json": "set aside by its note: trained on test images",
+        "c/test_metrics.json": "set aside by its note",
+    }
+
+
+def test_a_note_that_cannot_be_read_is_a_problem_and_its_run_ranks(runs: Path) -> None:
+    from xray_tui.board.index import RunIndex
+
+    put(runs / "a/test_metrics.json", {"dice_pos": 0.3})
+    put(runs / "a/note.yaml", "set_aside: [")
+    snapshot = RunIndex(runs).scan()
+    assert len(snapshot.artifacts) == 1
+    assert len(snapshot.problems) == 1
+    assert snapshot.problems[0].startswith("a/note.yaml: not YAML at line 1")
+
+
+def test_globs_of_board_yaml_add_artifacts_by_name_or_by_path() -> None:
+    rules = Rules(artifacts=("val_*.json", "final/summary.json"))
+    assert rules.is_artifact("a/b/val_metrics.json")
+    assert rules.is_artifact("final/summary.json")
+    assert rules.is_artifact("a/my_test_metrics_x.json")
+    assert not rules.is_artifact("other/summary.json")
+    assert not rules.is_artifact("a/test_metrics.json.tmp")
+    assert not rules.is_artifact("a/._test_metrics.json")
