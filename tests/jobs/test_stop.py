@@ -93,7 +93,7 @@ def test_a_job_of_another_host_is_left_alone(place: Place) -> None:
 def test_a_pid_that_belongs_to_another_process_by_now_is_never_signalled() -> None:
     ours = process.identify(os.getpid())
     assert ours is not None
-    assert not process.send(process.Process(ours.pid, ours.start - 1), 9)
+    assert not process.send(process.Process(ours.pid, ours.start - 1), 0)
 
 
 def is_alive(pid: int) -> bool:

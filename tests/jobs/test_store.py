@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -55,13 +56,15 @@ def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.Mon
         write(tmp_path, replace(JOB, id=name))
     first = store.jobs()
     opened: list[str] = []
-    open_file = Path.open
-    monkeypatch.setattr(Path, "open", lambda path, *rest: opened.append(path.parent.name) or open_file(path, *rest))
+
+    def open_and_tell(path: str, mode: str) -> IO[Any]:
+        opened.append(Path(path).parent.name)
+        return open(path, mode)
+
+    monkeypatch.setattr("xray_tui.jobs.store.open", open_and_tell, raising=False)
     assert store.jobs() == first
     assert opened == []
-    monkeypatch.undo()
     write(tmp_path, replace(JOB, id="b", state=State.SUCCEEDED))
-    monkeypatch.setattr(Path, "open", lambda path, *rest: opened.append(path.parent.name) or open_file(path, *rest))
     assert {job.id: job.state for job in store.jobs()}["b"] is State.SUCCEEDED
     assert opened == ["b"]
 

@@ -27,6 +27,7 @@ class JobStore:
 
     def __init__(self, runs: Path) -> None:
         self.runs = runs.absolute()
+        self._folder = str(self.runs / JOBS)
         self._lock = Lock()
         self._jobs: dict[str, tuple[Version, Job]] = {}
         self._progress: dict[str, tuple[Version, Progress | None]] = {}
@@ -42,7 +43,7 @@ class JobStore:
         """All jobs, newest first. A damaged one is listed as lost, with the reason. Raises OSError where the folder
         is there and cannot be listed."""
         try:
-            names = [name for name in os.listdir(self.runs / JOBS) if not name.startswith(".")]  # noqa: PTH208
+            names = [name for name in os.listdir(self._folder) if not name.startswith(".")]  # noqa: PTH208
         except FileNotFoundError:
             names = []
         with self._lock:
@@ -61,16 +62,16 @@ class JobStore:
         return job
 
     def _read(self, name: str) -> Job | None:
-        folder = self.folder(name)
+        folder = f"{self._folder}/{name}"
         try:
-            job = _cached(self._jobs, name, folder / JOB, lambda data: _job(data, name))
+            job = _cached(self._jobs, name, f"{folder}/{JOB}", lambda data: _job(data, name))
         except OSError as error:
             return unreadable(name, error.strerror or str(error))
         if job is None or job.state.ended:
             return job
         try:
-            progress = _cached(self._progress, name, folder / PROGRESS, parse_progress)
-            stop = _cached(self._stops, name, folder / STOP, parse_stop)
+            progress = _cached(self._progress, name, f"{folder}/{PROGRESS}", parse_progress)
+            stop = _cached(self._stops, name, f"{folder}/{STOP}", parse_stop)
         except OSError:
             return job
         if progress is None and stop is None:
@@ -111,16 +112,16 @@ def _job(data: bytes, name: str) -> Job:
 
 
 def _cached(
-    cache: dict[str, tuple[Version, Value]], name: str, path: Path, parse: Callable[[bytes], Value]
+    cache: dict[str, tuple[Version, Value]], name: str, path: str, parse: Callable[[bytes], Value]
 ) -> Value | None:
     """The parsed file, from the cache while the file is the same; None where there is no file. Raises OSError."""
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - a thousand jobs are looked at each second; a Path costs more than the call
         version = (status.st_mtime_ns, status.st_size, status.st_ino)
         known = cache.get(name)
         if known is not None and known[0] == version:
             return known[1]
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             value = parse(file.read(LARGEST + 1))
     except (FileNotFoundError, NotADirectoryError):
         cache.pop(name, None)
