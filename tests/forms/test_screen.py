@@ -13,7 +13,7 @@ from textual.widgets import Select
 from engine.contract.config import TrainConfig
 from engine.contract.load import load_config
 from xray_tui.jobs.job import JobSpec
-from xray_tui.screens.launch_save import SaveScreen
+from xray_tui.screens.launch_save import SaveScreen, config_path
 from xray_tui.widgets.form import FormRow, FormSection
 from xray_tui.widgets.form_controls import TextField
 
@@ -238,6 +238,21 @@ async def test_a_file_is_only_written_over_after_a_second_enter(place: Path) -> 
         await settle(pilot)
         assert app.screen is app.form
     assert (place / "configs" / "dual.yaml").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("typed", "path"),
+    [
+        ("a", "a.yaml"),
+        ("b/a.yml", "b/a.yml"),
+        ("a.v2", "a.v2.yaml"),
+        ("", None),
+        ("b/", None),
+        ("~nobody-here/a", None),
+    ],
+)
+def test_a_typed_file_name_gets_the_ending_of_a_config(typed: str, path: str | None) -> None:
+    assert config_path(typed) == (Path(path) if path else None)
 
 
 async def test_a_place_that_cannot_be_written_to_is_said_and_another_can_be_given(place: Path) -> None:

@@ -53,9 +53,10 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
     CSS_PATH = "../styles/launch.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide-screen")]  # noqa: RUF012 (an instance variable to Textual)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,f5", "launch", "Launch", key_display="enter", id="form.launch"),
+        Binding("enter", "launch", "Launch", key_display="enter", id="form.launch"),
         Binding("escape", "cancel", "Cancel", id="form.cancel"),
         Binding("ctrl+s", "save", "Save as config", id="form.save"),
+        Binding("f5", "launch", "Launch", show=False, id="form.launch_anywhere"),
         Binding("down", "app.focus_next", "Next field", show=False, id="form.next"),
         Binding("up", "app.focus_previous", "Previous field", show=False, id="form.previous"),
     ]

@@ -14,18 +14,29 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
-from textual.widgets import Input, Static
+from textual.widgets import Footer, Input, Static
 from textual.worker import get_current_worker
 
 from engine.contract.text import clean
 from xray_tui.widgets.form_controls import TextField
 
 
+def config_path(text: str) -> Path | None:
+    """The file that was typed, with .yaml where it has no such ending; None where it is none."""
+    try:
+        path = Path(text.strip()).expanduser()
+        if text.strip().endswith("/"):
+            return None
+        return path if path.suffix in (".yaml", ".yml") else path.with_name(f"{path.name}.yaml")
+    except (ValueError, RuntimeError):  # no name at all; the home of a user that there is not
+        return None
+
+
 class SaveScreen(ModalScreen[Path | None]):
     """Asks for a file name and calls `write` with it, in a thread. Dismisses with the path written, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "save", "Save", id="save.save"),
+        Binding("enter", "save", "Save", key_display="enter", id="save.save"),
         Binding("escape", "dismiss(None)", "Cancel", id="save.cancel"),
     ]
 
@@ -47,22 +58,21 @@ class SaveScreen(ModalScreen[Path | None]):
         with Vertical(id="save-box"):
             yield Static(Content("Save these values as a config"), id="save-title")
             yield TextField(self._proposed)
-            yield Static(Content("enter saves, escape goes back"), id="save-note")
+            yield Static(id="save-note")
+        yield Footer(show_command_palette=False)
 
     def action_save(self) -> None:
         """Write, or ask once more where a file is in the way."""
-        text = self.query_one(TextField).value.strip()
-        if not text or text.endswith("/"):
-            self._say("give a file name, for example configs/mine.yaml", wrong=True)
-            return
-        path = Path(text).expanduser()
-        path = path if path.suffix in (".yaml", ".yml") else path.with_name(f"{path.name}.yaml")
-        self._try(path, overwrite=path == self._confirmed)
+        path = config_path(self.query_one(TextField).value)
+        if path is None:
+            self._say("no file name; one such as configs/mine.yaml is right", wrong=True)
+        else:
+            self._try(path, overwrite=path == self._confirmed)
 
     @on(Input.Changed)
     def _edited(self) -> None:
         self._confirmed = None
-        self._say("enter saves, escape goes back")
+        self._say("")
 
     @on(Answered)
     def _answered(self, event: Answered) -> None:
