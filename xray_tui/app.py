@@ -117,15 +117,15 @@ class XrayApp(App[None]):
             self._feed = BoardFeed(self.runs)
             self._feed.start()
         self._feed.tell(lambda board: self._post(BoardChanged(board)))
-        self.call_after_refresh(self._start_later_services)
 
     def _start_later_services(self) -> None:
-        """What the first picture need not wait for."""
+        """What the first rows need not wait for: all of it takes longer to import than the board to read."""
         from xray_tui.gpu.sampler import Sampler
         from xray_tui.live.jobs_feed import JobsFeed
 
-        if self.runs is None or self._exit:
+        if self.runs is None or self._feed is None or self._exit:
             return
+        self._feed.watch()
         self._jobs_feed = JobsFeed(self.runs, lambda jobs: self._post(JobsChanged(jobs)), self._trouble)
         self._sampler = Sampler(lambda snapshot: self._post(GpuSampled(snapshot)))
         self._jobs_feed.start()
@@ -147,6 +147,8 @@ class XrayApp(App[None]):
     # What the services say
 
     def on_board_changed(self, message: BoardChanged) -> None:
+        if self._board is None:
+            self.call_after_refresh(self._start_later_services)
         self._board = message.board
         self._dashboard.show_board(message.board)
 

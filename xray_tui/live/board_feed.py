@@ -29,7 +29,6 @@ class BoardFeed:
         """Held for a moment only: `tell` is called by the thread that draws."""
         self._watch: Watch | None = None
         self._stopping = False
-        self._thread = Thread(target=self._first_scan, name="board", daemon=True)
 
     def tell(self, on_board: Callable[[Board], None]) -> None:
         """From now on call `on_board` with every new board, from the feed's threads; with the newest one at once."""
@@ -39,7 +38,12 @@ class BoardFeed:
                 on_board(self._board)
 
     def start(self) -> None:
-        self._thread.start()
+        """Read the folder once, in a thread."""
+        Thread(target=self.rescan, name="board-scan", daemon=True).start()
+
+    def watch(self) -> None:
+        """From now on follow what changes in the folder; what changed since the scan is read too. Call it once."""
+        Thread(target=self._start_watch, name="board-watch", daemon=True).start()
 
     def stop(self) -> None:
         """Stop watching; a scan that is under way ends unheard."""
@@ -51,15 +55,15 @@ class BoardFeed:
         """Read everything again, in the calling thread."""
         self._take(self._index.scan)
 
-    def _first_scan(self) -> None:
-        self._take(self._index.scan)
-        if self._stopping:
-            return
+    def _start_watch(self) -> None:
         from xray_tui.board.watch import Watch  # watchdog takes longer to import than the scan takes
 
-        self._watch = Watch(self.runs, self._changed)
-        self._watch.start()
-        self._take(self._index.scan)  # what happened between the scan and the watch
+        watch = Watch(self.runs, self._changed)
+        watch.start()
+        self._watch = watch
+        if self._stopping:
+            watch.stop()
+        self.rescan()
 
     def _changed(self, paths: frozenset[Path]) -> None:
         self._take(lambda: self._index.apply(paths))

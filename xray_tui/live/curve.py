@@ -68,6 +68,8 @@ class CurveReader:
         at = self._at(number(event.get("step")) or 0.0)
         self.loss = [point for point in self.loss if point[0] <= at]
         self.validation = [point for point in self.validation if point[0] <= at]
+        if self.best is not None and self.best[0] > at:
+            self.best = max(self.validation, key=lambda point: point[1], default=None)
 
     def _step(self, event: dict[str, Any]) -> None:
         loss, step = number(event.get("loss")), number(event.get("step"))

@@ -60,7 +60,7 @@ def curve_rows(curve: Curve, width: int, height: int) -> list[list[Part]]:
     """The charts as `height` rows of parts."""
     if curve.empty:
         return [[(" No curve: the run's events.jsonl holds no loss and no validation yet.", "faint")]]
-    if height < 3 or width < 24:
+    if height < 3 or width < 36:
         return [[(_said(curve), "")]]
     end = max(curve.epochs, *(x for x, _ in (*curve.loss, *curve.validation)))
     epochs = Range(0.0, end or 1.0)
@@ -76,9 +76,14 @@ def _chart(
     name: str, style: str, points: Points, best: tuple[float, float] | None, epochs: Range, width: int, height: int
 ) -> list[list[Part]]:
     inner = max(4, width - AXIS)
-    last = f" {points[-1][1]:.4f}" if points else " -"
-    kept = f"  best {best[1]:.4f} in epoch {best[0]:.0f}" if best else ""
-    head = [(f"{clean(name):>{AXIS - 1}} "[-AXIS:], style), (fit(last[1:] + kept, inner), "")]
+    last = f"{points[-1][1]:.4f}" if points else "-"
+    title = clean(name)[: width - len(last) - 2]
+    room = AXIS + inner - cell_len(title) - 2
+    kept = (f"  best {best[1]:.4f} @ {best[0]:.0f}", f" best {best[1]:.4f}") if best else ()
+    head = [
+        (f" {title} ", style),
+        (fit(last + next((text for text in kept if len(last + text) <= room), ""), room), ""),
+    ]
     if not points:
         return [head, *([[(" " * (AXIS + inner), "")]] * (height - 1))]
     values = range_of([value for _, value in points])

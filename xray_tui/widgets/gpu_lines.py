@@ -29,7 +29,8 @@ def gpu_lines(snapshot: GpuSnapshot | None, width: int, most: int) -> list[Line]
         said = textwrap.wrap(clean(snapshot.problem or "none found"), max(20, width - 5))[:2]
         return [[("     " if place else "GPU  ", "faint"), (line, "")] for place, line in enumerate(said)]
     if len(snapshot.gpus) <= most:
-        lines = [_line(gpu, width) for gpu in snapshot.gpus]
+        longest = max(len(_name(gpu)) for gpu in snapshot.gpus)
+        lines = [_line(gpu, width, longest) for gpu in snapshot.gpus]
     else:
         lines = _several(snapshot.gpus, max(1, width // CELL), most)
     if snapshot.stale:
@@ -37,8 +38,12 @@ def gpu_lines(snapshot: GpuSnapshot | None, width: int, most: int) -> list[Line]
     return lines
 
 
-def _line(gpu: GpuSample, width: int) -> Line:
-    name = clean(gpu.name).removeprefix("NVIDIA ")
+def _name(gpu: GpuSample) -> str:
+    return clean(gpu.name).removeprefix("NVIDIA ")
+
+
+def _line(gpu: GpuSample, width: int, longest: int) -> Line:
+    name = _name(gpu)
     head: Line = [("GPU ", "faint"), (f"{gpu.index} ", "")]
     if gpu.problem:
         return [*head, (f"{name}  ", ""), (f"! {clean(gpu.problem)}", "bad")]
@@ -50,7 +55,7 @@ def _line(gpu: GpuSample, width: int) -> Line:
     ]
     throttle: Line = [(f"  ! {', '.join(map(clean, gpu.throttle))}", "hot")] if gpu.throttle else []
     room = width - 6 - sum(len(text) for text, _ in numbers)
-    name_width = min(max(12, room - 10), 28)
+    name_width = max(min(longest, room - 11), min(longest, 12))
     bar_width = max(0, min(40, room - name_width - 1))
     used, free = bar((gpu.utilisation or 0) / 100, bar_width)
     gauge: Line = [(" " + used, _busy(gpu.utilisation)), (free, "faint")] if bar_width >= 4 else []

@@ -35,7 +35,7 @@ def job_line(job: Job, width: int, now: float) -> list[Part]:
     words: Part = (f"{job.state:<10}", str(job.state))
     kind: Part = (f"{clean(job.spec.kind):<9}", "faint")
     bar_width = max(8, min(24, width // 6))
-    room = max(8, width - 3 - 19 - 1 - bar_width - 14 - 1)
+    room = max(8, width - 3 - 19 - 1 - bar_width - 12 - 1)
     run: Part = (fit(clean(job.spec.run), room), "")
     return [head, words, kind, run, (" ", ""), *_tail(job, now, bar_width, words=True)]
 
@@ -50,7 +50,8 @@ def _tail(job: Job, now: float, bar_width: int, words: bool) -> list[Part]:
     when = job.ended or job.started or job.created
     ago = age(now - when) if job.state.ended else duration(now - when)
     if words:
-        return [(fit(took(job), bar_width), "faint"), (f"{ago:>12}", "faint")]
+        since = f"{ago} ago" if job.state.ended and ago != "now" else ago
+        return [(fit(took(job), bar_width), "faint"), (f"{since:>12}", "faint")]
     return [(f"{job.state:<10}", str(job.state)), (f"{ago:>8}", "faint")]
 
 

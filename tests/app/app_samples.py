@@ -1,0 +1,46 @@
+"""Artifacts and jobs as the tests of the app want them, at a fixed time."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from xray_tui.jobs.job import Job, JobSpec, Progress, State
+
+NOW = 1_771_115_932.0
+"""2026-02-15 00:38:52 UTC, the time in all tests of this room."""
+
+GIB = 1 << 30
+
+
+def write_artifact(
+    runs: Path, run: str, dice: float, age: float = 3600.0, name: str = "test_metrics.json", **more: object
+) -> Path:
+    """One test artifact, `age` seconds old."""
+    path = runs / run / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = {
+        "dice_pos": dice,
+        "iou_pos": round(dice * 0.72, 4),
+        "roc_auc_presence": round(0.5 + dice, 4),
+        "average_precision_presence": round(0.2 + dice, 4),
+        "precision_pos": round(dice / 4, 4),
+        "recall_pos": round(dice + 0.2, 4),
+        "threshold": 0.25,
+        "tta_mode": "hv",
+        **more,
+    }
+    path.write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
+    os.utime(path, (NOW - age, NOW - age))
+    return path
+
+
+def make_job(
+    identity: str, run: str, state: State, kind: str = "train", progress: Progress | None = None, **more: object
+) -> Job:
+    """A job of some minutes ago."""
+    values: dict[str, object] = {"created": NOW - 700, "started": NOW - 640, **more}
+    if state.ended:
+        values.setdefault("ended", NOW - 130)
+    return Job(identity, JobSpec(kind, run, ()), state, progress=progress, **values)  # type: ignore[arg-type]

@@ -1,0 +1,224 @@
+"""How values read on a line: texts in a width, columns in a table, GPUs, jobs, curves. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from app_samples import GIB, NOW, make_job, write_artifact
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from xray_tui.board.index import RunIndex
+from xray_tui.board.rank import Board, rank
+from xray_tui.gpu.sample import GpuSample, GpuSnapshot
+from xray_tui.jobs.job import Job, Progress, State
+from xray_tui.live.curve import Curve
+from xray_tui.screens.problems import problem_lines
+from xray_tui.screens.run import run_lines
+from xray_tui.widgets.braille import plot, range_of
+from xray_tui.widgets.columns import columns_of, place
+from xray_tui.widgets.curve import curve_rows
+from xray_tui.widgets.gpu_lines import gpu_lines
+from xray_tui.widgets.job_lines import job_line
+from xray_tui.widgets.key_bar import chosen
+from xray_tui.widgets.order import Sort, arrange, best_values
+from xray_tui.widgets.text import age, bar, duration, fit
+
+SIX = ("dice_pos", "iou_pos", "roc_auc_presence", "average_precision_presence", "precision_pos", "recall_pos")
+
+
+def text_of(parts: list[tuple[str, str]]) -> str:
+    return "".join(text for text, _ in parts)
+
+
+@given(st.text(max_size=40), st.integers(0, 30))
+def test_a_text_fits_its_width_to_the_cell(text: str, width: int) -> None:
+    assert cell_len(fit(text, width)) == width
+
+
+def test_a_long_name_loses_its_middle_because_names_differ_at_their_ends() -> None:
+    assert fit("swin3d_adapter_baseline_like_long_v4", 20) == "swin3d_ada…e_long_v4"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-5, "now"), (59, "now"), (60, "1m"), (3599, "59m"), (7200, "2h"), (86400 * 27, "27d"), (86400 * 60, "8w"),
+     (86400 * 364 * 3, "3y")],
+)  # fmt: skip
+def test_an_age_has_at_most_four_cells(seconds: float, text: str) -> None:
+    assert age(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, ""), (float("nan"), ""), (-1, ""), (42.9, "42s"), (190, "3m10s"), (7500, "2h05m")]
+)
+def test_a_duration_is_short_and_never_nonsense(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_a_bar_is_full_at_the_end_and_never_longer() -> None:
+    assert bar(1.7, 6) == ("━━━━━━", "")
+    assert bar(0.5, 6) == ("━━━", "╌╌╌")
+
+
+# Columns
+
+
+def shown(width: int, name_width: int = 30, sorted_by: str = "rank") -> dict[str, int]:
+    return {item.column.key: item.width for item in place(columns_of(SIX, width < 108), width, name_width, sorted_by)}
+
+
+def test_at_120_columns_a_name_of_30_letters_is_whole_beside_six_metrics_threshold_tta_and_age() -> None:
+    columns = shown(115)
+    assert columns["run"] >= 30
+    assert {*SIX, "threshold", "tta", "age"} <= columns.keys()
+
+
+def test_at_80_columns_the_less_important_columns_go_before_the_name() -> None:
+    columns = shown(75)
+    assert columns["run"] >= 30
+    assert {"rank", "dice_pos", "iou_pos", "roc_auc_presence", "age"} <= columns.keys()
+    assert "threshold" not in columns
+
+
+def test_the_column_that_is_sorted_by_is_always_there() -> None:
+    assert "threshold" in shown(75, sorted_by="threshold")
+
+
+@pytest.mark.parametrize("width", range(20, 250, 7))
+def test_the_columns_fill_no_more_than_the_width(width: int) -> None:
+    columns = shown(width)
+    assert sum(columns.values()) + len(columns) <= max(width + 1, 22)
+
+
+def board(tmp_path: Path) -> Board:
+    for run, dice, loss in (("b", 0.3, 0.5), ("a", 0.3, 0.2), ("c", 0.1, None)):
+        write_artifact(tmp_path, run, dice, loss=loss)
+    return rank(RunIndex(tmp_path).scan())
+
+
+def test_equal_values_stay_in_the_order_of_their_rank_and_the_best_loss_is_the_lowest(tmp_path: Path) -> None:
+    rows, columns = board(tmp_path).rows, columns_of(("dice_pos", "loss"))
+    assert [rows[index].run for index in arrange(rows, columns, Sort("dice_pos"), "")] == ["a", "b", "c"]
+    assert [rows[index].run for index in arrange(rows, columns, Sort("loss"), "")] == ["a", "b", "c"]
+    assert [rows[index].run for index in arrange(rows, columns, Sort("loss", reverse=True), "")] == ["b", "a", "c"]
+    assert best_values(rows, columns) == {"dice_pos": 0.3, "loss": 0.2}
+
+
+def test_the_filter_wants_every_word_in_the_run_or_its_file(tmp_path: Path) -> None:
+    write_artifact(tmp_path, "Unet_A", 0.2, name="test_metrics_tta_hv.json")
+    rows, columns = board(tmp_path).rows, columns_of(SIX)
+    assert [rows[index].run for index in arrange(rows, columns, Sort(), "unet HV")] == ["Unet_A"]
+    assert arrange(rows, columns, Sort(), "unet none") == ()
+
+
+# GPUs
+
+
+def test_no_gpu_is_one_sentence_that_is_whole() -> None:
+    problem = "No NVIDIA driver is visible in this container: where its host has GPUs, start it with `--gpus all`."
+    lines = gpu_lines(GpuSnapshot(problem=problem), 80, 3)
+    assert " ".join(text_of(line)[5:] for line in lines) == problem
+    assert len(gpu_lines(GpuSnapshot(problem=problem), 120, 3)) == 1
+
+
+@pytest.mark.parametrize("width", [78, 116, 196])
+def test_a_gpu_has_name_utilisation_memory_temperature_and_power_in_any_width(width: int, gpus: GpuSnapshot) -> None:
+    line = text_of(gpu_lines(gpus, width, 4)[0])
+    for part in ("A100-SXM4-80GB", "87%", "41.0/80 GiB", "61°C", "312/400 W"):
+        assert part in line
+    assert cell_len(line) <= width
+
+
+def test_eight_gpus_share_three_lines_of_a_small_terminal() -> None:
+    gpus = tuple(GpuSample(index, f"G{index}", "A100", index * 10, GIB, 80 * GIB, 50, 200.0) for index in range(8))
+    lines = gpu_lines(GpuSnapshot(gpus), 78, 3)
+    assert len(lines) == 3
+    text = " ".join(map(text_of, lines))
+    assert all(f" {index} " in text and f"{index * 10}%" in text for index in range(8))
+    assert all(cell_len(text_of(line)) <= 78 for line in lines)
+
+
+def test_what_the_driver_does_not_say_is_a_dash_and_a_broken_gpu_says_why() -> None:
+    unknown = GpuSample(0, "G0", "T4")
+    broken = GpuSample(1, "G1", "T4", problem="lost: reset it\x1b[31m")
+    first, second = map(text_of, gpu_lines(GpuSnapshot((unknown, broken)), 78, 3))
+    assert "-%" in first
+    assert "-/- GiB" in first
+    assert "! lost: reset it␛[31m" in second
+
+
+# Jobs
+
+
+@pytest.mark.parametrize("width", [30, 38, 58, 90, 140])
+def test_a_job_fits_its_line_and_says_its_state_by_sign_and_word_or_bar(width: int, jobs: tuple[Job, ...]) -> None:
+    for job in jobs:
+        line = text_of(job_line(job, width, NOW))
+        assert cell_len(line) == pytest.approx(width, abs=2)
+        assert line[1] in "◦▶✓✗■"
+        assert (job.state in line) or "45%" in line
+    assert "2m10s" in text_of(job_line(jobs[1], width, NOW))
+
+
+def test_a_job_with_a_bad_name_or_a_wild_progress_stays_on_its_line() -> None:
+    job = make_job("x", "bad\x1b]0;name\x07\n", State.RUNNING, progress=Progress(99, 0, "epochs", "training", -4.0))
+    assert text_of(job_line(job, 60, NOW)).isprintable()
+    assert "100%" in text_of(job_line(replace(job, progress=Progress(30, 20, "epochs", "x")), 60, NOW))
+
+
+# Curves
+
+
+def test_a_rising_line_is_drawn_from_the_lower_left_to_the_upper_right() -> None:
+    rows = plot([(0, 0.0), (10, 1.0)], 10, 4, range_of([0, 10]), range_of([0.0, 1.0]))
+    assert rows[-1][0] != " "
+    assert rows[0][-1] != " "
+    assert rows[0][0] == rows[-1][-1] == " "
+
+
+@pytest.mark.parametrize(("width", "height"), [(38, 6), (56, 11), (96, 17), (24, 3), (10, 2)])
+def test_a_curve_fits_its_place_and_tells_the_last_and_the_best_value(width: int, height: int) -> None:
+    loss = tuple((step / 10, 1 / (step + 1)) for step in range(60))
+    curve = Curve(loss, ((1, 0.1), (2, 0.31), (3, 0.3)), "dice_pos", (2, 0.31), 20)
+    rows = curve_rows(curve, width, height)
+    assert len(rows) <= height
+    assert "0.3000" in text_of(rows[0])
+    if height >= 3 and width >= 56:
+        assert all(cell_len(text_of(row)) <= width for row in rows)
+        assert "best 0.3100" in text_of(rows[0])
+
+
+def test_a_constant_curve_and_a_single_point_are_drawn_too() -> None:
+    assert curve_rows(Curve(((0.0, 0.5), (1.0, 0.5))), 60, 8)
+    assert curve_rows(Curve(validation=((1.0, 0.0),)), 60, 8)
+
+
+# Screens of lines
+
+
+def test_the_run_screen_has_every_metric_with_its_interval_and_validation(tmp_path: Path) -> None:
+    write_artifact(tmp_path, "r", 0.4, hd95=12.5, intervals={"dice_pos": [0.35, 0.45]}, validation={"dice_pos": 0.5})
+    lines = run_lines(rank(RunIndex(tmp_path).scan()).rows[0], NOW)
+    dice = next(line for line in lines if line.startswith(" Dice_pos"))
+    assert dice.split() == ["Dice_pos", "0.4000", "0.3500", "to", "0.4500", "0.5000", "-"]
+    assert any(line.split() == ["HD95", "12.5000", "-", "-", "-"] for line in lines)
+
+
+def test_problem_lines_have_no_control_character(tmp_path: Path) -> None:
+    folder = tmp_path / "bad\x1b[2J\nname"
+    folder.mkdir()
+    (folder / "test_metrics.json").write_text("[]")
+    lines = problem_lines(rank(RunIndex(tmp_path).scan()), ["settings: \x07"])
+    assert len(lines) == 4
+    assert all(line.isprintable() for line in lines)
+
+
+def test_help_and_quit_stay_in_the_key_bar_when_others_must_go() -> None:
+    keys = [("t", "train"), ("e", "evaluate"), ("?", "help"), ("q", "quit")]
+    assert chosen(keys, 80) == keys
+    assert chosen(keys, 26) == [keys[0], *keys[2:]]
+    assert chosen(keys, 5) == keys[2:]

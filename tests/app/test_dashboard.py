@@ -1,0 +1,355 @@
+"""The dashboard under keys and under changes: what stays, what moves, what is asked and what is written."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from app_samples import NOW, write_artifact
+from textual.pilot import Pilot
+
+from xray_tui.app import XrayApp
+from xray_tui.board.index import RunIndex
+from xray_tui.board.rank import rank
+from xray_tui.commands import COMMANDS
+from xray_tui.messages import BoardChanged, GpuSampled, JobsChanged
+from xray_tui.screens.confirm import ConfirmScreen
+from xray_tui.widgets.leaderboard import Leaderboard
+
+MakeApp = Callable[..., XrayApp]
+
+
+async def until(pilot: Pilot[None], true: Callable[[], bool], seconds: float = 3.0) -> None:
+    """Wait for something that the app does by itself."""
+    for _ in range(int(seconds / 0.02)):
+        if true():
+            await pilot.pause()
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"not true after {seconds} s")
+
+
+async def opened(pilot: Pilot[None]) -> Leaderboard:
+    """The leaderboard, once its first rows are there."""
+    board = pilot.app.screen.query_one(Leaderboard)
+    await until(pilot, lambda: board.row_count > 0)
+    return board
+
+
+def board_of(app: XrayApp) -> BoardChanged:
+    """The board of the folder as it is, as the watch would post it."""
+    assert app.runs is not None
+    return BoardChanged(rank(RunIndex(app.runs).scan()))
+
+
+def screen_text(app: XrayApp) -> str:
+    """Everything that is on the screen, a line a row."""
+    return "\n".join("".join(part.text for part in strip) for strip in app.screen._compositor.render_strips())
+
+
+async def test_the_board_opens_with_its_best_run_first_and_the_cursor_on_it(make_app: MakeApp) -> None:
+    async with make_app().run_test() as pilot:
+        board = await opened(pilot)
+        assert board.row is not None
+        assert board.row.run == "blend_dual_presence_valjoint"
+        assert board.has_focus
+
+
+async def test_the_cursor_stays_on_its_run_when_a_better_one_arrives(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        board = await opened(pilot)
+        await pilot.press("j", "j")
+        assert board.row.run == "dg_aug_seeds/seed_1337"
+        write_artifact(app.runs, "a_new_leader", 0.9)
+        app.post_message(board_of(app))
+        await pilot.pause()
+        assert board.shown_runs[0] == "a_new_leader"
+        assert board.row.run == "dg_aug_seeds/seed_1337"
+        assert board.scroll_offset.y == 0
+
+
+async def test_a_scrolled_view_keeps_the_cursor_at_its_height(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 16)) as pilot:
+        board = await opened(pilot)
+        await pilot.press("G", "k")
+        run, height = board.row.run, board.cursor - board.scroll_offset.y
+        for number in range(3):
+            write_artifact(app.runs, f"new_{number}", 0.9)
+        app.post_message(board_of(app))
+        await pilot.pause()
+        assert board.row.run == run
+        assert board.cursor - board.scroll_offset.y == height
+
+
+async def test_a_view_at_the_top_stays_at_the_top(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 16)) as pilot:
+        board = await opened(pilot)
+        for number in range(20):
+            write_artifact(app.runs, f"new_{number}", 0.9)
+        app.post_message(board_of(app))
+        await pilot.pause()
+        assert board.scroll_offset.y == 0
+        assert board.row.run == "blend_dual_presence_valjoint"
+
+
+async def test_sort_marks_and_filter_stay_over_a_refresh(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        board = await opened(pilot)
+        await pilot.press("space", "s", "S", "slash", *"swin", "enter")
+        assert board.sort.column == "run"
+        before = board.shown_runs
+        assert before == [f"swin3d_adapter_v{number}" for number in (5, 4, 3, 2, 1)]
+        write_artifact(app.runs, "swin3d_adapter_v9", 0.9)
+        app.post_message(board_of(app))
+        await pilot.pause()
+        assert board.shown_runs == ["swin3d_adapter_v9", *before]
+        assert board.marked == {"blend_dual_presence_valjoint"}
+        assert "filter: swin" in screen_text(app)
+        await pilot.press("escape")
+        assert board.row_count == 13
+
+
+async def test_a_missing_value_sorts_last_in_both_directions(make_app: MakeApp) -> None:
+    async with make_app().run_test(size=(120, 40)) as pilot:
+        board = await opened(pilot)
+        while board.sort.column != "roc_auc_presence":
+            await pilot.press("s")
+        assert board.shown_runs[-1] == "deeplab_full"
+        assert "ROC-AUC▼" in screen_text(pilot.app)
+        await pilot.press("S")
+        assert board.shown_runs[-1] == "deeplab_full"
+        assert "ROC-AUC▲" in screen_text(pilot.app)
+
+
+async def test_new_and_changed_rows_carry_a_sign_for_some_seconds(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xray_tui.widgets.leaderboard.CHANGED_FOR", 0.3)
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        write_artifact(app.runs, "deeplab_full", 0.3)
+        write_artifact(app.runs, "brand_new", 0.1)
+        app.post_message(board_of(app))
+        await pilot.pause()
+        lines = screen_text(app).splitlines()
+        assert next(line for line in lines if " deeplab_full " in line)[2] == "~"
+        assert next(line for line in lines if " brand_new " in line)[2] == "+"
+        await until(pilot, lambda: not any(line[2] in "~+" for line in screen_text(app).splitlines()[5:20]))
+
+
+async def test_files_that_come_change_move_and_go_change_the_board_within_half_a_second(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        board = await opened(pilot)
+        await until(pilot, lambda: app._feed._watch is not None)
+        loop = asyncio.get_running_loop()
+
+        async def seen_after(change: Callable[[], object], true: Callable[[], bool]) -> float:
+            begun = loop.time()
+            change()
+            await until(pilot, true)
+            return loop.time() - begun
+
+        waits = [
+            await seen_after(lambda: write_artifact(app.runs, "fresh", 0.9), lambda: board.shown_runs[0] == "fresh"),
+            await seen_after(lambda: write_artifact(app.runs, "fresh", 0.01), lambda: board.shown_runs[-1] == "fresh"),
+            await seen_after(
+                lambda: os.rename(app.runs / "fresh", app.runs / "renamed"), lambda: board.shown_runs[-1] == "renamed"
+            ),
+            await seen_after(lambda: shutil.rmtree(app.runs / "renamed"), lambda: "renamed" not in board.shown_runs),
+        ]
+        assert sorted(waits)[1] < 0.5  # each is; a busy machine may hold up one or two of them
+        assert max(waits) < 2.0
+
+
+async def test_export_writes_the_board_beside_the_runs_folder_and_says_where(make_app: MakeApp, gpus: object) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(gpus))
+        await pilot.press("x")
+        written = app.runs.parent / "LEADERBOARD.md"
+        await until(pilot, written.exists)
+        await until(pilot, lambda: any("Exported 12 runs" in note.message for note in app._notifications))
+        text = written.read_text()
+        assert "| 1 | `blend_dual_presence_valjoint` | 0.3837 |" in text
+        assert "- GPU 0 (NVIDIA A100-SXM4-80GB): " in text
+
+
+async def test_a_stop_is_asked_for_and_only_y_stops(
+    make_app: MakeApp, jobs: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[str] = []
+    monkeypatch.setattr("xray_tui.jobs.control.stop", lambda store, identity, by: stopped.append(identity))
+    app = make_app()
+    async with app.run_test() as pilot:
+        await opened(pilot)
+        app.post_message(JobsChanged(jobs))
+        await pilot.pause()
+        for answer in ("enter", "escape", "n", "q"):
+            await pilot.press("K")
+            assert isinstance(app.screen, ConfirmScreen)
+            await pilot.press(answer)
+            assert not isinstance(app.screen, ConfirmScreen)
+        await app.workers.wait_for_complete()
+        assert stopped == []
+        await pilot.press("K", "y")
+        await until(pilot, lambda: stopped == ["j5"])
+
+
+async def test_an_ended_job_is_not_asked_about(make_app: MakeApp, jobs: tuple) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await opened(pilot)
+        app.post_message(JobsChanged(jobs[2:]))
+        await pilot.pause()
+        await pilot.press("K")
+        assert not isinstance(app.screen, ConfirmScreen)
+
+
+async def test_the_selected_job_stays_selected_when_others_come_unless_it_was_the_newest(
+    make_app: MakeApp, jobs: tuple
+) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await opened(pilot)
+        app.post_message(JobsChanged(jobs[1:]))
+        await pilot.pause()
+        assert app._dashboard.jobs.job.id == "j4"
+        app.post_message(JobsChanged(jobs))
+        await pilot.pause()
+        assert app._dashboard.jobs.job.id == "j5"
+        await pilot.press("tab", "j")
+        app.post_message(JobsChanged((replace(jobs[0], id="j6"), *jobs)))
+        await pilot.pause()
+        assert app._dashboard.jobs.job.id == "j4"
+
+
+async def test_the_help_lists_every_command_with_its_id(make_app: MakeApp) -> None:
+    app = make_app(keymap={"job.stop": "ctrl+k"})
+    async with app.run_test(size=(120, 70)) as pilot:
+        await opened(pilot)
+        await pilot.press("question_mark")
+        text = screen_text(app)
+        for command in COMMANDS:
+            assert command.id in text
+            assert command.meaning in text
+        assert "ctrl+k" in text
+
+
+async def test_a_key_that_the_settings_move_works_and_the_old_one_does_not(make_app: MakeApp) -> None:
+    app = make_app(keymap={"board.sort": "f2"})
+    async with app.run_test() as pilot:
+        board = await opened(pilot)
+        await pilot.press("s")
+        assert board.sort.column == "rank"
+        await pilot.press("f2")
+        assert board.sort.column == "run"
+
+
+async def test_what_is_wrong_in_the_keymap_and_theme_is_said(make_app: MakeApp) -> None:
+    app = make_app(keymap={"job.stopp": "x", "board.export": "no such key"}, theme="pink")
+    async with app.run_test(notifications=True) as pilot:
+        await opened(pilot)
+        said = [note.message for note in app._notifications]
+        assert "keymap: job.stopp: there is no such command; did you mean job.stop?" in said
+        assert any("'no such key' is no key" in line for line in said)
+        assert any("theme: pink" in line for line in said)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30), (120, 40), (200, 60)])
+async def test_every_size_shows_all_parts_and_none_over_another(
+    make_app: MakeApp, jobs: tuple, gpus: object, size: tuple[int, int]
+) -> None:
+    app = make_app()
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot)
+        app.post_message(JobsChanged(jobs))
+        app.post_message(GpuSampled(gpus))
+        await pilot.pause()
+        await pilot.pause()
+        shown = [widget for widget in app.screen.query("#gpus, #board, #jobs, #log, #keys") if widget.display]
+        assert len(shown) == 5
+        covered = set()
+        for widget in shown:
+            cells = {(x, y) for x in range(*widget.region.column_span) for y in range(*widget.region.line_span)}
+            assert not covered & cells
+            covered |= cells
+        assert len(covered) == size[0] * size[1]
+        assert app._dashboard.board.page_rows >= 5
+        text = screen_text(app)
+        assert "quit" in text.splitlines()[-1]
+        if size[0] >= 120:
+            assert " a_run_whose_name_has_30_letters "[:31] in text
+
+
+async def test_a_folder_without_artifacts_says_what_to_do(make_app: MakeApp, tmp_path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    app = make_app(empty)
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "No test artifact here yet" in screen_text(app))
+        assert "t trains" in screen_text(app)
+
+
+async def test_problems_lists_what_does_not_rank_with_its_reason(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press("p")
+        assert "broken_run/test_metrics.json" in screen_text(app)
+        assert "JSON" in screen_text(app)
+        await pilot.press("escape")
+        assert app.screen is app._dashboard
+
+
+async def test_enter_shows_all_of_a_run(make_app: MakeApp) -> None:
+    app = make_app()
+    write_artifact(
+        app.runs, "full", 0.5, intervals={"dice_pos": [0.45, 0.55]}, validation={"dice_pos": 0.61}, num_samples=613
+    )
+    async with app.run_test(size=(120, 40)) as pilot:
+        board = await opened(pilot)
+        assert board.row.run == "full"
+        await pilot.press("enter")
+        text = screen_text(app)
+        assert "0.4500 to 0.5500" in text
+        assert "0.6100" in text
+        assert "613" in text
+
+
+async def test_without_a_runs_folder_it_asks_and_can_make_one(make_app: MakeApp, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = make_app(None)
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        line = app.screen.query_one("#folder")
+        line.value = str(tmp_path / "new" / "runs")
+        await pilot.press("enter")
+        assert not (tmp_path / "new").exists()
+        await pilot.press("enter")
+        assert (tmp_path / "new" / "runs").is_dir()
+        await until(pilot, lambda: app.screen is app._dashboard)
+        assert app.runs == tmp_path / "new" / "runs"
+
+
+async def test_ages_are_drawn_again_only_when_one_reads_differently(make_app: MakeApp, monkeypatch) -> None:
+    async with make_app().run_test() as pilot:
+        board = await opened(pilot)
+        board.refresh_ages()
+        drawn: list[bool] = []
+        monkeypatch.setattr(board, "refresh", lambda *regions, **more: drawn.append(True))
+        board.refresh_ages()
+        assert drawn == []
+        monkeypatch.setattr("time.time", lambda: NOW + 3600)
+        board.refresh_ages()
+        assert drawn == [True]

@@ -1,0 +1,127 @@
+"""Following files that grow: logs, events, and what happens to them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from threading import Event
+
+from engine.contract.events import format_event
+from engine.contract.names import EVENTS, LOG
+from xray_tui.live.curve import CurveReader
+from xray_tui.live.follow import KEPT_LINES, EventTail, Follow, Followed, LogTail
+from xray_tui.live.tail import Tail
+from xray_tui.live.ticking import Ticking
+
+
+def test_a_tail_reads_only_what_is_new(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    tail = Tail(path)
+    assert tail.read() is None
+    path.write_bytes(b"one\n")
+    assert tail.read().data == b"one\n"
+    assert tail.read() is None
+    with path.open("ab") as file:
+        file.write(b"two\n")
+    chunk = tail.read()
+    assert (chunk.data, chunk.fresh) == (b"two\n", False)
+
+
+def test_a_tail_begins_anew_where_the_file_was_cut_or_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"a long first text\n")
+    tail = Tail(path)
+    tail.read()
+    path.write_bytes(b"cut\n")
+    assert tail.read().fresh
+    other = tmp_path / "other"
+    other.write_bytes(b"another file of more bytes\n")
+    os.replace(other, path)
+    chunk = tail.read()
+    assert chunk.fresh
+    assert chunk.data == b"another file of more bytes\n"
+
+
+def test_a_log_of_200_mb_opens_at_once_with_its_last_lines(tmp_path: Path) -> None:
+    path = tmp_path / LOG
+    with path.open("wb") as file:
+        file.truncate(200 << 20)
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + b"".join(b"line %d\n" % number for number in range(3000)))
+    log = LogTail(path)
+    begun = time.perf_counter()
+    assert log.read()
+    assert time.perf_counter() - begun < 0.5
+    assert log.shown()[-1] == "line 2999"
+    assert log.dropped
+    assert len(log.shown()) <= KEPT_LINES + 1
+
+
+def test_a_line_is_shown_before_its_newline_comes_and_a_progress_bar_by_its_last_state(tmp_path: Path) -> None:
+    path = tmp_path / LOG
+    path.write_bytes(b"begun\n 10%|#  |\r 20%|## |")
+    log = LogTail(path)
+    log.read()
+    assert log.shown() == ("begun", " 20%|## |")
+    with path.open("ab") as file:
+        file.write(b"\r 30%|###|\ndone \x1b[31mred\x1b[0m \x9b2J \xff\n")
+    log.read()
+    assert log.shown() == ("begun", " 30%|###|", "done red �2J �")
+    assert all(line.isprintable() for line in log.shown())
+
+
+def test_events_become_curves_over_epochs_and_half_a_line_waits(tmp_path: Path) -> None:
+    path = tmp_path / EVENTS
+    lines = format_event("start", 1.0, epochs=4, steps=8, step=0)
+    lines += "".join(format_event("step", 1.0, epoch=1, step=step, steps=8, loss=1 / step) for step in (1, 2))
+    lines += "garbage\n" + format_event("step", 1.0, step=3, steps=8, loss=float("nan"))
+    lines += format_event("epoch", 1.0, epoch=1, epochs=4, val={"dice_pos": 0.25}, best=True)
+    path.write_text(lines[:-10])
+    tail = EventTail(path)
+    tail.read()
+    assert tail.reader.curve().loss == ((0.5, 1.0), (1.0, 0.5))
+    assert tail.reader.curve().validation == ()
+    path.open("a").write(lines[-10:])
+    tail.read()
+    curve = tail.reader.curve()
+    assert (curve.validation, curve.best, curve.epochs) == (((1.0, 0.25),), (1.0, 0.25), 4.0)
+
+
+def test_a_resumed_training_drops_what_lies_past_its_checkpoint() -> None:
+    reader = CurveReader()
+    epochs = [{"event": "epoch", "epoch": n, "epochs": 4, "val": {"dice_pos": n / 10}, "best": True} for n in (1, 2, 3)]
+    reader.add([{"event": "start", "epochs": 4, "steps": 8, "step": 0}, *epochs])
+    reader.add([{"event": "start", "epochs": 4, "steps": 8, "step": 4}])
+    assert reader.curve().validation == ((1.0, 0.1), (2.0, 0.2))
+    assert reader.curve().best == (2.0, 0.2)
+
+
+def test_a_followed_job_tells_at_once_and_then_only_when_a_file_has_grown(tmp_path: Path) -> None:
+    (tmp_path / LOG).write_text("hello\n")
+    told: list[Followed] = []
+    follow = Follow("j1", tmp_path, tmp_path / "run", told.append)
+    follow.tick()
+    follow.tick()
+    assert [followed.lines for followed in told] == [("hello",)]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / EVENTS).write_text(format_event("step", 1.0, step=1, loss=0.5))
+    follow.tick()
+    assert told[-1].curve.loss == ((1.0, 0.5),)
+
+
+def test_a_ticking_thread_ends_at_once_when_asked() -> None:
+    ticked = Event()
+
+    class Slow(Ticking):
+        def tick(self) -> None:
+            ticked.set()
+
+    slow = Slow(60.0, "slow")
+    slow.start()
+    assert ticked.wait(2)
+    begun = time.perf_counter()
+    slow.stop()
+    slow._thread.join(2)
+    assert not slow._thread.is_alive()
+    assert time.perf_counter() - begun < 0.5

@@ -1,0 +1,200 @@
+"""The app in a real terminal: what bytes it sends, how it starts, and how it leaves."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pyte
+import pytest
+
+RUN = "import sys; from pathlib import Path; from xray_tui.app import run_app; sys.exit(run_app(Path(sys.argv[1])))"
+
+
+class Terminal:
+    """The app in a pty of 100 by 30, with all that it sent and the screen that came of it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], descriptor: int) -> None:
+        self.process = process
+        self.descriptor = descriptor
+        self.sent = b""
+        self._screen = pyte.Screen(100, 30)
+        self._stream = pyte.ByteStream(self._screen)
+
+    def read(self, seconds: float) -> bytes:
+        """What it sends in this time."""
+        new, end = b"", time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if not select.select([self.descriptor], [], [], left)[0]:
+                break
+            try:
+                new += os.read(self.descriptor, 1 << 16)
+            except OSError:
+                break
+        self.sent += new
+        self._stream.feed(new)
+        return new
+
+    def until(self, text: str, seconds: float = 15.0) -> None:
+        """Read until the screen shows the text."""
+        end = time.monotonic() + seconds
+        while not any(text in line for line in self._screen.display):
+            if time.monotonic() > end:
+                raise AssertionError(f"{text!r} is not on the screen:\n" + "\n".join(self._screen.display))
+            self.read(0.05)
+
+    def ends(self, seconds: float = 5.0) -> int:
+        """Its exit status."""
+        end = time.monotonic() + seconds
+        while self.process.poll() is None:
+            assert time.monotonic() < end, "it does not end"
+            self.read(0.05)
+        self.read(0.1)
+        return self.process.returncode
+
+
+@contextmanager
+def terminal(runs: Path, **environment: str) -> Iterator[Terminal]:
+    """The app on these runs, killed at the end."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(runs)],
+        env={**os.environ, "TERM": "xterm-256color", **environment},
+        preexec_fn=lambda: os.login_tty(its),  # as its controlling terminal, or it would not be told when that goes
+    )
+    os.close(its)
+    found = Terminal(process, ours)
+    try:
+        yield found
+    finally:
+        process.kill()
+        process.wait()
+        with suppress(OSError):
+            os.close(found.descriptor)
+
+
+@pytest.fixture(scope="module")
+def some_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("work") / "runs"
+    for number in range(30):
+        artifact(runs, f"run_{number:02d}", {"dice_pos": 0.4 - number / 100})
+    return runs
+
+
+def artifact(runs: Path, run: str, values: Mapping[str, object]) -> None:
+    (runs / run).mkdir(parents=True)
+    (runs / run / "test_metrics.json").write_text(json.dumps(values))
+
+
+def test_bad_names_send_no_stray_escape_and_no_markup(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    names = ["esc\x1b[31mred", "title\x1b]0;owned\x07", "csi\x9b2J", "bidi\u202egnp", "pipe|tick`", "new\nline",
+             "[bold]x[/]y[/bold]", "[/]", "${x}[link=http://a]"]  # fmt: skip
+    for place, name in enumerate(names):
+        artifact(runs, name, {"dice_pos": 0.5 - place / 100, "tta_mode": "\x1b[5m"})
+    artifact(runs, "bad\x1b[41m", {"dice_pos": "\x1b]0;x\x07"})
+    (runs / "board.yaml").write_text('title: "\\e]0;owned\\a[/]"\n')
+    with terminal(runs) as app:
+        app.until("[bold]x[/]y[/bold]")
+        for keys in (b"j", b"p", b"\x1b", b"\r", b"q", b"/[/]\r", b"\x1b", b"t", b"\x1b", b"K", b"?"):
+            os.write(app.descriptor, keys)
+            app.read(0.3)
+        assert app.process.poll() is None
+        for stray in (b"\x1b[31mred", b"owned\x07", b"\x1b]0;x", b"\x9b2J", b"\x1b[41m", "\u202e".encode(), b"\x1b[5m"):
+            assert stray not in app.sent
+        assert "esc␛[31mred".encode() in app.sent
+
+
+def test_an_idle_app_sends_almost_nothing(some_runs: Path) -> None:
+    with terminal(some_runs) as app:
+        app.until("run_00")
+        app.read(2.0)
+        assert len(app.read(3.0)) < 3 * 500  # 2,000 bytes a second are allowed
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_the_terminal_as_it_was(some_runs: Path, number: signal.Signals) -> None:
+    with terminal(some_runs) as app:
+        app.until("run_00")
+        app.process.send_signal(number)
+        assert app.ends() == 128 + number
+        for left_on in (b"1049", b"1000", b"1003", b"1006", b"2004"):
+            assert app.sent.rfind(b"\x1b[?" + left_on + b"l") > app.sent.rfind(b"\x1b[?" + left_on + b"h")
+
+
+def test_a_terminal_that_goes_away_ends_the_app(some_runs: Path) -> None:
+    with terminal(some_runs) as app:
+        app.until("run_00")
+        app.read(0.5)
+        os.close(app.descriptor)
+        app.process.wait(10)
+
+
+def test_q_ends_it_at_once_with_status_0(some_runs: Path) -> None:
+    with terminal(some_runs) as app:
+        app.until("run_00")
+        begun = time.monotonic()
+        os.write(app.descriptor, b"q")
+        assert app.ends() == 0
+        assert time.monotonic() - begun < 2.0
+
+
+def test_without_colour_the_cursor_is_reversed_and_no_colour_is_sent(some_runs: Path) -> None:
+    with terminal(some_runs, NO_COLOR="1") as app:
+        app.until("run_00")
+        app.read(0.5)
+        for colour in (b"38;2;", b"48;2;", b"38;5;", b"48;5;", b"[31m", b"[34m"):
+            assert colour not in app.sent
+        row = next(y for y, line in enumerate(app._screen.display) if "run_00" in line)
+        assert app._screen.buffer[row][10].reverse
+
+
+def test_after_a_suspension_the_screen_is_drawn_again(some_runs: Path) -> None:
+    with terminal(some_runs) as app:
+        app.until("run_00")
+        app.read(1.0)
+        app.process.send_signal(signal.SIGTSTP)
+        app.read(1.0)
+        app._screen.reset()
+        app.process.send_signal(signal.SIGCONT)
+        app.until("run_00")
+
+
+def test_mouse_false_in_the_settings_leaves_the_mouse_to_the_terminal(some_runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "xray-tui").mkdir()
+    (tmp_path / "xray-tui" / "settings.yaml").write_text("mouse: false\n")
+    with terminal(some_runs, XDG_CONFIG_HOME=str(tmp_path)) as app:
+        app.until("run_00")
+        assert b"\x1b[?1000h" not in app.sent
+
+
+def test_without_a_terminal_or_a_folder_one_line_says_so(tmp_path: Path) -> None:
+    nowhere = subprocess.run(
+        [sys.executable, "-c", RUN, str(tmp_path / "no\x1b[31m")], capture_output=True, text=True, check=False
+    )
+    assert (nowhere.returncode, nowhere.stdout) == (2, "")
+    assert nowhere.stderr.count("\n") == 1
+    assert "no␛[31m: there is no such folder" in nowhere.stderr
+    piped = subprocess.run([sys.executable, "-c", RUN, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert piped.returncode == 2
+    assert piped.stderr == "xray-tui: the app needs a terminal; `xray-tui export` prints the board without one\n"
+
+
+def test_importing_the_app_loads_nothing_heavy() -> None:
+    code = "import sys; import xray_tui.app; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "torchvision", "numpy", "pandas", "PIL", "sklearn", "plotext"} & set(found)
+    assert not {"pydantic", "yaml", "psutil", "pynvml", "watchdog"} & set(found)
