@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -46,8 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone; nor may the interpreter write at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # what we print to is full, or its reader has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the interpreter print at its end
+        if not isinstance(error, BrokenPipeError):
+            print(f"xray-tui: {clean(str(error))}", file=sys.stderr)
         return Exit.OTHER
 
 
@@ -121,19 +123,23 @@ def find_runs(given: Path | None) -> Path:
     return require_folder(folder)
 
 
-def require_folder(folder: Path) -> Path:
-    """The folder itself. Raises BadInput in one line where it is none."""
+def require_folder(folder: Path, commands: Iterable[str] = ()) -> Path:
+    """The folder itself. Raises BadInput in one line where it is none; it may be a mistyped one of the commands."""
     try:
         os.scandir(folder).close()
     except OSError as error:
-        raise BadInput(f"{clean(str(folder))}: {error.strerror or error}; give a runs folder") from None
+        from difflib import get_close_matches
+
+        meant = get_close_matches(str(folder), commands, n=1)
+        hint = f"did you mean the command {meant[0]}?" if meant else "give a runs folder"
+        raise BadInput(f"{clean(str(folder))}: {error.strerror or error}; {hint}") from None
     except ValueError:
         raise BadInput(f"{clean(str(folder))}: no folder can have that name") from None
     return folder
 
 
 def _open_app(options: argparse.Namespace) -> int:
-    runs = None if options.runs is None else require_folder(options.runs)
+    runs = None if options.runs is None else require_folder(options.runs, BOARD_COMMANDS | JOB_COMMANDS)
     from xray_tui.app import run_app
 
     return int(run_app(runs))
@@ -147,7 +153,7 @@ def _export(options: argparse.Namespace) -> int:
     from xray_tui.board.rank import rank
 
     runs = find_runs(options.runs)
-    stamp = options.generated or datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+    stamp = datetime.now().strftime("%Y-%m-%d %H:%M:%S") if options.generated is None else options.generated
     board = rank(RunIndex(runs).scan())
     for line in board.problems:
         print(f"xray-tui: {line}", file=sys.stderr)

@@ -48,6 +48,10 @@ def test_a_null_counts_as_absent_so_that_a_block_can_still_give_the_value() -> N
     assert comparable({"dice_pos": None, "test": {"dice_pos": 0.3}}).metrics["dice_pos"] == 0.3
 
 
+def test_of_keys_that_differ_only_in_case_the_first_that_is_not_null_wins() -> None:
+    assert comparable('{"DICE_POS": null, "Dice_pos": 0.3, "dice_pos": 0.4}').metrics["dice_pos"] == 0.3
+
+
 def test_board_yaml_adds_aliases_and_places_that_go_before_the_built_in_names() -> None:
     rules = Rules(aliases={"dice_pos": ("DSC", "dice")}, places=("results.final",))
     assert comparable({"results": {"Final": {"dsc": 0.4}}}, rules=rules).metrics["dice_pos"] == 0.4

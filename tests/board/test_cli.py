@@ -128,6 +128,23 @@ def test_a_wrong_argument_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert "invalid choice: 'pdf'" in done.stderr
 
 
+def test_a_mistyped_command_is_recognised(tmp_path: Path) -> None:
+    done = xray_tui("exprt", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "xray-tui: exprt: No such file or directory; did you mean the command export?\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_under_the_output_is_one_clear_line(generated_runs: Path, tmp_path: Path) -> None:
+    project = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-m", "xray_tui.cli", "check", "--runs", str(generated_runs)]
+    with open("/dev/full", "w") as full:
+        env = {**os.environ, "PYTHONPATH": str(project)}
+        done = subprocess.run(command, env=env, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert done.stderr == "xray-tui: [Errno 28] No space left on device\n"
+    assert done.returncode == 1
+
+
 def test_help_names_every_command_and_version_its_number(tmp_path: Path) -> None:
     from engine import __version__
 

@@ -49,6 +49,14 @@ def test_a_board_with_another_primary_metric_shows_it_first(runs: Path) -> None:
     assert load_rules(runs)[0].columns[:2] == ("hd95", "dice_pos")
 
 
+def test_a_metric_may_be_named_in_any_case_and_by_any_of_its_names(runs: Path) -> None:
+    put(runs / "board.yaml", "primary: ROC_AUC\ncolumns: [AP, Dice_pos, ours]\naliases: {Dice_pos: [dsc]}\n")
+    rules = load_rules(runs)[0]
+    assert rules.primary == "roc_auc_presence"
+    assert rules.columns == ("average_precision_presence", "dice_pos", "ours")
+    assert rules.aliases == {"dice_pos": ("dsc",)}
+
+
 def test_each_bad_field_keeps_its_default_and_has_one_line_that_says_what_is_right(runs: Path) -> None:
     put(
         runs / "board.yaml",

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from engine.contract.metrics import Metric, metric
@@ -20,6 +21,11 @@ from xray_tui.board.rules import Rules
 
 LARGEST = 32 << 20
 """Bytes; a file above that is no artifact."""
+
+LARGEST_COUNT = 10**12
+"""A greater number of images is none."""
+MOST_CHOICES = 50
+"""Entries of `selection` that are kept."""
 
 Block = Mapping[str, float]
 _NAMED_TTA = re.compile(r"_tta_(none|hv|h|v|d4)(?![a-z0-9])")
@@ -205,7 +211,7 @@ class _Document:
 
     def count(self, *names: str) -> int | None:
         number = _number(self.find(*names))
-        return int(number) if number is not None and math.isfinite(number) and number >= 0 else None
+        return int(number) if number is not None and 0 <= number <= LARGEST_COUNT else None
 
     def metrics(self, block: str | None = None) -> dict[str, float]:
         """The metrics that are numbers in their range, of the whole document or one block; others count as absent."""
@@ -233,8 +239,9 @@ class _Document:
 
     def intervals(self) -> dict[str, tuple[float, float]]:
         found = {}
-        for name, pair in self.block("intervals").items():
-            if isinstance(pair, list) and len(pair) == 2:
+        for word, pair in self.block("intervals").items():
+            name, _ = self.rules.meanings.get(word, (None, 0))
+            if name is not None and isinstance(pair, list) and len(pair) == 2:
                 low, high = _number(pair[0]), _number(pair[1])
                 if low is not None and high is not None and math.isfinite(high - low) and low <= high:
                     found[name] = (low, high)
@@ -257,7 +264,7 @@ class _Document:
 
     def choices(self) -> dict[str, str | float | None]:
         kept: dict[str, str | float | None] = {}
-        for name, value in self.selection.items():
+        for name, value in islice(self.selection.items(), MOST_CHOICES):
             if value is None:
                 kept[clean(name)] = None
             elif isinstance(value, str):
@@ -293,10 +300,12 @@ _COUNTS = {"num_samples": ("num_samples", "num_cases", "num_images"), "num_posit
 
 
 def _lowered(block: Mapping[str, Any]) -> dict[str, Any]:
-    """The block with keys in lower case; of keys that differ only in case the first wins."""
+    """The block with keys in lower case; of keys that differ only in case the first that is not null wins."""
     lowered: dict[str, Any] = {}
     for key, value in block.items():
-        lowered.setdefault(key.lower(), value)
+        word = key.lower()
+        if lowered.get(word) is None:
+            lowered[word] = value
     return lowered
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from engine.contract.errors import BadInput
 from engine.contract.load import field_errors, read_mapping
+from engine.contract.metrics import METRICS
 from engine.contract.names import BOARD
 from engine.contract.text import clean
 from xray_tui.board.rules import INSIGHTS, Reference, Rules
@@ -78,6 +79,12 @@ class BoardFile(_File):
         """These keys over the defaults. A board without `columns` shows its primary metric first."""
         given: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
         given = {name: value for name, value in given.items() if value is not None}
+        if self.primary is not None:
+            given["primary"] = metric_name(self.primary)
+        if self.columns is not None:
+            given["columns"] = tuple(dict.fromkeys(map(metric_name, self.columns)))
+        if self.aliases is not None:
+            given["aliases"] = {metric_name(name): words for name, words in self.aliases.items()}
         if self.reference is not None:
             given["reference"] = Reference(self.reference.label, self.reference.run)
         if self.expect is not None:
@@ -85,6 +92,12 @@ class BoardFile(_File):
         if "columns" not in given and "primary" in given:
             given["columns"] = tuple(dict.fromkeys((given["primary"], *Rules.columns)))
         return Rules(**given)
+
+
+def metric_name(given: str) -> str:
+    """The name under which a metric is known here, whatever its case and whichever of its names was given."""
+    word = given.strip().lower()
+    return next((known.name for known in METRICS if word in (known.name, *known.aliases)), given)
 
 
 def read_rules(path: Path) -> tuple[Rules, tuple[str, ...]]:
