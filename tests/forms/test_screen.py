@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 from textual.widgets import Select
@@ -13,6 +14,7 @@ from textual.widgets import Select
 from engine.contract.config import TrainConfig
 from engine.contract.load import load_config
 from xray_tui.jobs.job import JobSpec
+from xray_tui.screens import launch_sources
 from xray_tui.screens.launch_save import SaveScreen, config_path
 from xray_tui.widgets.form import FormRow, FormSection
 from xray_tui.widgets.form_controls import TextField
@@ -284,12 +286,29 @@ async def test_names_from_files_are_shown_as_text_without_markup_or_control_code
             )
 
 
-async def test_typing_before_the_files_are_read_launches_nothing() -> None:
+async def test_of_recipes_chosen_one_after_the_other_the_last_one_counts() -> None:
+    app = FormApp("train", current="dual_a")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("right", "right", "enter")
+        await settle(pilot)
+        if not app.results:  # it came before the files were read, and was refused
+            await pilot.press("enter")
+    assert app.results[0].argv == ("train", "--config", "configs/plain.yaml", "--run", "runs/plain")
+
+
+async def test_nothing_is_launched_before_the_files_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = Event()
+    monkeypatch.setattr(launch_sources, "read_runs", lambda runs: (go_on.wait(10), ((), {}))[1])
     app = FormApp("train")
     async with app.run_test(size=(80, 24)) as pilot:
-        app.form._state = None
-        await pilot.press("enter")
+        await pilot.press("enter", "f5", "ctrl+s")
+        assert text(app, SUMMARY) == "✗ not launched: files are still being read"
         assert app.results == []
+        go_on.set()
+        await settle(pilot)
+        await pilot.press("f5")
+    assert app.results[0].run == "dual"
 
 
 def test_the_form_s_module_brings_no_pydantic_before_a_form_opens() -> None:

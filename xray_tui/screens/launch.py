@@ -138,7 +138,6 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
     @on(Worker.StateChanged)
     def _worker_ended(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR:
-            self._filling = False
             self._say(f"cannot read {self.runs}: {event.worker.error}", wrong=True)
 
     @on(SourcesRead)
@@ -170,9 +169,9 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         from xray_tui.screens.launch_rows import base_hint, members_hint
 
         state = self._state
-        self._filling = False
-        if state is None or event.base != state.base:
+        if state is None or event.base != state.base:  # another one was chosen since
             return
+        self._filling = False
         state.fill(event.base, event.filling)
         for row in self._rows.values():
             if isinstance(row.control, Checklist):
@@ -193,8 +192,10 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
             return
         if event.key == "base":
             self._filling = True
+            self._say("reading …", wrong=True)
             self._read_filling(state.base, state.sources)
-        self._check()
+        else:
+            self._check()
 
     @on(FormSection.Opened)
     def _section_opened(self, event: FormSection.Opened) -> None:
@@ -203,7 +204,7 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
 
     def _check(self) -> None:
         """Validate the whole draft and show what came of it."""
-        if self._state is None:
+        if self._state is None or self._filling:
             return
         self._checked = checked = self._state.check()
         self.query_one("#form-command-text", Static).update(Content(checked.command))
@@ -253,7 +254,7 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         """Leave with the job, or say why not and go to the field that is wrong."""
         state, checked = self._state, self._checked
         if state is None or checked is None or self._filling:
-            self._say("not launched: still reading files; press enter again", wrong=True)
+            self._say("not launched: files are still being read", wrong=True)
         elif checked.problems:
             self._say(f"not launched: {self._first_problem(checked)}", wrong=True)
             await self._go_to(next(iter(checked.problems)))
