@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -219,3 +220,48 @@ def test_the_runs_folder_as_changed_path_means_everything(runs: Path) -> None:
     assert paths(index.apply([runs])) == ["a/test_metrics.json"]
     shutil.rmtree(runs)
     assert paths(index.apply([runs])) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_after_any_changes_an_applied_index_is_what_a_fresh_scan_finds(runs: Path, seed: int) -> None:
+    draw = random.Random(seed)
+    index = RunIndex(runs)
+    index.scan()
+    for _ in range(60):
+        index.apply(_change_something(runs, draw))
+        fresh = RunIndex(runs).scan()
+        assert index.snapshot == fresh
+
+
+def _change_something(runs: Path, draw: random.Random) -> list[Path]:
+    """Do one thing in the runs folder; the paths that a watch would report."""
+    folders = [runs, *(path for path in runs.rglob("*") if path.is_dir())]
+    files = [path for path in runs.rglob("*") if path.is_file()]
+    folder = draw.choice(folders)
+    match draw.choice(["write", "write", "write", "folder", "note", "delete", "rename", "remove", "board"]):
+        case "write":
+            content = draw.choice([OK, {"dice_pos": 0.5}, {"loss": 1}, "{", {"dice_pos": 0.7, "num_samples": 20}])
+            return [put(folder / draw.choice(["test_metrics.json", "my_test_metrics_x.json", "other.json"]), content)]
+        case "folder":
+            made = folder / draw.choice(["a", "b", "checkpoints", ".hidden", "smoke", "test_metrics.json.d"])
+            put(made / "deeper/test_metrics.json", OK)
+            return [made]
+        case "note":
+            return [put(folder / "note.yaml", draw.choice(["set_aside: why\n", "tags: []\n", "["]))]
+        case "delete" if files:
+            gone = draw.choice(files)
+            gone.unlink()
+            return [gone]
+        case "rename" if folder != runs:
+            target = folder.with_name(draw.choice(["c", "d", "predictions", ".away"]))
+            if not target.exists():
+                folder.rename(target)
+            return [folder, target]
+        case "remove" if folder != runs:
+            shutil.rmtree(folder)
+            return [folder]
+        case "board":
+            return [
+                put(runs / "board.yaml", draw.choice(["exclude: []\n", "exclude: [b]\n", "artifacts: [other.json]\n"]))
+            ]
+    return []

@@ -231,6 +231,31 @@ def test_after_stop_nothing_is_called_and_threads_are_gone(board: Board, runs: P
     board.watch.stop()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+def test_when_the_kernel_drops_events_everything_counts_as_changed_and_new_folders_are_watched(runs: Path) -> None:
+    from xray_tui.board.inotify import Inotify
+
+    source = Inotify(runs, lambda path: path.endswith(".json"))
+    try:
+        most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+        if most > 100_000:
+            pytest.skip("the kernel's queue is very long here")
+        one, other = runs / "one.json", runs / "other.json"
+        one.touch()
+        for _ in range(most // 4 + 1):
+            one.rename(other)
+            other.rename(one)
+        put(runs / "late/test_metrics.json", OK)
+        changed: set[str] = set()
+        while more := source.read(0.1):
+            changed |= more
+        assert "" in changed
+        put(runs / "late/test_metrics.json", OK)
+        assert source.read(1.0) == {"late/test_metrics.json"}
+    finally:
+        source.close()
+
+
 def test_a_runs_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     board = Board(tmp_path / "later")
     try:
