@@ -69,6 +69,7 @@ def make_app(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., XrayA
     monkeypatch.setattr("xray_tui.jobs.control.look", lambda store: [])
     monkeypatch.setattr("xray_tui.jobs.store.JobStore.jobs", lambda store: [])
     monkeypatch.setattr("xray_tui.gpu.sampler.Sampler.start", lambda sampler: None)
+    monkeypatch.setattr("xray_tui.live.follow.Follow.start", lambda follow: None)
 
     def make(folder: Path | None = runs, **settings: object) -> XrayApp:
         return XrayApp(folder, Settings(**settings))  # type: ignore[arg-type]
