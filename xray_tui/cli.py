@@ -160,7 +160,7 @@ def _export(options: argparse.Namespace) -> int:
     if options.format == "csv":
         text = to_csv(board)
     else:
-        text = (to_markdown if options.format == "markdown" else to_json)(board, _gpu_status(), stamp)
+        text = (to_markdown if options.format == "markdown" else to_json)(board, _gpu_status(runs), stamp)
     if options.output == "-":
         sys.stdout.buffer.write(text.encode("utf-8"))
         return Exit.DONE
@@ -182,11 +182,24 @@ def write_export(target: Path, text: str) -> None:
         raise BadInput(f"{clean(str(target))}: cannot be written: {reason}") from None
 
 
-def _gpu_status() -> list[str]:
+def _gpu_status(runs: Path) -> list[str]:
+    """The bullets of the GPU section, with the runs' names at the processes that work for them."""
     from xray_tui.gpu.sampler import sample_once
     from xray_tui.gpu.status import sentences
 
-    return sentences(sample_once())
+    snapshot = sample_once()
+    pids = [process.pid for gpu in snapshot.gpus for process in gpu.processes or ()]
+    if not pids:
+        return sentences(snapshot)
+    from contextlib import suppress
+
+    from xray_tui.jobs.process import runs_by_pid
+    from xray_tui.jobs.store import JobStore
+
+    jobs = []
+    with suppress(OSError):  # a jobs folder that cannot be read: a process still carries its run's mark
+        jobs = JobStore(runs).jobs()
+    return sentences(snapshot, runs_by_pid(pids, jobs))
 
 
 def _check(options: argparse.Namespace) -> int:

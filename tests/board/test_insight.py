@@ -69,6 +69,7 @@ def test_runs_whose_configs_differ_only_in_the_seed_are_a_group_wherever_they_li
     configs = {row.run: (runs / row.run / "config.yaml").read_text() for row in board.rows}
     groups = seed_groups(board, configs)
     assert [[row.run for row in group.rows] for group in groups] == [["y/second", "x/first"]]
+    assert groups[0].label == "y/second and 1 more"
     assert groups[0].mean == pytest.approx(0.4)
     assert groups[0].sd == pytest.approx(statistics.stdev([0.3, 0.5]))
 
@@ -88,8 +89,8 @@ def test_without_configs_names_in_one_folder_that_differ_in_the_seed_are_a_group
         put(runs / name / "test_metrics.json", {"dice_pos": 0.3})
     groups = {group.label: [row.run for row in group.rows] for group in seed_groups(board_of(runs), {})}
     assert groups == {
-        "f/net": ["f/net_s1", "f/net_s2"],
-        "fold0": ["fold0", "fold1"],
+        "f/net_s*": ["f/net_s1", "f/net_s2"],
+        "fold*": ["fold0", "fold1"],
         "h": ["h/seed_1", "h/seed_2"],
     }
 

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from os.path import commonprefix
 
 from xray_tui.board.rank import Board, Row
 
@@ -61,21 +60,19 @@ def seedless(config: str, run: str) -> str:
     """
     text = "\n".join(line.rstrip() for line in config.splitlines() if not _PASSED_OVER.match(line))
     own_name = re.compile(rf"(?<![\w-]){re.escape(run)}(?![\w-])")
-    return _SEED_IN_NAME.sub("*", own_name.sub("*", text))
+    return _SEED_IN_NAME.sub(r"\1*", own_name.sub("*", text))
 
 
 def _seedless_name(run: str) -> str:
     """The run with the seed in its own name (not in its folders) replaced: only runs of one folder are a group."""
-    folder, _, name = run.rpartition("/")
-    return f"{folder}/{_SEED_IN_NAME.sub('*', name)}"
+    folder, slash, name = run.rpartition("/")
+    return f"{folder}{slash}{_SEED_IN_NAME.sub(r'\1*', name)}"
 
 
 def _label(rows: list[Row]) -> str:
-    """What a group is called: its folder where the names say no more than the seed, else what the names share."""
-    runs = [row.run for row in rows]
-    folders = {run.rpartition("/")[0] for run in runs}
-    names = {_SEED_IN_NAME.sub("*", run.rpartition("/")[2]) for run in runs}
-    if len(folders) == 1 and (folder := next(iter(folders))) and names == {"*"}:
-        return folder
-    shared = re.sub(r"[_\-./ ]*((seed_|s|fold)?\d*)$", "", commonprefix(runs))  # noqa: RUF071 - characters are meant
-    return shared or runs[0]
+    """What a group is called: the folder where the names say no more than the seed, else the names' common form."""
+    names = {_seedless_name(row.run) for row in rows}
+    if len(names) > 1:  # their configs say that they are a group
+        return f"{rows[0].run} and {len(rows) - 1} more"
+    folder, _, name = names.pop().rpartition("/")
+    return folder if folder and name == "seed_*" else f"{folder}/{name}".lstrip("/")
