@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from app_samples import GIB, NOW, make_job, write_artifact
 
+from tests.app.samples import GIB, NOW, make_job, write_artifact
 from xray_tui.app import XrayApp
 from xray_tui.gpu.sample import GpuSample, GpuSnapshot
 from xray_tui.jobs.job import Job, Progress, State

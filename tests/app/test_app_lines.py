@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from app_samples import GIB, NOW, make_job, write_artifact
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from tests.app.samples import GIB, NOW, make_job, write_artifact
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import Board, rank
 from xray_tui.gpu.sample import GpuSample, GpuSnapshot

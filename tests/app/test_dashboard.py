@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from app_samples import NOW, write_artifact
 from textual.pilot import Pilot
 
+from tests.app.samples import NOW, write_artifact
 from xray_tui.app import XrayApp
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import rank

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -11,6 +11,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.screen import Screen
+from textual.widget import Widget
 
 from engine.contract.text import clean
 from xray_tui.commands import bindings
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 TIMES_EVERY = 1.0
 """Seconds between two looks at whether an age or a duration reads differently."""
 
+NO_LOG = "The log of the selected job appears here."
+Panel = TypeVar("Panel", bound=Widget)
+
 
 class DashboardScreen(Screen[None]):
     """Shows what it is given; what needs the runs folder or a process is the app's."""
@@ -44,20 +48,15 @@ class DashboardScreen(Screen[None]):
         self._metrics = metrics
 
     def compose(self) -> ComposeResult:
-        yield GpuStrip(id="gpus")
-        yield Leaderboard(self._metrics, id="board", classes="panel")
+        yield titled(GpuStrip(id="gpus"), "GPUs")
+        yield titled(Leaderboard(self._metrics, id="board", classes="panel"), "Leaderboard")
         with Horizontal(id="lower"):
-            yield JobList(id="jobs", classes="panel")
-            yield LogView(id="log", empty="The log of the selected job appears here.", classes="panel")
-            yield CurveView(id="curve", classes="panel")
+            yield titled(JobList(id="jobs", classes="panel"), "Jobs")
+            yield titled(LogView(id="log", empty=NO_LOG, classes="panel"), "Log")
+            yield titled(CurveView(id="curve", classes="panel"), "Curve")
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
-        self.gpus.border_title = Content.styled("GPUs", "bold")
-        self.board.border_title = Content.styled("Leaderboard", "bold")
-        self.jobs.border_title = Content.styled("Jobs", "bold")
-        self.log_view.border_title = Content.styled("Log", "bold")
-        self.curve.border_title = Content.styled("Curve", "bold")
         self.board.focus()
         self.set_interval(TIMES_EVERY, self._refresh_times)
 
@@ -109,7 +108,7 @@ class DashboardScreen(Screen[None]):
         name = clean(event.job.spec.run) if event.job else ""
         self.log_view.border_title = Content.assemble(("Log", "bold"), f"  {name}" if name else "")
         self.curve.border_title = Content.assemble(("Curve", "bold"), f"  {name}" if name else "")
-        self.log_view.show((), empty="" if event.job else "The log of the selected job appears here.")
+        self.log_view.show((), empty="" if event.job else NO_LOG)
 
     @on(JobList.Opened)
     def _read_detail(self, event: JobList.Opened) -> None:
@@ -163,3 +162,9 @@ class DashboardScreen(Screen[None]):
             self.board.unmark()
         else:
             self.board.focus()
+
+
+def titled(panel: Panel, title: str) -> Panel:
+    """The panel with its title."""
+    panel.border_title = Content.styled(title, "bold")
+    return panel
