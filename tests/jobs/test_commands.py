@@ -67,6 +67,13 @@ def test_logs_follow_to_the_end_and_let_no_control_code_through(
     assert capsys.readouterr().out.splitlines()[-1] == "done \N{SYMBOL FOR BELL}\N{REPLACEMENT CHARACTER}"
 
 
+def test_a_runs_folder_that_is_not_there_is_named(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("jobs", "--runs", place.folder / "missing\x1b") == 2
+    assert "missing\N{SYMBOL FOR ESCAPE}: no such folder" in capsys.readouterr().err
+    assert command("launch", "blend", "--runs", place.folder / "no" / "runs", "--run", "a", "--", "--members") == 2
+    assert not (place.folder / "no").exists()
+
+
 def test_the_run_is_taken_from_either_side_and_given_to_the_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

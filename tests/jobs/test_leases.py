@@ -100,6 +100,14 @@ def test_a_gpu_that_others_compute_on_is_waited_for_with_their_name(place: Place
     assert '"CUDA_VISIBLE_DEVICES": "GPU-1"' in place.log(job)
 
 
+def test_a_job_for_a_free_gpu_does_not_wait_behind_jobs_for_another(place: Place) -> None:
+    place.have(gpu(0), gpu(1, GpuProcess(4711, "C", user="alice")))
+    waiting = [place.launch("succeed", run=run, gpu="1") for run in "bcd"]
+    assert place.until(place.launch("succeed", run="e", gpu="0")).gpus == ("GPU-0",)
+    assert place.until(place.launch("succeed", run="f", gpu="auto")).gpus == ("GPU-0",)
+    assert {place.job(job).state for job in waiting} == {State.QUEUED}
+
+
 def test_cpu_jobs_do_not_wait_behind_gpu_jobs(place: Place) -> None:
     place.have(gpu(0))
     place.until_working(place.launch("until", place.folder / "never", gpu="auto"))

@@ -98,6 +98,15 @@ def test_an_engine_that_is_killed_is_failed_with_the_signal(place: Place) -> Non
     assert (job.state, job.cause, job.exit_code) == (State.FAILED, "killed by SIGKILL (perhaps memory)", -9)
 
 
+def test_a_launcher_that_ignores_its_children_hides_no_exit_status(place: Place) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        job = place.launch("killed")
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert place.until(job).exit_code == -signal.SIGKILL
+
+
 def test_a_status_of_zero_without_an_end_record_is_no_success(place: Place) -> None:
     job = place.until(place.launch("without_record"))
     assert (job.state, job.cause) == (State.FAILED, "ended without its end record")

@@ -96,6 +96,17 @@ def test_a_pid_that_belongs_to_another_process_by_now_is_never_signalled() -> No
     assert not process.send(process.Process(ours.pid, ours.start - 1), 0)
 
 
+def test_an_old_kernel_without_process_handles_stops_jobs_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(pid: int) -> int:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", missing)
+    job = place.until_working(place.launch("until", place.folder / "never"))
+    assert job.process is not None
+    assert process.send(job.process, 15)
+    assert place.until(job).state is State.STOPPED
+
+
 def is_alive(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

@@ -296,7 +296,10 @@ def find(store: JobStore, text: str) -> Job:
 def _store(given: argparse.Namespace) -> JobStore:
     from xray_tui.jobs.store import JobStore
 
-    return JobStore(_runs(given))
+    runs = _runs(given)
+    if not runs.is_dir():
+        raise BadInput(f"{clean(str(runs))}: no such folder; give the runs folder with --runs DIR")
+    return JobStore(runs)
 
 
 def _runs(given: argparse.Namespace) -> Path:

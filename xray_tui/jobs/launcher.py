@@ -59,6 +59,8 @@ class LocalLauncher:
         Raises BadInput or EngineMissing in one line, and then nothing was launched.
         """
         check_spec(spec)
+        if not self.runs.absolute().parent.is_dir():
+            raise BadInput(f"{clean(str(self.runs))}: no such folder; a runs folder is made only where its parent is")
         if self.engine == ENGINE:
             check_engine()
         store = JobStore(self.runs)

@@ -68,17 +68,23 @@ def send(process: Process, number: int) -> bool:
     """Signal this very process, never another that has its pid by now. False where it is gone."""
     try:
         handle = os.pidfd_open(process.pid)
-    except OSError:
+    except ProcessLookupError:
         return False
+    except (AttributeError, OSError):
+        handle = None  # a kernel before 5.3, or a Python that was built on one: a moment is left between look and kill
     try:
         if not is_alive(process):
             return False
-        signal.pidfd_send_signal(handle, number)
+        if handle is None:
+            os.kill(process.pid, number)
+        else:
+            signal.pidfd_send_signal(handle, number)
         return True
     except (ProcessLookupError, PermissionError):
         return False
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
 
 
 def members(job: str, group: int | None = None) -> list[Process]:

@@ -97,29 +97,44 @@ class Supervisor:
 
     def _try(self) -> Turn | Wait:
         mine = ticket_of(self._job)
+        if (mine.gpu == "none" or self._looked) and (hopeless := self._hopeless(mine)) is not None:
+            return hopeless
         if mine.gpu != "none" and not (self._looked and self._machine.on_cpu(mine)):
-            if (crowd := self._crowd(mine)) is not None:
-                return crowd
             self._look_at_gpus()
         with self._dir.mutex():
             return self._try_under_mutex(mine)
 
-    def _crowd(self, mine: Ticket) -> Wait | None:
-        """Reasons to sleep on that are cheaper to find than a look at the GPUs: enough jobs come first, or all GPUs are
-        leased."""
+    def _hopeless(self, mine: Ticket) -> Wait | None:
+        """Why this job could not start even if no foreign process were there: too many come first, or all is leased.
+
+        Found without the mutex and without a look at the GPUs, both of which hundreds of waiting jobs must not ask for
+        each second. It tests no more of the tickets before this one than could fill the machine.
+        """
         machine = self._machine
-        if not machine.gpus:
+        on_cpu = machine.on_cpu(mine)
+        slots = self._job.cpu_slots
+        before = [ticket for ticket in self._queue.waiting() if ticket < mine and machine.on_cpu(ticket) is on_cpu]
+        alive: list[Ticket] = []
+        for ticket in before:
+            if len(alive) >= (slots if on_cpu else len(machine.gpus)):
+                break
+            # A second ticket for the same GPU fills nothing more.
+            if (ticket.gpu == "auto" or on_cpu or all(ticket.gpu != other.gpu for other in alive)) and (
+                self._queue.is_alive(ticket)
+            ):
+                alive.append(ticket)
+        hopeful = Machine(
+            gpus=tuple(replace(gpu, processes=(), problem=None) for gpu in machine.gpus),
+            has_driver=machine.has_driver,
+            leased=frozenset(gpu.uuid for gpu in machine.gpus if gpu.uuid and lease.is_held(self._dir.gpu(gpu.uuid))),
+            cpu_slots=slots,
+            cpu_free=slots,
+        )
+        answer = allot([*alive, mine], mine, hopeful)
+        if not isinstance(answer, Wait) or answer.foreign:
             return None
-        before = [ticket for ticket in self._queue.waiting() if ticket < mine and not machine.on_cpu(ticket)]
-        alive = [ticket for ticket in before if self._queue.is_alive(ticket)]
-        if len(alive) >= len(machine.gpus):
-            return Wait(f"{len(alive)} jobs before it" if len(alive) > 1 else "1 job before it")
-        leased = {gpu.uuid for gpu in machine.gpus if gpu.uuid and lease.is_held(self._dir.gpu(gpu.uuid))}
-        wanted = {gpu.uuid for gpu in machine.gpus if mine.gpu in ("auto", gpu.uuid)}
-        if wanted and wanted <= leased:
-            answer = allot([*alive, mine], mine, replace(machine, leased=frozenset(leased)))
-            return answer if isinstance(answer, Wait) else None
-        return None
+        said = allot([*before, mine], mine, hopeful)  # counts the untested as well
+        return said if isinstance(said, Wait) else answer
 
     def _look_at_gpus(self) -> None:
         from xray_tui.gpu.machine import this_machine

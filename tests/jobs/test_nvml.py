@@ -1,0 +1,31 @@
+"""A job on a machine whose GPUs the driver tells of: the stand-in NVML of ../shared, and the supervisor as it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.gpu.conftest import built  # noqa: F401 - a fixture
+from tests.gpu.fake import gpu
+from xray_tui.jobs import detach
+from xray_tui.jobs.job import JobSpec, State
+
+from .conftest import Place
+
+
+def test_auto_takes_the_gpu_on_which_the_driver_sees_nobody_compute(
+    place: Place,
+    built: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scenario = place.folder / "scenario.txt"
+    scenario.write_text("\n".join((gpu(0, "proc = 1 C 100MiB 96 57"), gpu(1, "proc = 1 C+G 100MiB"))) + "\n")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(built / "lib"))
+    monkeypatch.setenv("FAKENVML_SCENARIO", str(scenario))
+    launcher = replace(place.launcher(), supervisor=detach.SUPERVISOR, snapshot=None)
+    job = place.until(launcher.launch(JobSpec("evaluate", "a", ("succeed",), "auto")))
+    assert (job.state, job.gpus) == (State.SUCCEEDED, ("GPU-00000001",))
+    by_index = place.until(launcher.launch(JobSpec("evaluate", "b", ("succeed",), "1")))
+    assert by_index.gpus == ("GPU-00000001",)
