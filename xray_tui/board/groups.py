@@ -66,7 +66,7 @@ def seedless(config: str, run: str) -> str:
 def _seedless_name(run: str) -> str:
     """The run with the seed in its own name (not in its folders) replaced: only runs of one folder are a group."""
     folder, slash, name = run.rpartition("/")
-    return f"{folder}{slash}{_SEED_IN_NAME.sub(r'\1*', name)}"
+    return folder + slash + _SEED_IN_NAME.sub(r"\1*", name)
 
 
 def _label(rows: list[Row]) -> str:
