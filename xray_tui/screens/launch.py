@@ -181,6 +181,7 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
                 row.show_raw(state.shown(row.key))
             if row.key == "base":
                 row.show_hint(base_hint(state))
+        self._show_help()
         self._check()
 
     # Typing.
@@ -233,9 +234,11 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
             section.show_state(wrong, sum(key in checked.changed for key in section.keys))
 
     @on(events.DescendantFocus)
-    def _focused(self, event: events.DescendantFocus) -> None:
-        row = next((node for node in event.widget.ancestors if isinstance(node, FormRow)), None)
-        section = next((node for node in event.widget.ancestors if isinstance(node, FormSection)), None)
+    def _show_help(self) -> None:
+        """All that there is to say about the focused field."""
+        above = self.focused.ancestors if self.focused else []
+        row = next((node for node in above if isinstance(node, FormRow)), None)
+        section = next((node for node in above if isinstance(node, FormSection)), None)
         text = row.help if row else f"{section.section}: space opens or closes" if section else ""
         self.query_one("#form-help", Static).update(Content(clean(text)))
 

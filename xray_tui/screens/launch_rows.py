@@ -34,14 +34,14 @@ def base_row(state: FormState) -> FormRow:
     """The recipe, or the run's own config, from which the other values come."""
     options = [(base.label, index, base.problem or base.description) for index, base in enumerate(state.sources.bases)]
     label = "recipe" if state.kind == "train" else "start from"
-    help = "where all the other values come from; only what differs from it is set on the command line"
     control = Choice(options or [("none found", 0, "")], state.base)
-    return FormRow(BASE, label, control, base_hint(state), help=f"{label}: {help}", classes="-wide")
+    return FormRow(BASE, label, control, base_hint(state), classes="-wide")
 
 
 def base_hint(state: FormState) -> str:
-    """What the chosen base is."""
-    return state.base_of.description if state.base_of else ""
+    """What the chosen base is, in its own words."""
+    description = state.base_of.description if state.base_of else ""
+    return description or "what the other values start from; only what differs from it is set"
 
 
 def run_row(state: FormState) -> FormRow:
@@ -50,9 +50,9 @@ def run_row(state: FormState) -> FormRow:
         trained = [(name, name, "") for name in state.sources.trained]
         hint = "a run with checkpoints/best.pt"
         control = Choice(trained or [("none has a checkpoint", "", "")], state.run)
-        return FormRow(RUN, "run", control, hint, help=f"run: {hint}", classes="-wide")
+        return FormRow(RUN, "run", control, hint, classes="-wide")
     hint = f"a new folder in {state.runs.name or state.runs}"
-    return FormRow(RUN, "run", TextField(state.run), hint, help=f"run: {hint}, that the results go to")
+    return FormRow(RUN, "run", TextField(state.run), hint)
 
 
 def gpu_row(state: FormState, gpus: Gpus) -> FormRow:
@@ -65,7 +65,7 @@ def gpu_row(state: FormState, gpus: Gpus) -> FormRow:
 def members_row(state: FormState) -> FormRow:
     """The runs that are blended."""
     control = Checklist(state.offered, state.members)
-    return FormRow(MEMBERS, "members", control, members_hint(state), help=f"members: {members_hint(state)}")
+    return FormRow(MEMBERS, "members", control, members_hint(state))
 
 
 def members_hint(state: FormState) -> str:

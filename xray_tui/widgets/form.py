@@ -53,7 +53,7 @@ class FormRow(Horizontal):
         super().__init__(classes=f"form-row {classes}")
         self.key = key
         self.control = control
-        self.help = help or hint
+        self.help = help or f"{label}: {hint}"
         self._label = label
         self._hint = hint
         self._problem: Static | None = None
@@ -71,7 +71,7 @@ class FormRow(Horizontal):
 
     def show_hint(self, hint: str) -> None:
         """Say something else beside the control."""
-        self.help = hint
+        self.help = f"{self._label}: {hint}"
         self.query_one(".form-hint", Static).update(Content(clean(hint)))
 
     def show_state(self, problem: str | None, changed: bool) -> None:
@@ -179,8 +179,3 @@ def control_for(field: Field, raw: Any) -> Control:
     if field.kind == "choice":
         return Choice([(show(value) or "(empty)", value, "") for value in field.choices], raw)
     return TextField(raw, suggestions=field.examples, placeholder="(empty)" if field.optional else "")
-
-
-def is_inside(widget: Widget | None, kind: type[Widget]) -> bool:
-    """Whether the widget, or what it stands in, is of that kind."""
-    return widget is not None and any(isinstance(node, kind) for node in widget.ancestors_with_self)
