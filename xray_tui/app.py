@@ -17,7 +17,7 @@ from textual.binding import BindingType
 from textual.screen import Screen
 
 from engine.contract.text import clean
-from xray_tui.commands import COMMANDS, bindings, keymap_problems, usable_keymap
+from xray_tui.commands import COMMANDS, bindings, keymap_problems, shown_keys, usable_keymap
 from xray_tui.live.board_feed import BoardFeed
 from xray_tui.messages import BoardChanged, FollowedChanged, GpuSampled, JobsChanged, Said
 from xray_tui.screens.dashboard import DashboardScreen
@@ -303,12 +303,15 @@ class XrayApp(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette: the table of commands, and the themes."""
+        keymap = usable_keymap(self.settings.keymap)
         for command in COMMANDS:
-            if command.place in ("dashboard", "board", "app") and command.id not in ("app.palette", "app.quit"):
+            if command.place in ("dashboard", "board") or command.id in ("app.help", "app.quit"):
                 node = self._dashboard.board if command.place == "board" else self._dashboard
-                yield SystemCommand(command.meaning, command.id, partial(self._run_command, command.action, node))
-        yield SystemCommand("Colour theme", "Choose other colours", self.action_change_theme)
-        yield SystemCommand("Leave", "app.quit", self.action_quit)
+                title = f"{command.label.capitalize()}: {command.meaning[0].lower()}{command.meaning[1:]}"
+                keys = f"key {shown_keys(keymap.get(command.id, command.keys))}"
+                yield SystemCommand(title, keys, partial(self._run_command, command.action, node))
+        yield SystemCommand("Theme: choose other colours", "for now; `theme` in the settings keeps it",
+                            self.action_change_theme)  # fmt: skip
 
     async def _run_command(self, action: str, node: DashboardScreen | Leaderboard) -> None:
         await self.run_action(action, node)

@@ -109,6 +109,17 @@ def usable_keymap(keymap: Mapping[str, str]) -> dict[str, str]:
     return {name: keys for name, keys in keymap.items() if not any(keymap_problems({name: keys}))}
 
 
+def shown_keys(keys: str) -> str:
+    """The keys as a person reads them: `ctrl+p  :`."""
+    from textual.keys import format_key
+
+    shown = []
+    for key in keys.split(","):
+        *modifiers, name = key.strip().split("+") if len(key.strip()) > 1 else [key.strip()]
+        shown.append("+".join([*modifiers, format_key(name)]))
+    return "  ".join(shown)
+
+
 def _is_key(key: str) -> bool:
     from textual.keys import REPLACED_KEYS, Keys, key_to_character
 

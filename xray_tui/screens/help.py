@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from xray_tui.commands import COMMANDS, PLACES
+from xray_tui.commands import COMMANDS, PLACES, shown_keys
 from xray_tui.screens.text_screen import TextScreen
 
 
@@ -18,16 +18,13 @@ class HelpScreen(TextScreen):
 
 def help_lines(keymap: Mapping[str, str], settings: Path) -> list[str]:
     """A line a command, under the place where its keys work."""
-    from textual.keys import format_key
-
     lines = []
     for place, heading in PLACES.items():
         lines += ["", f" {heading}"]
         for command in COMMANDS:
             if command.place == place:
-                keys = keymap.get(command.id, command.keys).split(",")
-                shown = "  ".join(_shown(key.strip(), format_key) for key in keys)
-                lines.append(f"   {shown:<14} {command.meaning:<58} {command.id}")
+                keys = shown_keys(keymap.get(command.id, command.keys))
+                lines.append(f"   {keys:<14} {command.meaning:<58} {command.id}")
     lines += [
         "",
         " Signs",
@@ -37,9 +34,3 @@ def help_lines(keymap: Mapping[str, str], settings: Path) -> list[str]:
         f" Keys are moved by their ids: `keymap: {{job.stop: ctrl+k}}` in {settings}",
     ]
     return lines[1:]
-
-
-def _shown(key: str, format_key: object) -> str:
-    assert callable(format_key)
-    *modifiers, name = key.split("+") if len(key) > 1 else [key]
-    return "+".join([*modifiers, str(format_key(name))])
