@@ -94,7 +94,7 @@ def _expose(rng: np.random.Generator, size: int, fractured: bool) -> tuple[NDArr
 def _skeleton(rng: np.random.Generator) -> list[Bone]:
     """One to three bones side by side, sometimes with their neighbours beyond a joint; those in the middle first."""
     count = int(rng.choice([1, 2, 2, 3]))
-    spread = rng.uniform(0.13, 0.2)
+    spread = rng.uniform(0.15, 0.21)
     bones = []
     for number in range(count):
         bones.append(
@@ -102,7 +102,7 @@ def _skeleton(rng: np.random.Generator) -> list[Bone]:
                 along=rng.uniform(-0.06, 0.06),
                 across=(number - (count - 1) / 2) * spread + rng.normal(0, 0.012),
                 half_length=rng.uniform(0.34, 0.75),
-                radius=rng.uniform(0.03, 0.062) * (1.25 if count == 1 else 1.0),
+                radius=rng.uniform(0.035, 0.068) * (1.25 if count == 1 else 1.0),
                 tilt=rng.normal(0, 0.07),
                 bend=rng.normal(0, 0.12),
                 flare=rng.uniform(0.3, 0.9),
@@ -134,9 +134,9 @@ def _fracture(rng: np.random.Generator, bone: Bone, size: int) -> Fracture:
     return Fracture(
         at=rng.uniform(-reach, reach) - bone.along,
         slope=rng.normal(0, 0.55),
-        gap=max(rng.uniform(0.006, 0.016), 0.7 / size),
-        depth=rng.uniform(0.5, 0.95) if kind != "step" else rng.uniform(0.15, 0.3),
-        step=float(rng.choice([-1, 1])) * bone.radius * (rng.uniform(0.35, 0.9) if kind != "gap" else 0.05),
+        gap=max(rng.uniform(0.009, 0.02), 0.8 / size),
+        depth=rng.uniform(0.65, 0.97) if kind != "step" else rng.uniform(0.15, 0.3),
+        step=float(rng.choice([-1, 1])) * bone.radius * (rng.uniform(0.5, 1.1) if kind != "gap" else 0.05),
         angle=rng.normal(0, 0.1) if kind != "gap" else rng.normal(0, 0.02),
         teeth=rng.uniform(0.1, 0.4) * bone.radius,
         phase=rng.uniform(0, 2 * np.pi),
@@ -168,8 +168,8 @@ def tube(
     attenuation = 10.0 * (wall + spongy) * left
     if fracture is None or middle is None:
         return attenuation, np.zeros(u.shape, bool)
-    near = np.hypot(1.0, fracture.slope) * (0.45 * bone.radius + fracture.gap + fracture.teeth)
-    return attenuation, (np.abs(middle) < near) & (np.abs(v) < outer * 1.1)
+    near = np.hypot(1.0, fracture.slope) * (0.55 * bone.radius + fracture.gap + fracture.teeth)
+    return attenuation, (np.abs(middle) < near) & (np.abs(v) < outer * 1.15)
 
 
 def _chord(radius: Plane, v: Plane) -> Plane:
