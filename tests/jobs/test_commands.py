@@ -11,8 +11,9 @@ import pytest
 from engine.contract.errors import BadInput
 from xray_tui.cli import main
 from xray_tui.jobs import lease_dir
-from xray_tui.jobs.commands import duration, exit_code, name_run
+from xray_tui.jobs.commands import exit_code, name_run
 from xray_tui.jobs.job import Job, JobSpec, State
+from xray_tui.jobs.listing import duration
 
 from .conftest import Place
 

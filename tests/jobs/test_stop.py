@@ -73,7 +73,7 @@ def test_an_engine_whose_supervisor_is_gone_is_stopped_with_its_children(place: 
     ask(place, job)
     eventually(lambda: not any(map(is_alive, json.loads(pids.read_text()))), "the end of all processes")
     job = place.until(job)
-    assert job.ended is not None
+    assert (job.state, job.cause) == (State.STOPPED, f"stopped by {process.user()}, without an end record")
 
 
 def test_what_has_ended_cannot_be_stopped(place: Place) -> None:

@@ -35,6 +35,7 @@ DONE = EndRecord(0, "done")
         (-9, DONE, None, State.FAILED, "killed by SIGKILL (perhaps memory)"),
         (None, DONE, None, State.SUCCEEDED, None),
         (None, EndRecord(3, "stopped"), "alice", State.STOPPED, "stopped by alice"),
+        (None, None, "alice", State.STOPPED, "stopped by alice, without an end record"),
         (None, None, None, State.LOST, "its supervisor and its engine are gone, without an end record"),
     ],
 )

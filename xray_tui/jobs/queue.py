@@ -47,7 +47,7 @@ def ticket_of(job: Job) -> Ticket:
 
 
 class Queue:
-    """The tickets in a lease folder. Submit and withdraw under the folder's mutex."""
+    """The tickets in a lease folder. Numbers are given under the folder's mutex."""
 
     def __init__(self, lease_dir: LeaseDir) -> None:
         self._dir = lease_dir

@@ -15,19 +15,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.jobs import engine_process, lease, process
-from xray_tui.jobs.allot import Machine, Place, Wait, allot
+from xray_tui.jobs.allot import Wait
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir
-from xray_tui.jobs.queue import Queue, Ticket, ticket_of
+from xray_tui.jobs.queue import Queue, ticket_of
 from xray_tui.jobs.signals import Wakeups
 from xray_tui.jobs.store import read_job, read_stop
+from xray_tui.jobs.turn import Turn, Turnstile
 from xray_tui.jobs.verdict import judge, last_log_line, read_end
 
 POLL = 1.0
@@ -41,14 +42,6 @@ TOUCH_EVERY = 24 * 3600.0
 WRITE_TRIES = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A job's turn has come: its place, and the locks that it holds by now."""
-
-    place: Place
-    leases: tuple[int, ...]
-
-
 class Supervisor:
     """Looks after one job from its ticket to its end."""
 
@@ -59,9 +52,6 @@ class Supervisor:
         self._wakeups = Wakeups()
         self._job = read_job(folder)
         self._dir = LeaseDir(Path(self._job.lease_dir))
-        self._queue = Queue(self._dir)
-        self._machine = Machine(gpus=(), has_driver=False)
-        self._looked = False
         self._touched = time.monotonic()
 
     def run(self) -> None:
@@ -79,114 +69,23 @@ class Supervisor:
 
     def _wait_for_turn(self) -> Turn | None:
         """Sleep and try until it is this job's turn; None when it was stopped before."""
+        turnstile = Turnstile(self._dir, self._snapshot)
         while (by := self._stopped_by()) is None:
             try:
-                answer = self._try()
+                answer = turnstile.push(self._job, self._folder)
             except OSError as error:  # the mutex is busy, the disk is full: both may pass
                 answer = Wait(clean(error.strerror or str(error)))
             if isinstance(answer, Turn):
+                self._job = answer.job
                 return answer
             if answer.reason != self._job.waits:
                 self._record(waits=answer.reason, final=False)
             self._touch(time.monotonic())
             self._wakeups.sleep((FOREIGN_POLL if answer.foreign else POLL) * random.uniform(0.8, 1.2))
-        with self._dir.mutex():
-            self._queue.withdraw(ticket_of(self._job))
+        with contextlib.suppress(OSError):  # a ticket without a supervisor is passed over anyhow
+            Queue(self._dir).withdraw(ticket_of(self._job))
         self._end(State.STOPPED, f"stopped by {by}", None)
         return None
-
-    def _try(self) -> Turn | Wait:
-        mine = ticket_of(self._job)
-        if (mine.gpu == "none" or self._looked) and (hopeless := self._hopeless(mine)) is not None:
-            return hopeless
-        if mine.gpu != "none" and not (self._looked and self._machine.on_cpu(mine)):
-            self._look_at_gpus()
-        with self._dir.mutex():
-            return self._try_under_mutex(mine)
-
-    def _hopeless(self, mine: Ticket) -> Wait | None:
-        """Why this job could not start even if no foreign process were there: too many come first, or all is leased.
-
-        Found without the mutex and without a look at the GPUs, both of which hundreds of waiting jobs must not ask for
-        each second. It tests no more of the tickets before this one than could fill the machine.
-        """
-        machine = self._machine
-        on_cpu = machine.on_cpu(mine)
-        slots = self._job.cpu_slots
-        before = [ticket for ticket in self._queue.waiting() if ticket < mine and machine.on_cpu(ticket) is on_cpu]
-        alive: list[Ticket] = []
-        for ticket in before:
-            if len(alive) >= (slots if on_cpu else len(machine.gpus)):
-                break
-            # A second ticket for the same GPU fills nothing more.
-            if (ticket.gpu == "auto" or on_cpu or all(ticket.gpu != other.gpu for other in alive)) and (
-                self._queue.is_alive(ticket)
-            ):
-                alive.append(ticket)
-        hopeful = Machine(
-            gpus=tuple(replace(gpu, processes=(), problem=None) for gpu in machine.gpus),
-            has_driver=machine.has_driver,
-            leased=frozenset(gpu.uuid for gpu in machine.gpus if gpu.uuid and lease.is_held(self._dir.gpu(gpu.uuid))),
-            cpu_slots=slots,
-            cpu_free=slots,
-        )
-        answer = allot([*alive, mine], mine, hopeful)
-        if not isinstance(answer, Wait) or answer.foreign:
-            return None
-        said = allot([*before, mine], mine, hopeful)  # counts the untested as well
-        return said if isinstance(said, Wait) else answer
-
-    def _look_at_gpus(self) -> None:
-        from xray_tui.gpu.machine import this_machine
-
-        snapshot = self._snapshot()
-        self._looked = True
-        self._machine = Machine(
-            gpus=snapshot.gpus,
-            has_driver=this_machine().devices,
-            problem=snapshot.problem or snapshot.stale,
-        )
-
-    def _try_under_mutex(self, mine: Ticket) -> Turn | Wait:
-        """Take every lock that is free, see what the queue leaves for this job, keep that and drop the rest."""
-        self._queue.put(mine)  # where a cleaner has taken the ticket away
-        alive = [ticket for ticket in self._queue.waiting() if ticket == mine or self._queue.is_alive(ticket)]
-        with contextlib.ExitStack() as taken:
-
-            def take(path: Path) -> int | None:
-                descriptor = lease.try_lock(path)
-                if descriptor is not None:
-                    taken.callback(os.close, descriptor)
-                return descriptor
-
-            on_cpu = self._machine.on_cpu(mine)
-            gpus = {gpu.uuid: take(self._dir.gpu(gpu.uuid)) for gpu in self._machine.gpus if gpu.uuid and not on_cpu}
-            slots = [take(self._dir.cpu(slot)) for slot in range(self._job.cpu_slots if on_cpu else 0)]
-            free_slots = [slot for slot in slots if slot is not None]
-            machine = replace(
-                self._machine,
-                leased=frozenset(uuid for uuid, descriptor in gpus.items() if descriptor is None),
-                cpu_slots=len(slots),
-                cpu_free=len(free_slots),
-            )
-            place = allot(alive, mine, machine)
-            if isinstance(place, Wait):
-                return place
-            alone = take(self._dir.runs(self._job.id))
-            if alone is None:
-                return Wait("an engine of this job still lives", foreign=True)
-            chosen = [gpus[uuid] for uuid in place.gpus] if place.gpus else free_slots[:1]
-            kept = (alone, *(descriptor for descriptor in chosen if descriptor is not None))
-            starting = replace(
-                self._job, state=State.STARTING, waits=None, note=place.note, gpus=place.gpus, started=time.time()
-            )
-            write_job(self._folder, starting)
-            self._job = starting
-            self._queue.withdraw(mine)
-            taken.pop_all()
-            for descriptor in {*gpus.values(), *slots} - {None, *kept}:
-                os.close(descriptor)  # type: ignore[arg-type]  # None is taken out
-            return Turn(place, kept)
 
     # -- running ------------------------------------------------------------------------------------------------------
 

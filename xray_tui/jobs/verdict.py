@@ -39,6 +39,8 @@ def judge(status: int | None, end: EndRecord | None, stopped_by: str | None, las
     `status` is the exit status, negative for a signal, None where nobody was there to take it: then the end record
     alone counts. Success needs the record too: a status of 0 is also what a parent that ignores SIGCHLD sees.
     """
+    if end is None and status is None and stopped_by:
+        return Verdict(State.STOPPED, f"stopped by {stopped_by}, without an end record", None)
     if end is None and status is None:
         return Verdict(State.LOST, "its supervisor and its engine are gone, without an end record", None)
     if end is None and status == Exit.DONE:

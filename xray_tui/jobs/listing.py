@@ -1,0 +1,76 @@
+"""Jobs as others read them: a JSON object each, a table, a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from xray_tui.jobs.job import Job
+
+
+def as_json(job: Job) -> dict[str, Any]:
+    """The job as plain values for others' scripts."""
+    progress = job.progress
+    return {
+        "id": job.id,
+        "kind": job.spec.kind,
+        "run": job.spec.run,
+        "state": str(job.state),
+        "cause": job.cause,
+        "note": job.note,
+        "waits": job.waits,
+        "gpu": job.spec.gpu,
+        "gpus": list(job.gpus),
+        "progress": None
+        if progress is None
+        else {
+            "done": progress.done,
+            "total": progress.total,
+            "unit": progress.unit,
+            "phase": progress.phase,
+            "eta_s": progress.eta_s,
+        },
+        "created": job.created,
+        "started": job.started,
+        "ended": job.ended,
+        "exit_code": job.exit_code,
+        "peak_memory": job.peak_memory,
+        "peak_gpu_memory": job.peak_gpu_memory,
+        "user": job.user,
+        "host": job.host,
+        "stop_asked_by": job.stop_asked_by,
+    }
+
+
+def as_table(jobs: Sequence[Job]) -> str:
+    """The jobs in columns, for reading."""
+    rows = [("ID", "KIND", "STATE", "RUN", "")]
+    rows += [(job.id, job.spec.kind, str(job.state), job.spec.run, describe(job)) for job in jobs]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
+        for row in rows
+    )
+
+
+def describe(job: Job) -> str:
+    """What there is to say beside the state: the cause, what it waits for, how far it is."""
+    parts = [] if job.cause is None else [job.cause]
+    if job.waits is not None:
+        parts.append(f"waits: {job.waits}")
+    if job.progress is not None:
+        eta = "" if job.progress.eta_s is None else f", {duration(job.progress.eta_s)} left"
+        parts.append(f"{job.progress.phase} {job.progress.done}/{job.progress.total} {job.progress.unit}{eta}")
+    if job.note is not None:
+        parts.append(job.note)
+    if job.stop_asked_by is not None:
+        parts.append(f"stop asked by {job.stop_asked_by}")
+    return "; ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """45 s, 12 min, 3 h 05 min."""
+    if seconds < 60:
+        return f"{max(0, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,132 @@
+"""Whether it is a waiting job's turn: the queue, the locks and a look at the GPUs, brought together under the mutex."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.jobs import lease
+from xray_tui.jobs.allot import Machine, Wait, allot
+from xray_tui.jobs.job import Job, State, write_job
+from xray_tui.jobs.lease_dir import LeaseDir
+from xray_tui.jobs.queue import Queue, Ticket, ticket_of
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A job's turn has come: the job as it is starting, and the locks that it holds by now."""
+
+    job: Job
+    leases: tuple[int, ...]
+
+
+class Turnstile:
+    """Lets a waiting job through when there is room for it. Remembers what the machine looked like."""
+
+    def __init__(self, lease_dir: LeaseDir, snapshot: Callable[[], GpuSnapshot]) -> None:
+        self._dir = lease_dir
+        self._queue = Queue(lease_dir)
+        self._snapshot = snapshot
+        self._machine = Machine(gpus=(), has_driver=False)
+        self._looked = False
+
+    def push(self, job: Job, folder: Path) -> Turn | Wait:
+        """Whether it is the turn of this waiting job; then job.json says "starting" and its ticket is gone.
+
+        Raises OSError (a full disk, lease.Busy): nothing has changed then.
+        """
+        mine = ticket_of(job)
+        if (mine.gpu == "none" or self._looked) and (hopeless := self._hopeless(mine, job.cpu_slots)) is not None:
+            return hopeless
+        if mine.gpu != "none" and not (self._looked and self._machine.on_cpu(mine)):
+            self._look_at_gpus()
+        with self._dir.mutex():
+            return self._push_under_mutex(mine, job, folder)
+
+    def _hopeless(self, mine: Ticket, slots: int) -> Wait | None:
+        """Why this job could not start even if no foreign process were there: too many come first, or all is leased.
+
+        Found without the mutex and without a look at the GPUs, both of which hundreds of waiting jobs must not ask for
+        each second. It tests no more of the tickets before this one than could fill the machine.
+        """
+        machine = self._machine
+        on_cpu = machine.on_cpu(mine)
+        before = [ticket for ticket in self._queue.waiting() if ticket < mine and machine.on_cpu(ticket) is on_cpu]
+        alive: list[Ticket] = []
+        for ticket in before:
+            if len(alive) >= (slots if on_cpu else len(machine.gpus)):
+                break
+            # A second ticket for the same GPU fills nothing more.
+            if (ticket.gpu == "auto" or on_cpu or all(ticket.gpu != other.gpu for other in alive)) and (
+                self._queue.is_alive(ticket)
+            ):
+                alive.append(ticket)
+        hopeful = Machine(
+            gpus=tuple(replace(gpu, processes=(), problem=None) for gpu in machine.gpus),
+            has_driver=machine.has_driver,
+            leased=frozenset(gpu.uuid for gpu in machine.gpus if gpu.uuid and lease.is_held(self._dir.gpu(gpu.uuid))),
+            cpu_slots=slots,
+            cpu_free=slots,
+        )
+        answer = allot([*alive, mine], mine, hopeful)
+        if not isinstance(answer, Wait) or answer.foreign:
+            return None
+        said = allot([*before, mine], mine, hopeful)  # counts the untested as well
+        return said if isinstance(said, Wait) else answer
+
+    def _look_at_gpus(self) -> None:
+        from xray_tui.gpu.machine import this_machine
+
+        snapshot = self._snapshot()
+        self._looked = True
+        self._machine = Machine(
+            gpus=snapshot.gpus,
+            has_driver=this_machine().devices,
+            problem=snapshot.problem or snapshot.stale,
+        )
+
+    def _push_under_mutex(self, mine: Ticket, job: Job, folder: Path) -> Turn | Wait:
+        """Take every lock that is free, see what the queue leaves for this job, keep that and drop the rest."""
+        self._queue.put(mine)  # where a cleaner has taken the ticket away
+        alive = [ticket for ticket in self._queue.waiting() if ticket == mine or self._queue.is_alive(ticket)]
+        with contextlib.ExitStack() as taken:
+
+            def take(path: Path) -> int | None:
+                descriptor = lease.try_lock(path)
+                if descriptor is not None:
+                    taken.callback(os.close, descriptor)
+                return descriptor
+
+            on_cpu = self._machine.on_cpu(mine)
+            gpus = {gpu.uuid: take(self._dir.gpu(gpu.uuid)) for gpu in self._machine.gpus if gpu.uuid and not on_cpu}
+            slots = [take(self._dir.cpu(slot)) for slot in range(job.cpu_slots if on_cpu else 0)]
+            free_slots = [slot for slot in slots if slot is not None]
+            machine = replace(
+                self._machine,
+                leased=frozenset(uuid for uuid, descriptor in gpus.items() if descriptor is None),
+                cpu_slots=len(slots),
+                cpu_free=len(free_slots),
+            )
+            place = allot(alive, mine, machine)
+            if isinstance(place, Wait):
+                return place
+            alone = take(self._dir.runs(job.id))
+            if alone is None:
+                return Wait("an engine of this job still lives", foreign=True)
+            chosen = [gpus[uuid] for uuid in place.gpus] if place.gpus else free_slots[:1]
+            kept = (alone, *(descriptor for descriptor in chosen if descriptor is not None))
+            starting = replace(
+                job, state=State.STARTING, waits=None, note=place.note, gpus=place.gpus, started=time.time()
+            )
+            write_job(folder, starting)
+            self._queue.withdraw(mine)
+            taken.pop_all()
+            for descriptor in (*gpus.values(), *slots):
+                if descriptor is not None and descriptor not in kept:
+                    os.close(descriptor)
+            return Turn(starting, kept)
