@@ -69,7 +69,7 @@ def prepare(
     70 / 15 / 15 % are drawn by `seed`, stratified by class, with groups and pixel-identical images kept together.
     trust: what counts where label and mask contradict each other. `mask`: fractured means that the mask is not empty.
     `label`: a 0 empties the mask; a 1 with an empty mask is left out, since a positive without a mask cannot be scored.
-    progress(done, total) is called after each image, in this thread.
+    progress(done, total) is called at the start and after each image, in this thread.
 
     Raises BadInput with every problem (missing files, ids twice, masks of another size, what is no image); then, and
     when it is interrupted, OUTPUT is as it was.
@@ -78,15 +78,16 @@ def prepare(
         raise BadInput(f"--format {clean(format)}: one of {', '.join(get_args(Format))} is right")
     if trust not in get_args(Trust):
         raise BadInput(f"--trust {clean(trust)}: mask or label is right")
-    found = read_source(source, format)
-    if split is not None:
-        found = with_splits(found, split)
-    problems = [*found.problems, *_split_problems(found.cases), *_output_problems(found.cases, output)]
-    if not problems:
-        problems = [line for lines in _threaded(header_problems, found.cases) for line in lines]
-    if problems:
-        raise BadInput(problems)
     try:
+        found = read_source(source, format)
+        if split is not None:
+            found = with_splits(found, split)
+        progress(0, len(found.cases))
+        problems = [*found.problems, *_split_problems(found.cases), *_output_problems(found.cases, output)]
+        if not problems:
+            problems = [line for lines in _threaded(header_problems, found.cases) for line in lines]
+        if problems:
+            raise BadInput(problems)
         with staging(output) as staged:
             return _prepare(found, output, staged, trust, seed, progress)
     except OSError as error:
