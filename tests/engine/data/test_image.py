@@ -162,6 +162,23 @@ def test_every_way_to_cut_an_image_short_ends_in_pixels_or_in_one_line(tmp_path:
                     assert len(error.lines) == 1  # noqa: PT017
 
 
+@pytest.mark.parametrize("suffix", ["jpeg", "png", "tiff"])
+def test_images_with_damaged_bytes_end_in_pixels_or_in_one_line(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(ramp()).save(tmp_path / "whole", format=suffix)
+    data = np.frombuffer((tmp_path / "whole").read_bytes(), np.uint8)
+    rng = np.random.default_rng(5)
+    for _ in range(150):
+        damaged = data.copy()
+        damaged[rng.integers(0, min(len(data), 300), 3)] = rng.integers(0, 256, 3)
+        (tmp_path / "a.bin").write_bytes(damaged.tobytes())
+        for read in (read_image, read_mask, image_size):
+            try:
+                read(tmp_path / "a.bin")
+            except BadInput as error:
+                assert len(error.lines) == 1  # noqa: PT017
+                assert error.lines[0].isprintable()  # noqa: PT017
+
+
 @pytest.mark.parametrize("path", ["nothing.png", ".", "x" * 400])
 def test_what_is_not_there_or_no_file_is_named(tmp_path: Path, path: str) -> None:
     with pytest.raises(BadInput, match=r"no such file|too long"):

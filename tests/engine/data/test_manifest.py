@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from engine.contract.errors import BadInput
@@ -87,6 +89,16 @@ def test_hostile_content_costs_one_clear_line(files: Path, content: bytes, told:
     assert line.startswith(f"{path}: ")
     assert told in line
     assert len(line) < 600
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200), st.booleans())
+def test_whatever_bytes_a_manifest_holds_it_is_refused_in_clean_lines(
+    tmp_path: Path, content: bytes, with_head: bool
+) -> None:
+    path = tmp_path / "any.csv"
+    path.write_bytes(HEAD.encode() * with_head + content)
+    assert refused(path)
 
 
 def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
