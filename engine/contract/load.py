@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from reprlib import Repr
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
@@ -17,6 +18,9 @@ if TYPE_CHECKING:  # board.yaml and the settings are read by this module too, wh
     from engine.contract.config import Config
 
 LARGEST_CONFIG = 1 << 20
+_BRIEF = Repr()
+"""Looks only as deep as it prints: a YAML file of ten lines can hold a list of a billion through its aliases."""
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 60
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -127,13 +131,20 @@ def field_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[s
             str(part) for part in item["loc"] if not str(part).startswith(("literal[", "constrained-", "function-"))
         ]
         dotted = clean(".".join(parts)) or "config"
-        given = "" if item["type"] in ("missing", "extra_forbidden") else f"{clean(repr(item['input']))[:60]}: "
+        given = "" if item["type"] in ("missing", "extra_forbidden") else f"{clean(_brief(item['input']))[:60]}: "
         if item["type"] == "extra_forbidden":
             problem = f"unknown key{_did_you_mean(model, parts)}"
         else:
             problem = f"{given}{clean(item['msg'])[:200]}{_meaning(model, parts)}"
         found.append((dotted, problem))
     return found
+
+
+def _brief(value: Any) -> str:
+    try:
+        return _BRIEF.repr(value)
+    except ValueError:  # Python writes no number of over 4300 digits, which YAML can give in hexadecimal
+        return "a number that is too long"
 
 
 def _section(model: type[BaseModel], parents: Sequence[str]) -> type[BaseModel] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,18 @@ def test_a_board_yaml_that_cannot_be_read_is_one_line_and_the_defaults(
     assert len(problems) == 1
     assert expected in problems[0]
     assert problems[0].startswith("board.yaml: ")
+
+
+def test_a_board_yaml_that_grows_when_it_is_looked_at_is_a_few_lines_at_once(runs: Path) -> None:
+    """Ten lines of aliases are a list of a billion; a hexadecimal number may be longer than Python prints."""
+    names = "abcdefghij"
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]" for before, name in pairwise(names)]
+    put(runs / "board.yaml", "\n".join([*lines, "title: *j", "best_by: 0x" + "f" * 9999, "primary: &p [*p]"]))
+    rules, problems = load_rules(runs)
+    assert rules == Rules()
+    assert [line for line in problems if line.startswith("board.yaml: title: [[")]
+    assert all(len(line) < 500 for line in problems)
 
 
 def test_a_board_yaml_that_is_a_folder_a_pipe_or_a_dead_link_does_not_hang(runs: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from engine.contract.load import field_errors, read_mapping
 from engine.contract.metrics import METRICS
 from engine.contract.names import BOARD
 from engine.contract.text import clean
+from xray_tui.board.artifact import LARGEST_COUNT
 from xray_tui.board.rules import INSIGHTS, Reference, Rules
 
 Word = Annotated[str, Field(min_length=1, max_length=200)]
@@ -42,8 +43,10 @@ class ReferenceField(_File):
 class ExpectField(_File):
     """What every artifact that states it has to state."""
 
-    num_samples: int | None = Field(None, ge=0, description="images of the test split")
-    num_positive: int | None = Field(None, ge=0, description="images of the test split with a fracture")
+    num_samples: int | None = Field(None, ge=0, le=LARGEST_COUNT, description="images of the test split")
+    num_positive: int | None = Field(
+        None, ge=0, le=LARGEST_COUNT, description="images of the test split with a fracture"
+    )
 
 
 class BoardFile(_File):
@@ -52,19 +55,17 @@ class BoardFile(_File):
     title: Word | None = Field(None, description="headline of the exported board")
     primary: Word | None = Field(None, description="the metric that ranks")
     reference: ReferenceField | None = Field(None, description="a mapping {label: nnUNet, run: its run}")
-    exclude: tuple[Word, ...] | None = Field(None, description="words; a path that contains one does not rank")
-    artifacts: tuple[Word, ...] | None = Field(None, description="globs of further test artifacts")
+    exclude: list[Word] | None = Field(None, description="words; a path that contains one does not rank")
+    artifacts: list[Word] | None = Field(None, description="globs of further test artifacts")
     best_by: Literal["test", "val"] | None = Field(None, description="what a run's best artifact is chosen by")
     resolution: Literal["native", "input"] | None = Field(None, description="which block of an artifact ranks")
-    columns: tuple[Word, ...] | None = Field(None, min_length=1, description="metrics, the columns of the exports")
-    insights: tuple[Insight, ...] | None = Field(None, description="any of " + ", ".join(INSIGHTS))
-    remarks: tuple[Annotated[str, Field(max_length=2000)], ...] | None = Field(
+    columns: list[Word] | None = Field(None, min_length=1, description="metrics, the columns of the exports")
+    insights: list[Insight] | None = Field(None, description="any of " + ", ".join(INSIGHTS))
+    remarks: list[Annotated[str, Field(max_length=2000)]] | None = Field(
         None, description="hand-written bullets, printed after the insights"
     )
-    aliases: dict[Word, tuple[Word, ...]] | None = Field(
-        None, description="metric: other names it has in older artifacts"
-    )
-    places: tuple[Word, ...] | None = Field(None, description="dotted places of metrics in older artifacts")
+    aliases: dict[Word, list[Word]] | None = Field(None, description="metric: other names it has in older artifacts")
+    places: list[Word] | None = Field(None, description="dotted places of metrics in older artifacts")
     data_fingerprint: Word | None = Field(None, description="the fingerprint that artifacts must not contradict")
     expect: ExpectField | None = Field(None, description="a mapping {num_samples: 613, num_positive: 108}")
 
@@ -73,18 +74,19 @@ class BoardFile(_File):
     def _one_alias_is_a_list(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        return {key: (names,) if isinstance(names, str) else names for key, names in value.items()}
+        return {key: [names] if isinstance(names, str) else names for key, names in value.items()}
 
     def rules(self) -> Rules:
         """These keys over the defaults. A board without `columns` shows its primary metric first."""
         given: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         given = {name: value for name, value in given.items() if value is not None}
         if self.primary is not None:
             given["primary"] = metric_name(self.primary)
         if self.columns is not None:
             given["columns"] = tuple(dict.fromkeys(map(metric_name, self.columns)))
         if self.aliases is not None:
-            given["aliases"] = {metric_name(name): words for name, words in self.aliases.items()}
+            given["aliases"] = {metric_name(name): tuple(words) for name, words in self.aliases.items()}
         if self.reference is not None:
             given["reference"] = Reference(self.reference.label, self.reference.run)
         if self.expect is not None:
