@@ -168,7 +168,7 @@ documents = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(documents)
 def test_no_document_whatever_crashes_the_reader_or_brings_a_control_character(document: dict[str, object]) -> None:
     _is_safe(read_artifact(json.dumps(document).encode(), "a/test_metrics.json", 1.0, RULES))

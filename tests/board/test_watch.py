@@ -15,7 +15,7 @@ import pytest
 
 from xray_tui.board import polling
 from xray_tui.board.index import RunIndex
-from xray_tui.board.mounts import file_system_of, is_shared
+from xray_tui.board.mounts import file_system_of, is_shared, read_mountinfo
 from xray_tui.board.rank import rank
 from xray_tui.board.watch import ENVIRONMENT, Watch
 
@@ -314,3 +314,9 @@ garbage
 def test_the_file_system_of_a_folder_is_read_from_the_mounts(folder: str, kind: str, shared_by_machines: bool) -> None:
     assert file_system_of(Path(folder), MOUNTS) == kind
     assert is_shared(kind) is shared_by_machines
+
+
+@pytest.mark.skipif(not Path("/proc/self/mountinfo").exists(), reason="needs /proc")
+def test_the_mounts_of_this_machine_are_read() -> None:
+    assert file_system_of(Path("/proc/self"), read_mountinfo()) == "proc"
+    assert not is_shared(file_system_of(Path("/"), ""))
