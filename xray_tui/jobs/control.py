@@ -62,9 +62,11 @@ def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequ
     try:
         write_stop(folder, by or f"{process.user()}@{process.host()}", time.time())
         if _seems_alone(job):
-            _judge_alone(folder, supervisor, stopping=True)
+            _judge_alone(folder, supervisor)
     except OSError as error:
         raise BadInput(f"{job.id}: cannot be stopped now: {clean(error.strerror or str(error))}") from error
+    except ValueError as error:
+        raise BadInput(f"{job.id}: {JOB}: {clean(str(error))}; it cannot be stopped") from error
     job = store.get(job.id)
     if job.supervisor is not None and not job.state.ended:
         process.send(job.supervisor, signal.SIGTERM)  # it would see stop.json by itself within seconds
@@ -88,26 +90,27 @@ def _seems_alone(job: Job) -> bool:
     return job.boot != process.boot() or found is None or not lease.is_held(found.supervised(job.id))
 
 
-def _judge_alone(folder: Path, supervisor: Sequence[str], stopping: bool = False) -> None:
+def _judge_alone(folder: Path, supervisor: Sequence[str]) -> None:
+    """Judge a job that seems to have no supervisor. Raises OSError, and ValueError for a damaged job.json."""
     job = read_job(folder)
-    if job.boot != process.boot():
-        return _end(folder, job, State.LOST, _lost_to_reboot(job))
     found = open_lease_dir(job.lease_dir)
-    if found is None:
+    if job.boot != process.boot():
+        _end(folder, job, State.LOST, _lost_to_reboot(job))
+    elif found is None:
         if job.supervisor is None or not process.is_alive(job.supervisor):
             _end(folder, job, State.LOST, f"its lease folder {clean(job.lease_dir)} is gone")
-        return None
-    with _sole_supervision(found, job.id) as held:
-        if held is None:
-            return None
-        job = read_job(folder)  # as its supervisor left it
-        if job.state.ended:
-            return None
-        if job.state is State.RUNNING or _has_started(found, folder, job):
-            _judge_started(found, folder, job, held, supervisor, stopping)
-        else:
-            _judge_waiting(found, folder, job, held, supervisor)
-    return None
+    else:
+        with _sole_supervision(found, job.id) as held:
+            if held is not None:
+                _judge_under_lock(found, folder, held, supervisor)
+
+
+def _judge_under_lock(found: LeaseDir, folder: Path, held: int, supervisor: Sequence[str]) -> None:
+    job = read_job(folder)  # as its supervisor left it
+    if job.state is State.RUNNING or _has_started(found, folder, job):
+        _judge_started(found, folder, job, held, supervisor)
+    elif not job.state.ended:
+        _judge_waiting(found, folder, job, held, supervisor)
 
 
 @contextlib.contextmanager
@@ -143,14 +146,12 @@ def _judge_waiting(found: LeaseDir, folder: Path, job: Job, held: int, superviso
         detach.start_supervisor(folder, held, supervisor)
 
 
-def _judge_started(
-    found: LeaseDir, folder: Path, job: Job, held: int, supervisor: Sequence[str], stopping: bool
-) -> None:
+def _judge_started(found: LeaseDir, folder: Path, job: Job, held: int, supervisor: Sequence[str]) -> None:
     """A job whose engine was started: it lives still, or has left a record of its end, or is lost."""
     if lease.is_held(found.runs(job.id)):
         if job.state is not State.RUNNING or job.note != ORPHAN:
             write_job(folder, replace(job, state=State.RUNNING, note=ORPHAN))
-        if stopping or read_stop(folder) is not None:
+        if read_stop(folder) is not None:  # who stops it has to wait for its end
             detach.start_supervisor(folder, held, supervisor)
         return
     end = read_end(folder)

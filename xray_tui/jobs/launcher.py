@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
@@ -59,6 +59,7 @@ class LocalLauncher:
         Raises BadInput or EngineMissing in one line, and then nothing was launched.
         """
         check_spec(spec)
+        spec = replace(spec, run=str(PurePosixPath(spec.run)))
         if not self.runs.absolute().parent.is_dir():
             raise BadInput(f"{clean(str(self.runs))}: no such folder; a runs folder is made only where its parent is")
         if self.engine == ENGINE:
@@ -187,11 +188,8 @@ def resolve_gpu(gpu: str, snapshot: Callable[[], GpuSnapshot]) -> str:
 
 def _claim(jobs: Sequence[Job], spec: JobSpec) -> Job | None:
     """The training that waits for or works in the run folder."""
-    wanted = PurePosixPath(spec.run)
-    for job in jobs:
-        if job.spec.kind == "train" and not job.state.ended and PurePosixPath(job.spec.run) == wanted:
-            return job
-    return None
+    claims = (job for job in jobs if job.spec.kind == "train" and not job.state.ended)
+    return next((job for job in claims if job.spec.run == spec.run), None)
 
 
 def _new_folder(store: JobStore, found: LeaseDir) -> tuple[Path, int]:
