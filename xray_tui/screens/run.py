@@ -24,13 +24,13 @@ class RunScreen(TextScreen):
 def run_lines(row: Row, now: float) -> list[str]:
     """The lines of the screen."""
     artifact = row.artifact
+    since = now - artifact.time
     lines = [
-        f" Rank {row.rank}, by {row.source}, {age(now - artifact.time)} old" if now - artifact.time >= 60 else
-        f" Rank {row.rank}, by {row.source}, new",
+        f" Rank {row.rank}, {'new' if since < 60 else age(since) + ' old'}, by {row.source}",
         *(f" {clean(mark)}" for mark in row.marks),
         "",
-        f" {'':<24}{'test':>9}{'95 % interval':>20}{'validation':>13}{'input size':>13}",
-    ]  # fmt: skip
+        f" {'':<22}{'test':>8}{'95 % interval':>19}{'validation':>13}{'input size':>13}",
+    ]
     known = [item.name for item in METRICS]
     names = [name for name in known if name in artifact.metrics]
     names += sorted(name for name in artifact.metrics if name not in known)
@@ -39,7 +39,7 @@ def run_lines(row: Row, now: float) -> list[str]:
         interval = f"{low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else "-"
         label = clean(metric(name).label)
         lines.append(
-            f" {label:<24}{number(artifact.metrics[name]):>9}{interval:>20}"
+            f" {label:<22}{number(artifact.metrics[name]):>8}{interval:>19}"
             f"{number(artifact.validation.get(name)):>13}{number(artifact.input_size.get(name)):>13}"
         )
     said = {
@@ -53,5 +53,5 @@ def run_lines(row: Row, now: float) -> list[str]:
         "Per image": artifact.per_image,
     }
     lines.append("")
-    lines += [f" {clean(key):<24}{clean(str(value))}" for key, value in said.items() if value is not None]
+    lines += [f" {clean(key):<22}{clean(str(value))}" for key, value in said.items() if value is not None]
     return lines

@@ -59,7 +59,7 @@ class CurveView(Widget, can_focus=True):
 def curve_rows(curve: Curve, width: int, height: int) -> list[list[Part]]:
     """The charts as `height` rows of parts."""
     if curve.empty:
-        return [[(" No curve: the run's events.jsonl holds no loss and no validation yet.", "faint")]]
+        return [[(" No loss and no validation yet.", "faint")]]
     if height < 3 or width < 36:
         return [[(_said(curve), "")]]
     end = max(curve.epochs, *(x for x, _ in (*curve.loss, *curve.validation)))

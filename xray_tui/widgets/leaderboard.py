@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.cells import cell_len
 from rich.style import Style
 from textual.binding import BindingType
 from textual.content import Content
@@ -19,7 +18,7 @@ from xray_tui.commands import bindings
 from xray_tui.widgets.columns import COMPACT_BELOW, Column, Placed, columns_of, place
 from xray_tui.widgets.lines import Lines, strip
 from xray_tui.widgets.order import Sort, arrange, best_values
-from xray_tui.widgets.text import fit
+from xray_tui.widgets.text import cells, fit
 
 if TYPE_CHECKING:
     from xray_tui.board.rank import Board, Row
@@ -103,7 +102,7 @@ class Leaderboard(Lines):
         if before is not None:
             self._note_changes(before.rows, board.rows)
         self.marked &= {row.run for row in board.rows}
-        self._name_width = max((cell_len(row.name) for row in board.rows), default=0)
+        self._name_width = max((cells(row.name) for row in board.rows), default=0)
         self._choose_columns()
         self._best = best_values(board.rows, self._columns)
         self._rearrange()
@@ -112,7 +111,9 @@ class Leaderboard(Lines):
         old = {row.run: row.artifact for row in before}
         until = time.monotonic() + CHANGED_FOR
         changes = {
-            row.run: (CHANGED if row.run in old else NEW, until) for row in now if old.get(row.run) != row.artifact
+            row.run: (CHANGED if row.run in old else NEW, until)
+            for row in now
+            if (known := old.get(row.run)) is not row.artifact and known != row.artifact
         }
         if changes:
             self._changed |= changes
@@ -197,7 +198,9 @@ class Leaderboard(Lines):
         """Draw again if an age reads differently by now."""
         now = time.time()
         column = next(column for column in self._columns if column.key == "age")
-        ages = tuple(column.text(row, now) for row in (self._board.rows if self._board else ()))
+        top = round(self.scroll_offset.y)
+        rows = filter(None, map(self.row_at, range(top, top + self.page_rows)))
+        ages = tuple(column.text(row, now) for row in rows)
         if ages != self._drawn_ages:
             self._drawn_ages = ages
             self.refresh()

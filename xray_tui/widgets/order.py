@@ -25,7 +25,7 @@ def arrange(rows: Sequence[Row], columns: Sequence[Column], sort: Sort, words: s
 
     Rows without a value come last in both directions; equal values stay in the order of their rank.
     """
-    kept = [index for index, row in enumerate(rows) if matches(row, words)]
+    kept = [index for index, row in enumerate(rows) if matches(row, words)] if words.strip() else list(range(len(rows)))
     column = next((column for column in columns if column.key == sort.column), columns[0])
     values = {index: column.value(rows[index]) for index in kept}
     known = [index for index in kept if values[index] is not None]

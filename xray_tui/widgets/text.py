@@ -34,6 +34,11 @@ def cut(text: str, width: int) -> str:
     return set_cell_size(set_cell_size(text, head) + ELLIPSIS + end, width)
 
 
+def cells(text: str) -> int:
+    """How many cells a text takes; at once for the ASCII that most names are."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
 def number(value: float | None, digits: int = 4) -> str:
     """`0.3780`, or `-` where there is none."""
     return "-" if value is None else f"{value:.{digits}f}"
