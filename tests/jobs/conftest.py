@@ -21,7 +21,7 @@ from xray_tui.jobs.store import JobStore
 
 HERE = Path(__file__).parent
 ENGINE = (sys.executable, "-S", str(HERE / "programs.py"))
-PATIENCE = 15.0
+PATIENCE = 30.0
 
 
 def eventually(holds: Callable[[], object], what: str = "") -> None:

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pexpect
 import psutil
 import pytest
 
@@ -47,8 +48,8 @@ def test_a_launch_returns_at_once_and_leaves_no_child(place: Place) -> None:
     assert psutil.Process().children() == []
 
 
-def test_a_job_outlives_the_kill_of_its_launcher(place: Place) -> None:
-    done = place.folder / "done"
+def launching_program(place: Place, done: Path) -> list[str]:
+    """A program that launches a job, prints its id and stays."""
     program = (
         "import sys, time; from pathlib import Path\n"
         "from xray_tui.jobs.launcher import JobSpec, LocalLauncher\n"
@@ -59,13 +60,30 @@ def test_a_job_outlives_the_kill_of_its_launcher(place: Place) -> None:
         "time.sleep(600)"
     )
     given = (place.runs, place.leases, done, HERE / "programs.py", *place.supervisor)
+    return [sys.executable, "-c", program, *map(str, given)]
+
+
+def test_a_job_outlives_the_kill_of_its_launcher(place: Place) -> None:
+    done = place.folder / "done"
     launcher = subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, given)], stdout=subprocess.PIPE, text=True, start_new_session=True
+        launching_program(place, done), stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     assert launcher.stdout is not None
     job = place.until_working(place.store.get(launcher.stdout.readline().strip()))
     os.killpg(launcher.pid, signal.SIGKILL)
     launcher.wait()
+    done.touch()
+    assert place.until(job).state is State.SUCCEEDED
+
+
+def test_a_job_outlives_the_terminal_it_was_launched_from(place: Place) -> None:
+    done = place.folder / "done"
+    program, *arguments = launching_program(place, done)
+    terminal = pexpect.spawn(program, arguments, encoding="utf-8")
+    terminal.expect(r"(\d{6}-\d{6}-\w{4})\r\n", timeout=15)
+    assert terminal.match is not None
+    job = place.until_working(place.store.get(terminal.match[1]))
+    terminal.close(force=True)
     done.touch()
     assert place.until(job).state is State.SUCCEEDED
 

@@ -79,6 +79,18 @@ def test_a_lease_folder_that_is_gone_loses_the_job(place: Place) -> None:
     assert "is gone" in (place.job(job).cause or "")
 
 
+def test_a_job_that_cannot_be_judged_keeps_no_other_from_it(place: Place) -> None:
+    odd = left_behind(place)
+    for name in ("live", "queue"):
+        (place.folder / "odd" / name).mkdir(parents=True)
+    (place.folder / "odd" / "live" / f"{odd.id}.sup").symlink_to("/etc/passwd")
+    write_job(place.store.folder(odd.id), replace(odd, lease_dir=str(place.folder / "odd")))
+    job = left_behind(place)
+    place.look()
+    assert place.until(job).state is State.SUCCEEDED
+    assert place.job(odd).state is State.QUEUED
+
+
 def test_two_looks_at_once_start_one_supervisor(place: Place) -> None:
     job = left_behind(place)
     ran = place.folder / "ran"

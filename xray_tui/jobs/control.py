@@ -37,9 +37,10 @@ def look(store: JobStore, supervisor: Sequence[str] = detach.SUPERVISOR) -> list
     lives is noted, and for the others the engine's end record decides, or else they are lost.
     """
     for job in store.jobs():
-        if _is_ours(job, store.folder(job.id)) and _seems_alone(job):
-            with contextlib.suppress(OSError, ValueError):  # mutex busy, disk full: the next look comes soon
-                _judge_alone(store.folder(job.id), supervisor)
+        folder = store.folder(job.id)
+        with contextlib.suppress(OSError, ValueError):  # mutex busy, disk full: the next look comes soon
+            if _is_ours(job, folder) and _seems_alone(job):
+                _judge_alone(folder, supervisor)
     return store.jobs()
 
 

@@ -80,7 +80,7 @@ class LocalLauncher:
         if spec.kind != "train":
             return
         if (claim := _claim(store.jobs(), spec)) is not None:
-            claim = _claim(look(store), spec)  # it may have been lost unseen
+            claim = _claim(look(store, self.supervisor), spec)  # it may have been lost unseen
         if claim is not None:
             raise BadInput(f"{spec.run}: claimed by job {claim.id} ({claim.state}); stop that, or give another name")
         if "--resume" in spec.argv:
