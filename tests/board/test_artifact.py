@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xray_tui.board.artifact import LARGEST, Artifact, Rejected, read_artifact, run_of
+from xray_tui.board.artifact import Artifact, Rejected, read_artifact, run_of
+from xray_tui.board.document import LARGEST
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rules import Rules
 

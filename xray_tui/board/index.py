@@ -12,7 +12,8 @@ from pathlib import Path
 
 from engine.contract.names import BOARD, NOTE
 from engine.contract.text import clean
-from xray_tui.board.artifact import LARGEST, Artifact, Rejected, excluded, read_artifact, rejected
+from xray_tui.board.artifact import Artifact, Rejected, excluded, read_artifact, rejected
+from xray_tui.board.document import LARGEST
 from xray_tui.board.rules import Rules, load_rules
 from xray_tui.board.walk import reaches, relative, walk
 

@@ -12,7 +12,7 @@ from engine.contract.load import field_errors, read_mapping
 from engine.contract.metrics import METRICS
 from engine.contract.names import BOARD
 from engine.contract.text import clean
-from xray_tui.board.artifact import LARGEST_COUNT
+from xray_tui.board.document import LARGEST_COUNT
 from xray_tui.board.rules import INSIGHTS, Reference, Rules
 
 Word = Annotated[str, Field(min_length=1, max_length=200)]
