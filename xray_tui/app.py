@@ -253,7 +253,7 @@ class XrayApp(App[None]):
 
         assert self.runs is not None
         try:
-            stop(JobStore(self.runs), identity, by="the app")
+            stop(JobStore(self.runs), identity)
         except (BadInput, OSError) as error:
             self._post(Said(str(error), "error"))
             return

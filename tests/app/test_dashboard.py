@@ -189,7 +189,7 @@ async def test_a_stop_is_asked_for_and_only_y_stops(
     make_app: MakeApp, jobs: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped: list[str] = []
-    monkeypatch.setattr("xray_tui.jobs.control.stop", lambda store, identity, by: stopped.append(identity))
+    monkeypatch.setattr("xray_tui.jobs.control.stop", lambda store, identity: stopped.append(identity))
     app = make_app()
     async with app.run_test() as pilot:
         await opened(pilot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -62,18 +63,27 @@ def curve_rows(curve: Curve, width: int, height: int) -> list[list[Part]]:
         return [[(" No loss and no validation yet.", "faint")]]
     if height < 3 or width < 36:
         return [[(_said(curve), "")]]
-    end = max(curve.epochs, *(x for x, _ in (*curve.loss, *curve.validation)))
-    epochs = Range(0.0, end or 1.0)
+    end = max(x for x, _ in (*curve.loss, *curve.validation))
+    epochs = Range(0.0, float(max(1, math.ceil(end))))
+    whole = f"of {curve.epochs:g} epochs" if curve.epochs > epochs.high else "epochs" if curve.epochs else "steps"
     left = (width - 1) // 2
+    right, label = width - 1 - left, metric(curve.metric).label
     charts = (
-        _chart("loss", "loss", curve.loss, None, epochs, left, height),
-        _chart(metric(curve.metric).label, "metric", curve.validation, curve.best, epochs, width - 1 - left, height),
+        _chart("loss", "loss", curve.loss, None, epochs, whole, left, height),
+        _chart(label, "metric", curve.validation, curve.best, epochs, whole, right, height),
     )
     return [[*one, (" ", ""), *two] for one, two in zip(*charts, strict=True)]
 
 
 def _chart(
-    name: str, style: str, points: Points, best: tuple[float, float] | None, epochs: Range, width: int, height: int
+    name: str,
+    style: str,
+    points: Points,
+    best: tuple[float, float] | None,
+    epochs: Range,
+    whole: str,
+    width: int,
+    height: int,
 ) -> list[list[Part]]:
     inner = max(4, width - AXIS)
     last = f"{points[-1][1]:.4f}" if points else "-"
@@ -92,7 +102,7 @@ def _chart(
     for place, line in enumerate(drawn):
         label = _label(values.high) if place == 0 else _label(values.low) if place == height - 3 else ""
         rows.append([(f"{label:>{AXIS - 1}} ", "faint"), (line, style)])
-    end = f"{epochs.high:g} epochs"
+    end = f"{epochs.high:g} {whole}"
     rows.append([(" " * AXIS, ""), (fit("0" + end.rjust(inner - 1), inner), "faint")])
     return rows
 

@@ -71,7 +71,8 @@ def took(job: Job) -> str:
 
 def job_detail(job: Job) -> str:
     """One line more about a job: what it waits for, what it does, why it ended."""
-    parts = [job.waits, job.cause if job.state.ended else None, job.note]
+    asked = f"{job.stop_asked_by} asked to stop it" if job.stop_asked_by and not job.state.ended else None
+    parts = [job.waits, asked, job.cause if job.state.ended else None, job.note]
     if job.progress is not None and not job.state.ended:
         progress = job.progress
         parts.append(f"{progress.phase} {progress.done}/{progress.total} {progress.unit}".strip())
