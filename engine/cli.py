@@ -130,8 +130,10 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 
 def _synth(given: argparse.Namespace) -> None:
     from engine.data.synth import make_synthetic
+    from engine.progress import showing
 
-    manifest = make_synthetic(given.output, given.images, given.size, given.seed)
+    with showing("synth", "images") as progress:
+        manifest = make_synthetic(given.output, given.images, given.size, given.seed, progress)
     print(f"{given.images} synthetic radiographs: {clean(str(manifest))}")
 
 

@@ -23,7 +23,7 @@ def prepare_blend(
     """
     given = _config(config, overrides)
     if members:
-        given = given.model_copy(update={"members": tuple(str(Path(member).absolute()) for member in members)})
+        given = given.model_copy(update={"members": tuple(str(Path(member).resolve()) for member in members)})
     if tta:
         given = given.model_copy(update={"tta": tta})
     if len(given.members) < 2:

@@ -194,4 +194,4 @@ def _with_absolute_paths(config: Config, folder: Path, set_keys: frozenset[str])
 
 def _absolute(path: str, folder: Path, from_here: bool) -> str:
     beside = folder / path
-    return str((Path(path) if from_here or not beside.exists() else beside).absolute())
+    return str((Path(path) if from_here or not beside.exists() else beside).resolve())

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from engine.contract import names
 from engine.contract.config import EvaluateOptions
-from engine.contract.files import file_sha256
+from engine.contract.files import file_sha256, relative_to_file
 from engine.contract.text import clean
 from engine.data.manifest import Sample, read_manifest
 from engine.evaluation.artifact import artifact_path, selection_key, write_artifact
@@ -52,7 +52,7 @@ def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: 
         choice=choice,
         tta=options.tta,
         selection={"asked": asked},
-        data={"fingerprint": test.fingerprint, "manifest": str(manifest) if manifest else None},
+        data={"fingerprint": test.fingerprint} | ({"manifest": relative_to_file(manifest, path)} if manifest else {}),
         provenance={
             "checkpoints": [run.provenance()],
             "config_sha256": file_sha256(run.folder / names.CONFIG),

@@ -52,11 +52,13 @@ def build_network(config: ModelConfig, *, pretrained: bool = True) -> XrayNetwor
 
     options = {} if config.decoder_channels is None else _decoder_options(config)
     hub = pretrained and config.encoder_weights == "imagenet"
+    if hub:
+        print(f"encoder weights: fetching ImageNet's for {clean(config.encoder)} from the hub …", flush=True)
     try:
         segmenter = smp.create_model(
             config.arch,
             encoder_name=config.encoder,
-            encoder_weights="imagenet" if hub else None,
+            encoder_weights=(True if config.encoder.startswith("tu-") else "imagenet") if hub else None,
             in_channels=config.in_channels,
             classes=1,
             **options,

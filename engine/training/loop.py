@@ -254,8 +254,7 @@ def _say_start(
     print(
         f"{config.model.arch} with {clean(config.model.encoder)}, {parameters:.1f} M parameters, on {device.name} in "
         f"{precision}; {len(training.samples)} training images ({positives} positive), {len(validation.samples)} for "
-        "validation"
-        + (f"; resumed at step {state.step}" if state.step else ""),
+        "validation" + (f"; resumed at step {state.step}" if state.step else ""),
         flush=True,
     )
 

@@ -1,0 +1,65 @@
+"""A tiny synthetic set and two runs trained on it, shared by the engine's tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before the hub's client is imported: no test waits for a network
+
+TINY = [
+    "data.image_size=64",
+    "training.batch_size=8",
+    "training.epochs=2",
+    "model.encoder=tu-test_resnet",  # 0.2 M parameters: timm has it for tests
+    "model.decoder_channels=[32,16,8,8]",
+    "training.warmup_epochs=0.5",
+]
+
+
+def arguments(*pairs: str) -> list[str]:
+    """`--set` for each pair."""
+    return [word for pair in pairs for word in ("--set", pair)]
+
+
+@pytest.fixture(scope="session")
+def engine_extra() -> None:
+    """Skips where the engine's extra is not installed."""
+    pytest.importorskip("torch")
+    pytest.importorskip("segmentation_models_pytorch")
+
+
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The manifest of 60 synthetic radiographs of 64 pixels."""
+    from engine.data.synth import make_synthetic
+
+    return make_synthetic(tmp_path_factory.mktemp("synthetic"), 60, 64, 7)
+
+
+@pytest.fixture(scope="session")
+def trained(engine_extra: None, synthetic: Path, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with `plain` and `dual`, each trained for two epochs. Not to be changed: see `runs_copy`."""
+    from engine.cli import main
+
+    runs = tmp_path_factory.mktemp("trained") / "runs"
+    for name, recipe in (("plain", "baseline_posmetric"), ("dual", "challenge_dual_head_v1")):
+        config = project / "configs" / f"{recipe}.yaml"
+        given = arguments(f"data.manifest={synthetic}", *TINY)
+        assert main(["train", "--config", str(config), "--run", str(runs / name), *given]) == 0
+    return runs
+
+
+@pytest.fixture
+def runs_copy(trained: Path, tmp_path: Path, synthetic: Path) -> Path:
+    """The trained runs in a folder of the test's own; their manifest is reached by its absolute place."""
+    copy = tmp_path / "runs"
+    shutil.copytree(trained, copy)
+    for config in copy.glob("*/config.yaml"):
+        lines = config.read_text().splitlines()
+        lines = [f"  manifest: {synthetic}" if line.startswith("  manifest:") else line for line in lines]
+        config.write_text("\n".join(lines) + "\n")
+    return copy

@@ -1,0 +1,103 @@
+"""Blending: chosen on validation, applied once to test."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.cli import main
+from engine.contract.errors import BadInput
+
+pytestmark = pytest.mark.usefixtures("engine_extra")
+
+
+def blend(runs: Path, *more: str) -> int:
+    members = ["--members", str(runs / "plain"), str(runs / "dual")]
+    return main(["blend", *members, "--run", str(runs / "both"), "--tta", "none", "--set", "bootstrap=20", *more])
+
+
+def test_a_blend_is_at_least_its_better_member_on_validation(runs_copy: Path) -> None:
+    for run in ("plain", "dual"):
+        assert main(["evaluate", "--run", str(runs_copy / run), "--tta", "none", "--bootstrap", "0"]) == 0
+    assert blend(runs_copy) == 0
+    found = json.loads((runs_copy / "both" / "test_metrics_tuned.json").read_text())
+    members = [json.loads((runs_copy / run / "test_metrics_tuned.json").read_text()) for run in ("plain", "dual")]
+    for member in members:
+        joint = member["validation"]["dice_pos"] + member["validation"]["roc_auc_presence"]
+        assert found["validation"]["dice_pos"] + found["validation"]["roc_auc_presence"] >= joint - 1e-6
+    assert found["data"] == {**members[0]["data"], **found["data"]}
+    assert found["selection"]["members"] == ["../plain", "../dual"]
+    assert sum(found["selection"]["weights"]) == pytest.approx(1)
+    assert found["selection"]["threshold_source"] == "val"
+    assert [item["path"] for item in found["provenance"]["checkpoints"]] == [
+        "../plain/checkpoints/best.pt",
+        "../dual/checkpoints/best.pt",
+    ]
+    assert (runs_copy / "both" / found["per_image"]).exists()
+
+
+def test_all_weight_on_one_member_gives_that_members_figures(runs_copy: Path) -> None:
+    assert main(["evaluate", "--run", str(runs_copy / "dual"), "--tta", "none", "--bootstrap", "0"]) == 0
+    alone = json.loads((runs_copy / "dual" / "test_metrics_tuned.json").read_text())
+    assert blend(runs_copy, "--set", "objective=roc_auc_presence", "--set", "presence_sources=[cls]") == 0
+    found = json.loads((runs_copy / "both" / "test_metrics_tuned.json").read_text())
+    assert found["roc_auc_presence"] == pytest.approx(alone["roc_auc_presence"])
+    assert found["validation"]["dice_pos"] >= alone["validation"]["dice_pos"] - 1e-6
+
+
+def test_blending_again_replaces_the_blend_and_another_one_is_refused(
+    runs_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert blend(runs_copy) == 0
+    before = sorted(os.listdir(runs_copy / "both"))
+    assert blend(runs_copy) == 0
+    assert sorted(os.listdir(runs_copy / "both")) == before
+    assert blend(runs_copy, "--set", "weight_step=0.5") == 2
+    assert "holds another run; give another --run" in capsys.readouterr().err
+
+
+def test_a_blend_from_a_config_of_its_own_is_the_same(runs_copy: Path) -> None:
+    config = runs_copy.parent / "blend.yaml"
+    config.write_text("kind: blend\nmembers: [runs/plain, runs/dual]\ntta: none\nbootstrap: 0\n")
+    assert main(["blend", "--config", str(config), "--run", str(runs_copy / "both")]) == 0
+    assert (runs_copy / "both" / "test_metrics_tuned.json").exists()
+
+
+def test_members_of_different_data_are_refused_before_anything_is_written(
+    runs_copy: Path, synthetic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = synthetic.read_text().splitlines()
+    other = synthetic.with_name("fewer.csv")
+    other.write_text("\n".join([*rows[:1], *rows[2:]]) + "\n")
+    config = runs_copy / "dual" / "config.yaml"
+    config.write_text(config.read_text().replace(str(synthetic), str(other)))
+    lacks = rows[1].split(",")[4]
+    status = blend(runs_copy)
+    other.unlink()
+    if lacks == "train":
+        assert status == 0
+    else:
+        assert status == 2
+        assert "members need the same data" in capsys.readouterr().err
+        assert not (runs_copy / "both").exists()
+
+
+def test_the_grid_of_weights_covers_the_corners_and_sums_to_one() -> None:
+    from engine.blending.search import simplex
+
+    grid = np.array(simplex(3, 0.25))
+    assert np.allclose(grid.sum(1), 1)
+    assert len(grid) == 15
+    for corner in np.eye(3):
+        assert any(np.array_equal(corner, weights) for weights in grid)
+
+
+def test_a_grid_that_would_take_for_ever_is_refused() -> None:
+    from engine.blending.search import simplex
+
+    with pytest.raises(BadInput, match="give a larger step"):
+        simplex(8, 0.05)

@@ -1,0 +1,80 @@
+"""The command line answers at once, in one line, with the right exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.cli import main
+
+HEAVY = ("torch", "torchvision", "segmentation_models_pytorch", "sklearn", "pandas", "numpy", "pydantic")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["train", "--epochs"], ["nonsense"], []])
+def test_help_and_bad_arguments_import_nothing_heavy(arguments: list[str]) -> None:
+    script = (
+        "import sys\n"
+        "from engine.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
+    assert done.stderr.strip().splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "--config", "none.yaml"], "none.yaml: No such file"),
+        (["train"], "give --config FILE"),
+        (["evaluate", "--run", "none"], "none/config.yaml: No such file"),
+        (["evaluate", "--run", "none", "--threshold", "2"], "threshold"),
+        (["evaluate", "--run", "none", "--threshold", "nan"], "threshold"),
+        (["evaluate", "--run", "none", "--manifest", "x"], "--manifest and --output go together"),
+        (["blend", "--members", "a"], "a blend needs two runs or more"),
+        (["blend", "--members", "a", "a"], "a run stands there twice"),
+        (["prepare", "none", "--output", "out"], "none"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_status_2(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert len(error.strip().splitlines()) <= 2
+    assert "Traceback" not in error
+    assert os.listdir(tmp_path) == []
+
+
+def test_train_imports_no_torch_before_its_config_is_right(tmp_path: Path) -> None:
+    config = tmp_path / "bad.yaml"
+    config.write_text("training: {epochs: 0}")
+    script = "import sys; from engine.cli import main; print(main(sys.argv[1:]), 'torch' in sys.modules)"
+    command = [sys.executable, "-c", script, "train", "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.split() == ["2", "False"]
+
+
+def test_a_launched_engine_leaves_its_end_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XRAY_JOB_DIR", str(tmp_path))
+    assert main(["train", "--config", str(tmp_path / "none.yaml")]) == 2
+    record = json.loads((tmp_path / "end.json").read_text())
+    assert record["code"] == 2
+    assert "No such file" in record["cause"]
+
+
+def test_recipes_are_listed_a_line_each(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    assert main(["recipes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(list((project / "configs").glob("*.yaml")))
+    assert any(line.startswith("baseline_posmetric ") for line in lines)

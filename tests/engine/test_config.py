@@ -1,0 +1,119 @@
+"""Configs: every error at once, each with file, field and what is right; paths that survive a move."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engine.contract.config import BlendConfig, TrainConfig
+from engine.contract.errors import BadInput
+from engine.contract.load import load_config, save_config
+from engine.contract.recipes import find_recipes, recipe_folders
+
+CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_recipe_is_valid_and_says_what_it_is(path: Path) -> None:
+    config = load_config(path)
+    assert config.description
+
+
+def test_every_error_is_reported_at_once_with_file_field_and_meaning(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("training: {epochs: 0, lr: fast, epocs: 3}\nmodel: {arch: Vnet}\nqqqq: 1\n")
+    with pytest.raises(BadInput) as caught:
+        load_config(path)
+    text = "\n".join(caught.value.lines)
+    assert len(caught.value.lines) == 5
+    assert all(line.startswith(str(path)) for line in caught.value.lines)
+    assert "training.epochs: 0: Input should be greater than or equal to 1 (passes)" in text
+    assert "training.lr: 'fast'" in text
+    assert "training.epocs: unknown key; did you mean epochs?" in text
+    assert "model.arch: 'Vnet'" in text
+    assert "'Unet'" in text
+    assert "qqqq: unknown key; known here: kind" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"training: [1, 2", "not YAML at line"),
+        (b"- 1\n- 2\n", "a mapping of keys to values is right"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"kind: nonsense\n", "give train or blend"),
+        (b"kind: [train]\n", "give train or blend"),
+        (b"!!python/object/apply:os.system ['true']\n", "not YAML"),
+        (b"x: \"\x1b[31m\"\n", "not YAML"),
+        (b"[" * 3000, "not YAML"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_config_gets_one_clean_line(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "odd\x1b[31m.yaml"
+    path.write_bytes(content)
+    with pytest.raises(BadInput) as caught:
+        load_config(path)
+    assert len(caught.value.lines) == 1
+    assert says in caught.value.lines[0]
+    assert caught.value.lines[0].isprintable()
+
+
+def test_a_missing_config_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"none\.yaml: No such file"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_set_reaches_into_sections_that_are_off(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("{}")
+    config = load_config(path, ["model.classification_head.hidden=64", "training.lr=1e-3", "seed=7"])
+    assert isinstance(config, TrainConfig)
+    assert config.model.classification_head is not None
+    assert (config.model.classification_head.hidden, config.training.lr, config.seed) == (64, 1e-3, 7)
+
+
+def test_set_without_an_equals_sign_says_how(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("{}")
+    with pytest.raises(BadInput, match="give KEY=VALUE"):
+        load_config(path, ["training.epochs"])
+
+
+def test_a_saved_config_still_finds_its_data_after_its_folders_moved(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    (here / "data").mkdir(parents=True)
+    (here / "data" / "manifest.csv").touch()
+    (here / "runs" / "a").mkdir(parents=True)
+    (here / "recipe.yaml").write_text("data: {manifest: data/manifest.csv}\n")
+    save_config(load_config(here / "recipe.yaml"), here / "runs" / "a" / "config.yaml")
+    there = tmp_path / "there"
+    shutil.move(here, there)
+    config = load_config(there / "runs" / "a" / "config.yaml")
+    assert isinstance(config, TrainConfig)
+    assert Path(config.data.manifest).resolve() == (there / "data" / "manifest.csv").resolve()
+
+
+def test_a_blend_keeps_its_members_relative_to_its_config(tmp_path: Path) -> None:
+    for run in ("a", "b", "blend"):
+        (tmp_path / "runs" / run).mkdir(parents=True)
+    members = tuple(str(tmp_path / "runs" / run) for run in ("a", "b"))
+    path = tmp_path / "runs" / "blend" / "config.yaml"
+    save_config(BlendConfig(members=members), path)
+    assert "../a" in path.read_text()
+    loaded = load_config(path)
+    assert isinstance(loaded, BlendConfig)
+    assert [Path(member).resolve() for member in loaded.members] == [Path(member) for member in members]
+
+
+def test_recipes_are_found_beside_the_runs_folder_and_the_nearer_one_wins(tmp_path: Path) -> None:
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    (folder / "baseline_posmetric.yaml").write_text("description: my own\n")
+    (folder / "broken.yaml").write_text("a: [")
+    recipes = {recipe.name: recipe for recipe in find_recipes(recipe_folders(tmp_path / "runs"))}
+    assert "not YAML" in (recipes["broken"].problem or "")
+    assert "challenge_dual_head_v1" in recipes
+    if Path("configs").resolve() != folder.resolve() and not Path("configs/baseline_posmetric.yaml").exists():
+        assert recipes["baseline_posmetric"].description == "my own"

@@ -1,0 +1,178 @@
+"""Evaluation end to end: the artifact, its per-image table, choices on validation, other data."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.cli import main
+
+pytestmark = pytest.mark.usefixtures("engine_extra")
+
+
+def artifact(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def evaluated(runs_copy: Path) -> Path:
+    assert main(["evaluate", "--run", str(runs_copy / "dual"), "--tta", "hv", "--bootstrap", "50"]) == 0
+    return runs_copy / "dual" / "test_metrics_tta_hv_tuned.json"
+
+
+def test_the_figures_follow_from_the_per_image_table(evaluated: Path) -> None:
+    found = artifact(evaluated)
+    rows = table(evaluated.parent / found["per_image"])
+    assert len(rows) == found["num_samples"]
+    positives = [row for row in rows if row["dice"]]
+    assert len(positives) == found["num_positive"]
+    assert found["dice_pos"] == pytest.approx(np.mean([float(row["dice"]) for row in positives]), abs=1e-6)
+    assert found["iou_pos"] == pytest.approx(np.mean([float(row["iou"]) for row in positives]), abs=1e-6)
+    tp, fp, fn = (sum(int(row[key]) for row in rows) for key in ("tp", "fp", "fn"))
+    assert found["precision_pos"] == pytest.approx((tp + 1e-6) / (tp + fp + 1e-6))
+    assert found["recall_pos"] == pytest.approx((tp + 1e-6) / (tp + fn + 1e-6))
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    labels = [int(row["fractured"]) for row in rows]
+    scores = [float(row["presence_score"]) for row in rows]
+    assert found["roc_auc_presence"] == roc_auc_score(labels, scores)
+    assert found["average_precision_presence"] == average_precision_score(labels, scores)
+
+
+def test_the_artifact_says_what_was_chosen_and_where(evaluated: Path) -> None:
+    found = artifact(evaluated)
+    assert found["schema"] == "xray-test-metrics/1"
+    assert found["selection"]["threshold_source"] == "val"
+    assert found["selection"]["presence_source"] == "cls"
+    assert found["selection"]["selected_on"] == "val"
+    assert found["tta_mode"] == "hv"
+    assert found["data"]["fingerprint"].startswith("sha256:")
+    assert found["provenance"]["checkpoints"][0]["path"] == "checkpoints/best.pt"
+    assert set(found["validation"]) >= {"dice_pos", "roc_auc_presence", "num_samples"}
+    assert set(found["input"]) >= {"dice_pos", "iou_pos", "precision_pos"}
+    for low, high in found["intervals"].values():
+        assert low <= high
+    assert found["all_positive"]["recall_pos"] == 1
+
+
+def test_at_the_images_own_size_native_and_input_metrics_agree(evaluated: Path) -> None:
+    found = artifact(evaluated)  # 64 px images into a 64 px network
+    for name, value in found["input"].items():
+        assert found[name] == pytest.approx(value), name
+
+
+def test_the_tuned_threshold_is_the_best_on_validation(evaluated: Path) -> None:
+    best = artifact(evaluated)
+    run = evaluated.parent
+    for threshold in ("0.1", "0.3", "0.5", "0.9"):
+        assert main(["evaluate", "--run", str(run), "--threshold", threshold, "--bootstrap", "0"]) == 0
+        fixed = artifact(run / f"test_metrics_tta_hv_thr{threshold.replace('.', '')}0.json")
+        assert fixed["selection"]["threshold_source"] == "fixed"
+        assert fixed["validation"]["dice_pos"] <= best["validation"]["dice_pos"] + 1e-9
+
+
+def test_probabilities_are_cached_and_made_anew_for_another_checkpoint(runs_copy: Path) -> None:
+    run = runs_copy / "plain"
+    given = ["evaluate", "--run", str(run), "--tta", "none", "--bootstrap", "0"]
+    assert main(given) == 0
+    cache = run / "predictions" / "test_none" / "probabilities.npy"
+    made = cache.stat().st_mtime_ns
+    assert main(given) == 0
+    assert cache.stat().st_mtime_ns == made
+    assert main([*given, "--checkpoint", "last"]) == 0
+    assert (run / "test_metrics_tuned.json").exists()
+    import torch
+
+    best = run / "checkpoints" / "best.pt"
+    state = torch.load(best, weights_only=True)
+    state["network"]["segmenter.segmentation_head.0.bias"] += 1
+    torch.save(state, best)
+    assert main(given) == 0
+    assert cache.stat().st_mtime_ns != made
+
+
+def test_nothing_is_overwritten_by_another_selection_of_the_same_name(runs_copy: Path) -> None:
+    run = runs_copy / "plain"
+    given = ["evaluate", "--run", str(run), "--tta", "none", "--bootstrap", "0", "--threshold", "0.5"]
+    assert main([*given, "--gate", "0.2"]) == 0
+    first = (run / "test_metrics_thr050_gated.json").read_bytes()
+    assert main([*given, "--gate", "0.7"]) == 0
+    assert (run / "test_metrics_thr050_gated.json").read_bytes() == first
+    others = list(run.glob("test_metrics_thr050_gated_*.json"))
+    assert len(others) == 1
+    assert artifact(others[0])["selection"]["gate"] == 0.7
+    assert (run / artifact(others[0])["per_image"]).exists()
+
+
+def test_a_plain_run_chooses_its_presence_source_on_validation(
+    runs_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = runs_copy / "plain"
+    given = ["evaluate", "--run", str(run), "--tta", "none", "--bootstrap", "0", "--threshold", "0.5"]
+    assert main(given) == 0
+    auto = artifact(run / "test_metrics_thr050.json")
+    for source, suffix in (("max", "max"), ("topk_mean", "topk"), ("mean", "mean"), ("pred_area", "area")):
+        assert main([*given, "--presence", source]) == 0
+        other = artifact(run / f"test_metrics_thr050_{suffix}.json")
+        assert other["validation"]["roc_auc_presence"] <= auto["validation"]["roc_auc_presence"]
+    assert main([*given, "--presence", "cls"]) == 2
+    assert "this run has no classification head" in capsys.readouterr().err
+
+
+def test_a_tuned_gate_never_lowers_the_mean_dice_over_all_validation_images(runs_copy: Path) -> None:
+    run = runs_copy / "dual"
+    given = ["evaluate", "--run", str(run), "--tta", "none", "--bootstrap", "0"]
+    assert main(given) == 0
+    assert main([*given, "--gate", "tuned"]) == 0
+    gated = artifact(run / "test_metrics_tuned_gated.json")
+    assert gated["selection"]["gate_source"] == "val"
+    assert gated["validation"]["dice"] >= artifact(run / "test_metrics_tuned.json")["validation"]["dice"]
+
+
+def test_a_run_is_scored_on_other_data_with_that_datas_fingerprint(evaluated: Path, tmp_path: Path) -> None:
+    from engine.data.synth import make_synthetic
+
+    other = make_synthetic(tmp_path / "other", 20, 64, 99)
+    output = tmp_path / "external" / "metrics.json"
+    given = ["evaluate", "--run", str(evaluated.parent), "--bootstrap", "0"]
+    assert main([*given, "--manifest", str(other), "--output", str(output)]) == 0
+    mine, external = artifact(evaluated), artifact(output)
+    assert external["data"]["fingerprint"] != mine["data"]["fingerprint"]
+    assert external["threshold"] == mine["threshold"]
+    assert external["validation"] == mine["validation"]
+    assert external["num_samples"] == sum(line.endswith(",test") for line in other.read_text().splitlines())
+
+
+@pytest.mark.parametrize("tta", ["none", "h", "v", "hv", "d4"])
+def test_every_view_is_undone_exactly(tta: str) -> None:
+    import torch
+
+    from engine.evaluation.predict import VIEWS, apply_view, undo_view
+
+    images = torch.rand(2, 1, 8, 8)
+    views = VIEWS[tta]
+    assert len({tuple(apply_view(images, view).flatten().tolist()) for view in views}) == len(views)
+    for view in views:
+        assert torch.equal(undo_view(apply_view(images, view), view), images)
+
+
+def test_vertical_and_horizontal_views_are_flips() -> None:
+    import torch
+
+    from engine.evaluation.predict import VIEWS, apply_view
+
+    images = torch.rand(1, 1, 4, 4)
+    seen = [apply_view(images, view) for view in VIEWS["hv"]]
+    assert torch.equal(seen[1], images.flip(3))
+    assert torch.equal(seen[2], images.flip(2))

@@ -1,0 +1,144 @@
+"""Metrics against definitions written out, and against scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from engine.evaluation.choose import best_gate
+from engine.evaluation.counts import counts_at, dequantise, quantise
+from engine.evaluation.intervals import intervals
+from engine.evaluation.metrics import (
+    Confusion,
+    presence_metrics,
+    presence_threshold,
+    segmentation_metrics,
+    sensitivity,
+)
+from engine.evaluation.presence import map_scores
+from engine.evaluation.thresholds import GRID, best_threshold, mean_dice_pos
+
+RANDOM = np.random.default_rng(3)
+
+
+def made(images: int = 40, size: int = 24) -> tuple[np.ndarray, np.ndarray]:
+    """Probability maps and masks, two thirds of the masks empty."""
+    masks = np.zeros((images, size, size), bool)
+    for index in range(images // 3):
+        row, column = RANDOM.integers(0, size - 6, 2)
+        masks[index, row : row + 5, column : column + 4] = True
+    maps = np.clip(0.35 * masks + RANDOM.uniform(0, 0.7, masks.shape), 0, 1).astype(np.float32)
+    return maps, masks
+
+
+def counted(maps: np.ndarray, masks: np.ndarray, thresholds: np.ndarray) -> list[np.ndarray]:
+    """tp, fp, fn of all images, (N, T) each."""
+    each = [counts_at(quantise(map_), mask, thresholds) for map_, mask in zip(maps, masks, strict=True)]
+    return [np.stack(part) for part in zip(*each, strict=True)]
+
+
+def test_counts_at_many_thresholds_are_those_of_plain_comparison() -> None:
+    maps, masks = made(3)
+    thresholds = np.array([0.01, 0.25, 0.333333, 0.5, 0.9999])
+    for levels, mask in zip(quantise(maps), masks, strict=True):
+        tp, fp, fn = counts_at(levels, mask, thresholds)
+        for place, threshold in enumerate(thresholds):
+            predicted = dequantise(levels) >= np.float32(threshold)
+            expected = ((predicted & mask).sum(), (predicted & ~mask).sum(), (~predicted & mask).sum())
+            assert (tp[place], fp[place], fn[place]) == expected
+
+
+def test_a_probability_on_the_threshold_is_predicted() -> None:
+    levels = quantise(np.array([[0.5, 1.0, 0.0]], np.float32))
+    tp, fp, _ = counts_at(levels, np.ones((1, 3), bool), [0.5, 1.0])
+    assert tp.tolist() == [2, 1]
+    assert fp.tolist() == [0, 0]
+
+
+def test_segmentation_metrics_follow_their_definitions() -> None:
+    counts = Confusion(*(np.array(values) for values in ([8, 0, 0, 0], [2, 0, 10, 0], [0, 5, 0, 0], [100] * 4)))
+    metrics = segmentation_metrics(counts)
+    assert metrics["dice_pos"] == pytest.approx((16 / 18 + 0) / 2, abs=1e-6)
+    assert metrics["iou_pos"] == pytest.approx((8 / 10 + 0) / 2, abs=1e-6)
+    assert metrics["precision_pos"] == pytest.approx(8 / 20)
+    assert metrics["recall_pos"] == pytest.approx(8 / 13)
+    assert metrics["dice"] == pytest.approx((16 / 18 + 0 + 0 + 1) / 4, abs=1e-6)
+    assert metrics["missed_pos"] == 0.5
+    assert metrics["fp_area_neg"] == pytest.approx((0.1 + 0) / 2)
+    assert metrics["recall_pos_mean"] == 0.5
+    assert metrics["precision_pos_mean"] == pytest.approx(0.8)
+
+
+def test_a_split_without_positives_has_no_dice_on_positives() -> None:
+    counts = Confusion(*(np.array(values) for values in ([0, 0], [2, 0], [0, 0], [100] * 2)))
+    metrics = segmentation_metrics(counts)
+    assert "dice_pos" not in metrics
+    assert presence_metrics(np.array([0.1, 0.2]), np.array([False, False])) == {}
+
+
+def test_presence_metrics_are_those_of_scikit_learn() -> None:
+    fractured = RANDOM.uniform(size=60) < 0.3
+    scores = RANDOM.uniform(size=60) + 0.3 * fractured
+    found = presence_metrics(scores, fractured)
+    assert found["roc_auc_presence"] == roc_auc_score(fractured, scores)
+    assert found["average_precision_presence"] == average_precision_score(fractured, scores)
+
+
+def test_the_presence_threshold_keeps_its_specificity_and_no_lower_one_does() -> None:
+    fractured = np.array([False] * 20 + [True] * 5)
+    scores = np.concatenate([np.arange(20) / 20, [0.5, 0.86, 0.9, 0.99, 0.2]])
+    cut = presence_threshold(scores, fractured)
+    assert (scores[:20] <= cut).mean() >= 0.9
+    assert (scores[:20] <= np.nextafter(cut, 0)).mean() < 0.9
+    assert sensitivity(scores, fractured, cut) == 3 / 5
+
+
+def test_the_tuned_threshold_is_the_best_of_the_grid() -> None:
+    maps, masks = made()
+    tp, fp, fn = counted(maps, masks, GRID)
+    dice = mean_dice_pos(tp, fp, fn)
+    place = best_threshold(tp, fp, fn)
+    assert dice[place] == dice.max()
+    positive = masks.any((1, 2))
+    predicted = dequantise(quantise(maps[positive])) >= np.float32(GRID[place])
+    by_hand = 2 * (predicted & masks[positive]).sum((1, 2)) / (predicted.sum((1, 2)) + masks[positive].sum((1, 2)))
+    assert dice[place] == pytest.approx(by_hand.mean(), abs=1e-5)
+
+
+def test_the_tuned_gate_is_the_best_of_all_gates() -> None:
+    tp = np.array([5, 0, 0, 0, 4, 0])
+    counts = Confusion(tp, np.array([1, 3, 0, 2, 1, 9]), np.array([1, 0, 0, 0, 0, 3]), np.full(6, 50))
+    scores = np.array([0.9, 0.2, 0.1, 0.5, 0.5, 0.4])
+    gate = best_gate(counts, scores)
+    values = {level: segmentation_metrics(counts.gated(scores >= level))["dice"] for level in np.unique(scores)}
+    assert values[gate] == max(values.values())
+
+
+def test_a_gate_empties_masks_below_it() -> None:
+    counts = Confusion(*(np.array(values) for values in ([3, 4], [1, 1], [2, 0], [9, 9])))
+    gated = counts.gated(np.array([False, True]))
+    assert (gated.tp.tolist(), gated.fp.tolist(), gated.fn.tolist()) == ([0, 4], [0, 1], [5, 0])
+
+
+def test_presence_scores_of_a_map() -> None:
+    values = map_scores((np.arange(10_000, dtype=np.float32) / 10_000).reshape(100, 100))
+    assert values["max"] == pytest.approx(0.9999)
+    assert values["mean"] == pytest.approx(0.49995)
+    assert values["topk_mean"] == pytest.approx(np.arange(9900, 10_000).mean() / 10_000)
+
+
+def test_intervals_hold_the_estimate_and_are_wider_for_patients_than_for_images() -> None:
+    maps, masks = made(60)
+    fractured = masks.any((1, 2))
+    tp, fp, fn = (part[:, 0] for part in counted(maps, masks, np.array([0.5])))
+    counts, scores = Confusion(tp, fp, fn, np.full(60, 576)), maps.max((1, 2)).astype(float)
+    by_image = intervals(counts, scores, fractured, [None] * 60, 300)
+    low, high = by_image["dice_pos"]
+    assert low < segmentation_metrics(counts)["dice_pos"] < high
+    assert by_image == intervals(counts, scores, fractured, [None] * 60, 300)
+    by_patient = intervals(counts, scores, fractured, [str(index // 6) for index in range(60)], 300)
+    assert by_patient["dice"][1] - by_patient["dice"][0] > by_image["dice"][1] - by_image["dice"][0]

