@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.command is None:
         parser.print_help()
         return Exit.BAD_INPUT
+    _keep_leases()
     status, cause = _run(given.run_command, given)
     _write_end_record(status, cause)
     return status
@@ -239,6 +241,13 @@ def _unexpected(error: Exception) -> tuple[Exit, str]:
         line = f"{where}{clean(error.strerror or str(error))}"
     print(line, file=sys.stderr)
     return (Exit.OUT_OF_MEMORY if memory else Exit.OTHER), line
+
+
+def _keep_leases() -> None:
+    """Hold the GPU leases that a supervisor handed down for this process alone: no child may keep a GPU taken."""
+    for descriptor in filter(str.isdecimal, os.environ.get(names.LEASES_ENV, "").split(",")):
+        with contextlib.suppress(OSError):
+            os.set_inheritable(int(descriptor), False)
 
 
 def _write_end_record(status: Exit, cause: str) -> None:

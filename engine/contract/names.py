@@ -24,6 +24,10 @@ END = "end.json"
 JOB_DIR_ENV = "XRAY_JOB_DIR"
 """Set for a launched engine: the folder in which it writes PROGRESS (now and then) and END (once, at the end)."""
 
+LEASES_ENV = "XRAY_TUI_LEASE_FDS"
+"""Set for a launched engine: descriptors that it holds open, so that its leases live as long as it computes, and that
+its own children must not inherit."""
+
 SCHEMA = "xray-test-metrics/1"
 
 Tta = Literal["none", "h", "v", "hv", "d4"]

@@ -19,8 +19,8 @@ def mean_dice_pos(tp: Counts, fp: Counts, fn: Counts) -> npt.NDArray[np.float64]
     if not positive.any():
         return np.zeros(tp.shape[1])
     tp, fp, fn = tp[positive], fp[positive], fn[positive]
-    dice: npt.NDArray[np.float64] = (2 * tp + EPSILON) / (2 * tp + fp + fn + EPSILON)
-    return dice.mean(0)
+    dice = (2 * tp + EPSILON) / (2 * tp + fp + fn + EPSILON)
+    return np.asarray(dice.mean(0))
 
 
 def best_threshold(tp: Counts, fp: Counts, fn: Counts) -> int:

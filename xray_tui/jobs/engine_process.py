@@ -10,12 +10,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from engine.contract.names import JOB_DIR_ENV, LOG
+from engine.contract.names import JOB_DIR_ENV, LEASES_ENV, LOG
 from xray_tui.jobs import process
 from xray_tui.jobs.job import Job, Process
-
-LEASES_ENV = "XRAY_TUI_LEASE_FDS"
-"""Descriptors that the engine holds open and may mark close-on-exec: its leases live as long as it computes."""
 
 PATIENCE = 10.0
 """Seconds to wait for killed processes to be gone: one that hangs in the kernel may take for ever."""
