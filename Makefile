@@ -15,7 +15,7 @@ $(READY): pyproject.toml
 	@touch $(READY)
 
 demo: $(READY)
-	@$(BIN)/python -m tools.demo
+	@$(BIN)/python scripts/demo.py
 
 test: $(READY)
 	$(BIN)/python -m pytest -q

@@ -11,8 +11,6 @@ from engine.contract.errors import BadInput
 from engine.contract.load import apply_overrides, load_config, validate
 from engine.contract.text import clean
 
-RUNS = Path("runs")
-
 
 def prepare_blend(
     config: Path | None, overrides: Sequence[str], members: Sequence[str] | None, tta: str | None, run: Path | None
@@ -30,7 +28,9 @@ def prepare_blend(
         raise BadInput("members: a blend needs two runs or more; give --members runs/A runs/B")
     if len(set(given.members)) < len(given.members):
         raise BadInput("members: a run stands there twice; each once is right")
-    folder = run or RUNS / (given.name or "blend_" + "_".join(Path(member).name for member in given.members))
+    folder = run or Path(names.RUNS) / (
+        given.name or "blend_" + "_".join(Path(member).name for member in given.members)
+    )
     if (folder / names.CONFIG).exists():
         if load_config(folder / names.CONFIG) != given:
             raise BadInput(f"{clean(str(folder))}: holds another run; give another --run")

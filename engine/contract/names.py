@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+RUNS = "runs"
 CONFIG = "config.yaml"
 NOTE = "note.yaml"
 BOARD = "board.yaml"

@@ -11,8 +11,6 @@ from engine.contract.errors import BadInput
 from engine.contract.load import load_config, save_config
 from engine.contract.text import clean
 
-RUNS = Path("runs")
-
 
 def prepare_run(
     config: Path | None, overrides: Sequence[str], run: Path | None, resume: bool
@@ -26,7 +24,7 @@ def prepare_run(
     if run is None:
         if config is None or given is None:
             raise BadInput("give --config FILE, or --resume with --run FOLDER")
-        run = RUNS / (given.name or config.stem)
+        run = Path(names.RUNS) / (given.name or config.stem)
     path = run / names.CONFIG
     if resume and path.exists():
         kept = _train_config(path, () if given else overrides)
