@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from xray_tui.live.jobs_feed import JobsFeed
 
 EXPORT = "LEADERBOARD.md"
+HEAD_START = 0.25
+"""Seconds that the first scan has before Textual starts; a larger or slower folder goes on beside it."""
 
 
 class XrayApp(App[None]):
@@ -344,7 +346,8 @@ def run_app(runs: Path | None) -> int:
     folder, missing = find_runs(runs, settings)
     feed = BoardFeed(folder) if folder else None
     if feed is not None:
-        feed.start()  # reads while Textual starts
+        feed.start()
+        feed.wait(HEAD_START)
     app = XrayApp(folder, settings, [*problems, *([missing] if missing else [])], feed)
     app.run(mouse=settings.mouse)
     return app.return_code or 0

@@ -29,6 +29,7 @@ class BoardFeed:
         """Held for a moment only: `tell` is called by the thread that draws."""
         self._watch: Watch | None = None
         self._stopping = False
+        self._scan = Thread(target=self.rescan, name="board-scan", daemon=True)
 
     def tell(self, on_board: Callable[[Board], None]) -> None:
         """From now on call `on_board` with every new board, from the feed's threads; with the newest one at once."""
@@ -39,7 +40,12 @@ class BoardFeed:
 
     def start(self) -> None:
         """Read the folder once, in a thread."""
-        Thread(target=self.rescan, name="board-scan", daemon=True).start()
+        self._scan.start()
+
+    def wait(self, seconds: float) -> None:
+        """Until the folder has been read once, or for this long. A reader that shares the interpreter with a thread
+        that computes waits for it after every system call: a small board is there sooner if the other one pauses."""
+        self._scan.join(seconds)
 
     def watch(self) -> None:
         """From now on follow what changes in the folder; what changed since the scan is read too. Call it once."""

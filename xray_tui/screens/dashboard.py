@@ -15,7 +15,6 @@ from textual.widget import Widget
 
 from engine.contract.text import clean
 from xray_tui.commands import bindings
-from xray_tui.widgets.curve import CurveView
 from xray_tui.widgets.gpu_strip import GpuStrip
 from xray_tui.widgets.job_list import JobList
 from xray_tui.widgets.key_bar import KeyBar
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from xray_tui.gpu.sample import GpuSnapshot
     from xray_tui.jobs.job import Job
     from xray_tui.live.follow import Followed
+    from xray_tui.widgets.curve import CurveView
 
 TIMES_EVERY = 1.0
 """Seconds between two looks at whether an age or a duration reads differently."""
@@ -46,6 +46,9 @@ class DashboardScreen(Screen[None]):
     def __init__(self, metrics: tuple[str, ...] = ()) -> None:
         super().__init__(classes="-idle")
         self._metrics = metrics
+        self._curve: CurveView | None = None
+        """Made when it is first asked for."""
+        self._followed: Followed | None = None
 
     def compose(self) -> ComposeResult:
         yield titled(GpuStrip(id="gpus"), "GPUs")
@@ -53,7 +56,6 @@ class DashboardScreen(Screen[None]):
         with Horizontal(id="lower"):
             yield titled(JobList(id="jobs", classes="panel"), "Jobs")
             yield titled(LogView(id="log", empty=NO_LOG, classes="panel"), "Log")
-            yield titled(CurveView(id="curve", classes="panel"), "Curve")
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
@@ -83,10 +85,6 @@ class DashboardScreen(Screen[None]):
     def log_view(self) -> LogView:
         return self.query_one("#log", LogView)
 
-    @property
-    def curve(self) -> CurveView:
-        return self.query_one("#curve", CurveView)
-
     # What it shows
 
     def show_board(self, board: Board) -> None:
@@ -100,28 +98,51 @@ class DashboardScreen(Screen[None]):
         self.jobs.show(jobs)
 
     def show_followed(self, followed: Followed) -> None:
+        self._followed = followed
         self.log_view.show(followed.lines, empty="Nothing yet.")
-        self.curve.show(followed.curve)
+        if self._curve is not None:
+            self._curve.show(followed.curve)
 
     @on(JobList.Selected)
     def _name_detail(self, event: JobList.Selected) -> None:
-        name = clean(event.job.spec.run) if event.job else ""
-        self.log_view.border_title = Content.assemble(("Log", "bold"), f"  {name}" if name else "")
-        self.curve.border_title = Content.assemble(("Curve", "bold"), f"  {name}" if name else "")
+        self._followed = None
+        titled(self.log_view, "Log", self._job_run)
+        if self._curve is not None:
+            titled(self._curve, "Curve", self._job_run)
         self.log_view.show((), empty="" if event.job else NO_LOG)
 
     @on(JobList.Opened)
     def _read_detail(self, event: JobList.Opened) -> None:
-        (self.curve if self.has_class("-curve") else self.log_view).focus()
+        self._detail.focus()
+
+    @property
+    def _job_run(self) -> str:
+        """The selected job's run, as it may be shown."""
+        return clean(self.jobs.job.spec.run) if self.jobs.job else ""
+
+    @property
+    def _detail(self) -> LogView | CurveView:
+        """The log or the curve, whichever is shown."""
+        return self._curve if self._curve is not None and self.has_class("-curve") else self.log_view
 
     # Keys
 
-    def action_detail(self, which: str) -> None:
+    async def action_detail(self, which: str) -> None:
         """Show the log or the curve beside the jobs."""
-        focused = self.focused in (self.log_view, self.curve)
+        focused = self._detail.has_focus
+        if which == "curve" and self._curve is None:
+            await self._make_curve()
         self.set_class(which == "curve", "-curve")
         if focused:
-            (self.log_view if which == "log" else self.curve).focus()
+            self._detail.focus()
+
+    async def _make_curve(self) -> None:
+        from xray_tui.widgets.curve import CurveView
+
+        self._curve = titled(CurveView(id="curve", classes="panel"), "Curve", self._job_run)
+        await self.mount(self._curve, after=self.log_view)
+        if self._followed is not None:
+            self._curve.show(self._followed.curve)
 
     def action_sort(self, steps: int) -> None:
         self.board.sort_by(steps)
@@ -164,7 +185,7 @@ class DashboardScreen(Screen[None]):
             self.board.focus()
 
 
-def titled(panel: Panel, title: str) -> Panel:
+def titled(panel: Panel, title: str, more: str = "") -> Panel:
     """The panel with its title."""
-    panel.border_title = Content.styled(title, "bold")
+    panel.border_title = Content.assemble((title, "bold"), f"  {more}" if more else "")
     return panel
