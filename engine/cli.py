@@ -169,12 +169,13 @@ def _recipes(given: argparse.Namespace) -> None:
 
 
 def _train(given: argparse.Namespace) -> None:
-    from engine.training.run import prepare_run
+    from engine.training.run import prepare_run, trained_by_us
 
     config, run = prepare_run(given.config, given.overrides, given.run, given.resume)
-    from engine.training.loop import train
+    with trained_by_us(run):
+        from engine.training.loop import train
 
-    train(config, run, resume=given.resume)
+        train(config, run, resume=given.resume)
 
 
 def _evaluate(given: argparse.Namespace) -> None:

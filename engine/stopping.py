@@ -21,3 +21,10 @@ class StopFlag:
         """Put the former handlers back."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def leave_stopping_to_the_parent(worker: int) -> None:
+    """For loader processes: a stop goes to the whole process group, and a loader that died of it would look like a
+    failure. They end with the parent."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

@@ -24,7 +24,7 @@ from engine.device import Device, pick_device, place
 from engine.models.checkpoint import load_checkpoint, save_checkpoint
 from engine.models.network import XrayNetwork, build_network
 from engine.progress import Progress
-from engine.stopping import StopFlag
+from engine.stopping import StopFlag, leave_stopping_to_the_parent
 from engine.training.event_log import EventLog
 from engine.training.losses import training_loss
 from engine.training.schedule import make_optimizer, make_schedule
@@ -61,7 +61,10 @@ def train(config: TrainConfig, run: Path, *, resume: bool) -> None:
     torch.manual_seed(config.seed)
     device = pick_device(config.device, config.training.precision, config.training.channels_last)
     training, validation = _load_data(config)
-    last_path, best_path = run / names.CHECKPOINTS / names.LAST, run / names.CHECKPOINTS / names.BEST
+    checkpoints = run / names.CHECKPOINTS
+    last_path, best_path = checkpoints / names.LAST, checkpoints / names.BEST
+    for half in checkpoints.glob(".*.tmp"):  # being written when a former training was killed
+        half.unlink(missing_ok=True)
     saved = load_checkpoint(last_path) if resume and last_path.exists() else None
 
     network = build_network(config.model, pretrained=saved is None)
@@ -198,6 +201,7 @@ def _loader(config: TrainConfig, training: Inputs, batches: Batches, device: Dev
         batch_sampler=batches,
         num_workers=workers,
         pin_memory=device.is_cuda,
+        worker_init_fn=leave_stopping_to_the_parent,
         generator=torch.Generator().manual_seed(config.seed),
     )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from engine.contract import names
@@ -38,6 +41,24 @@ def prepare_run(
     _claim(run)
     save_config(given, path)
     return given, run
+
+
+@contextlib.contextmanager
+def trained_by_us(run: Path) -> Iterator[None]:
+    """Hold the run folder against a second training; the kernel lets go of it whatever becomes of us. BadInput where
+    another one holds it."""
+    descriptor = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise BadInput(f"{clean(str(run))}: another training works in it at this moment") from None
+    except OSError:  # a network file system without locks: the queue's claim has to do
+        pass
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _claim(run: Path) -> None:

@@ -81,15 +81,18 @@ def test_resuming_with_another_config_is_refused_with_the_difference(
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_stopped_training_resumes_to_the_same_weights_bit_for_bit(
-    workers: int, project: Path, synthetic: Path, tmp_path: Path
+    workers: int, project: Path, synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     more = (f"data.workers={workers}", "training.epochs=3")
     assert main(command(project, synthetic, tmp_path / "whole", *more)) == 0
     engine = [sys.executable, "-m", "engine.cli"]
     run = tmp_path / "stopped"
-    process = subprocess.Popen([*engine, *command(project, synthetic, run, *more)], stderr=subprocess.PIPE, text=True)
+    given = [*engine, *command(project, synthetic, run, *more)]
+    process = subprocess.Popen(given, stderr=subprocess.PIPE, text=True, process_group=0)
     wait_for_step(run, process)
-    process.send_signal(signal.SIGTERM)
+    assert main(["train", "--run", str(run), "--resume"]) == 2
+    assert "another training works in it" in capsys.readouterr().err
+    os.killpg(process.pid, signal.SIGTERM)  # as a stopped job gets it: loader processes too
     _, error = process.communicate(timeout=60)
     assert process.returncode == 3, error
     assert "`--resume` continues there" in error
