@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from engine.contract import names
 from engine.contract.config import TrainConfig
 from engine.contract.errors import BadInput, Stopped
+from engine.contract.load import save_config
 from engine.contract.text import clean
 from engine.data.augment import make_augmentation
 from engine.data.dataset import Batch, TrainingSamples
@@ -53,8 +54,8 @@ class TrainingDiverged(Exception):
 
 
 def train(config: TrainConfig, run: Path, *, resume: bool) -> None:
-    """Train into the run folder, which exists and holds config.yaml. With `resume` it continues from last.pt, where
-    there is one, and ends with the same weights as a training that was never interrupted.
+    """Train into the run folder; config.yaml is written before the first step. With `resume` it continues from
+    last.pt, where there is one, and ends with the same weights as a training that was never interrupted.
 
     Raises Stopped after SIGTERM, with a checkpoint saved; TrainingDiverged; BadInput.
     """
@@ -75,6 +76,8 @@ def train(config: TrainConfig, run: Path, *, resume: bool) -> None:
     scaler = torch.amp.GradScaler(device.device.type, enabled=device.scales_gradients)
     parts = {"network": network, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
     state = _restore(saved, parts, device) if saved else State()
+    if saved is None:
+        save_config(config, run / names.CONFIG)
     events = EventLog(run / names.EVENTS, keep_bytes=state.events_bytes)
 
     steps_per_epoch, epochs = batches.steps_per_epoch, config.training.epochs

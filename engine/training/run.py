@@ -1,4 +1,4 @@
-"""From a config to a run folder: claimed, written, trained."""
+"""From a config to a run folder that is free for it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 from engine.contract import names
 from engine.contract.config import TrainConfig
 from engine.contract.errors import BadInput
-from engine.contract.load import load_config, save_config
+from engine.contract.load import load_config
 from engine.contract.text import clean
 
 
 def prepare_run(
     config: Path | None, overrides: Sequence[str], run: Path | None, resume: bool
 ) -> tuple[TrainConfig, Path]:
-    """The resolved config and its run folder, with config.yaml written before the first step.
+    """The resolved config and its run folder. Nothing is written yet: a training that cannot begin leaves nothing.
 
     A folder that is not empty is refused without `resume`; with it, its own config counts, and a given one must not
     differ from it. Raises BadInput.
@@ -38,15 +38,16 @@ def prepare_run(
         return kept, run
     if given is None:
         raise BadInput(f"{clean(str(run))}: no {names.CONFIG} to resume from; give --config FILE")
-    _claim(run)
-    save_config(given, path)
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise BadInput(f"{clean(str(run))}: not an empty folder; give another --run, or --resume to continue it")
     return given, run
 
 
 @contextlib.contextmanager
 def trained_by_us(run: Path) -> Iterator[None]:
-    """Hold the run folder against a second training; the kernel lets go of it whatever becomes of us. BadInput where
-    another one holds it."""
+    """Make the run folder and hold it against a second training; the kernel lets go of it whatever becomes of us. It is
+    taken away again if nothing was written into it. BadInput where another training holds it."""
+    run.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -59,15 +60,8 @@ def trained_by_us(run: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _claim(run: Path) -> None:
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        if any(run.iterdir()):
-            raise BadInput(f"{clean(str(run))}: not empty; give another --run, or --resume to continue it")
-    except (NotADirectoryError, FileExistsError):
-        raise BadInput(f"{clean(str(run))}: not a folder") from None
+        with contextlib.suppress(OSError):
+            run.rmdir()
 
 
 def _train_config(path: Path, overrides: Sequence[str]) -> TrainConfig:

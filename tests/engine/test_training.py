@@ -67,7 +67,7 @@ def test_a_folder_that_is_not_empty_is_refused_and_left_alone(
 ) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     assert main(command(project, synthetic, tmp_path)) == 2
-    assert "not empty; give another --run, or --resume" in capsys.readouterr().err
+    assert "not an empty folder; give another --run, or --resume" in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["notes.txt"]
 
 
@@ -225,6 +225,7 @@ def test_a_manifest_without_fractures_to_learn_from_is_refused(
     other.write_text("\n".join(kept) + "\n")
     assert main(command(project, other, tmp_path / "run")) == 2
     assert "split val has" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists(), "what cannot begin leaves nothing that a second try would trip over"
     other.unlink()
 
 
