@@ -8,7 +8,7 @@ from typing import Literal
 
 from textual.binding import Binding
 
-Place = Literal["app", "dashboard", "list", "board", "jobs", "log"]
+Place = Literal["app", "dashboard", "list", "board", "jobs", "log", "form", "question", "text", "folder"]
 
 PLACES: dict[Place, str] = {
     "dashboard": "Dashboard",
@@ -16,6 +16,10 @@ PLACES: dict[Place, str] = {
     "jobs": "Jobs",
     "list": "Moving",
     "log": "Log and text",
+    "form": "Forms",
+    "question": "Questions",
+    "text": "Texts, as this one",
+    "folder": "Choice of the runs folder",
     "app": "Everywhere",
 }
 """Headings of the help screen, in its order."""
@@ -42,16 +46,16 @@ class Command:
 
 COMMANDS: tuple[Command, ...] = (
     Command("launch.train", "t", "app.launch('train')", "train", "Train a network from a recipe", "dashboard", True),
-    Command("launch.evaluate", "e", "app.launch('evaluate')", "evaluate", "Evaluate the run under the cursor",
+    Command("launch.evaluate", "e", "app.launch('evaluate')", "eval", "Evaluate the run under the cursor",
             "dashboard", True),
     Command("launch.blend", "b", "app.launch('blend')", "blend", "Blend the marked runs", "dashboard", True),
     Command("job.stop", "K", "app.stop_job", "stop", "Stop the selected job, after a question", "dashboard", True),
+    Command("board.export", "x", "app.export", "export", "Write the board to LEADERBOARD.md", "dashboard", True),
     Command("board.filter", "/", "filter", "filter", "Show only runs whose name or file holds these words",
             "dashboard", True),
     Command("board.sort", "s,>", "sort(1)", "sort", "Sort by the next column", "dashboard", True),
     Command("board.sort_back", "<", "sort(-1)", "sort back", "Sort by the previous column", "dashboard"),
     Command("board.reverse", "S", "reverse", "reverse", "Reverse the order", "dashboard"),
-    Command("board.export", "x", "app.export", "export", "Write the board to LEADERBOARD.md", "dashboard", True),
     Command("detail.log", "l", "detail('log')", "log", "Show the log of the selected job", "dashboard", True),
     Command("detail.curve", "c", "detail('curve')", "curve", "Show loss and validation of the selected job",
             "dashboard", True),
@@ -70,6 +74,18 @@ COMMANDS: tuple[Command, ...] = (
     Command("move.bottom", "G,end", "jump(-1)", "bottom", "To the last row; a log then follows its file", "list"),
     Command("log.left", "left,h", "scroll_left", "left", "Scroll to the left", "log"),
     Command("log.right", "right", "scroll_right", "right", "Scroll to the right", "log"),
+    Command("form.launch", "enter", "launch", "launch", "Launch what the form says; open a list, a section", "form"),
+    Command("form.launch_anywhere", "f5", "launch", "launch", "Launch from any field", "form"),
+    Command("form.cancel", "escape", "cancel", "cancel", "Leave the form", "form"),
+    Command("form.save", "ctrl+s", "save", "save", "Save the values as a config", "form"),
+    Command("save.save", "enter", "save", "save", "Save under the name that is typed", "form"),
+    Command("save.cancel", "escape", "dismiss(None)", "cancel", "Do not save", "form"),
+    Command("form.next", "down", "app.focus_next", "next", "To the next field", "form"),
+    Command("form.previous", "up", "app.focus_previous", "previous", "To the previous field", "form"),
+    Command("confirm.yes", "y", "answer(True)", "yes", "Yes", "question"),
+    Command("confirm.no", "n,escape,enter,q", "answer(False)", "no", "No", "question"),
+    Command("text.close", "escape,q,enter", "close", "close", "Close the text", "text"),
+    Command("folder.quit", "escape", "leave", "quit", "Leave without a runs folder", "folder"),
     Command("app.next", "tab", "app.focus_next", "next", "To the next panel", "app"),
     Command("app.previous", "shift+tab", "app.focus_previous", "previous", "To the previous panel", "app"),
     Command("app.palette", "ctrl+p,:", "app.command_palette", "palette", "Find a command by its name", "app"),

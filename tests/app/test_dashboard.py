@@ -236,7 +236,7 @@ async def test_the_selected_job_stays_selected_when_others_come_unless_it_was_th
 
 async def test_the_help_lists_every_command_with_its_id(make_app: MakeApp) -> None:
     app = make_app(keymap={"job.stop": "ctrl+k"})
-    async with app.run_test(size=(120, 70)) as pilot:
+    async with app.run_test(size=(120, 90)) as pilot:
         await opened(pilot)
         await pilot.press("question_mark")
         text = screen_text(app)
@@ -244,6 +244,34 @@ async def test_the_help_lists_every_command_with_its_id(make_app: MakeApp) -> No
             assert command.id in text
             assert command.meaning in text
         assert "ctrl+k" in text
+
+
+async def test_every_binding_of_every_screen_and_widget_has_an_id_of_the_table() -> None:
+    from xray_tui.screens.confirm import ConfirmScreen
+    from xray_tui.screens.dashboard import DashboardScreen
+    from xray_tui.screens.launch import LaunchScreen
+    from xray_tui.screens.launch_save import SaveScreen
+    from xray_tui.screens.runs_folder import RunsFolderScreen
+    from xray_tui.screens.text_screen import TextScreen
+    from xray_tui.widgets.job_list import JobList
+    from xray_tui.widgets.log_view import LogView
+
+    known = {command.id for command in COMMANDS}
+    bound = set()
+    for kind in (XrayApp, ConfirmScreen, DashboardScreen, LaunchScreen, SaveScreen, RunsFolderScreen, TextScreen, Leaderboard,
+                 JobList, LogView):  # fmt: skip
+        bound |= {binding.id for binding in kind.BINDINGS}
+    assert bound <= known
+
+
+async def test_a_problem_of_the_boards_files_is_named_in_its_title_and_listed(make_app: MakeApp) -> None:
+    app = make_app()
+    (app.runs / "board.yaml").write_text("best_by: tset\n")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        assert "! 1 problem (p)" in screen_text(app)
+        await pilot.press("p")
+        assert "! board.yaml: best_by" in screen_text(app)
 
 
 async def test_a_key_that_the_settings_move_works_and_the_old_one_does_not(make_app: MakeApp) -> None:

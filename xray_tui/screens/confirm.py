@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
+
+from xray_tui.commands import bindings
 
 
 class ConfirmScreen(ModalScreen[bool]):
     """Dismisses with True after `y`, with False after `n`, Escape, Enter or `q`."""
 
     CSS_PATH = "../styles/dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "answer(True)", "yes", id="confirm.yes"),
-        Binding("n,escape,enter,q", "answer(False)", "no", id="confirm.no"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("question")]
 
     def __init__(self, question: str, more: str = "", yes: str = "yes", no: str = "no") -> None:
         """All four are shown as they are; names in them have been cleaned."""

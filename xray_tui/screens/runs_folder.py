@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from engine.contract.text import clean
+from xray_tui.commands import bindings
 
 
 class RunsFolderScreen(Screen[Path | None]):
     """Dismisses with a folder that there is, or that was made after a second Enter; with None on Escape."""
 
     CSS_PATH = "../styles/dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "quit", id="folder.quit")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("folder")]
 
     def __init__(self, suggestion: Path) -> None:
         super().__init__()

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.screen import ModalScreen
 
+from xray_tui.commands import bindings
 from xray_tui.widgets.log_view import LogView
 
 
@@ -17,7 +18,7 @@ class TextScreen(ModalScreen[None]):
     """Lines under a title. They are clean already."""
 
     CSS_PATH = "../styles/dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "close", "close", id="text.close")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("text")]
 
     def __init__(self, title: str, lines: Sequence[str], empty: str = "") -> None:
         super().__init__()

@@ -171,6 +171,8 @@ class Leaderboard(Lines):
             parts.append(f"{len(self.marked)} marked")
         if board.set_aside:
             parts.append(f"{len(board.set_aside)} set aside (p)")
+        if board.problems:
+            parts.append(f"! {len(board.problems)} problem{'' if len(board.problems) == 1 else 's'} (p)")
         self.border_title = Content.assemble((clean(board.rules.title), "bold"), "  ", " · ".join(parts))
 
     def _subtitle(self) -> None:

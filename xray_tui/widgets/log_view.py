@@ -33,6 +33,8 @@ class LogView(ScrollView, can_focus=True):
 
     def show(self, lines: Sequence[str], empty: str | None = None) -> None:
         """Show these lines; `empty` is said where there are none."""
+        if lines == self._lines and empty in (None, self._empty):
+            return
         at_end = self._follow and self.scroll_target_y >= self.max_scroll_y - 0.5
         self._lines = lines
         if empty is not None:
