@@ -171,6 +171,19 @@ async def test_files_that_come_change_move_and_go_change_the_board_within_half_a
         assert max(waits) < 2.0
 
 
+async def test_a_burst_of_a_thousand_boards_is_drawn_a_few_times(make_app: MakeApp, monkeypatch) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await opened(pilot)
+        shown: list[object] = []
+        monkeypatch.setattr(app._dashboard, "show_board", shown.append)
+        message = board_of(app)
+        for _ in range(1000):
+            app.post_message(BoardChanged(message.board))
+        await pilot.pause()
+        assert 1 <= len(shown) <= 3
+
+
 async def test_export_writes_the_board_beside_the_runs_folder_and_says_where(make_app: MakeApp, gpus: object) -> None:
     app = make_app()
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
@@ -258,8 +271,8 @@ async def test_every_binding_of_every_screen_and_widget_has_an_id_of_the_table()
 
     known = {command.id for command in COMMANDS}
     bound = set()
-    for kind in (XrayApp, ConfirmScreen, DashboardScreen, LaunchScreen, SaveScreen, RunsFolderScreen, TextScreen, Leaderboard,
-                 JobList, LogView):  # fmt: skip
+    screens = (ConfirmScreen, DashboardScreen, LaunchScreen, SaveScreen, RunsFolderScreen, TextScreen)
+    for kind in (XrayApp, *screens, Leaderboard, JobList, LogView):
         bound |= {binding.id for binding in kind.BINDINGS}
     assert bound <= known
 

@@ -76,5 +76,6 @@ def job_detail(job: Job) -> str:
     if job.progress is not None and not job.state.ended:
         progress = job.progress
         parts.append(f"{progress.phase} {progress.done}/{progress.total} {progress.unit}".strip())
-    said = " · ".join(clean(part) for part in parts if part)
-    return said or f"{job.state} {took(job)}".strip()
+    said = " · ".join(clean(part) for part in parts if part) or f"{job.state} {took(job)}".strip()
+    kind = clean(job.spec.kind)
+    return said if said.startswith(kind) else f"{kind} · {said}"
