@@ -201,11 +201,9 @@ class XrayApp(App[None]):
             return
         from xray_tui.screens.launch import LaunchScreen
 
-        row, marked = self._dashboard.board.row, self._dashboard.board.marked_rows
         gpus = [(gpu.uuid, f"{gpu.index} {clean(gpu.name)}") for gpu in self._gpus.gpus] if self._gpus else []
-        form = LaunchScreen(
-            kind, runs=self.runs, current=row.run if row else None, marked=[each.run for each in marked], gpus=gpus
-        )
+        marked = [row.run for row in self._dashboard.board.marked_rows]
+        form = LaunchScreen(kind, runs=self.runs, current=self._dashboard.run, marked=marked, gpus=gpus)
         self.push_screen(form, self._launch)
 
     @property

@@ -219,6 +219,19 @@ async def test_a_stop_is_asked_for_and_only_y_stops(
         await until(pilot, lambda: stopped == ["j5"])
 
 
+async def test_the_form_is_filled_from_the_panel_that_has_the_focus(make_app: MakeApp, jobs: tuple) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await opened(pilot)
+        app.post_message(JobsChanged(jobs))
+        await pilot.pause()
+        await pilot.press("j", "space", "e")
+        assert (app.screen.kind, app.screen.current) == ("evaluate", "dg_aug_seeds/seed_1337")
+        assert app.screen.marked == ("dg_aug_seeds/seed_42",)
+        await pilot.press("escape", "tab", "e")
+        assert app.screen.current == "challenge_dual_head_v2"
+
+
 async def test_an_ended_job_is_not_asked_about(make_app: MakeApp, jobs: tuple) -> None:
     app = make_app()
     async with app.run_test() as pilot:

@@ -85,6 +85,13 @@ class DashboardScreen(Screen[None]):
     def log_view(self) -> LogView:
         return self.query_one("#log", LogView)
 
+    @property
+    def run(self) -> str | None:
+        """The run in hand: the selected job's where the jobs have the focus, else the one under the board's cursor."""
+        if self.jobs.has_focus and self.jobs.job is not None:
+            return self.jobs.job.spec.run
+        return self.board.row.run if self.board.row else None
+
     # What it shows
 
     def show_board(self, board: Board) -> None:
