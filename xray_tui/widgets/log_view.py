@@ -45,7 +45,7 @@ class LogView(ScrollView, can_focus=True):
         self.refresh()
 
     def _to_end(self) -> None:
-        self.scroll_to(y=max(0, len(self._lines) - self.size.height), animate=False)
+        self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
 
     def on_resize(self) -> None:
         if self._follow:
