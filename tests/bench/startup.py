@@ -1,8 +1,9 @@
 """How long `xray-tui RUNS` takes from the command to the first row of the board, against importing textual alone.
 
-    python tests/bench/startup.py [RUNS] [ROUNDS]
+    python tests/bench/startup.py [RUNS ROUNDS ROW]
 
-Both are measured in turn in the same minute, so that a busy machine slows both. Prints the medians and their ratio.
+ROW is a text of the first row; without arguments 21 runs are made. Both are measured in turn in the same minute, so
+that a busy machine slows both. Prints the medians and their ratio.
 """
 
 from __future__ import annotations
