@@ -283,7 +283,8 @@ class XrayApp(App[None]):
         except OSError as error:
             self._post(Said(f"{path}: {error.strerror or error}; `export` in the settings names another file", "error"))
             return
-        self._post(Said(f"Exported {len(board.rows)} runs to {path}"))
+        count = len(board.rows)
+        self._post(Said(f"Exported {count} run{'' if count == 1 else 's'} to {path}"))
 
     def action_rescan(self) -> None:
         """Read everything again, for file systems that tell nothing."""
