@@ -1,0 +1,121 @@
+"""The main job, as a person does it: train, walk away, come back, evaluate, look at the board, export it."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+from tests.conftest import write
+from tests.e2e.conftest import Desk
+from tests.e2e.terminal import DOWN, ENTER, ESCAPE, RIGHT, Terminal
+from xray_tui.jobs import process
+
+EPOCHS = 40
+"""Some seconds, where the list of jobs is read anew each second."""
+
+TERMINALS_OWN = {7, 25}
+"""Autowrap and a visible cursor: what a terminal has on by itself."""
+
+
+def job_line(glyph: str, state: str, kind: str, run: str, tail: str = "") -> re.Pattern[str]:
+    """How the job's line reads in the list."""
+    return re.compile(rf"{glyph} {state} +{kind} +{run} .*{tail}")
+
+
+def go_down_to(app: Terminal, *fields: str) -> None:
+    """From field to field of a form; the line below them says which one has the focus, with its text selected."""
+    for field in fields:
+        app.press(DOWN)
+        app.wait(f"   {field}: ")
+
+
+def choose_no_gpu(app: Terminal) -> None:
+    """From the field before `gpu`; the processor is its last choice, however many GPUs the machine has."""
+    go_down_to(app, "gpu")
+    app.press(*[RIGHT] * 16)
+    app.wait(re.compile(r" gpu +none "))
+
+
+def test_a_training_outlives_the_app_and_its_evaluation_reaches_the_board(desk: Desk, radiographs: Path) -> None:
+    with desk.app(150, 40) as app:
+        app.wait("No jobs yet")
+        app.press("t")
+        app.wait("ready")
+        app.press(RIGHT, RIGHT)
+        app.wait("configs/tiny.yaml")
+        go_down_to(app, "run")
+        app.press("seeds/seed_42")
+        choose_no_gpu(app)
+        go_down_to(app, "data.manifest", "data.image_size", "training.epochs")
+        app.press(str(EPOCHS))
+        app.wait(f"--config configs/tiny.yaml --run runs/seeds/seed_42 --set training.epochs={EPOCHS}")
+        app.press(ENTER)
+        app.wait(job_line("▶", "running", "train", "seeds/seed_42", r" [1-9]\d?%"))
+        app.kill()
+
+    engine = desk.job("train").process
+    assert engine is not None
+    assert process.send(engine, signal.SIGSTOP), "the engine died with the app"
+
+    with desk.app(150, 40) as app:
+        app.wait(job_line("▶", "running", "train", "seeds/seed_42", r" [1-9]\d?%"))
+        process.send(engine, signal.SIGCONT)  # stood still, so that no machine is too fast to see it running
+        app.wait(job_line("✓", "succeeded", "train", "seeds/seed_42"))
+        app.wait(f"epoch {EPOCHS}/{EPOCHS}")
+        app.press("e")
+        app.wait("xray-engine evaluate --run runs/seeds/seed_42 --tta hv --threshold tuned")
+        choose_no_gpu(app)
+        app.press(ENTER)
+        app.wait(re.compile(r"│ +1 seeds/seed_42 +0\.\d{4} .* hv +now "))
+        app.wait(job_line("✓", "succeeded", "evaluate", "seeds/seed_42"))
+        app.press("x")
+        app.wait("Exported 1 run to")
+        app.press("q")
+        assert app.exit_status() == 0
+        assert app.modes_left_on <= TERMINALS_OWN
+
+    exported = desk.board.read_text()
+    assert re.search(r"^\| 1 \| `seeds/seed_42` \| 0\.\d{4} .* \| `seeds/seed_42/test_metrics_tta_hv_tuned.json` \|$",
+                     exported, re.MULTILINE)  # fmt: skip
+    printed = desk.command("export", "--runs", "runs", "--output", "-")
+    assert what_does_not_pass(exported) == what_does_not_pass(printed)
+
+
+def what_does_not_pass(board: str) -> str:
+    """The exported board without the time it was made and the GPUs of that moment."""
+    return re.sub(r"_Generated: .*?_\n|## GPU Status\n.*?(?=## )", "", board, flags=re.DOTALL)
+
+
+def test_a_running_training_is_stopped_by_k_and_y_and_says_by_whom(desk: Desk, radiographs: Path) -> None:
+    endless = ["--config", "configs/tiny.yaml", "--set", "training.epochs=10000"]
+    desk.command("launch", "train", "--runs", "runs", "--run", "endless", "--gpu", "none", "--", *endless)
+    with desk.app(120, 30) as app:
+        app.wait(re.compile(r"epoch [1-9]\d*/10000"))
+        app.press("K")
+        app.wait("Stop train endless?")
+        app.press("y")
+        app.wait(re.compile("■ endless +stopped"))
+        app.wait(f"stopped by {process.user()}")
+        app.press("q")
+        assert app.exit_status() == 0
+
+    engine = desk.job("train").process
+    assert engine is not None
+    assert not process.is_alive(engine)
+    assert (desk.runs / "endless" / "checkpoints" / "last.pt").is_file()
+
+
+def test_without_colours_the_dashboard_and_its_forms_fit_into_80_by_24(desk: Desk) -> None:
+    write(desk.runs / "plain" / "test_metrics_tta_hv.json", {"dice_pos": 0.378, "tta_mode": "hv"})
+    with desk.app(80, 24, NO_COLOR="1") as app:
+        app.wait(re.compile(r"│ +1 plain +0\.3780 "))
+        app.wait(re.compile(r"\? help +q quit$"))
+        for key, seen in (("t", "Train a network"), ("?", "Dashboard"), ("p", "nothing is wrong")):
+            app.press(key)
+            app.wait(seen)
+            app.press(ESCAPE)
+            app.wait("plain")
+        app.press("q")
+        assert app.exit_status() == 0
+        assert app.colours == set()
