@@ -16,7 +16,8 @@ from xray_tui.app import XrayApp
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import rank
 from xray_tui.commands import COMMANDS
-from xray_tui.messages import BoardChanged, GpuSampled, JobsChanged
+from xray_tui.live.follow import Followed
+from xray_tui.messages import BoardChanged, FollowedChanged, GpuSampled, JobsChanged
 from xray_tui.screens.confirm import ConfirmScreen
 from xray_tui.widgets.leaderboard import Leaderboard
 
@@ -230,6 +231,30 @@ async def test_the_form_is_filled_from_the_panel_that_has_the_focus(make_app: Ma
         assert app.screen.marked == ("dg_aug_seeds/seed_42",)
         await pilot.press("escape", "tab", "e")
         assert app.screen.current == "challenge_dual_head_v2"
+
+
+async def test_a_log_stays_at_its_end_until_one_scrolls_up_and_again_after_G(make_app: MakeApp, jobs: tuple) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await opened(pilot)
+        app.post_message(JobsChanged(jobs))
+        await pilot.pause()
+
+        async def say(count: int) -> str:
+            lines = tuple(f"line {number}" for number in range(count))
+            app.post_message(FollowedChanged(Followed("j5", lines)))
+            await pilot.pause()
+            await pilot.pause()
+            return screen_text(app)
+
+        assert "line 29 " in await say(30)
+        assert "line 39 " in await say(40)
+        await pilot.press("tab", "tab", "k", "k")
+        text = await say(50)
+        assert "line 37 " in text
+        assert "line 38 " not in text
+        await pilot.press("G")
+        assert "line 59 " in await say(60)
 
 
 async def test_an_ended_job_is_not_asked_about(make_app: MakeApp, jobs: tuple) -> None:

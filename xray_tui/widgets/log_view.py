@@ -26,6 +26,8 @@ class LogView(ScrollView, can_focus=True):
         self._follow = follow
         self._empty = empty
         self._lines: Sequence[str] = ()
+        self._at_end = follow
+        """Whether the last line is to stay in view."""
 
     @property
     def lines(self) -> Sequence[str]:
@@ -35,21 +37,41 @@ class LogView(ScrollView, can_focus=True):
         """Show these lines; `empty` is said where there are none."""
         if lines == self._lines and empty in (None, self._empty):
             return
-        at_end = self._follow and self.scroll_target_y >= self.max_scroll_y - 0.5
         self._lines = lines
         if empty is not None:
             self._empty = empty
         self.virtual_size = Size(max(map(cell_len, lines), default=0), len(lines))
-        if at_end:
-            self._to_end()
+        self._stay_at_end()
         self.refresh()
 
+    def _stay_at_end(self) -> None:
+        """Scroll to the end if that is where one was: now, and once more when the layout is settled."""
+        if self._at_end:
+            self._to_end()
+            self.call_after_refresh(self._to_end_still)
+
+    def _to_end_still(self) -> None:
+        if self._at_end:
+            self._to_end()
+
     def _to_end(self) -> None:
-        self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
+        self.scroll_to(y=max(0, len(self._lines) - self.size.height), animate=False)
+
+    def _scrolled(self) -> None:
+        """The user has scrolled; layouts scroll too, which says nothing of what is wanted."""
+        self._at_end = self._follow and self.scroll_target_y >= self.max_scroll_y - 0.5
+
+    def on_mouse_scroll_up(self) -> None:
+        self.call_after_refresh(self._scrolled)
+
+    def on_mouse_scroll_down(self) -> None:
+        self.call_after_refresh(self._scrolled)
+
+    def on_scroll_to(self) -> None:
+        self.call_after_refresh(self._scrolled)
 
     def on_resize(self) -> None:
-        if self._follow:
-            self._to_end()
+        self._stay_at_end()
 
     def render_line(self, y: int) -> Strip:
         style, width = self.rich_style, self.size.width
@@ -64,12 +86,14 @@ class LogView(ScrollView, can_focus=True):
 
     def action_move(self, rows: int) -> None:
         self.scroll_to(y=self.scroll_target_y + rows, animate=False)
+        self._scrolled()
 
     def action_page(self, pages: int) -> None:
-        self.scroll_to(y=self.scroll_target_y + pages * self.size.height, animate=False)
+        self.action_move(pages * self.size.height)
 
     def action_jump(self, index: int) -> None:
         if index >= 0:
             self.scroll_to(y=index, animate=False)
         else:
             self._to_end()
+        self._scrolled()
