@@ -15,6 +15,9 @@ import pyte
 
 ENTER, ESCAPE, DOWN, RIGHT = "\r", "\x1b", "\x1b[B", "\x1b[C"
 
+PATIENCE = 120.0
+"""Seconds; a machine that trains beside the tests takes its time, and a quiet one does not need them."""
+
 _MODE = re.compile(rb"\x1b\[\?([0-9;]+)([hl])")
 _SGR = re.compile(rb"\x1b\[([0-9:;]*)m")
 _COLOURS = frozenset(range(30, 39)) | frozenset(range(40, 49)) | frozenset(range(90, 98)) | frozenset(range(100, 108))
@@ -47,6 +50,9 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._reader.is_alive():
+            os.kill(self.pid, signal.SIGKILL)
+            self._reader.join(5)  # before the descriptor is closed and its number is another's
         self._child.close(force=True)
 
     def _read(self) -> None:
@@ -88,7 +94,7 @@ class Terminal:
         for key in keys:
             self._child.send(key)
 
-    def wait(self, seen: str | re.Pattern[str], seconds: float = 60.0) -> str:
+    def wait(self, seen: str | re.Pattern[str], seconds: float = PATIENCE) -> str:
         """The screen as soon as it shows the text; fails with the screen as it is where that never comes."""
         pattern = re.compile(re.escape(seen)) if isinstance(seen, str) else seen
         with self._news:

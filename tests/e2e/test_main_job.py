@@ -67,7 +67,7 @@ def test_a_training_outlives_the_app_and_its_evaluation_reaches_the_board(desk: 
         app.wait("xray-engine evaluate --run runs/seeds/seed_42 --tta hv --threshold tuned")
         choose_no_gpu(app)
         app.press(ENTER)
-        app.wait(re.compile(r"│ +1 seeds/seed_42 +0\.\d{4} .* hv +now "))
+        app.wait(re.compile(r"│ \+ +1 seeds/seed_42 +0\.\d{4} .* hv +now "))  # + marks what has just come
         app.wait(job_line("✓", "succeeded", "evaluate", "seeds/seed_42"))
         app.press("x")
         app.wait("Exported 1 run to")
