@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from types import FrameType
+from typing import NoReturn, TypeAlias, get_args
 
 from engine import __version__
 from engine.contract import names
@@ -20,6 +22,14 @@ Command = Callable[[argparse.Namespace], None]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong without a control character from the command line in it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(Exit.BAD_INPUT, f"{self.prog}: {clean(message)}\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status (engine.contract.errors.Exit)."""
     parser = make_parser()
@@ -28,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return Exit.BAD_INPUT
     _keep_leases()
+    signal.signal(signal.SIGTERM, _stop)
     status, cause = _run(given.run_command, given)
     _write_end_record(status, cause)
     return status
@@ -35,14 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="xray-engine",
         description="Train, evaluate and blend X-ray fracture segmentation.",
         epilog="Exit status: 0 done, 2 bad input, 3 stopped, 4 out of memory, 1 anything else.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"xray-engine {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands: Commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     _add_synth(commands)
     _add_prepare(commands)
     _add_recipes(commands)
@@ -96,10 +107,10 @@ def _add_train(commands: Commands) -> None:
 def _add_evaluate(commands: Commands) -> None:
     parser = _add(commands, "evaluate", _evaluate, "Score a run on the test split; every choice is made on validation.")
     parser.add_argument("--run", type=Path, required=True, metavar="runs/NAME")
-    parser.add_argument("--tta", choices=("none", "h", "v", "hv", "d4"), default="hv")
+    parser.add_argument("--tta", choices=get_args(names.Tta), default="hv")
     parser.add_argument("--threshold", default="tuned", metavar="0.25|tuned", help="tuned: on validation (default)")
     parser.add_argument(
-        "--presence", choices=("auto", "cls", "max", "mean", "topk_mean", "pred_area"), default="auto",
+        "--presence", choices=get_args(names.Presence), default="auto",
         help="source of the presence score; auto: the second head, else the best on validation",
     )  # fmt: skip
     parser.add_argument("--gate", default="none", metavar="none|0.3|tuned", help="empty masks under this score")
@@ -114,7 +125,7 @@ def _add_blend(commands: Commands) -> None:
     parser = _add(commands, "blend", _blend, "Blend runs: weights, threshold and presence chosen on validation.")
     parser.add_argument("--members", nargs="+", metavar="runs/NAME", help="two run folders or more")
     parser.add_argument("--run", type=Path, metavar="runs/NAME", help="default: runs/blend_ and the members' names")
-    parser.add_argument("--tta", choices=("none", "h", "v", "hv", "d4"), help="default: hv")
+    parser.add_argument("--tta", choices=get_args(names.Tta), help="default: hv")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a config of kind: blend")
     _add_set(parser)
 
@@ -242,6 +253,11 @@ def _unexpected(error: Exception) -> tuple[Exit, str]:
         line = f"{where}{clean(error.strerror or str(error))}"
     print(line, file=sys.stderr)
     return (Exit.OUT_OF_MEMORY if memory else Exit.OTHER), line
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """SIGTERM before, between and after training steps: what is half made is taken away on the way out."""
+    raise Stopped("stopped")
 
 
 def _keep_leases() -> None:

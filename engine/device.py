@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import resource
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ import torch
 from torch import nn
 
 from engine.contract.errors import BadInput
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+"""What CUDA at its start, torch's CPU allocator, cuBLAS and cuDNN say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,11 @@ class Device:
         if self.autocast_dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast_dtype)
+
+    @property
+    def precision(self) -> str:
+        """float32, bfloat16 or float16."""
+        return str(self.autocast_dtype or torch.float32).removeprefix("torch.")
 
     @property
     def name(self) -> str:
@@ -84,4 +93,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on the GPU or in the machine."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch's CPU allocator
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)

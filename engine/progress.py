@@ -12,6 +12,7 @@ from types import TracebackType
 
 from engine.contract.files import write_json
 from engine.contract.names import JOB_DIR_ENV, PROGRESS
+from engine.contract.text import clean
 
 _EVERY_S = 1.0
 _LINE_EVERY_S = 5.0
@@ -21,15 +22,17 @@ class Progress:
     """Counts one phase: `with Progress("predict val", 305, "images") as progress: … progress.advance(16)`."""
 
     def __init__(self, phase: str, total: int, unit: str, *, done: int = 0) -> None:
-        self.phase, self.total, self.unit, self.done = phase, total, unit, done
+        self.phase, self.total, self.unit, self.done = clean(phase), total, unit, done
         self._first = done
         self._started = self._written = self._printed = time.monotonic()
         self._bar = None
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, initial=done, desc=phase, unit=f" {unit}", leave=False, dynamic_ncols=True)
-        report(phase, done, total, unit, None)
+            self._bar = tqdm(
+                total=total, initial=done, desc=self.phase, unit=f" {unit}", leave=False, dynamic_ncols=True
+            )
+        report(self.phase, done, total, unit, None)
 
     def advance(self, by: int = 1, *, eta_s: float | None = None) -> None:
         """`by` more units are done; `eta_s` where the caller knows better than the mean so far."""

@@ -51,10 +51,11 @@ def blend(config: BlendConfig, folder: Path) -> Path:
             "presence_weights": found.presence_weights,
             "objective": config.objective,
         },
-        data={"fingerprint": test.parts[0].fingerprint},
+        data={"split": "test", "fingerprint": test.parts[0].fingerprint},
         provenance={
             "checkpoints": [{"path": relative_to_file(run.checkpoint, path), "sha256": run.sha256} for run in runs],
             "config_sha256": file_sha256(folder / names.CONFIG),
+            "device": test.parts[0].device,
             "seconds": round(time.monotonic() - started, 2),
         },
         resamples=config.bootstrap,

@@ -54,11 +54,11 @@ def mix(contents: npt.NDArray[np.float32], weights: Weights) -> npt.NDArray[np.f
 
 def open_members(runs: Sequence[Run], split: str, tta: str, batch_size: int) -> Members:
     """The members' probabilities on a split. Raises BadInput where two of them were trained on different data."""
-    parts = tuple(split_probabilities(run, split, tta, batch_size) for run in runs)
+    parts = [split_probabilities(run, split, tta, batch_size) for run in runs]
     for run, part in zip(runs[1:], parts[1:], strict=True):
         if part.fingerprint != parts[0].fingerprint:
             first = clean(str(runs[0].folder))
             raise BadInput(
                 f"{clean(str(run.folder))}: its {split} split is not that of {first}; members need the same data"
             )
-    return Members(parts)
+    return Members(tuple(part.in_order_of(parts[0].samples) for part in parts))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,11 +15,11 @@ from engine.contract.config import BlendConfig
 from engine.contract.errors import BadInput
 from engine.data.geometry import mask_to_input, to_native
 from engine.evaluation.counts import counts_at, quantise
-from engine.evaluation.metrics import presence_metrics
+from engine.evaluation.metrics import roc_auc_columns
 from engine.evaluation.presence import map_scores
 from engine.evaluation.scores import native_mask
 from engine.evaluation.thresholds import mean_dice_pos
-from engine.progress import Progress
+from engine.parallel import each
 
 LARGEST_GRID = 1000
 
@@ -44,12 +43,11 @@ class Found:
 def simplex(parts: int, step: float) -> list[tuple[float, ...]]:
     """All weights of `parts` members on a grid that sum to 1. Raises BadInput where they are too many."""
     total = round(1 / step)
-    grid = [tuple(count / total for count in counts) for counts in _compositions(total, parts)] if parts <= 16 else []
-    if not 0 < len(grid) <= LARGEST_GRID:
+    if math.comb(total + parts - 1, parts - 1) > LARGEST_GRID:
         raise BadInput(
             f"weight_step: {parts} members at {step:g} give over {LARGEST_GRID} mixtures; give a larger step"
         )
-    return grid
+    return [tuple(count / total for count in counts) for counts in _compositions(total, parts)]
 
 
 def search(members: Members, config: BlendConfig) -> Found:
@@ -65,7 +63,7 @@ def search(members: Members, config: BlendConfig) -> Found:
         for source, presence_weights, auc in [*heads, *_map_sources(scored, place, config, fractured)]:
             value = _objective(config.objective, dice, auc)
             at = int(np.argmax(value[0] if len(value) == 1 else value[0] + 1e-9 * value[1]))
-            auc_at = float(auc[at] if auc.ndim else auc)
+            auc_at = float(np.broadcast_to(auc, dice.shape)[at])
             found = Found(weights, float(thresholds[at]), source, presence_weights, float(dice[at]), auc_at)
             key = tuple(float(part[at] if part.ndim else part) for part in value)
             if best is None or key > best[0]:
@@ -116,12 +114,7 @@ def _score_grid(members: Members, grid: list[tuple[float, ...]], thresholds: npt
             areas.append((tp + fp) / small.size)
         return counts, maps, areas
 
-    total = len(members.samples)
-    found = []
-    with Progress("search on val", total, "images") as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for result in pool.map(score, range(total)):
-            found.append(result)
-            progress.advance()
+    found = list(each(score, len(members.samples), "search on val"))
     per_image = [counts for counts, _, _ in found if counts]
     if not per_image:
         raise BadInput("the validation split has no positive image: nothing can be chosen on it")
@@ -135,7 +128,7 @@ def _score_grid(members: Members, grid: list[tuple[float, ...]], thresholds: npt
 
 Values = npt.NDArray[np.float64]
 Candidate = tuple[str, tuple[float, ...] | None, Values]
-"""(presence source, weights of the heads or None, ROC-AUC: a scalar, or one for each threshold)."""
+"""(presence source, weights of the heads or None, ROC-AUC: one, or one for each threshold)."""
 
 
 def _best_heads(members: Members, config: BlendConfig, fractured: npt.NDArray[np.bool_]) -> list[Candidate]:
@@ -143,11 +136,10 @@ def _best_heads(members: Members, config: BlendConfig, fractured: npt.NDArray[np
     heads = members.heads()
     if "cls" not in config.presence_sources or not heads:
         return []
-    quality = {
-        weights: _auc(members.mixed_presence(weights), fractured) for weights in simplex(len(heads), config.weight_step)
-    }
-    best = max(quality, key=lambda weights: quality[weights])
-    return [("cls", best, np.array(quality[best]))]
+    grid = simplex(len(heads), config.weight_step)
+    quality = roc_auc_columns(np.stack([members.mixed_presence(weights) for weights in grid], axis=1), fractured)
+    best = int(np.argmax(quality))
+    return [("cls", grid[best], quality[best : best + 1])]
 
 
 def _map_sources(
@@ -155,10 +147,9 @@ def _map_sources(
 ) -> Iterator[Candidate]:
     for source in config.presence_sources:
         if source in scored.maps:
-            yield source, None, np.array(_auc(scored.maps[source][place], fractured))
+            yield source, None, roc_auc_columns(scored.maps[source][place][:, None], fractured)
         elif source == "pred_area":
-            areas = scored.area[place].T
-            yield source, None, np.array([_auc(area, fractured) for area in areas])
+            yield source, None, roc_auc_columns(scored.area[place], fractured)
 
 
 def _objective(
@@ -169,10 +160,6 @@ def _objective(
     if objective == "joint":
         return (dice + auc,)
     return (dice, auc) if objective == "dice_pos" else (auc, dice)
-
-
-def _auc(scores: npt.NDArray[np.floating], fractured: npt.NDArray[np.bool_]) -> float:
-    return presence_metrics(np.asarray(scores, np.float64), fractured).get("roc_auc_presence", 0.0)
 
 
 def _compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from engine.contract.names import Presence, Tta
+
+
+def _plain_run_name(name: str) -> str:
+    """A run's name leads to a folder below runs/, never out of it."""
+    if not name.isprintable() or any(part in ("", ".", "..") or part.startswith(".") for part in name.split("/")):
+        raise ValueError("give a name such as unet_a or seeds/seed_42: no leading slash or dot, no control character")
+    return name
+
+
+RunName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain_run_name)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
-ARCHITECTURES = ("Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PSPNet", "PAN", "DeepLabV3", "DeepLabV3Plus",
-                 "UPerNet", "Segformer")  # fmt: skip
 Architecture = Literal["Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PSPNet", "PAN", "DeepLabV3",
                        "DeepLabV3Plus", "UPerNet", "Segformer"]  # fmt: skip
 SelectionMetric = Literal["dice_pos", "iou_pos", "roc_auc_presence", "average_precision_presence", "joint", "loss"]
@@ -126,7 +135,7 @@ class TrainConfig(Section):
     """A recipe for one network."""
 
     kind: Literal["train"] = "train"
-    name: str | None = Field(None, min_length=1, max_length=200, description="the run's name; empty: the file's")
+    name: RunName | None = Field(None, description="the run's name; empty: the file's")
     description: str = Field("", max_length=500, description="one line: what this recipe is")
     seed: int = Field(42, ge=0, le=2**32 - 1, description="seed of everything that is random")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
@@ -141,10 +150,10 @@ class BlendConfig(Section):
     """A blend: its members and the grid on which validation chooses."""
 
     kind: Literal["blend"] = "blend"
-    name: str | None = Field(None, min_length=1, max_length=200, description="the run's name; empty: made from members")
+    name: RunName | None = Field(None, description="the run's name; empty: made from members")
     description: str = Field("", max_length=500, description="one line: what this blend is")
     members: tuple[str, ...] = Field((), max_length=16, description="run folders, two or more")
-    tta: Literal["none", "h", "v", "hv", "d4"] = Field("hv", description="views that are averaged")
+    tta: Tta = Field("hv", description="views that are averaged")
     weight_step: float = Field(0.1, ge=0.01, le=0.5, description="step of the grid of segmentation weights")
     threshold_step: float = Field(0.01, ge=0.005, le=0.2, description="step of the grid of thresholds")
     presence_sources: tuple[Literal["cls", "max", "mean", "topk_mean", "pred_area"], ...] = Field(
@@ -161,11 +170,11 @@ class EvaluateOptions(Section):
     """The choices of `xray-engine evaluate`, as a model, so that a form can be made of it."""
 
     run: str = Field(..., min_length=1, description="the run folder")
-    tta: Literal["none", "h", "v", "hv", "d4"] = Field("hv", description="views that are averaged")
+    tta: Tta = Field("hv", description="views that are averaged")
     threshold: Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["tuned"] = Field(
         "tuned", description="a number between 0 and 1, or tuned: on validation"
     )
-    presence: Literal["auto", "cls", "max", "mean", "topk_mean", "pred_area"] = Field(
+    presence: Presence = Field(
         "auto", description="where the presence score comes from; auto: the second head, else best on validation"
     )
     gate: Annotated[float, Field(ge=0.0, le=1.0)] | Literal["none", "tuned"] = Field(

@@ -24,5 +24,6 @@ class BadInput(Exception):
         super().__init__("\n".join(self.lines))
 
 
-class Stopped(Exception):
-    """The work was asked to stop (SIGTERM, SIGINT) and has saved what it had."""
+class Stopped(BaseException):
+    """The work was asked to stop (SIGTERM, SIGINT). Like KeyboardInterrupt it is no Exception: it may come from a
+    signal at any place, and nothing that guards a library call may swallow it."""

@@ -13,9 +13,11 @@ from typing import Any
 def write_whole(path: Path, data: bytes | memoryview | str) -> None:
     """Write beside `path`, fsync, rename. A reader sees the old file or the new one, never half of one.
 
+    Lone surrogates of a text (names that are no UTF-8) are written as \\udc80 and the like, which JSON reads back.
+
     Raises OSError (disk full, no permission); then the old file is as it was and nothing is left beside it.
     """
-    payload = data.encode("utf-8") if isinstance(data, str) else data
+    payload = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

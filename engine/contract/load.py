@@ -103,7 +103,7 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> frozens
             target = inner
         try:
             target[last] = yaml.safe_load(text) if text else None
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):  # a text that only looks like YAML
             target[last] = text
         keys.add(key.strip())
     return frozenset(keys)
@@ -193,5 +193,7 @@ def _with_absolute_paths(config: Config, folder: Path, set_keys: frozenset[str])
 
 
 def _absolute(path: str, folder: Path, from_here: bool) -> str:
+    if "\0" in path:
+        raise BadInput(f"{clean(path)[:80]}: no path can hold a null byte")
     beside = folder / path
     return str((Path(path) if from_here or not beside.exists() else beside).resolve())

@@ -6,21 +6,24 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.contract.errors import BadInput
+from engine.contract.text import clean
 from engine.data.geometry import image_to_input, mask_to_input
 from engine.data.image import read_image, read_mask
 from engine.data.manifest import Sample
-from engine.progress import Progress
+from engine.folders import made_whole, new_array, open_array
+from engine.parallel import each
 
 CACHE = ".cache"
+KEPT = 24
+"""Cached splits beside a manifest; the least recently used ones go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,52 +40,87 @@ class Inputs:
 def load_inputs(
     samples: Sequence[Sample], size: int, keep_aspect: bool, cache_beside: Path | None, what: str
 ) -> Inputs:
-    """Read the samples at the network's size; from and into `.cache` beside the manifest, unless that is None.
+    """Read the samples at the network's size; from and into `.cache` beside the manifest `cache_beside`, unless that is
+    None.
 
     A cache is taken only where every file still has the size and modification time it was made from. Where it
-    cannot be written (read-only data, full disk) the arrays stay in memory.
+    cannot be written (read-only data, full disk) the arrays stay in memory. Raises BadInput with a line for every
+    mask of another size than its image.
     """
-    key = _key(samples, size, keep_aspect)
-    folder = cache_beside.parent / CACHE / key if cache_beside else None
-    if folder is not None and (folder / "masks.npy").exists():
-        return _mapped(samples, folder)
-    images = np.empty((len(samples), size, size), np.uint8)
-    masks = np.zeros((len(samples), size, size), np.bool_)
+    if cache_beside is not None:
+        folder = cache_beside.parent / CACHE / _key(samples, size, keep_aspect)
+        found = _cached(samples, folder) or _make_cache(samples, size, keep_aspect, folder, what)
+        if found is not None:
+            return found
+    images, masks = _empty(samples, size)
+    _read(samples, keep_aspect, images, masks, what)
+    return Inputs(tuple(samples), images, masks)
 
-    def read(index: int) -> None:
+
+def _empty(samples: Sequence[Sample], size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    shape = (len(samples), size, size)
+    return np.zeros(shape, np.uint8), np.zeros(shape, np.bool_)
+
+
+def _read(
+    samples: Sequence[Sample], keep_aspect: bool, images: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_], what: str
+) -> None:
+    """Fill the arrays, (N, size, size) each."""
+    size = images.shape[1]
+
+    def read(index: int) -> str | None:
         sample = samples[index]
-        images[index] = image_to_input(read_image(sample.image), size, keep_aspect)
-        if sample.mask is not None:
-            masks[index] = mask_to_input(read_mask(sample.mask), size, keep_aspect)
+        image = read_image(sample.image)
+        images[index] = image_to_input(image, size, keep_aspect)
+        if sample.mask is None:
+            return None
+        mask = read_mask(sample.mask)
+        masks[index] = mask_to_input(mask, size, keep_aspect)
+        return None if mask.shape == image.shape else size_problem(sample, image.shape, mask.shape)
 
-    with Progress(f"read {what}", len(samples), "images") as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(read, range(len(samples))):
-            progress.advance()
-    if folder is not None and _store(folder, images, masks):
-        return _mapped(samples, folder)
-    return Inputs(tuple(samples), images, masks)
-
-
-def _mapped(samples: Sequence[Sample], folder: Path) -> Inputs:
-    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    masks = np.load(folder / "masks.npy", mmap_mode="r", allow_pickle=False)
-    return Inputs(tuple(samples), images, masks)
+    if problems := [problem for problem in each(read, len(samples), f"read {what}") if problem]:
+        raise BadInput(problems)
 
 
-def _store(folder: Path, images: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_]) -> bool:
-    """Write both arrays into a temporary folder and rename it; False where that is not possible."""
-    temporary = None
+def size_problem(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> str:
+    """The line that says that a mask is not of its image's size; (rows, columns) each."""
+    return (
+        f"{clean(str(sample.mask))}: {mask[1]} x {mask[0]} pixels, but its image {clean(sample.id)} has "
+        f"{image[1]} x {image[0]}; a mask at the image's size is right"
+    )
+
+
+def _cached(samples: Sequence[Sample], folder: Path) -> Inputs | None:
+    """The cached arrays; None where there are none, or damaged ones, which are taken away."""
     try:
-        folder.parent.mkdir(exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
-        np.save(temporary / "images.npy", images)
-        np.save(temporary / "masks.npy", masks)
-        temporary.rename(folder)
+        images, masks = (open_array(folder / f"{name}.npy") for name in ("images", "masks"))
+        os.utime(folder)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return Inputs(tuple(samples), images, masks)
+
+
+def _make_cache(samples: Sequence[Sample], size: int, keep_aspect: bool, folder: Path, what: str) -> Inputs | None:
+    """Read the samples into the folder; None where it cannot be written."""
+    shape = (len(samples), size, size)
+    try:
+        with made_whole(folder) as making:
+            images = new_array(making / "images.npy", np.uint8, shape)
+            masks = new_array(making / "masks.npy", np.bool_, shape)
+            _read(samples, keep_aspect, images, masks, what)
+        _forget_oldest(folder.parent)
     except OSError:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-        return (folder / "masks.npy").exists()  # another process was first
-    return True
+        return None
+    return _cached(samples, folder)
+
+
+def _forget_oldest(cache: Path) -> None:
+    folders = [entry for entry in cache.iterdir() if not entry.name.startswith(".")]
+    for folder in sorted(folders, key=lambda entry: entry.stat().st_mtime)[:-KEPT]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _key(samples: Sequence[Sample], size: int, keep_aspect: bool) -> str:

@@ -110,7 +110,7 @@ def write_artifact(
             "key": key,
         },
         "intervals": intervals(counts, presence, test.fractured, test.groups, resamples, seed),
-        "data": {"split": "test", "metric_resolution": "native", **data},
+        "data": {"metric_resolution": "native", **data},
         "provenance": {
             **provenance,
             "git": git_state(),

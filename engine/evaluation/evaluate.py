@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from engine.contract import names
 from engine.contract.config import EvaluateOptions
+from engine.contract.errors import BadInput
 from engine.contract.files import file_sha256, relative_to_file
 from engine.contract.text import clean
 from engine.data.manifest import Sample, read_manifest
@@ -28,9 +29,11 @@ def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: 
     Raises BadInput, Stopped.
     """
     started = time.monotonic()
+    if output is not None and output.is_dir():
+        raise BadInput(f"--output {clean(str(output))}: a folder; give a file")
     run = open_run(Path(options.run), options.checkpoint)
     val = split_probabilities(run, "val", options.tta, options.batch_size)
-    test = _test_probabilities(run, options, manifest)
+    split, test = _test_probabilities(run, options, manifest)
     fixed = [] if options.threshold == "tuned" else [float(options.threshold)]
     thresholds = np.unique(np.concatenate([GRID, fixed]))
     val_scores = _score(val, thresholds, "val")
@@ -52,10 +55,12 @@ def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: 
         choice=choice,
         tta=options.tta,
         selection={"asked": asked},
-        data={"fingerprint": test.fingerprint} | ({"manifest": relative_to_file(manifest, path)} if manifest else {}),
+        data={"split": split, "fingerprint": test.fingerprint}
+        | ({"manifest": relative_to_file(manifest, path)} if manifest else {}),
         provenance={
             "checkpoints": [run.provenance()],
             "config_sha256": file_sha256(run.folder / names.CONFIG),
+            "device": test.device,
             "seconds": round(time.monotonic() - started, 2),
         },
         resamples=options.bootstrap,
@@ -85,12 +90,14 @@ def describe(artifact: dict[str, Any], path: Path) -> str:
     )
 
 
-def _test_probabilities(run: Run, options: EvaluateOptions, manifest: Path | None) -> Probabilities:
+def _test_probabilities(run: Run, options: EvaluateOptions, manifest: Path | None) -> tuple[str, Probabilities]:
+    """What is scored: the name of its split, and the run's probabilities."""
     if manifest is None:
-        return split_probabilities(run, "test", options.tta, options.batch_size)
+        return "test", split_probabilities(run, "test", options.tta, options.batch_size)
     samples: list[Sample] = read_manifest(manifest)
-    chosen = [sample for sample in samples if sample.split == "test"] or samples
-    return probabilities(run, chosen, options.tta, options.batch_size, None)
+    tests = [sample for sample in samples if sample.split == "test"]
+    found = probabilities(run, tests or samples, manifest, options.tta, options.batch_size, None)
+    return "test" if tests else "all", found
 
 
 def _score(found: Probabilities, thresholds: npt.NDArray[np.float64], what: str) -> SplitScores:

@@ -55,12 +55,15 @@ def iou_per_image(counts: Confusion) -> Floats:
 
 
 def segmentation_metrics(counts: Confusion) -> dict[str, float]:
-    """Every metric of the masks. Those over positive images are left out where there is none."""
+    """Every metric of the masks. Those over positive images are left out where there is none, and a precision of
+    nothing predicted is no number."""
     dice, iou, positive = dice_per_image(counts), iou_per_image(counts), counts.positive
     found = {"dice": dice.mean(), "iou": iou.mean()}
     tp, fp, fn = (int(values.sum()) for values in (counts.tp, counts.fp, counts.fn))
-    found["precision_pos"] = (tp + EPSILON) / (tp + fp + EPSILON)
-    found["recall_pos"] = (tp + EPSILON) / (tp + fn + EPSILON)
+    if tp + fp:
+        found["precision_pos"] = tp / (tp + fp)
+    if tp + fn:
+        found["recall_pos"] = tp / (tp + fn)
     if positive.any():
         of_positives = counts[positive]
         predicted = of_positives.tp + of_positives.fp > 0
@@ -88,6 +91,18 @@ def presence_metrics(scores: Floats, fractured: npt.NDArray[np.bool_]) -> dict[s
         "roc_auc_presence": float(roc_auc_score(fractured, scores)),
         "average_precision_presence": float(average_precision_score(fractured, scores)),
     }
+
+
+def roc_auc_columns(scores: npt.NDArray[np.floating], fractured: npt.NDArray[np.bool_]) -> Floats:
+    """The ROC-AUC of every column of scores (N, T), (T,): the Mann-Whitney U of mean ranks, equal to scikit-learn's and
+    hundreds of times faster than a call a column. Zeros where a class is missing."""
+    from scipy.stats import rankdata
+
+    positives, negatives = int(fractured.sum()), int((~fractured).sum())
+    if not positives or not negatives:
+        return np.zeros(scores.shape[1])
+    ranks = rankdata(scores, axis=0)[fractured].sum(0)
+    return np.asarray((ranks - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def presence_threshold(scores: Floats, fractured: npt.NDArray[np.bool_], specificity: float = SPECIFICITY) -> float:

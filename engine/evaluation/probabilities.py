@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ import numpy.typing as npt
 
 from engine.contract import names
 from engine.contract.config import TrainConfig
-from engine.contract.errors import BadInput, Stopped
+from engine.contract.errors import BadInput
 from engine.contract.files import file_sha256, write_json
 from engine.contract.load import load_config
 from engine.contract.text import clean
@@ -22,10 +20,10 @@ from engine.data.geometry import content_size
 from engine.data.inputs import load_inputs
 from engine.data.manifest import Sample, fingerprint, read_manifest
 from engine.evaluation.counts import Levels, dequantise, quantise
+from engine.folders import made_whole, new_array, open_array
 from engine.progress import Progress
-from engine.stopping import StopFlag
 
-_FORMAT = "xray-probabilities/1"
+_FORMAT = "xray-probabilities/2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +55,23 @@ class Probabilities:
     keep_aspect: bool
     fingerprint: str
     """Of the samples' data."""
+    device: str
+    """What they were computed on, and in which precision."""
 
     @property
     def size(self) -> int:
         return int(self.levels.shape[1])
+
+    def in_order_of(self, samples: Sequence[Sample]) -> Probabilities:
+        """The same, with the images in the order of these samples, whose ids are the same."""
+        place = {sample.id: index for index, sample in enumerate(self.samples)}
+        order = [place[sample.id] for sample in samples]
+        if order == list(range(len(order))):
+            return self
+        presence = None if self.presence is None else self.presence[order]
+        return replace(
+            self, samples=tuple(self.samples[i] for i in order), levels=self.levels[order], presence=presence
+        )
 
     def content(self, index: int, height: int, width: int) -> npt.NDArray[np.float32]:
         """The probability map of an image of that native size, padding cut off."""
@@ -81,95 +92,79 @@ def open_run(folder: Path, which: str = "best") -> Run:
 
 def split_probabilities(run: Run, split: str, tta: str, batch_size: int) -> Probabilities:
     """The run's probabilities on a split of its own manifest, from the cache where checkpoint and data are the same."""
-    samples = tuple(sample for sample in run.samples() if sample.split == split)
+    manifest = Path(run.config.data.manifest)
+    samples = [sample for sample in run.samples() if sample.split == split]
     if not samples:
-        raise BadInput(f"{clean(run.config.data.manifest)}: no image in split {split}")
-    return probabilities(run, samples, tta, batch_size, run.folder / names.PREDICTIONS / f"{split}_{tta}")
+        raise BadInput(f"{clean(str(manifest))}: no image in split {split}")
+    return probabilities(run, samples, manifest, tta, batch_size, run.folder / names.PREDICTIONS / f"{split}_{tta}")
 
 
-def probabilities(run: Run, samples: Sequence[Sample], tta: str, batch_size: int, cache: Path | None) -> Probabilities:
-    """The run's probabilities on any samples; `cache`: the folder to take them from or keep them in."""
+def probabilities(
+    run: Run, samples: Sequence[Sample], manifest: Path, tta: str, batch_size: int, cache: Path | None
+) -> Probabilities:
+    """The run's probabilities on samples of a manifest; `cache`: the folder to take them from or keep them in."""
     data = fingerprint(samples)
-    index: dict[str, object] = {
-        "format": _FORMAT,
-        "checkpoint": run.sha256,
-        "data": data,
-        "tta": tta,
-        "ids": [s.id for s in samples],
-    }
-    if cache is not None and (found := _read(cache, index)) is not None:
-        levels, presence = found
+    size = run.config.data.image_size
+    shape = (len(samples), size, size)
+    ids = [sample.id for sample in samples]
+    index = {"format": _FORMAT, "checkpoint": run.sha256, "data": data, "tta": tta, "ids": ids}
+    found = _read(cache, index, shape) if cache is not None else None
+    if found is not None:
+        levels, presence, device = found
     elif cache is None:
-        levels = np.empty((len(samples), run.config.data.image_size, run.config.data.image_size), np.uint16)
-        presence = _predict(run, samples, tta, batch_size, levels)
+        levels = np.empty(shape, np.uint16)
+        presence, device = _predict(run, samples, manifest, tta, batch_size, levels)
     else:
-        levels, presence = _make(run, samples, tta, batch_size, cache, index)
+        with made_whole(cache) as making:
+            mapped = new_array(making / "probabilities.npy", np.uint16, shape)
+            presence, device = _predict(run, samples, manifest, tta, batch_size, mapped)
+            write_json(making / "index.json", {**index, "presence_cls": presence, "device": device})
+        levels = open_array(cache / "probabilities.npy")
     scores = None if presence is None else np.array(presence, np.float64)
-    return Probabilities(tuple(samples), levels, scores, run.config.data.keep_aspect, data)
+    return Probabilities(tuple(samples), levels, scores, run.config.data.keep_aspect, data, device)
 
 
-def _read(cache: Path, index: dict[str, object]) -> tuple[Levels, list[float] | None] | None:
+def _read(
+    cache: Path, index: Mapping[str, object], shape: tuple[int, ...]
+) -> tuple[Levels, list[float] | None, str] | None:
     """The cached arrays where the index says that they are of the same checkpoint, data and views."""
     try:
         kept = json.loads((cache / "index.json").read_text("utf-8"))
-        levels = np.load(cache / "probabilities.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+        levels = open_array(cache / "probabilities.npy")
+        if levels.shape != shape or any(kept[key] != value for key, value in index.items()):
+            return None
+        return levels, kept["presence_cls"], str(kept["device"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    if not isinstance(kept, dict) or any(kept.get(key) != value for key, value in index.items()):
-        return None
-    return levels, kept.get("presence_cls")
 
 
-def _make(
-    run: Run, samples: Sequence[Sample], tta: str, batch_size: int, cache: Path, index: dict[str, object]
-) -> tuple[Levels, list[float] | None]:
-    """Predict into a temporary folder and rename it to `cache`: never half of one."""
-    cache.parent.mkdir(exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix=".making-", dir=cache.parent))
-    try:
-        size = run.config.data.image_size
-        levels = np.lib.format.open_memmap(
-            making / "probabilities.npy", mode="w+", dtype=np.uint16, shape=(len(samples), size, size)
-        )
-        presence = _predict(run, samples, tta, batch_size, levels)
-        levels.flush()
-        write_json(making / "index.json", {**index, "presence_cls": presence})
-        if cache.exists():
-            shutil.rmtree(cache)
-        making.rename(cache)
-    except BaseException:
-        shutil.rmtree(making, ignore_errors=True)
-        raise
-    return np.load(cache / "probabilities.npy", mmap_mode="r", allow_pickle=False), presence
+def _predict(
+    run: Run, samples: Sequence[Sample], manifest: Path, tta: str, batch_size: int, out: Levels
+) -> tuple[list[float] | None, str]:
+    """Fill `out` (N, S, S) with levels; the classification head's probabilities or None, and the device's name.
 
-
-def _predict(run: Run, samples: Sequence[Sample], tta: str, batch_size: int, out: Levels) -> list[float] | None:
-    """Fill `out` (N, S, S) with levels; the classification head's probabilities or None."""
+    In float32 whatever the training's precision was: bfloat16 has 8 bits, and scores that it makes equal change AUC
+    and AP with the machine.
+    """
     from engine.device import pick_device, place
     from engine.evaluation.predict import predict_views
-    from engine.models.checkpoint import load_checkpoint
+    from engine.models.checkpoint import load_checkpoint, load_network
     from engine.models.network import build_network
 
     config = run.config
-    cache_beside = Path(config.data.manifest) if config.data.cache else None
     what = samples[0].split
+    cache_beside = manifest if config.data.cache else None
     inputs = load_inputs(samples, config.data.image_size, config.data.keep_aspect, cache_beside, what)
-    device = pick_device(config.device if config.device != "cuda" else "auto", config.training.precision)
+    device = pick_device("auto" if config.device == "cuda" else config.device, "fp32", config.training.channels_last)
     network = build_network(config.model, pretrained=False)
-    network.load_state_dict(load_checkpoint(run.checkpoint)["network"])
+    load_network(network, load_checkpoint(run.checkpoint, "network")["network"], run.checkpoint)
     place(network, device).eval()
     presence: list[float] | None = None
-    stop = StopFlag()
-    try:
-        with Progress(f"predict {what} ({tta})", len(samples), "images") as progress:
-            for start in range(0, len(samples), batch_size):
-                if stop.is_set:
-                    raise Stopped("stopped while predicting; nothing was written")
-                maps, scores = predict_views(network, inputs.images[start : start + batch_size], device, tta)
-                out[start : start + len(maps)] = quantise(maps)
-                if scores is not None:
-                    presence = (presence or []) + scores.astype(float).tolist()
-                progress.advance(len(maps))
-    finally:
-        stop.restore()
-    return presence
+    with Progress(f"predict {what} ({tta})", len(samples), "images") as progress:
+        for start in range(0, len(samples), batch_size):
+            maps, scores = predict_views(network, inputs.images[start : start + batch_size], device, tta)
+            out[start : start + len(maps)] = quantise(maps)
+            if scores is not None:
+                presence = (presence or []) + scores.astype(float).tolist()
+            progress.advance(len(maps))
+    return presence, f"{device.name}, float32"

@@ -3,22 +3,22 @@ scores."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.contract.errors import BadInput
 from engine.data.geometry import Mask, content_size, mask_to_input, to_native
 from engine.data.geometry import Probabilities as Map
 from engine.data.image import image_size, read_mask
+from engine.data.inputs import size_problem
 from engine.data.manifest import Sample
 from engine.evaluation.counts import counts_at, quantise
 from engine.evaluation.metrics import Confusion
 from engine.evaluation.presence import map_scores
-from engine.progress import Progress
+from engine.parallel import each
 
 MapOf = Callable[[int, int, int], Map]
 """(index, native height, native width) -> the probability map at the network's size, padding cut off."""
@@ -60,8 +60,14 @@ class SplitScores:
 
 
 def native_mask(sample: Sample) -> Mask:
-    """The mask at the image's own size, all False where there is none."""
-    return read_mask(sample.mask) if sample.mask is not None else np.zeros(image_size(sample.image), np.bool_)
+    """The mask at the image's own size, all False where there is none. Raises BadInput for a mask of another size."""
+    shape = image_size(sample.image)
+    if sample.mask is None:
+        return np.zeros(shape, np.bool_)
+    mask = read_mask(sample.mask)
+    if mask.shape != shape:
+        raise BadInput(size_problem(sample, shape, mask.shape))
+    return mask
 
 
 def score_split(
@@ -84,11 +90,7 @@ def score_split(
         small = mask_to_input(mask, size, keep_aspect)[:rows, :columns]
         return native, mask.size, counts_at(quantise(content), small, thresholds), small.size, map_scores(content)
 
-    with Progress(f"score {what}", len(samples), "images") as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = []
-        for result in pool.map(score, range(len(samples))):
-            found.append(result)
-            progress.advance()
+    found = list(each(score, len(samples), f"score {what}"))
     natives, native_pixels, inputs, input_pixels, maps = zip(*found, strict=True)
     sources = {name: np.array([scores[name] for scores in maps]) for name in maps[0]}
     if presence is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from engine.contract.errors import BadInput
 from engine.contract.files import write_whole
@@ -23,8 +25,9 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     write_whole(path, buffer.getbuffer())
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The state in a checkpoint, on the CPU. Raises BadInput in one line where it is none of ours or damaged."""
+def load_checkpoint(path: Path, *parts: str) -> dict[str, Any]:
+    """The state in a checkpoint, on the CPU. Raises BadInput in one line where it is none of ours, damaged, or lacks
+    one of the parts."""
     name = clean(str(path))
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -34,4 +37,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise BadInput(f"{name}: damaged ({clean(str(error).split(chr(10))[0])[:120]})") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise BadInput(f"{name}: not a checkpoint of xray-engine ({FORMAT})")
+    for part in parts:
+        if not isinstance(state.get(part), dict):
+            raise BadInput(f"{name}: damaged (it has no {part})")
     return state
+
+
+def load_network(network: nn.Module, tensors: Mapping[str, Any], path: Path) -> None:
+    """Put a checkpoint's tensors into a network. Raises BadInput in one line where they are another network's."""
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = clean(str(error).split("\n")[1 if "\n" in str(error) else 0].strip())[:160]
+        raise BadInput(f"{clean(str(path))}: not the weights of this config's network ({reason})") from None

@@ -44,13 +44,15 @@ class XrayNetwork(nn.Module):
 
 
 def build_network(config: ModelConfig, *, pretrained: bool = True) -> XrayNetwork:
-    """The network of a config. `pretrained=False` leaves the encoder weights out: a checkpoint follows.
+    """The network of a config; its input is (x - 0.5) / 0.5, or normalised as ImageNet's for weights from the hub.
+    `pretrained=False` leaves weights and normalisation to the checkpoint that follows.
 
     Raises BadInput in one line for an encoder that does not exist or weights that cannot be had.
     """
     import segmentation_models_pytorch as smp
 
     options = {} if config.decoder_channels is None else _decoder_options(config)
+    normalisation = ((0.5,) * config.in_channels, (0.5,) * config.in_channels)
     hub = pretrained and config.encoder_weights == "imagenet"
     if hub:
         print(f"encoder weights: fetching ImageNet's for {clean(config.encoder)} from the hub …", flush=True)
@@ -63,13 +65,16 @@ def build_network(config: ModelConfig, *, pretrained: bool = True) -> XrayNetwor
             classes=1,
             **options,
         )
+        if hub and config.in_channels == 3:
+            known = smp.encoders.get_preprocessing_params(config.encoder, "imagenet")
+            normalisation = (tuple(known["mean"]), tuple(known["std"]))
     except Exception as error:  # smp, timm and the hub raise whatever they like
         raise BadInput(_why(config, hub, error)) from error
     if pretrained and config.encoder_weights and not hub:
         load_encoder_weights(segmenter.encoder, config.encoder_weights)
     if config.classification_head is not None:
         segmenter.classification_head = _head(segmenter.encoder.out_channels[-1], config.classification_head)
-    return XrayNetwork(segmenter, config.in_channels, *_normalisation(config))
+    return XrayNetwork(segmenter, config.in_channels, *normalisation)
 
 
 def _head(features: int, config: ClassificationHeadConfig) -> nn.Sequential:
@@ -84,17 +89,6 @@ def _decoder_options(config: ModelConfig) -> dict[str, object]:
         raise BadInput(f"model.decoder_channels: {config.arch} has no such decoder; leave it empty")
     channels = tuple(config.decoder_channels or ())
     return {"decoder_channels": channels, "encoder_depth": len(channels)}
-
-
-def _normalisation(config: ModelConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """ImageNet's own mean and deviation for weights from the hub, else (x - 0.5) / 0.5."""
-    if config.encoder_weights == "imagenet":
-        import segmentation_models_pytorch as smp
-
-        known = smp.encoders.get_preprocessing_params(config.encoder, "imagenet")
-        if config.in_channels == 3:
-            return tuple(known["mean"]), tuple(known["std"])
-    return (0.5,) * config.in_channels, (0.5,) * config.in_channels
 
 
 def _why(config: ModelConfig, hub: bool, error: Exception) -> str:

@@ -6,32 +6,28 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from engine.contract.config import LossConfig
 from engine.data.inputs import Inputs
-from engine.device import Device
 from engine.evaluation.counts import counts_at, quantise
 from engine.evaluation.metrics import Confusion, presence_metrics, segmentation_metrics
 from engine.evaluation.predict import predict_batches
 from engine.evaluation.thresholds import GRID, best_threshold
-from engine.models.network import XrayNetwork
+from engine.training.learner import Learner
 from engine.training.losses import training_loss
 
 
-def validate(
-    network: XrayNetwork, inputs: Inputs, device: Device, loss: LossConfig, batch_size: int
-) -> dict[str, float]:
+def validate(learner: Learner, inputs: Inputs) -> dict[str, float]:
     """Metrics of the split at the threshold of the grid that is best in it, and the loss. The presence score is the
     head's, or the map's maximum."""
     counts: list[tuple[npt.NDArray[np.int64], ...]] = []
     scores: list[float] = []
     losses = 0.0
     fractured = np.array([sample.fractured for sample in inputs.samples], bool)
-    for start, prediction in predict_batches(network, inputs.images, device, batch_size):
+    batch_size = learner.config.training.batch_size
+    for start, prediction in predict_batches(learner.network, inputs.images, learner.device, batch_size):
         masks = inputs.masks[start : start + len(prediction.mask_logits)]
         truth = torch.from_numpy(fractured[start : start + len(masks)]).float()
-        losses += len(masks) * float(
-            training_loss(prediction, torch.from_numpy(np.array(masks)).float()[:, None], truth, loss, float("inf"))
-        )
+        targets = torch.from_numpy(np.array(masks)).float()[:, None]
+        losses += len(masks) * float(training_loss(prediction, targets, truth, learner.config.loss, float("inf")))
         maps = prediction.mask_logits.float().sigmoid()[:, 0].numpy()
         head = prediction.presence_logit
         scores.extend(maps.max((1, 2)).tolist() if head is None else head.float().sigmoid().tolist())

@@ -74,6 +74,19 @@ def test_set_reaches_into_sections_that_are_off(tmp_path: Path) -> None:
     assert (config.model.classification_head.hidden, config.training.lr, config.seed) == (64, 1e-3, 7)
 
 
+@pytest.mark.parametrize("name", ["../outside", "/tmp/x", "a/../../b", ".hidden", "a\x1bb", "2024-13-01", "[" * 3000])
+def test_a_run_name_that_leads_elsewhere_or_nowhere_is_one_line(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("{}")
+    if name == "2024-13-01":  # looks like a date that does not exist, and is a name
+        assert load_config(path, [f"name={name}"]).name == name
+        return
+    with pytest.raises(BadInput) as caught:
+        load_config(path, [f"name={name}"])
+    assert len(caught.value.lines) == 1
+    assert caught.value.lines[0].isprintable()
+
+
 def test_set_without_an_equals_sign_says_how(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("{}")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +43,8 @@ def test_the_figures_follow_from_the_per_image_table(evaluated: Path) -> None:
     assert found["dice_pos"] == pytest.approx(np.mean([float(row["dice"]) for row in positives]), abs=1e-6)
     assert found["iou_pos"] == pytest.approx(np.mean([float(row["iou"]) for row in positives]), abs=1e-6)
     tp, fp, fn = (sum(int(row[key]) for row in rows) for key in ("tp", "fp", "fn"))
-    assert found["precision_pos"] == pytest.approx((tp + 1e-6) / (tp + fp + 1e-6))
-    assert found["recall_pos"] == pytest.approx((tp + 1e-6) / (tp + fn + 1e-6))
+    assert found["precision_pos"] == pytest.approx(tp / (tp + fp))
+    assert found["recall_pos"] == pytest.approx(tp / (tp + fn))
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     labels = [int(row["fractured"]) for row in rows]
@@ -59,6 +62,8 @@ def test_the_artifact_says_what_was_chosen_and_where(evaluated: Path) -> None:
     assert found["tta_mode"] == "hv"
     assert found["data"]["fingerprint"].startswith("sha256:")
     assert found["provenance"]["checkpoints"][0]["path"] == "checkpoints/best.pt"
+    assert found["provenance"]["device"].endswith("float32")
+    assert found["data"]["split"] == "test"
     assert set(found["validation"]) >= {"dice_pos", "roc_auc_presence", "num_samples"}
     assert set(found["input"]) >= {"dice_pos", "iou_pos", "precision_pos"}
     for low, high in found["intervals"].values():
@@ -152,6 +157,31 @@ def test_a_run_is_scored_on_other_data_with_that_datas_fingerprint(evaluated: Pa
     assert external["threshold"] == mine["threshold"]
     assert external["validation"] == mine["validation"]
     assert external["num_samples"] == sum(line.endswith(",test") for line in other.read_text().splitlines())
+
+
+def test_an_evaluation_stops_at_once_and_leaves_nothing_half_made(runs_copy: Path, tmp_path: Path) -> None:
+    job = tmp_path / "job"
+    job.mkdir()
+    before = sorted(path.name for path in (runs_copy / "dual").iterdir())
+    script = (
+        "import os, signal, sys\n"
+        "from engine.cli import main\n"
+        "from engine.evaluation import predict\n"
+        "kept = predict.predict_views\n"
+        "def stopped(*arguments):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return kept(*arguments)\n"
+        "predict.predict_views = stopped\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    given = ["evaluate", "--run", str(runs_copy / "dual"), "--tta", "none"]
+    environment = {**os.environ, "XRAY_JOB_DIR": str(job)}
+    done = subprocess.run([sys.executable, "-c", script, *given], env=environment, capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    assert json.loads((job / "end.json").read_text())["code"] == 3
+    after = sorted(path.name for path in (runs_copy / "dual").iterdir() if path.name != "predictions")
+    assert after == before
+    assert list((runs_copy / "dual" / "predictions").iterdir()) == []
 
 
 @pytest.mark.parametrize("tta", ["none", "h", "v", "hv", "d4"])

@@ -16,6 +16,7 @@ from engine.evaluation.metrics import (
     Confusion,
     presence_metrics,
     presence_threshold,
+    roc_auc_columns,
     segmentation_metrics,
     sensitivity,
 )
@@ -70,6 +71,9 @@ def test_segmentation_metrics_follow_their_definitions() -> None:
     assert metrics["missed_pos"] == 0.5
     assert metrics["fp_area_neg"] == pytest.approx((0.1 + 0) / 2)
     assert metrics["recall_pos_mean"] == 0.5
+    nothing = segmentation_metrics(Confusion(*(np.array(values) for values in ([0], [0], [5], [100]))))
+    assert "precision_pos" not in nothing
+    assert nothing["recall_pos"] == 0
     assert metrics["precision_pos_mean"] == pytest.approx(0.8)
 
 
@@ -86,6 +90,13 @@ def test_presence_metrics_are_those_of_scikit_learn() -> None:
     found = presence_metrics(scores, fractured)
     assert found["roc_auc_presence"] == roc_auc_score(fractured, scores)
     assert found["average_precision_presence"] == average_precision_score(fractured, scores)
+
+
+def test_the_roc_auc_of_many_columns_is_scikit_learns_ties_included() -> None:
+    fractured = RANDOM.uniform(size=50) < 0.4
+    scores = np.round(RANDOM.uniform(size=(50, 7)), 1)
+    expected = [roc_auc_score(fractured, column) for column in scores.T]
+    assert roc_auc_columns(scores, fractured) == pytest.approx(expected)
 
 
 def test_the_presence_threshold_keeps_its_specificity_and_no_lower_one_does() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -200,20 +201,61 @@ def test_the_packaged_efficientnet_gives_what_its_own_weights_say() -> None:
 
 
 def test_a_loss_that_is_no_number_stops_with_the_ids_of_the_batch(
-    project: Path, synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runs_copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = ("training.lr=10", "training.precision=fp16")
-    assert main(command(project, synthetic, tmp_path / "run", *more)) == 2
-    assert "training.precision: fp16 needs CUDA" in capsys.readouterr().err
     import torch
 
-    from engine.contract.config import LossConfig
-    from engine.models.network import Prediction
-    from engine.training.losses import training_loss
+    last = runs_copy / "dual" / "checkpoints" / "last.pt"
+    state = torch.load(last, weights_only=True)
+    next(iter(state["network"].values())).fill_(float("nan"))
+    state["state"]["step"] = 5
+    torch.save(state, last)
+    assert main(["train", "--run", str(runs_copy / "dual"), "--resume"]) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("TrainingDiverged: nan at step 6 (images synth_")
 
-    logits = torch.full((2, 1, 8, 8), float("nan"))
-    loss = training_loss(Prediction(logits, None), torch.zeros(2, 1, 8, 8), torch.zeros(2), LossConfig(), 0)
-    assert not torch.isfinite(loss)
+
+def test_a_training_is_not_resumed_on_other_images(
+    runs_copy: Path, synthetic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = synthetic.read_text().splitlines()
+    dropped = next(row for row in rows if row.endswith(",train"))
+    other = synthetic.with_name("fewer_to_train_on.csv")
+    other.write_text("\n".join(row for row in rows if row != dropped) + "\n")
+    config = runs_copy / "dual" / "config.yaml"
+    config.write_text(config.read_text().replace(str(synthetic), str(other)))
+    assert main(["train", "--run", str(runs_copy / "dual"), "--resume"]) == 2
+    other.unlink()
+    assert "not those it began with" in capsys.readouterr().err
+
+
+def test_a_mask_of_another_size_is_refused(
+    project: Path, synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    shutil.copytree(synthetic.parent, tmp_path / "data")
+    mask = next((tmp_path / "data" / "masks").iterdir())
+    Image.open(mask).resize((50, 20)).save(mask)
+    assert main(command(project, tmp_path / "data" / "manifest.csv", tmp_path / "run")) == 2
+    assert f"{mask}: 50 x 20 pixels, but its image {mask.stem} has 64 x 64" in capsys.readouterr().err
+
+
+def test_a_damaged_cache_is_made_anew(synthetic: Path, tmp_path: Path) -> None:
+    import numpy as np
+
+    from engine.data.inputs import load_inputs
+    from engine.data.manifest import read_manifest
+
+    shutil.copytree(synthetic.parent, tmp_path / "data")
+    manifest = tmp_path / "data" / "manifest.csv"
+    shutil.rmtree(manifest.parent / ".cache", ignore_errors=True)
+    samples = read_manifest(manifest)
+    images = np.array(load_inputs(samples, 32, False, manifest, "all").images)
+    cached = next(manifest.parent.glob(".cache/*/images.npy"))
+    cached.write_bytes(cached.read_bytes()[:500])
+    assert np.array_equal(load_inputs(samples, 32, False, manifest, "all").images, images)
+    assert np.array_equal(load_inputs(samples, 32, False, None, "all").images, images)
 
 
 def test_a_manifest_without_fractures_to_learn_from_is_refused(

@@ -1,0 +1,57 @@
+"""Folders of large arrays that are made whole or not at all, beside their place, and renamed into it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.contract.files import current_umask
+
+_MAKING = ".making-"
+_STALE_S = 24 * 3600.0
+
+
+@contextlib.contextmanager
+def made_whole(folder: Path) -> Iterator[Path]:
+    """A temporary folder to fill; at the end it takes the place of `folder`, or is gone if anything was raised.
+
+    What a killed process left half made is swept away after a day. Raises OSError: no permission, full disk.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f"{_MAKING}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _STALE_S:
+                shutil.rmtree(left, ignore_errors=True)
+    making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=folder.parent))
+    try:
+        yield making
+        making.chmod(0o777 & ~current_umask())  # mkdtemp's own are for nobody else on the server
+        if folder.exists():
+            shutil.rmtree(folder)
+        making.rename(folder)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+
+
+def new_array(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """A memory-mapped .npy file to fill. Its space is taken at once: a disk that fills up later would kill the process
+    (SIGBUS); one that is too full now is an OSError."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return np.asarray(array)
+
+
+def open_array(path: Path) -> npt.NDArray[Any]:
+    """A .npy file, memory-mapped and read-only. Raises OSError or ValueError where it is missing or damaged."""
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))

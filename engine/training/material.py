@@ -1,0 +1,85 @@
+"""What a training learns from: its splits, checked, and the loader that hands them out in a fixed order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from engine.contract.config import TrainConfig
+from engine.contract.errors import BadInput
+from engine.contract.text import clean
+from engine.data.augment import make_augmentation
+from engine.data.dataset import Batch, TrainingSamples
+from engine.data.inputs import Inputs, load_inputs
+from engine.data.manifest import read_manifest
+from engine.data.order import Batches
+from engine.device import Device
+from engine.stopping import leave_stopping_to_the_parent
+
+NEEDS_NEGATIVES = ("joint", "roc_auc_presence", "average_precision_presence")
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """The training and the validation split at the network's size."""
+
+    training: Inputs
+    validation: Inputs
+
+    @property
+    def key(self) -> str:
+        """Of the training samples and their order, which the order of a resumed epoch counts on."""
+        rows = [[sample.id, sample.fractured] for sample in self.training.samples]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def load_material(config: TrainConfig) -> Material:
+    """Read both splits. Raises BadInput where they cannot teach or choose what the config asks for."""
+    manifest = Path(config.data.manifest)
+    samples = read_manifest(manifest)
+    splits = {split: [sample for sample in samples if sample.split == split] for split in ("train", "val")}
+    name, metric = clean(str(manifest)), config.training.selection_metric
+    for split, found in splits.items():
+        if not any(sample.fractured for sample in found):
+            raise BadInput(f"{name}: split {split} has {len(found)} images and no fracture among them")
+    if metric in NEEDS_NEGATIVES and all(sample.fractured for sample in splits["val"]):
+        raise BadInput(
+            f"{name}: split val has no image without a fracture, which training.selection_metric: {metric} needs; "
+            "give dice_pos, iou_pos or loss"
+        )
+    size, keep, cache = config.data.image_size, config.data.keep_aspect, manifest if config.data.cache else None
+    return Material(*(load_inputs(splits[split], size, keep, cache, split) for split in ("train", "val")))
+
+
+def make_batches(config: TrainConfig, training: Inputs, first_step: int) -> Batches:
+    """All batches from that step on."""
+    return Batches(
+        [sample.fractured for sample in training.samples],
+        seed=config.seed,
+        epochs=config.training.epochs,
+        batch_size=config.training.batch_size,
+        samples_per_epoch=config.training.samples_per_epoch,
+        positive_share=config.training.positive_share,
+        first_step=first_step,
+    )
+
+
+def make_loader(config: TrainConfig, training: Inputs, batches: Batches, device: Device) -> DataLoader[Batch]:
+    """One pass of this loader is the whole training. Its generator is its own: the default one would draw from the
+    global random state and change what dropout sees."""
+    workers = config.data.workers
+    if workers is None:
+        workers = min(8, torch.get_num_threads()) if device.is_cuda else 0
+    return DataLoader(
+        TrainingSamples(training, make_augmentation(config.augment)),
+        batch_sampler=batches,
+        num_workers=workers,
+        pin_memory=device.is_cuda,
+        worker_init_fn=leave_stopping_to_the_parent,
+        generator=torch.Generator().manual_seed(config.seed),
+    )
