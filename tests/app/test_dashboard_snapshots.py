@@ -16,6 +16,7 @@ from xray_tui.live.curve import Curve
 from xray_tui.live.follow import Followed
 from xray_tui.messages import FollowedChanged, GpuSampled, JobsChanged
 from xray_tui.widgets.leaderboard import Leaderboard
+from xray_tui.widgets.log_view import LogView
 
 SIZES = [(80, 24), (120, 40)]
 NO_GPU = GpuSnapshot(problem="No NVIDIA driver is visible on this machine: trainings run on the CPU.")
@@ -33,19 +34,32 @@ def followed() -> Followed:
     return Followed("j4", lines, False, Curve(loss, validation, "dice_pos", (8.0, 0.3459), 20.0))
 
 
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for something that the app does by itself."""
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
 def showing(*messages: Any, keys: str = "") -> Callable[[Pilot[None]], Any]:
     """Wait for the board, post what the services would, press keys."""
 
     async def run(pilot: Pilot[None]) -> None:
-        board = pilot.app.screen.query_one(Leaderboard)
-        while not board.row_count:
-            await asyncio.sleep(0.01)
-        for message in messages:
-            pilot.app.post_message(message)
-            await pilot.pause()
-        await pilot.press(*keys.split())
-        await pilot.app.workers.wait_for_complete()
+        app = pilot.app
+        assert isinstance(app, XrayApp)
+        board = app.screen.query_one(Leaderboard)
+        await until(lambda: board.row_count > 0)
         await pilot.pause()
+        log = app.screen.query_one(LogView)
+        for message in messages:
+            app.post_message(message)
+            await pilot.pause()
+            if isinstance(message, JobsChanged) and message.jobs:
+                await until(lambda: app._follow is not None)  # the selection has gone all its way
+        await pilot.press(*keys.split())
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        await until(lambda: log.scroll_offset.y == log.max_scroll_y)
 
     return run
 
