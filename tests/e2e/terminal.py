@@ -41,6 +41,7 @@ class Terminal:
         self._child = pexpect.spawn(
             command[0], list(command[1:]), dimensions=(lines, columns), env=dict(env), cwd=cwd, echo=False
         )
+        self._child.delaybeforesend = None
         self._reader = threading.Thread(target=self._read, name="terminal", daemon=True)
         self._reader.start()
 

@@ -109,13 +109,14 @@ def test_a_running_training_is_stopped_by_k_and_y_and_says_by_whom(desk: Desk, r
 def test_without_colours_the_dashboard_and_its_forms_fit_into_80_by_24(desk: Desk) -> None:
     write(desk.runs / "plain" / "test_metrics_tta_hv.json", {"dice_pos": 0.378, "tta_mode": "hv"})
     with desk.app(80, 24, NO_COLOR="1") as app:
-        app.wait(re.compile(r"│ +1 plain +0\.3780 "))
+        board = re.compile(r"│ +1 plain +0\.3780 ")
+        app.wait(board)
         app.wait(re.compile(r"\? help +q quit$"))
         for key, seen in (("t", "Train a network"), ("?", "Dashboard"), ("p", "nothing is wrong")):
             app.press(key)
             app.wait(seen)
             app.press(ESCAPE)
-            app.wait("plain")
+            app.wait(board)
         app.press("q")
         assert app.exit_status() == 0
         assert app.colours == set()
