@@ -184,6 +184,7 @@ def _train(given: argparse.Namespace) -> None:
 
     config, run = prepare_run(given.config, given.overrides, given.run, given.resume)
     with trained_by_us(run):
+        _say_loading(f"train {run}")
         from engine.training.loop import train
 
         train(config, run, resume=given.resume)
@@ -197,6 +198,7 @@ def _evaluate(given: argparse.Namespace) -> None:
         raise BadInput("--manifest and --output go together: other data is scored into a file of its own")
     values = {name: getattr(given, name) for name in EvaluateOptions.model_fields if name != "run"}
     options = validate(EvaluateOptions, {**values, "run": str(given.run)}, "xray-engine evaluate")
+    _say_loading(f"evaluate {given.run}")
     from engine.evaluation.evaluate import evaluate
 
     evaluate(options, manifest=given.manifest, output=given.output)
@@ -209,6 +211,11 @@ def _blend(given: argparse.Namespace) -> None:
     from engine.blending.blend import blend
 
     blend(config, run)
+
+
+def _say_loading(what: str) -> None:
+    """PyTorch takes seconds to import: say so before, or a job's log begins with silence."""
+    print(f"{clean(what)}: loading …", flush=True)
 
 
 def _run(command: Command, given: argparse.Namespace) -> tuple[Exit, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from reprlib import Repr
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
@@ -12,15 +11,12 @@ from pydantic import BaseModel, ValidationError
 
 from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file, write_whole
-from engine.contract.text import clean
+from engine.contract.text import brief, clean
+from engine.contract.yaml_file import read_mapping
 
-if TYPE_CHECKING:  # board.yaml and the settings are read by this module too, when the app starts: no config model then
+if TYPE_CHECKING:
     from engine.contract.config import Config
 
-LARGEST_CONFIG = 1 << 20
-_BRIEF = Repr()
-"""Looks only as deep as it prints: a YAML file of ten lines can hold a list of a billion through its aliases."""
-_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 60
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -55,36 +51,6 @@ def save_config(config: Config, path: Path) -> None:
     else:
         values["members"] = [relative_to_file(Path(member), path) for member in config.members]
     write_whole(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    """The YAML mapping in a file. Raises BadInput in one line where there is none."""
-    name = clean(str(path))
-    try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise BadInput(f"{name}: larger than {LARGEST_CONFIG >> 20} MiB; that is no config")
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise BadInput(f"{name}: {error.strerror or error}") from error
-    except UnicodeDecodeError:
-        raise BadInput(f"{name}: not UTF-8 text") from None
-    return parse_mapping(text, name)
-
-
-def parse_mapping(text: str, name: str) -> dict[str, Any]:
-    """The YAML mapping in a text; `name` is what error lines call it."""
-    try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        problem = clean(str(getattr(error, "problem", None) or error).split("\n")[0])
-        raise BadInput(f"{name}: not YAML{where}: {problem}") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise BadInput(f"{name}: holds a {type(values).__name__}; a mapping of keys to values is right")
-    return values
 
 
 def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> frozenset[str]:
@@ -131,20 +97,13 @@ def field_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[s
             str(part) for part in item["loc"] if not str(part).startswith(("literal[", "constrained-", "function-"))
         ]
         dotted = clean(".".join(parts)) or "config"
-        given = "" if item["type"] in ("missing", "extra_forbidden") else f"{clean(_brief(item['input']))[:60]}: "
+        given = "" if item["type"] in ("missing", "extra_forbidden") else f"{brief(item['input'])}: "
         if item["type"] == "extra_forbidden":
             problem = f"unknown key{_did_you_mean(model, parts)}"
         else:
             problem = f"{given}{clean(item['msg'])[:200]}{_meaning(model, parts)}"
         found.append((dotted, problem))
     return found
-
-
-def _brief(value: Any) -> str:
-    try:
-        return _BRIEF.repr(value)
-    except ValueError:  # Python writes no number of over 4300 digits, which YAML can give in hexadecimal
-        return "a number that is too long"
 
 
 def _section(model: type[BaseModel], parents: Sequence[str]) -> type[BaseModel] | None:

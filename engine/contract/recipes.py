@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.errors import BadInput
-from engine.contract.load import read_mapping
 from engine.contract.text import clean
+from engine.contract.yaml_file import read_mapping
 
 CONFIGS = "configs"
 

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import re
+from reprlib import Repr
+from typing import Any
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+LONGEST_BRIEF = 60
+
+_BRIEF = Repr()
+"""Looks only as deep as it prints: a YAML file of ten lines can hold a list of a billion through its aliases."""
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = LONGEST_BRIEF
 
 _ESCAPE_SEQUENCE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movement
@@ -33,6 +40,14 @@ def clean_log_line(line: str) -> str:
     if "\x1b" in line:
         line = _ESCAPE_SEQUENCE.sub("", line)
     return clean(line.expandtabs(8))
+
+
+def brief(value: Any) -> str:
+    """A value from a file as an error line names it: clean, short, and quickly made whatever it holds."""
+    try:
+        return clean(_BRIEF.repr(value))[:LONGEST_BRIEF]
+    except ValueError:  # Python writes no number of over 4300 digits, which YAML can give in hexadecimal
+        return "a number that is too long"
 
 
 def _visible(char: str) -> str:

@@ -1,0 +1,43 @@
+"""Read YAML mappings. Apart from the models that judge them, so that what needs no model imports no pydantic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.contract.errors import BadInput
+from engine.contract.text import clean
+
+LARGEST_CONFIG = 1 << 20
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The YAML mapping in a file. Raises BadInput in one line where there is none."""
+    name = clean(str(path))
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise BadInput(f"{name}: larger than {LARGEST_CONFIG >> 20} MiB; that is no config")
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise BadInput(f"{name}: {error.strerror or error}") from error
+    except UnicodeDecodeError:
+        raise BadInput(f"{name}: not UTF-8 text") from None
+    return parse_mapping(text, name)
+
+
+def parse_mapping(text: str, name: str) -> dict[str, Any]:
+    """The YAML mapping in a text; `name` is what error lines call it."""
+    try:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        problem = clean(str(getattr(error, "problem", None) or error).split("\n")[0])
+        raise BadInput(f"{name}: not YAML{where}: {problem}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise BadInput(f"{name}: holds a {type(values).__name__}; a mapping of keys to values is right")
+    return values
