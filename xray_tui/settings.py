@@ -66,7 +66,7 @@ def load_settings(path: Path | None = None) -> tuple[Settings, tuple[str, ...]]:
     if not path.exists():
         return Settings(), ()
     from engine.contract.errors import BadInput
-    from engine.contract.load import read_mapping
+    from engine.contract.yaml_file import read_mapping
 
     try:
         values = read_mapping(path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -72,6 +74,65 @@ def test_each_bad_field_keeps_its_default_and_has_one_line_that_says_what_is_rig
     assert "many" in by_field["expect.num_samples"]
     assert "best_of_all" in by_field["insights.0"]
     assert all(line.startswith("board.yaml: ") and "\n" not in line for line in problems)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("title: 2026", "title: 2026: a text is right, in quotes if it looks like something else (headline of"),
+        ("title: ''", "title: '': a text of 1 to 200 characters is right (headline of"),
+        ("exclude: smoke", "exclude: 'smoke': a list is right (words; a path that"),
+        ("exclude: [smoke, 3]", "exclude.1: 3: a text is right"),
+        ("columns: []", "columns: []: a list of 1 to 1000 entries is right"),
+        ("resolution: 512", "resolution: 512: 'native' or 'input' is right (which block"),
+        ("best_by: [test]", "best_by: ['test']: 'test' or 'val' is right"),
+        ("aliases: [a]", "aliases: ['a']: a mapping is right (metric: other names"),
+        ("aliases: {dice_pos: [dsc, 1]}", "aliases.dice_pos.1: 1: a text is right"),
+        ("aliases: {7: dsc}", "aliases: 7: a text is right"),
+        ("reference: nnUNet", "reference: 'nnUNet': a mapping of label, run is right (a mapping {label: nnUNet"),
+        ("reference: {label: nnUNet}", "reference.run: is missing (its run, relative to the runs folder)"),
+        ("expect: {num_sample: 613}", "expect.num_sample: unknown key; did you mean num_samples?"),
+        ("expect: {num_samples: true}", "expect.num_samples: True: a whole number from 0 to 1000000000000 is right"),
+        ("expect: {num_samples: -1}", "expect.num_samples: -1: a whole number from 0"),
+        ("q: 1", "q: unknown key; known here: title, primary, reference,"),
+        ("1.5: 1", "1.5: unknown key"),
+        ("'\u009b31m': 1", "\N{REPLACEMENT CHARACTER}31m: unknown key"),
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_one_line_with_what_is_right(runs: Path, line: str, expected: str) -> None:
+    put(runs / "board.yaml", f"{line}\ndata_fingerprint: kept\n")
+    rules, problems = load_rules(runs)
+    assert rules == Rules(data_fingerprint="kept")
+    assert len(problems) == 1
+    assert problems[0].startswith(f"board.yaml: {expected}")
+    assert problems[0].endswith("; ignored")
+
+
+def test_a_field_that_is_null_keeps_its_default(runs: Path) -> None:
+    put(runs / "board.yaml", "title:\nreference: ~\nexpect: {num_samples: ~, num_positive: 108}\n")
+    assert load_rules(runs) == (Rules(expect={"num_positive": 108}), ())
+
+
+def test_a_list_that_is_wrong_throughout_is_named_a_few_times(runs: Path) -> None:
+    put(runs / "board.yaml", "remarks: [" + "1, " * 500 + "]\nplaces: [" + "a, " * 1001 + "]\n")
+    rules, problems = load_rules(runs)
+    assert rules == Rules()
+    assert len(problems) == 11
+    assert problems[-1].startswith("board.yaml: places: [")
+
+
+def test_a_board_with_a_board_yaml_is_read_without_pydantic(runs: Path) -> None:
+    """Importing it takes longer than textual's own import does, and the first row waits for the rules."""
+    put(runs / "board.yaml", "title: Ours\nprimery: x\n")
+    put(runs / "a/note.yaml", "set_aside: true\n")
+    put(runs / "a/test_metrics.json", {"dice_pos": 0.3})
+    program = (
+        "import sys; from pathlib import Path; from xray_tui.board.index import RunIndex\n"
+        "snapshot = RunIndex(Path(sys.argv[1])).scan()\n"
+        "print(snapshot.rules.title, len(snapshot.problems), len(snapshot.rejected), 'pydantic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(runs)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["Ours", "1", "1", "False"]
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ class RunIndex:
     def _read_note(self, path: str) -> bool:
         if not os.path.lexists(self.runs / path):
             return False
-        from xray_tui.board.yaml_files import read_set_aside  # YAML and pydantic, only where there is a note
+        from xray_tui.board.yaml_files import read_set_aside  # YAML, only where there is a note
 
         self._notes[path] = read_set_aside(self.runs / path, path)
         self._keep(path)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadInput
-from engine.contract.load import load_config, read_mapping
+from engine.contract.load import load_config
 from engine.contract.names import BEST, CHECKPOINTS, CONFIG
 from engine.contract.recipes import Recipe, find_recipes, recipe_folders
 from engine.contract.text import clean
+from engine.contract.yaml_file import read_mapping
 from xray_tui.board.walk import walk as walk_runs
 from xray_tui.jobs.store import JobStore
 from xray_tui.screens.launch_command import MODELS, PATH_KEYS, Kind, path_argument
