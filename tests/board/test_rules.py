@@ -96,7 +96,7 @@ def test_each_bad_field_keeps_its_default_and_has_one_line_that_says_what_is_rig
         ("expect: {num_samples: -1}", "expect.num_samples: -1: a whole number from 0"),
         ("q: 1", "q: unknown key; known here: title, primary, reference,"),
         ("1.5: 1", "1.5: unknown key"),
-        ("'\u009b31m': 1", "\N{REPLACEMENT CHARACTER}31m: unknown key"),
+        ('"\\e[31m": 1', "\N{SYMBOL FOR ESCAPE}[31m: unknown key"),
     ],
 )
 def test_a_field_of_the_wrong_kind_is_one_line_with_what_is_right(runs: Path, line: str, expected: str) -> None:
