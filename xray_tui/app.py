@@ -191,7 +191,8 @@ class XrayApp(App[None]):
     def on_leaderboard_opened(self, message: Leaderboard.Opened) -> None:
         from xray_tui.screens.run import RunScreen
 
-        self.push_screen(RunScreen(message.row))
+        if self._board is not None:
+            self.push_screen(RunScreen(message.row, self._board))
 
     # What the keys ask for
 

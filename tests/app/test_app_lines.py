@@ -17,7 +17,6 @@ from xray_tui.gpu.sample import GpuSample, GpuSnapshot
 from xray_tui.jobs.job import Job, Progress, State
 from xray_tui.live.curve import Curve
 from xray_tui.screens.problems import problem_lines
-from xray_tui.screens.run import run_lines
 from xray_tui.widgets.braille import plot, range_of
 from xray_tui.widgets.columns import columns_of, place
 from xray_tui.widgets.curve import curve_rows
@@ -198,14 +197,6 @@ def test_a_constant_curve_and_a_single_point_are_drawn_too() -> None:
 
 
 # Screens of lines
-
-
-def test_the_run_screen_has_every_metric_with_its_interval_and_validation(tmp_path: Path) -> None:
-    write_artifact(tmp_path, "r", 0.4, hd95=12.5, intervals={"dice_pos": [0.35, 0.45]}, validation={"dice_pos": 0.5})
-    lines = run_lines(rank(RunIndex(tmp_path).scan()).rows[0], NOW)
-    dice = next(line for line in lines if line.startswith(" Dice_pos"))
-    assert dice.split() == ["Dice_pos", "0.4000", "0.3500", "to", "0.4500", "0.5000", "-"]
-    assert any(line.split() == ["HD95", "12.5000", "-", "-", "-"] for line in lines)
 
 
 def test_problem_lines_have_no_control_character(tmp_path: Path) -> None:

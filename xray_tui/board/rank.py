@@ -34,6 +34,8 @@ class Row:
     """How many comparable test artifacts the run has: this one is the best of so many."""
     marks: tuple[str, ...]
     """What a reader has to know beside the figures, in a few words each, such as "best of 3"."""
+    others: tuple[Artifact, ...] = ()
+    """The run's other comparable artifacts, the best first."""
 
     def value(self, name: str) -> float | None:
         """The metric's value; None where the artifact does not report it."""
@@ -63,7 +65,7 @@ class Board:
 @dataclass(frozen=True, slots=True)
 class _Chosen:
     artifact: Artifact
-    candidates: int
+    others: tuple[Artifact, ...]
     by_validation: bool
 
 
@@ -88,7 +90,15 @@ def rank(snapshot: Snapshot) -> Board:
     figured.sort(key=lambda pair: (sign * pair[1][rules.primary], pair[0].artifact.run))
     usual = _usual([each.artifact for each in chosen])
     rows = tuple(
-        Row(place, each.artifact.run, each.artifact, figures, each.candidates, _marks(each, usual, rules))
+        Row(
+            place,
+            each.artifact.run,
+            each.artifact,
+            figures,
+            1 + len(each.others),
+            _marks(each, usual, rules),
+            each.others,
+        )
         for place, (each, figures) in enumerate(figured, start=1)
     )
     return Board(snapshot.runs, rules, rows, snapshot.rejected, snapshot.problems)
@@ -114,13 +124,15 @@ def best(rows: Iterable[Row], name: str) -> Row | None:
 def _choose(artifacts: list[Artifact], rules: Rules) -> _Chosen:
     """A run's artifact: the best on test, or, where the rules say so and one reports it, the best on validation."""
     primary, sign = rules.primary, -1.0 if rules.metric.higher_is_better else 1.0
+    if len(artifacts) == 1:
+        return _Chosen(artifacts[0], (), rules.best_by == "val" and primary in artifacts[0].validation)
+    ordered = sorted(artifacts, key=lambda each: (sign * _figures(each, rules)[primary], each.path))
     if rules.best_by == "val":
-        judged = [artifact for artifact in artifacts if primary in artifact.validation]
+        judged = [artifact for artifact in ordered if primary in artifact.validation]
         if judged:
             best_one = min(judged, key=lambda each: (sign * each.validation[primary], each.path))
-            return _Chosen(best_one, len(artifacts), True)
-    best_one = min(artifacts, key=lambda each: (sign * _figures(each, rules)[primary], each.path))
-    return _Chosen(best_one, len(artifacts), False)
+            return _Chosen(best_one, tuple(each for each in ordered if each is not best_one), True)
+    return _Chosen(ordered[0], tuple(ordered[1:]), False)
 
 
 def _figures(artifact: Artifact, rules: Rules) -> Block:
@@ -161,8 +173,8 @@ def _most_common(counts: Mapping[T, int]) -> T | None:
 
 def _marks(chosen: _Chosen, usual: _Usual, rules: Rules) -> tuple[str, ...]:
     artifact, marks = chosen.artifact, []
-    if chosen.candidates > 1:
-        marks.append(f"best of {chosen.candidates}{' by validation' if chosen.by_validation else ''}")
+    if chosen.others:
+        marks.append(f"best of {1 + len(chosen.others)}{' by validation' if chosen.by_validation else ''}")
     marks += _data_marks(artifact, usual)
     resolution = _ranked_resolution(artifact, rules)
     if resolution is None:

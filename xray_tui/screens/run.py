@@ -2,56 +2,151 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from engine.contract.metrics import METRICS, metric
 from engine.contract.text import clean
+from xray_tui.board.details import Details, facts, read_details
 from xray_tui.screens.text_screen import TextScreen
-from xray_tui.widgets.text import age, number
+from xray_tui.widgets.log_view import LogView
+from xray_tui.widgets.text import age, fit, number
 
 if TYPE_CHECKING:
-    from xray_tui.board.rank import Row
+    from xray_tui.board.artifact import Artifact
+    from xray_tui.board.rank import Board, Row
+
+LABEL, WIDTH = 19, 73
+"""Cells of what stands before a value, and of a whole line: as many as 80 columns leave."""
+
+SOURCES = {"fixed": "fixed beforehand", "val": "chosen on validation", "unknown": "where it came from is unknown"}
+"""Of a threshold. One that was chosen on test does not rank, and the reason is said where it is listed."""
+
+UNREAD = Details()
 
 
 class RunScreen(TextScreen):
-    """All metrics of a row with intervals, validation and input-size values, and how they were chosen."""
+    """A row's figures side by side, and how, on what and with what they were made. The rest of its artifact's file is
+    read by a thread when the screen opens."""
 
-    def __init__(self, row: Row) -> None:
-        super().__init__(row.name, run_lines(row, time.time()))
+    def __init__(self, row: Row, board: Board) -> None:
+        super().__init__(row.name, run_lines(row, board, UNREAD, time.time()))
+        self._row = row
+        self._board = board
+
+    def on_mount(self) -> None:
+        self.run_worker(self._read, thread=True, exit_on_error=False, group="details")
+
+    def _read(self) -> None:
+        self.call_later(self._show, read_details(self._board.runs, self._row.artifact.path, self._board.rules))
+
+    def _show(self, details: Details) -> None:
+        self.query_one("#text", LogView).show(run_lines(self._row, self._board, details, time.time()))
 
 
-def run_lines(row: Row, now: float) -> list[str]:
+def run_lines(row: Row, board: Board, details: Details, now: float) -> list[str]:
     """The lines of the screen."""
     artifact = row.artifact
     since = now - artifact.time
     lines = [
-        f" Rank {row.rank}, {'new' if since < 60 else age(since) + ' old'}, by {row.source}",
-        *(f" {clean(mark)}" for mark in row.marks),
+        *_wrapped(f"Rank {row.rank}, {'new' if since < 60 else age(since) + ' old'}, by {row.source}"),
+        *(line for mark in row.marks for line in _wrapped(clean(mark))),
+        *_wrapped(f"Its file tells no more: {details.problem}" if details.problem else ""),
         "",
-        f" {'':<22}{'test':>8}{'95 % interval':>19}{'validation':>13}{'input size':>13}",
+        *_figures(artifact, details),
+        *_block("Choices", _choices(artifact, details)),
+        *_block("Data", _data(artifact, details)),
+        *_block("Provenance", _labelled(details.provenance)),
+        *_others(row, board),
     ]
+    return [f" {line}".rstrip() for line in lines]
+
+
+def _figures(artifact: Artifact, details: Details) -> Iterator[str]:
+    """The table of metrics: on test, with intervals, at the network's input size, on validation, and the floor."""
+    yield f"{'':<{LABEL}}{'test':>8}{'95 % interval':>18}{'at input':>9}{'validation':>11}{'floor':>8}"
+    blocks = (artifact.metrics, artifact.input_size, artifact.validation)
     known = [item.name for item in METRICS]
-    names = [name for name in known if name in artifact.metrics]
-    names += sorted(name for name in artifact.metrics if name not in known)
+    names = [name for name in known if any(name in block for block in blocks)]
+    names += sorted({name for block in blocks for name in block} - set(known))
     for name in names:
+        test, at_input, validation = (number(block.get(name)) for block in blocks)
         low_high = artifact.intervals.get(name)
         interval = f"{low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else "-"
-        label = clean(metric(name).label)
-        lines.append(
-            f" {label:<22}{number(artifact.metrics[name]):>8}{interval:>19}"
-            f"{number(artifact.validation.get(name)):>13}{number(artifact.input_size.get(name)):>13}"
-        )
-    said = {
-        "Threshold": None if artifact.threshold is None else f"{artifact.threshold:g} ({artifact.threshold_source})",
-        "TTA": artifact.tta,
-        **{key.replace("_", " ").capitalize(): value for key, value in artifact.selection.items()},
+        floor = number(details.all_positive.get(name))
+        label = fit(clean(metric(name).label), LABEL)
+        yield f"{label}{test:>8}{interval:>18}{at_input:>9}{validation:>11}{floor:>8}"
+    if details.all_positive:
+        yield ""
+        yield "Floor: what a prediction of fracture everywhere scores on the test images."
+
+
+def _choices(artifact: Artifact, details: Details) -> Iterator[tuple[str, str]]:
+    if artifact.threshold is not None:
+        yield "Threshold", f"{artifact.threshold:g}, {SOURCES[artifact.threshold_source]}"
+    yield "TTA", artifact.tta or "unknown"
+    said = dict(details.selection or facts(artifact.selection))
+    said.pop("threshold_source", None)
+    yield "Presence score", said.pop("presence_source", "unknown")
+    yield "Gate", said.pop("gate", "unknown")
+    yield from _labelled(said)
+
+
+def _data(artifact: Artifact, details: Details) -> Iterator[tuple[str, str]]:
+    said = dict(details.data)
+    said.pop("metric_resolution", None)
+    known = {
         "Images": artifact.num_samples,
-        "Positives": artifact.num_positive,
+        "With a fracture": artifact.num_positive,
         "Resolution": artifact.resolution,
-        "Data": artifact.fingerprint,
-        "Per image": artifact.per_image,
+        "Fingerprint": said.pop("fingerprint", artifact.fingerprint),
+        "Image by image": artifact.per_image,
     }
-    lines.append("")
-    lines += [f" {clean(key):<22}{clean(str(value))}" for key, value in said.items() if value is not None]
-    return lines
+    yield from ((label, clean(str(value))) for label, value in known.items() if value is not None)
+    yield from _labelled(said)
+
+
+def _others(row: Row, board: Board) -> Iterator[str]:
+    """The other artifacts of the run: those that this one is the best of, and those that do not rank."""
+    primary = board.rules.primary
+    ranked = [
+        f"{number(other.metrics.get(primary))}  {_name(other.path)}, "
+        f"threshold {_threshold(other)}, TTA {other.tta or '?'}"
+        for other in row.others
+    ]
+    refused = [f"{'-':>6}  {_name(each.path)}: {each.reason}" for each in board.set_aside if each.run == row.run]
+    if ranked or refused:
+        yield ""
+        yield f"Other artifacts of this run, by {clean(metric(primary).label)}"
+        for line in (*ranked, *refused):
+            yield from _wrapped(clean(line), indent="  ", more=" " * 10)
+
+
+def _threshold(artifact: Artifact) -> str:
+    return "?" if artifact.threshold is None else f"{artifact.threshold:g} ({artifact.threshold_source})"
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _labelled(said: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for key, text in said.items():
+        yield key.replace("_", " ").capitalize(), text
+
+
+def _block(heading: str, entries: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """A heading and an entry a line, or nothing at all."""
+    lines = [line for label, text in entries for line in _entry(label, text)]
+    if lines:
+        yield from ("", heading, *lines)
+
+
+def _entry(label: str, text: str) -> list[str]:
+    return _wrapped(text, indent="  " + fit(label, LABEL - 2), more=" " * LABEL)
+
+
+def _wrapped(text: str, indent: str = "", more: str = "  ") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=more, break_on_hyphens=False)
