@@ -80,7 +80,7 @@ def _figures(artifact: Artifact, details: Details) -> Iterator[str]:
         yield f"{label}{test:>8}{interval:>18}{at_input:>9}{validation:>11}{floor:>8}"
     if details.all_positive:
         yield ""
-        yield "Floor: what a prediction of fracture everywhere scores on the test images."
+        yield from _wrapped("Floor: what a prediction of fracture everywhere scores on these test images.")
 
 
 def _choices(artifact: Artifact, details: Details) -> Iterator[tuple[str, str]]:
