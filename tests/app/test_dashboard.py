@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
@@ -432,3 +433,34 @@ async def test_ages_are_drawn_again_only_when_one_reads_differently(make_app: Ma
         monkeypatch.setattr("time.time", lambda: NOW + 3600)
         board.refresh_ages()
         assert drawn == [True]
+
+
+async def test_the_board_says_where_a_threshold_came_from_and_of_how_many_a_run_is_the_best(make_app: MakeApp) -> None:
+    app = make_app()
+    write_artifact(app.runs, "tuned", 0.9, threshold=0.49, selection={"threshold_source": "val"})
+    write_artifact(app.runs, "fixed", 0.8, threshold=0.125, selection={"threshold_source": "fixed"})
+    write_artifact(app.runs, "fixed", 0.7, name="test_metrics_other.json")
+    write_artifact(app.runs, "older", 0.6)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        lines = screen_text(app).splitlines()
+        assert any(line.split()[-6:-1] == ["Thr", "TTA", "of", "k", "Age"] for line in lines)
+        said = {name: line for line in lines for name in ("tuned", "fixed", "older") if f" {name} " in line}
+        assert " 0.49 val " in said["tuned"]
+        assert " 0.125fix " in said["fixed"]
+        assert said["fixed"].split()[-3] == "2"
+        assert " 0.25 ? " in said["older"]
+        assert said["older"].split()[-3] == "1"
+        await pilot.press("question_mark")
+        await pilot.press("G")
+        assert "0.49 val" in screen_text(app)
+
+
+async def test_a_narrow_board_has_one_letter_for_where_a_threshold_came_from(make_app: MakeApp, tmp_path: Path) -> None:
+    runs = tmp_path / "few"
+    write_artifact(runs, "a", 0.9, threshold=0.49, selection={"threshold_source": "val"})
+    app = make_app(runs)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await opened(pilot)
+        assert " 0.49v " in screen_text(app)
+        assert " of k " not in screen_text(app)

@@ -30,6 +30,8 @@ def help_lines(keymap: Mapping[str, str], settings: Path) -> list[str]:
         " Signs",
         "   ●  marked     +  new     ~  just changed     bold: the best of its column",
         "   ◦  queued     ▹  starting     ▶  running     ✓  succeeded     ✗  failed     ■  stopped     ?  lost",
+        "   0.49 val  a threshold chosen on validation     0.25 fix  fixed beforehand     0.30 ?  nobody says",
+        "   of k      the best of so many test artifacts of its run; taking the best is a choice on test, too",
         "",
         f" Keys are moved by their ids: `keymap: {{job.stop: ctrl+k}}` in {settings}",
     ]

@@ -35,6 +35,9 @@ SHORT_HEADS = {
 }
 """Heads in a narrow table; + stands for _pos."""
 
+SOURCES = {"fixed": "fix", "val": "val", "unknown": "?"}
+"""Where a threshold came from, in a cell; a narrow table has the first letter."""
+
 COMPACT_BELOW = 108
 """Cells under which a table has short heads and narrow columns."""
 
@@ -64,17 +67,21 @@ class Column:
     """Higher ones are left out first where there is no room; 0: never."""
 
 
-def columns_of(metrics: Sequence[str], compact: bool = False) -> tuple[Column, ...]:
-    """All columns for these metrics, in their order; `compact` with short heads."""
+def columns_of(metrics: Sequence[str], compact: bool = False, several: bool = False) -> tuple[Column, ...]:
+    """All columns for these metrics, in their order; `compact` with short heads, `several` where a run has more
+    artifacts than the one that is shown."""
     measured = tuple(_metric_column(name, place, compact) for place, name in enumerate(metrics))
+    best_of = Column(
+        "candidates", "of k", 5, lambda row, now: str(row.candidates), lambda row: row.candidates, spared=58
+    )
     return (
         Column("rank", "#", 3, lambda row, now: str(row.rank), lambda row: row.rank),
         Column("run", "Run", 0, lambda row, now: row.name, lambda row: row.run.casefold(), right=False),
         *measured,
-        Column("threshold", "Thr", 5, _threshold, lambda row: row.artifact.threshold, spared=60),
+        _threshold_column(compact),
         Column("tta", "TTA", 4, _tta, lambda row: row.artifact.tta, spared=59),
+        *((best_of,) if several else ()),
         Column("age", "Age", 4, _age, lambda row: row.artifact.time, descending=True, spared=1),
-        Column("candidates", "of k", 5, lambda row, now: str(row.candidates), lambda row: row.candidates, spared=80),
         Column("source", "Artifact", 42, _source, lambda row: row.artifact.path, right=False, spared=90),
     )
 
@@ -96,9 +103,20 @@ def _metric_column(name: str, place: int, compact: bool) -> Column:
     )
 
 
-def _threshold(row: Row, now: float) -> str:
-    value = row.artifact.threshold
-    return "-" if value is None else f"{value:.3f}".rstrip("0").ljust(4, "0")
+def _threshold_column(compact: bool) -> Column:
+    def text(row: Row, now: float) -> str:
+        value = row.artifact.threshold
+        if value is None:
+            return "-"
+        digits = f"{value:.3f}".rstrip("0").ljust(4, "0")
+        source = SOURCES[row.artifact.threshold_source]
+        return f"{digits}{source[0]}" if compact else f"{digits:<5}{source:<3}"
+
+    return Column("threshold", "Thr", 6 if compact else 8, text, lambda row: row.artifact.threshold, spared=60)
+
+
+def _candidates(row: Row, now: float) -> str:
+    return str(row.candidates)
 
 
 def _tta(row: Row, now: float) -> str:

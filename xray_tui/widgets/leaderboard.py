@@ -186,7 +186,8 @@ class Leaderboard(Lines):
 
     def _choose_columns(self) -> None:
         metrics = self._metrics or (tuple(self._board.rules.columns) if self._board else ())
-        self._columns = columns_of(metrics, compact=self.size.width < COMPACT_BELOW)
+        several = self._board is not None and any(row.others for row in self._board.rows)
+        self._columns = columns_of(metrics, self.size.width < COMPACT_BELOW, several)
         self._place_columns()
 
     def _place_columns(self) -> None:
