@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 
 from engine.contract.text import clean
 from xray_tui.commands import COMMANDS, bindings, keymap_problems, shown_keys, usable_keymap
+from xray_tui.in_order import KeysInOrder
 from xray_tui.live.board_feed import BoardFeed
 from xray_tui.messages import BoardChanged, FollowedChanged, GpuSampled, JobsChanged, Said
 from xray_tui.screens.dashboard import DashboardScreen
@@ -41,7 +42,7 @@ HEAD_START = 0.25
 """Seconds that the first scan has before Textual starts; a larger or slower folder goes on beside it."""
 
 
-class XrayApp(App[None]):
+class XrayApp(KeysInOrder[None]):
     """One runs folder in one terminal. All that it knows is in files: killed and started again, it shows the same."""
 
     TITLE = "xray-tui"

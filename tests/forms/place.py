@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from textual.app import App
 from textual.pilot import Pilot
 
 from engine.contract.recipes import Recipe, find_recipes
+from xray_tui.in_order import KeysInOrder
 from xray_tui.screens.launch import LaunchScreen
 from xray_tui.widgets.form import FormRow
 
@@ -52,7 +52,7 @@ def recipes() -> list[Recipe]:
     return find_recipes([Path("configs")])
 
 
-class FormApp(App[None]):
+class FormApp(KeysInOrder[None]):
     """Shows the form at once; `results` holds what it was dismissed with."""
 
     def __init__(self, kind: Any, **given: Any) -> None:
@@ -61,7 +61,11 @@ class FormApp(App[None]):
         self.results: list[Any] = []
 
     def on_mount(self) -> None:
-        self.push_screen(self.form, self.results.append)
+        self.push_screen(self.form, self.left)
+
+    def left(self, result: Any) -> None:
+        """The form was left with that."""
+        self.results.append(result)
 
 
 async def settle(pilot: Pilot[Any]) -> None:

@@ -133,8 +133,13 @@ async def test_a_refused_launch_opens_the_section_of_the_wrong_field() -> None:
     app = FormApp("train")
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot)
-        app.form._state.give("loss.bce", "-1")  # as if it had been typed in a section that is closed again
-        app.form._check()
+        section = next(section for section in app.form.query(FormSection) if "loss.bce" in section.keys)
+        await section.make_rows()
+        await settle(pilot)
+        section.collapsed = False
+        await type_over(pilot, app, "loss.bce", "-1")
+        section.collapsed = True
+        focus(app, "seed")
         await pilot.press("enter")
         await settle(pilot)
         assert app.focused is row(app, "loss.bce").control

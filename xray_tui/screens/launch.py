@@ -172,6 +172,7 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         if state is None or event.base != state.base:  # another one was chosen since
             return
         self._filling = False
+        self._checked = None
         state.fill(event.base, event.filling)
         for row in self._rows.values():
             if isinstance(row.control, Checklist):
@@ -186,34 +187,44 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
 
     # Typing.
 
+    @property
+    def holds_keys(self) -> bool:
+        """While another base is read: what would be typed now belongs to what it fills in."""
+        return self._filling
+
     @on(FormRow.Changed)
     def _changed(self, event: FormRow.Changed) -> None:
-        state = self._state
-        if state is None or not state.give(event.key, event.raw):
-            return
-        if event.key == "base":
-            self._filling = True
-            self._say("reading …", wrong=True)
-            self._read_filling(state.base, state.sources)
-        else:
-            self._check()
+        self._check()
 
     @on(FormSection.Opened)
     def _section_opened(self, event: FormSection.Opened) -> None:
         self._rows |= {row.key: row for row in event.section.query(FormRow)}
         self._show_states()
 
-    def _check(self) -> None:
-        """Validate the whole draft and show what came of it."""
-        if self._state is None or self._filling:
-            return
-        self._checked = checked = self._state.check()
+    def _check(self) -> Checked | None:
+        """Read what stands in the fields now, show what comes of it, and return that; None while a base is read.
+
+        The messages of the fields only say that something has changed. What they say of it may be older than the field.
+        """
+        state = self._state
+        if state is None or self._filling:
+            return None
+        given = {key for key, row in self._rows.items() if state.give(key, row.control.raw)}
+        if not given and self._checked is not None:
+            return self._checked
+        if "base" in given:
+            self._filling = True
+            self._say("reading …", wrong=True)
+            self._read_filling(state.base, state.sources)
+            return None
+        self._checked = checked = state.check()
         self.query_one("#form-command-text", Static).update(Content(checked.command))
         if not checked.problems:
             self._say("ready: enter launches")
         else:
             self._say(self._first_problem(checked), wrong=True)
         self._show_states()
+        return checked
 
     def _first_problem(self, checked: Checked) -> str:
         key, problem = next(iter(checked.problems.items()))
@@ -255,8 +266,8 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
     @on(Button.Pressed, "#form-launch")
     async def action_launch(self) -> None:
         """Leave with the job, or say why not and go to the field that is wrong."""
-        state, checked = self._state, self._checked
-        if state is None or checked is None or self._filling:
+        state, checked = self._state, self._check()
+        if state is None or checked is None:
             self._say("not launched: files are still being read", wrong=True)
         elif checked.problems:
             self._say(f"not launched: {self._first_problem(checked)}", wrong=True)
@@ -269,8 +280,8 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         from xray_tui.screens.launch_command import path_argument, to_config
         from xray_tui.screens.launch_save import SaveScreen
 
-        state, checked = self._state, self._checked
-        if state is None or checked is None or self._filling:
+        state, checked = self._state, self._check()
+        if state is None or checked is None:
             return
         wrong = next((key for key in checked.problems if key in state.fields), None)
         if wrong is not None:

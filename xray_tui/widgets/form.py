@@ -40,12 +40,8 @@ class Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
 class FormRow(Horizontal):
     """One field. `key` names it in messages; `help` is the whole hint, for where there is more room."""
 
-    @dataclass
     class Changed(Message):
-        """The user gave the field another value: text for a text field, else the value itself."""
-
-        key: str
-        raw: Any
+        """The user gave the field another value, which `control.raw` says: text for a text field, else itself."""
 
     def __init__(
         self, key: str, label: str, control: Control, hint: str = "", *, help: str = "", classes: str = ""
@@ -102,14 +98,10 @@ class FormRow(Horizontal):
     @on(Input.Changed)
     @on(Select.Changed)
     @on(Toggle.Changed)
-    def _value_changed(self, event: Input.Changed | Select.Changed | Toggle.Changed) -> None:
-        event.stop()
-        self.post_message(self.Changed(self.key, event.value))
-
     @on(Checklist.Changed)
-    def _names_changed(self, event: Checklist.Changed) -> None:
+    def _value_changed(self, event: Message) -> None:
         event.stop()
-        self.post_message(self.Changed(self.key, event.chosen))
+        self.post_message(self.Changed())
 
 
 class FormSection(Collapsible):

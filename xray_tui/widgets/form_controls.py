@@ -36,6 +36,11 @@ class TextField(Input, inherit_bindings=False):
         super().__init__(clean(value), compact=True, suggester=suggester, placeholder=clean(placeholder))
         self.cursor_blink = False
 
+    @property
+    def raw(self) -> str:
+        """What it shows now."""
+        return self.value
+
     def show_raw(self, raw: Any) -> None:
         """Show another value."""
         self.value = clean(raw)
@@ -54,6 +59,11 @@ class Choice(Select[Any], inherit_bindings=False):
         self._order = [option[1] for option in options]
         shown = [(_option_text(label, remark), option) for label, option, remark in options]
         super().__init__(shown, value=value, allow_blank=False, compact=True)
+
+    @property
+    def raw(self) -> Any:
+        """What it shows now."""
+        return self.value
 
     def action_step(self, by: int) -> None:
         """Take the next choice, without the list; the ends hold."""
@@ -82,21 +92,21 @@ class Toggle(Static, can_focus=True):
     class Changed(Message):
         """It was switched."""
 
-        def __init__(self, toggle: Toggle, value: bool) -> None:
-            super().__init__()
-            self.toggle = toggle
-            self.value = value
-
     def __init__(self, value: bool) -> None:
         super().__init__()
         self.set_reactive(Toggle.value, value)
+
+    @property
+    def raw(self) -> bool:
+        """What it shows now."""
+        return self.value
 
     def render(self) -> Content:
         return Content("[x] yes" if self.value else "[ ] no")
 
     def watch_value(self, value: bool) -> None:
         self.refresh()
-        self.post_message(self.Changed(self, value))
+        self.post_message(self.Changed())
 
     def on_click(self, event: events.Click) -> None:
         event.stop()
@@ -118,12 +128,7 @@ class Checklist(OptionList, inherit_bindings=False):
     ]
 
     class Changed(Message):
-        """Another set of names is chosen; in the order of the list."""
-
-        def __init__(self, checklist: Checklist, chosen: tuple[str, ...]) -> None:
-            super().__init__()
-            self.checklist = checklist
-            self.chosen = chosen
+        """Another set of names is chosen."""
 
     def __init__(self, names: Sequence[str], chosen: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -131,7 +136,7 @@ class Checklist(OptionList, inherit_bindings=False):
         super().__init__(*(Option(self._prompt(name)) for name in self.names), compact=True)
 
     @property
-    def chosen(self) -> tuple[str, ...]:
+    def raw(self) -> tuple[str, ...]:
         """The chosen names in the order of the list."""
         return tuple(name for name in self.names if name in self._chosen)
 
@@ -139,7 +144,7 @@ class Checklist(OptionList, inherit_bindings=False):
         event.stop()
         self._chosen ^= {self.names[event.option_index]}
         self.replace_option_prompt_at_index(event.option_index, self._prompt(self.names[event.option_index]))
-        self.post_message(self.Changed(self, self.chosen))
+        self.post_message(self.Changed())
 
     def action_move(self, by: int) -> None:
         """To the next name, or out of the list at its ends."""
