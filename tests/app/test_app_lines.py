@@ -23,7 +23,7 @@ from xray_tui.widgets.curve import curve_rows
 from xray_tui.widgets.gpu_lines import gpu_lines
 from xray_tui.widgets.job_lines import job_line
 from xray_tui.widgets.key_bar import chosen
-from xray_tui.widgets.order import Sort, arrange, best_values
+from xray_tui.widgets.order import Sort, arrange, longest_name
 from xray_tui.widgets.text import age, bar, duration, fit
 
 SIX = ("dice_pos", "iou_pos", "roc_auc_presence", "average_precision_presence", "precision_pos", "recall_pos")
@@ -99,12 +99,21 @@ def board(tmp_path: Path) -> Board:
     return rank(RunIndex(tmp_path).scan())
 
 
-def test_equal_values_stay_in_the_order_of_their_rank_and_the_best_loss_is_the_lowest(tmp_path: Path) -> None:
+def test_equal_values_stay_in_the_order_of_their_rank_and_the_lowest_loss_comes_first(tmp_path: Path) -> None:
     rows, columns = board(tmp_path).rows, columns_of(("dice_pos", "loss"))
     assert [rows[index].run for index in arrange(rows, columns, Sort("dice_pos"), "")] == ["a", "b", "c"]
     assert [rows[index].run for index in arrange(rows, columns, Sort("loss"), "")] == ["a", "b", "c"]
     assert [rows[index].run for index in arrange(rows, columns, Sort("loss", reverse=True), "")] == ["b", "a", "c"]
-    assert best_values(rows, columns) == {"dice_pos": 0.3, "loss": 0.2}
+    assert [rows[index].run for index in arrange(rows, columns, Sort(), "")] == ["a", "b", "c"]
+    assert [rows[index].run for index in arrange(rows, columns, Sort(reverse=True), "")] == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize("run", ["plain", "骨折_骨折_骨折_骨折", "esc\x1b[2J", "bidi\u202ename"])
+def test_the_longest_name_is_as_wide_as_it_is_shown(tmp_path: Path, run: str) -> None:
+    write_artifact(tmp_path, run, 0.3)
+    write_artifact(tmp_path, "s", 0.2)
+    rows = rank(RunIndex(tmp_path).scan()).rows
+    assert longest_name(rows) == cell_len(rows[0].name)
 
 
 def test_the_filter_wants_every_word_in_the_run_or_its_file(tmp_path: Path) -> None:

@@ -134,3 +134,21 @@ def test_the_resolution_that_the_board_asks_for_ranks_and_others_are_marked(runs
 def test_an_input_size_artifact_is_marked_on_a_native_board(runs: Path) -> None:
     put(runs / "a/test_metrics.json", {"dice_pos": 0.3, "data": {"metric_resolution": "input"}})
     assert board_of(runs).rows[0].marks == ("input resolution",)
+
+
+def test_the_best_of_each_metric_is_by_its_direction_and_of_the_rows_that_report_it(runs: Path) -> None:
+    put(runs / "a/test_metrics.json", {"dice_pos": 0.3, "loss": 0.5})
+    put(runs / "b/test_metrics.json", {"dice_pos": 0.2, "loss": 0.4, "iou_pos": 0.1})
+    put(runs / "b/test_metrics_more.json", {"dice_pos": 0.1, "iou_pos": 0.9})
+    assert board_of(runs).best == {"dice_pos": 0.3, "iou_pos": 0.1, "loss": 0.4}
+
+
+def test_a_row_holds_the_runs_other_artifacts_the_best_first(runs: Path) -> None:
+    for name, dice, val in (("a", 0.1, 0.9), ("b", 0.3, 0.1), ("c", 0.2, 0.2)):
+        put(runs / f"r/test_metrics_{name}.json", {"dice_pos": dice, "validation": {"dice_pos": val}})
+    assert [each.path[-6] for each in board_of(runs).rows[0].others] == ["c", "a"]
+    put(runs / "board.yaml", "best_by: val\n")
+    row = board_of(runs).rows[0]
+    assert row.artifact.path == "r/test_metrics_a.json"
+    assert [each.path[-6] for each in row.others] == ["b", "c"]
+    assert "best of 3 by validation" in row.marks

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,6 +60,8 @@ class Board:
     rows: tuple[Row, ...]
     set_aside: tuple[Rejected, ...]
     problems: tuple[str, ...]
+    best: Block = field(default_factory=dict)
+    """The best value of each metric that a row reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ def rank(snapshot: Snapshot) -> Board:
         )
         for place, (each, figures) in enumerate(figured, start=1)
     )
-    return Board(snapshot.runs, rules, rows, snapshot.rejected, snapshot.problems)
+    best_of_each = _best([figures for _, figures in figured])
+    return Board(snapshot.runs, rules, rows, snapshot.rejected, snapshot.problems, best_of_each)
 
 
 def order(rows: Iterable[Row], name: str, *, best_first: bool = True) -> list[Row]:
@@ -119,6 +122,12 @@ def best(rows: Iterable[Row], name: str) -> Row | None:
     """The row that is best in a metric; None where no row reports it."""
     first = next(iter(order(rows, name)), None)
     return None if first is None or first.value(name) is None else first
+
+
+def _best(blocks: Sequence[Block]) -> Block:
+    names: set[str] = set().union(*blocks)
+    found = {name: [block[name] for block in blocks if name in block] for name in sorted(names)}
+    return {name: (max if metric(name).higher_is_better else min)(values) for name, values in found.items()}
 
 
 def _choose(artifacts: list[Artifact], rules: Rules) -> _Chosen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,10 +17,11 @@ from engine.contract.text import clean
 from xray_tui.commands import bindings
 from xray_tui.widgets.columns import COMPACT_BELOW, Column, Placed, columns_of, place
 from xray_tui.widgets.lines import Lines, strip
-from xray_tui.widgets.order import Sort, arrange, best_values
-from xray_tui.widgets.text import cells, fit
+from xray_tui.widgets.order import Sort, arrange, longest_name
+from xray_tui.widgets.text import fit
 
 if TYPE_CHECKING:
+    from xray_tui.board.artifact import Artifact
     from xray_tui.board.rank import Board, Row
 
 CHANGED_FOR = 6.0
@@ -60,8 +61,9 @@ class Leaderboard(Lines):
         self._held: str | None = None
         """The run that the cursor is on."""
         self._placed: tuple[Placed, ...] = ()
+        self._artifacts: dict[str, Artifact] = {}
+        """Of each run on the board."""
         self._order: tuple[int, ...] = ()
-        self._best: dict[str, float] = {}
         self._name_width = 0
         self._changed: dict[str, tuple[str, float]] = {}
         self._drawn_ages: tuple[str, ...] = ()
@@ -98,22 +100,21 @@ class Leaderboard(Lines):
 
     def show(self, board: Board) -> None:
         """Show another board, and mark for some seconds what is new or changed in it."""
-        before, self._board = self._board, board
-        if before is not None:
-            self._note_changes(before.rows, board.rows)
-        self.marked &= {row.run for row in board.rows}
-        self._name_width = max((cells(row.name) for row in board.rows), default=0)
+        first, self._board = self._board is None, board
+        before, self._artifacts = self._artifacts, {row.run: row.artifact for row in board.rows}
+        if not first:
+            self._note_changes(before, self._artifacts)
+        self.marked &= self._artifacts.keys()
+        self._name_width = longest_name(board.rows)
         self._choose_columns()
-        self._best = best_values(board.rows, self._columns)
         self._rearrange()
 
-    def _note_changes(self, before: Iterable[Row], now: Iterable[Row]) -> None:
-        old = {row.run: row.artifact for row in before}
+    def _note_changes(self, before: Mapping[str, Artifact], now: Mapping[str, Artifact]) -> None:
         until = time.monotonic() + CHANGED_FOR
         changes = {
-            row.run: (CHANGED if row.run in old else NEW, until)
-            for row in now
-            if (known := old.get(row.run)) is not row.artifact and known != row.artifact
+            run: (CHANGED if run in before else NEW, until)
+            for run, artifact in now.items()
+            if (known := before.get(run)) is not artifact and known != artifact
         }
         if changes:
             self._changed |= changes
@@ -239,7 +240,8 @@ class Leaderboard(Lines):
         return strip(parts, width, base)
 
     def _cell_style(self, row: Row, column: Column, text: str) -> Style:
-        if column.metric and text != "-" and column.value(row) == self._best.get(column.key):
+        best = self._board.best.get(column.key) if self._board else None
+        if column.metric and best is not None and column.value(row) == best:
             return self.get_component_rich_style("leaderboard--best", partial=True)
         if column.key == "run":
             if row.run in self._changed:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xray_tui.widgets.columns import Column
+from xray_tui.widgets.text import cells
 
 if TYPE_CHECKING:
     from xray_tui.board.rank import Row
@@ -25,11 +26,13 @@ def arrange(rows: Sequence[Row], columns: Sequence[Column], sort: Sort, words: s
 
     Rows without a value come last in both directions; equal values stay in the order of their rank.
     """
-    kept = [index for index, row in enumerate(rows) if matches(row, words)] if words.strip() else list(range(len(rows)))
+    kept = [index for index, row in enumerate(rows) if matches(row, words)] if words.strip() else range(len(rows))
     column = next((column for column in columns if column.key == sort.column), columns[0])
+    if column.key == "rank" and not sort.reverse:
+        return tuple(kept)  # as the board has them
     values = {index: column.value(rows[index]) for index in kept}
     known = [index for index in kept if values[index] is not None]
-    known.sort(key=lambda index: values[index], reverse=column.descending != sort.reverse)
+    known.sort(key=values.__getitem__, reverse=column.descending != sort.reverse)
     return (*known, *(index for index in kept if values[index] is None))
 
 
@@ -39,12 +42,6 @@ def matches(row: Row, words: str) -> bool:
     return all(word in text for word in words.casefold().split())
 
 
-def best_values(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, float]:
-    """The best value of each metric on the board."""
-    best = {}
-    for column in columns:
-        if column.metric:
-            values = [value for row in rows if (value := column.value(row)) is not None]
-            if values:
-                best[column.key] = max(values) if column.descending else min(values)
-    return best
+def longest_name(rows: Iterable[Row]) -> int:
+    """How many cells the longest run's name takes. `clean` makes one cell of each ASCII character."""
+    return max((len(row.run) if row.run.isascii() else cells(row.name) for row in rows), default=0)
