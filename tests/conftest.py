@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,24 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the users' files in {folder.name}/ beside the project")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _pressed_keys_have_acted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pilot.press` returns when what its keys do is done: the app takes them one after the other."""
+    if "textual" not in sys.modules:
+        return
+    from textual.pilot import Pilot
+
+    press = Pilot.press
+
+    async def press_and_wait(pilot: Pilot[Any], *keys: str) -> None:
+        await press(pilot, *keys)
+        while getattr(pilot.app, "acting", False):
+            await asyncio.sleep(0.002)
+        await pilot.pause()
+
+    monkeypatch.setattr(Pilot, "press", press_and_wait)
 
 
 @pytest.fixture

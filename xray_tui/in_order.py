@@ -29,14 +29,15 @@ class KeysInOrder(App[Result]):
     """Keys that drop those which a screen keeps waiting."""
 
     _typed: deque[events.Key | events.Paste]
-    _acting = False
+    acting = False
+    """Whether a key is still at work."""
 
     async def on_event(self, event: events.Event) -> None:
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
             return
-        if not self._acting:
-            self._acting, self._typed = True, deque([event])
+        if not self.acting:
+            self.acting, self._typed = True, deque([event])
             self.run_worker(self._act(), group="keys")
         else:
             if isinstance(event, events.Key) and event.key in self.NOT_HELD and holds_keys(self.screen):
@@ -56,7 +57,7 @@ class KeysInOrder(App[Result]):
                 await super().on_event(event)
                 await self._settle(before)
         finally:
-            self._acting = False
+            self.acting = False
 
     def _path(self) -> tuple[MessagePump, ...]:
         """The way of a key: from the focused widget up to the app."""

@@ -31,6 +31,7 @@ async def burst(pilot: Pilot[None], *keys: str) -> None:
     """All keys before the app sees the first."""
     for key in keys:
         pilot.app.post_message(events.Key(key, key if len(key) == 1 else None))
+    await pilot.press()
     await settle(pilot)
 
 

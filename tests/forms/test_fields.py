@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Annotated, Literal
 
 import pytest
@@ -9,6 +10,7 @@ from pydantic import BaseModel
 from pydantic import Field as Key
 
 from engine.contract.config import BlendConfig, EvaluateOptions, TrainConfig
+from xray_tui.widgets.form import field_help
 from xray_tui.widgets.form_fields import Field, defaults, differences, flatten, nest, parse, show
 from xray_tui.widgets.form_schema import walk
 
@@ -158,3 +160,11 @@ def test_an_empty_optional_field_is_none_and_text_that_is_no_number_stays_text()
     assert parse(FIELDS["level"], "tuned") == "tuned"
     assert parse(FIELDS["level"], "0.3") == 0.3
     assert parse(Field("x", "text"), " a b ") == "a b"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_all_that_there_is_to_say_about_a_field_fits_the_two_lines_for_it_in_80_columns(model: type[BaseModel]) -> None:
+    for field in walk(model).walk():
+        said = field_help(field)
+        assert field.bounds in said
+        assert len(wrap(said, 80 - 5)) <= 2, said

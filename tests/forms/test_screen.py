@@ -15,11 +15,12 @@ from engine.contract.config import TrainConfig
 from engine.contract.load import load_config
 from xray_tui.jobs.job import JobSpec
 from xray_tui.screens import launch_sources
+from xray_tui.screens.launch import LaunchScreen
 from xray_tui.screens.launch_save import SaveScreen, config_path
 from xray_tui.widgets.form import FormRow, FormSection
 from xray_tui.widgets.form_controls import TextField
 
-from .place import FormApp, focus, row, settle, text, type_over, write
+from .place import RUNS, FormApp, focus, row, settle, text, type_over, write
 
 pytestmark = pytest.mark.usefixtures("place")
 COMMAND, SUMMARY, HELP = "#form-command-text", "#form-summary", "#form-help"
@@ -320,3 +321,16 @@ def test_the_form_s_module_brings_no_pydantic_before_a_form_opens() -> None:
     code = "import sys, xray_tui.screens.launch; print([m for m in ('pydantic', 'torch', 'numpy') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True)
     assert result.stdout.strip() == "[]"
+
+
+async def test_an_old_notice_does_not_lie_over_the_command_of_a_form() -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await settle(pilot)
+        await pilot.press("escape")
+        app.notify("Asked to stop", timeout=60)
+        await pilot.pause()
+        assert app.screen.query("Toast")
+        app.push_screen(LaunchScreen("evaluate", runs=RUNS))
+        await settle(pilot)
+        assert not app.screen.query("Toast")

@@ -112,6 +112,7 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
+        self.app.clear_notifications()  # they were about something else, and lie over the command
         self._read_sources()
 
     # Reading, in threads.

@@ -65,12 +65,12 @@ def curve_rows(curve: Curve, width: int, height: int) -> list[list[Part]]:
         return [[(_said(curve), "")]]
     end = max(x for x, _ in (*curve.loss, *curve.validation))
     epochs = Range(0.0, float(max(1, math.ceil(end))))
-    whole = f"of {curve.epochs:g} epochs" if curve.epochs > epochs.high else "epochs" if curve.epochs else "steps"
+    ends = _ends(epochs.high, curve.epochs)
     left = (width - 1) // 2
     right, label = width - 1 - left, metric(curve.metric).label
     charts = (
-        _chart("loss", "loss", curve.loss, None, epochs, whole, left, height),
-        _chart(label, "metric", curve.validation, curve.best, epochs, whole, right, height),
+        _chart("loss", "loss", curve.loss, None, epochs, ends, left, height),
+        _chart(label, "metric", curve.validation, curve.best, epochs, ends, right, height),
     )
     return [[*one, (" ", ""), *two] for one, two in zip(*charts, strict=True)]
 
@@ -81,7 +81,7 @@ def _chart(
     points: Points,
     best: tuple[float, float] | None,
     epochs: Range,
-    whole: str,
+    ends: tuple[str, ...],
     width: int,
     height: int,
 ) -> list[list[Part]]:
@@ -102,9 +102,16 @@ def _chart(
     for place, line in enumerate(drawn):
         label = _label(values.high) if place == 0 else _label(values.low) if place == height - 3 else ""
         rows.append([(f"{label:>{AXIS - 1}} ", "faint"), (line, style)])
-    end = f"{epochs.high:g} {whole}"
-    rows.append([(" " * AXIS, ""), (fit("0" + end.rjust(inner - 1), inner), "faint")])
+    end = next((text for text in ends if len(text) <= inner - len("0 ")), "")
+    rows.append([(" " * AXIS, ""), ("0" + end.rjust(inner - 1), "faint")])
     return rows
+
+
+def _ends(end: float, epochs: float) -> tuple[str, ...]:
+    """What may stand at the right end of the axis, the longest first."""
+    if epochs > end:
+        return f"{end:g} of {epochs:g} epochs", f"{end:g}/{epochs:g} epochs", f"{end:g}/{epochs:g}", f"{end:g}"
+    return f"{end:g} {'epochs' if epochs else 'steps'}", f"{end:g}"
 
 
 def _label(value: float) -> str:

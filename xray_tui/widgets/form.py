@@ -157,11 +157,22 @@ async def mount_some_at_a_time(parent: Widget, widgets: Iterable[Widget]) -> Non
 
 def field_row(field: Field, raw: Any, label: str | None = None, classes: str = "") -> FormRow:
     """The row of a field of a config model."""
-    hint = field.description
-    if field.bounds:
-        hint = f"{hint} ({field.bounds})" if hint else field.bounds
-    help = f"{field.key}: {hint}; default {show(field.default) or 'empty'}"
-    return FormRow(field.key, label or field.label, control_for(field, raw), hint, help=help, classes=classes)
+    hint = field_hint(field)
+    return FormRow(
+        field.key, label or field.label, control_for(field, raw), hint, help=field_help(field), classes=classes
+    )
+
+
+def field_hint(field: Field) -> str:
+    """What the field is, and what is right."""
+    if not field.bounds:
+        return field.description
+    return f"{field.description} ({field.bounds})" if field.description else field.bounds
+
+
+def field_help(field: Field) -> str:
+    """All that there is to say about the field."""
+    return f"{field.key}: {field_hint(field)}; default {show(field.default) or 'empty'}"
 
 
 def control_for(field: Field, raw: Any) -> Control:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.contract.text import clean
-from xray_tui.widgets.text import age, bar, duration, fit
+from xray_tui.widgets.text import age, bar, cells, duration, fit
 
 if TYPE_CHECKING:
     from xray_tui.jobs.job import Job
@@ -19,40 +19,50 @@ GLYPHS = {
     "stopped": "■",
     "lost": "?",
 }
-NARROW_BELOW = 60
-"""Cells under which a job shows its bar instead of its state's word while it has one."""
+STATE_FROM, KIND_FROM = 60, 56
+"""Cells from which a job's line has its state as a word beside its bar, and its kind as a word: else the kind is one
+letter, the key that starts such a job."""
 
 Part = tuple[str, str]
 """Text and the name of its style: "", "faint", "bar", or a state."""
 
 
 def job_line(job: Job, width: int, now: float) -> list[Part]:
-    """The job in `width` cells: glyph, state, run, bar, share done and what is left."""
-    head: Part = (f" {GLYPHS[job.state]} ", str(job.state))
-    if width < NARROW_BELOW:
-        room = max(4, width - 3 - 19)
-        return [head, (fit(clean(job.spec.run), room), ""), (" ", ""), *_tail(job, now, bar_width=6, words=False)]
-    words: Part = (f"{job.state:<10}", str(job.state))
-    kind: Part = (f"{clean(job.spec.kind):<9}", "faint")
-    bar_width = max(8, min(24, width // 6))
-    room = max(8, width - 3 - 19 - 1 - bar_width - 12 - 1)
-    run: Part = (fit(clean(job.spec.run), room), "")
-    return [head, words, kind, run, (" ", ""), *_tail(job, now, bar_width, words=True)]
+    """The job in `width` cells: glyph, state, kind, run, bar or phase, share done and what is left."""
+    parts: list[Part] = [(f" {GLYPHS[job.state]} ", str(job.state))]
+    if width >= STATE_FROM:
+        parts.append((f"{job.state:<10}", str(job.state)))
+    kind = clean(job.spec.kind)
+    parts.append((f"{kind:<9}" if width >= KIND_FROM else f"{kind[:1]:<2}", "faint"))
+    bar_width = max(8, min(24, width // 6)) if width >= STATE_FROM else 12 if width >= KIND_FROM else 7
+    tail = _tail(job, now, bar_width, words=width >= STATE_FROM)
+    room = width - sum(cells(text) for text, _ in (*parts, *tail)) - 1
+    return [*parts, (fit(clean(job.spec.run), max(4, room)), ""), (" ", ""), *tail]
 
 
 def _tail(job: Job, now: float, bar_width: int, words: bool) -> list[Part]:
-    """What a job is about: bar, share and ETA where it runs, else how and when it ended."""
+    """What a job is about: bar or phase, share and ETA where it runs, else how and when it ended."""
     share = share_done(job)
-    if share is not None and not job.state.ended:
-        used, free = bar(share, bar_width)
-        left = duration(job.progress.eta_s) if job.progress else ""
-        return [(used, "bar"), (free, "faint"), (f" {share:>4.0%}", ""), (f" {left:>6}", "faint")]
+    if share is not None and job.progress is not None and not job.state.ended:
+        end: list[Part] = [(f" {share:>4.0%}", ""), (f" {duration(job.progress.eta_s):>6}", "faint")]
+        phase = clean(job.progress.phase)
+        if phase.startswith(job.spec.kind):
+            used, free = bar(share, bar_width)
+            return [(used, "bar"), (free, "faint"), *end]
+        return [(_first_words(phase, bar_width), "bar"), *end]  # a bar would pass for the whole job's
     when = job.ended or job.started or job.created
     ago = age(now - when) if job.state.ended else duration(now - when)
     if words:
         since = f"{ago} ago" if job.state.ended and ago != "now" else ago
         return [(fit(took(job), bar_width), "faint"), (f"{since:>12}", "faint")]
-    return [(f"{job.state:<10}", str(job.state)), (f"{ago:>8}", "faint")]
+    return [(f"{job.state:<10}", str(job.state)), (f"{ago:>{bar_width + 2}}", "faint")]
+
+
+def _first_words(text: str, width: int) -> str:
+    """As many whole words as fit, or the beginning of the first."""
+    while cells(text) > width and " " in text:
+        text = text.rpartition(" ")[0]
+    return fit(text[:width], width)
 
 
 def share_done(job: Job) -> float | None:

@@ -38,6 +38,8 @@ class LogView(ScrollView, can_focus=True):
         if lines == self._lines and empty in (None, self._empty):
             return
         self._lines = lines
+        if not lines:  # what comes next is another log
+            self._at_end = self._follow
         if empty is not None:
             self._empty = empty
         self.virtual_size = Size(max(map(cell_len, lines), default=0), len(lines))
