@@ -147,23 +147,31 @@ class XrayApp(KeysInOrder[None]):
     def _trouble(self, line: str) -> None:
         self._post(Said(clean(line), "warning"))
 
-    # What the services say
+    # What the services say; once the app leaves, its screens are being taken down and nothing is shown any more
 
     def on_board_changed(self, message: BoardChanged) -> None:
+        if self._exit:
+            return
         if self._board is None:
             self.call_after_refresh(self._start_later_services)
         self._board = message.board
         self._dashboard.show_board(message.board)
 
     def on_jobs_changed(self, message: JobsChanged) -> None:
+        if self._exit:
+            return
         self._jobs = message.jobs
         self._dashboard.show_jobs(message.jobs)
 
     def on_gpu_sampled(self, message: GpuSampled) -> None:
+        if self._exit:
+            return
         self._gpus = message.snapshot
         self._dashboard.show_gpus(message.snapshot)
 
     def on_followed_changed(self, message: FollowedChanged) -> None:
+        if self._exit:
+            return
         job = self._dashboard.jobs.job
         if job is not None and job.id == message.followed.job:
             self._dashboard.show_followed(message.followed)
