@@ -95,7 +95,7 @@ def test_a_running_training_is_stopped_by_k_and_y_and_says_by_whom(desk: Desk, r
         app.press("K")
         app.wait("Stop train endless?")
         app.press("y")
-        app.wait(re.compile("■ endless +stopped"))
+        app.wait(re.compile("■ train +endless +stopped"))
         app.wait(f"stopped by {process.user()}")
         app.press("q")
         assert app.exit_status() == 0
