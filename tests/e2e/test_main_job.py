@@ -110,13 +110,21 @@ def test_without_colours_the_dashboard_and_its_forms_fit_into_80_by_24(desk: Des
     write(desk.runs / "plain" / "test_metrics_tta_hv.json", {"dice_pos": 0.378, "tta_mode": "hv"})
     with desk.app(80, 24, NO_COLOR="1") as app:
         board = re.compile(r"│ +1 plain +0\.3780 ")
+        keys = re.compile(r"\? help +q quit$")
         app.wait(board)
-        app.wait(re.compile(r"\? help +q quit$"))
-        for key, seen in (("t", "Train a network"), ("?", "Dashboard"), ("p", "nothing is wrong")):
+        app.wait(keys)
+        opened = (
+            ("t", "Train a network", "esc Cancel"),
+            ("?", "Dashboard", "esc closes"),
+            ("p", "nothing is wrong", "esc closes"),
+        )
+        for key, seen, last_line in opened:
             app.press(key)
             app.wait(seen)
+            app.wait(last_line)  # drawn to its end: an escape sent before, and the next key, would be one: alt+key
             app.press(ESCAPE)
             app.wait(board)
+            app.wait(keys)
         app.press("q")
         assert app.exit_status() == 0
         assert app.colours == set()
