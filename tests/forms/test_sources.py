@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,21 @@ def test_runs_with_a_best_checkpoint_are_found_at_any_depth(place: Path) -> None
     trained, taken = read_runs(RUNS)
     assert trained == ("dual_a", "plain_a", "seeds/seed_1")
     assert set(taken) == {"dual_a", "plain_a", "unfinished", "seeds", "seeds/seed_1"}
+
+
+def test_a_run_folder_that_may_not_be_read_costs_the_form_no_other_run(place: Path) -> None:
+    locked = place / "runs" / "plain_a"
+    locked.chmod(0)
+    code = (
+        "import os; from pathlib import Path; from xray_tui.screens.launch_sources import read_runs\n"
+        f"os.chdir({str(place / RUNS)!r}); os.geteuid() == 0 and os.setuid(65534)\n"
+        "print(*read_runs(Path('.'))[0])"
+    )
+    try:
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    finally:
+        locked.chmod(0o755)
+    assert found.split() == ["dual_a"]
 
 
 def test_an_empty_folder_is_free_and_hidden_ones_are_not_looked_into(place: Path) -> None:

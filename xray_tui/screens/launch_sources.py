@@ -93,7 +93,7 @@ def read_runs(runs: Path) -> tuple[Names, dict[str, str]]:
         place = runs / folder.path
         if folder.problem is not None or folder.files or _holds_something(place):
             taken[folder.path] = "the folder exists and is not empty"
-        if (place / CHECKPOINTS / BEST).is_file():
+        if os.path.isfile(place / CHECKPOINTS / BEST):  # noqa: PTH113 - is_file raises where the folder is locked
             trained.append(folder.path)
     return tuple(sorted(trained)), {**claimed(runs), **taken}
 
