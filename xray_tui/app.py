@@ -333,17 +333,22 @@ def find_runs(given: Path | None, settings: Settings) -> tuple[Path | None, str 
     if given is not None:
         return given, None
     if settings.runs_dir is not None:
-        if settings.runs_dir.is_dir():
+        if _is_folder(settings.runs_dir):
             return settings.runs_dir, None
         return None, f"settings: runs_dir: {clean(str(settings.runs_dir))}: there is no such folder"
     here = Path("runs")
-    return (here if here.is_dir() else None), None
+    return (here if _is_folder(here) else None), None
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether there is such a folder; Path.is_dir raises where one may not look."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def run_app(runs: Path | None) -> int:
     """Open the app on `runs`, or on the folder that `find_runs` finds, or ask for one; the exit status when it ends."""
-    if runs is not None and not runs.is_dir():
-        what = "not a folder" if runs.exists() else "there is no such folder"
+    if runs is not None and not _is_folder(runs):
+        what = "not a folder" if os.path.lexists(runs) else "there is no such folder"
         print(f"xray-tui: {clean(str(runs))}: {what}; give the folder that holds the runs", file=sys.stderr)
         return 2
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

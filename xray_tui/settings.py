@@ -63,8 +63,12 @@ def load_settings(path: Path | None = None) -> tuple[Settings, tuple[str, ...]]:
     Never raises: an app with a bad settings file still opens, and says what is bad.
     """
     path = path or settings_path()
-    if not path.exists():
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         return Settings(), ()
+    except OSError:
+        pass  # reading it says why
     from engine.contract.errors import BadInput
     from engine.contract.yaml_file import read_mapping
 
@@ -79,15 +83,16 @@ def _validate(values: dict[str, Any], path: Path) -> tuple[Settings, tuple[str, 
     from pydantic import ValidationError
 
     try:
-        return _expanded(_adapter().validate_python(values)), ()
+        return _expanded(_adapter().validate_python(values), path)
     except ValidationError as error:
         wrong = {str(item["loc"][0]) for item in error.errors(include_url=False) if item["loc"]}
         problems = _lines(error, path)
     kept = {key: value for key, value in values.items() if str(key) not in wrong}
     try:
-        return _expanded(_adapter().validate_python(kept)), problems
+        settings, more = _expanded(_adapter().validate_python(kept), path)
     except ValidationError:  # keys that are no text, and the like
         return Settings(), problems
+    return settings, (*problems, *more)
 
 
 @cache
@@ -113,8 +118,20 @@ def _lines(error: Any, path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(lines))
 
 
-def _expanded(settings: Settings) -> Settings:
+def _expanded(settings: Settings, path: Path) -> tuple[Settings, tuple[str, ...]]:
+    """The settings with every `~` replaced; a path that begins with an unknown user's home is left out, with a line."""
     from dataclasses import replace
 
-    paths = {name: getattr(settings, name) for name in ("runs_dir", "export", "lease_dir")}
-    return replace(settings, **{name: path.expanduser() for name, path in paths.items() if path is not None})
+    from engine.contract.text import clean
+
+    expanded: dict[str, Path | None] = {}
+    problems = []
+    for name in ("runs_dir", "export", "lease_dir"):
+        given: Path | None = getattr(settings, name)
+        try:
+            expanded[name] = given.expanduser() if given is not None else None
+        except RuntimeError:
+            expanded[name] = None
+            user = clean(given.parts[0].removeprefix("~")) if given is not None else ""
+            problems.append(f"{path}: {name}: there is no user {user}; the default is used")
+    return replace(settings, **expanded), tuple(problems)  # type: ignore[arg-type]

@@ -426,6 +426,26 @@ async def test_without_a_runs_folder_it_asks_and_can_make_one(make_app: MakeApp,
         assert app.runs == tmp_path / "new" / "runs"
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("~nosuchuser/runs", "there is no such user"),
+        ("x" * 300, "File name too long"),
+        ("/proc/version/x", "Not a dir"),
+    ],
+)
+async def test_a_runs_folder_that_cannot_be_is_said_and_can_be_typed_again(
+    make_app: MakeApp, typed: str, said: str
+) -> None:
+    app = make_app(None)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        app.screen.query_one("#folder").value = typed
+        await pilot.press("enter", "enter")
+        assert said in screen_text(app)
+        assert app.screen.query_one("#folder").has_focus
+
+
 async def test_ages_are_drawn_again_only_when_one_reads_differently(make_app: MakeApp, monkeypatch) -> None:
     async with make_app().run_test() as pilot:
         board = await opened(pilot)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from xray_tui.app import find_runs
 from xray_tui.settings import Settings, load_settings, settings_path
 
 
@@ -55,3 +56,25 @@ def test_without_a_file_neither_pydantic_nor_yaml_is_loaded(tmp_path):
         "print(sorted({'pydantic', 'yaml'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_home_of_a_user_that_there_is_not_is_one_line_and_the_rest_counts(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("runs_dir: ~nosuchuser/runs\nexport: ~/board.md\n")
+    settings, problems = load_settings(path)
+    assert settings == Settings(export=Path.home() / "board.md")
+    assert problems == (f"{path}: runs_dir: there is no user nosuchuser; the default is used",)
+
+
+@pytest.mark.parametrize("runs_dir", ["x" * 300, "a\0b", "/proc/version/runs"])
+def test_a_runs_folder_that_cannot_be_is_a_line_and_no_traceback(runs_dir):
+    found, line = find_runs(None, Settings(runs_dir=Path(runs_dir)))
+    assert found is None
+    assert line.endswith("there is no such folder")
+
+
+def test_a_settings_file_that_cannot_be_reached_is_one_line(tmp_path):
+    settings, problems = load_settings(tmp_path / ("x" * 300) / "settings.yaml")
+    assert settings == Settings()
+    assert len(problems) == 1
+    assert problems[0].endswith("File name too long")

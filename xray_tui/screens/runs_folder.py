@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -53,10 +54,15 @@ class RunsFolderScreen(Screen[Path | None]):
         self._would_make = None
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        path = Path(event.value.strip()).expanduser()
-        if path.is_dir():
+        try:
+            path = Path(event.value.strip()).expanduser()
+        except RuntimeError:
+            self._say(f"{clean(event.value.strip())}: there is no such user; a path without ~ is right.")
+            return
+        # Path's own questions raise where a name is too long or a folder is locked; these answer no.
+        if os.path.isdir(path):  # noqa: PTH112
             self.dismiss(path)
-        elif path.exists():
+        elif os.path.exists(path):  # noqa: PTH110
             self._say(f"{clean(str(path))} is a file; the folder that holds the runs is right.")
         elif self._would_make == path:
             try:
