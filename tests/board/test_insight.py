@@ -96,10 +96,39 @@ def test_without_configs_names_in_one_folder_that_differ_in_the_seed_are_a_group
 
 
 def test_what_follows_from_the_seed_is_taken_out_of_a_config_and_nothing_else() -> None:
-    one = CONFIG.format(name="net_s1", seed=1, lr=0.1) + "out: runs/net_s1\n# note\n"
-    two = CONFIG.format(name="net_s2", seed=2, lr=0.1) + "out: runs/net_s2\n"
-    assert seedless(one, "net_s1") == seedless(two, "net_s2")
-    assert seedless(one, "net_s1") != seedless(two.replace("0.1", "0.2"), "net_s2")
+    one = CONFIG.format(name="net_s1", seed=1, lr=0.1) + "init_from: runs/net_s1\n# note\n"
+    two = CONFIG.format(name="net_s2", seed=2, lr=0.1) + "init_from: runs/net_s2\n"
+    assert seedless(one) == seedless(two)
+    assert seedless(one) != seedless(two.replace("0.1", "0.2"))
+
+
+def test_a_description_of_several_lines_does_not_tell_two_seeds_apart() -> None:
+    first, second = "description: seed one,\n  of two\nlr: 0.1\n", "description: seed two\nlr: 0.1\n"
+    assert seedless(first) == seedless(second) == "lr: 0.1"
+
+
+@pytest.mark.parametrize("pair", [("resnet34", "resnet50"), ("mobileone_s0", "mobileone_s4")])
+def test_runs_that_are_named_after_their_encoders_are_no_seed_group(runs: Path, pair: tuple[str, str]) -> None:
+    configs = {}
+    for name in pair:
+        put(runs / name / "test_metrics.json", {"dice_pos": 0.3})
+        configs[name] = f"name: {name}\nseed: 42\ndata:\n  manifest: m.csv\nmodel:\n  encoder: {name}\n"
+    assert seed_groups(board_of(runs), configs) == []
+
+
+def test_runs_on_data_of_their_own_names_are_no_seed_group(runs: Path) -> None:
+    configs = {}
+    for name in ("clean", "noisy"):
+        put(runs / name / "test_metrics.json", {"dice_pos": 0.3})
+        configs[name] = f"name: {name}\nseed: 42\ndata:\n  manifest: data/{name}/manifest.csv\n"
+    assert seed_groups(board_of(runs), configs) == []
+
+
+def test_an_empty_config_counts_as_none(runs: Path) -> None:
+    for name in ("resnet", "unet", "net_s1", "net_s2"):
+        put(runs / name / "test_metrics.json", {"dice_pos": 0.3})
+    configs = dict.fromkeys(("resnet", "unet", "net_s1"), "# nothing\n\n")
+    assert [group.label for group in seed_groups(board_of(runs), configs)] == ["net_s*"]
 
 
 def test_the_leaders_interval_is_printed_where_its_artifact_has_one(runs: Path) -> None:

@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from xray_tui.board.rank import Board, Row
 
 _SEED_IN_NAME = re.compile(r"(?<![A-Za-z])(seed_|s|fold)\d+(?![A-Za-z0-9])")
-_PASSED_OVER = re.compile(r"\s*(#.*)?$|\s*seed\s*:|(name|description)\s*:")
-"""Lines of a config that say nothing of how the run differs: blank, comment, seed, and the top level's name."""
+_SAYS_NOTHING = re.compile(r"\s*(#.*)?$|\s*seed\s*:")
+"""Lines of a config that say nothing of how the run differs: blank, comment, seed."""
+_TOLD = re.compile(r"(name|description)\s*:")
+"""The top level's keys that are for people; a long description goes on in indented lines."""
+_PATH = re.compile(r"\s*(manifest|encoder_weights|init_from)\s*:")
+"""Keys whose values are paths, which may follow from the seed. No other value does: mobileone_s0 is an encoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,8 @@ def seed_groups(board: Board, configs: Mapping[str, str]) -> list[SeedGroup]:
     """The board's seed groups, best mean first. `configs`: run -> the text of its resolved config, where it has one."""
     members: dict[tuple[str, str], list[Row]] = {}
     for row in board.rows:
-        config = configs.get(row.run)
-        key = ("config", seedless(config, row.run)) if config is not None else ("name", _seedless_name(row.run))
+        config = seedless(configs.get(row.run, ""))
+        key = ("config", config) if config else ("name", _seedless_name(row.run))
         members.setdefault(key, []).append(row)
     groups = [
         SeedGroup(_label(rows), tuple(rows), tuple(row.figures[board.rules.primary] for row in rows))
@@ -53,20 +57,37 @@ def seed_groups(board: Board, configs: Mapping[str, str]) -> list[SeedGroup]:
     return sorted(groups, key=lambda group: (sign * group.mean, group.label))
 
 
-def seedless(config: str, run: str) -> str:
-    """A config's text without the seed and without what follows from it: the run's name, and seeds in paths.
+def seedless(config: str) -> str:
+    """A config's text without the seed, the run's name and description, and seeds in paths; "" where nothing is left.
 
     Text is enough: every resolved config is written by the engine, in one order and one style.
     """
-    text = "\n".join(line.rstrip() for line in config.splitlines() if not _PASSED_OVER.match(line))
-    own_name = re.compile(rf"(?<![\w-]){re.escape(run)}(?![\w-])")
-    return _SEED_IN_NAME.sub(r"\1*", own_name.sub("*", text))
+    kept: list[str] = []
+    telling = False
+    for line in config.splitlines():
+        if telling and line[:1].isspace():
+            continue
+        telling = _TOLD.match(line) is not None
+        if telling or _SAYS_NOTHING.match(line):
+            continue
+        kept.append(_seedless_path(line) if _PATH.match(line) else line.rstrip())
+    return "\n".join(kept)
+
+
+def _seedless_path(line: str) -> str:
+    """A line `key: path` with the seeds in its path replaced; a word without slash or ending names no file."""
+    key, _, value = line.rstrip().partition(":")
+    return f"{key}:{_starred(value)}" if "/" in value or "." in value else f"{key}:{value}"
+
+
+def _starred(text: str) -> str:
+    return _SEED_IN_NAME.sub(r"\1*", text)
 
 
 def _seedless_name(run: str) -> str:
     """The run with the seed in its own name (not in its folders) replaced: only runs of one folder are a group."""
     folder, slash, name = run.rpartition("/")
-    return folder + slash + _SEED_IN_NAME.sub(r"\1*", name)
+    return folder + slash + _starred(name)
 
 
 def _label(rows: list[Row]) -> str:
