@@ -160,14 +160,18 @@ async def test_enter_in_an_open_list_chooses_and_does_not_launch() -> None:
     assert app.results == [JobSpec("evaluate", "plain_a", argv, "none")]
 
 
-async def test_an_evaluation_offers_only_runs_that_have_a_checkpoint() -> None:
+async def test_an_evaluation_offers_only_runs_that_have_a_checkpoint_and_takes_none_in_place_of_another() -> None:
     app = FormApp("evaluate", current="unfinished")
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         control = row(app, "run").control
         assert isinstance(control, Select)
-        assert [value for _, value in control._options] == ["dual_a", "plain_a"]
-        assert control.value == "dual_a"
+        assert [value for _, value in control._options] == ["", "dual_a", "plain_a"]
+        await pilot.press("enter")
+        assert text(app, SUMMARY) == "✗ not launched: run: unfinished has no checkpoints/best.pt"
+        assert app.results == []
+        await pilot.press("right", "enter")
+    assert [spec.run for spec in app.results] == ["dual_a"]
 
 
 async def test_without_a_checkpoint_an_evaluation_says_what_is_missing(place: Path) -> None:

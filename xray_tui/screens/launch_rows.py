@@ -48,8 +48,9 @@ def run_row(state: FormState) -> FormRow:
     """A new run's name; for an evaluation, one of the runs that have a checkpoint."""
     if state.kind == "evaluate":
         trained = [(name, name, "") for name in state.sources.trained]
+        none = [] if state.run else [("choose a run" if trained else "none has a checkpoint", "", "")]
         hint = "a run with checkpoints/best.pt"
-        control = Choice(trained or [("none has a checkpoint", "", "")], state.run)
+        control = Choice([*none, *trained], state.run)
         return FormRow(RUN, "run", control, hint, classes="-wide")
     hint = f"a new folder in {state.runs.name or state.runs}"
     return FormRow(RUN, "run", TextField(state.run), hint)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from engine.contract.names import BEST, CHECKPOINTS
 from engine.contract.text import clean
 from xray_tui.screens.launch_command import Checked, Draft, Kind, check, free_name
 from xray_tui.screens.launch_sources import Base, Filling, Sources, members_for
@@ -50,10 +51,20 @@ class FormState:
         self.members: tuple[str, ...] = ()
         self.offered: tuple[str, ...] = ()
         self.not_offered: tuple[str, ...] = ()
+        self._untrained = ""
+        """The run under the cursor, where it cannot be evaluated."""
         if kind == "evaluate":
-            trained = sources.trained
-            self.run = current if current in trained else next(iter(trained), "")
+            self.run = self._run_to_evaluate(current)
         self.fill(self.base, sources.filling)
+
+    def _run_to_evaluate(self, current: str | None) -> str:
+        """The run under the cursor and no other in its place; the first one where there is no cursor."""
+        if not current:
+            return next(iter(self.sources.trained), "")
+        if current in self.sources.trained:
+            return current
+        self._untrained = current
+        return ""
 
     @property
     def base_of(self) -> Base | None:
@@ -106,9 +117,12 @@ class FormState:
         problem = self._filling.problem
         if problem is None and self.kind == "train" and self.base_of is None:
             problem = "no recipe found; a YAML file in ./configs or beside the runs folder is right"
-        if problem is None:
-            return checked
-        return Checked(checked.argv, {BASE: problem, **checked.problems}, checked.changed)
+        if problem is not None:
+            return Checked(checked.argv, {BASE: problem, **checked.problems}, checked.changed)
+        if self._untrained and not self.run:
+            problem = f"{clean(self._untrained)} has no {CHECKPOINTS}/{BEST}"
+            return Checked(checked.argv, {**checked.problems, RUN: problem}, checked.changed)
+        return checked
 
     def run_name(self) -> str:
         """The run as a name below the runs folder."""
