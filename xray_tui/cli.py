@@ -117,10 +117,17 @@ def find_runs(given: Path | None) -> Path:
         settings, problems = load_settings()
         for line in problems:
             print(f"xray-tui: {clean(line)}", file=sys.stderr)
-        folder = settings.runs_dir or (here if (here := Path("runs")).is_dir() else None)
+        folder = settings.runs_dir or (here if _is_folder(here := Path("runs")) else None)
     if folder is None:
         raise BadInput(NO_RUNS)
     return require_folder(folder)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # the working folder may not be looked into
+        return False
 
 
 def require_folder(folder: Path, commands: Iterable[str] = ()) -> Path:

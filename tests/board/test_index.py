@@ -265,3 +265,53 @@ def _change_something(runs: Path, draw: random.Random) -> list[Path]:
                 put(runs / "board.yaml", draw.choice(["exclude: []\n", "exclude: [b]\n", "artifacts: [other.json]\n"]))
             ]
     return []
+
+
+LOCKED = """
+import os, tempfile, time
+from pathlib import Path
+from xray_tui.board import inotify, polling, yaml_files
+from xray_tui.board.index import RunIndex
+from xray_tui.board.insight import sentences
+from xray_tui.board.rank import rank
+from xray_tui.board.watch import Watch
+if os.geteuid() == 0:
+    os.seteuid(65534)
+with tempfile.TemporaryDirectory() as place:
+    locked, runs = Path(place, "locked"), Path(place, "runs")
+    locked.mkdir()
+    for run in ("a", "b"):
+        (runs / run).mkdir(parents=True)
+        (runs / run / "test_metrics.json").write_text('{"dice_pos": 0.3}')
+    locked.chmod(0)
+    (runs / "board.yaml").symlink_to(locked / "board.yaml")
+    (runs / "a" / "note.yaml").symlink_to(locked / "note.yaml")
+    (runs / "a" / "config.yaml").symlink_to(locked / "config.yaml")
+    (runs / "c").mkdir()
+    (runs / "c" / "test_metrics.json").symlink_to(locked / "test_metrics.json")
+    watch = Watch(runs, print)
+    watch.start()
+    mode = watch.mode
+    (runs / "d").symlink_to(locked / "run")
+    snapshot = RunIndex(runs).scan()
+    sentences(rank(snapshot))
+    time.sleep(0.3)
+    same = watch.mode == mode
+    watch.stop()
+    locked.chmod(0o700)
+print(len(snapshot.artifacts), same, *snapshot.problems, sep="\\n")
+print(*(f"{each.path}: {each.reason}" for each in snapshot.rejected), sep="\\n")
+"""
+
+
+def test_links_to_where_one_may_not_look_are_named_and_the_rest_is_read() -> None:
+    """As nobody: for root every place is open."""
+    done = subprocess.run([sys.executable, "-c", LOCKED], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "2",
+        "True",
+        "board.yaml: cannot be read: Permission denied; ignored",
+        "a/note.yaml: cannot be read: Permission denied; ignored",
+        "c/test_metrics.json: cannot be read: Permission denied",
+    ]

@@ -65,7 +65,7 @@ def seedless(config: str) -> str:
     kept: list[str] = []
     telling = False
     for line in config.splitlines():
-        if telling and line[:1].isspace():
+        if telling and (not line or line[0].isspace()):
             continue
         telling = _TOLD.match(line) is not None
         if telling or _SAYS_NOTHING.match(line):

@@ -120,7 +120,7 @@ class Inotify:
             changed.add(path)
         elif self._matters(path):
             changed.add(path)
-        elif mask & APPEARED and looked_into(name) and (self._runs / path).is_dir():  # a link to a folder
+        elif mask & APPEARED and looked_into(name) and _is_folder(self._runs / path):  # a link to a folder
             self._add_tree(path)
             changed.add(path)
 
@@ -158,3 +158,11 @@ class Inotify:
         for path in self._folders.pop(watch, ()):
             if self._watches.get(path) == watch:
                 del self._watches[path]
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is one; not where that cannot be told: a link may lead to where one may not look."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,13 @@ def read_set_aside(path: Path, name: str) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _mapping(path: Path, name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    if not path.is_file():  # a pipe would be waited for, a folder cannot be read
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:  # a link that leads nowhere
+        regular = False
+    except OSError as error:  # a link into a folder that one may not enter, or to itself
+        return {}, (f"{clean(name)}: cannot be read: {error.strerror or error}; ignored",)
+    if not regular:  # a pipe would be waited for, a folder cannot be read
         return {}, (f"{clean(name)}: not a regular file; ignored",)
     try:
         values = read_mapping(path)
