@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
 from threading import Event
 
+import pytest
+
 from engine.contract.events import format_event
 from engine.contract.names import EVENTS, LOG
-from xray_tui.live.curve import CurveReader
+from xray_tui.live.curve import Curve, CurveReader
 from xray_tui.live.follow import KEPT_LINES, EventTail, Follow, Followed, LogTail
 from xray_tui.live.tail import Tail
 from xray_tui.live.ticking import Ticking
+from xray_tui.widgets.curve import curve_rows
 
 
 def test_a_tail_reads_only_what_is_new(tmp_path: Path) -> None:
@@ -125,3 +129,60 @@ def test_a_ticking_thread_ends_at_once_when_asked() -> None:
     slow._thread.join(2)
     assert not slow._thread.is_alive()
     assert time.perf_counter() - begun < 0.5
+
+
+BAD = (
+    '{"event": "step", "step": 1, "steps": 8, "loss": 1e308}',
+    '{"event": "step", "step": 2, "steps": 8, "loss": -1e308}',
+    '{"event": "step", "step": 3, "steps": 8, "loss": ' + "9" * 400 + "}",
+    '{"event": "step", "step": ' + "9" * 400 + ', "steps": 8, "loss": 0.5}',
+    '{"event": "step", "step": 4, "steps": 1e-320, "loss": 0.4}',
+    '{"event": "start", "epochs": 1e300, "steps": 1e-320, "step": 1e300}',
+    '{"event": "epoch", "epoch": 1e300, "epochs": 1e300, "val": {"dice_pos": 1e300}}',
+    '{"event": "epoch", "epoch": [], "epochs": {}, "val": [1]}',
+    '{"event": "end", "state": ' + "[" * 900 + "]" * 900 + "}",
+)
+
+
+def test_numbers_that_no_training_writes_are_passed_over_and_the_rest_is_drawn(tmp_path: Path) -> None:
+    path = tmp_path / EVENTS
+    good = format_event("start", 1.0, epochs=4, steps=8, step=0) + format_event("step", 1.0, step=2, steps=8, loss=0.5)
+    for bad in BAD:
+        path.write_text(good + bad + "\n")
+        events = EventTail(path)
+        assert events.read()
+        curve = events.reader.curve()
+        assert (1.0, 0.5) in curve.loss or "start" in bad, bad
+        assert all(abs(x) <= 1e12 and abs(y) <= 1e12 for x, y in curve.loss), bad
+        assert curve_rows(curve, 80, 8)
+
+
+@pytest.mark.parametrize("x", [1e300, math.inf, math.nan, 5e-324, -1e308])
+@pytest.mark.parametrize("y", [1e308, -1e308, math.inf, math.nan, 5e-324])
+def test_every_curve_can_be_drawn(x: float, y: float) -> None:
+    points = ((0.0, -1e308), (1.0, 0.5), (x, y))
+    for width, height in ((36, 3), (80, 8), (20, 2)):
+        for curve in (Curve(points, points, best=(1.0, y), epochs=1e300), Curve(((x, y),))):
+            assert curve_rows(curve, width, height)
+
+
+def test_a_log_goes_on_whatever_stands_among_the_events(tmp_path: Path) -> None:
+    (tmp_path / EVENTS).write_text("\n".join(BAD) + "\n")
+    (tmp_path / LOG).write_text("begun\n")
+    told: list[Followed] = []
+    heard = Event()
+
+    def hear(followed: Followed) -> None:
+        told.append(followed)
+        heard.set()
+
+    follow = Follow("a", tmp_path, tmp_path, hear)
+    follow.start()
+    assert heard.wait(5)
+    heard.clear()
+    with (tmp_path / LOG).open("a") as file:
+        file.write("goes on\n")
+    follow.wake()
+    assert heard.wait(5)
+    follow.stop()
+    assert told[-1].lines == ("begun", "goes on")

@@ -9,6 +9,9 @@ from typing import Any
 MOST_POINTS = 4096
 """Of the loss; beyond it every second point is dropped, which no terminal is wide enough to show."""
 
+LARGEST = 1e12
+"""No loss, metric, step or epoch is greater: what is, was written by no training, and would leave no room to draw."""
+
 Points = tuple[tuple[float, float], ...]
 
 
@@ -53,7 +56,7 @@ class CurveReader:
                 case "epoch":
                     self._epoch(event)
                 case "end":
-                    self.state = str(event.get("state", "done"))
+                    self.state = "stopped" if event.get("state") == "stopped" else "done"
         while len(self.loss) > MOST_POINTS:
             self.loss = self.loss[::2]
 
@@ -62,10 +65,10 @@ class CurveReader:
 
     def _start(self, event: dict[str, Any]) -> None:
         """A training begins or is resumed: what lies past the checkpoint it resumes from no longer counts."""
-        self.epochs = number(event.get("epochs")) or self.epochs
-        self.steps = number(event.get("steps")) or self.steps
+        self.epochs = _count(event.get("epochs")) or self.epochs
+        self.steps = _count(event.get("steps")) or self.steps
         self.state = None
-        at = self._at(number(event.get("step")) or 0.0)
+        at = self._at(number(event.get("step")) or 0.0) or 0.0
         self.loss = [point for point in self.loss if point[0] <= at]
         self.validation = [point for point in self.validation if point[0] <= at]
         if self.best is not None and self.best[0] > at:
@@ -73,13 +76,14 @@ class CurveReader:
 
     def _step(self, event: dict[str, Any]) -> None:
         loss, step = number(event.get("loss")), number(event.get("step"))
-        self.steps = number(event.get("steps")) or self.steps
-        if loss is not None and step is not None:
-            self.loss.append((self._at(step), loss))
+        self.steps = _count(event.get("steps")) or self.steps
+        at = None if step is None else self._at(step)
+        if loss is not None and at is not None:
+            self.loss.append((at, loss))
 
     def _epoch(self, event: dict[str, Any]) -> None:
         epoch, values = number(event.get("epoch")), event.get("val")
-        self.epochs = number(event.get("epochs")) or self.epochs
+        self.epochs = _count(event.get("epochs")) or self.epochs
         if epoch is None or not isinstance(values, dict):
             return
         value = number(values.get(self.metric))
@@ -89,13 +93,19 @@ class CurveReader:
         if event.get("best") is True:
             self.best = (epoch, value)
 
-    def _at(self, step: float) -> float:
-        """A step as a place between the epochs."""
-        return step / self.steps * self.epochs if self.steps and self.epochs else step
+    def _at(self, step: float) -> float | None:
+        """A step as a place between the epochs; None where it is at none."""
+        return number(step / self.steps * self.epochs) if self.steps and self.epochs else step
 
 
 def number(value: Any) -> float | None:
-    """The value as a finite float, or None."""
+    """The value as a float, or None where it is no number, not finite, or out of all proportion."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if abs(value) < float("inf") else None
+    return float(value) if abs(value) <= LARGEST else None  # compared first: not every int becomes a float
+
+
+def _count(value: Any) -> float | None:
+    """The value as a number of epochs or steps, which is one or more."""
+    found = number(value)
+    return found if found is not None and found >= 1 else None

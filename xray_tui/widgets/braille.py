@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,10 +22,11 @@ class Range:
 
     def place(self, value: float, cells: int) -> int:
         """At which of `cells` places, counted from the low end, a value lies."""
-        if self.high <= self.low:
+        span = self.high - self.low
+        if not 0 < span < math.inf:
             return cells // 2
-        share = (value - self.low) / (self.high - self.low)
-        return max(0, min(cells - 1, round(share * (cells - 1))))
+        share = min(1.0, max(0.0, (value - self.low) / span))  # in this order what is no number is 0
+        return round(share * (cells - 1))
 
 
 def range_of(values: Sequence[float]) -> Range:

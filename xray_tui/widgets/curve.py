@@ -63,7 +63,7 @@ def curve_rows(curve: Curve, width: int, height: int) -> list[list[Part]]:
         return [[(" No loss and no validation yet.", "faint")]]
     if height < 3 or width < 36:
         return [[(_said(curve), "")]]
-    end = max(x for x, _ in (*curve.loss, *curve.validation))
+    end = max((x for x, _ in (*curve.loss, *curve.validation) if math.isfinite(x)), default=1.0)
     epochs = Range(0.0, float(max(1, math.ceil(end))))
     ends = _ends(epochs.high, curve.epochs)
     left = (width - 1) // 2
@@ -86,10 +86,10 @@ def _chart(
     height: int,
 ) -> list[list[Part]]:
     inner = max(4, width - AXIS)
-    last = f"{points[-1][1]:.4f}" if points else "-"
-    title = clean(name)[: width - len(last) - 2]
+    last = _figure(points[-1][1]) if points else "-"
+    title = clean(name)[: max(0, width - len(last) - 2)]
     room = AXIS + inner - cell_len(title) - 2
-    kept = (f"  best {best[1]:.4f} @ {best[0]:.0f}", f" best {best[1]:.4f}") if best else ()
+    kept = (f"  best {_figure(best[1])} @ {best[0]:.0f}", f" best {_figure(best[1])}") if best else ()
     head = [
         (f" {title} ", style),
         (fit(last + next((text for text in kept if len(last + text) <= room), ""), room), ""),
@@ -114,12 +114,17 @@ def _ends(end: float, epochs: float) -> tuple[str, ...]:
     return f"{end:g} {'epochs' if epochs else 'steps'}", f"{end:g}"
 
 
+def _figure(value: float) -> str:
+    """Four decimals, where they are not many digits already."""
+    return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.3e}"
+
+
 def _label(value: float) -> str:
     text = f"{value:.3f}"
     return text if cell_len(text) < AXIS else f"{value:.0e}"
 
 
 def _said(curve: Curve) -> str:
-    loss = f"loss {curve.loss[-1][1]:.4f}" if curve.loss else ""
-    value = f"{metric(curve.metric).label} {curve.validation[-1][1]:.4f}" if curve.validation else ""
+    loss = f"loss {_figure(curve.loss[-1][1])}" if curve.loss else ""
+    value = f"{metric(curve.metric).label} {_figure(curve.validation[-1][1])}" if curve.validation else ""
     return f" {loss}  {value}".rstrip()
