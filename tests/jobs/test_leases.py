@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
+import shutil
 import signal
 import threading
 import time
+from pathlib import Path
+
+import pytest
 
 from xray_tui.gpu.sample import GpuProcess
 from xray_tui.jobs import lease, process
 from xray_tui.jobs.control import ORPHAN
 from xray_tui.jobs.job import Job, State
 from xray_tui.jobs.lease_dir import LeaseDir
+from xray_tui.jobs.queue import Queue
+from xray_tui.jobs.turn import Turn, Turnstile
 
 from .conftest import Place, eventually, gpu
 
@@ -129,3 +137,40 @@ def test_no_gpu_is_given_twice_and_no_job_lost_while_supervisors_are_killed(plac
         time.sleep(dice.uniform(0.01, 0.1))
     eventually(lambda: all(job.state.ended for job in place.look()), "the end of all jobs")
     assert {(job.state, job.cause) for job in map(place.job, jobs)} == {(State.SUCCEEDED, None)}
+
+
+def test_a_waiting_job_whose_folder_is_removed_leaves_the_queue_and_ends(place: Place) -> None:
+    done = place.folder / "done"
+    place.until_working(place.launch("until", done, cpu_slots=1))
+    removed = place.launch("succeed", run="b", cpu_slots=1)
+    eventually(lambda: place.job(removed).waits, "the first job in its way")
+    supervisor = place.job(removed).supervisor
+    assert supervisor is not None
+    shutil.rmtree(place.store.folder(removed.id))
+    eventually(lambda: not process.is_alive(supervisor), "the end of its supervisor")
+    assert list((place.leases / "queue").iterdir()) == []
+    assert not place.store.folder(removed.id).exists()
+
+
+def test_a_job_that_cannot_be_written_lets_others_go_first(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = place.folder / "done"
+    place.until_working(place.launch("until", done, cpu_slots=1))
+    job = place.launch("succeed", run="b", cpu_slots=1)
+    place.kill_supervisor(job)
+    done.touch()
+    eventually(lambda: not lease.is_held(LeaseDir(place.leases).cpu(0)))
+    folder, leases = place.store.folder(job.id), LeaseDir(place.leases)
+    turnstile = Turnstile(leases, lambda: place.snapshot)
+
+    def full(folder: Path, job: Job) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("xray_tui.jobs.turn.write_job", full)
+        with pytest.raises(OSError, match="No space left"):
+            turnstile.push(place.job(job), folder)
+    assert Queue(leases).waiting() == []
+    turn = turnstile.push(place.job(job), folder)
+    assert isinstance(turn, Turn)
+    for descriptor in turn.leases:
+        os.close(descriptor)

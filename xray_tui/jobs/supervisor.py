@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from engine.contract.names import JOB
 from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.jobs import engine_process, lease, process
@@ -68,13 +69,16 @@ class Supervisor:
     # -- waiting ------------------------------------------------------------------------------------------------------
 
     def _wait_for_turn(self) -> Turn | None:
-        """Sleep and try until it is this job's turn; None when it was stopped before."""
+        """Sleep and try until it is this job's turn; None when it was stopped before, or its folder was removed."""
         turnstile = Turnstile(self._dir, self._snapshot)
         while (by := self._stopped_by()) is None:
             try:
+                if not (self._folder / JOB).exists():
+                    self._withdraw()
+                    return None
                 answer = turnstile.push(self._job, self._folder)
-            except OSError as error:  # the mutex is busy, the disk is full: both may pass
-                answer = Wait(clean(error.strerror or str(error)))
+            except OSError as error:  # the mutex is busy, the disk is full: both may pass, the latter not so soon
+                answer = Wait(clean(error.strerror or str(error)), foreign=not isinstance(error, lease.Busy))
             if isinstance(answer, Turn):
                 self._job = answer.job
                 return answer
@@ -82,10 +86,13 @@ class Supervisor:
                 self._record(waits=answer.reason, final=False)
             self._touch(time.monotonic())
             self._wakeups.sleep((FOREIGN_POLL if answer.foreign else POLL) * random.uniform(0.8, 1.2))
-        with contextlib.suppress(OSError):  # a ticket without a supervisor is passed over anyhow
-            Queue(self._dir).withdraw(ticket_of(self._job))
+        self._withdraw()
         self._end(State.STOPPED, f"stopped by {by}", None)
         return None
+
+    def _withdraw(self) -> None:
+        with contextlib.suppress(OSError):  # a ticket without a supervisor is passed over anyhow
+            Queue(self._dir).withdraw(ticket_of(self._job))
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -164,6 +171,8 @@ class Supervisor:
             try:
                 write_job(self._folder, self._job)
                 return
+            except FileNotFoundError:
+                return  # somebody removed the job's folder: there is nothing to be told any more
             except OSError:
                 if final:
                     time.sleep(1.0)

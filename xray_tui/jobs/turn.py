@@ -38,7 +38,8 @@ class Turnstile:
     def push(self, job: Job, folder: Path) -> Turn | Wait:
         """Whether it is the turn of this waiting job; then job.json says "starting" and its ticket is gone.
 
-        Raises OSError (a full disk, lease.Busy): nothing has changed then.
+        Raises OSError (a full disk, lease.Busy): nothing has changed then, but that a job whose job.json cannot be
+        written has stepped out of the queue until the next call: with room for it or not, others come before it.
         """
         mine = ticket_of(job)
         if (mine.gpu == "none" or self._looked) and (hopeless := self._hopeless(mine, job.cpu_slots)) is not None:
@@ -123,7 +124,11 @@ class Turnstile:
             starting = replace(
                 job, state=State.STARTING, waits=None, note=place.note, gpus=place.gpus, started=time.time()
             )
-            write_job(folder, starting)
+            try:
+                write_job(folder, starting)
+            except OSError:
+                self._queue.withdraw(mine)
+                raise
             self._queue.withdraw(mine)
             taken.pop_all()
             for descriptor in (*gpus.values(), *slots):
