@@ -29,6 +29,7 @@ NASTY = (
     "bidi\u202etxet",
     "back\\",
     "a\\|b",
+    "a\\\\|b",
     " space ",
     "<b>&amp;",
 )
@@ -134,8 +135,47 @@ def test_no_name_breaks_the_table(nasty_runs: Path) -> None:
         shown.append((cells[1].children or [])[0].content)
     assert shown == [
         *("a|b", "`tick`", "``", "new␊line", "esc␛[31mred", "bidi\N{REPLACEMENT CHARACTER}txet", "back\\"),
-        *("a\\|b", " space ", "<b>&amp;"),
+        *("a\\|b", "a\\\\|b", " space ", "<b>&amp;"),
     ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "<script>alert(1)</script>",
+        "![x](https://example.org/x.png)",
+        "[x](https://example.org)",
+        "`tick` **bold** ~~gone~~ _leant_",
+        "ends in a backslash \\",
+        "&lt;b&gt; @someone #1",
+        "a | b",
+    ],
+)
+def test_a_note_is_text_and_no_markup(runs: Path, words: str) -> None:
+    put(runs / "a/test_metrics.json", {"dice_pos": 0.3})
+    put(runs / "b/test_metrics.json", {"dice_pos": 0.3})
+    put(runs / "b/note.yaml", "set_aside: " + json.dumps(words) + "\n")
+    text = to_markdown(board_of(runs), [], STAMP)
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+    children = [child for token in tokens for child in token.children or []]
+    assert {child.type for child in children} <= {
+        "text",
+        "code_inline",
+        "strong_open",
+        "strong_close",
+        "em_open",
+        "em_close",
+    }
+    assert [child.content for child in children if words.strip() in child.content]
+    assert not [token for token in tokens if token.type == "html_block"]
+
+
+def test_a_plain_note_stays_plain(runs: Path) -> None:
+    put(runs / "a/test_metrics.json", {"dice_pos": 0.3})
+    put(runs / "a/note.yaml", "set_aside: trained on test images (train_v2), see the log\n")
+    assert "(set aside by its note: trained on test images (train_v2), see the log)" in to_markdown(
+        board_of(runs), [], STAMP
+    )
 
 
 def test_no_control_character_reaches_any_export(nasty_runs: Path) -> None:

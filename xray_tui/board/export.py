@@ -124,7 +124,10 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A bar would end the cell even inside a code span; GFM takes the backslash out again, there too."""
+    """A bar would end the cell even inside a code span; GFM takes the backslash before it out again, there too.
+
+    It takes that one alone and counts no others: cells are cut before code spans are read.
+    """
     return text.replace("|", r"\|")
 
 

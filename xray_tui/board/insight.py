@@ -15,6 +15,8 @@ RIVALS = 10
 """Runs that are compared with the leader image by image: the next ones by rank."""
 LISTED = 5
 """Artifacts that are named in one sentence."""
+_MARKDOWN = re.compile(r"[\\`*<>\[\]{}&~|!#$@]|\b_|_\b|://|\bwww\.", re.IGNORECASE)
+"""What may be markup, a link, a mention or a reference to an issue; the underscores inside a word are none of it."""
 PER_IMAGE_COLUMNS = {"dice_pos": "dice", "iou_pos": "iou"}
 """Metrics that are means over images -> their column in the per-image table."""
 
@@ -38,6 +40,11 @@ def code(text: str) -> str:
     fence = "`" * (1 + max(map(len, re.findall("`+", safe)), default=0))
     pad = " " if "`" in (safe[:1], safe[-1:]) or safe[:1] == safe[-1:] == " " else ""
     return f"{fence}{pad}{safe}{pad}{fence}"
+
+
+def plain(text: str) -> str:
+    """Text from outside as it is where Markdown makes nothing of it; else as a code span."""
+    return code(text) if _MARKDOWN.search(text) else clean(text)
 
 
 def four(value: float | None) -> str:
@@ -156,7 +163,7 @@ def _set_aside(board: Board) -> list[str]:
     if not board.set_aside:
         return []
     count = len(board.set_aside)
-    named = "; ".join(f"{code(each.path)} ({each.reason})" for each in board.set_aside[:LISTED])
+    named = "; ".join(f"{code(each.path)} ({plain(each.reason)})" for each in board.set_aside[:LISTED])
     more = f"; and {count - LISTED} more (`xray-tui check` names all)" if count > LISTED else ""
     return [f"Set aside, {count} {'artifact' if count == 1 else 'artifacts'}: {named}{more}."]
 
