@@ -137,6 +137,16 @@ def test_numbers_go_up_though_the_counter_is_damaged(leases: LeaseDir) -> None:
     assert queue.new_number() == 8
 
 
+@pytest.mark.parametrize("seq", [b"999999999999", b"9" * 30])
+def test_a_number_that_no_ticket_can_follow_is_passed_over(leases: LeaseDir, seq: bytes) -> None:
+    queue = Queue(leases)
+    queue.put(Ticket(50, 7, "a", "auto", "alice"))
+    queue.put(Ticket(50, 10**12 - 1, "b", "auto", "mallory"))
+    leases.seq.write_bytes(seq + b"\n")
+    assert queue.new_number() == 8
+    assert queue.new_number() == 9
+
+
 def test_tickets_come_in_order_and_foreign_files_among_them_are_passed_over(leases: LeaseDir) -> None:
     queue = Queue(leases)
     tickets = [Ticket(50, 10, "a", "auto", "x"), Ticket(50, 9, "b", "none", "x"), Ticket(10, 11, "c", "GPU-1", "x")]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
 
 import pytest
 
 from engine.contract.errors import BadInput
+from xray_tui.jobs.files import read_small
 from xray_tui.jobs.job import Job, JobSpec, Process, State, parse_job, write_job
-from xray_tui.jobs.store import JobStore
+from xray_tui.jobs.store import JobStore, read_stop
 
 JOB = Job(
     "261124-054107-k3fz",
@@ -57,11 +58,11 @@ def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.Mon
     first = store.jobs()
     opened: list[str] = []
 
-    def open_and_tell(path: str, mode: str) -> IO[Any]:
+    def read_and_tell(path: str) -> bytes:
         opened.append(Path(path).parent.name)
-        return open(path, mode)
+        return read_small(path)
 
-    monkeypatch.setattr("xray_tui.jobs.store.open", open_and_tell, raising=False)
+    monkeypatch.setattr("xray_tui.jobs.store.read_small", read_and_tell)
     assert store.jobs() == first
     assert opened == []
     write(tmp_path, replace(JOB, id="b", state=State.SUCCEEDED))
@@ -142,4 +143,16 @@ def test_an_unknown_id_is_refused_in_one_line(tmp_path: Path, name: str) -> None
 def test_a_job_that_cannot_be_opened_is_listed_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / ".jobs" / "a" / "job.json").mkdir(parents=True)
     (job,) = JobStore(tmp_path).jobs()
-    assert (job.state, job.cause) == (State.LOST, "job.json: Is a directory")
+    assert (job.state, job.cause) == (State.LOST, "job.json: not a regular file")
+
+
+@pytest.mark.parametrize("name", ["job.json", "progress.json", "stop.json"])
+def test_a_pipe_in_place_of_a_file_keeps_nobody_waiting(tmp_path: Path, name: str) -> None:
+    folder = write(tmp_path, JOB)
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    (job,) = JobStore(tmp_path).jobs()
+    assert (job.readable, job.cause) == (
+        (False, "job.json: not a regular file") if name == "job.json" else (True, None)
+    )
+    assert read_stop(folder) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,16 @@ def test_an_end_record_is_read_with_its_memory(tmp_path: Path) -> None:
     record = {"code": 1, "cause": "a\nb", "time": 1.0, "peak_rss": 7, "peak_gpu": None}
     (tmp_path / "end.json").write_text(json.dumps(record))
     assert read_end(tmp_path) == EndRecord(1, "a\N{SYMBOL FOR LINE FEED}b", 7, None)
+
+
+@pytest.mark.parametrize("peak", [10**30, -1, True, 1.5, "1"])
+def test_an_impossible_peak_of_memory_leaves_the_rest_of_the_record(tmp_path: Path, peak: object) -> None:
+    (tmp_path / "end.json").write_text(json.dumps({"code": 0, "cause": "done", "peak_rss": peak, "peak_gpu": peak}))
+    assert read_end(tmp_path) == EndRecord(0, "done")
+
+
+def test_pipes_in_place_of_the_record_and_the_log_keep_nobody_waiting(tmp_path: Path) -> None:
+    for name in ("end.json", "log.txt"):
+        os.mkfifo(tmp_path / name)
+    assert read_end(tmp_path) is None
+    assert last_log_line(tmp_path) == ""

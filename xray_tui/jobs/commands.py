@@ -160,8 +160,10 @@ def _logs(given: argparse.Namespace) -> int:
 
 def _print_log(path: Path, position: int, whole_lines: bool = False) -> int:
     """Print what follows `position`, neutralised; returns the position after it."""
+    from xray_tui.jobs.files import open_regular
+
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             file.seek(position)
             while line := file.readline(_LONGEST_LINE):
                 if whole_lines and not line.endswith(b"\n") and len(line) < _LONGEST_LINE:

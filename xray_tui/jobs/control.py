@@ -18,6 +18,7 @@ from engine.contract.errors import BadInput
 from engine.contract.names import END, JOB, LOG, PROGRESS
 from engine.contract.text import clean
 from xray_tui.jobs import detach, lease, process
+from xray_tui.jobs.files import read_small
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, open_lease_dir
 from xray_tui.jobs.queue import Queue, ticket_of
@@ -174,7 +175,7 @@ def _has_started(found: LeaseDir, folder: Path, job: Job) -> bool:
 def _last_words(folder: Path) -> str:
     """The last line of what a supervisor said that failed; empty for one that was killed."""
     try:
-        lines = (folder / detach.WORDS).read_text("utf-8", "replace").strip().splitlines()
+        lines = read_small(folder / detach.WORDS).decode("utf-8", "replace").strip().splitlines()
     except OSError:
         return ""
     return clean(lines[-1])[:200] if lines else ""

@@ -17,11 +17,9 @@ from typing import Any
 from engine.contract.files import write_json
 from engine.contract.names import JOB
 from engine.contract.text import clean
+from xray_tui.jobs.files import LARGEST
 
 SCHEMA = "xray-job/1"
-LARGEST = 1 << 20
-"""Bytes; a larger job.json is none of ours."""
-
 GRACE = 30.0
 """Seconds between SIGTERM and SIGKILL: a checkpoint of a large model takes its time on a slow disk."""
 

@@ -13,11 +13,15 @@ from dataclasses import dataclass
 
 from engine.contract.text import clean
 from xray_tui.jobs import lease
+from xray_tui.jobs.files import read_small
 from xray_tui.jobs.job import Job, parse_object
 from xray_tui.jobs.lease_dir import LeaseDir
 
 PRIORITY = 50
 """What every job has for now; 0 would be served first, 99 last."""
+
+_LAST = 10**12 - 1
+"""The largest number that a name can hold. Whoever reaches it has not counted, and nobody counts on from there."""
 
 _NAME = re.compile(r"(\d{2})\.(\d{12})\.([0-9a-z-]{1,40})")
 
@@ -69,9 +73,11 @@ class Queue:
         descriptor = os.open(self._dir.seq, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             text = os.pread(descriptor, 32, 0).strip()
-            last = int(text) if text.isdigit() else 0
-            number = max([last, *(ticket.number for ticket in self.waiting())]) + 1
-            os.pwrite(descriptor, b"%012d\n" % number, 0)  # in place: a sticky folder forbids renaming over another's
+            given = [int(text) if text.isdigit() else 0, *(ticket.number for ticket in self.waiting())]
+            number = max((number for number in given if number < _LAST), default=0) + 1
+            text = b"%012d\n" % number
+            os.pwrite(descriptor, text, 0)  # in place: a sticky folder forbids renaming over another's
+            os.ftruncate(descriptor, len(text))
         finally:
             os.close(descriptor)
         return number
@@ -88,10 +94,9 @@ class Queue:
     def _read(self, name: str) -> Ticket | None:
         match = _NAME.fullmatch(name)
         try:
-            with (self._dir.queue / name).open("rb") as file:
-                values = parse_object(file.read(4096))
+            values = parse_object(read_small(self._dir.queue / name, 4096))
         except OSError:
-            return None  # withdrawn at this moment
+            return None  # withdrawn at this moment, or none of ours
         if match is None or values is None:
             return None
         gpu, user = values.get("gpu"), values.get("user")

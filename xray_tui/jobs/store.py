@@ -13,7 +13,8 @@ from engine.contract.errors import BadInput
 from engine.contract.files import write_json
 from engine.contract.names import JOB, JOBS, LOG, PROGRESS
 from engine.contract.text import clean
-from xray_tui.jobs.job import LARGEST, Job, Progress, parse_job, parse_object, parse_progress, unreadable
+from xray_tui.jobs.files import read_small
+from xray_tui.jobs.job import Job, Progress, parse_job, parse_object, parse_progress, unreadable
 
 STOP = "stop.json"
 """Who asked for the stop, written by whoever asks first."""
@@ -81,13 +82,13 @@ class JobStore:
 
 def read_job(folder: Path) -> Job:
     """The job of a folder as it is now. Raises OSError, or ValueError with the reason."""
-    return parse_job((folder / JOB).read_bytes(), folder.name)
+    return parse_job(read_small(folder / JOB), folder.name)
 
 
 def read_stop(folder: Path) -> str | None:
     """Who asked for the job's stop; None where nobody did."""
     try:
-        return parse_stop((folder / STOP).read_bytes())
+        return parse_stop(read_small(folder / STOP))
     except OSError:
         return None
 
@@ -121,8 +122,7 @@ def _cached(
         known = cache.get(name)
         if known is not None and known[0] == version:
             return known[1]
-        with open(path, "rb") as file:
-            value = parse(file.read(LARGEST + 1))
+        value = parse(read_small(path))
     except (FileNotFoundError, NotADirectoryError):
         cache.pop(name, None)
         return None

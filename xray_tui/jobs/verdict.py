@@ -6,10 +6,12 @@ import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.contract.errors import Exit
 from engine.contract.names import END, LOG
 from engine.contract.text import clean, clean_log_line
+from xray_tui.jobs.files import open_regular, read_small
 from xray_tui.jobs.job import State, parse_object
 
 _TAIL = 8192
@@ -82,7 +84,7 @@ def _killed(number: int) -> str:
 def read_end(folder: Path) -> EndRecord | None:
     """The end record in a job's folder; None where there is none, or none that can be read."""
     try:
-        values = parse_object((folder / END).read_bytes())
+        values = parse_object(read_small(folder / END))
     except OSError:
         return None
     if values is None:
@@ -90,19 +92,23 @@ def read_end(folder: Path) -> EndRecord | None:
     code, cause = values.get("code"), values.get("cause")
     if not isinstance(code, int) or not 0 <= code < 256:
         return None
-    peak, peak_gpu = values.get("peak_rss"), values.get("peak_gpu")
     return EndRecord(
         code=code,
         cause=clean(cause)[:_LONGEST_CAUSE] if isinstance(cause, str) else "",
-        peak_memory=peak if isinstance(peak, int) else None,
-        peak_gpu_memory=peak_gpu if isinstance(peak_gpu, int) else None,
+        peak_memory=_memory(values.get("peak_rss")),
+        peak_gpu_memory=_memory(values.get("peak_gpu")),
     )
+
+
+def _memory(value: Any) -> int | None:
+    """A count of bytes; None for what is none. A number that job.json could not hold must not cost the job its end."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63 else None
 
 
 def last_log_line(folder: Path) -> str:
     """The last line of the log that says something, safe to print; empty where there is none."""
     try:
-        with (folder / LOG).open("rb") as file:
+        with os.fdopen(open_regular(folder / LOG), "rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - _TAIL))
             lines = file.read().decode("utf-8", "replace").split("\n")
