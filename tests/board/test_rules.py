@@ -206,3 +206,35 @@ def test_globs_of_board_yaml_add_artifacts_by_name_or_by_path() -> None:
     assert not rules.is_artifact("other/summary.json")
     assert not rules.is_artifact("a/test_metrics.json.tmp")
     assert not rules.is_artifact("a/._test_metrics.json")
+
+
+def problems_of(runs: Path) -> tuple[str, ...]:
+    from xray_tui.board.index import RunIndex
+
+    return RunIndex(runs).scan().problems
+
+
+def test_a_primary_metric_that_nothing_bears_is_named_with_the_one_that_was_meant(runs: Path) -> None:
+    put(runs / "a/test_metrics.json", {"dice_pos": 0.3})
+    put(runs / "board.yaml", "primary: dice_poss\n")
+    assert problems_of(runs) == (
+        "board.yaml: primary: dice_poss: no artifact that ranks holds such a metric; did you mean dice_pos?",
+    )
+    assert reasons_of(runs) == {"a/test_metrics.json": "dice_poss is missing"}
+
+
+def test_a_column_that_nothing_bears_is_named_and_one_that_an_artifact_holds_is_not(runs: Path) -> None:
+    put(runs / "a/test_metrics.json", {"dice_pos": 0.3, "clDice": 0.2, "dsc": 0.1})
+    put(runs / "board.yaml", "columns: [dice_pos, iou_poss, cldice, zzzz, mine, hd95, AP]\naliases: {mine: [my_own]}\n")
+    assert [line.removeprefix("board.yaml: columns: ") for line in problems_of(runs)] == [
+        "iou_poss: no artifact that ranks holds such a metric; did you mean iou_pos?",
+        "zzzz: no artifact that ranks holds such a metric; known here: dice_pos, iou_pos, roc_auc_presence, "
+        "average_precision_presence, precision_pos, recall_pos, …",
+    ]
+
+
+def test_a_primary_metric_of_ones_own_is_fine_where_an_artifact_holds_it(runs: Path) -> None:
+    put(runs / "a/test_metrics.json", {"clDice": 0.3})
+    put(runs / "board.yaml", "primary: clDice\n")
+    assert problems_of(runs) == ()
+    assert reasons_of(runs) == {}

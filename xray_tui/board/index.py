@@ -14,6 +14,7 @@ from engine.contract.names import BOARD, NOTE
 from engine.contract.text import clean
 from xray_tui.board.artifact import Artifact, Rejected, excluded, read_artifact, rejected
 from xray_tui.board.document import LARGEST
+from xray_tui.board.misnamed import misnamed_lines
 from xray_tui.board.rules import Rules, load_rules
 from xray_tui.board.walk import reaches, relative, walk
 
@@ -153,7 +154,7 @@ class RunIndex:
                 refused.append(Rejected(path, entry.run, reason))
             else:
                 artifacts.append(entry)
-        problems = [*self._rules_problems]
+        problems = [*self._rules_problems, *misnamed_lines(self._rules, artifacts)]
         problems += [self._runs_problem] if self._runs_problem else []
         problems += [line for note in sorted(self._notes) for line in self._notes[note][1]]
         return Snapshot(self.runs, self._rules, tuple(artifacts), tuple(refused), tuple(problems))
