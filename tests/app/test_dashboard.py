@@ -446,6 +446,23 @@ async def test_a_runs_folder_that_cannot_be_is_said_and_can_be_typed_again(
         assert app.screen.query_one("#folder").has_focus
 
 
+async def test_a_working_folder_with_a_bad_name_is_shown_clean_and_opened_as_it_is(
+    make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "e\x1b[31mx\u202ey"
+    (folder / "runs" / "empty").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    app = make_app(None)
+    async with app.run_test(size=(200, 30)) as pilot:
+        await pilot.pause()
+        shown = screen_text(app)
+        assert app.screen.query_one("#folder").value.endswith("e␛[31mx\N{REPLACEMENT CHARACTER}y/runs")
+        assert shown.replace("\n", "").isprintable()
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is app._dashboard)
+        assert app.runs == folder / "runs"
+
+
 async def test_ages_are_drawn_again_only_when_one_reads_differently(make_app: MakeApp, monkeypatch) -> None:
     async with make_app().run_test() as pilot:
         board = await opened(pilot)

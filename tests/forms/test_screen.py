@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from textual import events
 from textual.widgets import Select
 
 from engine.contract.config import TrainConfig
@@ -206,6 +207,21 @@ async def test_arrows_go_from_field_to_field_and_the_help_line_explains_each() -
         await settle(pilot)
         assert app.focused is row(app, "threshold").control
         assert text(app, HELP).startswith("threshold: a number between 0 and 1, or tuned")
+
+
+async def test_what_is_pasted_into_a_field_holds_nothing_that_a_terminal_would_act_on() -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        focus(app, "run")
+        await pilot.press("ctrl+u")
+        app.post_message(events.Paste("a\u202eb\x9bc\x1b[31m\nsecond line"))
+        await settle(pilot)
+        await pilot.press("d")
+        await settle(pilot)
+        control = row(app, "run").control
+        assert control.value == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c␛[31md"
+        assert "\u202e" not in text(app, COMMAND)
 
 
 async def test_escape_leaves_with_nothing() -> None:

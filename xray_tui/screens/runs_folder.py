@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 
 from engine.contract.text import clean
 from xray_tui.commands import bindings
+from xray_tui.widgets.clean_input import CleanInput
 
 
 class RunsFolderScreen(Screen[Path | None]):
@@ -38,9 +39,7 @@ class RunsFolderScreen(Screen[Path | None]):
                 ),
                 classes="more",
             )
-            line = Input(str(self._suggestion), id="folder", compact=True, select_on_focus=False)
-            line.cursor_blink = False
-            yield line
+            yield CleanInput(str(self._suggestion), id="folder", select_on_focus=False)
             yield Static(id="said", classes="answers", markup=False)
 
     def on_mount(self) -> None:
@@ -54,8 +53,9 @@ class RunsFolderScreen(Screen[Path | None]):
         self._would_make = None
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
+        untouched = event.value == clean(str(self._suggestion))  # whose name may hold what the line cannot show
         try:
-            path = Path(event.value.strip()).expanduser()
+            path = self._suggestion if untouched else Path(event.value.strip()).expanduser()
         except RuntimeError:
             self._say(f"{clean(event.value.strip())}: there is no such user; a path without ~ is right.")
             return

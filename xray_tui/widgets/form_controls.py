@@ -19,6 +19,7 @@ from textual.widgets import Input, OptionList, Select, Static
 from textual.widgets.option_list import Option
 
 from engine.contract.text import clean
+from xray_tui.widgets.clean_input import CleanInput
 
 
 def without(bindings: Iterable[BindingType], *keys: str) -> list[BindingType]:
@@ -26,15 +27,14 @@ def without(bindings: Iterable[BindingType], *keys: str) -> list[BindingType]:
     return [binding for binding in bindings if not (isinstance(binding, Binding) and binding.key in keys)]
 
 
-class TextField(Input, inherit_bindings=False):
-    """A line of text. Its cursor does not blink: a blinking one sends bytes over SSH all day."""
+class TextField(CleanInput, inherit_bindings=False):
+    """A line of text in a form."""
 
     BINDINGS: ClassVar[list[BindingType]] = without(Input.BINDINGS, "enter")
 
     def __init__(self, value: str, *, suggestions: Sequence[str] = (), placeholder: str = "") -> None:
         suggester = SuggestFromList(suggestions) if suggestions else None
-        super().__init__(clean(value), compact=True, suggester=suggester, placeholder=clean(placeholder))
-        self.cursor_blink = False
+        super().__init__(value, suggester=suggester, placeholder=placeholder)
 
     @property
     def raw(self) -> str:
@@ -43,7 +43,7 @@ class TextField(Input, inherit_bindings=False):
 
     def show_raw(self, raw: Any) -> None:
         """Show another value."""
-        self.value = clean(raw)
+        self.value = raw
 
 
 class Choice(Select[Any], inherit_bindings=False):
