@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot, to_json
@@ -30,6 +31,13 @@ def eventually(holds: Callable[[], object], what: str = "") -> None:
     while not holds():
         assert time.monotonic() < deadline, f"never came: {what or holds}"
         time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def gpu(index: int, *processes: GpuProcess) -> GpuSample:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import threading
 from dataclasses import replace
 
@@ -9,7 +12,7 @@ from xray_tui.jobs import lease
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir
 
-from .conftest import Place, eventually
+from .conftest import Place, eventually, is_alive
 
 
 def left_behind(place: Place, **changes: object) -> Job:
@@ -102,3 +105,16 @@ def test_two_looks_at_once_start_one_supervisor(place: Place) -> None:
         thread.join()
     assert place.until(job).state is State.SUCCEEDED
     assert ran.read_text() == "once\n"
+
+
+def test_what_a_killed_engine_left_behind_is_killed_with_the_verdict(place: Place) -> None:
+    pids = place.folder / "pids"
+    job = place.launch("stubborn", pids)
+    eventually(pids.exists)
+    job = place.until(job, State.RUNNING)
+    place.kill_supervisor(job)
+    engine, *children = json.loads(pids.read_text())
+    os.kill(engine, signal.SIGKILL)
+    eventually(lambda: place.look()[0].state.ended, "a verdict")
+    assert place.job(job).state is State.LOST
+    assert [pid for pid in children if is_alive(pid)] == []

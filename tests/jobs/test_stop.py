@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from engine.contract.errors import BadInput
@@ -15,7 +15,7 @@ from xray_tui.jobs import process
 from xray_tui.jobs.control import stop
 from xray_tui.jobs.job import Job, State, write_job
 
-from .conftest import Place, eventually
+from .conftest import Place, eventually, is_alive
 
 
 def ask(place: Place, job: Job, by: str | None = None) -> Job:
@@ -107,16 +107,34 @@ def test_an_old_kernel_without_process_handles_stops_jobs_too(place: Place, monk
     assert place.until(job).state is State.STOPPED
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def test_a_hostile_stop_file_stops_all_the_same(place: Place) -> None:
     job = place.until_working(place.launch("until", place.folder / "never"))
     folder: Path = place.store.folder(job.id)
     (folder / "stop.json").write_bytes(b"\xff\x1b[2J")
     ask(place, job)
     assert place.until(job).cause == "stopped by somebody"
+
+
+def test_a_full_disk_forbids_no_stop(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("xray_tui.jobs.control.write_stop", full)
+    running = place.until_working(place.launch("until", place.folder / "never", cpu_slots=1))
+    waiting = place.launch("succeed", run="b", cpu_slots=1)
+    eventually(lambda: place.job(waiting).waits, "the first job in its way")
+    for job in (waiting, running):
+        ask(place, job)
+        ended = place.until(job)
+        assert (ended.state, ended.cause) == (State.STOPPED, "stopped by a SIGTERM to its supervisor")
+
+
+def test_a_full_disk_and_nobody_to_signal_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    job = place.until_working(place.launch("until", place.folder / "never"))
+    place.kill_supervisor(job)
+    monkeypatch.setattr("xray_tui.jobs.control.write_stop", full)
+    with pytest.raises(BadInput, match="cannot be stopped now: No space left on device"):
+        ask(place, job)

@@ -17,7 +17,7 @@ from pathlib import Path
 from engine.contract.errors import BadInput
 from engine.contract.names import END, JOB, LOG, PROGRESS
 from engine.contract.text import clean
-from xray_tui.jobs import detach, lease, process
+from xray_tui.jobs import detach, engine_process, lease, process
 from xray_tui.jobs.files import read_small
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, open_lease_dir
@@ -62,7 +62,12 @@ def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequ
     if not _is_ours(job, folder):
         raise BadInput(f"{job.id}: is a job of {job.user}; only they can stop it")
     try:
-        write_stop(folder, by or f"{process.user()}@{process.host()}", time.time())
+        try:
+            write_stop(folder, by or f"{process.user()}@{process.host()}", time.time())
+        except OSError:  # a full disk, where to stop is what helps: a signal alone says it too, if not who asks
+            if _ask_supervisor(job):
+                return job
+            raise
         if _seems_alone(job):
             _judge_alone(folder, supervisor)
     except OSError as error:
@@ -70,10 +75,17 @@ def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequ
     except ValueError as error:
         raise BadInput(f"{job.id}: {JOB}: {clean(str(error))}; it cannot be stopped") from error
     job = store.get(job.id)
-    if job.supervisor is not None and not job.state.ended:
-        process.send(job.supervisor, signal.SIGTERM)  # it would see stop.json by itself within seconds
-        process.send(job.supervisor, signal.SIGCONT)
+    if not job.state.ended:
+        _ask_supervisor(job)  # it would see stop.json by itself within seconds
     return job
+
+
+def _ask_supervisor(job: Job) -> bool:
+    """Tell the job's supervisor to stop it. False where there is none."""
+    if job.supervisor is None or not process.send(job.supervisor, signal.SIGTERM):
+        return False
+    process.send(job.supervisor, signal.SIGCONT)
+    return True
 
 
 def _is_ours(job: Job, folder: Path) -> bool:
@@ -156,12 +168,14 @@ def _judge_started(found: LeaseDir, folder: Path, job: Job, held: int, superviso
         if read_stop(folder) is not None:  # who stops it has to wait for its end
             detach.start_supervisor(folder, held, supervisor)
         return
+    cleared = engine_process.clear_away(job.id, None)  # what an engine that was killed has left behind
     end = read_end(folder)
     by = read_stop(folder)
     verdict = judge(None, end, by and by.removesuffix(f"@{job.host}"), last_log_line(folder))
     if end is not None:
         job = replace(job, peak_memory=end.peak_memory, peak_gpu_memory=end.peak_gpu_memory)
-    _end(folder, replace(job, exit_code=verdict.exit_code), verdict.state, verdict.cause)
+    cause = verdict.cause if cleared else f"{verdict.cause or verdict.state}; a process of it does not die"
+    _end(folder, replace(job, exit_code=verdict.exit_code), verdict.state, cause)
 
 
 def _has_started(found: LeaseDir, folder: Path, job: Job) -> bool:

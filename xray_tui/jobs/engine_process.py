@@ -70,12 +70,12 @@ def signal_group(engine: subprocess.Popen[bytes], number: int) -> None:
 
 
 def clear_away(job: str, group: int | None) -> bool:
-    """Kill whatever is left of the job, and wait until it is gone. False where something does not die.
+    """Kill whatever is left of the job but this process, and wait until it is gone. False where something does not die.
 
     `group` only while its number is known to be the job's (see process.members).
     """
     deadline = time.monotonic() + PATIENCE
-    while found := process.members(job, group):
+    while found := [member for member in process.members(job, group) if member.pid != os.getpid()]:
         if time.monotonic() > deadline:
             return False
         signal_all(found, signal.SIGKILL)
