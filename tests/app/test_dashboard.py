@@ -123,6 +123,20 @@ async def test_sort_marks_and_filter_stay_over_a_refresh(make_app: MakeApp) -> N
         assert board.row_count == 13
 
 
+async def test_the_cursor_is_in_view_when_escape_drops_a_filter_that_enter_had_closed(make_app: MakeApp) -> None:
+    app = make_app()
+    for number in range(40):
+        write_artifact(app.runs, f"more_{number:02d}", 0.9 - number / 1000)
+    async with app.run_test(size=(80, 24)) as pilot:
+        board = await opened(pilot)
+        await pilot.press("slash", *"swin", "enter", "G")
+        run = board.row.run
+        await pilot.press("escape")
+        await until(pilot, lambda: board.row_count > 40)
+        assert board.row.run == run
+        assert f" {run} " in screen_text(app)
+
+
 async def test_a_missing_value_sorts_last_in_both_directions(make_app: MakeApp) -> None:
     async with make_app().run_test(size=(120, 40)) as pilot:
         board = await opened(pilot)

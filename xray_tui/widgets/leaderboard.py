@@ -144,6 +144,7 @@ class Leaderboard(Lines):
         self.resized_rows()
         if not keep_view:
             self.show_cursor()
+            self.call_after_refresh(self.show_cursor)  # with rows that have come back, the view may scroll only then
         elif top > 0 and 0 <= height < self.page_rows:
             self.scroll_to(y=max(0, at - height), animate=False)
         self.refresh()
