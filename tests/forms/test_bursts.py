@@ -89,7 +89,7 @@ def test_a_terminal_may_send_a_whole_form_in_one_piece(place: Path) -> None:
         program.press(f"{DOWN}one{DOWN * 3}{CLEAR}96{DOWN}400\x7f\x7f{UP}{CLEAR}128{ENTER}")
         assert program.exit_status() == 0
         argv = "train --config configs/dual.yaml --run runs/one --set data.image_size=128 --set training.epochs=4"
-        assert argv in program.text.replace("\n", "")
+        assert "".join(argv.split()) in "".join(program.text.split())  # a blank at a line's end is not on the screen
 
 
 async def test_a_launch_takes_what_stands_in_the_fields_whatever_the_form_was_told_of_it() -> None:
