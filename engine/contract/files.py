@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 
-def write_whole(path: Path, data: bytes | memoryview | str) -> None:
+def write_whole(path: Path, data: bytes | memoryview | str, mode: int | None = None) -> None:
     """Write beside `path`, fsync, rename. A reader sees the old file or the new one, never half of one.
 
+    The file gets exactly `mode`, or what the umask leaves of 0666.
     Lone surrogates of a text (names that are no UTF-8) are written as \\udc80 and the like, which JSON reads back.
 
     Raises OSError (disk full, no permission); then the old file is as it was and nothing is left beside it.
@@ -23,7 +24,7 @@ def write_whole(path: Path, data: bytes | memoryview | str) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(payload)
             file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~current_umask())
+            os.fchmod(file.fileno(), 0o666 & ~current_umask() if mode is None else mode)
             os.fsync(file.fileno())
         Path(temporary).replace(path)
     except BaseException:
@@ -31,9 +32,9 @@ def write_whole(path: Path, data: bytes | memoryview | str) -> None:
         raise
 
 
-def write_json(path: Path, value: Any) -> None:
-    """`value` as indented JSON, written whole. NaN and infinities are a programming error: ValueError."""
-    write_whole(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, value: Any, mode: int | None = None) -> None:
+    """`value` as indented JSON, written whole; `mode` as in write_whole. NaN and infinities are a programming error: ValueError."""
+    write_whole(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", mode)
 
 
 def current_umask() -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -119,3 +121,20 @@ def test_launching_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o077])
+def test_everybody_sees_a_job_and_nobody_else_changes_it_whatever_the_umask(place: Place, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        job = place.until(place.launch("succeed"))
+    finally:
+        os.umask(before)
+    folder = place.store.folder(job.id)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "job.json")] == [0o755, 0o644]
+
+
+def test_a_file_system_without_modes_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xray_tui.jobs.files.FOLDER_MODE", 0o777)
+    assert "can be changed by others (mode 0777)" in refused(place, JobSpec("evaluate", "a", ("succeed",), "none"))
+    assert list((place.leases / "queue").iterdir()) == []

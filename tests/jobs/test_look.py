@@ -8,7 +8,11 @@ import signal
 import threading
 from dataclasses import replace
 
-from xray_tui.jobs import lease
+import pytest
+
+from engine.contract.errors import BadInput
+from xray_tui.jobs import lease, supervisor
+from xray_tui.jobs.control import stop
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir
 
@@ -118,3 +122,23 @@ def test_what_a_killed_engine_left_behind_is_killed_with_the_verdict(place: Plac
     eventually(lambda: place.look()[0].state.ended, "a verdict")
     assert place.job(job).state is State.LOST
     assert [pid for pid in children if is_alive(pid)] == []
+
+
+@pytest.mark.parametrize("name", [".", "job.json"])
+def test_a_job_that_others_could_have_changed_is_not_run_and_not_stopped(place: Place, name: str) -> None:
+    job = left_behind(place)
+    path = place.store.folder(job.id) / name
+    path.chmod(path.stat().st_mode | 0o020)
+    place.look()
+    assert place.job(job).state is State.QUEUED
+    assert not lease.is_held(LeaseDir(place.leases).supervised(job.id))
+    with pytest.raises(BadInput, match=r"can be changed by others \(mode 0[67][67][45]\)"):
+        stop(place.store, job.id, supervisor=place.supervisor)
+
+
+def test_a_supervisor_refuses_a_job_that_others_could_have_changed(place: Place) -> None:
+    job = left_behind(place)
+    folder = place.store.folder(job.id)
+    (folder / "job.json").chmod(0o666)
+    with pytest.raises(PermissionError, match="can be changed by others"):
+        supervisor.main([str(folder), "0"])

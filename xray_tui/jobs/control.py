@@ -18,7 +18,7 @@ from engine.contract.errors import BadInput
 from engine.contract.names import END, JOB, LOG, PROGRESS
 from engine.contract.text import clean
 from xray_tui.jobs import detach, engine_process, lease, process
-from xray_tui.jobs.files import read_small
+from xray_tui.jobs.files import not_ours, read_small
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, open_lease_dir
 from xray_tui.jobs.queue import Queue, ticket_of
@@ -59,9 +59,9 @@ def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequ
         raise BadInput(f"{job.id}: has ended already ({job.state})")
     if job.host != process.host():
         raise BadInput(f"{job.id}: runs on {job.host}; stop it there")
-    if not _is_ours(job, folder):
-        raise BadInput(f"{job.id}: is a job of {job.user}; only they can stop it")
     try:
+        if (reason := not_ours(folder, JOB)) is not None:
+            raise BadInput(f"{job.id}: is a job of {job.user}; only they can stop it ({clean(reason)})")
         try:
             write_stop(folder, by or f"{process.user()}@{process.host()}", time.time())
         except OSError:  # a full disk, where to stop is what helps: a signal alone says it too, if not who asks
@@ -89,14 +89,8 @@ def _ask_supervisor(job: Job) -> bool:
 
 
 def _is_ours(job: Job, folder: Path) -> bool:
-    """Whether this user may judge the job here. The file's owner counts, not what stands in the file: its commands are
-    run."""
-    if job.state.ended or not job.readable or job.host != process.host():
-        return False
-    try:
-        return (folder / JOB).stat().st_uid == os.getuid()
-    except OSError:
-        return False
+    """Whether this user may judge the job here. Raises OSError."""
+    return not job.state.ended and job.readable and job.host == process.host() and not_ours(folder, JOB) is None
 
 
 def _seems_alone(job: Job) -> bool:

@@ -10,6 +10,29 @@ from pathlib import Path
 LARGEST = 1 << 20
 """Bytes; a larger job.json, or any other of our small files, is none of ours."""
 
+FOLDER_MODE, FILE_MODE = 0o755, 0o644
+"""A job's folder and its job.json, whatever the umask: everybody may see what runs, and only the owner say what."""
+
+
+def make_folder(path: Path) -> None:
+    """Make a job's folder. Raises OSError."""
+    path.mkdir(FOLDER_MODE)
+    path.chmod(FOLDER_MODE)
+
+
+def not_ours(folder: Path, name: str) -> str | None:
+    """Why what stands in this file of a job's folder is not this user's word; None where it is. Raises OSError.
+
+    The owner of both counts, not what stands in the file, and that nobody else can write to either.
+    """
+    for path in (folder, folder / name):
+        status = path.lstat()
+        if status.st_uid != os.getuid():
+            return f"{path.name} belongs to another user"
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return f"{path.name} can be changed by others (mode {stat.S_IMODE(status.st_mode):04o})"
+    return None
+
 
 def open_regular(path: Path | str) -> int:
     """A descriptor to read the file with. Raises OSError, also for what is no regular file."""

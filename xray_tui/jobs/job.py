@@ -17,7 +17,7 @@ from typing import Any
 from engine.contract.files import write_json
 from engine.contract.names import JOB
 from engine.contract.text import clean
-from xray_tui.jobs.files import LARGEST
+from xray_tui.jobs.files import FILE_MODE, LARGEST
 
 SCHEMA = "xray-job/1"
 GRACE = 30.0
@@ -129,11 +129,14 @@ class Job:
 
 
 def write_job(folder: Path, job: Job) -> None:
-    """Write job.json whole. The caller holds the job's `.sup` lock. Raises OSError."""
+    """Write job.json whole, for nobody else to change: its command is run.
+
+    The caller holds the job's `.sup` lock. Raises OSError.
+    """
     values = asdict(job)
     spec = values.pop("spec")
     del values["progress"], values["stop_asked_by"]
-    write_json(folder / JOB, {"schema": SCHEMA, "id": values.pop("id"), **spec, **values})
+    write_json(folder / JOB, {"schema": SCHEMA, "id": values.pop("id"), **spec, **values}, FILE_MODE)
 
 
 def unreadable(identity: str, reason: str) -> Job:

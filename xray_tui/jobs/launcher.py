@@ -16,11 +16,12 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from engine.contract.errors import BadInput
-from engine.contract.names import JOBS
+from engine.contract.names import JOB, JOBS
 from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.jobs import detach, lease, process
 from xray_tui.jobs.control import look
+from xray_tui.jobs.files import make_folder, not_ours
 from xray_tui.jobs.job import CPU_SLOTS, GRACE, Job, JobSpec, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
 from xray_tui.jobs.queue import PRIORITY, Queue, Ticket
@@ -107,6 +108,8 @@ class LocalLauncher:
                 ticket = Ticket(PRIORITY, queue.new_number(), folder.name, wants, process.user())
                 job = self._job(spec, ticket, found)
                 write_job(folder, job)
+                if (reason := not_ours(folder, JOB)) is not None:  # a file system without owners or modes
+                    raise BadInput(f"{clean(str(folder))}: {clean(reason)}; put the runs folder on another file system")
                 undo.callback(queue.withdraw, ticket)
                 queue.put(ticket)
             detach.start_supervisor(folder, held, self.supervisor)
@@ -202,7 +205,7 @@ def _new_folder(store: JobStore, found: LeaseDir) -> tuple[Path, int]:
         if held is None:
             continue
         try:
-            folder.mkdir()
+            make_folder(folder)
         except FileExistsError:
             os.close(held)
         except BaseException:

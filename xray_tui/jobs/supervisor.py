@@ -24,6 +24,7 @@ from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.jobs import engine_process, lease, process
 from xray_tui.jobs.allot import Wait
+from xray_tui.jobs.files import not_ours
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir
 from xray_tui.jobs.queue import Queue, ticket_of
@@ -47,6 +48,8 @@ class Supervisor:
     """Looks after one job from its ticket to its end."""
 
     def __init__(self, folder: Path, held: int, snapshot: Callable[[], GpuSnapshot]) -> None:
+        if (reason := not_ours(folder, JOB)) is not None:
+            raise PermissionError(reason)
         os.set_inheritable(held, False)
         self._folder = folder
         self._snapshot = snapshot
