@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol
 
-from engine.contract.names import BOARD, CONFIG, NOTE
+from engine.contract.names import BOARD, NOTE
 from xray_tui.board.mounts import file_system_of, is_shared, read_mountinfo
 from xray_tui.board.rules import load_rules
 
@@ -42,9 +42,9 @@ class _Source(Protocol):
 class Watch:
     """Calls `on_change` from a thread of its own with the absolute paths that changed.
 
-    They are artifacts, board.yaml, note.yaml, config.yaml, and folders, which stand for all below them: the runs
-    folder for everything. A path may be gone. The runs folder may be missing, be deleted and come again. Nothing that
-    happens after `start` has returned is missed.
+    They are artifacts, board.yaml, note.yaml, and folders, which stand for all below them: the runs folder for
+    everything. A path may be gone. The runs folder may be missing, be deleted and come again. Nothing that happens
+    after `start` has returned is missed.
     """
 
     def __init__(self, runs: Path, on_change: Callable[[frozenset[Path]], None]) -> None:
@@ -102,7 +102,7 @@ class Watch:
 
     def _matters(self, path: str) -> bool:
         """Whether a file can change what the board says."""
-        return path == BOARD or path.rpartition("/")[2] in (NOTE, CONFIG) or self._rules.is_artifact(path)
+        return path == BOARD or path.rpartition("/")[2] == NOTE or self._rules.is_artifact(path)
 
     def _read(self, timeout: float) -> set[str]:
         assert self._source is not None

@@ -62,7 +62,7 @@ class BoardFeed:
         self._take(self._index.scan)
 
     def _start_watch(self) -> None:
-        from xray_tui.board.watch import Watch  # watchdog takes longer to import than the scan takes
+        from xray_tui.board.watch import Watch  # not before the first board is there
 
         watch = Watch(self.runs, self._changed)
         watch.start()
