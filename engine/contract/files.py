@@ -33,7 +33,10 @@ def write_whole(path: Path, data: bytes | memoryview | str, mode: int | None = N
 
 
 def write_json(path: Path, value: Any, mode: int | None = None) -> None:
-    """`value` as indented JSON, written whole; `mode` as in write_whole. NaN and infinities are a programming error: ValueError."""
+    """`value` as indented JSON, written whole; `mode` as in write_whole.
+
+    NaN and infinities are a programming error: ValueError.
+    """
     write_whole(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", mode)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,41 @@ def test_the_setting_comes_before_the_environment_and_that_before_the_shared_one
     assert find_lease_dir(str(tmp_path / "setting"), environ).path == tmp_path / "setting"
     assert find_lease_dir(None, environ).path == tmp_path / "environment"
     assert find_lease_dir(None, {}) == LeaseDir(tmp_path / "shared")
+
+
+def test_a_shared_folder_that_is_there_is_never_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    monkeypatch.setattr(lease_dir, "SHARED", (tmp_path / "no" / "such", second))
+    assert find_lease_dir(None, {}).path == second
+    monkeypatch.setattr(lease_dir, "SHARED", (first, second))
+    assert find_lease_dir(None, {}).path == second  # its users are there already
+
+    def full(path: Path, data: bytes, mode: int) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(lease, "place", full)
+    assert find_lease_dir(None, {}).path == second  # all that it needs is there
+    (second / "seq").unlink()
+    with pytest.raises(BadInput, match=r"second: No space left on device; put that right") as error:
+        find_lease_dir(None, {})
+    assert len(error.value.lines) == 1
+
+
+def test_a_lease_folder_is_there_as_a_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes, mode: int) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(lease, "place", full)
+    with pytest.raises(BadInput, match="No space left on device"):
+        find_lease_dir(str(tmp_path / "leases"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_launchers_that_make_the_lease_folder_at_once_find_the_same(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(find_lease_dir, [str(tmp_path / "leases")] * 16))
+    assert len(set(found)) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["leases"]
 
 
 def test_without_a_shared_folder_a_private_one_serves_and_says_so(

@@ -5,8 +5,12 @@ queue.lock  seq  queue/<priority>.<ticket>.<job>  gpu/<UUID>.lock  cpu/<n>.lock 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +31,8 @@ NETWORK = frozenset(
 
 OPEN_TO_ALL = 0o1777
 """Everybody makes files of their own in it, nobody removes another's."""
+
+PARTS = ("queue", "gpu", "cpu", "live")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ def find_lease_dir(setting: str | None = None, environ: Mapping[str, str] = os.e
     """The machine's lease folder, made where it is missing.
 
     The setting, else $XRAY_TUI_LEASE_DIR: raises BadInput where that cannot be used. Else the first shared one that
-    can be, else a private one.
+    is there, or else can be made, else a private one. Raises BadInput for one that is there and cannot be used.
     """
     for origin, given in (("lease_dir", setting), (LEASE_DIR_ENV, environ.get(LEASE_DIR_ENV))):
         if given:
@@ -78,6 +84,11 @@ def find_lease_dir(setting: str | None = None, environ: Mapping[str, str] = os.e
             if reason := _unusable(path, parents=True):
                 raise BadInput(f"{origin}: {clean(str(path))}: {reason}; give a folder on a local disk")
             return LeaseDir(path, _age_cleaned(path))
+    there = next((path for path in SHARED if os.path.lexists(path)), None)
+    if there is not None:  # others use it: in another one than theirs a GPU could be held twice
+        if reason := _unusable(there, parents=False):
+            raise BadInput(f"lease_dir: {clean(str(there))}: {reason}; put that right, or let all users set lease_dir")
+        return LeaseDir(there)
     for path in SHARED:
         if path.parent.is_dir() and _unusable(path, parents=False) is None:
             return LeaseDir(path)
@@ -106,27 +117,47 @@ def _unusable(path: Path, parents: bool, mode: int = OPEN_TO_ALL) -> str | None:
     try:
         if parents:
             path.parent.mkdir(parents=True, exist_ok=True)
-        _make(path, mode)
-        if (kind := file_system(path)) in NETWORK:
+        missing = not os.path.lexists(path)
+        if (kind := file_system(path.parent if missing else path)) in NETWORK:
             return f"{kind} is a network file system, whose locks cannot be relied on"
-        for part in ("queue", "gpu", "cpu", "live"):
-            _make(path / part, mode)
-        lease.place(path / "seq", b"0\n", 0o666)
+        if missing:
+            _make_whole(path, mode)
+        _fill(path, mode)
     except OSError as error:
         return error.strerror or str(error)
     return None
 
 
-def _make(path: Path, mode: int) -> None:
+def _make_whole(path: Path, mode: int) -> None:
+    """Make the folder beside its place and move it there, so that nobody finds half of it; another's stays."""
+    fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        path.mkdir()
-    except FileExistsError:
-        if not stat.S_ISDIR(path.lstat().st_mode):
-            raise NotADirectoryError(0, "not a folder") from None
-    else:
-        path.chmod(mode)  # whatever the umask
+        _fill(fresh, mode)
+        fresh.chmod(mode)
+        fresh.rename(path)
+    except OSError:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if not path.is_dir():
+            raise
+
+
+def _fill(path: Path, mode: int) -> None:
+    """Make what is missing in the folder; on a full disk one that has all can still be used."""
+    _check_folder(path)
+    for part in PARTS:
+        with contextlib.suppress(FileExistsError):
+            (path / part).mkdir()
+            (path / part).chmod(mode)  # whatever the umask
+        _check_folder(path / part)
+    if not (path / "seq").exists():
+        lease.place(path / "seq", b"0\n", 0o666)
+
+
+def _check_folder(path: Path) -> None:
+    if not stat.S_ISDIR(path.lstat().st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder")
     if not os.access(path, os.W_OK | os.X_OK):
-        raise PermissionError(0, "cannot be written to")
+        raise PermissionError(errno.EACCES, "cannot be written to")
 
 
 def _age_cleaned(path: Path) -> str | None:
