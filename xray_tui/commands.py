@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 from textual.binding import Binding
 
-Place = Literal["app", "dashboard", "list", "board", "jobs", "log", "form", "question", "text", "folder"]
+Place = Literal["app", "dashboard", "list", "board", "jobs", "log", "form", "save", "question", "text", "folder"]
 
 PLACES: dict[Place, str] = {
     "dashboard": "Dashboard",
@@ -17,12 +18,21 @@ PLACES: dict[Place, str] = {
     "list": "Moving",
     "log": "Log and text",
     "form": "Forms",
+    "save": "Where a form's values are saved",
     "question": "Questions",
     "text": "Texts, as this one",
     "folder": "Choice of the runs folder",
     "app": "Everywhere",
 }
 """Headings of the help screen, in its order."""
+
+TOGETHER: tuple[frozenset[Place], ...] = (
+    *(frozenset[Place]({"app", "dashboard", "list", focused}) for focused in ("board", "jobs", "log")),
+    frozenset({"text", "list", "log"}),
+    frozenset({"folder", "app"}),
+    *(frozenset[Place]({alone}) for alone in ("form", "save", "question")),
+)
+"""Places whose keys work at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +88,10 @@ COMMANDS: tuple[Command, ...] = (
     Command("form.launch_anywhere", "f5", "launch", "launch", "Launch from any field", "form"),
     Command("form.cancel", "escape", "cancel", "cancel", "Leave the form", "form"),
     Command("form.save", "ctrl+s", "save", "save", "Save the values as a config", "form"),
-    Command("save.save", "enter", "save", "save", "Save under the name that is typed", "form"),
-    Command("save.cancel", "escape", "dismiss(None)", "cancel", "Do not save", "form"),
     Command("form.next", "down", "app.focus_next", "next", "To the next field", "form"),
     Command("form.previous", "up", "app.focus_previous", "previous", "To the previous field", "form"),
+    Command("save.save", "enter", "save", "save", "Save under the name that is typed", "save"),
+    Command("save.cancel", "escape", "dismiss(None)", "cancel", "Do not save", "save"),
     Command("confirm.yes", "y", "answer(True)", "yes", "Yes", "question"),
     Command("confirm.no", "n,escape,enter,q", "answer(False)", "no", "No", "question"),
     Command("text.close", "escape,q,enter", "close", "close", "Close the text", "text"),
@@ -104,25 +114,46 @@ def bindings(*places: Place) -> list[Binding]:
 
 
 def keymap_problems(keymap: Mapping[str, str]) -> Iterator[str]:
-    """A line for every id that there is not and every key that no terminal sends: Textual ignores both in silence."""
+    """A line for every id that there is not, every key that no terminal sends, and every key that would do two things:
+    Textual passes over all three in silence."""
+    for name, keys in keymap.items():
+        yield from _flaws(name, keys)
+    if keymap:
+        yield from _clashes(usable_keymap(keymap))
+
+
+def usable_keymap(keymap: Mapping[str, str]) -> dict[str, str]:
+    """The keymap without ids that there are not and keys that are none."""
+    return {name: keys for name, keys in keymap.items() if not any(_flaws(name, keys))}
+
+
+def _flaws(name: str, keys: str) -> Iterator[str]:
     from difflib import get_close_matches
 
     from engine.contract.text import clean
 
     ids = [command.id for command in COMMANDS]
-    for name, keys in keymap.items():
-        if name not in ids:
-            close = get_close_matches(name, ids, n=1)
-            hint = f"did you mean {close[0]}?" if close else "the help screen lists the ids"
-            yield f"keymap: {clean(name)}: there is no such command; {hint}"
-        for key in keys.split(","):
-            if not _is_key(key.strip()):
-                yield f"keymap: {clean(name)}: {clean(key.strip()) or 'empty'!r} is no key; right are k, K, f2, ctrl+k"
+    if name not in ids:
+        close = get_close_matches(name, ids, n=1)
+        hint = f"did you mean {close[0]}?" if close else "the help screen lists the ids"
+        yield f"keymap: {clean(name)}: there is no such command; {hint}"
+    for key in keys.split(","):
+        if not _is_key(key.strip()):
+            yield f"keymap: {clean(name)}: {clean(key.strip()) or 'empty'!r} is no key; right are k, K, f2, ctrl+k"
 
 
-def usable_keymap(keymap: Mapping[str, str]) -> dict[str, str]:
-    """The keymap without what `keymap_problems` complains of."""
-    return {name: keys for name, keys in keymap.items() if not any(keymap_problems({name: keys}))}
+def _clashes(keymap: Mapping[str, str]) -> Iterator[str]:
+    keys = {command.id: _keys_of(keymap.get(command.id, command.keys)) for command in COMMANDS}
+    for first, second in combinations(COMMANDS, 2):
+        if any({first.place, second.place} <= places for places in TOGETHER):
+            moved, other = (first, second) if first.id in keymap else (second, first)
+            for key in sorted(keys[first.id] & keys[second.id]):
+                yield f"keymap: {moved.id}: {shown_keys(key)} is the key of {other.id}, too; another key is right"
+
+
+def _keys_of(keys: str) -> frozenset[str]:
+    """The keys by Textual's full names: `/` is `slash`."""
+    return frozenset(binding.key for binding in Binding.make_bindings([Binding(keys, "")]))
 
 
 def shown_keys(keys: str) -> str:

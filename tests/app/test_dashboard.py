@@ -20,7 +20,7 @@ from xray_tui.board.artifact import Artifact
 from xray_tui.board.index import RunIndex, Snapshot
 from xray_tui.board.rank import rank
 from xray_tui.board.rules import Rules
-from xray_tui.commands import COMMANDS
+from xray_tui.commands import COMMANDS, keymap_problems
 from xray_tui.live.follow import Followed
 from xray_tui.messages import BoardChanged, FollowedChanged, GpuSampled, JobsChanged
 from xray_tui.screens.confirm import ConfirmScreen
@@ -352,6 +352,18 @@ async def test_a_key_that_the_settings_move_works_and_the_old_one_does_not(make_
         assert board.sort.column == "rank"
         await pilot.press("f2")
         assert board.sort.column == "run"
+
+
+def test_a_key_that_would_do_two_things_in_one_place_is_named() -> None:
+    assert list(keymap_problems({command.id: command.keys for command in COMMANDS})) == []
+    assert list(keymap_problems({"board.export": "t"})) == [
+        "keymap: board.export: t is the key of launch.train, too; another key is right"
+    ]
+    assert list(keymap_problems({"board.mark": "slash"})) == [
+        "keymap: board.mark: / is the key of board.filter, too; another key is right"
+    ]
+    assert list(keymap_problems({"board.export": "t", "launch.train": "x"})) == []
+    assert list(keymap_problems({"form.save": "t", "jobs.open": "space"})) == []  # never at the same time
 
 
 async def test_what_is_wrong_in_the_keymap_and_theme_is_said(make_app: MakeApp) -> None:
