@@ -138,3 +138,10 @@ def test_a_file_system_without_modes_is_refused(place: Place, monkeypatch: pytes
     monkeypatch.setattr("xray_tui.jobs.files.FOLDER_MODE", 0o777)
     assert "can be changed by others (mode 0777)" in refused(place, JobSpec("evaluate", "a", ("succeed",), "none"))
     assert list((place.leases / "queue").iterdir()) == []
+
+
+def test_a_shell_that_cannot_fork_is_told_in_one_line(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xray_tui.jobs.detach._BACKGROUND", "exit 2")
+    line = refused(place, JobSpec("evaluate", "a", ("succeed",), "none"))
+    assert "the supervisor could not be started (sh ended with 2); the job was not launched" in line
+    assert list((place.leases / "queue").iterdir()) == []

@@ -15,8 +15,9 @@ import pexpect
 import psutil
 import pytest
 
-from xray_tui.jobs import process
+from xray_tui.jobs import lease, process
 from xray_tui.jobs.job import JobSpec, Progress, State
+from xray_tui.jobs.lease_dir import LeaseDir
 
 from .conftest import HERE, Place, eventually
 
@@ -155,3 +156,31 @@ def test_auto_without_a_gpu_runs_on_the_cpu_and_says_so(place: Place) -> None:
     job = place.until_working(place.launch("until", place.folder / "never", gpu="auto"))
     assert job.gpus == ()
     assert job.note == "on the CPU: this machine has no NVIDIA GPU"
+
+
+def test_a_job_runs_in_a_folder_whose_name_is_no_text(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = os.fsencode(place.folder) + b"/\xff"
+    os.mkdir(odd)
+    monkeypatch.chdir(odd)
+    job = place.until(place.launch("without_record"))
+    assert os.fsencode(job.cwd) == odd
+    assert place.log(job) == "all is well\n"
+
+
+def test_a_loader_that_warns_fails_no_job(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_PRELOAD", "/no/such/library.so")
+    place.until_working(place.launch("until", place.folder / "never", cpu_slots=1))
+    job = place.launch("succeed", run="b", cpu_slots=1)
+    place.until_waiting(job, "1 job runs on the CPU already")
+    place.kill_supervisor(job)
+    place.look()
+    assert place.job(job).state is State.QUEUED
+    eventually(lambda: lease.is_held(LeaseDir(place.leases).supervised(job.id)), "a new supervisor")
+
+
+def test_a_supervisor_that_fails_leaves_its_exception(place: Place) -> None:
+    place.gpus.write_text("no machine")
+    job = place.launch("succeed", gpu="auto")
+    eventually(lambda: place.look()[0].state.ended, "a verdict")
+    cause = place.job(job).cause or ""
+    assert cause.startswith("its supervisor failed: json.decoder.JSONDecodeError: Expecting value")

@@ -49,7 +49,7 @@ def test_stubborn_children_are_killed_after_the_grace_period(place: Place) -> No
 def test_a_waiting_job_ends_without_having_run(place: Place) -> None:
     place.until_working(place.launch("until", place.folder / "never", cpu_slots=1))
     job = place.launch("note", place.folder / "ran", "it", run="b", cpu_slots=1)
-    place.until_waiting(job, "1 jobs run on the CPU already")
+    place.until_waiting(job, "1 job runs on the CPU already")
     ask(place, job)
     job = place.until(job)
     assert (job.state, job.cause) == (State.STOPPED, f"stopped by {process.user()}")

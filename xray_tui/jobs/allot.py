@@ -80,7 +80,8 @@ def _on_cpu(alive: Sequence[Ticket], mine: Ticket, machine: Machine) -> Place | 
         return Place((), NO_GPU_NOTE if mine.gpu == "auto" else None)
     if before:
         return Wait(_jobs_before(before))
-    return Wait(f"{machine.cpu_slots} jobs run on the CPU already")
+    slots = machine.cpu_slots
+    return Wait("1 job runs on the CPU already" if slots == 1 else f"{slots} jobs run on the CPU already")
 
 
 def _obstacle(gpu: GpuSample, machine: Machine) -> Wait | None:

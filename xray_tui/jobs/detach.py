@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -15,7 +16,11 @@ SUPERVISOR = (sys.executable, "-P", "-m", "xray_tui.jobs.supervisor")
 """-P: the folder one happens to stand in is no place to import from."""
 
 WORDS = "supervisor.txt"
-"""What a supervisor that failed said, in the job's folder. One that was killed leaves it empty."""
+"""What a supervisor said that failed, before it began or by an exception, in the job's folder. One that has begun
+empties it first (a loader that warns of something has not failed), and one that was killed leaves it empty."""
+
+STDERR = "supervisor.err"
+"""Where one that has begun, and what it starts, says the rest."""
 
 _BACKGROUND = '"$@" &'
 
@@ -32,7 +37,7 @@ def start_supervisor(folder: Path, held: int, command: Sequence[str] = SUPERVISO
         name: value for name, value in os.environ.items() if name not in (JOB_MARK, RUN_MARK, JOB_DIR_ENV)
     }  # launched from within a job, this one is not part of that
     with (folder / WORDS).open("ab") as words:
-        subprocess.run(
+        done = subprocess.run(
             ["/bin/sh", "-c", _BACKGROUND, "sh", *command, str(folder), str(held)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -41,5 +46,7 @@ def start_supervisor(folder: Path, held: int, command: Sequence[str] = SUPERVISO
             env=environment,
             pass_fds=(held,),
             start_new_session=True,
-            check=True,
+            check=False,
         )
+    if done.returncode != 0:
+        raise OSError(errno.EAGAIN, f"the supervisor could not be started (sh ended with {done.returncode})")

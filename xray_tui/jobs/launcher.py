@@ -74,8 +74,6 @@ class LocalLauncher:
         except OSError as error:
             where = clean(str(error.filename or self.runs))
             raise BadInput(f"{where}: {clean(error.strerror or str(error))}; the job was not launched") from error
-        except UnicodeEncodeError:
-            raise BadInput(f"{clean(str(Path.cwd()))}: the working folder's name must be UTF-8 text") from None
 
     def _check_free(self, store: JobStore, spec: JobSpec) -> None:
         if spec.kind != "train":

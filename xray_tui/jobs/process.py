@@ -44,14 +44,6 @@ def user_name(uid: int) -> str:
         return f"uid {uid}"
 
 
-def user_of(pid: int) -> str | None:
-    """The user of a process; None where it is gone or hidden."""
-    try:
-        return user_name(Path(f"/proc/{pid}").stat().st_uid)
-    except OSError:
-        return None
-
-
 def identify(pid: int) -> Process | None:
     """The process that has this pid now, a zombie too; None for none."""
     fields = _stat(pid)

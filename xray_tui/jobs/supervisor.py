@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 from engine.contract.names import JOB
 from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
-from xray_tui.jobs import engine_process, lease, process
+from xray_tui.jobs import detach, engine_process, lease, process
 from xray_tui.jobs.allot import Wait
 from xray_tui.jobs.files import not_ours
 from xray_tui.jobs.job import Job, State, write_job
@@ -193,9 +194,23 @@ class Supervisor:
 
 def main(arguments: Sequence[str], snapshot: Callable[[], GpuSnapshot] | None = None) -> int:
     """Supervise the job in the folder arguments[0] with its `.sup` lock as descriptor arguments[1]."""
-    folder, held = arguments
-    Supervisor(Path(folder), int(held), snapshot or _sample).run()
+    folder, held = Path(arguments[0]), int(arguments[1])
+    _keep_stderr_apart(folder)
+    try:
+        Supervisor(folder, held, snapshot or _sample).run()
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            (folder / detach.WORDS).write_text("".join(traceback.format_exception(error)), "utf-8", "backslashreplace")
+        raise
     return 0
+
+
+def _keep_stderr_apart(folder: Path) -> None:
+    """What was said until now was no failure; what is said from now on, by libraries and by helpers, is none either."""
+    with contextlib.suppress(OSError):
+        os.truncate(folder / detach.WORDS, 0)
+        with (folder / detach.STDERR).open("ab") as apart:
+            os.dup2(apart.fileno(), 2)
 
 
 def _sample() -> GpuSnapshot:
