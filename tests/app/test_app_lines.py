@@ -13,10 +13,13 @@ from rich.cells import cell_len
 from tests.app.samples import GIB, NOW, make_job, write_artifact
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import Board, rank
+from xray_tui.commands import COMMANDS
 from xray_tui.gpu.sample import GpuSample, GpuSnapshot
 from xray_tui.jobs.job import Job, Progress, State
 from xray_tui.live.curve import Curve
+from xray_tui.screens.help import help_lines
 from xray_tui.screens.problems import problem_lines
+from xray_tui.screens.text_screen import WIDTH
 from xray_tui.widgets.braille import plot, range_of
 from xray_tui.widgets.columns import columns_of, place
 from xray_tui.widgets.curve import curve_rows
@@ -215,6 +218,18 @@ def test_problem_lines_have_no_control_character(tmp_path: Path) -> None:
     lines = problem_lines(rank(RunIndex(tmp_path).scan()), ["settings: \x07"])
     assert len(lines) == 4
     assert all(line.isprintable() for line in lines)
+
+
+def test_help_and_problems_fit_80_columns_and_the_help_has_every_id(tmp_path: Path) -> None:
+    help_text = help_lines({"job.stop": "ctrl+k"}, tmp_path / "settings.yaml")
+    assert all(any(f" {command.id} " in line for line in help_text) for command in COMMANDS)
+    assert any(line.split()[:2] == ["ctrl+k", "job.stop"] for line in help_text)
+    folder = tmp_path / ("deep_" * 20) / ("name_" * 20)
+    folder.mkdir(parents=True)
+    (folder / "test_metrics.json").write_text("[]")
+    problems = problem_lines(rank(RunIndex(tmp_path).scan()), ["settings: " + "many words " * 20])
+    assert max(map(cell_len, [*help_text, *problems])) <= WIDTH + 1
+    assert any("holds a list" in line for line in problems)
 
 
 def test_help_and_quit_stay_in_the_key_bar_when_others_must_go() -> None:

@@ -309,7 +309,7 @@ async def test_the_help_lists_every_command_with_its_id(make_app: MakeApp) -> No
     async with app.run_test(size=(120, 90)) as pilot:
         await opened(pilot)
         await pilot.press("question_mark")
-        text = screen_text(app)
+        text = " ".join(screen_text(app).replace("│", "").split())  # without the ends of its lines
         for command in COMMANDS:
             assert command.id in text
             assert command.meaning in text
@@ -420,6 +420,16 @@ async def test_problems_lists_what_does_not_rank_with_its_reason(make_app: MakeA
         assert "JSON" in screen_text(app)
         await pilot.press("escape")
         assert app.screen is app._dashboard
+
+
+async def test_a_text_names_the_keys_that_scroll_sideways_only_where_its_lines_are_cut(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "j k move" in screen_text(app))
+        await pilot.resize_terminal(60, 24)
+        await until(pilot, lambda: "j k ← → move" in screen_text(app))
 
 
 async def test_enter_shows_all_of_a_run(make_app: MakeApp) -> None:

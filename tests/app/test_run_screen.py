@@ -17,7 +17,8 @@ from xray_tui.app import XrayApp
 from xray_tui.board.details import read_details
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import rank
-from xray_tui.screens.run import WIDTH, run_lines
+from xray_tui.screens.run import run_lines
+from xray_tui.screens.text_screen import WIDTH
 
 WHOLE: dict[str, Any] = {
     "validation": {"dice_pos": 0.41, "roc_auc_presence": 0.93},

@@ -5,8 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from engine.contract.text import clean
 from xray_tui.commands import COMMANDS, PLACES, shown_keys
-from xray_tui.screens.text_screen import TextScreen
+from xray_tui.screens.text_screen import TextScreen, wrapped
+
+KEYS, ID, SIGN = 12, 15, 9
+"""Cells of the columns; what a command does comes last."""
+
+SIGNS = {
+    "● + ~": "a run that is marked, new, just changed",
+    "bold": "the best of its column",
+    "◦ ▹ ▶": "a job that is queued, starting, running",
+    "✓ ✗ ■ ?": "a job that succeeded, failed, was stopped, is lost",
+    "0.49 val": "a threshold that was chosen on validation",
+    "0.25 fix": "a threshold that was fixed beforehand",
+    "0.30 ?": "a threshold of which nobody says where it came from",
+    "of k": "the best of so many test artifacts of its run; taking the best is a choice on test, too",
+}
+"""What stands in the dashboard's lists."""
 
 
 class HelpScreen(TextScreen):
@@ -17,22 +33,16 @@ class HelpScreen(TextScreen):
 
 
 def help_lines(keymap: Mapping[str, str], settings: Path) -> list[str]:
-    """A line a command, under the place where its keys work."""
-    lines = []
+    """An entry a command, under the place where its keys work; then the signs."""
+    lines: list[str] = []
     for place, heading in PLACES.items():
-        lines += ["", f" {heading}"]
+        lines += ["", heading]
         for command in COMMANDS:
             if command.place == place:
                 keys = shown_keys(keymap.get(command.id, command.keys))
-                lines.append(f"   {keys:<14} {command.meaning:<58} {command.id}")
-    lines += [
-        "",
-        " Signs",
-        "   ●  marked     +  new     ~  just changed     bold: the best of its column",
-        "   ◦  queued     ▹  starting     ▶  running     ✓  succeeded     ✗  failed     ■  stopped     ?  lost",
-        "   0.49 val  a threshold chosen on validation     0.25 fix  fixed beforehand     0.30 ?  nobody says",
-        "   of k      the best of so many test artifacts of its run; taking the best is a choice on test, too",
-        "",
-        f" Keys are moved by their ids: `keymap: {{job.stop: ctrl+k}}` in {settings}",
-    ]
-    return lines[1:]
+                lines += wrapped(f"{keys:<{KEYS}} {command.id:<{ID}} {command.meaning}", "  ", " " * (KEYS + ID + 4))
+    lines += ["", "Signs"]
+    for sign, meaning in SIGNS.items():
+        lines += wrapped(f"{sign:<{SIGN}} {meaning}", "  ", " " * (SIGN + 3))
+    lines += ["", *wrapped(f"Keys are moved by their ids: `keymap: {{job.stop: ctrl+k}}` in {clean(str(settings))}")]
+    return [f" {line}".rstrip() for line in lines[1:]]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.contract.text import clean
-from xray_tui.screens.text_screen import TextScreen
+from xray_tui.screens.text_screen import TextScreen, wrapped
 
 if TYPE_CHECKING:
     from xray_tui.board.rank import Board
@@ -23,9 +23,9 @@ class ProblemsScreen(TextScreen):
 
 def problem_lines(board: Board, more: Sequence[str] = ()) -> list[str]:
     """The lines of the screen: general problems first, then artifacts by their path."""
-    lines = [f" ! {clean(line)}" for line in (*more, *board.problems)]
+    lines = [part for line in (*more, *board.problems) for part in wrapped(clean(line), indent="! ")]
     if lines and board.set_aside:
         lines.append("")
     for item in board.set_aside:
-        lines += [f" {clean(item.path)}", f"     {clean(item.reason)}"]
-    return lines
+        lines += [*wrapped(clean(item.path)), *wrapped(clean(item.reason), indent="    ", more="    ")]
+    return [f" {line}" for line in lines]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -10,16 +9,15 @@ from typing import TYPE_CHECKING
 from engine.contract.metrics import METRICS, metric
 from engine.contract.text import clean
 from xray_tui.board.details import Details, facts, read_details
-from xray_tui.screens.text_screen import TextScreen
-from xray_tui.widgets.log_view import LogView
+from xray_tui.screens.text_screen import TextScreen, wrapped
 from xray_tui.widgets.text import age, fit, number
 
 if TYPE_CHECKING:
     from xray_tui.board.artifact import Artifact
     from xray_tui.board.rank import Board, Row
 
-LABEL, WIDTH = 19, 73
-"""Cells of what stands before a value, and of a whole line: as many as 80 columns leave."""
+LABEL = 19
+"""Cells of what stands before a value."""
 
 SOURCES = {"fixed": "fixed beforehand", "val": "chosen on validation", "unknown": "where it came from is unknown"}
 """Of a threshold. One that was chosen on test does not rank, and the reason is said where it is listed."""
@@ -43,7 +41,7 @@ class RunScreen(TextScreen):
         self.call_later(self._show, read_details(self._board.runs, self._row.artifact.path, self._board.rules))
 
     def _show(self, details: Details) -> None:
-        self.query_one("#text", LogView).show(run_lines(self._row, self._board, details, time.time()))
+        self.show(run_lines(self._row, self._board, details, time.time()))
 
 
 def run_lines(row: Row, board: Board, details: Details, now: float) -> list[str]:
@@ -51,9 +49,9 @@ def run_lines(row: Row, board: Board, details: Details, now: float) -> list[str]
     artifact = row.artifact
     since = now - artifact.time
     lines = [
-        *_wrapped(f"Rank {row.rank}, {'new' if since < 60 else age(since) + ' old'}, by {row.source}"),
-        *(line for mark in row.marks for line in _wrapped(clean(mark))),
-        *_wrapped(f"Its file tells no more: {details.problem}" if details.problem else ""),
+        *wrapped(f"Rank {row.rank}, {'new' if since < 60 else age(since) + ' old'}, by {row.source}"),
+        *(line for mark in row.marks for line in wrapped(clean(mark))),
+        *wrapped(f"Its file tells no more: {details.problem}" if details.problem else ""),
         "",
         *_figures(artifact, details),
         *_block("Choices", _choices(artifact, details)),
@@ -80,7 +78,7 @@ def _figures(artifact: Artifact, details: Details) -> Iterator[str]:
         yield f"{label}{test:>8}{interval:>18}{at_input:>9}{validation:>11}{floor:>8}"
     if details.all_positive:
         yield ""
-        yield from _wrapped("Floor: what a prediction of fracture everywhere scores on these test images.")
+        yield from wrapped("Floor: what a prediction of fracture everywhere scores on these test images.")
 
 
 def _choices(artifact: Artifact, details: Details) -> Iterator[tuple[str, str]]:
@@ -121,7 +119,7 @@ def _others(row: Row, board: Board) -> Iterator[str]:
         yield ""
         yield f"Other artifacts of this run, by {clean(metric(primary).label)}"
         for line in (*ranked, *refused):
-            yield from _wrapped(clean(line), indent="  ", more=" " * 10)
+            yield from wrapped(clean(line), indent="  ", more=" " * 10)
 
 
 def _threshold(artifact: Artifact) -> str:
@@ -145,8 +143,4 @@ def _block(heading: str, entries: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def _entry(label: str, text: str) -> list[str]:
-    return _wrapped(text, indent="  " + fit(label, LABEL - 2), more=" " * LABEL)
-
-
-def _wrapped(text: str, indent: str = "", more: str = "  ") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=more, break_on_hyphens=False)
+    return wrapped(text, indent="  " + fit(label, LABEL - 2), more=" " * LABEL)

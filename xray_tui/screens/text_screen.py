@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -12,6 +13,14 @@ from textual.screen import ModalScreen
 
 from xray_tui.commands import bindings
 from xray_tui.widgets.log_view import LogView
+
+WIDTH = 73
+"""Cells of a line: as many as 80 columns leave."""
+
+
+def wrapped(text: str, indent: str = "", more: str = "  ") -> list[str]:
+    """The text in lines of at most WIDTH characters; `indent` before the first, `more` before the others."""
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=more, break_on_hyphens=False)
 
 
 class TextScreen(ModalScreen[None]):
@@ -29,13 +38,24 @@ class TextScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         view = LogView(follow=False, empty=self._empty, id="text")
         view.border_title = Content.styled(self._title, "bold")
-        view.border_subtitle = Content("j k move · esc closes")
         yield view
 
     def on_mount(self) -> None:
+        self.show(self._lines)
+        self.query_one("#text", LogView).focus()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._name_keys)
+
+    def show(self, lines: Sequence[str]) -> None:
+        """Show these lines instead."""
+        self.query_one("#text", LogView).show(lines)
+        self.call_after_refresh(self._name_keys)
+
+    def _name_keys(self) -> None:
         view = self.query_one("#text", LogView)
-        view.show(self._lines)
-        view.focus()
+        sideways = "← → " if view.max_scroll_x else ""
+        view.border_subtitle = Content(f"j k {sideways}move · esc closes")
 
     def action_close(self) -> None:
         self.dismiss(None)
