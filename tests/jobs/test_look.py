@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -13,9 +14,10 @@ import pytest
 
 from engine.contract.errors import BadInput
 from xray_tui.jobs import lease
-from xray_tui.jobs.control import stop
-from xray_tui.jobs.job import Job, State, write_job
-from xray_tui.jobs.lease_dir import LeaseDir
+from xray_tui.jobs.control import look, stop
+from xray_tui.jobs.job import Job, JobSpec, State, write_job
+from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
+from xray_tui.jobs.store import JobStore
 
 from .conftest import Place, eventually, is_alive
 
@@ -92,7 +94,7 @@ def test_a_job_that_cannot_be_judged_keeps_no_other_from_it(place: Place) -> Non
     for name in ("live", "queue"):
         (place.folder / "odd" / name).mkdir(parents=True)
     (place.folder / "odd" / "live" / f"{odd.id}.sup").symlink_to("/etc/passwd")
-    write_job(place.store.folder(odd.id), replace(odd, lease_dir=str(place.folder / "odd")))
+    write_job(place.store.folder(odd.id), replace(odd, lease_dir=str(place.folder / "odd"), lease_id=""))
     job = left_behind(place)
     place.look()
     assert place.until(job).state is State.SUCCEEDED
@@ -144,3 +146,60 @@ def test_a_supervisor_refuses_a_job_that_others_could_have_changed(place: Place)
     assert subprocess.run([*place.supervisor, str(folder), "0"], check=False, stdin=subprocess.DEVNULL).returncode == 1
     assert "can be changed by others" in (folder / "supervisor.txt").read_text()
     assert place.job(job).state is State.QUEUED
+
+
+def replace_leases(place: Place) -> None:
+    """A cleaner takes the lease folder away, and somebody makes another there."""
+    place.leases.rename(place.folder / "cleaned away")
+    find_lease_dir(str(place.leases))
+
+
+def test_another_lease_folder_in_the_place_of_the_first_is_not_taken_for_it(place: Place) -> None:
+    job = left_behind(place, supervisor=None)
+    replace_leases(place)
+    place.look()
+    assert place.job(job).state is State.LOST
+    assert "is gone" in (place.job(job).cause or "")
+
+
+def test_a_waiting_job_takes_no_turn_in_another_lease_folder(place: Place) -> None:
+    place.until_working(place.launch("until", place.folder / "never", cpu_slots=1))
+    job = place.launch("succeed", run="b", cpu_slots=1)
+    place.until_waiting(job, "1 job runs on the CPU already")
+    replace_leases(place)
+    place.until_waiting(job, "its lease folder was replaced by another; stop it and launch it again")
+    place.look()
+    assert place.job(job).state is State.QUEUED
+    stop(place.store, job.id, supervisor=place.supervisor)
+    assert place.until(job).state is State.STOPPED
+
+
+def test_a_copied_runs_folder_runs_and_claims_nothing(place: Place) -> None:
+    job = left_behind(place)
+    write_job(place.store.folder(job.id), replace(job, spec=replace(job.spec, kind="train")))
+    copy = JobStore(place.folder / "copy")
+    shutil.copytree(place.runs, copy.runs)
+    assert [job.state for job in look(copy, place.supervisor)] == [State.QUEUED]
+    assert not lease.is_held(LeaseDir(place.leases).supervised(job.id))
+    with pytest.raises(BadInput, match=rf"is a copy of a job in {place.runs}; stop it there"):
+        stop(copy, job.id, supervisor=place.supervisor)
+    launcher = replace(place.launcher(), runs=copy.runs)
+    launched = launcher.launch(JobSpec("train", job.spec.run, ("succeed",), "none"))
+    eventually(lambda: copy.get(launched.id).state is State.SUCCEEDED)
+
+
+def test_a_runs_folder_that_is_reached_by_another_path_is_no_copy(place: Place) -> None:
+    job = left_behind(place)
+    (place.folder / "link").symlink_to(place.runs)
+    look(JobStore(place.folder / "link"), place.supervisor)
+    assert place.until(job).state is State.SUCCEEDED
+
+
+def test_a_job_of_an_earlier_version_is_judged_without_what_it_did_not_record(place: Place) -> None:
+    job = left_behind(place)
+    path = place.store.folder(job.id) / "job.json"
+    values = json.loads(path.read_text())
+    del values["lease_id"], values["folder"]
+    path.write_text(json.dumps(values))
+    place.look()
+    assert place.until(job).state is State.SUCCEEDED

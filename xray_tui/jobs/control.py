@@ -1,7 +1,7 @@
 """What others do about a job: stop it, and find out what became of one whose supervisor is gone.
 
-A job is judged only by its own user, on its own host. Whoever judges holds the lease folder's mutex and the job's
-`.sup` lock, so no two do it at once and no supervisor is contradicted.
+A job is judged only by its own user, on its own host and in its own folder. Whoever judges holds the lease folder's
+mutex and the job's `.sup` lock, so no two do it at once and no supervisor is contradicted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from xray_tui.jobs.files import not_ours, read_small
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, open_lease_dir
 from xray_tui.jobs.queue import Queue, ticket_of
-from xray_tui.jobs.store import JobStore, read_job, read_stop, write_stop
+from xray_tui.jobs.store import JobStore, is_at_home, read_job, read_stop, write_stop
 from xray_tui.jobs.verdict import judge, last_log_line, read_end
 
 PATIENCE = 2.0
@@ -59,6 +59,8 @@ def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequ
         raise BadInput(f"{job.id}: has ended already ({job.state})")
     if job.host != process.host():
         raise BadInput(f"{job.id}: runs on {job.host}; stop it there")
+    if not is_at_home(job, folder):
+        raise BadInput(f"{job.id}: is a copy of a job in {clean(str(Path(job.folder).parent.parent))}; stop it there")
     try:
         if (reason := not_ours(folder, JOB)) is not None:
             raise BadInput(f"{job.id}: is a job of {job.user}; only they can stop it ({clean(reason)})")
@@ -90,22 +92,24 @@ def _ask_supervisor(job: Job) -> bool:
 
 def _is_ours(job: Job, folder: Path) -> bool:
     """Whether this user may judge the job here. Raises OSError."""
-    return not job.state.ended and job.readable and job.host == process.host() and not_ours(folder, JOB) is None
+    if job.state.ended or not job.readable or job.host != process.host():
+        return False
+    return is_at_home(job, folder) and not_ours(folder, JOB) is None
 
 
 def _seems_alone(job: Job) -> bool:
-    found = open_lease_dir(job.lease_dir)
+    found = open_lease_dir(job.lease_dir, job.lease_id)
     return job.boot != process.boot() or found is None or not lease.is_held(found.supervised(job.id))
 
 
 def _judge_alone(folder: Path, supervisor: Sequence[str]) -> None:
     """Judge a job that seems to have no supervisor. Raises OSError, and ValueError for a damaged job.json."""
     job = read_job(folder)
-    found = open_lease_dir(job.lease_dir)
+    found = open_lease_dir(job.lease_dir, job.lease_id)
     if job.boot != process.boot():
         _end(folder, job, State.LOST, _lost_to_reboot(job))
     elif found is None:
-        if job.supervisor is None or not process.is_alive(job.supervisor):
+        if not any(map(process.is_alive, filter(None, (job.supervisor, job.process)))):
             _end(folder, job, State.LOST, f"its lease folder {clean(job.lease_dir)} is gone")
     else:
         with _sole_supervision(found, job.id) as held:

@@ -80,7 +80,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job as its files say. All text but `spec.argv`, `engine` and `cwd` is safe to print."""
+    """One job as its files say. All text but `spec.argv`, `engine` and the paths is safe to print."""
 
     id: str
     spec: JobSpec
@@ -106,6 +106,10 @@ class Job:
     host: str = ""
     boot: str = ""
     lease_dir: str = ""
+    lease_id: str = ""
+    """Which folder that was; the path may hold another by now. Empty for a job of an earlier version."""
+    folder: str = ""
+    """Its own folder when it was launched: elsewhere lies a copy. Empty as for lease_id."""
     ticket: str = ""
     """The name of its file in the queue."""
     wants: str = "auto"
@@ -178,6 +182,8 @@ def parse_job(data: bytes, identity: str) -> Job:
         host=clean(_text(values, "host")),
         boot=clean(_text(values, "boot")),
         lease_dir=_text(values, "lease_dir"),
+        lease_id=_clean_or_none(values, "lease_id") or "",
+        folder=_text(values, "folder") if "folder" in values else "",
         ticket=clean(_text(values, "ticket")),
         wants=clean(_text(values, "wants")),
         engine=_texts(values, "engine"),

@@ -25,7 +25,7 @@ from xray_tui.jobs.files import make_folder, not_ours
 from xray_tui.jobs.job import CPU_SLOTS, GRACE, Job, JobSpec, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
 from xray_tui.jobs.queue import PRIORITY, Queue, Ticket
-from xray_tui.jobs.store import JobStore
+from xray_tui.jobs.store import JobStore, is_at_home
 
 KINDS = ("train", "evaluate", "blend")
 ENGINE = (sys.executable, "-P", "-m", "engine.cli")
@@ -78,8 +78,8 @@ class LocalLauncher:
     def _check_free(self, store: JobStore, spec: JobSpec) -> None:
         if spec.kind != "train":
             return
-        if (claim := _claim(store.jobs(), spec)) is not None:
-            claim = _claim(look(store, self.supervisor), spec)  # it may have been lost unseen
+        if (claim := _claim(store, store.jobs(), spec)) is not None:
+            claim = _claim(store, look(store, self.supervisor), spec)  # it may have been lost unseen
         if claim is not None:
             raise BadInput(f"{spec.run}: claimed by job {claim.id} ({claim.state}); stop that, or give another name")
         if "--resume" in spec.argv:
@@ -98,13 +98,13 @@ class LocalLauncher:
         (store.runs / JOBS).mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as undo:
             with found.mutex():
-                if spec.kind == "train" and (claim := _claim(store.jobs(), spec)) is not None:
+                if spec.kind == "train" and (claim := _claim(store, store.jobs(), spec)) is not None:
                     raise BadInput(f"{spec.run}: claimed by job {claim.id} at this moment; give another name")
                 folder, held = _new_folder(store, found)
                 undo.callback(os.close, held)
                 undo.callback(shutil.rmtree, folder, ignore_errors=True)
                 ticket = Ticket(PRIORITY, queue.new_number(), folder.name, wants, process.user())
-                job = self._job(spec, ticket, found)
+                job = self._job(spec, ticket, found, folder)
                 write_job(folder, job)
                 if (reason := not_ours(folder, JOB)) is not None:  # a file system without owners or modes
                     raise BadInput(f"{clean(str(folder))}: {clean(reason)}; put the runs folder on another file system")
@@ -115,7 +115,7 @@ class LocalLauncher:
         os.close(held)
         return job
 
-    def _job(self, spec: JobSpec, ticket: Ticket, found: LeaseDir) -> Job:
+    def _job(self, spec: JobSpec, ticket: Ticket, found: LeaseDir, folder: Path) -> Job:
         return Job(
             id=ticket.job,
             spec=spec,
@@ -125,6 +125,8 @@ class LocalLauncher:
             host=process.host(),
             boot=process.boot(),
             lease_dir=str(found.path),
+            lease_id=found.identity(),
+            folder=str(folder),
             ticket=ticket.name,
             wants=ticket.gpu,
             engine=tuple(self.engine),
@@ -187,10 +189,10 @@ def resolve_gpu(gpu: str, snapshot: Callable[[], GpuSnapshot]) -> str:
     raise BadInput(f"gpu: {gpu}: no such GPU; there are {known}, auto and none")
 
 
-def _claim(jobs: Sequence[Job], spec: JobSpec) -> Job | None:
+def _claim(store: JobStore, jobs: Sequence[Job], spec: JobSpec) -> Job | None:
     """The training that waits for or works in the run folder."""
     claims = (job for job in jobs if job.spec.kind == "train" and not job.state.ended)
-    return next((job for job in claims if job.spec.run == spec.run), None)
+    return next((job for job in claims if job.spec.run == spec.run and is_at_home(job, store.folder(job.id))), None)
 
 
 def _new_folder(store: JobStore, found: LeaseDir) -> tuple[Path, int]:

@@ -1,6 +1,6 @@
 """The folder in which all users of a machine meet: which one it is, and where things lie in it.
 
-queue.lock  seq  queue/<priority>.<ticket>.<job>  gpu/<UUID>.lock  cpu/<n>.lock  live/<job>.sup  live/<job>.run
+queue.lock  seq  id  queue/<priority>.<ticket>.<job>  gpu/<UUID>.lock  cpu/<n>.lock  live/<job>.sup  live/<job>.run
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from xray_tui.jobs import lease
+from xray_tui.jobs.files import read_small
 
 LEASE_DIR_ENV = "XRAY_TUI_LEASE_DIR"
 SHARED = (Path("/run/lock/xray-tui"), Path("/var/tmp/xray-tui"))  # noqa: S108 - sticky, and meant to be shared
@@ -31,6 +33,8 @@ NETWORK = frozenset(
 
 OPEN_TO_ALL = 0o1777
 """Everybody makes files of their own in it, nobody removes another's."""
+
+ID = "id"
 
 PARTS = ("queue", "gpu", "cpu", "live")
 
@@ -65,6 +69,16 @@ class LeaseDir:
         """Held as long as its engine lives."""
         return self.path / "live" / f"{job}.run"
 
+    def identity(self) -> str:
+        """The random name that it was given when it was made: it tells the folder from a later one at the same path.
+
+        Empty where it has none. Raises OSError where that cannot be told.
+        """
+        try:
+            return clean(read_small(self.path / ID, 64).decode("ascii", "replace").strip())
+        except FileNotFoundError:
+            return ""
+
     @contextmanager
     def mutex(self, patience: float = 10.0) -> Iterator[None]:
         """The one mutex, under which tickets and locks change hands. Raises lease.Busy."""
@@ -95,10 +109,15 @@ def find_lease_dir(setting: str | None = None, environ: Mapping[str, str] = os.e
     return _private()
 
 
-def open_lease_dir(path: str) -> LeaseDir | None:
-    """The lease folder that a job recorded; None where it is gone."""
+def open_lease_dir(path: str, identity: str) -> LeaseDir | None:
+    """The lease folder that a job recorded; None where it is gone, or another stands in its place.
+
+    An empty identity is that of an older job, which did not record it. Raises OSError.
+    """
     found = LeaseDir(Path(path))
-    return found if found.queue.is_dir() else None
+    if not found.queue.is_dir() or (identity and found.identity() != identity):
+        return None
+    return found
 
 
 def _private() -> LeaseDir:
@@ -149,8 +168,9 @@ def _fill(path: Path, mode: int) -> None:
             (path / part).mkdir()
             (path / part).chmod(mode)  # whatever the umask
         _check_folder(path / part)
-    if not (path / "seq").exists():
-        lease.place(path / "seq", b"0\n", 0o666)
+    for name, content, permissions in (("seq", "0", 0o666), (ID, secrets.token_hex(16), 0o644)):
+        if not (path / name).exists():
+            lease.place(path / name, f"{content}\n".encode(), permissions)
 
 
 def _check_folder(path: Path) -> None:

@@ -85,6 +85,15 @@ def read_job(folder: Path) -> Job:
     return parse_job(read_small(folder / JOB), folder.name)
 
 
+def is_at_home(job: Job, folder: Path) -> bool:
+    """Whether the job was launched in this folder. It is none of ours in a copy of the runs folder: it may run where it
+    was launched."""
+    try:
+        return not job.folder or Path(job.folder).samefile(folder)
+    except (OSError, ValueError):
+        return False
+
+
 def read_stop(folder: Path) -> str | None:
     """Who asked for the job's stop; None where nobody did."""
     try:

@@ -27,7 +27,7 @@ from xray_tui.jobs import detach, engine_process, lease, process
 from xray_tui.jobs.allot import Wait
 from xray_tui.jobs.files import not_ours
 from xray_tui.jobs.job import Job, State, write_job
-from xray_tui.jobs.lease_dir import LeaseDir
+from xray_tui.jobs.lease_dir import ID, LeaseDir
 from xray_tui.jobs.queue import Queue, ticket_of
 from xray_tui.jobs.signals import Wakeups
 from xray_tui.jobs.store import read_job, read_stop
@@ -187,7 +187,7 @@ class Supervisor:
         self._touched = now
         held = [self._dir.supervised(self._job.id), self._dir.runs(self._job.id)]
         held += [self._dir.gpu(uuid) for uuid in self._job.gpus]
-        for path in (*held, self._dir.path / "queue.lock", self._dir.seq):
+        for path in (*held, self._dir.path / "queue.lock", self._dir.seq, self._dir.path / ID):
             with contextlib.suppress(OSError):
                 os.utime(path)
 

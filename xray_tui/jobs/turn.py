@@ -93,6 +93,8 @@ class Turnstile:
 
     def _push_under_mutex(self, mine: Ticket, job: Job, folder: Path) -> Turn | Wait:
         """Take every lock that is free, see what the queue leaves for this job, keep that and drop the rest."""
+        if job.lease_id and self._dir.identity() != job.lease_id:
+            return Wait("its lease folder was replaced by another; stop it and launch it again", foreign=True)
         self._queue.put(mine)  # where a cleaner has taken the ticket away
         alive = [ticket for ticket in self._queue.waiting() if ticket == mine or self._queue.is_alive(ticket)]
         with contextlib.ExitStack() as taken:
