@@ -133,6 +133,13 @@ def test_the_other_artifacts_of_the_run_are_named_the_best_first_and_those_that_
     ]
 
 
+def test_the_other_artifacts_have_the_figures_that_rank(tmp_path: Path) -> None:
+    (tmp_path / "board.yaml").write_text("resolution: input\n")
+    write_artifact(tmp_path, "r", 0.4, input={"dice_pos": 0.5})
+    write_artifact(tmp_path, "r", 0.6, name="test_metrics_a.json", input={"dice_pos": 0.3})
+    assert lines_of(tmp_path)[-1].split()[:2] == ["0.3000", "test_metrics_a.json,"]
+
+
 @pytest.mark.parametrize(
     "hostile",
     [

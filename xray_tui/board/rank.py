@@ -88,7 +88,7 @@ def rank(snapshot: Snapshot) -> Board:
         runs.setdefault(artifact.run, []).append(artifact)
     chosen = [_choose(artifacts, rules) for artifacts in runs.values()]
     sign = -1.0 if rules.metric.higher_is_better else 1.0
-    figured = [(each, _figures(each.artifact, rules)) for each in chosen]
+    figured = [(each, ranked_figures(each.artifact, rules)) for each in chosen]
     figured.sort(key=lambda pair: (sign * pair[1][rules.primary], pair[0].artifact.run))
     usual = _usual([each.artifact for each in chosen])
     rows = tuple(
@@ -135,7 +135,7 @@ def _choose(artifacts: list[Artifact], rules: Rules) -> _Chosen:
     primary, sign = rules.primary, -1.0 if rules.metric.higher_is_better else 1.0
     if len(artifacts) == 1:
         return _Chosen(artifacts[0], (), rules.best_by == "val" and primary in artifacts[0].validation)
-    ordered = sorted(artifacts, key=lambda each: (sign * _figures(each, rules)[primary], each.path))
+    ordered = sorted(artifacts, key=lambda each: (sign * ranked_figures(each, rules)[primary], each.path))
     if rules.best_by == "val":
         judged = [artifact for artifact in ordered if primary in artifact.validation]
         if judged:
@@ -144,7 +144,7 @@ def _choose(artifacts: list[Artifact], rules: Rules) -> _Chosen:
     return _Chosen(ordered[0], tuple(ordered[1:]), False)
 
 
-def _figures(artifact: Artifact, rules: Rules) -> Block:
+def ranked_figures(artifact: Artifact, rules: Rules) -> Block:
     """The metrics that rank. What `input` does not repeat of the image metrics is the same at every resolution."""
     if _ranked_resolution(artifact, rules) != "input" or artifact.resolution == "input":
         return artifact.metrics

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from engine.contract.metrics import METRICS, metric
 from engine.contract.text import clean
 from xray_tui.board.details import Details, facts, read_details
+from xray_tui.board.rank import ranked_figures
 from xray_tui.screens.text_screen import TextScreen, wrapped
 from xray_tui.widgets.text import age, fit, number
 
@@ -110,7 +111,7 @@ def _others(row: Row, board: Board) -> Iterator[str]:
     """The other artifacts of the run: those that this one is the best of, and those that do not rank."""
     primary = board.rules.primary
     ranked = [
-        f"{number(other.metrics.get(primary))}  {_name(other.path)}, "
+        f"{number(ranked_figures(other, board.rules).get(primary))}  {_name(other.path)}, "
         f"threshold {_threshold(other)}, TTA {other.tta or '?'}"
         for other in row.others
     ]
