@@ -73,6 +73,11 @@ def killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def tell(name: str) -> None:
+    print(os.environ.get(name))
+    end(0)
+
+
 def without_record() -> None:
     print("all is well")
 

@@ -15,6 +15,7 @@ import pytest
 from engine.contract.errors import BadInput
 from xray_tui.jobs import lease
 from xray_tui.jobs.control import look, stop
+from xray_tui.jobs.environment import kept_or_own, own_environment
 from xray_tui.jobs.job import Job, JobSpec, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
 from xray_tui.jobs.store import JobStore
@@ -201,5 +202,32 @@ def test_a_job_of_an_earlier_version_is_judged_without_what_it_did_not_record(pl
     values = json.loads(path.read_text())
     del values["lease_id"], values["folder"]
     path.write_text(json.dumps(values))
+    place.look()
+    assert place.until(job).state is State.SUCCEEDED
+
+
+def test_a_new_supervisor_starts_the_engine_in_the_environment_of_the_launch(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = place.folder / "done"
+    place.until_working(place.launch("until", done, cpu_slots=1))
+    monkeypatch.setitem(os.environb, b"SETTING", b'of the launch: "\\\n\xff')
+    job = place.launch("tell", "SETTING", run="b", cpu_slots=1, kind="train")
+    place.kill_supervisor(job)
+    monkeypatch.setenv("SETTING", "of the looker")
+    kept = place.store.folder(job.id) / "environment.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    place.look()
+    done.touch()
+    assert place.until(job).state is State.SUCCEEDED
+    assert place.store.log(job.id).read_bytes() == b'of the launch: "\\\n\xff\n'
+    assert not kept.exists()
+
+
+def test_a_kept_environment_that_is_damaged_is_not_used(place: Place) -> None:
+    job = left_behind(place)
+    for content in ("{", "[]", '{"PATH": 1}'):
+        (place.store.folder(job.id) / "environment.json").write_text(content)
+        assert kept_or_own(place.store.folder(job.id)) == own_environment()
     place.look()
     assert place.until(job).state is State.SUCCEEDED

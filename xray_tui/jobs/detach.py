@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.contract.names import JOB_DIR_ENV
-from xray_tui.jobs.process import JOB_MARK, RUN_MARK
+from xray_tui.jobs.environment import kept_or_own
 
 SUPERVISOR = (sys.executable, "-P", "-m", "xray_tui.jobs.supervisor")
 """-P: the folder one happens to stand in is no place to import from."""
@@ -30,12 +28,9 @@ def start_supervisor(folder: Path, held: int, command: Sequence[str] = SUPERVISO
 
     The caller closes its own descriptor afterwards, whatever happens. A shell in a session of its own puts it in the
     background and ends: so it is nobody's child here, leaves no zombie, and is no session leader that could gain a
-    terminal. That takes a few milliseconds, where a fork of a large app with threads would be slow and unsafe.
-    Raises OSError.
+    terminal. That takes a few milliseconds, where a fork of a large app with threads would be slow and unsafe. Its
+    environment, and so the engine's, is that of the launch. Raises OSError.
     """
-    environment = {
-        name: value for name, value in os.environ.items() if name not in (JOB_MARK, RUN_MARK, JOB_DIR_ENV)
-    }  # launched from within a job, this one is not part of that
     with (folder / WORDS).open("ab") as words:
         done = subprocess.run(
             ["/bin/sh", "-c", _BACKGROUND, "sh", *command, str(folder), str(held)],
@@ -43,7 +38,7 @@ def start_supervisor(folder: Path, held: int, command: Sequence[str] = SUPERVISO
             stdout=subprocess.DEVNULL,
             stderr=words,
             cwd="/",
-            env=environment,
+            env=kept_or_own(folder),
             pass_fds=(held,),
             start_new_session=True,
             check=False,

@@ -19,7 +19,7 @@ from engine.contract.errors import BadInput
 from engine.contract.names import JOB, JOBS
 from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
-from xray_tui.jobs import detach, lease, process
+from xray_tui.jobs import detach, environment, lease, process
 from xray_tui.jobs.control import look
 from xray_tui.jobs.files import make_folder, not_ours
 from xray_tui.jobs.job import CPU_SLOTS, GRACE, Job, JobSpec, State, write_job
@@ -105,6 +105,7 @@ class LocalLauncher:
                 undo.callback(shutil.rmtree, folder, ignore_errors=True)
                 ticket = Ticket(PRIORITY, queue.new_number(), folder.name, wants, process.user())
                 job = self._job(spec, ticket, found, folder)
+                environment.keep(folder)
                 write_job(folder, job)
                 if (reason := not_ours(folder, JOB)) is not None:  # a file system without owners or modes
                     raise BadInput(f"{clean(str(folder))}: {clean(reason)}; put the runs folder on another file system")

@@ -23,7 +23,7 @@ from typing import Any
 from engine.contract.names import JOB
 from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
-from xray_tui.jobs import detach, engine_process, lease, process
+from xray_tui.jobs import detach, engine_process, environment, lease, process
 from xray_tui.jobs.allot import Wait
 from xray_tui.jobs.files import not_ours
 from xray_tui.jobs.job import Job, State, write_job
@@ -107,6 +107,7 @@ class Supervisor:
             self._end(State.FAILED, f"could not be started: {clean(str(error))}", None)
             return
         self._record(state=State.RUNNING, process=process.identify(engine.pid), final=False)
+        environment.forget(self._folder)
         self._wait_for_end(engine)
         cleared = engine_process.clear_away(self._job.id, engine.pid)
         status = engine.wait()
@@ -166,6 +167,7 @@ class Supervisor:
         self._end(verdict.state, cause, verdict.exit_code)
 
     def _end(self, state: State, cause: str | None, code: int | None) -> None:
+        environment.forget(self._folder)
         self._record(state=state, cause=cause, exit_code=code, ended=time.time(), waits=None, note=None, final=True)
 
     def _record(self, *, final: bool, **changes: Any) -> None:
