@@ -24,6 +24,7 @@ from xray_tui.messages import BoardChanged, FollowedChanged, GpuSampled, JobsCha
 from xray_tui.screens.dashboard import DashboardScreen
 from xray_tui.settings import Settings, load_settings, settings_path
 from xray_tui.themes import XRAY
+from xray_tui.widgets.columns import metrics_asked_for
 from xray_tui.widgets.job_list import JobList
 from xray_tui.widgets.leaderboard import Leaderboard
 
@@ -154,8 +155,13 @@ class XrayApp(KeysInOrder[None]):
             return
         if self._board is None:
             self.call_after_refresh(self._start_later_services)
+            for line in self._column_problems(message.board):
+                self.say(line, "warning")
         self._board = message.board
         self._dashboard.show_board(message.board)
+
+    def _column_problems(self, board: Board) -> tuple[str, ...]:
+        return metrics_asked_for(self.settings.columns, board.rules)[1]
 
     def on_jobs_changed(self, message: JobsChanged) -> None:
         if self._exit:
@@ -305,7 +311,7 @@ class XrayApp(KeysInOrder[None]):
         from xray_tui.screens.problems import ProblemsScreen
 
         if self._board is not None:
-            self.push_screen(ProblemsScreen(self._board, self.problems))
+            self.push_screen(ProblemsScreen(self._board, [*self.problems, *self._column_problems(self._board)]))
 
     def action_help(self) -> None:
         from xray_tui.screens.help import HelpScreen

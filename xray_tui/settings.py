@@ -42,7 +42,7 @@ class Settings:
     """Whether the app takes the mouse; without it the terminal selects text as usual."""
 
     columns: tuple[str, ...] = ()
-    """The leaderboard's metrics, in order; without them those of the runs folder's board.yaml."""
+    """The leaderboard's metrics, in order, by any of their names; without them those of the board.yaml."""
 
     keymap: dict[str, str] = field(default_factory=dict)
     """Other keys by the id of what they do, as the help screen names it: `{job.stop: "ctrl+k,X"}`."""

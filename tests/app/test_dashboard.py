@@ -533,6 +533,18 @@ async def test_the_board_says_where_a_threshold_came_from_and_of_how_many_a_run_
         assert "0.49 val" in screen_text(app)
 
 
+async def test_columns_of_the_settings_go_by_any_name_of_a_metric_and_a_name_of_none_is_said(make_app: MakeApp) -> None:
+    app = make_app(columns=("DICE_POS", "roc_auc", "recal_pos"))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        lines = screen_text(app).splitlines()
+        assert any(line.split()[2:6] == ["Run", "Dice_pos", "ROC-AUC", "Thr"] for line in lines)
+        said = "settings: columns: recal_pos: there is no such metric; did you mean recall_pos?"
+        assert [note.message for note in app._notifications] == [said]
+        await pilot.press("p")
+        assert said in " ".join(screen_text(app).replace("│", "").split())
+
+
 async def test_a_narrow_board_has_one_letter_for_where_a_threshold_came_from(make_app: MakeApp, tmp_path: Path) -> None:
     runs = tmp_path / "few"
     write_artifact(runs, "a", 0.9, threshold=0.49, selection={"threshold_source": "val"})

@@ -12,6 +12,7 @@ from xray_tui.widgets.text import age, number
 
 if TYPE_CHECKING:
     from xray_tui.board.rank import Row
+    from xray_tui.board.rules import Rules
 
 HEADS = {
     "roc_auc_presence": "ROC-AUC",
@@ -67,6 +68,22 @@ class Column:
     """Higher ones are left out first where there is no room; 0: never."""
 
 
+def metrics_asked_for(names: Iterable[str], rules: Rules) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(the metrics that the settings' `columns` mean on a board of these rules, a line for each name of none)."""
+    from difflib import get_close_matches
+
+    found, problems = [], []
+    for name in names:
+        word = name.strip().lower()
+        if word in rules.meanings:
+            found.append(rules.meanings[word][0])
+        else:
+            close = get_close_matches(word, rules.meanings, n=1)
+            hint = f"did you mean {clean(close[0])}?" if close else "board.yaml can name others"
+            problems.append(f"settings: columns: {clean(name)}: there is no such metric; {hint}")
+    return tuple(dict.fromkeys(found)), tuple(problems)
+
+
 def columns_of(metrics: Sequence[str], compact: bool = False, several: bool = False) -> tuple[Column, ...]:
     """All columns for these metrics, in their order; `compact` with short heads, `several` where a run has more
     artifacts than the one that is shown."""
@@ -113,10 +130,6 @@ def _threshold_column(compact: bool) -> Column:
         return f"{digits}{source[0]}" if compact else f"{digits:<5}{source:<3}"
 
     return Column("threshold", "Thr", 6 if compact else 8, text, lambda row: row.artifact.threshold, spared=60)
-
-
-def _candidates(row: Row, now: float) -> str:
-    return str(row.candidates)
 
 
 def _tta(row: Row, now: float) -> str:

@@ -15,7 +15,7 @@ from textual.strip import Strip
 
 from engine.contract.text import clean
 from xray_tui.commands import bindings
-from xray_tui.widgets.columns import COMPACT_BELOW, Column, Placed, columns_of, place
+from xray_tui.widgets.columns import COMPACT_BELOW, Column, Placed, columns_of, metrics_asked_for, place
 from xray_tui.widgets.lines import Lines, strip
 from xray_tui.widgets.order import Sort, arrange, longest_name
 from xray_tui.widgets.text import fit
@@ -57,7 +57,7 @@ class Leaderboard(Lines):
         super().__init__(id=id, classes=classes)
         self._metrics = metrics
         self._board: Board | None = None
-        self._columns: tuple[Column, ...] = columns_of(metrics)
+        self._columns: tuple[Column, ...] = columns_of(())
         self._held: str | None = None
         """The run that the cursor is on."""
         self._placed: tuple[Placed, ...] = ()
@@ -187,7 +187,10 @@ class Leaderboard(Lines):
     # Drawing
 
     def _choose_columns(self) -> None:
-        metrics = self._metrics or (tuple(self._board.rules.columns) if self._board else ())
+        metrics: tuple[str, ...] = ()
+        if self._board is not None:
+            rules = self._board.rules
+            metrics = metrics_asked_for(self._metrics, rules)[0] or rules.columns
         several = self._board is not None and any(row.others for row in self._board.rows)
         self._columns = columns_of(metrics, self.size.width < COMPACT_BELOW, several)
         self._place_columns()
