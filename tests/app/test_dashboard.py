@@ -21,6 +21,7 @@ from xray_tui.board.index import RunIndex, Snapshot
 from xray_tui.board.rank import rank
 from xray_tui.board.rules import Rules
 from xray_tui.commands import COMMANDS, keymap_problems
+from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.live.follow import Followed
 from xray_tui.messages import BoardChanged, FollowedChanged, GpuSampled, JobsChanged
 from xray_tui.screens.confirm import ConfirmScreen
@@ -400,6 +401,17 @@ async def test_every_size_shows_all_parts_and_none_over_another(
         assert "quit" in text.splitlines()[-1]
         if size[0] >= 120:
             assert " a_run_whose_name_has_30_letters "[:31] in text
+
+
+async def test_after_a_resize_the_gpus_take_the_lines_that_they_need(make_app: MakeApp) -> None:
+    app = make_app()
+    problem = "No NVIDIA driver is visible in this container: where its host has GPUs, start it with `--gpus all`."
+    async with app.run_test(size=(30, 8)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(GpuSnapshot(problem=problem)))
+        await until(pilot, lambda: app._dashboard.gpus.size.height == 2)
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: app._dashboard.gpus.size == (116, 1))
 
 
 async def test_a_folder_without_artifacts_says_what_to_do(make_app: MakeApp, tmp_path) -> None:

@@ -33,18 +33,18 @@ class GpuStrip(Widget):
         self._draw()
 
     def _draw(self) -> None:
-        lines = gpu_lines(self._snapshot, self.size.width or 80, self._most())
+        lines = self._lines_for(self.size.width or 80)
         if lines != self._lines:
             layout = len(lines) != len(self._lines)
             self._lines = lines
             self.refresh(layout=layout)
 
-    def _most(self) -> int:
-        """Lines that the GPUs may take from the board."""
-        return max(1, self.app.size.height // 8)
+    def _lines_for(self, width: int) -> list[Line]:
+        """The lines at this width; they take at most an eighth of the screen from the board."""
+        return gpu_lines(self._snapshot, width, max(1, self.app.size.height // 8))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return max(1, len(self._lines))
+        return max(1, len(self._lines_for(width)))  # of this width: it is asked before the widget has it
 
     def on_resize(self) -> None:
         self._draw()
