@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from xray_tui.live.follow import Follow
     from xray_tui.live.jobs_feed import JobsFeed
 
-EXPORT = "LEADERBOARD.md"
 HEAD_START = 0.25
 """Seconds that the first scan has before Textual starts; a larger or slower folder goes on beside it."""
 
@@ -279,21 +278,24 @@ class XrayApp(KeysInOrder[None]):
 
     def action_export(self) -> None:
         """Write the board as Markdown."""
-        if self._board is None or self.runs is None:
+        if self._board is None:
             self.say("There is no board to export yet", "warning")
             return
-        path = (self.settings.export or self.runs.parent / EXPORT).absolute()
-        pids = {job.process.pid: job.spec.run for job in self._jobs if job.process and not job.state.ended}
-        work = partial(self._export, self._board, self._gpus, pids, path)
+        work = partial(self._export, self._board, self._gpus, self._jobs)
         self.run_worker(work, thread=True, exclusive=True, exit_on_error=False, group="export")
 
-    def _export(self, board: Board, gpus: GpuSnapshot | None, runs_by_pid: dict[int, str], path: Path) -> None:
+    def _export(self, board: Board, gpus: GpuSnapshot | None, jobs: Iterable[Job]) -> None:
+        """In a thread: write the board, and say where."""
         from engine.contract.files import write_whole
-        from xray_tui.board.export import to_markdown
+        from xray_tui.board.export import default_path, to_markdown
         from xray_tui.gpu.sampler import sample_once
         from xray_tui.gpu.status import sentences
+        from xray_tui.jobs.process import runs_by_pid
 
-        status = sentences(gpus or sample_once(), runs_by_pid)
+        path = (self.settings.export or default_path(board.runs)).absolute()
+        gpus = gpus or sample_once()
+        pids = [process.pid for gpu in gpus.gpus for process in gpu.processes or ()]
+        status = sentences(gpus, runs_by_pid(pids, jobs))
         try:
             write_whole(path, to_markdown(board, status, time.strftime("%Y-%m-%d %H:%M:%S")))
         except OSError as error:

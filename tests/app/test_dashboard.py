@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,14 +15,15 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from tests.app.samples import NOW, write_artifact
+from tests.app.samples import GIB, NOW, write_artifact
 from xray_tui.app import XrayApp
 from xray_tui.board.artifact import Artifact
 from xray_tui.board.index import RunIndex, Snapshot
 from xray_tui.board.rank import rank
 from xray_tui.board.rules import Rules
 from xray_tui.commands import COMMANDS, keymap_problems
-from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
+from xray_tui.jobs.process import RUN_MARK
 from xray_tui.live.follow import Followed
 from xray_tui.messages import BoardChanged, FollowedChanged, GpuSampled, JobsChanged
 from xray_tui.screens.confirm import ConfirmScreen
@@ -217,6 +219,21 @@ async def test_export_writes_the_board_beside_the_runs_folder_and_says_where(mak
         text = written.read_text()
         assert "| 1 | `blend_dual_presence_valjoint` | 0.3837 |" in text
         assert "- GPU 0 (NVIDIA A100-SXM4-80GB): " in text
+
+
+async def test_the_export_names_the_run_of_every_process_that_carries_its_mark(make_app: MakeApp) -> None:
+    app = make_app()
+    with subprocess.Popen(["sleep", "30"], env={**os.environ, RUN_MARK: "unet_r34"}) as worker:
+        processes = (GpuProcess(worker.pid, "C", 20 * GIB, "python"),)
+        gpu = GpuSample(0, "GPU-0", "NVIDIA A100", 87, 21 * GIB, 80 * GIB, processes=processes)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await opened(pilot)
+            app.post_message(GpuSampled(GpuSnapshot((gpu,), time=NOW)))
+            await pilot.press("x")
+            written = app.runs.parent / "LEADERBOARD.md"
+            await until(pilot, written.exists)
+        worker.kill()
+    assert "unet_r34" in written.read_text()
 
 
 async def test_a_stop_is_asked_for_and_only_y_stops(
