@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from xray_tui.live.follow import Follow
     from xray_tui.live.jobs_feed import JobsFeed
 
+LAST_MOMENT = 1.0
+"""Seconds that the end waits for a launch, a stop or an export under way."""
 HEAD_START = 0.25
 """Seconds that the first scan has before Textual starts; a larger or slower folder goes on beside it."""
 
@@ -65,6 +68,7 @@ class XrayApp(KeysInOrder[None]):
         self._jobs_feed: JobsFeed | None = None
         self._sampler: Sampler | None = None
         self._follow: Follow | None = None
+        self._background: list[threading.Thread] = []
         self._board: Board | None = None
         self._gpus: GpuSnapshot | None = None
         self._jobs: tuple[Job, ...] = ()
@@ -138,6 +142,23 @@ class XrayApp(KeysInOrder[None]):
         for service in (self._feed, self._jobs_feed, self._sampler, self._follow):
             if service is not None:
                 service.stop()
+        deadline = time.monotonic() + LAST_MOMENT
+        for thread in self._background:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _in_background(self, work: Callable[[], object]) -> None:
+        """Do what files, locks or a driver may hold up, in a thread that the app's end waits for a moment only:
+        Textual's own workers are waited for without end."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:
+                self._trouble(f"{type(error).__name__}: {error}")
+
+        self._background = [thread for thread in self._background if thread.is_alive()]
+        self._background.append(threading.Thread(target=guarded, daemon=True))
+        self._background[-1].start()
 
     def _post(self, message: BoardChanged | JobsChanged | GpuSampled | FollowedChanged | Said) -> None:
         """Post from any thread; what comes while the app ends is dropped."""
@@ -227,7 +248,7 @@ class XrayApp(KeysInOrder[None]):
 
     def _launch(self, spec: JobSpec | None) -> None:
         if spec is not None:
-            self.run_worker(partial(self._launch_job, spec), thread=True, exit_on_error=False, group="launch")
+            self._in_background(partial(self._launch_job, spec))
 
     def _launch_job(self, spec: JobSpec) -> None:
         """In a thread: hand the job to its supervisor, and say how that went."""
@@ -256,7 +277,7 @@ class XrayApp(KeysInOrder[None]):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.run_worker(partial(self._stop_job, job.id), thread=True, exit_on_error=False, group="stop")
+                self._in_background(partial(self._stop_job, job.id))
 
         more = "It is still waiting." if job.state == "queued" else "A training saves a checkpoint first and can go on."
         self.push_screen(ConfirmScreen(f"Stop {name}?", more, yes="stop it", no="let it go on"), answered)
@@ -281,8 +302,7 @@ class XrayApp(KeysInOrder[None]):
         if self._board is None:
             self.say("There is no board to export yet", "warning")
             return
-        work = partial(self._export, self._board, self._gpus, self._jobs)
-        self.run_worker(work, thread=True, exclusive=True, exit_on_error=False, group="export")
+        self._in_background(partial(self._export, self._board, self._gpus, self._jobs))
 
     def _export(self, board: Board, gpus: GpuSnapshot | None, jobs: Iterable[Job]) -> None:
         """In a thread: write the board, and say where."""
@@ -307,7 +327,7 @@ class XrayApp(KeysInOrder[None]):
     def action_rescan(self) -> None:
         """Read everything again, for file systems that tell nothing."""
         if self._feed is not None:
-            self.run_worker(self._feed.rescan, thread=True, exclusive=True, exit_on_error=False, group="rescan")
+            self._in_background(self._feed.rescan)
 
     def action_problems(self) -> None:
         from xray_tui.screens.problems import ProblemsScreen
