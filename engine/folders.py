@@ -1,8 +1,9 @@
-"""Folders of large arrays that are made whole or not at all, beside their place, and renamed into it."""
+"""Folders: held against another process, and folders of large arrays made whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -14,10 +15,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.contract.errors import BadInput
 from engine.contract.files import current_umask
+from engine.contract.text import clean
 
 _MAKING = ".making-"
 _STALE_S = 24 * 3600.0
+
+
+@contextlib.contextmanager
+def held(folder: Path, other: str) -> Iterator[None]:
+    """Make a folder and hold it; the kernel lets go of it whatever becomes of us.
+
+    Raises BadInput where another process holds it, `other` saying what that one does. A network file system without
+    locks holds nothing, and nothing can be told of others there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BadInput(f"{clean(str(folder))}: {other}") from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

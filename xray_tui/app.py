@@ -17,6 +17,7 @@ from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 
+from engine.contract.names import JOBS
 from engine.contract.text import clean
 from xray_tui.commands import COMMANDS, bindings, keymap_problems, shown_keys, usable_keymap
 from xray_tui.in_order import KeysInOrder
@@ -218,7 +219,7 @@ class XrayApp(KeysInOrder[None]):
             self._follow = None
         job = message.job
         if job is not None and self.runs is not None:
-            folder = self.runs / ".jobs" / job.id
+            folder = self.runs / JOBS / job.id
             run = self.runs / job.spec.run if job.readable else None
             self._follow = Follow(job.id, folder, run, lambda followed: self._post(FollowedChanged(followed)))
             self._follow.start()

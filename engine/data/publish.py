@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from engine.contract.errors import BadInput
 from engine.contract.files import write_whole
 from engine.contract.names import MANIFEST
-from engine.contract.text import clean
 from engine.data.manifest import Sample, read_table, write_manifest
 from engine.data.source import Flaw
+from engine.folders import held
 
 MASKS = "masks"
 FLAWS = "flaws.txt"
@@ -30,20 +29,11 @@ def staging(output: Path) -> Iterator[Path]:
 
     What a preparation that was killed has left there is cleared away first.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(output, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems lock no folders: then nothing can be told of others
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BadInput(f"{clean(str(output))}: another preparation is writing there") from None
-            for stale in output.glob(f"{STAGED}*"):
-                shutil.rmtree(stale, ignore_errors=True)
+    with held(output, "another preparation is writing there"):
+        for stale in output.glob(f"{STAGED}*"):
+            shutil.rmtree(stale, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=STAGED, dir=output) as folder:
             yield Path(folder)
-    finally:
-        os.close(descriptor)
 
 
 def stage_mask(staged: Path, identity: str, png: bytes) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 TOPK_FRACTION = 0.01
-MAP_SOURCES = ("max", "mean", "topk_mean")
 
 
 def map_scores(probabilities: npt.NDArray[np.float32]) -> dict[str, float]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from engine.contract.config import TrainConfig
 from engine.contract.errors import BadInput
 from engine.contract.load import load_config
 from engine.contract.text import clean
+from engine.folders import held
 
 
 def prepare_run(
@@ -45,23 +44,14 @@ def prepare_run(
 
 @contextlib.contextmanager
 def trained_by_us(run: Path) -> Iterator[None]:
-    """Make the run folder and hold it against a second training; the kernel lets go of it whatever becomes of us. It is
-    taken away again if nothing was written into it. BadInput where another training holds it."""
-    run.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise BadInput(f"{clean(str(run))}: another training works in it at this moment") from None
-    except OSError:  # a network file system without locks: the queue's claim has to do
-        pass
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-        with contextlib.suppress(OSError):
-            run.rmdir()
+    """Make the run folder and hold it against a second training. It is taken away again if nothing was written into
+    it. BadInput where another training holds it."""
+    with held(run, "another training works in it at this moment"):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                run.rmdir()
 
 
 def _train_config(path: Path, overrides: Sequence[str]) -> TrainConfig:
