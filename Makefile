@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+PEERS  := $(VENV)/.peers
 
-.PHONY: all setup demo test test-long test-gpu check clean
+.PHONY: all setup demo test test-long test-gpu bench-gpu check clean
 all: setup
 setup: $(READY)
 
@@ -25,6 +26,14 @@ test-long: $(READY)
 
 test-gpu: $(READY)
 	$(BIN)/python -m pytest -q -m gpu
+
+bench-gpu: $(PEERS)
+	$(BIN)/python tests/bench/gpu.py
+
+$(PEERS): $(READY)
+	@echo "Installing nvitop and gpustat, to measure against ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off -e '.[bench]'
+	@touch $(PEERS)
 
 check: $(READY)
 	$(BIN)/ruff check .
