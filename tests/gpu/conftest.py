@@ -33,6 +33,27 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def built_to_hang(built: Path) -> Path:
+    """The folder of the stand-in whose calls can hang for one GPU alone."""
+    folder = built / "lib-hangs"
+    folder.mkdir()
+    renamed = [f"-D{name}=fake_{name}" for name in ("nvmlDeviceGetUtilizationRates", "nvmlDeviceGetHandleByIndex_v2")]
+    sources = ["fakenvml.c", "stubs.c", str(Path(__file__).with_name("one_hangs.c"))]
+    command = ["gcc", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-soname,libnvidia-ml.so.1", *renamed]
+    command += ["-o", str(folder / "libnvidia-ml.so.1"), *sources, "-lm", "-lpthread"]
+    subprocess.run(command, cwd=built, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def four(nvml: FakeNvml, built_to_hang: Path) -> FakeNvml:
+    """A machine with four idle GPUs, any of which can be made to hang."""
+    nvml.library = built_to_hang
+    nvml.becomes(*(gpu(index) for index in range(4)))
+    return nvml
+
+
 @pytest.fixture
 def nvml(built: Path, tmp_path: Path) -> FakeNvml:
     """A machine with one idle GPU."""

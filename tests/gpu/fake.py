@@ -6,7 +6,7 @@ import contextlib
 import os
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,8 +18,14 @@ from xray_tui.gpu.sample import GpuSnapshot
 QUICK = Pace(silence=10.0, restart=0.05, longest_restart=0.1, absent=0.3, longest_absent=0.3)
 """Short pauses between helpers, because a test waits for them; patience for a busy machine."""
 
-IMPATIENT = replace(QUICK, silence=0.6)
+IMPATIENT = replace(QUICK, silence=0.6, hang=0.1)
 """For the tests in which the driver hangs."""
+
+ONE_HANGS = replace(QUICK, hang=0.3)
+"""For those in which one GPU hangs: the helper must outlive that, also on a busy machine."""
+
+UTILISATION, HANDLE = "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetHandleByIndex_v2"
+"""The calls that can hang for one GPU: one after it has told who it is, and one before."""
 
 
 @dataclass
@@ -31,14 +37,37 @@ class FakeNvml:
 
     def becomes(self, *parts: str) -> None:
         """Change the machine under whatever runs on it."""
-        temporary = self.scenario.with_suffix(".new")
-        temporary.write_text("\n".join(parts) + "\n", encoding="utf-8")
-        temporary.replace(self.scenario)
+        _write(self.scenario, parts)
+
+    def hangs(self, call: str, *gpus: int) -> None:
+        """That call does not come back for these GPUs until they are named no more; needs the library built for it."""
+        _write(self._hanging, [f"{call} {index}" for index in gpus])
+
+    @property
+    def _hanging(self) -> Path:
+        return self.scenario.with_name("hanging.txt")
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment in which a process finds this NVML."""
-        return {**os.environ, "LD_LIBRARY_PATH": str(self.library), "FAKENVML_SCENARIO": str(self.scenario)}
+        return {
+            **os.environ,
+            "LD_LIBRARY_PATH": str(self.library),
+            "FAKENVML_SCENARIO": str(self.scenario),
+            "FAKENVML_HANGS": str(self._hanging),
+            "FAKENVML_COUNTS": str(self.counts),
+        }
+
+    @property
+    def counts(self) -> Path:
+        """Where a process writes, at its end, how often it made each call."""
+        return self.scenario.with_name("counts.txt")
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 def gpu(index: int = 0, *lines: str) -> str:

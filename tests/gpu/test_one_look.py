@@ -167,6 +167,18 @@ def test_a_gpu_with_desktop_processes_only_gives_the_sentence_of_the_board(ward)
     ]
 
 
+def test_a_gpu_that_is_split_is_told_from_one_that_has_no_utilisation(nvml):
+    split, whole, neither = look(nvml, gpu(0, "mig = on", "util = N/A"), gpu(1, "mig = off"), gpu(2, *NOTHING)).gpus
+    assert (split.mig, split.utilisation, split.problem, split.note) == (True, None, None, None)
+    assert (whole.mig, neither.mig) == (False, False)
+
+
+def test_a_gpu_without_a_memory_of_its_own_tells_everything_else(nvml):
+    (row,) = look(nvml, gpu(0, "mem_total = N/A", "util = 12", "proc = 1 C N/A 12")).gpus
+    assert (row.memory_used, row.memory_total, row.utilisation, row.problem, row.note) == (None, None, 12, None, None)
+    assert [(process.kind, process.memory, process.sm) for process in row.processes] == [("C", None, 12)]
+
+
 def test_an_older_driver_without_the_third_version_of_the_calls_lists_processes_too(nvml, built):
     old = replace(nvml, library=built / "lib-old")
     (row,) = look(old, gpu(0, "proc = 1 C 2GiB", "proc = 2 C+G N/A")).gpus

@@ -121,6 +121,25 @@ def test_a_count_of_gpus_that_changes_is_followed(nvml, sample, seen):
         assert [row.uuid for row in rows] == [f"GPU-{index:08d}" for index in range(count)]
 
 
+def test_gpus_that_all_leave_and_come_back_are_followed(nvml, sample, seen):
+    sample()
+    seen.until(lambda snapshot: bool(snapshot.gpus))
+    nvml.becomes("init = OK")
+    assert "shows no GPU" in seen.until(lambda snapshot: snapshot.problem is not None).problem
+    nvml.becomes(gpu(0), gpu(1))
+    seen.until(lambda snapshot: len(snapshot.gpus) == 2)
+
+
+def test_a_gpu_that_takes_the_place_of_another_is_not_taken_for_it(nvml, sample, seen):
+    nvml.becomes(gpu(0, "name = Old", "power_limit = 100"), gpu(1, "name = Stays"))
+    sample()
+    seen.until(lambda snapshot: len(snapshot.gpus) == 2)
+    nvml.becomes(gpu(1, "name = Stays"), gpu(7, "name = New", "power_limit = 700"))
+    rows = seen.until(lambda snapshot: snapshot.gpus[1].uuid == "GPU-00000007").gpus
+    assert [(row.uuid, row.name) for row in rows] == [("GPU-00000001", "Stays"), ("GPU-00000007", "New")]
+    assert rows[1].power_limit == 700, "what was read of the other, less than a minute ago, does not count"
+
+
 def test_a_helper_that_is_killed_from_outside_is_replaced(nvml, sample, seen):
     sample()
     seen.until(lambda snapshot: bool(snapshot.gpus))
@@ -209,6 +228,31 @@ def start_helper(nvml, *arguments: str, **options) -> subprocess.Popen:
     return subprocess.Popen(
         command, env=nvml.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
     )
+
+
+def test_each_value_is_asked_at_its_own_pace_and_the_dear_ones_never(nvml):
+    nvml.becomes(gpu(0, "proc = 1 C 1GiB 50"), gpu(1), gpu(2), gpu(3))
+    started = time.monotonic()
+    with start_helper(nvml) as helper:
+        for _ in range(12):
+            helper.stdout.readline()
+        helper.stdin.close()
+        looks = 12 + len(helper.stdout.read().splitlines())
+    seconds = time.monotonic() - started
+    calls = {name: int(count) / 4 for name, count in map(str.split, nvml.counts.read_text().splitlines())}
+    each = ("UtilizationRates", "MemoryInfo_v2", "PowerUsage", "ClockInfo", "UUID", "HandleByIndex_v2")
+    assert [calls.pop(f"nvmlDeviceGet{name}") for name in each] == [looks] * len(each)
+    for every, names in (
+        (2, ("GraphicsRunningProcesses_v3", "MPSComputeRunningProcesses_v3")),
+        (5, ("TemperatureV", "FanSpeed", "CurrentClocksEventReasons")),
+        (60, ("Name", "MigMode", "EnforcedPowerLimit")),
+    ):
+        for name in names:
+            assert 1 <= calls.pop(f"nvmlDeviceGet{name}") <= 1 + seconds / (0.95 * every)
+    # pynvml calls twice for a list that is not empty: for its length, and for what is in it.
+    assert 5 / 4 <= calls.pop("nvmlDeviceGetComputeRunningProcesses_v3") <= 5 / 4 * (1 + seconds / 1.9)
+    assert 2 / 4 <= calls.pop("nvmlDeviceGetProcessUtilization") <= 2 / 4 * (1 + seconds / 1.9)
+    assert sorted(calls) == ["nvmlDeviceGetCount_v2", "nvmlInitWithFlags", "nvmlSystemGetDriverVersion"], "no more"
 
 
 def test_the_helper_ends_when_its_stdin_closes(nvml):

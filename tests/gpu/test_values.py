@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from xray_tui.gpu.kinds import Holder, merge
 from xray_tui.gpu.lanes import Lanes
 from xray_tui.gpu.pace import Pace
-from xray_tui.gpu.problems import Code, Machine, why_no_driver, why_no_values
+from xray_tui.gpu.problems import NO_ANSWER, Code, Machine, why_no_driver, why_no_values
 from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot, from_json, remembering, to_json
+from xray_tui.gpu.stuck import Stuck
 from xray_tui.gpu.throttle import throttle_words
 
 BARE = Machine(module=False, devices=False, container=False)
@@ -19,7 +21,7 @@ WORK = GpuProcess(7, "C", 5, name="python", sm=90)
 FULL = GpuSnapshot(
     gpus=(
         GpuSample(0, "GPU-a", "A", 97, 1, 2, 60, 371.5, 400.0, 40, 1395, ("thermal slowdown",), (WORK,)),
-        GpuSample(1, "GPU-b", "B", processes=()),
+        GpuSample(1, "GPU-b", "B", utilisation=0, processes=(), mig=True),
         GpuSample(2, "GPU-c", "C", processes=None, processes_problem="no permission"),
         GpuSample(3, "GPU-d", "D", problem="GPU is lost: reboot", since=3.5),
     ),
@@ -31,6 +33,13 @@ FULL = GpuSnapshot(
 def test_a_snapshot_comes_out_of_the_pipe_as_it_went_in():
     for snapshot in (FULL, GpuSnapshot(problem="No NVIDIA driver.", time=1.0)):
         assert from_json(json.loads(json.dumps(to_json(snapshot), allow_nan=False))) == snapshot
+
+
+def test_what_the_driver_does_not_say_takes_no_room_in_the_pipe():
+    assert to_json(GpuSnapshot(gpus=(GpuSample(0, "GPU-a", "A", utilisation=0),), time=2.0)) == {
+        "gpus": [{"index": 0, "uuid": "GPU-a", "name": "A", "utilisation": 0}],
+        "time": 2.0,
+    }
 
 
 def test_a_line_of_a_newer_helper_is_still_read():
@@ -61,6 +70,15 @@ def test_a_gpu_that_a_new_helper_finds_lost_keeps_its_name_and_its_time():
     )
     row = remembering(nameless, FULL).gpus[1]
     assert (row.uuid, row.name, row.since) == ("GPU-d", "D", 3.5)
+
+
+def test_a_gpu_that_hangs_in_the_next_helper_too_hangs_since_it_began():
+    before = GpuSnapshot(gpus=(GpuSample(0, "GPU-a", "A", problem=NO_ANSWER, since=100.0),), time=160.0)
+    now = GpuSnapshot(gpus=(GpuSample(0, "GPU-a", "GPU 0", problem=NO_ANSWER, since=161.0),), time=161.0)
+    (row,) = remembering(now, before).gpus
+    assert (row.name, row.since) == ("A", 100.0)
+    (other,) = remembering(replace(now, gpus=(replace(now.gpus[0], problem="GPU is lost"),)), before).gpus
+    assert other.since == 161.0
 
 
 def test_a_name_is_not_given_to_a_second_gpu():
@@ -114,7 +132,25 @@ def test_pauses_grow_to_their_longest():
     assert [pace.before_restart(n) for n in (1, 2, 3, 6, 5000)] == [1, 2, 4, 30, 30]
     assert [pace.before_looking_again(n) for n in (1, 2, 9)] == [30, 60, 600]
     assert [pace.first_answer(n) for n in (0, 1, 9)] == [5, 10, 60]
-    assert [pace.next_answer(interval) for interval in (1.0, 60.0)] == [5.0, 120.0]
+    assert [pace.next_answer(interval) for interval in (1.0, 60.0)] == [5.0, 63.75]
+    assert [pace.before_replacing(n) for n in (0, 1, 2, 9)] == [60, 120, 240, 3600]
+
+
+@pytest.mark.parametrize("interval", [0.05, 1.0, 2.0, 5.0, 60.0])
+def test_gpus_that_hang_never_make_the_next_line_so_late_that_the_helper_is_killed(interval):
+    pace = Pace()
+    assert interval + 2 * pace.hang < pace.next_answer(interval)
+    assert 2 * pace.hang < pace.first_answer(0)
+
+
+def test_a_helper_in_which_a_gpu_hangs_is_replaced_ever_more_rarely_and_soon_again_after_it_came_back():
+    hanging = GpuSnapshot(gpus=(GpuSample(0, "GPU-a", "A"), GpuSample(1, "GPU-b", "B", problem=NO_ANSWER)))
+    lost = GpuSnapshot(gpus=(GpuSample(0, "GPU-a", "A"), GpuSample(1, "GPU-b", "B", problem="GPU is lost: reboot")))
+    stuck = Stuck(Pace(stuck=60.0, longest_stuck=200.0))
+    replaced = [second for second in range(1000) if stuck.lasts(hanging, second)]
+    assert replaced == [60, 60 + 121, 60 + 121 + 201, 60 + 121 + 2 * 201, 60 + 121 + 3 * 201, 60 + 121 + 4 * 201]
+    assert not stuck.lasts(lost, 1000.0)
+    assert [second for second in range(1001, 1062) if stuck.lasts(hanging, second)] == [1061]
 
 
 @pytest.mark.parametrize("container", [False, True])

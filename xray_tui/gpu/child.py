@@ -80,6 +80,11 @@ class Child:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE)
 
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended; one that hangs in the kernel does not, even when it was killed."""
+        return self._process.poll() is not None
+
     def _how_it_ended(self) -> str:
         try:
             code = self._process.wait(_GRACE)

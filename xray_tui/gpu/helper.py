@@ -1,8 +1,9 @@
 """The helper process: `python -m xray_tui.gpu.helper` prints what the GPUs do, one JSON line each interval.
 
-A driver call can hang for ever, so it hangs here, where it can be killed. The process ends by itself when its stdin is
-closed, when its parent dies, and after it has said why there is no driver or GPU; whoever wants to know whether that
-has changed starts another one. A number on a line of stdin is a new interval in seconds.
+A driver call can hang for ever, so it hangs here, where it can be killed. Where one GPU hangs, the others go on; while
+none answers, there is no line. The process ends by itself when its stdin is closed, when its parent dies, and after it
+has said why there is no driver or GPU; whoever wants to know whether that has changed starts another one. A number on
+a line of stdin is a new interval in seconds.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 
-from xray_tui.gpu.nvml import Driver, NoDriver
+from xray_tui.gpu.driver import Driver
+from xray_tui.gpu.nvml import NoDriver
+from xray_tui.gpu.pace import Pace
 from xray_tui.gpu.sample import GpuSnapshot, to_json
 
 SHORTEST, LONGEST = 0.05, 3600.0
@@ -29,26 +33,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print snapshots until there is nobody to read them or nothing to say."""
     parser = argparse.ArgumentParser(prog="python -m xray_tui.gpu.helper", description=__doc__)
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between two lines (default 1)")
+    hang = Pace().hang
+    parser.add_argument("--patience", type=float, default=hang, help=f"seconds until a GPU hangs (default {hang:g})")
     parser.add_argument("--once", action="store_true", help="one line, then end")
     chosen = parser.parse_args(arguments)
     _die_with_the_parent()
     try:
-        _serve(_within(chosen.interval), chosen.once)
+        _serve(_within(chosen.interval), chosen.patience, chosen.once)
     except NoDriver as error:
         _print(GpuSnapshot(problem=str(error), time=time.time()))
     except BrokenPipeError:
         # Nobody reads any more; without this Python complains once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if threading.active_count() > 1:
+        # A thread hangs in the driver. An orderly end would run the library's own, which may wait for that call.
+        os._exit(0)
     return 0
 
 
-def _serve(interval: float, once: bool) -> None:
-    driver = Driver()
+def _serve(interval: float, patience: float, once: bool) -> None:
+    driver = Driver(patience)
     due = time.monotonic()
     while True:
-        _print(driver.look(time.time()))
-        if once:
-            return
+        snapshot = driver.look(time.time())
+        if snapshot is not None:
+            _print(snapshot)
+            if once:
+                return
         due = max(due + interval, time.monotonic())
         asked = _wait(due)
         while asked is not None and asked > 0:

@@ -6,52 +6,53 @@ Any call may hang in the kernel for ever, so this runs in the helper process onl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import pynvml
 
 from engine.contract.text import clean
 from xray_tui.gpu.kinds import Holder, merge
-from xray_tui.gpu.lanes import Lanes
+from xray_tui.gpu.known import Known
 from xray_tui.gpu.machine import this_machine
 from xray_tui.gpu.people import People
-from xray_tui.gpu.problems import (
-    ABSENT,
-    DRIVER_GONE,
-    GPU_GONE,
-    NO_GPU,
-    Code,
-    why_no_driver,
-    why_no_list,
-    why_no_values,
-)
-from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
+from xray_tui.gpu.problems import ABSENT, DRIVER_GONE, GPU_GONE, Code, why_no_driver, why_no_list
+from xray_tui.gpu.sample import GpuProcess, GpuSample
 from xray_tui.gpu.throttle import throttle_words
 
 PROCESSES_EVERY, HEAT_EVERY, LIMITS_EVERY = 2.0, 5.0, 60.0
-"""Seconds between two readings of the slower lanes; utilisation, memory, power and clock are read every time."""
+"""Seconds between two readings of the slower lanes; utilisation, memory, power and clock are read every time.
+
+PCIe throughput is in none: the driver takes 20 ms to count each direction.
+"""
 
 _SM_WINDOW = 3.0
 """Seconds of the driver's own samples that a process's SM share is taken from."""
 
 # NVMLLibraryMismatchError is no NVMLError; ValueError is text from the driver that is no UTF-8.
-_FAILURES = (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError, ValueError)
+FAILURES = (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError, ValueError)
+"""What any call may raise."""
 
 
 class NoDriver(Exception):
     """NVML cannot be used (any more); the message is one plain sentence for the user."""
 
 
-@dataclass(slots=True)
-class _Known:
-    """What stays true of a GPU from one look to the next, also while it is lost."""
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a GPU or the driver gave nothing: the error's code, and the driver's own word for it."""
 
-    uuid: str
-    name: str
-    lanes: Lanes = field(default_factory=Lanes)
-    problem: str | None = None
-    since: float | None = None
+    code: int
+    text: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """The refusal that one of FAILURES means."""
+        return cls(_code(error), clean(str(error)).rstrip(". ") or "Unknown Error")
+
+    def no_driver(self) -> NoDriver:
+        """The error to raise where it concerns all GPUs."""
+        return NoDriver(why_no_driver(self.code, self.text, this_machine()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,137 +64,103 @@ class _Reading:
     text: str = ""
 
 
-class Driver:
-    """NVML, started. Raises NoDriver where it cannot be; then a new process has to try (a new library may be there)."""
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What hardly ever changes."""
 
-    def __init__(self) -> None:
-        try:
-            pynvml.nvmlInit()
-            version = _ask(("nvmlSystemGetDriverVersion",)).value
-        except _FAILURES as error:
-            raise NoDriver(_no_driver(error)) from None
-        self._version = clean(version) if version else None
-        self._people = People()
-        self._known: dict[str, _Known] = {}
-        self._uuids: dict[int, str] = {}
-
-    def look(self, now: float) -> GpuSnapshot:
-        """Every GPU as it is now. Raises NoDriver where the driver as a whole has gone."""
-        try:
-            count = pynvml.nvmlDeviceGetCount()
-        except _FAILURES as error:
-            raise NoDriver(_no_driver(error)) from None
-        if not count:
-            raise NoDriver(NO_GPU)
-        gpus = self._gpus(count, now)
-        self._people.forget_all_but({process.pid for gpu in gpus for process in gpu.processes or ()})
-        return GpuSnapshot(gpus=tuple(gpus), time=now, driver=self._version)
-
-    def _gpus(self, count: int, now: float) -> list[GpuSample]:
-        """A row for each index. Handles are taken anew each time: one from before a loss or a reload is worthless, and
-        an index may belong to another GPU by now, so what we remember hangs on the UUID."""
-        found = [_identify(index) for index in range(count)]
-        before, here = self._uuids, {uuid for _, uuid, _ in found if uuid}
-        self._uuids = {}
-        rows: list[GpuSample] = []
-        errors: list[Exception] = []
-        for index, (handle, uuid, error) in enumerate(found):
-            last = before.get(index)
-            known = self._remember(uuid or (last if last not in here else None), index)
-            if error is None:
-                try:
-                    rows.append(self._read(index, handle, known, now))
-                    known.problem = known.since = None
-                except _FAILURES as gone:
-                    error = gone
-            if error is not None:
-                rows.append(_without_values(index, known, error, now))
-                errors.append(error)
-        if len(errors) == count and all(_code(error) in DRIVER_GONE for error in errors):
-            raise NoDriver(_no_driver(errors[0]))
-        return rows
-
-    def _remember(self, uuid: str | None, index: int) -> _Known:
-        """What is known of that GPU; of one that never told its UUID, only the index."""
-        if uuid:
-            self._uuids[index] = uuid
-        return self._known.setdefault(uuid or f"#{index}", _Known(uuid or "", f"GPU {index}"))
-
-    def _read(self, index: int, handle: Any, known: _Known, now: float) -> GpuSample:
-        lanes = known.lanes
-        name = lanes.get("name", LIMITS_EVERY, now, lambda: _ask(("nvmlDeviceGetName",), handle)).value
-        if name:
-            known.name = clean(name)
-        utilisation = _ask(("nvmlDeviceGetUtilizationRates",), handle)
-        memory = _memory(handle)
-        power = _ask(("nvmlDeviceGetPowerUsage",), handle)
-        clock = _ask(("nvmlDeviceGetClockInfo",), handle, pynvml.NVML_CLOCK_SM)
-        heat = lanes.get("temperature", HEAT_EVERY, now, lambda: _temperature(handle))
-        fan = lanes.get("fan", HEAT_EVERY, now, lambda: _ask(("nvmlDeviceGetFanSpeed",), handle))
-        held = lanes.get("throttle", HEAT_EVERY, now, lambda: _throttle(handle))
-        limit = lanes.get("limit", LIMITS_EVERY, now, lambda: _power_limit(handle))
-        processes, unlisted = lanes.get("processes", PROCESSES_EVERY, now, lambda: self._processes(handle, now))
-        readings = {
-            "utilisation": utilisation, "memory": memory, "power": power, "clock": clock, "temperature": heat,
-            "fan": fan, "throttling": held, "power limit": limit,
-        }  # fmt: skip
-        return GpuSample(
-            index=index,
-            uuid=known.uuid,
-            name=known.name,
-            utilisation=None if utilisation.value is None else int(utilisation.value.gpu),
-            memory_used=None if memory.value is None else int(memory.value.used),
-            memory_total=None if memory.value is None else int(memory.value.total),
-            temperature=heat.value,
-            power=_watts(power.value),
-            power_limit=_watts(limit.value),
-            fan=fan.value,
-            sm_clock=clock.value,
-            throttle=throttle_words(held.value or 0),
-            processes=processes,
-            processes_problem=unlisted,
-            note=_note(readings),
-        )
-
-    def _processes(self, handle: Any, now: float) -> tuple[tuple[GpuProcess, ...] | None, str | None]:
-        """The processes, or None and why they cannot be listed."""
-        lists = {}
-        for list_name in ("Compute", "Graphics", "MPSCompute"):
-            base = f"nvmlDeviceGet{list_name}RunningProcesses"
-            reading = _ask((f"{base}_v3", f"{base}_v2"), handle)  # _v3 is missing in drivers before 510
-            # A GPU without graphics or MPS has no such list; without a compute list nothing can be said.
-            if reading.code and (list_name == "Compute" or reading.code not in ABSENT):
-                return None, why_no_list(reading.code, reading.text)
-            lists[list_name] = [Holder(int(entry.pid), entry.usedGpuMemory) for entry in reading.value or ()]
-        merged = merge(lists["Compute"], lists["Graphics"], lists["MPSCompute"])
-        shares = _sm_shares(handle, now) if merged else None
-        found = []
-        for pid, kind, memory in merged:
-            person = self._people.of(pid)
-            share = None if shares is None else shares.get(pid, 0)
-            found.append(
-                GpuProcess(pid, kind, memory, person.name, person.user, person.command, person.started, sm=share)
-            )
-        return tuple(found), None
+    name: _Reading
+    power: _Reading
+    mig: _Reading
 
 
-def _identify(index: int) -> tuple[Any, str | None, Exception | None]:
-    """(handle, UUID, None) of the GPU at that index, or the error in its place."""
+@dataclass(frozen=True, slots=True)
+class _Heat:
+    """What changes slowly."""
+
+    temperature: _Reading
+    fan: _Reading
+    throttling: _Reading
+
+
+def start() -> str | None:
+    """Load the library and start it; the driver's version. Raises NoDriver."""
     try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        return handle, clean(pynvml.nvmlDeviceGetUUID(handle)), None
-    except _FAILURES as error:
-        return None, None, error
+        pynvml.nvmlInit()
+        version = _ask(("nvmlSystemGetDriverVersion",)).value
+    except FAILURES as error:
+        raise Refusal.of(error).no_driver() from None
+    return clean(version) if version else None
 
 
-def _without_values(index: int, known: _Known, error: Exception, now: float) -> GpuSample:
-    problem = why_no_values(_code(error), _text(error))
-    if known.problem != problem:
-        known.problem, known.since = problem, now
-    known.lanes = Lanes()  # when it comes back, nothing from before counts
+def count() -> int:
+    """How many GPUs there are now. Raises NoDriver."""
+    try:
+        return int(pynvml.nvmlDeviceGetCount())
+    except FAILURES as error:
+        raise Refusal.of(error).no_driver() from None
+
+
+def identify(index: int) -> tuple[Any, str]:
+    """(handle, UUID) of the GPU that has this index now. Raises one of FAILURES."""
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    return handle, clean(pynvml.nvmlDeviceGetUUID(handle))
+
+
+def read(index: int, handle: Any, known: Known, people: People, now: float) -> GpuSample:
+    """The GPU's values, of which the slow ones may be from `known`, which learns its name. Raises one of FAILURES
+    where the GPU or the driver has gone; any other error costs the one value."""
+    lanes = known.lanes
+    limits = lanes.get("limits", LIMITS_EVERY, now, lambda: _limits(handle))
+    if limits.name.value:
+        known.name = clean(limits.name.value)
+    utilisation = _ask(("nvmlDeviceGetUtilizationRates",), handle)
+    memory = _memory(handle)
+    power = _ask(("nvmlDeviceGetPowerUsage",), handle)
+    clock = _ask(("nvmlDeviceGetClockInfo",), handle, pynvml.NVML_CLOCK_SM)
+    heat = lanes.get("heat", HEAT_EVERY, now, lambda: _heat(handle))
+    processes, unlisted = lanes.get("processes", PROCESSES_EVERY, now, lambda: _processes(handle, people, now))
     return GpuSample(
-        index, known.uuid, known.name, processes_problem=problem.partition(":")[0], problem=problem, since=known.since
-    )
+        index=index,
+        uuid=known.uuid,
+        name=known.name,
+        utilisation=None if utilisation.value is None else int(utilisation.value.gpu),
+        memory_used=None if memory.value is None else int(memory.value.used),
+        memory_total=None if memory.value is None else int(memory.value.total),
+        temperature=heat.temperature.value,
+        power=_watts(power.value),
+        power_limit=_watts(limits.power.value),
+        fan=heat.fan.value,
+        sm_clock=clock.value,
+        throttle=throttle_words(heat.throttling.value or 0),
+        processes=processes,
+        processes_problem=unlisted,
+        note=_note(
+            ("utilisation", utilisation), ("memory", memory), ("power", power), ("clock", clock),
+            ("temperature", heat.temperature), ("fan", heat.fan), ("throttling", heat.throttling),
+            ("power limit", limits.power),
+        ),
+        mig=bool(limits.mig.value and limits.mig.value[0]),
+    )  # fmt: skip
+
+
+def _processes(handle: Any, people: People, now: float) -> tuple[tuple[GpuProcess, ...] | None, str | None]:
+    """The processes, or None and why they cannot be listed."""
+    lists = {}
+    for list_name in ("Compute", "Graphics", "MPSCompute"):
+        base = f"nvmlDeviceGet{list_name}RunningProcesses"
+        reading = _ask((f"{base}_v3", f"{base}_v2"), handle)  # _v3 is missing in drivers before 510
+        # A GPU without graphics or MPS has no such list; without a compute list nothing can be said.
+        if reading.code and (list_name == "Compute" or reading.code not in ABSENT):
+            return None, why_no_list(reading.code, reading.text)
+        lists[list_name] = [Holder(int(entry.pid), entry.usedGpuMemory) for entry in reading.value or ()]
+    merged = merge(lists["Compute"], lists["Graphics"], lists["MPSCompute"])
+    shares = _sm_shares(handle, now) if merged else None
+    found = []
+    for pid, kind, memory in merged:
+        person = people.of(pid)
+        share = None if shares is None else shares.get(pid, 0)
+        found.append(GpuProcess(pid, kind, memory, person.name, person.user, person.command, person.started, sm=share))
+    return tuple(found), None
 
 
 def _ask(calls: Sequence[str], *arguments: Any) -> _Reading:
@@ -208,11 +175,11 @@ def _ask(calls: Sequence[str], *arguments: Any) -> _Reading:
             continue
         try:
             return _Reading(call(*arguments))
-        except _FAILURES as error:
+        except FAILURES as error:
             code = _code(error)
             if code in GPU_GONE or code in DRIVER_GONE:
                 raise
-            failed = _Reading(code=code, text=_text(error))
+            failed = _Reading(code=code, text=Refusal.of(error).text)
     return failed
 
 
@@ -235,6 +202,15 @@ def _power_limit(handle: Any) -> _Reading:
     return _ask(("nvmlDeviceGetEnforcedPowerLimit", "nvmlDeviceGetPowerManagementLimit"), handle)
 
 
+def _heat(handle: Any) -> _Heat:
+    return _Heat(_temperature(handle), _ask(("nvmlDeviceGetFanSpeed",), handle), _throttle(handle))
+
+
+def _limits(handle: Any) -> _Limits:
+    name, mig = _ask(("nvmlDeviceGetName",), handle), _ask(("nvmlDeviceGetMigMode",), handle)
+    return _Limits(name, _power_limit(handle), mig)
+
+
 def _sm_shares(handle: Any, now: float) -> dict[int, int] | None:
     """SM % by pid; a pid that is not in it did nothing. None where the GPU does not tell."""
     reading = _ask(("nvmlDeviceGetProcessUtilization",), handle, max(0, int((now - _SM_WINDOW) * 1e6)))
@@ -248,10 +224,10 @@ def _sm_shares(handle: Any, now: float) -> dict[int, int] | None:
     return {pid: share for pid, (_, share) in newest.items()}
 
 
-def _note(readings: dict[str, _Reading]) -> str | None:
+def _note(*readings: tuple[str, _Reading]) -> str | None:
     """The values that exist and could not be read, by the reason."""
     reasons: dict[str, list[str]] = {}
-    for name, reading in readings.items():
+    for name, reading in readings:
         if reading.code and reading.code not in ABSENT:
             reasons.setdefault(reading.text, []).append(name)
     return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items()) or None
@@ -265,11 +241,3 @@ def _code(error: Exception) -> int:
     if isinstance(error, pynvml.NVMLError):
         return int(error.value)
     return Code.FUNCTION_NOT_FOUND if isinstance(error, pynvml.NVMLLibraryMismatchError) else Code.UNKNOWN
-
-
-def _text(error: Exception) -> str:
-    return clean(str(error)).rstrip(". ") or "Unknown Error"
-
-
-def _no_driver(error: Exception) -> str:
-    return why_no_driver(_code(error), _text(error), this_machine())

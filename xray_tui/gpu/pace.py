@@ -18,6 +18,11 @@ class Pace:
     absent: float = 30.0
     """Before the next look, where there never was a GPU."""
     longest_absent: float = 600.0
+    hang: float = 1.25
+    """One GPU that has not answered for so long hangs; the helper then goes on with the others."""
+    stuck: float = 60.0
+    """A helper in which one GPU has hung for so long is replaced: the call may get through in a new process."""
+    longest_stuck: float = 3600.0
 
     def first_answer(self, unanswered: int) -> float:
         """How long a new helper may take to its first line, after so many that never came to it.
@@ -28,8 +33,8 @@ class Pace:
         return _doubled(self.silence, unanswered, self.longest_silence)
 
     def next_answer(self, interval: float) -> float:
-        """How long an answering helper may take to its next line."""
-        return max(self.silence, 2 * interval)
+        """How long an answering helper may take to its next line: GPUs that hang delay it by twice `hang`."""
+        return max(self.silence, interval + 3 * self.hang)
 
     def before_restart(self, failures: int) -> float:
         """The pause after so many failures in a row (1 or more) on a machine that has GPUs."""
@@ -38,6 +43,10 @@ class Pace:
     def before_looking_again(self, failures: int) -> float:
         """The pause after so many looks (1 or more) that found no driver or no GPU."""
         return _doubled(self.absent, failures - 1, self.longest_absent)
+
+    def before_replacing(self, replaced: int) -> float:
+        """How long one GPU may hang in a helper, after so many that were replaced for that."""
+        return _doubled(self.stuck, replaced, self.longest_stuck)
 
 
 def _doubled(first: float, times: int, longest: float) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from engine.contract.text import clean
@@ -28,34 +30,51 @@ class People:
     """Looks up pids, and remembers each by pid and start time: a pid that is used again is somebody else."""
 
     def __init__(self) -> None:
-        self._known: dict[int, Person] = {}
+        self._known: dict[int, tuple[float, Person]] = {}
 
     def of(self, pid: int) -> Person:
-        """Never an error: a pid of another container, a hidden or an ended one is UNSEEN."""
-        import psutil  # here, so that a machine whose GPUs are idle never pays for it
-
-        try:
-            process = psutil.Process(pid)
-            started = process.create_time()
-            known = self._known.get(pid)
-            if known is None or known.started != started:
-                facts = process.as_dict(["name", "username", "cmdline"], ad_value=None)
-                known = self._known[pid] = _person(facts, started)
-        except (psutil.Error, OSError, ValueError, OverflowError):
-            self._known.pop(pid, None)
+        """Never an error: a pid of another container, a hidden or an ended one is UNSEEN. May be asked by several
+        threads at once."""
+        birth = _birth(pid)
+        if birth is None:
             return UNSEEN
+        born, known = self._known.get(pid, (None, UNSEEN))
+        if born != birth:
+            known = _look_up(pid)
+            self._known[pid] = birth, known
         return known
 
     def forget_all_but(self, pids: set[int]) -> None:
         """Drop who no longer holds a GPU."""
-        self._known = {pid: person for pid, person in self._known.items() if pid in pids}
+        self._known = {pid: known for pid, known in self._known.items() if pid in pids}
 
 
-def _person(facts: Mapping[str, Any], started: float) -> Person:
+def _birth(pid: int) -> float | None:
+    """When the process with this pid began, by any clock; None where it cannot be seen."""
+    if sys.platform != "linux":
+        return _look_up(pid).started
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()  # a quarter of what psutil takes, for each process at each look
+    except OSError:
+        return None
+    return float(stat[stat.rindex(b")") + 2 :].split()[19])  # the name before it may hold blanks and brackets
+
+
+def _look_up(pid: int) -> Person:
+    import psutil  # here, so that a machine whose GPUs are idle never pays for it
+
+    try:
+        facts = psutil.Process(pid).as_dict(["name", "username", "cmdline", "create_time"], ad_value=None)
+    except (psutil.Error, OSError, ValueError, OverflowError):
+        return UNSEEN
+    return _person(facts)
+
+
+def _person(facts: Mapping[str, Any]) -> Person:
     name, user, command = facts["name"], facts["username"], " ".join(facts["cmdline"] or ())
     return Person(
         name=clean(name) if name else None,
         user=clean(user) if user else None,
         command=clean(command[:_COMMAND_LENGTH]) or None,
-        started=started,
+        started=facts["create_time"],
     )

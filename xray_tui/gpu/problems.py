@@ -53,6 +53,10 @@ NO_GPU = (
 )
 
 
+NO_ANSWER = "no answer: the driver hangs on this GPU; asked again when it lets go; look for Xid in `sudo dmesg`"
+"""Why a GPU has no values whose call does not come back, while others answer."""
+
+
 def why_no_driver(code: int, text: str, machine: Machine) -> str:
     """Why NVML does not start. `text` is the driver's own word for the error."""
     if code in (Code.LIBRARY_NOT_FOUND, Code.DRIVER_NOT_LOADED) and not machine.module and machine.container:

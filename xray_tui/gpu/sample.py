@@ -7,7 +7,7 @@ since the epoch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 
@@ -64,6 +64,8 @@ class GpuSample:
     """When `problem` was first seen."""
     note: str | None = None
     """Values that could not be read although the GPU has them, as "power: Unknown Error"."""
+    mig: bool = False
+    """Split into instances (MIG is on): then the driver tells no utilisation of the whole GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,15 @@ def remembering(snapshot: GpuSnapshot, last: GpuSnapshot) -> GpuSnapshot:
 
     A helper process that was started while a GPU was lost has never heard its name.
     """
+    by_uuid = {gpu.uuid: gpu for gpu in last.gpus if gpu.uuid}
     here = {gpu.uuid for gpu in snapshot.gpus if gpu.uuid}
-    before = {gpu.index: gpu for gpu in last.gpus if gpu.uuid and gpu.uuid not in here}
+    by_index = {gpu.index: gpu for gpu in last.gpus if gpu.uuid not in here}
     gpus = []
     for gpu in snapshot.gpus:
-        known = before.get(gpu.index)
-        if known is not None and not gpu.uuid:
+        known = None
+        if gpu.problem is not None:
+            known = by_uuid.get(gpu.uuid) if gpu.uuid else by_index.get(gpu.index)
+        if known is not None:
             since = known.since if known.problem == gpu.problem else gpu.since
             gpu = replace(gpu, uuid=known.uuid, name=known.name, since=since)
         gpus.append(gpu)
@@ -101,8 +106,8 @@ def remembering(snapshot: GpuSnapshot, last: GpuSnapshot) -> GpuSnapshot:
 
 
 def to_json(snapshot: GpuSnapshot) -> dict[str, Any]:
-    """The snapshot as plain values for `json.dumps`."""
-    return asdict(snapshot)
+    """The snapshot as plain values for `json.dumps`; what is left out has its default."""
+    return {**_told(snapshot), "gpus": [_told_gpu(gpu) for gpu in snapshot.gpus]}
 
 
 def from_json(values: Mapping[str, Any]) -> GpuSnapshot:
@@ -118,7 +123,25 @@ def _gpu(values: Mapping[str, Any]) -> GpuSample:
     return GpuSample(**{**_known(GpuSample, values), "processes": listed, "throttle": throttle})
 
 
+_DEFAULTS: dict[type[Any], dict[str, Any]] = {
+    kind: {field.name: field.default for field in fields(kind)} for kind in (GpuProcess, GpuSample, GpuSnapshot)
+}
+
+
+def _told(values: Any) -> dict[str, Any]:
+    """The fields that say something. Much quicker than `asdict`, which copies, and short lines are quick to read."""
+    defaults = _DEFAULTS[type(values)].items()
+    return {name: value for name, default in defaults if (value := getattr(values, name)) != default}
+
+
+def _told_gpu(gpu: GpuSample) -> dict[str, Any]:
+    told = _told(gpu)
+    if gpu.processes is not None:
+        told["processes"] = [_told(process) for process in gpu.processes]
+    return told
+
+
 def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Only the fields this version knows: an app that runs through an upgrade starts a newer helper."""
-    names = {field.name for field in fields(kind)}
-    return {name: value for name, value in values.items() if name in names}
+    defaults = _DEFAULTS[kind]
+    return {name: value for name, value in values.items() if name in defaults}

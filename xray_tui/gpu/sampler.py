@@ -11,16 +11,21 @@ from dataclasses import dataclass, replace
 from xray_tui.gpu.child import Child, Ended, Silent
 from xray_tui.gpu.pace import Pace
 from xray_tui.gpu.sample import GpuSnapshot, from_json, remembering
+from xray_tui.gpu.stuck import Stuck
 
 _SETTLED = 3
 """Answers after which a helper counts as working, so that one that falls over at once does not reset the back-off."""
+
+_MOST_LEFT = 3
+"""Helpers that were killed and have not gone. They hang in the kernel, and a fourth would only join them."""
 
 
 class Sampler:
     """Calls `on_sample` with a GpuSnapshot about every `interval` seconds, from a thread of its own.
 
     Where no answer comes, the last snapshot is handed on once more with `stale` set and its old `time`, and the helper
-    is started anew with back-off; `GpuSnapshot.age` says how old it is. Where there is no driver or GPU, the snapshot
+    is started anew with back-off; `GpuSnapshot.age` says how old it is. Where one GPU of several hangs, its row says so
+    and the others go on; now and then a new helper tries that GPU anew. Where there is no driver or GPU, the snapshot
     has a `problem`, and the next look comes after half a minute, then ever more rarely. `environment` is the helper's
     whole environment; by default it is this process's.
     """
@@ -38,6 +43,8 @@ class Sampler:
         self._environment = environment
         self._pace = pace or Pace()
         self._last = GpuSnapshot()
+        self._stuck = Stuck(self._pace)
+        self._left: list[Child] = []
         self._stopping = threading.Event()
         self._lock = threading.Lock()  # of _child: stop() must find the process that is being started
         self._child: Child | None = None
@@ -75,17 +82,24 @@ class Sampler:
                 self._post(GpuSnapshot(problem=life.problem, time=time.time()))
             elif life.stale is not None:
                 self._post_stale(life.stale)
+            else:
+                continue  # it was replaced while it worked
             rarely = life.problem is not None and not self._last.gpus
             pause = self._pace.before_looking_again if rarely else self._pace.before_restart
             self._stopping.wait(pause(failures))
 
     def _one_helper(self, patience: float) -> _Life:
-        """Start a helper, hand on what it says, and return why there is no more of it. It is gone afterwards."""
+        """Start a helper, hand on what it says, and return why there is no more of it. It is killed afterwards."""
+        if self._killed_but_left() >= _MOST_LEFT:
+            return _Life(
+                stale=f"The NVIDIA driver hangs, and {_MOST_LEFT} helper processes in it: look into `sudo dmesg`."
+            )
         try:
             with self._lock:
                 if self._stopping.is_set():
                     return _Life()
-                child = self._child = Child(["--interval", str(self._interval)], self._environment)
+                arguments = ["--interval", str(self._interval), "--patience", str(self._pace.hang)]
+                child = self._child = Child(arguments, self._environment)
         except OSError as error:
             return _Life(stale=f"The GPU helper process cannot be started: {error.strerror or error}.")
         answers = 0
@@ -102,6 +116,8 @@ class Sampler:
                 self._last = remembering(snapshot, self._last)
                 self._post(self._last)
                 patience = self._pace.next_answer(self._interval)
+                if not self._killed_but_left() and self._stuck.lasts(snapshot, time.monotonic()):
+                    return _Life(answers)
         except Silent:
             return _Life(answers, hung=True, stale=_no_answer(patience))
         except Ended as how:
@@ -110,6 +126,12 @@ class Sampler:
             with self._lock:
                 self._child = None
             child.close()
+            self._left.append(child)
+
+    def _killed_but_left(self) -> int:
+        """How many helpers still live although they were killed."""
+        self._left = [child for child in self._left if not child.gone]
+        return len(self._left)
 
     def _post_stale(self, why: str) -> None:
         """The last values with the reason why they are old; where there are none, the reason alone."""
@@ -132,7 +154,7 @@ class _Life:
     problem: str | None = None
     """Its last word: there is no driver or no GPU."""
     stale: str | None = None
-    """Why it said no last word."""
+    """Why it said no last word; None without a `problem`: it was stopped, or replaced, while it worked."""
 
 
 def sample_once(timeout: float = 5.0, *, environment: Mapping[str, str] | None = None) -> GpuSnapshot:

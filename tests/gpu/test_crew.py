@@ -1,0 +1,76 @@
+"""Threads that ask, some of which do not come back: real threads, without a driver."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from xray_tui.gpu.crew import Crew
+
+from .fake import wait_until
+
+
+class Machine:
+    """GPUs that answer with their index, but for those that hang until they are let go."""
+
+    def __init__(self, *hanging: int) -> None:
+        self.hanging = {gpu: threading.Event() for gpu in hanging}
+        self.asked: list[int] = []
+        self.came_back = 0
+
+    def ask(self, gpu: int) -> int:
+        self.asked.append(gpu)
+        if gpu in self.hanging:
+            assert self.hanging[gpu].wait(30)
+            self.came_back += 1
+        return gpu
+
+    def let_go(self) -> None:
+        for event in self.hanging.values():
+            event.set()
+
+
+def test_all_answer_in_one_thread_in_their_order():
+    threads = []
+    answers = Crew(10.0).ask(range(4), lambda gpu: threads.append(threading.get_ident()) or -gpu)
+    assert list(answers.items()) == [(0, 0), (1, -1), (2, -2), (3, -3)]
+    assert len(set(threads)) == 1
+    assert threads[0] != threading.get_ident()
+
+
+def test_whoever_hangs_is_missing_and_is_not_asked_again_before_it_came_back():
+    machine, crew = Machine(1), Crew(0.5)
+    assert sorted(crew.ask(range(4), machine.ask)) == [0, 2, 3]
+    for _ in range(3):
+        assert sorted(crew.ask(range(4), machine.ask)) == [0, 2, 3]
+    assert machine.asked.count(1) == 1
+    assert machine.asked.count(3) == 4
+    machine.let_go()
+    wait_until(lambda: sorted(crew.ask(range(4), machine.ask)) == [0, 1, 2, 3])
+    assert machine.asked.count(1) == 2
+
+
+def test_sixteen_that_hang_at_once_take_no_longer_than_two():
+    machine, crew = Machine(*range(16)), Crew(0.3)
+    started = time.monotonic()
+    assert crew.ask(range(17), machine.ask) == {16: 16}
+    assert time.monotonic() - started < 16 * 0.3 / 2
+    assert crew.ask(range(17), machine.ask) == {16: 16}
+    machine.let_go()
+    wait_until(lambda: machine.came_back == 16)
+    assert sorted(machine.asked) == [*range(16), 16, 16], "what was handed over is asked once"
+
+
+def test_gpus_that_are_slow_one_by_one_do_not_count_as_hanging():
+    def slow(gpu: int) -> int:
+        time.sleep(0.2)
+        return gpu
+
+    assert sorted(Crew(1.0).ask(range(8), slow)) == list(range(8))
+
+
+def test_a_fault_of_ours_is_raised_and_not_taken_for_a_hang():
+    with pytest.raises(ZeroDivisionError):
+        Crew(10.0).ask([0], lambda gpu: 1 // gpu)
