@@ -44,7 +44,7 @@ def test_priority_comes_before_the_number() -> None:
 
 def test_a_fixed_gpu_is_waited_for_though_another_is_free() -> None:
     leased = replace(TWO, leased=frozenset({"GPU-1"}))
-    assert turn(ticket(1, "GPU-1"), on=leased) == Wait("GPU 1 is used by another job")
+    assert turn(ticket(1, "GPU-1"), on=leased) == Wait("GPU 1 is used by a job")
     assert turn(ticket(2, "GPU-1"), ticket(1, "GPU-1")) == Wait("1 job before it")
     assert turn(ticket(1, "GPU-7")) == Wait("GPU-7 is not in sight", foreign=True)
 
@@ -64,13 +64,14 @@ def test_memory_decides_where_processes_cannot_be_listed() -> None:
     assert turn(ticket(1), on=replace(TWO, gpus=(blind,))) == Place(("GPU-0",))
     full = replace(blind, memory_used=30 << 30)
     assert turn(ticket(1), on=replace(TWO, gpus=(full,))) == Wait(
-        "GPU 0 seems to be used; its processes cannot be listed", foreign=True
+        "GPU 0 is perhaps used: its processes cannot be listed", foreign=True
     )
 
 
 def test_a_broken_gpu_is_passed_over() -> None:
     lost = replace(gpu(0), problem="lost")
     assert turn(ticket(1), on=replace(TWO, gpus=(lost, gpu(1)))) == Place(("GPU-1",))
+    assert turn(ticket(1, "GPU-0"), on=replace(TWO, gpus=(lost,))) == Wait("GPU 0: lost", foreign=True)
 
 
 def test_an_auto_that_finds_no_gpu_says_what_sits_there() -> None:

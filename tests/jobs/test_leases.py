@@ -79,7 +79,7 @@ def test_a_lease_lives_as_long_as_the_engine_though_its_supervisor_is_killed(pla
     place.kill_supervisor(first)
     place.look()
     assert (place.job(first).state, place.job(first).note) == (State.RUNNING, ORPHAN)
-    place.until_waiting(second, "GPU 0 is used by another job")
+    place.until_waiting(second, "GPU 0 is used by a job")
     done.touch()
     assert place.until(second).gpus == ("GPU-0",)
     place.look()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from engine.contract.errors import BadInput
 from xray_tui.jobs import lease, lease_dir
-from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
+from xray_tui.jobs.lease_dir import LeaseDir, existing_lease_dir, find_lease_dir
 from xray_tui.jobs.queue import Queue, Ticket
 
 
@@ -30,6 +32,32 @@ def test_a_lock_is_held_once_and_free_after_its_close(tmp_path: Path) -> None:
     assert lease.is_held(path)
     os.close(first)
     assert not lease.is_held(path)
+
+
+def test_a_look_at_the_wrong_moment_keeps_nobody_from_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "LOOKS_PASS", 30.0)  # the machine may be slow
+    path = tmp_path / "x.lock"
+    lease.place(path, b"", 0o666)
+    looks = path.open("rb")
+    fcntl.flock(looks, fcntl.LOCK_SH)
+    over = threading.Timer(0.005, looks.close)
+    over.start()
+    held = lease.try_lock(path)
+    over.join()
+    assert held is not None
+    assert lease.is_held(path)
+    os.close(held)
+
+
+def test_a_look_that_never_ends_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    lease.place(path, b"", 0o666)
+    with path.open("rb") as looks:  # of an app that was stopped in this very moment
+        fcntl.flock(looks, fcntl.LOCK_SH)
+        assert lease.try_lock(path) is None
+    held = lease.try_lock(path)
+    assert held is not None
+    os.close(held)
 
 
 def test_a_lock_outlives_its_taker_in_a_process_that_inherited_it(tmp_path: Path) -> None:
@@ -97,6 +125,31 @@ def test_the_setting_comes_before_the_environment_and_that_before_the_shared_one
     assert find_lease_dir(str(tmp_path / "setting"), environ).path == tmp_path / "setting"
     assert find_lease_dir(None, environ).path == tmp_path / "environment"
     assert find_lease_dir(None, {}) == LeaseDir(tmp_path / "shared")
+
+
+def test_who_only_looks_finds_the_folder_that_jobs_would_find_and_makes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_dir, "SHARED", (tmp_path / "no" / "such", tmp_path / "shared"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    setting, environ = str(tmp_path / "setting"), {"XRAY_TUI_LEASE_DIR": str(tmp_path / "environment")}
+    asked: list[tuple[str | None, dict[str, str]]] = [(setting, environ), (None, environ), (None, {})]
+    assert [existing_lease_dir(*each) for each in asked] == [None] * 3
+    assert list(tmp_path.iterdir()) == []
+    for each in asked:
+        assert find_lease_dir(*each) == existing_lease_dir(*each)
+    monkeypatch.setattr(lease_dir, "SHARED", ())
+    assert existing_lease_dir(None, {}) is None
+    assert find_lease_dir(None, {}) == existing_lease_dir(None, {})
+
+
+def test_a_lease_folder_that_cannot_be_looked_into_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(lease_dir, "SHARED", (tmp_path / "file", tmp_path / "never"))
+    for setting in ("~nobody-of-that-name/leases", str(tmp_path / "file" / "below"), None):
+        assert existing_lease_dir(setting, {}) is None
+    with pytest.raises(BadInput, match="lease_dir: ~nobody-of-that-name/leases: no such user"):
+        find_lease_dir("~nobody-of-that-name/leases", {})
 
 
 def test_a_shared_folder_that_is_there_is_never_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

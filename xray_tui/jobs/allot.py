@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from xray_tui.gpu.sample import GpuSample
 from xray_tui.jobs.queue import Ticket
@@ -59,7 +59,7 @@ def allot(alive: Sequence[Ticket], mine: Ticket, machine: Machine) -> Place | Wa
     if not machine.gpus or machine.problem:
         return Wait(machine.problem or "no GPU is in sight", foreign=True)
     before = [ticket for ticket in alive if ticket < mine and not machine.on_cpu(ticket)]
-    obstacles = {gpu.uuid: _obstacle(gpu, machine) for gpu in machine.gpus if gpu.uuid}
+    obstacles = {gpu.uuid: _named(gpu, obstacle(gpu, machine.leased)) for gpu in machine.gpus if gpu.uuid}
     free = [uuid for uuid, obstacle in obstacles.items() if obstacle is None]
     for ticket in before:
         taken = free[:1] if ticket.gpu == "auto" else [ticket.gpu]
@@ -70,8 +70,7 @@ def allot(alive: Sequence[Ticket], mine: Ticket, machine: Machine) -> Place | Wa
         return Place((mine.gpu,))
     if mine.gpu not in obstacles:
         return Wait(f"{mine.gpu} is not in sight", foreign=True)
-    obstacle = obstacles[mine.gpu]
-    return obstacle or Wait(_jobs_before(sum(ticket.gpu in ("auto", mine.gpu) for ticket in before)))
+    return obstacles[mine.gpu] or Wait(_jobs_before(sum(ticket.gpu in ("auto", mine.gpu) for ticket in before)))
 
 
 def _on_cpu(alive: Sequence[Ticket], mine: Ticket, machine: Machine) -> Place | Wait:
@@ -84,31 +83,39 @@ def _on_cpu(alive: Sequence[Ticket], mine: Ticket, machine: Machine) -> Place | 
     return Wait("1 job runs on the CPU already" if slots == 1 else f"{slots} jobs run on the CPU already")
 
 
-def _obstacle(gpu: GpuSample, machine: Machine) -> Wait | None:
-    """Why this GPU cannot be taken now; None where it is free."""
-    if gpu.uuid in machine.leased:
-        return Wait(f"GPU {gpu.index} is used by another job")
+def obstacle(gpu: GpuSample, leased: Collection[str]) -> Wait | None:
+    """Why this GPU cannot be taken now, without its name; None where it is free."""
+    if gpu.uuid in leased:
+        return Wait("used by a job")
     if gpu.problem:
-        return Wait(f"GPU {gpu.index}: {gpu.problem}", foreign=True)
+        return Wait(gpu.problem, foreign=True)
     if gpu.processes is None:
         if gpu.memory_used is None or gpu.memory_used >= IDLE_UNDER:
-            return Wait(f"GPU {gpu.index} seems to be used; its processes cannot be listed", foreign=True)
+            return Wait("perhaps used: its processes cannot be listed", foreign=True)
         return None
     for process in gpu.processes:
         if process.computes:
             who = f" ({process.user})" if process.user else ""
-            return Wait(f"GPU {gpu.index} is used by pid {process.pid}{who}", foreign=True)
+            return Wait(f"used by pid {process.pid}{who}", foreign=True)
     return None
+
+
+def _named(gpu: GpuSample, found: Wait | None) -> Wait | None:
+    """The obstacle as a sentence about its GPU."""
+    if found is None:
+        return None
+    verb = ":" if found.reason == gpu.problem else " is"
+    return replace(found, reason=f"GPU {gpu.index}{verb} {found.reason}")
 
 
 def _crowded(before: Sequence[Ticket], obstacles: dict[str, Wait | None], machine: Machine) -> Wait:
     """No GPU is left for an "auto": because of jobs that come first, or of what sits on the GPUs."""
     if before:
         return Wait(_jobs_before(len(before)))
-    found = [obstacle for obstacle in obstacles.values() if obstacle is not None]
+    found = [each for each in obstacles.values() if each is not None]
     if len(found) == 1:
         return found[0]
-    others = next((obstacle for obstacle in found if obstacle.foreign), None)
+    others = next((each for each in found if each.foreign), None)
     if others is None:
         return Wait(f"all {len(machine.gpus)} GPUs are used by other jobs")
     return Wait(f"no GPU is free: {others.reason}", foreign=True)

@@ -6,8 +6,8 @@ Four habits make them trustworthy, each of them learned the hard way:
 - After locking, the inode is compared with the path's: a lock on a file that somebody replaced locks nothing.
 - Nothing is ever unlinked, and nothing unlocked by LOCK_UN, which would free the lock of an engine that inherited the
   descriptor as well; a lock ends when the last descriptor closes.
-- Locks are taken under the mutex of the folder. So a look from outside it, which is a shared lock for a moment, can
-  make another's try fail once and no more.
+- Locks are taken under the mutex of the folder. A look from outside it is a shared lock for a moment, which who tries
+  to take the lock tells from a holder's and lets pass: any number of apps may look as often as they like.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+LOOKS_PASS = 0.05
+"""Seconds in which a look must be over: some microseconds, and a thread's wait for its turn in a busy app."""
 
 
 class Busy(TimeoutError):
@@ -46,18 +49,21 @@ def place(path: Path, data: bytes, mode: int) -> bool:
 
 def try_lock(path: Path) -> int | None:
     """The descriptor of an exclusive lock on the file, which is made where it is missing; None while another has it."""
+    deadline = time.monotonic() + LOOKS_PASS
     while True:
         try:
             descriptor = _open(path)
         except FileNotFoundError:
             place(path, b"", 0o666)
             continue
-        if not _flock(descriptor, fcntl.LOCK_EX):
-            os.close(descriptor)
-            return None
-        if _is_at(descriptor, path):
+        locked = _flock(descriptor, fcntl.LOCK_EX)
+        if locked and _is_at(descriptor, path):
             return descriptor
         os.close(descriptor)
+        if not locked:
+            if is_held(path) or time.monotonic() > deadline:
+                return None
+            time.sleep(0.001)  # only looks were in the way
 
 
 def is_held(path: Path) -> bool:

@@ -38,6 +38,8 @@ ID = "id"
 
 PARTS = ("queue", "gpu", "cpu", "live")
 
+PRIVATE_NOTE = "no shared lease folder: jobs of other users cannot be seen"
+
 
 @dataclass(frozen=True, slots=True)
 class LeaseDir:
@@ -92,21 +94,41 @@ def find_lease_dir(setting: str | None = None, environ: Mapping[str, str] = os.e
     The setting, else $XRAY_TUI_LEASE_DIR: raises BadInput where that cannot be used. Else the first shared one that
     is there, or else can be made, else a private one. Raises BadInput for one that is there and cannot be used.
     """
-    for origin, given in (("lease_dir", setting), (LEASE_DIR_ENV, environ.get(LEASE_DIR_ENV))):
-        if given:
-            path = Path(given).expanduser().absolute()
-            if reason := _unusable(path, parents=True):
-                raise BadInput(f"{origin}: {clean(str(path))}: {reason}; give a folder on a local disk")
-            return LeaseDir(path, _age_cleaned(path))
-    there = next((path for path in SHARED if os.path.lexists(path)), None)
-    if there is not None:  # others use it: in another one than theirs a GPU could be held twice
+    if (given := _given(setting, environ)) is not None:
+        origin, path = given
+        if reason := _unusable(path, parents=True):
+            raise BadInput(f"{origin}: {clean(str(path))}: {reason}; give a folder on a local disk")
+        return LeaseDir(path, _age_cleaned(path))
+    if (there := _shared_there()) is not None:  # others use it: in another one than theirs a GPU could be held twice
         if reason := _unusable(there, parents=False):
             raise BadInput(f"lease_dir: {clean(str(there))}: {reason}; put that right, or let all users set lease_dir")
         return LeaseDir(there)
     for path in SHARED:
         if path.parent.is_dir() and _unusable(path, parents=False) is None:
             return LeaseDir(path)
-    return _private()
+    path = _private_path()
+    if reason := _unusable(path, parents=True, mode=0o700):
+        raise BadInput(f"lease_dir: {clean(str(path))}: {reason}; set lease_dir to a folder on a local disk")
+    return LeaseDir(path, PRIVATE_NOTE)
+
+
+def existing_lease_dir(setting: str | None = None, environ: Mapping[str, str] = os.environ) -> LeaseDir | None:
+    """The folder that `find_lease_dir` would find, for who only looks: nothing is made or changed.
+
+    None where no job of this machine has made one yet, and for one that cannot be looked into.
+    """
+    try:
+        given = _given(setting, environ)
+    except BadInput:
+        return None
+    shared = _shared_there()
+    if given is not None:
+        found = LeaseDir(given[1], _age_cleaned(given[1]))
+    elif shared is not None:
+        found = LeaseDir(shared)
+    else:
+        found = LeaseDir(_private_path(), PRIVATE_NOTE)
+    return found if os.access(found.path / PARTS[0], os.R_OK | os.X_OK) else None
 
 
 def open_lease_dir(path: str, identity: str) -> LeaseDir | None:
@@ -120,13 +142,26 @@ def open_lease_dir(path: str, identity: str) -> LeaseDir | None:
     return found
 
 
-def _private() -> LeaseDir:
+def _given(setting: str | None, environ: Mapping[str, str]) -> tuple[str, Path] | None:
+    """What the user asks for, and where; None where that is nothing. Raises BadInput for the home of nobody."""
+    for origin, given in (("lease_dir", setting), (LEASE_DIR_ENV, environ.get(LEASE_DIR_ENV))):
+        if given:
+            try:
+                return origin, Path(given).expanduser().absolute()
+            except RuntimeError:
+                raise BadInput(f"{origin}: {clean(given)}: no such user; give the path of a folder") from None
+    return None
+
+
+def _shared_there() -> Path | None:
+    """The first shared folder that is there, usable or not."""
+    return next((path for path in SHARED if os.path.lexists(path)), None)
+
+
+def _private_path() -> Path:
     from platformdirs import user_state_path
 
-    path = user_state_path("xray-tui") / "lease"
-    if reason := _unusable(path, parents=True, mode=0o700):
-        raise BadInput(f"lease_dir: {clean(str(path))}: {reason}; set lease_dir to a folder on a local disk")
-    return LeaseDir(path, "no shared lease folder: jobs of other users cannot be seen")
+    return user_state_path("xray-tui") / "lease"
 
 
 def _unusable(path: Path, parents: bool, mode: int = OPEN_TO_ALL) -> str | None:

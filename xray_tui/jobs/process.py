@@ -10,6 +10,7 @@ import pwd
 import signal
 import socket
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.text import clean
@@ -18,6 +19,19 @@ from xray_tui.jobs.job import Job, Process
 JOB_MARK = "XRAY_TUI_JOB"
 RUN_MARK = "XRAY_TUI_RUN"
 """In the environment of every engine and of all it starts: the job's id and its run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """Where a process stands among the others."""
+
+    state: str
+    """One letter; "Z" for a zombie."""
+    parent: int
+    group: int
+    session: int
+    start: int
+    """As in Process."""
 
 
 def host() -> str:
@@ -44,16 +58,34 @@ def user_name(uid: int) -> str:
         return f"uid {uid}"
 
 
+def stat(pid: int) -> Stat | None:
+    """The process that has this pid now, a zombie too; None for none, and for one that is hidden from us."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes().decode("latin-1")
+    except OSError:
+        return None
+    fields = text[text.rindex(")") + 2 :].split()  # its name, which comes before, may hold blanks and brackets
+    return Stat(fields[0], int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
+
+
+def environment(pid: int) -> list[bytes]:
+    """What the process was started with, as b"NAME=value"; nothing where that cannot be read (any more)."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
 def identify(pid: int) -> Process | None:
     """The process that has this pid now, a zombie too; None for none."""
-    fields = _stat(pid)
-    return None if fields is None else Process(pid, int(fields[19]))
+    found = stat(pid)
+    return None if found is None else Process(pid, found.start)
 
 
 def is_alive(process: Process) -> bool:
     """Whether this very process lives; a zombie does not."""
-    fields = _stat(process.pid)
-    return fields is not None and fields[0] != "Z" and int(fields[19]) == process.start
+    found = stat(process.pid)
+    return found is not None and found.state != "Z" and found.start == process.start
 
 
 def send(process: Process, number: int) -> bool:
@@ -88,11 +120,11 @@ def members(job: str, group: int | None = None) -> list[Process]:
     mark = f"{JOB_MARK}={job}".encode()
     found = []
     for pid in _pids():
-        fields = _stat(pid)
-        if fields is None or fields[0] == "Z":
+        known = stat(pid)
+        if known is None or known.state == "Z":
             continue
-        if (group is not None and int(fields[2]) == group) or mark in _environment(pid):
-            found.append(Process(pid, int(fields[19])))
+        if (group is not None and known.group == group) or mark in environment(pid):
+            found.append(Process(pid, known.start))
     return found
 
 
@@ -102,11 +134,11 @@ def runs_by_pid(pids: Iterable[int], jobs: Iterable[Job]) -> dict[int, str]:
     prefix = f"{RUN_MARK}=".encode()
     found = {}
     for pid in pids:
-        marked = next((item for item in _environment(pid) if item.startswith(prefix)), None)
+        marked = next((item for item in environment(pid) if item.startswith(prefix)), None)
         if marked is not None:
             found[pid] = clean(marked[len(prefix) :].decode("utf-8", "replace"))
-        elif (fields := _stat(pid)) is not None and int(fields[2]) in groups:
-            found[pid] = groups[int(fields[2])]
+        elif (known := stat(pid)) is not None and known.group in groups:
+            found[pid] = groups[known.group]
     return found
 
 
@@ -114,19 +146,3 @@ def _pids() -> Iterator[int]:
     for name in os.listdir("/proc"):  # noqa: PTH208 - names alone, a thousand of them
         if name.isdecimal():
             yield int(name)
-
-
-def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the state on: [0] state, [2] process group, [19] start."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_bytes().decode("latin-1")
-    except OSError:
-        return None
-    return text[text.rindex(")") + 2 :].split()
-
-
-def _environment(pid: int) -> list[bytes]:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []

@@ -1,0 +1,104 @@
+"""Whose processes they are: the run that each works for, and the job of ours that it could be stopped with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from engine.contract.text import clean
+from xray_tui.jobs import process
+from xray_tui.jobs.job import Job
+from xray_tui.jobs.process import Stat
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The run that a process works for."""
+
+    run: str
+    job: str | None
+    """Its job, where that is one of those that were asked about and has not ended; else nobody can stop it here."""
+
+
+def owners(pids: Iterable[int], jobs: Iterable[Job]) -> dict[int, Owner]:
+    """The owners of those processes that work for a run, as far as can be known; others are not in it.
+
+    The chain of parents tells first: it holds for children in sessions of their own, and cannot be forged. Then the
+    session and the process group: they hold for children whose parents are gone. Then the marks in the environment,
+    which outlast both, but which setproctitle writes over and other users' processes do not show.
+
+    Each file of /proc is read once at most, and only of these pids, their parents and the jobs' own processes.
+    """
+    look = _Look()
+    ours = _ours(look, jobs)
+    found = {}
+    for pid in pids:
+        if (owner := ours.by_kin(look, pid) or ours.by_marks(pid)) is not None:
+            found[pid] = owner
+    return found
+
+
+@dataclass(slots=True)
+class _Look:
+    """What has been read of /proc by now."""
+
+    stats: dict[int, Stat | None] = field(default_factory=dict)
+
+    def stat(self, pid: int) -> Stat | None:
+        if pid not in self.stats:
+            self.stats[pid] = process.stat(pid)
+        return self.stats[pid]
+
+    def line(self, pid: int) -> Iterator[int]:
+        """The process and its parents, up to the first that cannot be seen."""
+        child: Stat | None = None
+        while pid > 0 and (found := self.stat(pid)) is not None:
+            if child is not None and found.start > child.start:
+                return  # born after its child: the parent has ended since, and its number was given again
+            yield pid
+            pid, child = found.parent, found
+
+
+@dataclass(slots=True)
+class _Ours:
+    """The living jobs of this machine, by all that tells that a process is one of theirs."""
+
+    jobs: dict[str, Owner] = field(default_factory=dict)
+    processes: dict[int, Owner] = field(default_factory=dict)
+    groups: dict[int, Owner] = field(default_factory=dict)
+    sessions: dict[int, Owner] = field(default_factory=dict)
+
+    def by_kin(self, look: _Look, pid: int) -> Owner | None:
+        for relative in look.line(pid):
+            if relative in self.processes:
+                return self.processes[relative]
+        found = look.stat(pid)
+        return None if found is None else self.groups.get(found.group) or self.sessions.get(found.session)
+
+    def by_marks(self, pid: int) -> Owner | None:
+        marks = dict(item.partition(b"=")[::2] for item in process.environment(pid))
+        job, run = (_text(marks.get(mark.encode(), b"")) for mark in (process.JOB_MARK, process.RUN_MARK))
+        return self.jobs.get(job) or (Owner(run, None) if run else None)
+
+
+def _ours(look: _Look, jobs: Iterable[Job]) -> _Ours:
+    """A number of a group or session counts only while the job's own process is in it: numbers are given again."""
+    ours = _Ours()
+    here = (process.host(), process.boot())
+    for job in jobs:
+        if job.state.ended or (job.host, job.boot) != here:
+            continue  # the pids of another machine, or of before a restart, are others' by now
+        owner = ours.jobs[job.id] = Owner(job.spec.run, job.id)
+        for known in filter(None, (job.supervisor, job.process)):
+            found = look.stat(known.pid)
+            if found is None or found.start != known.start:
+                continue
+            ours.processes[known.pid] = owner
+            ours.sessions[found.session] = owner
+            if found.group == known.pid:  # the engine leads its group
+                ours.groups[known.pid] = owner
+    return ours
+
+
+def _text(value: bytes) -> str:
+    return clean(value.decode("utf-8", "replace"))
