@@ -40,7 +40,7 @@ def built_to_hang(built: Path) -> Path:
     folder.mkdir()
     renamed = [f"-D{name}=fake_{name}" for name in ("nvmlDeviceGetUtilizationRates", "nvmlDeviceGetHandleByIndex_v2")]
     sources = ["fakenvml.c", "stubs.c", str(Path(__file__).with_name("one_hangs.c"))]
-    command = ["gcc", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-soname,libnvidia-ml.so.1", *renamed]
+    command = ["gcc", "-O0", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-soname,libnvidia-ml.so.1", *renamed]
     command += ["-o", str(folder / "libnvidia-ml.so.1"), *sources, "-lm", "-lpthread"]
     subprocess.run(command, cwd=built, check=True, capture_output=True)
     return folder

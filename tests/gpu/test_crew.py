@@ -41,7 +41,7 @@ def test_all_answer_in_one_thread_in_their_order():
 
 
 def test_whoever_hangs_is_missing_and_is_not_asked_again_before_it_came_back():
-    machine, crew = Machine(1), Crew(0.5)
+    machine, crew = Machine(1), Crew(0.4)
     assert sorted(crew.ask(range(4), machine.ask)) == [0, 2, 3]
     for _ in range(3):
         assert sorted(crew.ask(range(4), machine.ask)) == [0, 2, 3]
@@ -65,10 +65,10 @@ def test_sixteen_that_hang_at_once_take_no_longer_than_two():
 
 def test_gpus_that_are_slow_one_by_one_do_not_count_as_hanging():
     def slow(gpu: int) -> int:
-        time.sleep(0.2)
+        time.sleep(0.1)
         return gpu
 
-    assert sorted(Crew(1.0).ask(range(8), slow)) == list(range(8))
+    assert sorted(Crew(0.6).ask(range(8), slow)) == list(range(8))
 
 
 def test_a_fault_of_ours_is_raised_and_not_taken_for_a_hang():

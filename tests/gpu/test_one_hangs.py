@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import psutil
 
 from xray_tui.gpu.child import Child
 from xray_tui.gpu.problems import NO_ANSWER
-from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.gpu.sample import GpuSnapshot, from_json
 from xray_tui.gpu.sampler import sample_once
 
 from .fake import HANDLE, ONE_HANGS, QUICK, UTILISATION, gpu, helpers, wait_until
@@ -53,7 +54,7 @@ def test_several_gpus_hang_at_once_and_the_last_one_goes_on(four, sample, seen):
 
 
 def test_when_all_gpus_hang_it_is_the_driver_and_a_new_helper_is_started(four, sample, seen):
-    sample(pace=replace(ONE_HANGS, silence=1.0))
+    sample(pace=replace(ONE_HANGS, silence=0.8))
     seen.until(lambda snapshot: len(snapshot.gpus) == 4)
     four.hangs(UTILISATION, 0, 1, 2, 3)
     stale = seen.until(lambda snapshot: snapshot.stale is not None)
@@ -74,7 +75,8 @@ def test_a_gpu_that_hangs_from_the_start_is_a_row_by_its_index(four, sample, see
 
 def test_a_gpu_that_told_who_it_is_before_it_hung_is_known_at_the_first_look(four):
     four.hangs(UTILISATION, 2)
-    row = sample_once(20.0, environment=four.environment).gpus[2]
+    with start_helper(four, "--patience", "0.2", "--once") as helper:
+        row = from_json(json.loads(helper.stdout.readline())).gpus[2]
     assert (row.uuid, row.name, row.problem) == ("GPU-00000002", "NVIDIA RTX A4000", NO_ANSWER)
 
 
@@ -117,11 +119,10 @@ def test_helpers_that_cannot_be_killed_do_not_pile_up(nvml, sample, seen, monkey
     nvml.becomes("latency.nvmlInitWithFlags = 600000000", gpu())
     with monkeypatch.context() as unkillable:  # as a process is that hangs in the kernel
         unkillable.setattr(Child, "kill", lambda child: None)
-        sampler = sample(pace=replace(QUICK, silence=0.2, longest_silence=0.2))
-        seen.until(lambda snapshot: "3 helper processes" in (snapshot.problem or ""))
-        assert len(helpers()) == 3
+        sampler = sample(pace=replace(QUICK, silence=0.1, longest_silence=0.1))
         for _ in range(3):
-            seen.until(lambda snapshot: "3 helper processes" in (snapshot.problem or ""))
+            seen.until(lambda snapshot: "3 of them hang" in (snapshot.problem or ""))
+        assert "3 of them hang" in sample_once(20.0, environment=nvml.environment).problem
         assert len(helpers()) == 3
         nvml.becomes(gpu(0, "util = 9"))
         for helper in helpers():

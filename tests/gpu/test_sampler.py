@@ -187,6 +187,17 @@ def test_another_interval_counts_from_now_on(sample, seen):
     assert helper.is_running()
 
 
+def test_a_slower_interval_is_not_taken_for_a_hang(sample, seen):
+    sampler = sample(interval=0.05, pace=IMPATIENT)
+    seen.until(lambda snapshot: bool(snapshot.gpus))
+    sampler.set_interval(IMPATIENT.silence + 0.4)
+    (helper,) = helpers()
+    began = seen.until(lambda snapshot: True).time
+    while seen.until(lambda snapshot: True).time < began + IMPATIENT.silence:
+        pass
+    assert helpers() == [helper]
+
+
 def test_who_was_busy_or_suspended_gets_the_newest_sample_not_the_backlog(nvml):
     seen = Seen()
 

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 
 _GRACE = 0.3
 """Seconds in which an ended process has to be reaped; one that hangs in the kernel is left to the system."""
+
+_MOST_LEFT = 3
+"""Helpers that were killed and have not gone: they hang in the kernel, where a fourth would only join them."""
+
+_left: list[subprocess.Popen[bytes]] = []
+_left_lock = threading.Lock()  # samplers and single looks share the list, from threads of their own
+
+
+def left_behind() -> int:
+    """How many helpers of this process were killed and have not gone yet."""
+    with _left_lock:
+        _left[:] = [process for process in _left if process.poll() is None]
+        return len(_left)
 
 
 class Silent(Exception):
@@ -23,12 +38,17 @@ class Ended(Exception):
 
 
 class Child:
-    """`python -m xray_tui.gpu.helper`, running. Raises OSError where it cannot be started.
+    """`python -m xray_tui.gpu.helper`, running. Raises OSError where it cannot be started, or should not be, because
+    those before it hang in the driver and cannot be ended.
 
     Linux kills it when the *thread* that made it ends (see the helper), so make it in a thread that outlives it.
     """
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        if left_behind() >= _MOST_LEFT:
+            raise OSError(
+                errno.EAGAIN, f"{_MOST_LEFT} of them hang in the driver and cannot be ended, see `sudo dmesg`"
+            )
         # -P: a json.py in the folder where the app was started must not be imported. A session of its own: Ctrl+C and
         # Ctrl+Z in the terminal are meant for the app.
         self._process = subprocess.Popen(
@@ -77,13 +97,11 @@ class Child:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             self._process.wait(_GRACE)
-
-    @property
-    def gone(self) -> bool:
-        """Whether it has ended; one that hangs in the kernel does not, even when it was killed."""
-        return self._process.poll() is not None
+        except subprocess.TimeoutExpired:
+            with _left_lock:
+                _left.append(self._process)
 
     def _how_it_ended(self) -> str:
         try:

@@ -34,6 +34,7 @@ class Crew(Generic[Answer]):
         answers: dict[int, Answer] = {}
         for errand in errands:
             errand.join(max(0.0, errand.began + self._patience - time.monotonic()))
+            errand.hand_over()  # on a very busy machine it may not have begun
             answers.update(errand.answers)
             if errand.failure is not None:
                 raise errand.failure

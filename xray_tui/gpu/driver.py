@@ -66,11 +66,11 @@ class Driver:
         here = {answer.uuid for answer in answers.values() if isinstance(answer, GpuSample)}
         for index in range(count):
             answer = answers.get(index)
-            uuid = self._uuids.get(index, "")
             if isinstance(answer, GpuSample):
-                self._remembered(uuid, index).works()
+                self._remembered(answer.uuid, index).works()
                 rows.append(answer)
                 continue
+            uuid = self._uuids.get(index, "")
             known = self._remembered("" if uuid in here else uuid, index)
             known.fails(NO_ANSWER if answer is None else why_no_values(answer.code, answer.text), now)
             rows.append(_without_values(index, known))

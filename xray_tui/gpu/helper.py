@@ -64,7 +64,8 @@ def _serve(interval: float, patience: float, once: bool) -> None:
         asked = _wait(due)
         while asked is not None and asked > 0:
             interval = _within(asked)
-            due = time.monotonic() + interval
+            # Never later than was said before: whoever reads us may be waiting for that line, with little patience.
+            due = min(due, time.monotonic() + interval)
             asked = _wait(due)
         if asked is None:
             return

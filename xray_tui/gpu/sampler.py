@@ -8,16 +8,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from xray_tui.gpu.child import Child, Ended, Silent
+from xray_tui.gpu.child import Child, Ended, Silent, left_behind
 from xray_tui.gpu.pace import Pace
 from xray_tui.gpu.sample import GpuSnapshot, from_json, remembering
 from xray_tui.gpu.stuck import Stuck
 
 _SETTLED = 3
 """Answers after which a helper counts as working, so that one that falls over at once does not reset the back-off."""
-
-_MOST_LEFT = 3
-"""Helpers that were killed and have not gone. They hang in the kernel, and a fourth would only join them."""
 
 
 class Sampler:
@@ -44,7 +41,6 @@ class Sampler:
         self._pace = pace or Pace()
         self._last = GpuSnapshot()
         self._stuck = Stuck(self._pace)
-        self._left: list[Child] = []
         self._stopping = threading.Event()
         self._lock = threading.Lock()  # of _child: stop() must find the process that is being started
         self._child: Child | None = None
@@ -90,10 +86,6 @@ class Sampler:
 
     def _one_helper(self, patience: float) -> _Life:
         """Start a helper, hand on what it says, and return why there is no more of it. It is killed afterwards."""
-        if self._killed_but_left() >= _MOST_LEFT:
-            return _Life(
-                stale=f"The NVIDIA driver hangs, and {_MOST_LEFT} helper processes in it: look into `sudo dmesg`."
-            )
         try:
             with self._lock:
                 if self._stopping.is_set():
@@ -116,7 +108,7 @@ class Sampler:
                 self._last = remembering(snapshot, self._last)
                 self._post(self._last)
                 patience = self._pace.next_answer(self._interval)
-                if not self._killed_but_left() and self._stuck.lasts(snapshot, time.monotonic()):
+                if not left_behind() and self._stuck.lasts(snapshot, time.monotonic()):
                     return _Life(answers)
         except Silent:
             return _Life(answers, hung=True, stale=_no_answer(patience))
@@ -126,12 +118,6 @@ class Sampler:
             with self._lock:
                 self._child = None
             child.close()
-            self._left.append(child)
-
-    def _killed_but_left(self) -> int:
-        """How many helpers still live although they were killed."""
-        self._left = [child for child in self._left if not child.gone]
-        return len(self._left)
 
     def _post_stale(self, why: str) -> None:
         """The last values with the reason why they are old; where there are none, the reason alone."""
