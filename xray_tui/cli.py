@@ -200,13 +200,13 @@ def _gpu_status(runs: Path) -> list[str]:
         return sentences(snapshot)
     from contextlib import suppress
 
-    from xray_tui.jobs.process import runs_by_pid
+    from xray_tui.jobs.owners import owners
     from xray_tui.jobs.store import JobStore
 
     jobs = []
     with suppress(OSError):  # a jobs folder that cannot be read: a process still carries its run's mark
         jobs = JobStore(runs).jobs()
-    return sentences(snapshot, runs_by_pid(pids, jobs))
+    return sentences(snapshot, {pid: owner.run for pid, owner in owners(pids, jobs).items()})
 
 
 def _check(options: argparse.Namespace) -> int:

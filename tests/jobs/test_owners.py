@@ -86,7 +86,7 @@ def test_a_child_of_the_supervisor_belongs_to_the_job_before_its_engine_is_known
     assert owners([child], [job]) == {child: OURS}
 
 
-def test_a_child_whose_parents_are_gone_is_found_by_the_group_or_the_session(start: Start) -> None:
+def test_a_child_whose_parents_are_gone_is_found_by_the_session(start: Start) -> None:
     engine, in_group = start(f"(sh -c '{SLEEP}'); wait; sleep 600")
     assert owners([orphan(in_group)], [a_job(engine)]) == {in_group: OURS}
     sleep = SLEEP.replace("$", "\\$")

@@ -24,8 +24,8 @@ def owners(pids: Iterable[int], jobs: Iterable[Job]) -> dict[int, Owner]:
     """The owners of those processes that work for a run, as far as can be known; others are not in it.
 
     The chain of parents tells first: it holds for children in sessions of their own, and cannot be forged. Then the
-    session and the process group: they hold for children whose parents are gone. Then the marks in the environment,
-    which outlast both, but which setproctitle writes over and other users' processes do not show.
+    session, which a job has to itself and which holds for children whose parents are gone. Then the marks in the
+    environment, which outlast both, but which setproctitle writes over and other users' processes do not show.
 
     Each file of /proc is read once at most, and only of these pids, their parents and the jobs' own processes.
     """
@@ -65,7 +65,6 @@ class _Ours:
 
     jobs: dict[str, Owner] = field(default_factory=dict)
     processes: dict[int, Owner] = field(default_factory=dict)
-    groups: dict[int, Owner] = field(default_factory=dict)
     sessions: dict[int, Owner] = field(default_factory=dict)
 
     def by_kin(self, look: _Look, pid: int) -> Owner | None:
@@ -73,7 +72,7 @@ class _Ours:
             if relative in self.processes:
                 return self.processes[relative]
         found = look.stat(pid)
-        return None if found is None else self.groups.get(found.group) or self.sessions.get(found.session)
+        return None if found is None else self.sessions.get(found.session)
 
     def by_marks(self, pid: int) -> Owner | None:
         marks = dict(item.partition(b"=")[::2] for item in process.environment(pid))
@@ -82,7 +81,7 @@ class _Ours:
 
 
 def _ours(look: _Look, jobs: Iterable[Job]) -> _Ours:
-    """A number of a group or session counts only while the job's own process is in it: numbers are given again."""
+    """A session counts only while the job's own process is in it: its number is given again."""
     ours = _Ours()
     here = (process.host(), process.boot())
     for job in jobs:
@@ -95,8 +94,6 @@ def _ours(look: _Look, jobs: Iterable[Job]) -> _Ours:
                 continue
             ours.processes[known.pid] = owner
             ours.sessions[found.session] = owner
-            if found.group == known.pid:  # the engine leads its group
-                ours.groups[known.pid] = owner
     return ours
 
 
