@@ -14,6 +14,7 @@ from threading import Event
 import psutil
 import pytest
 
+from xray_tui.live.cgroup import Memory
 from xray_tui.live.disk import NO_ANSWER, Disk, DiskLook
 from xray_tui.live.host import GIB, Cpu, Host, HostFeed, look, shortages
 
@@ -76,6 +77,19 @@ def test_only_the_cores_that_are_ours_count() -> None:
     finally:
         os.sched_setaffinity(0, ours)
     assert (host.cores, host.all_cores) == (1, os.cpu_count())
+
+
+def test_a_container_s_limit_counts_where_it_ends_before_the_machine_s_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = look(Cpu(), DiskLook(Path("/")))
+    for limit, counts in (
+        (Memory(GIB // 8, GIB // 4), True),
+        (Memory(0, whole.memory_total - 1), False),  # more than the others leave
+        (Memory(2 * whole.memory_total, 2 * whole.memory_total), False),  # none: the machine has not that much
+    ):
+        monkeypatch.setattr("xray_tui.live.host.limited_memory", lambda own, limit=limit: limit)
+        host = look(Cpu(), DiskLook(Path("/")))
+        assert host.memory_limited is counts
+        assert host.memory_total == (limit.total if counts else whole.memory_total)
 
 
 def test_a_runs_folder_that_is_gone_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:

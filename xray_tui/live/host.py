@@ -99,7 +99,7 @@ class HostFeed(Ticking):
 
 
 def look(cpu: Cpu, disk: DiskLook) -> Host:
-    """The machine now. Takes as long as the disk's patience at most."""
+    """The machine now. Waits for a slow disk no longer than DiskLook does."""
     ours = os.sched_getaffinity(0)
     runs, shm = disk.ask(), room(SHM)
     host = Host(
