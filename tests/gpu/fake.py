@@ -21,7 +21,7 @@ QUICK = Pace(silence=10.0, restart=0.05, longest_restart=0.1, absent=0.3, longes
 IMPATIENT = replace(QUICK, silence=0.6, hang=0.1)
 """For the tests in which the driver hangs."""
 
-ONE_HANGS = replace(QUICK, hang=0.3)
+ONE_HANGS = replace(QUICK, hang=0.2)
 """For those in which one GPU hangs: the helper must outlive that, also on a busy machine."""
 
 UTILISATION, HANDLE = "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetHandleByIndex_v2"

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import psutil
 
+from xray_tui.gpu import child
 from xray_tui.gpu.child import Child
 from xray_tui.gpu.problems import NO_ANSWER
 from xray_tui.gpu.sample import GpuSnapshot, from_json
@@ -118,7 +119,8 @@ def test_after_a_while_a_new_helper_tries_the_gpu_that_hangs(four, sample, seen)
 def test_helpers_that_cannot_be_killed_do_not_pile_up(nvml, sample, seen, monkeypatch):
     nvml.becomes("latency.nvmlInitWithFlags = 600000000", gpu())
     with monkeypatch.context() as unkillable:  # as a process is that hangs in the kernel
-        unkillable.setattr(Child, "kill", lambda child: None)
+        unkillable.setattr(Child, "kill", lambda helper: None)
+        unkillable.setattr(child, "_GRACE", 0.05)
         sampler = sample(pace=replace(QUICK, silence=0.1, longest_silence=0.1))
         for _ in range(3):
             seen.until(lambda snapshot: "3 of them hang" in (snapshot.problem or ""))

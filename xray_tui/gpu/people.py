@@ -33,8 +33,11 @@ class People:
         self._known: dict[int, tuple[float, Person]] = {}
 
     def of(self, pid: int) -> Person:
-        """Never an error: a pid of another container, a hidden or an ended one is UNSEEN. May be asked by several
-        threads at once."""
+        """Never an error: a pid of another container, a hidden or an ended one is UNSEEN.
+
+        Any thread may ask. It may wait as long as a driver call: the kernel does not tell the command line of a
+        process whose memory it is busy with, and one that hangs in the driver can be such.
+        """
         birth = _birth(pid)
         if birth is None:
             return UNSEEN
