@@ -30,7 +30,7 @@ def test_one_gpu_hangs_and_comes_back_while_the_others_go_on(four, sample, seen)
     row = first.gpus[1]
     assert (row.uuid, row.name, row.utilisation, row.processes) == ("GPU-00000001", "NVIDIA RTX A4000", None, None)
     assert row.processes_problem == "no answer"
-    assert row.since == first.time
+    assert row.since <= first.time
     four.becomes(*(gpu(index, f"util = {70 + index}") for index in range(4)))
     later = seen.until(lambda snapshot: [row.utilisation for row in snapshot.gpus] == [70, None, 72, 73])
     assert (later.gpus[1].since, later.stale) == (row.since, None)
