@@ -103,8 +103,6 @@ def test_others_see_in_the_process_list_whose_a_job_is(place: Place) -> None:
     job = place.until_working(place.launch("until", place.folder / "never", run="unet"))
     assert job.supervisor is not None
     assert psutil.Process(job.supervisor.pid).cmdline()[0] == f"xray-tui job unet ({process.user()})"
-    assert job.process is not None
-    assert process.runs_by_pid([job.process.pid, os.getpid()], [job]) == {job.process.pid: "unet"}
 
 
 def test_progress_is_seen_while_it_runs(place: Place) -> None:

@@ -9,12 +9,12 @@ import os
 import pwd
 import signal
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.text import clean
-from xray_tui.jobs.job import Job, Process
+from xray_tui.jobs.job import Process
 
 JOB_MARK = "XRAY_TUI_JOB"
 RUN_MARK = "XRAY_TUI_RUN"
@@ -125,20 +125,6 @@ def members(job: str, group: int | None = None) -> list[Process]:
             continue
         if (group is not None and known.group == group) or mark in environment(pid):
             found.append(Process(pid, known.start))
-    return found
-
-
-def runs_by_pid(pids: Iterable[int], jobs: Iterable[Job]) -> dict[int, str]:
-    """The run that each of the processes works for, as far as can be known: by its mark, else by its process group."""
-    groups = {job.process.pid: job.spec.run for job in jobs if job.process is not None and not job.state.ended}
-    prefix = f"{RUN_MARK}=".encode()
-    found = {}
-    for pid in pids:
-        marked = next((item for item in environment(pid) if item.startswith(prefix)), None)
-        if marked is not None:
-            found[pid] = clean(marked[len(prefix) :].decode("utf-8", "replace"))
-        elif (known := stat(pid)) is not None and known.group in groups:
-            found[pid] = groups[known.group]
     return found
 
 
