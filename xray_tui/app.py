@@ -22,11 +22,12 @@ from engine.contract.text import clean
 from xray_tui.commands import COMMANDS, bindings, keymap_problems, shown_keys, usable_keymap
 from xray_tui.in_order import KeysInOrder
 from xray_tui.live.board_feed import BoardFeed
-from xray_tui.messages import BoardChanged, FollowedChanged, GpuSampled, JobsChanged, Said
+from xray_tui.messages import BoardChanged, FollowedChanged, GpuSampled, HostSampled, JobsChanged, Said
 from xray_tui.screens.dashboard import DashboardScreen
 from xray_tui.settings import Settings, load_settings, settings_path
 from xray_tui.themes import XRAY
 from xray_tui.widgets.columns import metrics_asked_for
+from xray_tui.widgets.gpu_strip import GpuStrip
 from xray_tui.widgets.job_list import JobList
 from xray_tui.widgets.leaderboard import Leaderboard
 
@@ -34,11 +35,12 @@ if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
 
     from xray_tui.board.rank import Board
-    from xray_tui.gpu.sample import GpuSnapshot
-    from xray_tui.gpu.sampler import Sampler
     from xray_tui.jobs.job import Job, JobSpec
     from xray_tui.live.follow import Follow
+    from xray_tui.live.gpu_feed import GpuFeed, Gpus
+    from xray_tui.live.host import HostFeed
     from xray_tui.live.jobs_feed import JobsFeed
+    from xray_tui.screens.gpu import GpuScreen
 
 LAST_MOMENT = 1.0
 """Seconds that the end waits for a launch, a stop or an export under way."""
@@ -67,13 +69,16 @@ class XrayApp(KeysInOrder[None]):
         self.problems = [*problems, *keymap_problems(self.settings.keymap)]
         self._feed = feed
         self._jobs_feed: JobsFeed | None = None
-        self._sampler: Sampler | None = None
+        self._gpu_feed: GpuFeed | None = None
+        self._host_feed: HostFeed | None = None
         self._follow: Follow | None = None
         self._background: list[threading.Thread] = []
         self._board: Board | None = None
-        self._gpus: GpuSnapshot | None = None
+        self._gpus: Gpus | None = None
+        self._gpu_screen: GpuScreen | None = None
+        """While it is open."""
         self._jobs: tuple[Job, ...] = ()
-        self._dashboard = DashboardScreen(self.settings.columns)
+        self._dashboard = DashboardScreen(self.settings.columns, self.settings.gpu_detail)
         self.register_theme(XRAY)
         self._choose_theme()
 
@@ -128,19 +133,22 @@ class XrayApp(KeysInOrder[None]):
 
     def _start_later_services(self) -> None:
         """What the first rows need not wait for: all of it takes longer to import than the board to read."""
-        from xray_tui.gpu.sampler import Sampler
+        from xray_tui.live.gpu_feed import GpuFeed
+        from xray_tui.live.host import HostFeed
         from xray_tui.live.jobs_feed import JobsFeed
 
         if self.runs is None or self._feed is None or self._exit:
             return
         self._feed.watch()
         self._jobs_feed = JobsFeed(self.runs, lambda jobs: self._post(JobsChanged(jobs)), self._trouble)
-        self._sampler = Sampler(lambda snapshot: self._post(GpuSampled(snapshot)))
+        self._gpu_feed = GpuFeed(lambda gpus: self._post(GpuSampled(gpus)), self._lease_dir)
+        self._host_feed = HostFeed(self.runs, lambda host: self._post(HostSampled(host)))
+        self._gpu_feed.start()
         self._jobs_feed.start()
-        self._sampler.start()
+        self._host_feed.start()
 
     def on_unmount(self) -> None:
-        for service in (self._feed, self._jobs_feed, self._sampler, self._follow):
+        for service in (self._feed, self._jobs_feed, self._gpu_feed, self._host_feed, self._follow):
             if service is not None:
                 service.stop()
         deadline = time.monotonic() + LAST_MOMENT
@@ -161,7 +169,7 @@ class XrayApp(KeysInOrder[None]):
         self._background.append(threading.Thread(target=guarded, daemon=True))
         self._background[-1].start()
 
-    def _post(self, message: BoardChanged | JobsChanged | GpuSampled | FollowedChanged | Said) -> None:
+    def _post(self, message: BoardChanged | JobsChanged | GpuSampled | HostSampled | FollowedChanged | Said) -> None:
         """Post from any thread; what comes while the app ends is dropped."""
         if self.is_running:
             self.post_message(message)
@@ -189,12 +197,29 @@ class XrayApp(KeysInOrder[None]):
             return
         self._jobs = message.jobs
         self._dashboard.show_jobs(message.jobs)
+        if self._gpu_feed is not None:
+            self._gpu_feed.know_jobs(message.jobs)
 
     def on_gpu_sampled(self, message: GpuSampled) -> None:
         if self._exit:
             return
-        self._gpus = message.snapshot
-        self._dashboard.show_gpus(message.snapshot)
+        self._gpus = message.gpus
+        self._dashboard.show_gpus(message.gpus)
+        if self._gpu_screen is not None:
+            self._gpu_screen.show(message.gpus)
+        self._pace_gpus()
+
+    def on_dashboard_screen_uncovered(self) -> None:
+        self._pace_gpus()
+
+    def _pace_gpus(self) -> None:
+        """Look at the GPUs often only while they can be seen: on the dashboard, behind a question, on their screen."""
+        if self._gpu_feed is not None:
+            self._gpu_feed.show(not any(getattr(screen, "covers", False) for screen in self.screen_stack))
+
+    def on_host_sampled(self, message: HostSampled) -> None:
+        if not self._exit:
+            self._dashboard.show_host(message.host)
 
     def on_followed_changed(self, message: FollowedChanged) -> None:
         if self._exit:
@@ -224,6 +249,27 @@ class XrayApp(KeysInOrder[None]):
             self._follow = Follow(job.id, folder, run, lambda followed: self._post(FollowedChanged(followed)))
             self._follow.start()
 
+    def on_gpu_strip_opened(self, message: GpuStrip.Opened) -> None:
+        from xray_tui.screens.gpu import GpuScreen
+
+        def closed(_: None) -> None:
+            self._gpu_screen = None
+
+        if self._gpus is not None:
+            self._gpu_screen = GpuScreen(message.gpu, self._gpus)
+            self.push_screen(self._gpu_screen, closed)
+
+    def on_gpu_screen_stop_wanted(self, message: GpuScreen.StopWanted) -> None:
+        """Only jobs of this runs folder are stopped, each as a whole; no other process is touched."""
+        process = message.process
+        owner = self._gpus.owners.get(process.pid) if self._gpus else None
+        job = next((job for job in self._jobs if owner is not None and job.id == owner.job), None)
+        if job is not None and not job.state.ended:
+            self._ask_to_stop(job)
+            return
+        whose = f" of {clean(process.user)}" if process.user else ""
+        self.say(f"pid {process.pid}{whose} works for no job of this runs folder: only those are stopped here")
+
     def on_leaderboard_opened(self, message: Leaderboard.Opened) -> None:
         from xray_tui.screens.run import RunScreen
 
@@ -238,7 +284,8 @@ class XrayApp(KeysInOrder[None]):
             return
         from xray_tui.screens.launch import LaunchScreen
 
-        gpus = [(gpu.uuid, f"{gpu.index} {clean(gpu.name)}") for gpu in self._gpus.gpus] if self._gpus else []
+        seen = self._gpus.snapshot.gpus if self._gpus else ()
+        gpus = [(gpu.uuid, f"{gpu.index} {clean(gpu.name)}") for gpu in seen]
         marked = [row.run for row in self._dashboard.board.marked_rows]
         form = LaunchScreen(kind, runs=self.runs, current=self._dashboard.run, marked=marked, gpus=gpus)
         self.push_screen(form, self._launch)
@@ -268,12 +315,15 @@ class XrayApp(KeysInOrder[None]):
 
     def action_stop_job(self) -> None:
         """Ask, then stop the job under the cursor of the list."""
-        from xray_tui.screens.confirm import ConfirmScreen
-
         job = self._dashboard.jobs.job
         if job is None or job.state.ended:
             self.say("There is no job to stop: the selected one has ended" if job else "There is no job to stop")
             return
+        self._ask_to_stop(job)
+
+    def _ask_to_stop(self, job: Job) -> None:
+        from xray_tui.screens.confirm import ConfirmScreen
+
         name = f"{clean(job.spec.kind)} {clean(job.spec.run)}"
 
         def answered(yes: bool | None) -> None:
@@ -305,18 +355,18 @@ class XrayApp(KeysInOrder[None]):
             return
         self._in_background(partial(self._export, self._board, self._gpus, self._jobs))
 
-    def _export(self, board: Board, gpus: GpuSnapshot | None, jobs: Iterable[Job]) -> None:
+    def _export(self, board: Board, gpus: Gpus | None, jobs: Iterable[Job]) -> None:
         """In a thread: write the board, and say where."""
         from engine.contract.files import write_whole
         from xray_tui.board.export import default_path, to_markdown
         from xray_tui.gpu.sampler import sample_once
         from xray_tui.gpu.status import sentences
-        from xray_tui.jobs.process import runs_by_pid
+        from xray_tui.jobs.owners import owners
 
         path = (self.settings.export or default_path(board.runs)).absolute()
-        gpus = gpus or sample_once()
-        pids = [process.pid for gpu in gpus.gpus for process in gpu.processes or ()]
-        status = sentences(gpus, runs_by_pid(pids, jobs))
+        snapshot = gpus.snapshot if gpus is not None else sample_once()
+        whose = owners((process.pid for gpu in snapshot.gpus for process in gpu.processes or ()), jobs)
+        status = sentences(snapshot, {pid: owner.run for pid, owner in whose.items()})
         try:
             write_whole(path, to_markdown(board, status, time.strftime("%Y-%m-%d %H:%M:%S")))
         except OSError as error:

@@ -9,14 +9,18 @@ from typing import Literal
 
 from textual.binding import Binding
 
-Place = Literal["app", "dashboard", "list", "board", "jobs", "log", "form", "save", "question", "text", "folder"]
+Place = Literal[
+    "app", "dashboard", "list", "board", "gpus", "jobs", "log", "gpu", "form", "save", "question", "text", "folder"
+]
 
 PLACES: dict[Place, str] = {
     "dashboard": "Dashboard",
+    "gpus": "GPUs",
     "board": "Leaderboard",
     "jobs": "Jobs",
     "list": "Moving",
     "log": "Log and text",
+    "gpu": "One GPU and its processes",
     "form": "Forms",
     "save": "Where a form's values are saved",
     "question": "Questions",
@@ -27,8 +31,9 @@ PLACES: dict[Place, str] = {
 """Headings of the help screen, in its order."""
 
 TOGETHER: tuple[frozenset[Place], ...] = (
-    *(frozenset[Place]({"app", "dashboard", "list", focused}) for focused in ("board", "jobs", "log")),
+    *(frozenset[Place]({"app", "dashboard", "list", focused}) for focused in ("gpus", "board", "jobs", "log")),
     frozenset({"text", "list", "log"}),
+    frozenset({"gpu", "list"}),
     frozenset({"folder", "app"}),
     *(frozenset[Place]({alone}) for alone in ("form", "save", "question")),
 )
@@ -71,8 +76,13 @@ COMMANDS: tuple[Command, ...] = (
             "dashboard", True),
     Command("board.problems", "p", "app.problems", "problems", "Artifacts that do not rank, each with its reason",
             "dashboard", True),
+    Command("gpus.detail", "d", "gpu_detail", "detail", "Show more of each GPU, or less", "dashboard", True),
     Command("board.rescan", "r", "app.rescan", "rescan", "Read the whole runs folder again", "dashboard"),
     Command("dashboard.clear", "escape", "clear", "clear", "Drop the filter; then the marks", "dashboard"),
+    Command("gpus.open", "enter", "open", "processes", "Everything about the GPU under the cursor, and its processes",
+            "gpus", True),
+    Command("gpus.left", "left,h", "move(-1)", "left", "To the GPU before", "gpus"),
+    Command("gpus.right", "right", "move(1)", "right", "To the next GPU", "gpus"),
     Command("board.mark", "space", "mark", "mark", "Mark the run, for blending", "board", True),
     Command("board.open", "enter", "open", "open", "Everything about the run under the cursor", "board"),
     Command("jobs.open", "enter", "open", "read", "Go to the log or the curve of the job", "jobs"),
@@ -84,6 +94,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("move.bottom", "G,end", "jump(-1)", "bottom", "To the last row; a log then follows its file", "list"),
     Command("log.left", "left,h", "scroll_left", "left", "Scroll to the left", "log"),
     Command("log.right", "right", "scroll_right", "right", "Scroll to the right", "log"),
+    Command("gpu.stop", "K", "stop", "stop the job", "Stop the job that the process works for, after a question",
+            "gpu", True),
+    Command("gpu.previous", "left,h", "step(-1)", "previous GPU", "The GPU before", "gpu", True),
+    Command("gpu.next", "right,l", "step(1)", "next GPU", "The next GPU", "gpu", True),
+    Command("gpu.close", "escape,q,enter", "close", "close", "Back to the dashboard", "gpu", True),
     Command("form.launch", "enter", "launch", "launch", "Launch what the form says; open a list, a section", "form"),
     Command("form.launch_anywhere", "f5", "launch", "launch", "Launch from any field", "form"),
     Command("form.cancel", "escape", "cancel", "cancel", "Leave the form", "form"),

@@ -12,9 +12,10 @@ from textual.message import Message
 
 if TYPE_CHECKING:
     from xray_tui.board.rank import Board
-    from xray_tui.gpu.sample import GpuSnapshot
     from xray_tui.jobs.job import Job
     from xray_tui.live.follow import Followed
+    from xray_tui.live.gpu_feed import Gpus
+    from xray_tui.live.host import Host
 
 
 class Latest(Message):
@@ -35,7 +36,14 @@ class BoardChanged(Latest):
 class GpuSampled(Latest):
     """The GPUs were looked at."""
 
-    snapshot: GpuSnapshot
+    gpus: Gpus
+
+
+@dataclass
+class HostSampled(Latest):
+    """The host reads differently than before."""
+
+    host: Host
 
 
 @dataclass

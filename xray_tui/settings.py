@@ -38,6 +38,9 @@ class Settings:
     theme: str = "xray"
     """A theme of the command palette."""
 
+    gpu_detail: bool = False
+    """Whether the GPUs are shown in detail from the start, as far as half of the screen allows."""
+
     mouse: bool = True
     """Whether the app takes the mouse; without it the terminal selects text as usual."""
 

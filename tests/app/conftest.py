@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from xray_tui.live.host import Host
 
-from tests.app.samples import GIB, NOW, make_job, write_artifact
+from tests.app.samples import GIB, NOW, make_gpu, make_host, make_job, write_artifact
 from xray_tui.app import XrayApp
-from xray_tui.gpu.sample import GpuSample, GpuSnapshot
+from xray_tui.gpu.sample import GpuProcess, GpuSnapshot
 from xray_tui.jobs.job import Job, Progress, State
+from xray_tui.jobs.owners import Owner
+from xray_tui.live.gpu_feed import Gpus
 from xray_tui.settings import Settings
 
 
@@ -51,16 +54,32 @@ def jobs() -> tuple[Job, ...]:
 
 
 @pytest.fixture
-def gpus() -> GpuSnapshot:
-    """Two A100, one at work."""
-    return GpuSnapshot(
+def gpus() -> Gpus:
+    """Two A100 after a minute: one at work for a job of ours, one that is free."""
+    worker = GpuProcess(4711, "C", 40 * GIB, "python3", "ana", "xray-engine train", NOW - 600, 81)
+    snapshot = GpuSnapshot(
         (
-            GpuSample(0, "GPU-0", "NVIDIA A100-SXM4-80GB", 87, 41 * GIB, 80 * GIB, 61, 312.4, 400.0, processes=()),
-            GpuSample(1, "GPU-1", "NVIDIA A100-SXM4-80GB", 0, 1 * GIB, 80 * GIB, 32, 58.0, 400.0, processes=()),
+            make_gpu(0, utilisation=87, memory_used=41 * GIB, temperature=61, power=312.4, processes=(worker,)),
+            make_gpu(1),
         ),
         time=NOW,
         driver="550.54",
     )
+    return Gpus(
+        snapshot,
+        {
+            "GPU-0": tuple((NOW - 59 + second, min(99, 3 * second)) for second in range(60)),
+            "GPU-1": tuple((NOW - 59 + second, 0) for second in range(60)),
+        },
+        {4711: Owner("baseline_posmetric_s2", "j4")},
+        {"GPU-0": "used by another job", "GPU-1": None},
+    )
+
+
+@pytest.fixture
+def host() -> Host:
+    """A server with room for more."""
+    return make_host()
 
 
 @pytest.fixture
@@ -69,6 +88,7 @@ def make_app(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., XrayA
     monkeypatch.setattr("xray_tui.jobs.control.look", lambda store: [])
     monkeypatch.setattr("xray_tui.jobs.store.JobStore.jobs", lambda store: [])
     monkeypatch.setattr("xray_tui.gpu.sampler.Sampler.start", lambda sampler: None)
+    monkeypatch.setattr("xray_tui.live.host.HostFeed.start", lambda feed: None)
     monkeypatch.setattr("xray_tui.live.follow.Follow.start", lambda follow: None)
 
     def make(folder: Path | None = runs, **settings: object) -> XrayApp:

@@ -6,7 +6,9 @@ import json
 import os
 from pathlib import Path
 
+from xray_tui.gpu.sample import GpuSample
 from xray_tui.jobs.job import Job, JobSpec, Progress, State
+from xray_tui.live.host import Host
 
 NOW = 1_771_115_932.0
 """2026-02-15 00:38:52 UTC, the time in all tests of this room."""
@@ -44,3 +46,34 @@ def make_job(
     if state.ended:
         values.setdefault("ended", NOW - 130)
     return Job(identity, JobSpec(kind, run, ()), state, progress=progress, **values)  # type: ignore[arg-type]
+
+
+def make_gpu(index: int, **values: object) -> GpuSample:
+    """An idle A100 on which nobody works, unless the values say otherwise."""
+    idle: dict[str, object] = {
+        "name": "NVIDIA A100-SXM4-80GB",
+        "utilisation": 0,
+        "memory_used": GIB,
+        "memory_total": 80 * GIB,
+        "temperature": 32,
+        "power": 58.0,
+        "power_limit": 400.0,
+        "sm_clock": 1410,
+        "processes": (),
+    }
+    return GpuSample(index, f"GPU-{index}", **{**idle, **values})  # type: ignore[arg-type]
+
+
+def make_host(**values: object) -> Host:
+    """A server on which nothing is short, unless the values say otherwise."""
+    wide: dict[str, object] = {
+        "cpu": 43,
+        "load": 35.2,
+        "memory_used": 120 * GIB,
+        "memory_total": 512 * GIB,
+        "shm_used": GIB,
+        "shm_total": 256 * GIB,
+        "disk_free": 812 * GIB,
+        "disk_total": 4000 * GIB,
+    }
+    return Host(64, 64, **{**wide, **values})  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""How values read on a line: texts in a width, columns in a table, GPUs, jobs, curves. Pure functions."""
+"""How values read on a line: texts in a width, columns in a table, jobs, curves. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tests.app.samples import GIB, NOW, make_job, write_artifact
+from tests.app.samples import NOW, make_job, write_artifact
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import Board, rank
 from xray_tui.commands import COMMANDS
-from xray_tui.gpu.sample import GpuSample, GpuSnapshot
 from xray_tui.jobs.job import Job, Progress, State
 from xray_tui.live.curve import Curve
 from xray_tui.screens.help import help_lines
@@ -23,7 +22,6 @@ from xray_tui.screens.text_screen import WIDTH
 from xray_tui.widgets.braille import plot, range_of
 from xray_tui.widgets.columns import columns_of, place
 from xray_tui.widgets.curve import curve_rows
-from xray_tui.widgets.gpu_lines import gpu_lines
 from xray_tui.widgets.job_lines import job_line
 from xray_tui.widgets.key_bar import chosen
 from xray_tui.widgets.order import Sort, arrange, longest_name
@@ -124,42 +122,6 @@ def test_the_filter_wants_every_word_in_the_run_or_its_file(tmp_path: Path) -> N
     rows, columns = board(tmp_path).rows, columns_of(SIX)
     assert [rows[index].run for index in arrange(rows, columns, Sort(), "unet HV")] == ["Unet_A"]
     assert arrange(rows, columns, Sort(), "unet none") == ()
-
-
-# GPUs
-
-
-def test_no_gpu_is_one_sentence_that_is_whole() -> None:
-    problem = "No NVIDIA driver is visible in this container: where its host has GPUs, start it with `--gpus all`."
-    lines = gpu_lines(GpuSnapshot(problem=problem), 80, 3)
-    assert " ".join(text_of(line)[5:] for line in lines) == problem
-    assert len(gpu_lines(GpuSnapshot(problem=problem), 120, 3)) == 1
-
-
-@pytest.mark.parametrize("width", [78, 116, 196])
-def test_a_gpu_has_name_utilisation_memory_temperature_and_power_in_any_width(width: int, gpus: GpuSnapshot) -> None:
-    line = text_of(gpu_lines(gpus, width, 4)[0])
-    for part in ("A100-SXM4-80GB", "87%", "41.0/80 GiB", "61°C", "312/400 W"):
-        assert part in line
-    assert cell_len(line) <= width
-
-
-def test_eight_gpus_share_three_lines_of_a_small_terminal() -> None:
-    gpus = tuple(GpuSample(index, f"G{index}", "A100", index * 10, GIB, 80 * GIB, 50, 200.0) for index in range(8))
-    lines = gpu_lines(GpuSnapshot(gpus), 78, 3)
-    assert len(lines) == 3
-    text = " ".join(map(text_of, lines))
-    assert all(f" {index} " in text and f"{index * 10}%" in text for index in range(8))
-    assert all(cell_len(text_of(line)) <= 78 for line in lines)
-
-
-def test_what_the_driver_does_not_say_is_a_dash_and_a_broken_gpu_says_why() -> None:
-    unknown = GpuSample(0, "G0", "T4")
-    broken = GpuSample(1, "G1", "T4", problem="lost: reset it\x1b[31m")
-    first, second = map(text_of, gpu_lines(GpuSnapshot((unknown, broken)), 78, 3))
-    assert "-%" in first
-    assert "-/- GiB" in first
-    assert "! lost: reset it␛[31m" in second
 
 
 # Jobs

@@ -25,9 +25,12 @@ from xray_tui.commands import COMMANDS, keymap_problems
 from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
 from xray_tui.jobs.process import RUN_MARK
 from xray_tui.live.follow import Followed
+from xray_tui.live.gpu_feed import Gpus
 from xray_tui.messages import BoardChanged, FollowedChanged, GpuSampled, JobsChanged
 from xray_tui.screens.confirm import ConfirmScreen
 from xray_tui.widgets.leaderboard import Leaderboard
+from xray_tui.widgets.log_view import LogView
+from xray_tui.widgets.process_list import ProcessList
 
 MakeApp = Callable[..., XrayApp]
 
@@ -228,7 +231,7 @@ async def test_the_export_names_the_run_of_every_process_that_carries_its_mark(m
         gpu = GpuSample(0, "GPU-0", "NVIDIA A100", 87, 21 * GIB, 80 * GIB, processes=processes)
         async with app.run_test(size=(120, 40)) as pilot:
             await opened(pilot)
-            app.post_message(GpuSampled(GpuSnapshot((gpu,), time=NOW)))
+            app.post_message(GpuSampled(Gpus(GpuSnapshot((gpu,), time=NOW))))
             await pilot.press("x")
             written = app.runs.parent / "LEADERBOARD.md"
             await until(pilot, written.exists)
@@ -324,10 +327,10 @@ async def test_the_selected_job_stays_selected_when_others_come_unless_it_was_th
 
 async def test_the_help_lists_every_command_with_its_id(make_app: MakeApp) -> None:
     app = make_app(keymap={"job.stop": "ctrl+k"})
-    async with app.run_test(size=(120, 90)) as pilot:
+    async with app.run_test(size=(120, 60)) as pilot:
         await opened(pilot)
         await pilot.press("question_mark")
-        text = " ".join(screen_text(app).replace("│", "").split())  # without the ends of its lines
+        text = " ".join(" ".join(app.screen.query_one("#text", LogView).lines).split())
         for command in COMMANDS:
             assert command.id in text
             assert command.meaning in text
@@ -337,17 +340,18 @@ async def test_the_help_lists_every_command_with_its_id(make_app: MakeApp) -> No
 async def test_every_binding_of_every_screen_and_widget_has_an_id_of_the_table() -> None:
     from xray_tui.screens.confirm import ConfirmScreen
     from xray_tui.screens.dashboard import DashboardScreen
+    from xray_tui.screens.gpu import GpuScreen
     from xray_tui.screens.launch import LaunchScreen
     from xray_tui.screens.launch_save import SaveScreen
     from xray_tui.screens.runs_folder import RunsFolderScreen
     from xray_tui.screens.text_screen import TextScreen
+    from xray_tui.widgets.gpu_strip import GpuStrip
     from xray_tui.widgets.job_list import JobList
-    from xray_tui.widgets.log_view import LogView
 
     known = {command.id for command in COMMANDS}
     bound = set()
-    screens = (ConfirmScreen, DashboardScreen, LaunchScreen, SaveScreen, RunsFolderScreen, TextScreen)
-    for kind in (XrayApp, *screens, Leaderboard, JobList, LogView):
+    screens = (ConfirmScreen, DashboardScreen, GpuScreen, LaunchScreen, SaveScreen, RunsFolderScreen, TextScreen)
+    for kind in (XrayApp, *screens, Leaderboard, GpuStrip, JobList, LogView):
         bound |= {binding.id for binding in kind.BINDINGS}
     assert bound <= known
 
@@ -425,7 +429,7 @@ async def test_after_a_resize_the_gpus_take_the_lines_that_they_need(make_app: M
     problem = "No NVIDIA driver is visible in this container: where its host has GPUs, start it with `--gpus all`."
     async with app.run_test(size=(30, 8)) as pilot:
         await opened(pilot)
-        app.post_message(GpuSampled(GpuSnapshot(problem=problem)))
+        app.post_message(GpuSampled(Gpus(GpuSnapshot(problem=problem))))
         await until(pilot, lambda: app._dashboard.gpus.size.height == 2)
         await pilot.resize_terminal(120, 40)
         await until(pilot, lambda: app._dashboard.gpus.size == (116, 1))
@@ -608,3 +612,108 @@ async def test_ten_thousand_rows_are_shown_and_sorted_without_the_keys_waiting_f
         assert seconds(lambda: shown.sort_by(1), shown.reverse, lambda: shown.sort_by(-1)) < 0.05
         assert shown.row_count == 10_000
         assert shown.shown_runs[0] == "group/run_00077"
+
+
+# The GPUs
+
+
+async def test_the_gpus_are_a_panel_with_a_cursor_that_stays_on_them(make_app: MakeApp, gpus: Gpus) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(gpus))
+        await pilot.press("shift+tab")
+        strip = app._dashboard.gpus
+        assert strip.has_focus
+        assert strip.gpu.index == 0
+        for keys, index in (("j", 1), ("j", 1), ("k", 0), ("right", 1), ("left", 0), ("G", 1), ("g", 0)):
+            await pilot.press(keys)
+            assert strip.gpu.index == index
+
+
+async def test_without_a_gpu_the_focus_passes_the_panel_over(make_app: MakeApp, jobs: tuple) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(Gpus(GpuSnapshot(problem="No NVIDIA driver."))))
+        app.post_message(JobsChanged(jobs))
+        await pilot.pause()
+        for _ in range(6):
+            await pilot.press("tab")
+            assert not app._dashboard.gpus.has_focus
+
+
+async def test_more_of_each_gpu_is_shown_and_less_again_and_the_settings_say_how_it_begins(
+    make_app: MakeApp, gpus: Gpus
+) -> None:
+    app = make_app(gpu_detail=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(gpus))
+        await until(pilot, lambda: app._dashboard.gpus.size.height == 4)
+        await pilot.press("d")
+        await until(pilot, lambda: app._dashboard.gpus.size.height == 2)
+        await pilot.press("d")
+        await until(pilot, lambda: app._dashboard.gpus.size.height == 4)
+
+
+async def test_gpus_that_nobody_sees_are_looked_at_more_rarely(make_app: MakeApp, gpus: Gpus) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await until(pilot, lambda: app._gpu_feed is not None)
+        shown: list[bool] = []
+        app._gpu_feed.show = shown.append
+        app.post_message(GpuSampled(gpus))
+        await pilot.press("question_mark")
+        app.post_message(GpuSampled(gpus))
+        await pilot.pause()
+        assert shown[-1] is False
+        await pilot.press("escape")
+        assert shown[-1] is True, "at once, not only with the next look"
+        await pilot.press("shift+tab", "enter")
+        app.post_message(GpuSampled(gpus))
+        await pilot.pause()
+        assert shown[-1] is True, "one GPU's own screen shows it"
+
+
+async def test_the_cursor_of_the_processes_stays_on_its_process(make_app: MakeApp, gpus: Gpus) -> None:
+    worker = gpus.snapshot.gpus[0].processes[0]
+    smaller = replace(worker, pid=4800, memory=GIB, command="other")
+    app = make_app()
+
+    def look(*processes: GpuProcess) -> GpuSampled:
+        gpu = replace(gpus.snapshot.gpus[0], processes=processes)
+        return GpuSampled(replace(gpus, snapshot=replace(gpus.snapshot, gpus=(gpu,))))
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(look(worker, smaller))
+        await pilot.press("shift+tab", "enter", "j")
+        processes = app.screen.query_one(ProcessList)
+        assert processes.process == smaller
+        app.post_message(look(smaller, worker))
+        await pilot.pause()
+        assert processes.process.pid == 4800
+        app.post_message(look(replace(smaller, started=NOW - 3), worker))
+        await pilot.pause()
+        assert processes.cursor == 0, "a pid that is used again is another process; the cursor stays where it was"
+        app.post_message(look())
+        await pilot.pause()
+        assert processes.process is None
+        assert "No process holds this GPU." in screen_text(app)
+
+
+async def test_a_gpu_that_is_gone_stays_on_its_screen_as_it_was(make_app: MakeApp, gpus: Gpus) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(gpus))
+        await pilot.press("shift+tab", "j", "enter")
+        fewer = replace(gpus.snapshot, gpus=gpus.snapshot.gpus[:1])
+        app.post_message(GpuSampled(replace(gpus, snapshot=fewer)))
+        await pilot.pause()
+        assert "no longer there" in screen_text(app)
+        await pilot.press("l")
+        assert "GPU 0" in screen_text(app)
+        assert "no longer there" not in screen_text(app)

@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
+from tests.app.samples import GIB, NOW, make_gpu
 from xray_tui.app import XrayApp
-from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.gpu.sample import GpuProcess, GpuSnapshot
+from xray_tui.jobs.owners import Owner
 from xray_tui.live.curve import Curve
 from xray_tui.live.follow import Followed
-from xray_tui.messages import FollowedChanged, GpuSampled, JobsChanged
+from xray_tui.live.gpu_feed import Gpus
+from xray_tui.live.host import Host
+from xray_tui.messages import FollowedChanged, GpuSampled, HostSampled, JobsChanged
 from xray_tui.widgets.leaderboard import Leaderboard
 from xray_tui.widgets.log_view import LogView
 
 SIZES = [(80, 24), (120, 40)]
-NO_GPU = GpuSnapshot(problem="No NVIDIA driver is visible on this machine: trainings run on the CPU.")
+NO_GPU = Gpus(GpuSnapshot(problem="No NVIDIA driver is visible on this machine: trainings run on the CPU."))
 
 
 @pytest.fixture
@@ -66,17 +71,33 @@ def showing(*messages: Any, keys: str = "") -> Callable[[Pilot[None]], Any]:
 
 @pytest.mark.parametrize("size", SIZES, ids="{0[0]}x{0[1]}".format)
 def test_a_training_is_followed_by_its_log(
-    snap_compare: Any, make_app: Callable[..., XrayApp], jobs: tuple, gpus: Any, followed: Followed, size: Any
+    snap_compare: Any,
+    make_app: Callable[..., XrayApp],
+    jobs: tuple,
+    gpus: Any,
+    host: Host,
+    followed: Followed,
+    size: Any,
 ) -> None:
-    show = showing(GpuSampled(gpus), JobsChanged(jobs[1:]), FollowedChanged(followed), keys="space j j")
+    show = showing(
+        GpuSampled(gpus), HostSampled(host), JobsChanged(jobs[1:]), FollowedChanged(followed), keys="space j j"
+    )
     assert snap_compare(make_app(), terminal_size=size, run_before=show)
 
 
 @pytest.mark.parametrize("size", SIZES, ids="{0[0]}x{0[1]}".format)
 def test_a_training_is_followed_by_its_curve(
-    snap_compare: Any, make_app: Callable[..., XrayApp], jobs: tuple, gpus: Any, followed: Followed, size: Any
+    snap_compare: Any,
+    make_app: Callable[..., XrayApp],
+    jobs: tuple,
+    gpus: Any,
+    host: Host,
+    followed: Followed,
+    size: Any,
 ) -> None:
-    show = showing(GpuSampled(gpus), JobsChanged(jobs[1:]), FollowedChanged(followed), keys="c tab s")
+    show = showing(
+        GpuSampled(gpus), HostSampled(host), JobsChanged(jobs[1:]), FollowedChanged(followed), keys="c tab s"
+    )
     assert snap_compare(make_app(), terminal_size=size, run_before=show)
 
 
@@ -92,3 +113,90 @@ def test_stopping_is_asked_about(
 ) -> None:
     show = showing(GpuSampled(gpus), JobsChanged(jobs[1:]), FollowedChanged(followed), keys="K")
     assert snap_compare(make_app(), terminal_size=(80, 24), run_before=show)
+
+
+@pytest.fixture
+def busy_server() -> Callable[[int], Gpus]:
+    """So many GPUs after a minute of work: for our runs, for others, hot ones, lost ones, free ones."""
+
+    def make(count: int) -> Gpus:
+        ours = GpuProcess(4711, "C", 59 * GIB, "python3", "ana", "python3 -P -m engine.cli train", NOW - 7500, 96)
+        other = GpuProcess(5150, "C", 30 * GIB, "jupyter", "bo", "jupyter-lab --no-browser", NOW - 90000, 12)
+        desktop = GpuProcess(6557, "C+G", 420 << 20, "Xorg", "root", "/usr/lib/xorg/Xorg", NOW - 900000, 2)
+        hidden = GpuProcess(4194301, "C", 5 * GIB)
+        kinds: list[dict[str, Any]] = [
+            {"utilisation": 97, "memory_used": 60 * GIB, "temperature": 68, "power": 371.5, "processes": (ours,)},
+            {
+                "utilisation": 57,
+                "memory_used": 36 * GIB,
+                "temperature": 59,
+                "power": 251.0,
+                "processes": (other, hidden),
+            },
+            {"utilisation": 3, "processes": (desktop,)},
+            {"utilisation": 88, "temperature": 91, "throttle": ("hardware thermal slowdown",), "processes": (ours,)},
+            {"utilisation": 100, "memory_used": 60 * GIB, "power": 101.0, "processes": (ours,)},
+            {
+                "problem": "GPU is lost: look for Xid in `sudo dmesg`; if it does not come back, reboot",
+                "since": NOW - 190,
+            },
+            {},
+            {"processes": None, "processes_problem": "no permission", "fan": 62},
+        ]
+        found = tuple(make_gpu(index, **kinds[index % len(kinds)]) for index in range(count))
+        standings = {
+            gpu.uuid: None if not gpu.processes or gpu.processes == (desktop,) else "used by a job" for gpu in found
+        }
+        history = {
+            gpu.uuid: tuple(
+                (NOW - 59 + second, round((gpu.utilisation or 0) * (0.7 + 0.3 * math.sin(second / 6 + gpu.index))))
+                for second in range(60)
+            )
+            for gpu in found
+        }
+        return Gpus(
+            GpuSnapshot(found, time=NOW, driver="550.54.15"),
+            history,
+            {4711: Owner("dg_aug_seeds/seed_1337", "j4")},
+            standings,
+            frozenset({"GPU-4"}),
+        )
+
+    return make
+
+
+@pytest.mark.parametrize(("count", "size", "keys"), [
+    (1, (80, 24), ""), (4, (80, 24), ""), (8, (80, 24), ""), (16, (80, 24), ""), (4, (80, 24), "d"),
+    (8, (120, 40), ""), (8, (120, 40), "d"), (8, (200, 60), ""), (16, (200, 60), "d"),
+], ids=lambda value: f"{value[0]}x{value[1]}" if isinstance(value, tuple) else str(value))  # fmt: skip
+def test_any_number_of_gpus_has_room(
+    snap_compare: Any, make_app: Callable[..., XrayApp], busy_server: Any, host: Host, count: int, size: Any, keys: str
+) -> None:
+    show = showing(GpuSampled(busy_server(count)), HostSampled(host), JobsChanged(()), keys=keys)
+    assert snap_compare(make_app(), terminal_size=size, run_before=show)
+
+
+def test_old_figures_are_grey_and_say_how_old_they_are(
+    snap_compare: Any, make_app: Callable[..., XrayApp], busy_server: Any, host: Host
+) -> None:
+    gpus = busy_server(4)
+    hangs = replace(gpus.snapshot, time=NOW - 12, stale="The NVIDIA driver has not answered for 5 s.")
+    short = replace(host, disk_free=2 * GIB)
+    show = showing(GpuSampled(replace(gpus, snapshot=hangs)), HostSampled(short), JobsChanged(()))
+    assert snap_compare(make_app(), terminal_size=(120, 40), run_before=show)
+
+
+@pytest.mark.parametrize("size", SIZES, ids="{0[0]}x{0[1]}".format)
+def test_a_gpu_shows_its_minute_and_its_processes(
+    snap_compare: Any, make_app: Callable[..., XrayApp], busy_server: Any, size: Any
+) -> None:
+    show = showing(GpuSampled(busy_server(4)), JobsChanged(()), keys="shift+tab j enter")
+    assert snap_compare(make_app(), terminal_size=size, run_before=show)
+
+
+def test_a_gpu_without_colours_is_told_by_signs_and_words(
+    snap_compare: Any, make_app: Callable[..., XrayApp], busy_server: Any, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    show = showing(GpuSampled(busy_server(4)), HostSampled(host), JobsChanged(()), keys="shift+tab j")
+    assert snap_compare(make_app(), terminal_size=(120, 40), run_before=show)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from textual import on
@@ -10,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
     from textual.widgets import Input
 
     from xray_tui.board.rank import Board
-    from xray_tui.gpu.sample import GpuSnapshot
     from xray_tui.jobs.job import Job
     from xray_tui.live.follow import Followed
+    from xray_tui.live.gpu_feed import Gpus
+    from xray_tui.live.host import Host
     from xray_tui.widgets.curve import CurveView
 
 TIMES_EVERY = 1.0
@@ -43,15 +46,20 @@ class DashboardScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall"), (50, "-very-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dashboard")]
 
-    def __init__(self, metrics: tuple[str, ...] = ()) -> None:
+    @dataclass
+    class Uncovered(Message):
+        """The dashboard is what one sees again."""
+
+    def __init__(self, metrics: tuple[str, ...] = (), gpu_detail: bool = False) -> None:
         super().__init__(classes="-idle")
+        self._gpu_detail = gpu_detail
         self._metrics = metrics
         self._curve: CurveView | None = None
         """Made when it is first asked for."""
         self._followed: Followed | None = None
 
     def compose(self) -> ComposeResult:
-        yield titled(GpuStrip(id="gpus"), "GPUs")
+        yield titled(GpuStrip(self._gpu_detail, id="gpus"), "GPUs")
         yield titled(Leaderboard(self._metrics, id="board", classes="panel"), "Leaderboard")
         with Horizontal(id="lower"):
             yield titled(JobList(id="jobs", classes="panel"), "Jobs")
@@ -66,6 +74,10 @@ class DashboardScreen(Screen[None]):
         if self.is_current:
             self.board.refresh_ages()
             self.jobs.refresh_times()
+            self.gpus.refresh_age()
+
+    def on_screen_resume(self) -> None:
+        self.post_message(self.Uncovered())
 
     # Its parts
 
@@ -97,8 +109,11 @@ class DashboardScreen(Screen[None]):
     def show_board(self, board: Board) -> None:
         self.board.show(board)
 
-    def show_gpus(self, snapshot: GpuSnapshot) -> None:
-        self.gpus.show(snapshot)
+    def show_gpus(self, gpus: Gpus) -> None:
+        self.gpus.show(gpus)
+
+    def show_host(self, host: Host) -> None:
+        self.gpus.show_host(host)
 
     def show_jobs(self, jobs: Sequence[Job]) -> None:
         self.set_class(not jobs, "-idle")
@@ -150,6 +165,9 @@ class DashboardScreen(Screen[None]):
         await self.mount(self._curve, after=self.log_view)
         if self._followed is not None:
             self._curve.show(self._followed.curve)
+
+    def action_gpu_detail(self) -> None:
+        self.gpus.show_more()
 
     def action_sort(self, steps: int) -> None:
         self.board.sort_by(steps)

@@ -17,6 +17,8 @@ SIGNS = {
     "bold": "the best of its column",
     "◦ ▹ ▶": "a job that is queued, starting, running",
     "✓ ✗ ■ ?": "a job that succeeded, failed, was stopped, is lost",
+    "▁▄█": "a GPU's utilisation over the last minute, the newest on the right",
+    "○ ● ! ?": "a GPU that is free for the next job, taken, in trouble, perhaps stalled",
     "0.49 val": "a threshold that was chosen on validation",
     "0.25 fix": "a threshold that was fixed beforehand",
     "0.30 ?": "a threshold of which nobody says where it came from",

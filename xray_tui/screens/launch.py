@@ -51,6 +51,8 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
     """
 
     CSS_PATH = "../styles/launch.tcss"
+    covers = True
+    """Nobody looks at the dashboard meanwhile."""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide-screen")]  # noqa: RUF012 (an instance variable to Textual)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "launch", "Launch", key_display="enter", id="form.launch"),

@@ -27,6 +27,8 @@ class TextScreen(ModalScreen[None]):
     """Lines under a title. They are clean already."""
 
     CSS_PATH = "../styles/dialogs.tcss"
+    covers = True
+    """Nobody looks at the dashboard meanwhile."""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("text")]
 
     def __init__(self, title: str, lines: Sequence[str], empty: str = "") -> None:

@@ -1,60 +1,157 @@
-"""The GPU strip: a line a GPU at the top of the dashboard, redrawn only when a figure reads differently."""
+"""The GPU strip at the top of the dashboard: the GPUs and the host, redrawn only where something reads differently."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.geometry import Size
+from textual import events
+from textual.binding import BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import var
 from textual.strip import Strip
 from textual.widget import Widget
 
-from xray_tui.widgets.gpu_lines import Line, gpu_lines
+from xray_tui.commands import bindings
+from xray_tui.widgets.gpu_lines import OLD, Cell, Row, gpu_rows
+from xray_tui.widgets.host_line import host_line
 from xray_tui.widgets.lines import strip
 
 if TYPE_CHECKING:
-    from xray_tui.gpu.sample import GpuSnapshot
+    from rich.style import Style
 
-STYLES = ("faint", "good", "warm", "hot", "bad")
+    from xray_tui.gpu.sample import GpuSample
+    from xray_tui.live.gpu_feed import Gpus
+    from xray_tui.live.host import Host
+
+STYLES = ("cursor", "faint", "good", "warm", "hot", "bad")
 
 
-class GpuStrip(Widget):
-    """Name, utilisation, memory, temperature and power of each GPU, or why there is none."""
+class GpuStrip(Widget, can_focus=True):
+    """Every GPU in as much detail as the screen leaves it room for, or why there is none; and one line for the host."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("list", "gpus")]
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"gpu--{name}" for name in STYLES}
 
-    def __init__(self, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._snapshot: GpuSnapshot | None = None
-        self._lines: list[Line] = gpu_lines(None, 80, 1)
+    cursor: var[int] = var(0)
+    """The place of the GPU under the cursor, which is seen only while the strip has the focus."""
 
-    def show(self, snapshot: GpuSnapshot) -> None:
+    @dataclass
+    class Opened(Message):
+        """The user wants to see the GPU's processes."""
+
+        gpu: GpuSample
+
+    def __init__(self, detailed: bool = False, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._gpus: Gpus | None = None
+        self._host: Host | None = None
+        self._detailed = detailed
+        self._rows: list[Row] = gpu_rows(None, 80, 1, False, 0.0)
+
+    @property
+    def gpu(self) -> GpuSample | None:
+        """The GPU under the cursor."""
+        gpus = self._gpus.snapshot.gpus if self._gpus else ()
+        return gpus[min(self.cursor, len(gpus) - 1)] if gpus else None
+
+    def allow_focus(self) -> bool:
+        return super().allow_focus() and self.gpu is not None
+
+    def show(self, gpus: Gpus) -> None:
         """Show another look at the GPUs."""
-        self._snapshot = snapshot
+        self._gpus = gpus
+        self._draw()
+
+    def show_host(self, host: Host) -> None:
+        """Show another look at the host: now if it is the first one, else when the GPUs are drawn next."""
+        first, self._host = self._host is None, host
+        if first or self.gpu is None:
+            self._draw()
+
+    def refresh_age(self) -> None:
+        """Draw again where old figures have grown older."""
+        if self._gpus is not None and self._gpus.snapshot.gpus and self._gpus.snapshot.age(time.time()) >= OLD:
+            self._draw()
+
+    def show_more(self) -> None:
+        """Show more or less of each GPU than before."""
+        self._detailed = not self._detailed
         self._draw()
 
     def _draw(self) -> None:
-        lines = self._lines_for(self.size.width or 80)
-        if lines != self._lines:
-            layout = len(lines) != len(self._lines)
-            self._lines = lines
-            self.refresh(layout=layout)
+        """Draw what reads differently by now."""
+        rows = self._rows_for(self.size.width or 80)
+        before, self._rows = self._rows, rows
+        if len(rows) != len(before):
+            self.refresh(layout=True)
+        elif changed := [y for y, (new, old) in enumerate(zip(rows, before, strict=True)) if new != old]:
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
 
-    def _lines_for(self, width: int) -> list[Line]:
-        """The lines at this width; they take at most an eighth of the screen from the board."""
-        return gpu_lines(self._snapshot, width, max(1, self.app.size.height // 8))
+    def _rows_for(self, width: int) -> list[Row]:
+        """The rows at this width. In detail the GPUs take at most half of the screen from the board, else a sixth."""
+        height = self.app.size.height
+        most = max(1, height // 2 - 2 if self._detailed else height // 6)
+        rows = gpu_rows(self._gpus, width, most, self._detailed, time.time())
+        return [*rows, [Cell(None, host_line(self._host, width))]] if self._host is not None else rows
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return max(1, len(self._lines_for(width)))  # of this width: it is asked before the widget has it
+        return max(1, len(self._rows_for(width)))  # of this width: it is asked before the widget has it
 
     def on_resize(self) -> None:
         self._draw()
 
+    def on_focus(self) -> None:
+        self.refresh()
+
+    def on_blur(self) -> None:
+        self.refresh()
+
+    def watch_cursor(self) -> None:
+        self.refresh()
+
     def render_line(self, y: int) -> Strip:
-        base = self.rich_style
-        if y >= len(self._lines):
-            return Strip.blank(self.size.width, base)
-        parts = [
-            (text, base + self.get_component_rich_style(f"gpu--{name}", partial=True) if name else base)
-            for text, name in self._lines[y]
-        ]
-        return strip(parts, self.size.width, base)
+        plain = self.rich_style
+        if y >= len(self._rows):
+            return Strip.blank(self.size.width, plain)
+        row = self._rows[y]
+        parts: list[tuple[str, Style]] = []
+        base = plain
+        for cell in row:
+            chosen = self.has_focus and cell.gpu is not None and cell.gpu == self.cursor
+            base = plain + self.get_component_rich_style("gpu--cursor") if chosen else plain
+            parts += [
+                (text, base + self.get_component_rich_style(f"gpu--{name}", partial=True) if name else base)
+                for text, name in cell.parts
+            ]
+        return strip(parts, self.size.width, base if len(row) == 1 else plain)
+
+    def _move_to(self, place: int) -> None:
+        shown = [cell.gpu for row in self._rows for cell in row if cell.gpu is not None]
+        self.cursor = max(0, min(place, max(shown, default=0)))
+
+    def action_move(self, steps: int) -> None:
+        self._move_to(self.cursor + steps)
+
+    def action_page(self, pages: int) -> None:
+        self.action_jump(-1 if pages > 0 else 0)
+
+    def action_jump(self, place: int) -> None:
+        self._move_to(place if place >= 0 else 1 << 20)
+
+    def action_open(self) -> None:
+        if self.gpu is not None:
+            self.post_message(self.Opened(self.gpu))
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is None or offset.y >= len(self._rows):
+            return
+        left = 0
+        for cell in self._rows[offset.y]:
+            left += sum(len(text) for text, _ in cell.parts)
+            if cell.gpu is not None and (offset.x < left or len(self._rows[offset.y]) == 1):
+                self.cursor = cell.gpu
+                return

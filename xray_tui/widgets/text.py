@@ -34,6 +34,11 @@ def cut(text: str, width: int) -> str:
     return set_cell_size(set_cell_size(text, head) + ELLIPSIS + end, width)
 
 
+def cut_end(text: str, width: int) -> str:
+    """The text in at most `width` cells, without its end where it is too long: for sentences."""
+    return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)) + ELLIPSIS[:width]
+
+
 def cells(text: str) -> int:
     """How many cells a text takes; at once for the ASCII that most names are."""
     return len(text) if text.isascii() else cell_len(text)

@@ -1,0 +1,94 @@
+"""The GPUs with all that the rest of the app knows of them: a minute's history, whose work runs there, what is free."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from xray_tui.gpu.history import History, extended
+from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.gpu.sampler import Sampler
+
+if TYPE_CHECKING:
+    from xray_tui.jobs.job import Job
+    from xray_tui.jobs.owners import Owner
+    from xray_tui.live.stalls import Stalls
+
+SHOWN, HIDDEN = 1.0, 5.0
+"""Seconds between two looks while the GPUs are on the screen, and while something else covers them."""
+
+JUDGED_EVERY = 2.0
+"""Seconds between two looks at whose the processes are and which leases are held: as often as the driver lists them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpus:
+    """One look at the GPUs, and what is known beside it."""
+
+    snapshot: GpuSnapshot
+    history: History = field(default_factory=dict)
+    owners: Mapping[int, Owner] = field(default_factory=dict)
+    """By pid: the run, and the job, that a process works for. Who is not in it works for none that we know of."""
+    standings: Mapping[str, str | None] = field(default_factory=dict)
+    """By UUID: why the queue does not give a GPU to a job; None where it does. One that is missing is not judged."""
+    stalled: frozenset[str] = frozenset()
+    """UUIDs of GPUs that look busy while their run does not get on."""
+
+
+class GpuFeed:
+    """Samples the GPUs, and calls `on_gpus` with each look, from a thread of its own."""
+
+    def __init__(self, on_gpus: Callable[[Gpus], None], lease_dir: str | None = None) -> None:
+        """`lease_dir`: the settings' one, where there is one."""
+        self._on_gpus = on_gpus
+        self._lease_dir = lease_dir
+        self._sampler = Sampler(self._sampled, SHOWN)
+        self._interval = SHOWN
+        self._jobs: tuple[Job, ...] = ()
+        self._last = Gpus(GpuSnapshot())
+        self._judged = -JUDGED_EVERY
+        self._stalls: Stalls | None = None
+
+    def start(self) -> None:
+        self._sampler.start()
+
+    def stop(self) -> None:
+        """End; returns at once even while the driver hangs."""
+        self._sampler.stop()
+
+    def know_jobs(self, jobs: Iterable[Job]) -> None:
+        """From now on judge by these jobs."""
+        self._jobs = tuple(jobs)
+
+    def show(self, shown: bool) -> None:
+        """Whether anybody sees the GPUs; else they are looked at more rarely."""
+        interval = SHOWN if shown else HIDDEN
+        if interval != self._interval:
+            self._interval = interval
+            self._sampler.set_interval(interval)
+
+    def _sampled(self, snapshot: GpuSnapshot) -> None:
+        """In the sampler's thread."""
+        now = time.monotonic()
+        history = extended(self._last.history, snapshot)
+        if snapshot.stale is None and now - self._judged >= JUDGED_EVERY * 0.95:
+            self._judged = now
+            self._last = self._judge(snapshot, history)
+        else:
+            self._last = replace(self._last, snapshot=snapshot, history=history)
+        self._on_gpus(self._last)
+
+    def _judge(self, snapshot: GpuSnapshot, history: History) -> Gpus:
+        from xray_tui.jobs.lease_dir import existing_lease_dir
+        from xray_tui.jobs.owners import owners
+        from xray_tui.jobs.standing import leased, standings
+        from xray_tui.live.stalls import Stalls
+
+        self._stalls = self._stalls or Stalls()
+        jobs = self._jobs
+        whose = owners((process.pid for gpu in snapshot.gpus for process in gpu.processes or ()), jobs)
+        held = leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(self._lease_dir))
+        stalled = self._stalls.judge(snapshot, whose, jobs, snapshot.time)
+        return Gpus(snapshot, history, whose, standings(snapshot, held), stalled)

@@ -1,0 +1,137 @@
+"""The GPU screen: one GPU in full, with the processes that hold it; `K` stops the job that one of them works for."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.content import Content
+from textual.geometry import Size
+from textual.message import Message
+from textual.screen import Screen
+from textual.strip import Strip
+from textual.widget import Widget
+
+from xray_tui.commands import bindings
+from xray_tui.widgets.gpu_words import Line, short_name
+from xray_tui.widgets.key_bar import KeyBar
+from xray_tui.widgets.lines import strip
+from xray_tui.widgets.process_lines import gpu_head
+from xray_tui.widgets.process_list import ProcessList
+
+if TYPE_CHECKING:
+    from xray_tui.gpu.sample import GpuProcess, GpuSample
+    from xray_tui.live.gpu_feed import Gpus
+
+
+class GpuHead(Widget):
+    """The GPU's figures and its last minute."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"gpu--{name}" for name in ("faint", "good", "warm", "hot", "bad")}
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._shown: tuple[GpuSample, Gpus] | None = None
+        self._lines: list[Line] = []
+
+    def show(self, gpu: GpuSample, gpus: Gpus) -> None:
+        self._shown = gpu, gpus
+        self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        lines = self._lines_for(self.size.width or 80)
+        layout, self._lines = len(lines) != len(self._lines), lines
+        self.refresh(layout=layout)
+
+    def _lines_for(self, width: int) -> list[Line]:
+        return gpu_head(*self._shown, width, time.time()) if self._shown else []
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return max(1, len(self._lines_for(width)))
+
+    def render_line(self, y: int) -> Strip:
+        base = self.rich_style
+        parts = [
+            (text, base + self.get_component_rich_style(f"gpu--{name}", partial=True) if name else base)
+            for text, name in (self._lines[y] if y < len(self._lines) else [])
+        ]
+        return strip(parts, self.size.width, base)
+
+
+class GpuScreen(Screen[None]):
+    """Follows one GPU by its UUID, by its index where it never told one; left and right go to the others."""
+
+    CSS_PATH = "../styles/gpu.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("gpu")]
+
+    @dataclass
+    class StopWanted(Message):
+        """The user wants to stop what this process works for."""
+
+        process: GpuProcess
+
+    def __init__(self, gpu: GpuSample, gpus: Gpus) -> None:
+        super().__init__()
+        self._gpu = gpu
+        self._gpus = gpus
+
+    def compose(self) -> ComposeResult:
+        yield GpuHead(id="gpu", classes="panel")
+        yield ProcessList(id="processes", classes="panel")
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        self.query_one(ProcessList).focus()
+        self.show(self._gpus)
+
+    def show(self, gpus: Gpus) -> None:
+        """Show another look; a GPU that is no longer counted stays as it was last seen."""
+        self._gpus = gpus
+        for gpu in gpus.snapshot.gpus:
+            if _same(gpu, self._gpu):
+                self._gpu = gpu
+        self._draw()
+
+    def _draw(self) -> None:
+        gpu, gpus = self._gpu, self._gpus
+        head, processes = self.query_one(GpuHead), self.query_one(ProcessList)
+        head.border_title = Content.assemble((f"GPU {gpu.index}  {short_name(gpu)}", "bold"))
+        head.border_subtitle = Content(self._remark())
+        head.show(gpu, gpus)
+        count = len(gpu.processes or ())
+        processes.border_title = Content.assemble(("Processes", "bold"), f"  {count}" if count else "")
+        processes.show(gpu, gpus)
+
+    def _remark(self) -> str:
+        snapshot = self._gpus.snapshot
+        if not any(_same(gpu, self._gpu) for gpu in snapshot.gpus):
+            return "no longer there"
+        if snapshot.stale is not None:
+            return f"{snapshot.age(time.time()):.0f} s old"
+        return f"driver {snapshot.driver}" if snapshot.driver else ""
+
+    def action_step(self, steps: int) -> None:
+        """Show the next GPU, or the one before."""
+        gpus = self._gpus.snapshot.gpus
+        places = [place for place, gpu in enumerate(gpus) if _same(gpu, self._gpu)]
+        if gpus:
+            self._gpu = gpus[(places[0] + steps) % len(gpus) if places else 0]
+            self._draw()
+
+    def action_stop(self) -> None:
+        process = self.query_one(ProcessList).process
+        if process is not None:
+            self.post_message(self.StopWanted(process))
+
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+
+def _same(one: GpuSample, other: GpuSample) -> bool:
+    return one.uuid == other.uuid if one.uuid and other.uuid else one.index == other.index

@@ -1,0 +1,49 @@
+"""The host on one line: CPU, memory, /dev/shm and the disk of the runs folder. Pure functions of a look at it."""
+
+from __future__ import annotations
+
+from engine.contract.text import clean
+from xray_tui.live.host import Host, shortages
+from xray_tui.widgets.gpu_words import Line, Part, joined
+from xray_tui.widgets.text import cells
+
+GIB = 1 << 30
+
+
+def host_line(host: Host, width: int) -> Line:
+    """As many words as fit into `width` cells; what is short has a sign beside its colour."""
+    short = shortages(host)
+    said = {"cpu": cpu(host), "memory": memory(host), "shm": shm(host), "disk": disk(host)}
+    parts: list[Part] = [(f"! {text}", "warm") if name in short else (text, "") for name, text in said.items() if text]
+    return joined(parts, "   " if sum(cells(text) + 3 for text, _ in parts) - 3 <= width else "  ")
+
+
+def cpu(host: Host) -> str:
+    """How busy the cores are; the load only where all of them are ours, as it is the whole machine's."""
+    busy = "  -" if host.cpu is None else f"{host.cpu:>3}"
+    if host.load is None or host.cores < host.all_cores:
+        return f"CPU {busy}% of {host.cores} cores"
+    return f"CPU {busy}%, load {host.load:.1f} on {host.cores} cores"
+
+
+def memory(host: Host) -> str:
+    limit = " limit" if host.memory_limited else ""
+    return f"RAM {size(host.memory_used)}/{size(host.memory_total)}G{limit}" if host.memory_total else ""
+
+
+def shm(host: Host) -> str:
+    if host.shm_used is None or host.shm_total is None:
+        return ""
+    return f"shm {size(host.shm_used)}/{size(host.shm_total)}G"
+
+
+def disk(host: Host) -> str:
+    if host.disk_free is None:
+        return f"disk {clean(host.disk_problem)}" if host.disk_problem else ""
+    return f"disk {size(host.disk_free)}G free"
+
+
+def size(count: int) -> str:
+    """Bytes in GiB, with a decimal where that says something."""
+    gib = count / GIB
+    return f"{gib:.1f}" if gib < 10 and round(gib, 1) != round(gib) else f"{gib:.0f}"

@@ -1,0 +1,127 @@
+"""A GPU in full, and the processes that hold it, as lines. Pure functions of a look at the GPUs."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from engine.contract.text import clean
+from xray_tui.gpu.history import MINUTE
+from xray_tui.widgets import gpu_words as words
+from xray_tui.widgets.braille import Range, plot
+from xray_tui.widgets.gpu_words import Line, Part
+from xray_tui.widgets.text import duration, fit, gibibytes
+
+if TYPE_CHECKING:
+    from xray_tui.gpu.sample import GpuProcess, GpuSample
+    from xray_tui.live.gpu_feed import Gpus
+
+LABEL, VALUE = 13, 25
+"""Cells of a figure's label and of its value; what is left of a line is the chart's."""
+STALLED = "full utilisation at far less power than its run usually draws, and no step in two minutes: look at its log"
+COLUMNS = (("PID", 8), ("USER", 10), ("TYPE", 5), ("GIB", 7), ("SM", 5), ("TIME", 7))
+"""Heads and cells of a process's short columns; its run and its command share the rest."""
+
+
+def gpu_head(gpu: GpuSample, gpus: Gpus, width: int, now: float) -> list[Line]:
+    """Every figure of the GPU beside its last minute, then in whole sentences what else is to be known."""
+    if gpu.problem is not None:
+        lasting = "" if gpu.since is None else f" For {duration(now - gpu.since)}."
+        said = textwrap.wrap(f"! {clean(gpu.problem)}.{lasting}", width)
+        return [[(line, "bad")] for line in said]
+    figures = _figures(gpu)
+    chart = _chart(gpu, gpus, width - LABEL - VALUE, len(figures))
+    rows: list[Line] = []
+    for (label, (text, style)), drawn in zip(figures, chart, strict=True):
+        rows.append([(fit(label, LABEL), "faint"), (fit(text, VALUE), style), *drawn])
+    for label, text, style in _remarks(gpu, gpus):
+        for place, line in enumerate(textwrap.wrap(text, max(20, width - LABEL))):
+            rows.append([(fit("" if place else label, LABEL), "faint"), (line, style)])
+    return rows
+
+
+def _figures(gpu: GpuSample) -> list[tuple[str, Part]]:
+    total = gibibytes(gpu.memory_total)
+    speed = "-" if gpu.sm_clock is None else f"{gpu.sm_clock} MHz"
+    fan = f", fan {gpu.fan}%" if gpu.fan is not None else ""
+    power = "-" if gpu.power is None else f"{gpu.power:.0f} W"
+    limit = f" of {gpu.power_limit:.0f} W" if gpu.power_limit is not None else ""
+    heat, style = words.temperature(gpu)
+    busy, busy_style = words.utilisation(gpu)
+    return [
+        ("Utilisation", (busy.strip(), busy_style)),
+        ("Memory", (f"{gibibytes(gpu.memory_used)} of {total} GiB", "")),
+        ("Temperature", (f"{heat.strip()}{fan}", style)),
+        ("Power", (power + limit, "")),
+        ("SM clock", (speed, "")),
+    ]
+
+
+def _chart(gpu: GpuSample, gpus: Gpus, width: int, height: int) -> list[Line]:
+    """The last minute of utilisation, from 0 to 100 %, in `height` rows."""
+    axis = 5
+    room = width - axis
+    now = gpus.snapshot.time
+    points = [(time, float(value)) for time, value in gpus.history.get(gpu.uuid, ()) if value is not None]
+    if room < 12 or not points:
+        return [[] for _ in range(height)]
+    drawn = plot(points, min(room, 60), height - 1, Range(now - MINUTE, now), Range(0.0, 100.0))
+    labels = ["100% ", *[" " * axis] * (height - 3), "  0% "]
+    scale = fit("1 min ago", min(room, 60) - 3) + "now"
+    rows: list[Line] = [[(label, "faint"), (line, "good")] for label, line in zip(labels, drawn, strict=True)]
+    return [*rows, [(" " * axis + scale, "faint")]]
+
+
+def _remarks(gpu: GpuSample, gpus: Gpus) -> list[tuple[str, str, str]]:
+    """(label, sentence, style) of what no figure says."""
+    said = []
+    if gpu.throttle:
+        said.append(("Slowed down", ", ".join(map(clean, gpu.throttle)), "hot"))
+    if gpu.uuid in gpus.stalled:
+        said.append(("Stalled?", STALLED, "warm"))
+    free = words.is_free(gpu, gpus)
+    if free is not None:
+        why = clean(gpus.standings[gpu.uuid] or "")
+        said.append(("Queue", "free: the next job may have it" if free else f"not free: {why}", "good" if free else ""))
+    if gpu.mig:
+        said.append(("MIG", "the GPU is split into instances; the driver tells no utilisation of the whole", ""))
+    if gpu.note:
+        said.append(("Not readable", clean(gpu.note), "warm"))
+    said.append(("UUID", gpu.uuid or "-", "faint"))
+    return said
+
+
+def process_head(width: int) -> str:
+    run, command = _rest(width)
+    heads = "".join(fit(head, cells - 1, _align(head)) + " " for head, cells in COLUMNS)
+    return f" {heads}{fit('RUN', run)} {fit('COMMAND', command)}"
+
+
+def process_line(process: GpuProcess, gpus: Gpus, width: int, now: float) -> Line:
+    """A process on one line; what cannot be seen of it is a dash."""
+    run_cells, command_cells = _rest(width)
+    owner = gpus.owners.get(process.pid)
+    values = {
+        "PID": str(process.pid),
+        "USER": clean(process.user) if process.user else "-",
+        "TYPE": process.kind,
+        "GIB": gibibytes(process.memory) if process.memory is not None else "n/a",
+        "SM": "-" if process.sm is None else f"{process.sm}%",
+        "TIME": "-" if process.started is None else duration(now - process.started) or "-",
+    }
+    short = "".join(fit(values[head], cells - 1, _align(head)) + " " for head, cells in COLUMNS)
+    command = clean(process.command or process.name or "cannot be seen from here")
+    style = "" if process.computes or owner else "faint"
+    run: Part = (fit(clean(owner.run), run_cells), "good") if owner else (fit("-", run_cells), "faint")
+    return [(f" {short}", style), run, (" ", ""), (fit(command, command_cells), "faint")]
+
+
+def _align(head: str) -> str:
+    return "right" if head in ("PID", "GIB", "SM", "TIME") else "left"
+
+
+def _rest(width: int) -> tuple[int, int]:
+    """Cells of run and command."""
+    room = max(12, width - 2 - sum(cells for _, cells in COLUMNS))
+    run = max(8, min(40, room // 2))
+    return run, max(3, room - run)

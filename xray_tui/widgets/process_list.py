@@ -1,0 +1,76 @@
+"""The processes that hold a GPU, the largest first, a line each. The cursor stays on its process."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.strip import Strip
+
+from xray_tui.widgets.lines import Lines, strip
+from xray_tui.widgets.process_lines import process_head, process_line
+
+if TYPE_CHECKING:
+    from xray_tui.gpu.sample import GpuProcess, GpuSample
+    from xray_tui.live.gpu_feed import Gpus
+
+
+class ProcessList(Lines):
+    """Drawn with the time of each look, so that nothing moves between two of them."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"gpu--cursor", "gpu--faint", "gpu--good"}
+    HEAD_ROWS = 1
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._gpus: Gpus | None = None
+        self._processes: tuple[GpuProcess, ...] = ()
+        self._empty = ""
+        self._now = 0.0
+
+    @property
+    def row_count(self) -> int:
+        return len(self._processes)
+
+    @property
+    def process(self) -> GpuProcess | None:
+        """The process under the cursor."""
+        return self._processes[self.cursor] if 0 <= self.cursor < len(self._processes) else None
+
+    def show(self, gpu: GpuSample, gpus: Gpus) -> None:
+        """Show the GPU's processes as they are now."""
+        chosen = self.process
+        self._gpus, self._now = gpus, time.time()
+        self._processes = gpu.processes or ()
+        self._empty = _why_empty(gpu)
+        same = [place for place, process in enumerate(self._processes)
+                if chosen and (process.pid, process.started) == (chosen.pid, chosen.started)]  # fmt: skip
+        self.cursor = same[0] if same else min(max(self.cursor, 0), len(self._processes) - 1)
+        self.resized_rows()
+        self.show_cursor()
+        self.refresh()
+
+    def draw_head(self, y: int, width: int) -> Strip:
+        return strip([(process_head(width), self.get_component_rich_style("gpu--faint"))], width, self.rich_style)
+
+    def draw_row(self, index: int, width: int) -> Strip:
+        assert self._gpus is not None
+        base = self.get_component_rich_style("gpu--cursor") if index == self.cursor else self.rich_style
+        parts = [
+            (text, base + self.get_component_rich_style(f"gpu--{name}", partial=True) if name else base)
+            for text, name in process_line(self._processes[index], self._gpus, width, self._now)
+        ]
+        return strip(parts, width, base)
+
+    def draw_empty(self, y: int, width: int) -> Strip:
+        if y == 0 and not self._processes:
+            said = [(f" {self._empty}", self.get_component_rich_style("gpu--faint"))]
+            return strip(said, width, self.rich_style)
+        return super().draw_empty(y, width)
+
+
+def _why_empty(gpu: GpuSample) -> str:
+    if gpu.processes is not None:
+        return "No process holds this GPU."
+    why = f": {gpu.processes_problem}" if gpu.processes_problem else ""
+    return f"Its processes cannot be listed{why}."
