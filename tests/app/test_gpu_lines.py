@@ -14,7 +14,7 @@ from xray_tui.jobs.owners import Owner
 from xray_tui.live.gpu_feed import Gpus
 from xray_tui.widgets.gpu_lines import Row, gpu_rows
 from xray_tui.widgets.host_line import host_line
-from xray_tui.widgets.process_lines import gpu_head, process_head, process_line
+from xray_tui.widgets.process_lines import gpu_head, process_head, process_line, run_cells
 
 WORKER = GpuProcess(4711, "C", 40 * GIB, "python3", "ana", "xray-engine train", NOW - 600, 81)
 DESKTOP = GpuProcess(6557, "C+G", 120 << 20, "Xorg", "root", "/usr/lib/Xorg", NOW - 90000, 2)
@@ -174,7 +174,7 @@ def test_control_codes_from_outside_reach_no_line() -> None:
                          processes=(evil,), throttle=("x\x1b",)), standings={"GPU-0": "by\x1b"})  # fmt: skip
     said = [*lines(gpus, 196), *lines(gpus, 196, 4, detailed=True)]
     said += [text_of(line) for line in gpu_head(gpus.snapshot.gpus[0], gpus, 120, NOW)]
-    said.append(text_of(process_line(evil, gpus, 120, NOW)))
+    said.append(text_of(process_line(evil, gpus, 120, 20, NOW)))
     assert all(line.isprintable() for line in said)
 
 
@@ -204,18 +204,24 @@ def test_a_lost_gpu_in_full_is_its_reason() -> None:
 @pytest.mark.parametrize("width", [60, 78, 118, 198])
 def test_a_process_has_its_columns_in_any_width(width: int) -> None:
     gpus = seen(make_gpu(0, **BUSY), owners={4711: Owner("dg_aug_seeds/seed_1337", "j")})
-    line = text_of(process_line(WORKER, gpus, width, NOW))
+    run = run_cells([WORKER], gpus, width)
+    line, head = text_of(process_line(WORKER, gpus, width, run, NOW)), process_head(width, run)
     for part in ("4711", "ana", " C ", "40.0", "81%", "10m00s", "337"):
         assert part in line
     assert cell_len(line) <= width
-    assert cell_len(process_head(width)) <= width
-    assert line.index("ana") == process_head(width).index("USER")
+    assert cell_len(head) <= width
+    assert line.index("ana") == head.index("USER")
+    assert line.index("xray-") == head.index("COMMAND")
+
+
+def test_a_table_without_a_run_leaves_the_room_to_the_commands() -> None:
+    assert run_cells([WORKER], seen(make_gpu(0, **BUSY)), 118) == 4
 
 
 def test_a_process_that_cannot_be_seen_keeps_its_row_with_what_is_known() -> None:
-    line = text_of(process_line(replace(UNSEEN, memory=GIB), seen(), 100, NOW))
+    line = text_of(process_line(replace(UNSEEN, memory=GIB), seen(), 100, 4, NOW))
     assert line.split() == ["4194301", "-", "C", "1.0", "-", "-", "-", *["cannot", "be", "seen", "from", "here"]]
-    assert "n/a" in text_of(process_line(UNSEEN, seen(), 100, NOW))
+    assert "n/a" in text_of(process_line(UNSEEN, seen(), 100, 4, NOW))
 
 
 # The host

@@ -140,7 +140,7 @@ def _one_each(gpus: Gpus, width: int, now: float) -> list[Row]:
 
 
 def _detailed(gpus: Gpus, width: int, now: float) -> list[Row]:
-    """Two lines a GPU: its figures, and a bar of its memory with the processes that hold it."""
+    """Two lines a GPU: its figures; a bar of its memory, what is wrong, and the processes that hold it."""
     widths = _widths(gpus.snapshot.gpus, width)
     indent = len("GPU ") + widths.index + 1
     rows = []
@@ -149,13 +149,14 @@ def _detailed(gpus: Gpus, width: int, now: float) -> list[Row]:
         if gpu.problem:
             rows += [[Cell(place, _cut([*head, *_trouble(gpu, now)], width))], [Cell(place, [])]]
             continue
-        first = [*head, *_figures(gpu, gpus, widths), *joined(words.warnings(gpu, gpus))]
+        first = [*head, *_figures(gpu, gpus, widths)]
         share = (gpu.memory_used or 0) / gpu.memory_total if gpu.memory_total else 0.0
         used, free = bar(share, widths.name + 1 + widths.history)
         second: Line = [(" " * indent, ""), (used, "good"), (free, "faint"), ("  ", "")]
         if not widths.wide:
             second += [words.clock(gpu), ("  ", ""), *([words.fan(gpu), ("  ", "")] if gpu.fan is not None else [])]
-        second += joined(_holders(gpu, gpus, now, width - sum(cells(text) for text, _ in second)))
+        room = width - sum(cells(text) for text, _ in second)
+        second += joined([*words.warnings(gpu, gpus), *_holders(gpu, gpus, now, room)])
         rows += [[Cell(place, _cut(first, width))], [Cell(place, _cut(second, width))]]
     return rows
 

@@ -10,9 +10,11 @@ from xray_tui.gpu.history import MINUTE
 from xray_tui.widgets import gpu_words as words
 from xray_tui.widgets.braille import Range, plot
 from xray_tui.widgets.gpu_words import Line, Part
-from xray_tui.widgets.text import duration, fit, gibibytes
+from xray_tui.widgets.text import cells, duration, fit, gibibytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from xray_tui.gpu.sample import GpuProcess, GpuSample
     from xray_tui.live.gpu_feed import Gpus
 
@@ -91,15 +93,19 @@ def _remarks(gpu: GpuSample, gpus: Gpus) -> list[tuple[str, str, str]]:
     return said
 
 
-def process_head(width: int) -> str:
-    run, command = _rest(width)
-    heads = "".join(fit(head, cells - 1, _align(head)) + " " for head, cells in COLUMNS)
-    return f" {heads}{fit('RUN', run)} {fit('COMMAND', command)}"
+def run_cells(processes: Iterable[GpuProcess], gpus: Gpus, width: int) -> int:
+    """Cells of the run's column: as many as the longest needs, at most half of what the short columns leave."""
+    runs = [cells(clean(gpus.owners[process.pid].run)) for process in processes if process.pid in gpus.owners]
+    return max(4, min(max(runs, default=0), _rest(width) // 2))
 
 
-def process_line(process: GpuProcess, gpus: Gpus, width: int, now: float) -> Line:
-    """A process on one line; what cannot be seen of it is a dash."""
-    run_cells, command_cells = _rest(width)
+def process_head(width: int, run: int) -> str:
+    heads = "".join(fit(head, size - 1, _align(head)) + " " for head, size in COLUMNS)
+    return f" {heads}{fit('RUN', run)} {fit('COMMAND', _rest(width) - run)}"
+
+
+def process_line(process: GpuProcess, gpus: Gpus, width: int, run: int, now: float) -> Line:
+    """A process on one line, its run in `run` cells; what cannot be seen of it is a dash."""
     owner = gpus.owners.get(process.pid)
     values = {
         "PID": str(process.pid),
@@ -109,19 +115,17 @@ def process_line(process: GpuProcess, gpus: Gpus, width: int, now: float) -> Lin
         "SM": "-" if process.sm is None else f"{process.sm}%",
         "TIME": "-" if process.started is None else duration(now - process.started) or "-",
     }
-    short = "".join(fit(values[head], cells - 1, _align(head)) + " " for head, cells in COLUMNS)
+    short = "".join(fit(values[head], size - 1, _align(head)) + " " for head, size in COLUMNS)
     command = clean(process.command or process.name or "cannot be seen from here")
     style = "" if process.computes or owner else "faint"
-    run: Part = (fit(clean(owner.run), run_cells), "good") if owner else (fit("-", run_cells), "faint")
-    return [(f" {short}", style), run, (" ", ""), (fit(command, command_cells), "faint")]
+    name: Part = (fit(clean(owner.run), run), "good") if owner else (fit("-", run), "faint")
+    return [(f" {short}", style), name, (" ", ""), (fit(command, _rest(width) - run), "faint")]
 
 
 def _align(head: str) -> str:
     return "right" if head in ("PID", "GIB", "SM", "TIME") else "left"
 
 
-def _rest(width: int) -> tuple[int, int]:
-    """Cells of run and command."""
-    room = max(12, width - 2 - sum(cells for _, cells in COLUMNS))
-    run = max(8, min(40, room // 2))
-    return run, max(3, room - run)
+def _rest(width: int) -> int:
+    """Cells that the short columns leave to run and command together."""
+    return max(12, width - 2 - sum(size for _, size in COLUMNS))

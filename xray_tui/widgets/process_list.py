@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.strip import Strip
 
 from xray_tui.widgets.lines import Lines, strip
-from xray_tui.widgets.process_lines import process_head, process_line
+from xray_tui.widgets.process_lines import process_head, process_line, run_cells
 
 if TYPE_CHECKING:
     from xray_tui.gpu.sample import GpuProcess, GpuSample
@@ -51,14 +51,21 @@ class ProcessList(Lines):
         self.refresh()
 
     def draw_head(self, y: int, width: int) -> Strip:
-        return strip([(process_head(width), self.get_component_rich_style("gpu--faint"))], width, self.rich_style)
+        return strip(
+            [(process_head(width, self._run_cells(width)), self.get_component_rich_style("gpu--faint"))],
+            width,
+            self.rich_style,
+        )
+
+    def _run_cells(self, width: int) -> int:
+        return run_cells(self._processes, self._gpus, width) if self._gpus else 4
 
     def draw_row(self, index: int, width: int) -> Strip:
         assert self._gpus is not None
         base = self.get_component_rich_style("gpu--cursor") if index == self.cursor else self.rich_style
         parts = [
             (text, base + self.get_component_rich_style(f"gpu--{name}", partial=True) if name else base)
-            for text, name in process_line(self._processes[index], self._gpus, width, self._now)
+            for text, name in process_line(self._processes[index], self._gpus, width, self._run_cells(width), self._now)
         ]
         return strip(parts, width, base)
 
