@@ -211,7 +211,7 @@ def test_a_process_has_its_columns_in_any_width(width: int) -> None:
     assert cell_len(line) <= width
     assert cell_len(head) <= width
     assert line.index("ana") == head.index("USER")
-    assert line.index("xray-") == head.index("COMMAND")
+    assert line[head.index("COMMAND") :].startswith("xray")
 
 
 def test_a_table_without_a_run_leaves_the_room_to_the_commands() -> None:

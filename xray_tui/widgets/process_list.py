@@ -51,11 +51,8 @@ class ProcessList(Lines):
         self.refresh()
 
     def draw_head(self, y: int, width: int) -> Strip:
-        return strip(
-            [(process_head(width, self._run_cells(width)), self.get_component_rich_style("gpu--faint"))],
-            width,
-            self.rich_style,
-        )
+        head = process_head(width, self._run_cells(width))
+        return strip([(head, self.get_component_rich_style("gpu--faint"))], width, self.rich_style)
 
     def _run_cells(self, width: int) -> int:
         return run_cells(self._processes, self._gpus, width) if self._gpus else 4
