@@ -64,7 +64,7 @@ def test_a_gpu_that_is_not_there_is_refused_with_those_that_are(place: Place) ->
     place.have(gpu(0), gpu(1))
     assert refused(place, JobSpec("train", "a", (), "2")) == "gpu: 2: no such GPU; there are 0, 1, auto and none"
     assert "no such GPU" in refused(place, JobSpec("train", "a", (), "GPU-9"))
-    assert "give auto, none, an index" in refused(place, JobSpec("train", "a", (), "first\x1b"))
+    assert "give auto, none, indices" in refused(place, JobSpec("train", "a", (), "first\x1b"))
 
 
 def test_a_training_into_a_claimed_folder_is_refused_and_an_evaluation_may_queue(place: Place) -> None:

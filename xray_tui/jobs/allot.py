@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 from xray_tui.gpu.sample import GpuSample
 from xray_tui.jobs.queue import Ticket
+from xray_tui.jobs.terms import SHARE, Terms
 
-IDLE_UNDER = 2 << 30
-"""Bytes in use below which a GPU counts as free where its list of processes cannot be read."""
+RESERVES = 6 * 3600.0
+"""Seconds for which a job of several GPUs that stands before all others keeps those that are free for itself. Then
+smaller ones pass it, until enough are free at once."""
 
 NO_GPU_NOTE = "on the CPU: this machine has no NVIDIA GPU"
 
@@ -49,28 +51,53 @@ class Wait:
     foreign: bool = False
 
 
-def allot(alive: Sequence[Ticket], mine: Ticket, machine: Machine) -> Place | Wait:
+def allot(alive: Sequence[Ticket], mine: Ticket, machine: Machine, now: float = 0.0) -> Place | Wait:
     """Serve the living tickets in order from what is free, until it is the turn of `mine`, which is among them.
 
-    Each earlier ticket is given what it would take, and a fixed GPU that an earlier one waits for is kept for it.
+    Each earlier ticket is given what it would take. GPUs that an earlier one names are kept for it, and what is free
+    is kept for one that needs several, if not for longer than RESERVES. `now` is the time of day, as in Ticket.since.
     """
     if machine.on_cpu(mine):
         return _on_cpu(alive, mine, machine)
     if not machine.gpus or machine.problem:
         return Wait(machine.problem or "no GPU is in sight", foreign=True)
     before = [ticket for ticket in alive if ticket < mine and not machine.on_cpu(ticket)]
-    obstacles = {gpu.uuid: _named(gpu, obstacle(gpu, machine.leased)) for gpu in machine.gpus if gpu.uuid}
-    free = [uuid for uuid, obstacle in obstacles.items() if obstacle is None]
+    taken: set[str] = set()
     for ticket in before:
-        taken = free[:1] if ticket.gpu == "auto" else [ticket.gpu]
-        free = [uuid for uuid in free if uuid not in taken]
-    if mine.gpu == "auto":
-        return Place((free[0],)) if free else _crowded(before, obstacles, machine)
-    if mine.gpu in free:
-        return Place((mine.gpu,))
-    if mine.gpu not in obstacles:
-        return Wait(f"{mine.gpu} is not in sight", foreign=True)
-    return obstacles[mine.gpu] or Wait(_jobs_before(sum(ticket.gpu in ("auto", mine.gpu) for ticket in before)))
+        taken.update(_takes(ticket, machine, taken, now))
+    free = _free_for(mine, machine, taken)
+    needed = len(mine.fixed) or mine.count
+    if len(free) >= needed:
+        return Place(tuple(free[:needed]))
+    return _fixed_in_use(mine, before, machine) if mine.fixed else _crowded(mine, before, machine, free)
+
+
+def _takes(ticket: Ticket, machine: Machine, taken: Collection[str], now: float) -> Sequence[str]:
+    """The GPUs that this ticket takes, or keeps from those after it."""
+    if ticket.fixed:
+        return ticket.fixed
+    free = _free_for(ticket, machine, taken)
+    if len(free) >= ticket.count:
+        return free[: ticket.count]
+    reserves = ticket.since is None or now - ticket.since < RESERVES
+    return free if reserves else ()
+
+
+def _free_for(ticket: Ticket, machine: Machine, taken: Collection[str]) -> list[str]:
+    """The GPUs that this ticket could take now, the one that it prefers first."""
+    return [
+        gpu.uuid
+        for gpu in _wanted(ticket, machine)
+        if gpu.uuid not in taken and obstacle(gpu, machine.leased, ticket.terms) is None
+    ]
+
+
+def _wanted(ticket: Ticket, machine: Machine) -> list[GpuSample]:
+    """The GPUs in sight that would do, the one that it prefers first."""
+    order = ticket.fixed or ticket.terms.allowed
+    if not order:
+        return [gpu for gpu in machine.gpus if gpu.uuid]
+    return sorted((gpu for gpu in machine.gpus if gpu.uuid in order), key=lambda gpu: order.index(gpu.uuid))
 
 
 def _on_cpu(alive: Sequence[Ticket], mine: Ticket, machine: Machine) -> Place | Wait:
@@ -83,15 +110,19 @@ def _on_cpu(alive: Sequence[Ticket], mine: Ticket, machine: Machine) -> Place | 
     return Wait("1 job runs on the CPU already" if slots == 1 else f"{slots} jobs run on the CPU already")
 
 
-def obstacle(gpu: GpuSample, leased: Collection[str]) -> Wait | None:
-    """Why this GPU cannot be taken now, without its name; None where it is free."""
+def obstacle(gpu: GpuSample, leased: Collection[str], terms: Terms = Terms()) -> Wait | None:  # noqa: B008 - frozen
+    """Why this GPU cannot be taken now on these terms, without its name; None where it is free."""
     if gpu.uuid in leased:
         return Wait("used by a job")
     if gpu.problem:
         return Wait(gpu.problem, foreign=True)
+    if terms.foreign == SHARE:
+        return None
     if gpu.processes is None:
-        if gpu.memory_used is None or gpu.memory_used >= IDLE_UNDER:
+        if gpu.memory_used is None or gpu.memory_used >= terms.idle_under:
             return Wait("perhaps used: its processes cannot be listed", foreign=True)
+        return None
+    if terms.foreign == "idle_under" and gpu.memory_used is not None and gpu.memory_used < terms.idle_under:
         return None
     for process in gpu.processes:
         if process.computes:
@@ -108,16 +139,34 @@ def _named(gpu: GpuSample, found: Wait | None) -> Wait | None:
     return replace(found, reason=f"GPU {gpu.index}{verb} {found.reason}")
 
 
-def _crowded(before: Sequence[Ticket], obstacles: dict[str, Wait | None], machine: Machine) -> Wait:
-    """No GPU is left for an "auto": because of jobs that come first, or of what sits on the GPUs."""
+def _fixed_in_use(mine: Ticket, before: Sequence[Ticket], machine: Machine) -> Wait:
+    """One of the GPUs that it names is not free."""
+    seen = {gpu.uuid: gpu for gpu in machine.gpus}
+    for uuid in mine.fixed:
+        if uuid not in seen:
+            return Wait(f"{uuid} is not in sight", foreign=True)
+        if (found := _named(seen[uuid], obstacle(seen[uuid], machine.leased, mine.terms))) is not None:
+            return found
+    return Wait(_jobs_before(sum(ticket.gpu == "auto" or bool({*ticket.fixed} & {*mine.fixed}) for ticket in before)))
+
+
+def _crowded(mine: Ticket, before: Sequence[Ticket], machine: Machine, free: Sequence[str]) -> Wait:
+    """Too few GPUs are left for an "auto": because of jobs that come first, or of what sits on the GPUs."""
+    wanted = _wanted(mine, machine)
+    if len(wanted) < mine.count:
+        some = "of the allowed GPUs " if mine.terms.allowed else ""
+        return Wait(f"needs {mine.count} GPU{'s' * (mine.count > 1)}; {some}{len(wanted)} in sight", foreign=True)
     if before:
         return Wait(_jobs_before(len(before)))
-    found = [each for each in obstacles.values() if each is not None]
+    found = [each for gpu in wanted if (each := _named(gpu, obstacle(gpu, machine.leased, mine.terms))) is not None]
+    others = next((each for each in found if each.foreign), None)
+    if mine.count > 1:
+        why = f": {others.reason}" if others else ""
+        return Wait(f"needs {mine.count} GPUs at once, {len(free)} free{why}", foreign=others is not None)
     if len(found) == 1:
         return found[0]
-    others = next((each for each in found if each.foreign), None)
     if others is None:
-        return Wait(f"all {len(machine.gpus)} GPUs are used by other jobs")
+        return Wait(f"all {len(wanted)} GPUs are used by other jobs")
     return Wait(f"no GPU is free: {others.reason}", foreign=True)
 
 

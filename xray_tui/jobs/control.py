@@ -17,11 +17,11 @@ from pathlib import Path
 from engine.contract.errors import BadInput
 from engine.contract.names import END, JOB, LOG, PROGRESS
 from engine.contract.text import clean
-from xray_tui.jobs import detach, engine_process, environment, lease, process
+from xray_tui.jobs import detach, engine_process, environment, gate, lease, process
 from xray_tui.jobs.files import not_ours, read_small
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, open_lease_dir
-from xray_tui.jobs.queue import Queue, ticket_of
+from xray_tui.jobs.queue import Queue
 from xray_tui.jobs.store import JobStore, is_at_home, read_job, read_stop, write_stop
 from xray_tui.jobs.verdict import judge, last_log_line, read_end
 
@@ -141,7 +141,7 @@ def _judge_waiting(found: LeaseDir, folder: Path, job: Job, held: int, superviso
     """A job that has not begun: stopped where somebody asked for that, else it gets a new supervisor."""
     queue = Queue(found)
     try:
-        ticket = ticket_of(job)
+        ticket = queue.ticket_for(job)
     except ValueError as error:
         _end(folder, job, State.LOST, f"{JOB}: {clean(str(error))}")
         return
@@ -152,9 +152,11 @@ def _judge_waiting(found: LeaseDir, folder: Path, job: Job, held: int, superviso
         queue.withdraw(ticket)
         _end(folder, job, State.FAILED, f"its supervisor failed: {words}")
     else:
-        queue.put(ticket)
-        if job.state is not State.QUEUED:
-            write_job(folder, replace(job, state=State.QUEUED, gpus=(), started=None, note=None))
+        if not job.state.waiting:
+            job = replace(job, state=State.QUEUED, gpus=(), started=None, note=None)
+            write_job(folder, job)
+        if job.state is State.QUEUED and gate.held_by(folder) is None and not job.spec.after:
+            queue.put(ticket)  # else its supervisor does that when its time has come
         detach.start_supervisor(folder, held, supervisor)
 
 
@@ -169,7 +171,7 @@ def _judge_started(found: LeaseDir, folder: Path, job: Job, held: int, superviso
     cleared = engine_process.clear_away(job.id, None)  # what an engine that was killed has left behind
     end = read_end(folder)
     by = read_stop(folder)
-    verdict = judge(None, end, by and by.removesuffix(f"@{job.host}"), last_log_line(folder))
+    verdict = judge(None, end, by and by.removesuffix(f"@{job.host}"), last_log_line(folder), job.writes_end)
     if end is not None:
         job = replace(job, peak_memory=end.peak_memory, peak_gpu_memory=end.peak_gpu_memory)
     cause = verdict.cause if cleared else f"{verdict.cause or verdict.state}; a process of it does not die"
@@ -194,7 +196,7 @@ def _last_words(folder: Path) -> str:
 
 
 def _lost_to_reboot(job: Job) -> str:
-    return "the machine was restarted " + ("before it began" if job.state is State.QUEUED else "while it ran")
+    return "the machine was restarted " + ("before it began" if job.state.waiting else "while it ran")
 
 
 def _end(folder: Path, job: Job, state: State, cause: str | None) -> None:

@@ -18,10 +18,13 @@ from engine.contract.files import write_json
 from engine.contract.names import JOB
 from engine.contract.text import clean
 from xray_tui.jobs.files import FILE_MODE, LARGEST
+from xray_tui.jobs.terms import Terms, from_values
 
 SCHEMA = "xray-job/1"
 GRACE = 30.0
 """Seconds between SIGTERM and SIGKILL: a checkpoint of a large model takes its time on a slow disk."""
+
+PRIORITY = 50
 
 CPU_SLOTS = 2
 """Jobs without a GPU that run at once on a machine. Two trainings side by side are slow on few cores, but with one slot
@@ -29,9 +32,14 @@ an evaluation of a minute would wait hours for a training to end."""
 
 
 class State(StrEnum):
-    """queued -> starting -> running -> succeeded | failed | stopped; lost when nobody is left who knows."""
+    """queued -> starting -> running -> succeeded | failed | stopped; lost when nobody is left who knows.
+
+    A queued job may be held by its owner, and is blocked where one that it has to come after did not succeed.
+    """
 
     QUEUED = "queued"
+    HELD = "held"
+    BLOCKED = "blocked"
     STARTING = "starting"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -40,8 +48,13 @@ class State(StrEnum):
     LOST = "lost"
 
     @property
+    def waiting(self) -> bool:
+        """Not begun, in the queue or kept out of it."""
+        return self in (State.QUEUED, State.HELD, State.BLOCKED)
+
+    @property
     def ended(self) -> bool:
-        return self not in (State.QUEUED, State.STARTING, State.RUNNING)
+        return not self.waiting and self not in (State.STARTING, State.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +62,20 @@ class JobSpec:
     """What is asked for."""
 
     kind: str
-    """train, evaluate or blend; "?" only for a job whose file cannot be read."""
+    """train, evaluate, blend, or command for a program of the user's own; "?" only for a job whose file cannot be
+    read."""
     run: str
     """Relative to the runs folder, with slashes."""
     argv: tuple[str, ...]
-    """What follows `xray-engine`. As it was given: clean it before showing it."""
+    """What follows `xray-engine`; for a command, all of it. As it was given: clean it before showing it."""
     gpu: str = "auto"
-    """"auto", "none", an index such as "0", or a UUID such as "GPU-…"."""
+    """"auto", "none", an index such as "0", a UUID such as "GPU-…", or several of these with commas between."""
+    gpu_count: int = 1
+    """How many GPUs "auto" takes, all at once or none."""
+    after: tuple[str, ...] = ()
+    """Ids of jobs of the same runs folder that have to succeed first."""
+    priority: int = PRIORITY
+    """0 is served first, 99 last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +133,11 @@ class Job:
     ticket: str = ""
     """The name of its file in the queue."""
     wants: str = "auto"
-    """What the ticket asks for: as spec.gpu, but a GPU by its UUID."""
+    """What the ticket asks for: as spec.gpu, but GPUs by their UUIDs."""
+    terms: Terms = Terms()  # noqa: RUF009 - frozen
+    """Under which it takes GPUs."""
+    attempt: int = 1
+    """One more with each time that it was resumed in place."""
     engine: tuple[str, ...] = ()
     """The command before `spec.argv`."""
     cwd: str = ""
@@ -125,6 +149,11 @@ class Job:
     progress: Progress | None = None
     stop_asked_by: str | None = None
     """Who asked for its stop. From stop.json, as `progress` is from progress.json."""
+
+    @property
+    def writes_end(self) -> bool:
+        """Whether its program leaves an end record; of a command the exit status decides."""
+        return self.spec.kind != "command"
 
     @property
     def readable(self) -> bool:
@@ -166,6 +195,9 @@ def parse_job(data: bytes, identity: str) -> Job:
             run=clean(_text(values, "run")),
             argv=_texts(values, "argv"),
             gpu=clean(_text(values, "gpu")),
+            gpu_count=max(1, _whole(values, "gpu_count") or 1),
+            after=tuple(map(clean, _texts(values, "after"))) if "after" in values else (),
+            priority=min(99, max(0, _priority(values))),
         ),
         state=state,
         cause=_clean_or_none(values, "cause"),
@@ -188,6 +220,8 @@ def parse_job(data: bytes, identity: str) -> Job:
         wants=clean(_text(values, "wants")),
         engine=_texts(values, "engine"),
         cwd=_text(values, "cwd"),
+        terms=from_values(terms) if isinstance(terms := values.get("terms"), dict) else Terms(),
+        attempt=_whole(values, "attempt") or 1,
         grace=_number(values, "grace") or 0.0,
         cpu_slots=_whole(values, "cpu_slots") or CPU_SLOTS,
         supervisor=_process(values, "supervisor"),
@@ -254,6 +288,11 @@ def _whole(values: Mapping[str, Any], key: str) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63):
         return value
     raise ValueError(f"{key}: {value!r:.40} is no whole number")
+
+
+def _priority(values: Mapping[str, Any]) -> int:
+    value = _whole(values, "priority")
+    return PRIORITY if value is None else value
 
 
 def _process(values: Mapping[str, Any], key: str) -> Process | None:

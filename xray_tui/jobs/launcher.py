@@ -13,21 +13,23 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from engine.contract.errors import BadInput
 from engine.contract.names import JOB, JOBS
 from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
-from xray_tui.jobs import detach, environment, lease, process
+from xray_tui.jobs import detach, environment, gate, lease, process
 from xray_tui.jobs.control import look
 from xray_tui.jobs.files import make_folder, not_ours
 from xray_tui.jobs.job import CPU_SLOTS, GRACE, Job, JobSpec, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
-from xray_tui.jobs.queue import PRIORITY, Queue, Ticket
+from xray_tui.jobs.queue import Queue, Ticket
 from xray_tui.jobs.store import JobStore, is_at_home
+from xray_tui.jobs.terms import Terms
 
-KINDS = ("train", "evaluate", "blend")
+KINDS = ("train", "evaluate", "blend", "command")
 ENGINE = (sys.executable, "-P", "-m", "engine.cli")
 """-P: a folder named engine where one happens to stand is not ours."""
 
@@ -53,9 +55,11 @@ class LocalLauncher:
     supervisor: tuple[str, ...] = detach.SUPERVISOR
     grace: float = GRACE
     cpu_slots: int = CPU_SLOTS
+    terms: Terms = Terms()  # noqa: RUF009 - frozen
+    """`allowed` may name GPUs by index as well."""
 
-    def launch(self, spec: JobSpec) -> Job:
-        """Queue the job and start its supervisor, detached. Returns the queued job.
+    def launch(self, spec: JobSpec, hold: bool = False) -> Job:
+        """Queue the job, or keep it waiting (`hold`), and start its supervisor, detached. Returns the waiting job.
 
         Raises BadInput or EngineMissing in one line, and then nothing was launched.
         """
@@ -63,14 +67,20 @@ class LocalLauncher:
         spec = replace(spec, run=str(PurePosixPath(spec.run)))
         if not self.runs.absolute().parent.is_dir():
             raise BadInput(f"{clean(str(self.runs))}: no such folder; a runs folder is made only where its parent is")
-        if self.engine == ENGINE:
+        if self.engine == ENGINE and spec.kind != "command":
             check_engine()
         store = JobStore(self.runs)
+        for identity in spec.after:
+            store.get(identity)
         self._check_free(store, spec)
-        wants = resolve_gpu(spec.gpu, self.snapshot or _sample)
+        snapshot = cache(self.snapshot or _sample)
+        wants = resolve_gpu(spec.gpu, snapshot)
+        allowed = tuple(resolve_gpu(gpu, snapshot) for gpu in self.terms.allowed) if spec.gpu == "auto" else ()
+        if spec.gpu_count > 1:
+            check_count(spec.gpu_count, len(allowed) or len(snapshot().gpus))
         found = find_lease_dir(self.lease_dir)
         try:
-            return self._submit(store, spec, wants, found)
+            return self._submit(store, spec, wants, found, replace(self.terms, allowed=allowed), hold)
         except OSError as error:
             where = clean(str(error.filename or self.runs))
             raise BadInput(f"{where}: {clean(error.strerror or str(error))}; the job was not launched") from error
@@ -92,7 +102,9 @@ class LocalLauncher:
         if not empty:
             raise BadInput(f"{clean(str(folder))}: not empty; give --resume to go on with it, or another name")
 
-    def _submit(self, store: JobStore, spec: JobSpec, wants: str, found: LeaseDir) -> Job:
+    def _submit(
+        self, store: JobStore, spec: JobSpec, wants: str, found: LeaseDir, terms: Terms, held_back: bool
+    ) -> Job:
         """Under the mutex: the number, job.json, the ticket last. The job's lock is held from before it can be seen."""
         queue = Queue(found)
         (store.runs / JOBS).mkdir(parents=True, exist_ok=True)
@@ -103,14 +115,19 @@ class LocalLauncher:
                 folder, held = _new_folder(store, found)
                 undo.callback(os.close, held)
                 undo.callback(shutil.rmtree, folder, ignore_errors=True)
-                ticket = Ticket(PRIORITY, queue.new_number(), folder.name, wants, process.user())
+                number, user = queue.new_number(), process.user()
+                ticket = Ticket(spec.priority, number, folder.name, wants, user, spec.gpu_count, terms)
                 job = self._job(spec, ticket, found, folder)
                 environment.keep(folder)
+                if held_back:
+                    gate.hold(folder, user)
+                    job = replace(job, state=State.HELD, waits=f"held by {user}")
                 write_job(folder, job)
                 if (reason := not_ours(folder, JOB)) is not None:  # a file system without owners or modes
                     raise BadInput(f"{clean(str(folder))}: {clean(reason)}; put the runs folder on another file system")
-                undo.callback(queue.withdraw, ticket)
-                queue.put(ticket)
+                if not held_back and not spec.after:  # else its supervisor queues it when its time has come
+                    undo.callback(queue.withdraw, ticket)
+                    queue.put(ticket)
             detach.start_supervisor(folder, held, self.supervisor)
             undo.pop_all()
         os.close(held)
@@ -130,7 +147,8 @@ class LocalLauncher:
             folder=str(folder),
             ticket=ticket.name,
             wants=ticket.gpu,
-            engine=tuple(self.engine),
+            terms=ticket.terms,
+            engine=() if spec.kind == "command" else tuple(self.engine),
             cwd=str(Path.cwd()),
             grace=self.grace,
             cpu_slots=self.cpu_slots,
@@ -142,6 +160,16 @@ def check_spec(spec: JobSpec) -> None:
     if spec.kind not in KINDS:
         raise BadInput(f"{clean(spec.kind)}: unknown kind of job; give {', '.join(KINDS)}")
     check_run(spec.run)
+    if not 0 <= spec.priority <= 99:
+        raise BadInput(f"priority: {spec.priority}: give 0 (served first) to 99")
+    if spec.gpu_count < 1:
+        raise BadInput(f"gpus: {spec.gpu_count}: give 1 or more; a job without a GPU has gpu none")
+    if spec.gpu_count > 1 and spec.gpu != "auto":
+        raise BadInput(f"gpus: {spec.gpu_count} goes with gpu auto; name several GPUs as in 0,1 instead")
+    if (spec.gpu_count > 1 or "," in spec.gpu) and spec.kind in ("evaluate", "blend"):
+        raise BadInput(f"gpus: {spec.kind} uses one GPU; only a training or a command takes several")
+    if spec.kind == "command" and not spec.argv:
+        raise BadInput("command: which program? Give it after --")
     for argument in spec.argv:
         try:
             sound = b"\0" not in argument.encode()
@@ -175,19 +203,33 @@ def check_engine() -> None:
 
 
 def resolve_gpu(gpu: str, snapshot: Callable[[], GpuSnapshot]) -> str:
-    """ "auto", "none", or the UUID of the GPU that is asked for by index or UUID. BadInput for others."""
+    """ "auto", "none", or the UUIDs, with commas between, of the GPUs that are asked for by index or UUID. BadInput for
+    others."""
     if gpu in ("auto", "none"):
         return gpu
-    if not re.fullmatch(r"\d{1,3}|GPU-[0-9A-Za-z-]{1,64}", gpu):
-        raise BadInput(f"gpu: {clean(gpu)[:40]}: give auto, none, an index such as 0, or a UUID such as GPU-…")
+    named = gpu.split(",")
+    for one in named:
+        if not re.fullmatch(r"\d{1,3}|GPU-[0-9A-Za-z-]{1,64}", one):
+            raise BadInput(f"gpu: {clean(one)[:40]}: give auto, none, indices such as 0 or 0,1, or UUIDs such as GPU-…")
     seen = snapshot()
-    for sample in seen.gpus:
-        if sample.uuid and gpu in (str(sample.index), sample.uuid):
-            return sample.uuid
-    if not seen.gpus:
-        raise BadInput(f"gpu: {gpu}: no such GPU: {clean(seen.problem or 'none is in sight')}")
-    known = ", ".join(str(sample.index) for sample in seen.gpus)
-    raise BadInput(f"gpu: {gpu}: no such GPU; there are {known}, auto and none")
+    known = {str(sample.index): sample.uuid for sample in seen.gpus if sample.uuid}
+    found = []
+    for one in named:
+        if one not in known and one not in known.values():
+            if not known:
+                raise BadInput(f"gpu: {one}: no such GPU: {clean(seen.problem or 'none is in sight')}")
+            raise BadInput(f"gpu: {one}: no such GPU; there are {', '.join(known)}, auto and none")
+        found.append(known.get(one, one))
+    if len(set(found)) < len(found):
+        raise BadInput(f"gpu: {clean(gpu)}: names a GPU twice")
+    return ",".join(found)
+
+
+def check_count(count: int, available: int) -> None:
+    """Raises BadInput where a job could never have so many GPUs."""
+    if count > available:
+        there = "there is no GPU" if not available else f"there {'is' if available == 1 else 'are'} only {available}"
+        raise BadInput(f"gpus: {count}: {there}")
 
 
 def _claim(store: JobStore, jobs: Sequence[Job], spec: JobSpec) -> Job | None:

@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from engine.contract.text import clean
 from xray_tui.jobs import lease
 from xray_tui.jobs.files import read_small
 from xray_tui.jobs.job import Job, parse_object
 from xray_tui.jobs.lease_dir import LeaseDir
-
-PRIORITY = 50
-"""What every job has for now; 0 would be served first, 99 last."""
+from xray_tui.jobs.terms import Terms, from_values, to_values
 
 _LAST = 10**12 - 1
 """The largest number that a name can hold. Whoever reaches it has not counted, and nobody counts on from there."""
@@ -33,9 +31,19 @@ class Ticket:
     priority: int
     number: int
     job: str
-    gpu: str
-    """"auto", "none", or the UUID of a GPU."""
-    user: str
+    gpu: str = field(compare=False)
+    """"auto", "none", or the UUIDs of GPUs with commas between."""
+    user: str = field(compare=False)
+    count: int = field(default=1, compare=False)
+    """GPUs that "auto" takes, all at once."""
+    terms: Terms = field(default=Terms(), compare=False)
+    since: float | None = field(default=None, compare=False)
+    """When a ticket of several GPUs first stood before all others; it keeps free GPUs for some hours from then on."""
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """UUIDs of the GPUs that it names."""
+        return () if self.gpu in ("auto", "none") else tuple(self.gpu.split(","))
 
     @property
     def name(self) -> str:
@@ -47,7 +55,7 @@ def ticket_of(job: Job) -> Ticket:
     match = _NAME.fullmatch(job.ticket)
     if match is None or match[3] != job.id:
         raise ValueError(f"ticket: {job.ticket!r:.60} is none of this job")
-    return Ticket(int(match[1]), int(match[2]), job.id, job.wants, job.user)
+    return Ticket(int(match[1]), int(match[2]), job.id, job.wants, job.user, job.spec.gpu_count, job.terms)
 
 
 class Queue:
@@ -58,12 +66,20 @@ class Queue:
         self._known: dict[str, Ticket] = {}
 
     def waiting(self) -> list[Ticket]:
-        """All tickets, dead ones too, the first to be served first. A ticket never changes, so each is read once."""
+        """All tickets, dead ones too, the first to be served first. What a ticket asks for never changes, so each is
+        read once; since when it stands at the head is its file's time."""
         names = [name for name in os.listdir(self._dir.queue) if _NAME.fullmatch(name)]  # noqa: PTH208
         self._known = {
             name: ticket for name in names if (ticket := self._known.get(name) or self._read(name)) is not None
         }
-        return sorted(self._known.values())
+        return sorted(ticket if ticket.count == 1 else self._dated(ticket) for ticket in self._known.values())
+
+    def ticket_for(self, job: Job) -> Ticket:
+        """The job's ticket where it stands now, which others of its user may have moved; else as it was given.
+        Raises ValueError where it was given none."""
+        given = ticket_of(job)
+        return next((replace(given, priority=ticket.priority, number=ticket.number, since=ticket.since)
+                     for ticket in self.waiting() if ticket.job == job.id), given)  # fmt: skip
 
     def is_alive(self, ticket: Ticket) -> bool:
         return lease.is_held(self._dir.supervised(ticket.job))
@@ -84,8 +100,26 @@ class Queue:
 
     def put(self, ticket: Ticket) -> None:
         """Queue the ticket, readable for everybody. To put back one that is there is no harm."""
-        content = json.dumps({"gpu": ticket.gpu, "user": ticket.user})
-        lease.place(self._dir.queue / ticket.name, content.encode(), 0o644)
+        content = json.dumps(
+            {"gpu": ticket.gpu, "user": ticket.user, "count": ticket.count, "terms": to_values(ticket.terms)}
+        )
+        path = self._dir.queue / ticket.name
+        if lease.place(path, content.encode(), 0o644) and ticket.count > 1:
+            os.utime(path, (0, 0))  # not at the head yet
+
+    def reaches_head(self, ticket: Ticket, now: float) -> Ticket:
+        """Note that a ticket of several GPUs stands before all others, unless that is noted already."""
+        if ticket.count == 1 or ticket.since is not None:
+            return ticket
+        os.utime(self._dir.queue / ticket.name, (now, now))
+        return replace(ticket, since=now)
+
+    def move(self, ticket: Ticket, priority: int, number: int) -> Ticket:
+        """Give the ticket another place, under the mutex. Raises OSError; FileNotFoundError where it is served."""
+        moved = replace(ticket, priority=priority, number=number)
+        if moved.name != ticket.name:
+            (self._dir.queue / ticket.name).rename(self._dir.queue / moved.name)
+        return moved
 
     def withdraw(self, ticket: Ticket) -> None:
         """Take the ticket out; that it is gone already is no harm."""
@@ -102,4 +136,20 @@ class Queue:
         gpu, user = values.get("gpu"), values.get("user")
         if not isinstance(gpu, str) or not isinstance(user, str):
             return None
-        return Ticket(int(match[1]), int(match[2]), match[3], clean(gpu), clean(user))
+        count, terms = values.get("count"), values.get("terms")
+        return Ticket(
+            int(match[1]),
+            int(match[2]),
+            match[3],
+            clean(gpu),
+            clean(user),
+            count if isinstance(count, int) and 0 < count < 1000 else 1,
+            from_values(terms) if isinstance(terms, dict) else Terms(),
+        )
+
+    def _dated(self, ticket: Ticket) -> Ticket:
+        try:
+            time = (self._dir.queue / ticket.name).stat().st_mtime
+        except OSError:
+            return ticket
+        return replace(ticket, since=time or None)

@@ -23,14 +23,15 @@ from typing import Any
 from engine.contract.names import JOB
 from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
-from xray_tui.jobs import detach, engine_process, environment, lease, process
+from xray_tui.jobs import detach, engine_process, environment, gate, lease, process
 from xray_tui.jobs.allot import Wait
 from xray_tui.jobs.files import not_ours
+from xray_tui.jobs.gate import Shut
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import ID, LeaseDir
-from xray_tui.jobs.queue import Queue, ticket_of
+from xray_tui.jobs.queue import Queue
 from xray_tui.jobs.signals import Wakeups
-from xray_tui.jobs.store import read_job, read_stop
+from xray_tui.jobs.store import JobStore, read_job, read_stop
 from xray_tui.jobs.turn import Turn, Turnstile
 from xray_tui.jobs.verdict import judge, last_log_line, read_end
 
@@ -40,6 +41,8 @@ FOREIGN_POLL = 5.0
 """The same while others' processes are in the way: a look at the GPUs costs a process."""
 STOP_POLL = 5.0
 """Seconds between two looks for stop.json while the engine runs; its writer sends a signal too."""
+JUDGE_EVERY = 30.0
+"""Seconds between two looks for dead supervisors by a job that waits for others."""
 TOUCH_EVERY = 24 * 3600.0
 """Seconds between two touches of the lock files, so that no cleaner takes them for forgotten."""
 WRITE_TRIES = 60
@@ -57,12 +60,14 @@ class Supervisor:
         self._wakeups = Wakeups()
         self._job = read_job(folder)
         self._dir = LeaseDir(Path(self._job.lease_dir))
+        self._store = JobStore(folder.parent.parent)
+        self._judged = time.monotonic()
         self._touched = time.monotonic()
 
     def run(self) -> None:
         """From where the job stands to its end."""
         _set_title(self._job)
-        if self._job.state is State.QUEUED:
+        if self._job.state.waiting:
             self._record(supervisor=process.identify(os.getpid()), note=None, final=False)
             if (turn := self._wait_for_turn()) is not None:
                 self._run_engine(turn)
@@ -80,23 +85,52 @@ class Supervisor:
                 if not (self._folder / JOB).exists():
                     self._withdraw()
                     return None
+                if (shut := self._gate()) is not None:
+                    self._stay_out(shut)
+                    continue
                 answer = turnstile.push(self._job, self._folder)
             except OSError as error:  # the mutex is busy, the disk is full: both may pass, the latter not so soon
                 answer = Wait(clean(error.strerror or str(error)), foreign=not isinstance(error, lease.Busy))
             if isinstance(answer, Turn):
                 self._job = answer.job
                 return answer
-            if answer.reason != self._job.waits:
-                self._record(waits=answer.reason, final=False)
+            if (answer.reason, State.QUEUED) != (self._job.waits, self._job.state):
+                self._record(waits=answer.reason, state=State.QUEUED, final=False)
             self._touch(time.monotonic())
             self._wakeups.sleep((FOREIGN_POLL if answer.foreign else POLL) * random.uniform(0.8, 1.2))
         self._withdraw()
         self._end(State.STOPPED, f"stopped by {by}", None)
         return None
 
+    def _gate(self) -> Shut | None:
+        """Whether the job is kept out of the queue. Raises OSError."""
+        minute = time.localtime().tm_hour * 60 + time.localtime().tm_min
+        asks_others = self._job.spec.after or self._job.terms.max_gpus is not None
+        others = self._others() if asks_others else []
+        return gate.gate(self._job, gate.held_by(self._folder), gate.is_freed(self._folder), others, minute)
+
+    def _others(self) -> list[Job]:
+        """The jobs of the runs folder; now and then after judging those whose supervisor is gone, because nobody else
+        may be there to look."""
+        if time.monotonic() - self._judged >= JUDGE_EVERY:
+            from xray_tui.jobs.control import look
+
+            self._judged = time.monotonic()
+            return look(self._store)
+        return self._store.jobs()
+
+    def _stay_out(self, shut: Shut) -> None:
+        """Leave the queue, say why, and wait a moment."""
+        self._withdraw()
+        if (shut.reason, shut.state) != (self._job.waits, self._job.state):
+            self._record(waits=shut.reason, state=shut.state, final=False)
+        self._touch(time.monotonic())
+        self._wakeups.sleep(POLL * random.uniform(0.8, 1.2))
+
     def _withdraw(self) -> None:
         with contextlib.suppress(OSError):  # a ticket without a supervisor is passed over anyhow
-            Queue(self._dir).withdraw(ticket_of(self._job))
+            queue = Queue(self._dir)
+            queue.withdraw(queue.ticket_for(self._job))
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -156,7 +190,7 @@ class Supervisor:
 
     def _judge(self, status: int | None, cleared: bool) -> None:
         end = read_end(self._folder)
-        verdict = judge(status, end, self._stopped_by(), last_log_line(self._folder))
+        verdict = judge(status, end, self._stopped_by(), last_log_line(self._folder), self._job.writes_end)
         cause = verdict.cause
         if not cleared:
             cause = f"{cause or verdict.state}; a process of it does not die"

@@ -14,7 +14,7 @@ from xray_tui.jobs import lease
 from xray_tui.jobs.allot import Machine, Wait, allot
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir
-from xray_tui.jobs.queue import Queue, Ticket, ticket_of
+from xray_tui.jobs.queue import Queue, Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ class Turnstile:
         Raises OSError (a full disk, lease.Busy): nothing has changed then, but that a job whose job.json cannot be
         written has stepped out of the queue until the next call: with room for it or not, others come before it.
         """
-        mine = ticket_of(job)
+        mine = self._queue.ticket_for(job)
         if (mine.gpu == "none" or self._looked) and (hopeless := self._hopeless(mine, job.cpu_slots)) is not None:
             return hopeless
         if mine.gpu != "none" and not (self._looked and self._machine.on_cpu(mine)):
             self._look_at_gpus()
         with self._dir.mutex():
-            return self._push_under_mutex(mine, job, folder)
+            return self._push_under_mutex(job, folder)
 
     def _hopeless(self, mine: Ticket, slots: int) -> Wait | None:
         """Why this job could not start even if no foreign process were there: too many come first, or all is leased.
@@ -62,8 +62,8 @@ class Turnstile:
         for ticket in before:
             if len(alive) >= (slots if on_cpu else len(machine.gpus)):
                 break
-            # A second ticket for the same GPU fills nothing more.
-            if (ticket.gpu == "auto" or on_cpu or all(ticket.gpu != other.gpu for other in alive)) and (
+            # A second ticket for the same GPUs fills nothing more.
+            if (not ticket.fixed or on_cpu or all(ticket.gpu != other.gpu for other in alive)) and (
                 self._queue.is_alive(ticket)
             ):
                 alive.append(ticket)
@@ -74,10 +74,10 @@ class Turnstile:
             cpu_slots=slots,
             cpu_free=slots,
         )
-        answer = allot([*alive, mine], mine, hopeful)
+        answer = allot([*alive, mine], mine, hopeful, time.time())
         if not isinstance(answer, Wait) or answer.foreign:
             return None
-        said = allot([*before, mine], mine, hopeful)  # counts the untested as well
+        said = allot([*before, mine], mine, hopeful, time.time())  # counts the untested as well
         return said if isinstance(said, Wait) else answer
 
     def _look_at_gpus(self) -> None:
@@ -91,10 +91,11 @@ class Turnstile:
             problem=snapshot.problem or snapshot.stale,
         )
 
-    def _push_under_mutex(self, mine: Ticket, job: Job, folder: Path) -> Turn | Wait:
+    def _push_under_mutex(self, job: Job, folder: Path) -> Turn | Wait:
         """Take every lock that is free, see what the queue leaves for this job, keep that and drop the rest."""
         if job.lease_id and self._dir.identity() != job.lease_id:
             return Wait("its lease folder was replaced by another; stop it and launch it again", foreign=True)
+        mine = self._queue.ticket_for(job)  # it may have been moved until now
         self._queue.put(mine)  # where a cleaner has taken the ticket away
         alive = [ticket for ticket in self._queue.waiting() if ticket == mine or self._queue.is_alive(ticket)]
         with contextlib.ExitStack() as taken:
@@ -115,8 +116,11 @@ class Turnstile:
                 cpu_slots=len(slots),
                 cpu_free=len(free_slots),
             )
-            place = allot(alive, mine, machine)
+            now = time.time()
+            place = allot(alive, mine, machine, now)
             if isinstance(place, Wait):
+                if not any(ticket < mine and not machine.on_cpu(ticket) for ticket in alive):
+                    self._queue.reaches_head(mine, now)
                 return place
             alone = take(self._dir.runs(job.id))
             if alone is None:

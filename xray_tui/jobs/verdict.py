@@ -35,24 +35,37 @@ class Verdict:
     exit_code: int | None
 
 
-def judge(status: int | None, end: EndRecord | None, stopped_by: str | None, last_line: str) -> Verdict:
+def judge(
+    status: int | None, end: EndRecord | None, stopped_by: str | None, last_line: str, writes_end: bool = True
+) -> Verdict:
     """The state and its cause.
 
     `status` is the exit status, negative for a signal, None where nobody was there to take it: then the end record
-    alone counts. Success needs the record too: a status of 0 is also what a parent that ignores SIGCHLD sees.
+    alone counts. Success needs the record too, where the program writes one (`writes_end`): a status of 0 is also what
+    a parent that ignores SIGCHLD sees.
     """
     if end is None and status is None and stopped_by:
         return Verdict(State.STOPPED, f"stopped by {stopped_by}, without an end record", None)
     if end is None and status is None:
         return Verdict(State.LOST, "its supervisor and its engine are gone, without an end record", None)
-    if end is None and status == Exit.DONE:
+    if end is None and status == Exit.DONE and writes_end:
         return Verdict(State.FAILED, "ended without its end record", status)
     code = status if status else (end.code if end else 0)
     if code == Exit.DONE:
         return Verdict(State.SUCCEEDED, None, code)
+    if not writes_end:
+        return _of_command(code, stopped_by, last_line)
     if code == Exit.STOPPED or (code < 0 and stopped_by):
         return Verdict(State.STOPPED, _stopped(code, stopped_by), code)
     return Verdict(State.FAILED, _failed(code, end, last_line), code)
+
+
+def _of_command(code: int, stopped_by: str | None, last_line: str) -> Verdict:
+    """What the exit status of somebody else's program says: its numbers are not ours."""
+    if stopped_by:
+        return Verdict(State.STOPPED, _stopped(code, stopped_by), code)
+    cause = _killed(-code) if code < 0 else f"exit code {code}" + (f": {last_line}" if last_line else "")
+    return Verdict(State.FAILED, cause, code)
 
 
 def _stopped(code: int, by: str | None) -> str:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 GLYPHS = {
     "queued": "◦",
+    "held": "‖",
+    "blocked": "⊘",
     "starting": "▹",
     "running": "▶",
     "succeeded": "✓",

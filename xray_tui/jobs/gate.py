@@ -1,0 +1,119 @@
+"""What keeps a job out of the queue though it waits: it is held, another has to end first, or it is not the hour."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.contract.files import write_json
+from engine.contract.text import clean
+from xray_tui.jobs.files import read_small
+from xray_tui.jobs.job import Job, State, parse_object
+from xray_tui.jobs.terms import may_start
+
+HOLD, RELEASE = "hold.json", "release.json"
+"""Wishes of the owner, in the job's folder: keep it waiting; let it go though what it waits for has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """The gate is shut: in which state the job waits, and why, in words."""
+
+    state: State
+    reason: str
+
+
+def gate(job: Job, held_by: str | None, released: bool, others: Sequence[Job], minute: int) -> Shut | None:
+    """Why the job has no place in the queue now; None where it has one.
+
+    `others` are the jobs of its runs folder, `minute` is the minute of the day.
+    """
+    if held_by is not None:
+        return Shut(State.HELD, f"held by {held_by}")
+    if not released and (shut := _after(job, others)) is not None:
+        return shut
+    if not may_start(job.terms.hours, minute):
+        return Shut(State.QUEUED, f"may start at {job.terms.hours.replace('-', ' to ')}")
+    if job.wants != "none" and (shut := _too_many(job, others)) is not None:
+        return shut
+    return None
+
+
+def _after(job: Job, others: Sequence[Job]) -> Shut | None:
+    """The first parent that keeps it waiting; one that can no longer succeed before all others."""
+    known = {other.id: other for other in others}
+    waits: list[Shut] = []
+    for identity in job.spec.after:
+        parent = known.get(identity)
+        if parent is None:
+            waits.insert(0, Shut(State.BLOCKED, f"{identity} is gone"))
+        elif parent.state.ended and parent.state is not State.SUCCEEDED:
+            cause = f" ({parent.cause})" if parent.cause else ""
+            waits.insert(0, Shut(State.BLOCKED, f"{parent.spec.kind} {parent.spec.run} {_ended(parent)}{cause}"))
+        elif not parent.state.ended:
+            waits.append(Shut(State.QUEUED, f"after {parent.spec.kind} {parent.spec.run} ({parent.state})"))
+    return waits[0] if waits else None
+
+
+def _ended(parent: Job) -> str:
+    return {State.FAILED: "failed", State.STOPPED: "was stopped"}.get(parent.state, f"is {parent.state}")
+
+
+def _too_many(job: Job, others: Sequence[Job]) -> Shut | None:
+    most = job.terms.max_gpus
+    if most is None:
+        return None
+    held = held_gpus(job, others)
+    if held + job.spec.gpu_count <= most or not held:
+        return None
+    return Shut(State.QUEUED, f"your jobs hold {held} GPU{'' if held == 1 else 's'}, and max_gpus is {most}")
+
+
+def held_gpus(job: Job, others: Sequence[Job]) -> int:
+    """GPUs that other jobs of its user hold here."""
+    return sum(
+        len(other.gpus)
+        for other in others
+        if other.user == job.user and other.id != job.id and other.state in (State.STARTING, State.RUNNING)
+    )
+
+
+# The wishes in a job's folder
+
+
+def hold(folder: Path, by: str) -> None:
+    """Wish that the job be kept waiting. Raises OSError."""
+    write_json(folder / HOLD, {"by": by, "time": time.time()})
+
+
+def unhold(folder: Path) -> None:
+    """Take that wish back. Raises OSError."""
+    (folder / HOLD).unlink(missing_ok=True)
+
+
+def free(folder: Path, by: str) -> None:
+    """Wish that the job no longer wait for others. Raises OSError."""
+    write_json(folder / RELEASE, {"by": by, "time": time.time()})
+
+
+def held_by(folder: Path) -> str | None:
+    """Who wants the job to be kept waiting; a file that cannot be read is a wish all the same."""
+    try:
+        values = parse_object(read_small(folder / HOLD)) or {}
+    except OSError:
+        return None
+    by = values.get("by")
+    return clean(by) if isinstance(by, str) and by else "somebody"
+
+
+def is_freed(folder: Path) -> bool:
+    return os.path.lexists(folder / RELEASE)
+
+
+def forget(folder: Path) -> None:
+    """A job that begins anew begins without these wishes. Raises OSError."""
+    for name in (HOLD, RELEASE):
+        (folder / name).unlink(missing_ok=True)

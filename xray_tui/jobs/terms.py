@@ -1,0 +1,87 @@
+"""The terms under which a user's jobs take GPUs: which, beside whom, how many at once, and at what hours.
+
+They come from the settings, and are written into the job at its launch: what was asked then is what counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from engine.contract.errors import BadInput
+from engine.contract.text import brief
+
+REFUSE, SHARE = "refuse", "share"
+IDLE_UNDER = 2 << 30
+"""Bytes in use below which a GPU counts as free where its list of processes cannot be read."""
+
+_SIZES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_HOURS = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*([01]?\d|2[0-3]):([0-5]\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Everything may be left as it is."""
+
+    allowed: tuple[str, ...] = ()
+    """UUIDs of the GPUs that "auto" may take, the first preferred; empty: all, by their index."""
+    foreign: str = REFUSE
+    """Beside compute processes that are no job's: "refuse", "share", or "idle_under": where little memory is in use."""
+    idle_under: int = IDLE_UNDER
+    """Bytes, for "idle_under", and for a GPU whose processes cannot be listed."""
+    max_gpus: int | None = None
+    """GPUs that this user's jobs of one runs folder hold at once."""
+    hours: str = ""
+    """When jobs may start, such as "20:00-08:00", in the machine's local time; empty: always."""
+
+
+def parse_foreign(text: str) -> tuple[str, int]:
+    """(foreign, idle_under) of "refuse", "share" or "idle_under: 2GiB". Raises BadInput in one line."""
+    word, _, size = text.partition(":")
+    word = word.strip()
+    if word in (REFUSE, SHARE) and not size:
+        return word, IDLE_UNDER
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]i?B|)", size.strip())
+    if word != "idle_under" or match is None:
+        raise BadInput(f"foreign: {brief(text)}: give refuse, share, or idle_under: 2GiB")
+    return word, int(float(match[1]) * _SIZES[match[2]])
+
+
+def check_hours(text: str) -> str:
+    """The hours themselves. Raises BadInput in one line for what is none."""
+    if text and _HOURS.fullmatch(text.strip()) is None:
+        raise BadInput(f"hours: {brief(text)}: give a span such as 20:00-08:00")
+    return text.strip()
+
+
+def may_start(hours: str, minute: int) -> bool:
+    """Whether jobs may start at this minute of the day (0 to 1439). A span may go over midnight."""
+    match = _HOURS.fullmatch(hours)
+    if match is None:
+        return True
+    begin, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
+    if begin == end:
+        return True
+    return begin <= minute < end if begin < end else minute >= begin or minute < end
+
+
+def to_values(terms: Terms) -> dict[str, Any]:
+    """As they stand in job.json."""
+    return asdict(terms)
+
+
+def from_values(values: Mapping[str, Any]) -> Terms:
+    """The terms in a job.json or a ticket; what is missing or no such value is as if nobody had said anything."""
+    plain = Terms()
+    allowed = values.get("allowed")
+    under, most = values.get("idle_under"), values.get("max_gpus")
+    foreign, hours = values.get("foreign"), values.get("hours")
+    return Terms(
+        allowed=tuple(item for item in allowed if isinstance(item, str)) if isinstance(allowed, list) else (),
+        foreign=foreign if foreign in (REFUSE, SHARE, "idle_under") else plain.foreign,
+        idle_under=under if isinstance(under, int) and not isinstance(under, bool) and under >= 0 else plain.idle_under,
+        max_gpus=most if isinstance(most, int) and not isinstance(most, bool) and most > 0 else None,
+        hours=hours if isinstance(hours, str) and _HOURS.fullmatch(hours) else "",
+    )
