@@ -7,5 +7,5 @@ from pathlib import Path
 from xray_tui.gpu.sample import from_json
 from xray_tui.jobs import supervisor
 
-supervisor.POLL, supervisor.FOREIGN_POLL = 0.1, 0.2
+supervisor.POLL, supervisor.FOREIGN_POLL, supervisor.JUDGE_EVERY = 0.1, 0.2, 0.5
 supervisor.main(sys.argv[2:], snapshot=lambda: from_json(json.loads(Path(sys.argv[1]).read_text())))

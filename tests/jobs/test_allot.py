@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from xray_tui.gpu.sample import GpuProcess
-from xray_tui.jobs.allot import NO_GPU_NOTE, Machine, Place, Wait, allot
+from xray_tui.jobs.allot import NO_GPU_NOTE, RESERVES, Machine, Place, Wait, allot
 from xray_tui.jobs.queue import Ticket
+from xray_tui.jobs.terms import Terms
 
 from .conftest import gpu
 
@@ -101,3 +102,56 @@ def test_cpu_jobs_wait_for_cpu_jobs_only() -> None:
     assert turn(ticket(3, "none"), ticket(1, "none"), ticket(2, "none")) == Wait("2 jobs before it")
     full = replace(TWO, cpu_free=0)
     assert turn(ticket(1, "none"), on=full) == Wait("2 jobs run on the CPU already")
+
+
+# Several GPUs at once
+
+FOUR = Machine(gpus=(gpu(0), gpu(1), gpu(2), gpu(3)), has_driver=True)
+
+
+def wide(number: int, count: int = 2, since: float | None = None) -> Ticket:
+    return replace(ticket(number), count=count, since=since)
+
+
+def test_a_wide_job_takes_all_its_gpus_at_once_or_none() -> None:
+    assert turn(wide(1, 3), on=FOUR) == Place(("GPU-0", "GPU-1", "GPU-2"))
+    three = replace(FOUR, leased=frozenset({"GPU-0", "GPU-1", "GPU-3"}))
+    assert turn(wide(1), on=three) == Wait("needs 2 GPUs at once, 1 free")
+
+
+def test_a_wide_job_that_is_first_keeps_what_is_free_but_not_for_ever() -> None:
+    one_free = replace(FOUR, leased=frozenset({"GPU-0", "GPU-1", "GPU-3"}))
+    mine = ticket(2)
+    assert allot([wide(1), mine], mine, one_free, now=100.0) == Wait("1 job before it")
+    assert allot([wide(1, since=100.0), mine], mine, one_free, now=101.0) == Wait("1 job before it")
+    assert allot([wide(1, since=100.0), mine], mine, one_free, now=100.0 + RESERVES) == Place(("GPU-2",))
+
+
+def test_a_wide_job_that_waited_too_long_still_gets_what_is_free_at_once() -> None:
+    assert allot([wide(1, since=1.0)], wide(1, since=1.0), FOUR, now=1e9) == Place(("GPU-0", "GPU-1"))
+    assert allot([wide(1, since=1.0), ticket(2)], ticket(2), FOUR, now=1e9) == Place(("GPU-2",))
+
+
+def test_a_wide_job_behind_others_takes_what_they_leave() -> None:
+    assert turn(wide(3), ticket(1), ticket(2), on=FOUR) == Place(("GPU-2", "GPU-3"))
+    assert turn(wide(3, 3), ticket(1), ticket(2), on=FOUR) == Wait("2 jobs before it")
+
+
+def test_named_gpus_are_taken_together_and_kept_for_who_names_them() -> None:
+    both = ticket(1, "GPU-1,GPU-3")
+    assert turn(both, on=FOUR) == Place(("GPU-1", "GPU-3"))
+    leased = replace(FOUR, leased=frozenset({"GPU-3"}))
+    assert turn(both, on=leased) == Wait("GPU 3 is used by a job")
+    assert turn(ticket(2, "GPU-1"), both, on=leased) == Wait("1 job before it")
+    assert turn(ticket(1, "GPU-1,GPU-7"), on=FOUR) == Wait("GPU-7 is not in sight", foreign=True)
+
+
+def test_more_gpus_than_there_are_are_waited_for_with_the_reason() -> None:
+    assert turn(wide(1, 3), on=TWO) == Wait("needs 3 GPUs; 2 in sight", foreign=True)
+
+
+def test_who_may_not_take_a_gpu_leaves_it_to_those_after() -> None:
+    picky = replace(ticket(1), terms=Terms(allowed=("GPU-1",)))
+    assert turn(ticket(2), picky, on=TWO) == Place(("GPU-0",))
+    leased = replace(TWO, leased=frozenset({"GPU-1"}))
+    assert turn(ticket(2), picky, on=leased) == Place(("GPU-0",))

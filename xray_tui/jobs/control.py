@@ -28,6 +28,7 @@ from xray_tui.jobs.verdict import judge, last_log_line, read_end
 PATIENCE = 2.0
 """Seconds that a look waits for the mutex; the next look comes soon."""
 
+LOST_TO_REBOOT = "the machine was restarted"
 ORPHAN = "its supervisor is gone, the engine lives"
 
 
@@ -53,17 +54,10 @@ def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequ
     """
     job = store.get(identity)
     folder = store.folder(job.id)
-    if not job.readable:
-        raise BadInput(f"{job.id}: {job.cause}; it cannot be stopped")
-    if job.state.ended:
+    if job.readable and job.state.ended:
         raise BadInput(f"{job.id}: has ended already ({job.state})")
-    if job.host != process.host():
-        raise BadInput(f"{job.id}: runs on {job.host}; stop it there")
-    if not is_at_home(job, folder):
-        raise BadInput(f"{job.id}: is a copy of a job in {clean(str(Path(job.folder).parent.parent))}; stop it there")
     try:
-        if (reason := not_ours(folder, JOB)) is not None:
-            raise BadInput(f"{job.id}: is a job of {job.user}; only they can stop it ({clean(reason)})")
+        require_own(job, folder, "stop")
         try:
             write_stop(folder, by or f"{process.user()}@{process.host()}", time.time())
         except OSError:  # a full disk, where to stop is what helps: a signal alone says it too, if not who asks
@@ -80,6 +74,19 @@ def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequ
     if not job.state.ended:
         _ask_supervisor(job)  # it would see stop.json by itself within seconds
     return job
+
+
+def require_own(job: Job, folder: Path, verb: str) -> None:
+    """Raises BadInput in one line where the job is not this user's, or not to be changed from here; and OSError."""
+    if not job.readable:
+        raise BadInput(f"{job.id}: {job.cause}; cannot {verb} it")
+    if job.host != process.host():
+        raise BadInput(f"{job.id}: runs on {job.host}; {verb} it there")
+    if not is_at_home(job, folder):
+        home = clean(str(Path(job.folder).parent.parent))
+        raise BadInput(f"{job.id}: is a copy of a job in {home}; {verb} it there")
+    if (reason := not_ours(folder, JOB)) is not None:
+        raise BadInput(f"{job.id}: is a job of {job.user}; only they can {verb} it ({clean(reason)})")
 
 
 def _ask_supervisor(job: Job) -> bool:
@@ -196,7 +203,7 @@ def _last_words(folder: Path) -> str:
 
 
 def _lost_to_reboot(job: Job) -> str:
-    return "the machine was restarted " + ("before it began" if job.state.waiting else "while it ran")
+    return f"{LOST_TO_REBOOT} " + ("before it began" if job.state.waiting else "while it ran")
 
 
 def _end(folder: Path, job: Job, state: State, cause: str | None) -> None:

@@ -29,7 +29,7 @@ from xray_tui.jobs.files import not_ours
 from xray_tui.jobs.gate import Shut
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import ID, LeaseDir
-from xray_tui.jobs.queue import Queue
+from xray_tui.jobs.queue import Queue, Ticket
 from xray_tui.jobs.signals import Wakeups
 from xray_tui.jobs.store import JobStore, read_job, read_stop
 from xray_tui.jobs.turn import Turn, Turnstile
@@ -94,13 +94,20 @@ class Supervisor:
             if isinstance(answer, Turn):
                 self._job = answer.job
                 return answer
-            if (answer.reason, State.QUEUED) != (self._job.waits, self._job.state):
-                self._record(waits=answer.reason, state=State.QUEUED, final=False)
+            self._note_wait(answer.reason, turnstile.ticket)
             self._touch(time.monotonic())
             self._wakeups.sleep((FOREIGN_POLL if answer.foreign else POLL) * random.uniform(0.8, 1.2))
         self._withdraw()
         self._end(State.STOPPED, f"stopped by {by}", None)
         return None
+
+    def _note_wait(self, reason: str, ticket: Ticket | None) -> None:
+        """Write down what the job waits for, and where its owner has moved it."""
+        place = self._job.ticket if ticket is None else ticket.name
+        if (reason, State.QUEUED, place) == (self._job.waits, self._job.state, self._job.ticket):
+            return
+        spec = self._job.spec if ticket is None else replace(self._job.spec, priority=ticket.priority)
+        self._record(waits=reason, state=State.QUEUED, ticket=place, spec=spec, final=False)
 
     def _gate(self) -> Shut | None:
         """Whether the job is kept out of the queue. Raises OSError."""

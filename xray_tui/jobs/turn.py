@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xray_tui.gpu.sample import GpuSnapshot
-from xray_tui.jobs import lease
+from xray_tui.jobs import gate, lease
 from xray_tui.jobs.allot import Machine, Wait, allot
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir
@@ -34,6 +34,8 @@ class Turnstile:
         self._snapshot = snapshot
         self._machine = Machine(gpus=(), has_driver=False)
         self._looked = False
+        self.ticket: Ticket | None = None
+        """The job's, where it stood when it was last looked at."""
 
     def push(self, job: Job, folder: Path) -> Turn | Wait:
         """Whether it is the turn of this waiting job; then job.json says "starting" and its ticket is gone.
@@ -41,7 +43,7 @@ class Turnstile:
         Raises OSError (a full disk, lease.Busy): nothing has changed then, but that a job whose job.json cannot be
         written has stepped out of the queue until the next call: with room for it or not, others come before it.
         """
-        mine = self._queue.ticket_for(job)
+        mine = self.ticket = self._queue.ticket_for(job)
         if (mine.gpu == "none" or self._looked) and (hopeless := self._hopeless(mine, job.cpu_slots)) is not None:
             return hopeless
         if mine.gpu != "none" and not (self._looked and self._machine.on_cpu(mine)):
@@ -95,7 +97,9 @@ class Turnstile:
         """Take every lock that is free, see what the queue leaves for this job, keep that and drop the rest."""
         if job.lease_id and self._dir.identity() != job.lease_id:
             return Wait("its lease folder was replaced by another; stop it and launch it again", foreign=True)
-        mine = self._queue.ticket_for(job)  # it may have been moved until now
+        if gate.held_by(folder) is not None:
+            return Wait("held")  # at this moment: the gate says more of it
+        mine = self.ticket = self._queue.ticket_for(job)  # it may have been moved until now
         self._queue.put(mine)  # where a cleaner has taken the ticket away
         alive = [ticket for ticket in self._queue.waiting() if ticket == mine or self._queue.is_alive(ticket)]
         with contextlib.ExitStack() as taken:
