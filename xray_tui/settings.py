@@ -41,6 +41,14 @@ class Settings:
     gpu_detail: bool = False
     """Whether the GPUs are shown in detail from the start, as far as half of the screen allows."""
 
+    bell: bool = True
+    """Whether the terminal's bell rings when a job of yours ends while the app is open."""
+
+    on_end: tuple[str, ...] = ()
+    """A command, word by word and run without a shell, for the end of every job: `[mail-me, --from, gpu1]`. It finds
+    the job in $XRAY_JOB_ID, _RUN, _KIND, _STATE, _CAUSE, _FOLDER and the like, and has a minute. As it stands at the
+    launch."""
+
     mouse: bool = True
     """Whether the app takes the mouse; without it the terminal selects text as usual."""
 

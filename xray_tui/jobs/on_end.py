@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.contract.files import write_json
@@ -117,7 +117,7 @@ def _run(command: Sequence[str], job: Job, folder: Path, limit: float, output: i
             stdout=output,
             stderr=output,
             cwd=where,
-            env=_environment(job, folder, os.environ),
+            env={**own_environment(), **facts(job, folder)},
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
@@ -130,10 +130,6 @@ def _run(command: Sequence[str], job: Job, folder: Path, limit: float, output: i
         child.wait()
         return f"took longer than {limit:g} s and was killed"
     return "done" if code == 0 else f"exit code {code}" if code > 0 else f"killed by signal {-code}"
-
-
-def _environment(job: Job, folder: Path, own: Mapping[str, str]) -> dict[str, str]:
-    return {**own, **facts(job, folder)}
 
 
 def main(arguments: Sequence[str]) -> int:
