@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xray_tui.gpu.problems import Machine
 
-_CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv", "/.singularity.d")
+_CONTAINER_MARKS = (".dockerenv", "run/.containerenv", ".singularity.d")
 
 
 def this_machine() -> Machine:
@@ -14,5 +14,10 @@ def this_machine() -> Machine:
     return Machine(
         module=Path("/proc/driver/nvidia/version").exists(),
         devices=Path("/dev/nvidiactl").exists(),
-        container=any(Path(mark).exists() for mark in _CONTAINER_MARKS),
+        container=is_container(),
     )
+
+
+def is_container(root: Path = Path("/")) -> bool:
+    """Whether Docker, Podman or Singularity has left its mark below the root folder."""
+    return any((root / mark).exists() for mark in _CONTAINER_MARKS)
