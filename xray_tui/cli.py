@@ -18,11 +18,16 @@ BOARD_COMMANDS = {
     "check": "name every artifact that does not rank, with its reason",
 }
 JOB_COMMANDS = {
-    "launch": "start a training, an evaluation or a blend, detached",
+    "launch": "start a training, an evaluation, a blend or any command, detached",
     "jobs": "list the jobs of a runs folder",
     "logs": "print a job's log",
     "stop": "stop a job",
     "wait": "wait until jobs have ended",
+    "hold": "keep waiting jobs out of the queue",
+    "release": "let held or blocked jobs go on",
+    "move": "give a queued job another place",
+    "resume": "go on with trainings that were stopped, have failed or are lost",
+    "revive": "after a restart of the machine: queue again what was lost to it",
 }
 """Known here by name, so that `xray-tui RUNS` need not import the jobs room."""
 

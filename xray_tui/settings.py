@@ -35,6 +35,19 @@ class Settings:
     lease_dir: Path | None = None
     """Where the GPU locks lie that all users of the server share; without it /run/lock/xray-tui and the like."""
 
+    gpus: tuple[int | str, ...] = ()
+    """GPUs that jobs with gpu auto may take, by index or UUID, the preferred one first; without it all of them."""
+
+    foreign: str | dict[str, str] = "refuse"
+    """Whether a job takes a GPU beside compute processes that are no job's: `refuse`, `share`, or `{idle_under: 2GiB}`
+    where less memory than that is in use."""
+
+    max_gpus: int | None = None
+    """So many GPUs your jobs of one runs folder hold at once."""
+
+    hours: str = ""
+    """When your jobs may start, such as `20:00-08:00`; without it always."""
+
     theme: str = "xray"
     """A theme of the command palette."""
 

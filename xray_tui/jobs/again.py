@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -18,6 +17,9 @@ from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir, open_lease_dir
 from xray_tui.jobs.queue import Queue, Ticket
 from xray_tui.jobs.store import STOP, JobStore, read_job
+
+PATIENCE = 2.0
+"""Seconds to wait for the supervisor of a job that has ended."""
 
 
 def resume(store: JobStore, identity: str, supervisor: Sequence[str] = detach.SUPERVISOR) -> Job:
@@ -65,23 +67,38 @@ def _again(store: JobStore, job: Job, argv: tuple[str, ...], supervisor: Sequenc
     folder = store.folder(job.id)
     try:
         require_own(job, folder, "resume")
-        with contextlib.ExitStack() as undo:
-            found = open_lease_dir(job.lease_dir, job.lease_id) or find_lease_dir()
+        found = open_lease_dir(job.lease_dir, job.lease_id) or find_lease_dir()
+        held = _sole_supervision(found, job)
+        try:
             with found.mutex():
-                held = lease.try_lock(found.supervised(job.id))
-                if held is None:
-                    raise BadInput(f"{job.id}: is looked after by another process at this moment; try again")
-                undo.callback(os.close, held)
                 _check_unclaimed(store, job)
                 if lease.is_held(found.runs(job.id)):
                     raise BadInput(f"{job.id}: its engine still lives; stop it first")
-                _queue(folder, read_job(folder), argv, found)
+                now = read_job(folder)
+                if not now.state.ended or now.attempt != job.attempt:
+                    raise BadInput(f"{job.id}: was resumed by another at this moment")
+                _queue(folder, now, argv, found)
             detach.start_supervisor(folder, held, supervisor)
+        finally:
+            os.close(held)
     except OSError as error:
         raise BadInput(f"{job.id}: cannot be resumed now: {clean(error.strerror or str(error))}") from error
     except ValueError as error:
         raise BadInput(f"{job.id}: job.json: {clean(str(error))}") from error
     return store.get(job.id)
+
+
+def _sole_supervision(found: LeaseDir, job: Job) -> int:
+    """The job's `.sup` lock. A supervisor that has just written the end needs a moment to be gone."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with found.mutex():
+            held = lease.try_lock(found.supervised(job.id))
+        if held is not None:
+            return held
+        if time.monotonic() > deadline:
+            raise BadInput(f"{job.id}: is looked after by another process at this moment; try again")
+        time.sleep(0.02)
 
 
 def _check_unclaimed(store: JobStore, job: Job) -> None:

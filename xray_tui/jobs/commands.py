@@ -1,4 +1,4 @@
-"""`xray-tui launch | jobs | logs | stop | wait`. Only argparse at first; each command imports what it needs."""
+"""`xray-tui launch | jobs | logs | stop | wait …`. Only argparse at first; each command imports what it needs."""
 
 from __future__ import annotations
 
@@ -27,11 +27,20 @@ Subparsers = argparse._SubParsersAction  # argparse has no public name for what 
 def add_parsers(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """Add the commands. Each sets `func`: it takes the parsed arguments, returns the exit code, and raises BadInput."""
     launch = _add(subparsers, "launch", _launch, "Launch a job of the engine, detached; prints its id.")
-    launch.usage = "%(prog)s [OPTIONS] train|evaluate|blend [OPTIONS] -- ENGINE ARGUMENTS"
-    launch.epilog = "What follows -- goes to the engine; `xray-engine KIND --help` tells of it."
-    launch.add_argument("kind", choices=("train", "evaluate", "blend"))
+    launch.usage = "%(prog)s [OPTIONS] train|evaluate|blend|command [OPTIONS] -- ARGUMENTS"
+    launch.epilog = (
+        "What follows -- goes to the engine (`xray-engine KIND --help` tells of it), or is the command itself: "
+        "launch command --run NAME -- python scripts/train.py …"
+    )
+    launch.add_argument("kind", choices=("train", "evaluate", "blend", "command"))
     launch.add_argument("--run", dest="name", metavar="NAME", help="the run it is for (default: the engine's --run)")
-    launch.add_argument("--gpu", default="auto", metavar="auto|none|N|UUID", help="which GPU it gets (default auto)")
+    launch.add_argument(
+        "--gpu", default="auto", metavar="auto|none|N|UUID", help="which GPU it gets, or which (0,1) (default auto)"
+    )
+    launch.add_argument("--gpus", type=int, default=1, metavar="N", help="so many GPUs at once, with --gpu auto")
+    launch.add_argument("--after", action="append", default=[], metavar="ID", help="only once that job has succeeded")
+    launch.add_argument("--hold", action="store_true", help="keep it waiting until it is released")
+    launch.add_argument("--priority", type=int, default=50, metavar="0-99", help="0 is served first (default 50)")
     _split_at_dashes(launch)
 
     jobs = _add(subparsers, "jobs", _jobs, "List the jobs, newest first.")
@@ -46,6 +55,10 @@ def add_parsers(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 
     wait = _add(subparsers, "wait", _wait, "Wait for the end of jobs; 0 when all succeeded.")
     wait.add_argument("ids", nargs="+", metavar="ID")
+
+    from xray_tui.jobs import order_commands
+
+    order_commands.add_parsers(lambda name, run, what: _add(subparsers, name, run, what))
 
 
 def _add(
@@ -84,10 +97,14 @@ def _launch(given: argparse.Namespace) -> int:
     for line in problems:
         print(line, file=sys.stderr)
     runs = _runs(given)
-    run, arguments = name_run(runs, given.name, given.arguments)
-    lease_dir = None if settings.lease_dir is None else str(settings.lease_dir)
-    spec = JobSpec(given.kind, run, (given.kind, *arguments), given.gpu)
-    print(LocalLauncher(runs, lease_dir=lease_dir).launch(spec).id)
+    if given.kind == "command":
+        run, argv = given.name or "", tuple(given.arguments)
+    else:
+        run, arguments = name_run(runs, given.name, given.arguments)
+        argv = (given.kind, *arguments)
+    after = tuple(find(open_store(given), identity).id for identity in given.after)
+    spec = JobSpec(given.kind, run, argv, given.gpu, given.gpus, after, given.priority)
+    print(LocalLauncher.of(settings, runs).launch(spec, hold=given.hold).id)
     return Exit.DONE
 
 
@@ -128,7 +145,7 @@ def _jobs(given: argparse.Namespace) -> int:
     from xray_tui.jobs.control import look
     from xray_tui.jobs.listing import as_json, as_table
 
-    jobs = look(_store(given))
+    jobs = look(open_store(given))
     if given.json:
         import json
 
@@ -146,7 +163,7 @@ def _jobs(given: argparse.Namespace) -> int:
 def _logs(given: argparse.Namespace) -> int:
     from xray_tui.jobs.control import look
 
-    store = _store(given)
+    store = open_store(given)
     job = find(store, given.id)
     path = store.log(job.id)
     position = _print_log(path, 0)
@@ -179,7 +196,7 @@ def _print_log(path: Path, position: int, whole_lines: bool = False) -> int:
 def _stop(given: argparse.Namespace) -> int:
     from xray_tui.jobs.control import stop
 
-    store = _store(given)
+    store = open_store(given)
     problems: list[str] = []
     for identity in given.ids:
         try:
@@ -196,7 +213,7 @@ def _stop(given: argparse.Namespace) -> int:
 def _wait(given: argparse.Namespace) -> int:
     from xray_tui.jobs.control import look
 
-    store = _store(given)
+    store = open_store(given)
     wanted = [find(store, identity).id for identity in given.ids]
     while True:
         look(store)
@@ -228,7 +245,8 @@ def find(store: JobStore, text: str) -> Job:
     return found[0] if found else store.get(text)
 
 
-def _store(given: argparse.Namespace) -> JobStore:
+def open_store(given: argparse.Namespace) -> JobStore:
+    """The jobs of the runs folder that the arguments name. Raises BadInput where there is none."""
     from xray_tui.jobs.store import JobStore
 
     runs = _runs(given)

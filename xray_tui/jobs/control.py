@@ -17,7 +17,7 @@ from pathlib import Path
 from engine.contract.errors import BadInput
 from engine.contract.names import END, JOB, LOG, PROGRESS
 from engine.contract.text import clean
-from xray_tui.jobs import detach, engine_process, environment, gate, lease, process
+from xray_tui.jobs import detach, engine_process, environment, gate, lease, on_end, process
 from xray_tui.jobs.files import not_ours, read_small
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, open_lease_dir
@@ -209,3 +209,4 @@ def _lost_to_reboot(job: Job) -> str:
 def _end(folder: Path, job: Job, state: State, cause: str | None) -> None:
     environment.forget(folder)
     write_job(folder, replace(job, state=state, cause=cause, ended=time.time(), waits=None, note=None))
+    on_end.start(folder)

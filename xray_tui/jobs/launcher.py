@@ -15,19 +15,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from engine.contract.errors import BadInput
 from engine.contract.names import JOB, JOBS
 from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
-from xray_tui.jobs import detach, environment, gate, lease, process
+from xray_tui.jobs import detach, environment, gate, lease, on_end, process
 from xray_tui.jobs.control import look
 from xray_tui.jobs.files import make_folder, not_ours
 from xray_tui.jobs.job import CPU_SLOTS, GRACE, Job, JobSpec, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
 from xray_tui.jobs.queue import Queue, Ticket
 from xray_tui.jobs.store import JobStore, is_at_home
-from xray_tui.jobs.terms import Terms
+from xray_tui.jobs.terms import Terms, terms_of
+
+if TYPE_CHECKING:
+    from xray_tui.settings import Settings
 
 KINDS = ("train", "evaluate", "blend", "command")
 ENGINE = (sys.executable, "-P", "-m", "engine.cli")
@@ -57,6 +61,14 @@ class LocalLauncher:
     cpu_slots: int = CPU_SLOTS
     terms: Terms = Terms()  # noqa: RUF009 - frozen
     """`allowed` may name GPUs by index as well."""
+    on_end: tuple[str, ...] = ()
+    """A command for the end of the job; it is kept with it."""
+
+    @classmethod
+    def of(cls, settings: Settings, runs: Path) -> LocalLauncher:
+        """As the user's settings have it. Raises BadInput where they make no sense."""
+        lease_dir = str(settings.lease_dir) if settings.lease_dir else None
+        return cls(runs, lease_dir, terms=terms_of(settings), on_end=settings.on_end)
 
     def launch(self, spec: JobSpec, hold: bool = False) -> Job:
         """Queue the job, or keep it waiting (`hold`), and start its supervisor, detached. Returns the waiting job.
@@ -119,6 +131,7 @@ class LocalLauncher:
                 ticket = Ticket(spec.priority, number, folder.name, wants, user, spec.gpu_count, terms)
                 job = self._job(spec, ticket, found, folder)
                 environment.keep(folder)
+                on_end.keep(folder, self.on_end)
                 if held_back:
                     gate.hold(folder, user)
                     job = replace(job, state=State.HELD, waits=f"held by {user}")

@@ -21,6 +21,10 @@ def as_json(job: Job) -> dict[str, Any]:
         "waits": job.waits,
         "gpu": job.spec.gpu,
         "gpus": list(job.gpus),
+        "gpu_count": job.spec.gpu_count,
+        "priority": job.spec.priority,
+        "after": list(job.spec.after),
+        "attempt": job.attempt,
         "progress": None
         if progress is None
         else {

@@ -23,7 +23,7 @@ from typing import Any
 from engine.contract.names import JOB
 from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
-from xray_tui.jobs import detach, engine_process, environment, gate, lease, process
+from xray_tui.jobs import detach, engine_process, environment, gate, lease, on_end, process
 from xray_tui.jobs.allot import Wait
 from xray_tui.jobs.files import not_ours
 from xray_tui.jobs.gate import Shut
@@ -210,6 +210,7 @@ class Supervisor:
     def _end(self, state: State, cause: str | None, code: int | None) -> None:
         environment.forget(self._folder)
         self._record(state=state, cause=cause, exit_code=code, ended=time.time(), waits=None, note=None, final=True)
+        on_end.start(self._folder)
 
     def _record(self, *, final: bool, **changes: Any) -> None:
         """Change job.json. On a full disk the end is tried again for a minute; what comes before it may be missed."""

@@ -8,10 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.contract.errors import BadInput
 from engine.contract.text import brief
+
+if TYPE_CHECKING:
+    from xray_tui.settings import Settings
 
 REFUSE, SHARE = "refuse", "share"
 IDLE_UNDER = 2 << 30
@@ -35,6 +38,16 @@ class Terms:
     """GPUs that this user's jobs of one runs folder hold at once."""
     hours: str = ""
     """When jobs may start, such as "20:00-08:00", in the machine's local time; empty: always."""
+
+
+def terms_of(settings: Settings) -> Terms:
+    """What the settings say; GPUs still by index or UUID. Raises BadInput in one line."""
+    given = settings.foreign
+    said = given if isinstance(given, str) else ", ".join(f"{key}: {value}" for key, value in given.items())
+    foreign, idle_under = parse_foreign(said)
+    if settings.max_gpus is not None and settings.max_gpus < 1:
+        raise BadInput(f"max_gpus: {settings.max_gpus}: give 1 or more")
+    return Terms(tuple(map(str, settings.gpus)), foreign, idle_under, settings.max_gpus, check_hours(settings.hours))
 
 
 def parse_foreign(text: str) -> tuple[str, int]:

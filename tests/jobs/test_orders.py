@@ -1,0 +1,236 @@
+"""Another place in the queue, and jobs that begin again in place: real jobs on pretended GPUs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.contract.errors import BadInput
+from engine.contract.names import CONFIG
+from xray_tui.jobs import again, lease, process
+from xray_tui.jobs.again import resume, revive
+from xray_tui.jobs.control import stop
+from xray_tui.jobs.job import Job, JobSpec, State, write_job
+from xray_tui.jobs.lease_dir import LeaseDir
+from xray_tui.jobs.orders import move, prioritise
+from xray_tui.jobs.queue import Queue
+from xray_tui.jobs.store import read_job
+
+from .conftest import Place, eventually, gpu
+
+
+def queue_of(place: Place) -> list[str]:
+    return [ticket.job for ticket in Queue(LeaseDir(place.leases)).waiting()]
+
+
+def served(place: Place, tmp_path: Path) -> list[str]:
+    path = tmp_path / "served"
+    return path.read_text().split() if path.exists() else []
+
+
+@pytest.fixture
+def three_wait(place: Place, tmp_path: Path) -> tuple[Job, list[Job]]:
+    """One job on the only GPU, and three that wait and note their names when they are served."""
+    place.have(gpu(0))
+    first = place.launch("until", tmp_path / "go", gpu="auto")
+    place.until_working(first)
+    waiting = [place.launch("note", tmp_path / "served", name, gpu="auto", run=name) for name in "abc"]
+    return first, waiting
+
+
+def test_a_job_is_moved_up_and_down_among_its_owners_jobs(place: Place, tmp_path: Path, three_wait) -> None:
+    _, (a, b, c) = three_wait
+    move(place.store, c.id, -1)
+    move(place.store, a.id, 1)
+    assert queue_of(place) == [c.id, a.id, b.id]
+    with pytest.raises(BadInput, match="first of your jobs"):
+        move(place.store, c.id, -1)
+    with pytest.raises(BadInput, match="last of your jobs"):
+        move(place.store, b.id, 1)
+    (tmp_path / "go").touch()
+    for job in (a, b, c):
+        assert place.until(job).state is State.SUCCEEDED
+    assert served(place, tmp_path) == ["c", "a", "b"]
+
+
+def test_a_moved_job_keeps_its_place_though_its_supervisor_is_killed(place: Place, three_wait) -> None:
+    _, (a, b, c) = three_wait
+    move(place.store, c.id, -1)
+    eventually(lambda: place.job(c).ticket != c.ticket, "the place in job.json")
+    place.kill_supervisor(c)
+    place.look()
+    assert queue_of(place) == [a.id, c.id, b.id]
+
+
+def test_a_priority_comes_before_the_number_at_launch_and_later(place: Place, tmp_path: Path, three_wait) -> None:
+    _, (a, b, c) = three_wait
+    urgent = place.launcher().launch(
+        JobSpec("evaluate", "u", ("note", str(tmp_path / "served"), "u"), "auto", priority=10)
+    )
+    prioritise(place.store, c.id, 20)
+    assert queue_of(place) == [urgent.id, c.id, a.id, b.id]
+    eventually(lambda: place.job(c).spec.priority == 20, "the priority in job.json")
+    with pytest.raises(BadInput, match="0 \\(served first\\) to 99"):
+        prioritise(place.store, c.id, 100)
+
+
+def test_a_job_that_runs_or_is_held_has_no_place(place: Place, three_wait) -> None:
+    first, _ = three_wait
+    with pytest.raises(BadInput, match="has no place in the queue now"):
+        move(place.store, first.id, -1)
+    held = place.launcher().launch(JobSpec("evaluate", "h", ("succeed",), "auto"), hold=True)
+    with pytest.raises(BadInput, match=f"held by {process.user()}"):
+        move(place.store, held.id, -1)
+
+
+# Again, in place
+
+
+def training(place: Place, *argv: object) -> Job:
+    """A training that has come to its config.yaml."""
+    job = place.launch(*argv, kind="train", run="unet_a")
+    (place.runs / "unet_a").mkdir(exist_ok=True)
+    (place.runs / "unet_a" / CONFIG).write_text("seed: 42\n")
+    return job
+
+
+def test_a_stopped_training_is_resumed_in_place_with_its_log_and_its_dependants(place: Place, tmp_path: Path) -> None:
+    job = training(place, "until", tmp_path / "never")
+    child = place.launcher().launch(JobSpec("evaluate", "unet_a", ("succeed",), "none", after=(job.id,)))
+    place.until_working(job)
+    stop(place.store, job.id)
+    assert place.until(job).state is State.STOPPED
+    place.until(child, State.BLOCKED)
+    anew = resume(place.store, job.id, place.supervisor)
+    assert (anew.id, anew.attempt, anew.cause, anew.exit_code) == (job.id, 2, None, None)
+    assert anew.spec.argv == ("train", "--run", str(place.runs / "unet_a"), "--resume")
+    assert "resumed" in place.log(job)
+    assert place.log(job).startswith("working")
+    ended = place.until(job)  # the small program does not know `train`
+    assert ended.state is State.FAILED
+    assert place.until(child, State.BLOCKED).waits.startswith("train unet_a failed")
+
+
+def test_a_training_that_never_came_to_its_config_begins_anew(place: Place, tmp_path: Path) -> None:
+    job = place.launch("tell", "XRAY_TUI_RUN", kind="train", run="b")
+    place.until(job)
+    write_job(place.store.folder(job.id), replace(read_job(place.store.folder(job.id)), state=State.FAILED))
+    resume(place.store, job.id, place.supervisor)
+    assert place.until(job).state is State.SUCCEEDED
+    assert place.log(job).count("b\n") == 2
+
+
+def test_what_cannot_be_resumed_says_why(place: Place, tmp_path: Path) -> None:
+    evaluation = place.launch("succeed")
+    with pytest.raises(BadInput, match="only a training can be resumed"):
+        resume(place.store, evaluation.id)
+    job = training(place, "until", tmp_path / "go")
+    place.until_working(job)
+    with pytest.raises(BadInput, match="is running; there is nothing to resume"):
+        resume(place.store, job.id)
+    (tmp_path / "go").touch()
+    place.until(job)
+    with pytest.raises(BadInput, match="has succeeded"):
+        resume(place.store, job.id)
+
+
+def test_a_run_that_another_training_claims_is_not_resumed(place: Place, tmp_path: Path) -> None:
+    job = place.launch("without_record", kind="train", run="b")
+    place.until(job)
+    other = place.launch("until", tmp_path / "go", kind="train", run="b")
+    with pytest.raises(BadInput, match=f"claimed by job {other.id}"):
+        resume(place.store, job.id, place.supervisor)
+
+
+def test_after_a_restart_what_waited_waits_again_and_trainings_are_resumed_in_their_order(
+    place: Place, tmp_path: Path
+) -> None:
+    place.have(gpu(0))
+    lost_before = place.launch("killed", kind="train", run="k")
+    place.until(lost_before)
+    ran = training(place, "until", tmp_path / "never")
+    evaluated = place.launch("until", tmp_path / "never", run="e")
+    place.until_working(ran)
+    place.until_working(evaluated)
+    blocker = place.launch("until", tmp_path / "never", gpu="auto", run="x")
+    place.until_working(blocker)
+    waited = [place.launch("succeed", gpu="auto", run=f"w{number}") for number in range(2)]
+    jobs = [ran, evaluated, *waited]
+    for job in [*jobs, blocker]:
+        eventually(lambda job=job: place.job(job).supervisor)
+    place.clear()
+    found = LeaseDir(place.leases)
+    for job in [*jobs, blocker]:
+        for lock in (found.supervised(job.id), found.runs(job.id)):
+            eventually(lambda lock=lock: not lease.is_held(lock))
+        folder = place.store.folder(job.id)
+        write_job(folder, replace(read_job(folder), boot="the boot before"))
+    told = revive(place.store, place.supervisor)
+    assert {job.id: problem is None for job, problem in told} == {
+        ran.id: True, waited[0].id: True, waited[1].id: True, evaluated.id: False, blocker.id: False,
+    }  # fmt: skip
+    assert place.job(ran).spec.argv[-1] == "--resume"
+    for job in waited:
+        assert place.until(job).state is State.SUCCEEDED
+    assert place.job(waited[0]).started <= place.job(waited[1]).started
+    assert revive(place.store, place.supervisor) == [
+        (place.job(job), problem) for job, problem in told if problem is not None
+    ]
+
+
+def test_two_who_resume_one_training_at_once_begin_it_once(place: Place, tmp_path: Path) -> None:
+    job = place.launch("without_record", kind="train", run="b")
+    ended = place.until(job)
+    resume(place.store, job.id, place.supervisor)
+    place.until(job)
+    with pytest.raises(BadInput, match="was resumed by another"):
+        again._again(place.store, ended, ended.spec.argv, place.supervisor)
+    assert place.job(job).attempt == 2
+
+
+# A command
+
+
+def test_of_a_command_the_exit_status_decides(place: Place) -> None:
+    good = place.launcher().launch(JobSpec("command", "script", ("true",), "none"))
+    bad = place.launcher().launch(JobSpec("command", "script", ("sh", "-c", "echo no data; exit 3"), "none"))
+    assert place.until(good).state is State.SUCCEEDED
+    ended = place.until(bad)
+    assert (ended.state, ended.exit_code, ended.cause) == (State.FAILED, 3, "exit code 3: no data")
+
+
+def test_a_command_has_the_same_lease_stop_and_log(place: Place, tmp_path: Path) -> None:
+    place.have(gpu(0))
+    spec = JobSpec("command", "script", ("sh", "-c", "echo gpu $CUDA_VISIBLE_DEVICES; exec sleep 600"), "auto")
+    job = place.launcher().launch(spec)
+    place.until_working(job)
+    assert place.log(job) == "gpu GPU-0\n"
+    stop(place.store, job.id)
+    ended = place.until(job)
+    assert (ended.state, ended.cause) == (State.STOPPED, f"stopped by {process.user()}")
+
+
+def test_a_command_that_is_not_there_fails_in_one_line(place: Place) -> None:
+    job = place.launcher().launch(JobSpec("command", "script", ("no-such-program",), "none"))
+    assert "could not be started" in place.until(job).cause
+    with pytest.raises(BadInput, match="which program"):
+        place.launcher().launch(JobSpec("command", "script", (), "none"))
+
+
+def test_several_gpus_are_leased_at_once(place: Place, tmp_path: Path) -> None:
+    place.have(gpu(0), gpu(1), gpu(2))
+    show = ("sh", "-c", "echo $CUDA_VISIBLE_DEVICES; exec sleep 600")
+    job = place.launcher().launch(JobSpec("command", "two", show, "auto", gpu_count=2))
+    place.until_working(job)
+    assert place.log(job) == "GPU-0,GPU-1\n"
+    second = place.launcher().launch(JobSpec("command", "two", show, "auto", gpu_count=2))
+    place.until_waiting(second, "needs 2 GPUs at once, 1 free")
+    third = place.launch("succeed", gpu="auto")
+    place.until_waiting(third, "1 job before it")
+    stop(place.store, job.id)
+    place.until_working(second)
+    assert place.until(third).state is State.SUCCEEDED
+    with pytest.raises(BadInput, match="there are only 3"):
+        place.launcher().launch(JobSpec("command", "two", show, "auto", gpu_count=4))
