@@ -46,6 +46,8 @@ LAST_MOMENT = 1.0
 """Seconds that the end waits for a launch, a stop or an export under way."""
 HEAD_START = 0.25
 """Seconds that the first scan has before Textual starts; a larger or slower folder goes on beside it."""
+RECENT = 10.0
+"""Seconds up to which an export takes the app's last look at the GPUs for the latest."""
 
 
 class XrayApp(KeysInOrder[None]):
@@ -305,7 +307,7 @@ class XrayApp(KeysInOrder[None]):
 
         assert self.runs is not None
         try:
-            job = LocalLauncher(self.runs, self._lease_dir).launch(spec)
+            job = LocalLauncher.of(self.settings, self.runs).launch(spec)
         except (BadInput, OSError) as error:
             self._post(Said(str(error), "error"))
             return
@@ -364,7 +366,9 @@ class XrayApp(KeysInOrder[None]):
         from xray_tui.jobs.owners import owners
 
         path = (self.settings.export or default_path(board.runs)).absolute()
-        snapshot = gpus.snapshot if gpus is not None else sample_once()
+        # After Ctrl+Z and `fg` what was seen last may be of hours ago, and nobody has called it old yet.
+        recent = gpus is not None and (gpus.snapshot.stale or gpus.snapshot.age(time.time()) < RECENT)
+        snapshot = gpus.snapshot if gpus is not None and recent else sample_once()
         whose = owners((process.pid for gpu in snapshot.gpus for process in gpu.processes or ()), jobs)
         status = sentences(snapshot, {pid: owner.run for pid, owner in whose.items()})
         try:

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import psutil
+import pytest
 
 from xray_tui.gpu.pace import Pace
 from xray_tui.gpu.sample import GpuSnapshot
-from xray_tui.gpu.sampler import Sampler
+from xray_tui.gpu.sampler import Sampler, sample_once
 
 from .fake import IMPATIENT, QUICK, Seen, gpu, helpers, wait_until
 
@@ -264,6 +266,52 @@ def test_each_value_is_asked_at_its_own_pace_and_the_dear_ones_never(nvml):
     assert 5 / 4 <= calls.pop("nvmlDeviceGetComputeRunningProcesses_v3") <= 5 / 4 * (1 + seconds / 1.9)
     assert 2 / 4 <= calls.pop("nvmlDeviceGetProcessUtilization") <= 2 / 4 * (1 + seconds / 1.9)
     assert sorted(calls) == ["nvmlDeviceGetCount_v2", "nvmlInitWithFlags", "nvmlSystemGetDriverVersion"], "no more"
+
+
+@pytest.mark.parametrize("noise", ["echo the library says this; sleep 0.02", "printf no-line-ends"])
+def test_a_helper_that_prints_something_else_counts_as_silent(nvml, sample, seen, noise, tmp_path, monkeypatch):
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\nwhile :; do {noise}; done\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("xray_tui.gpu.child.sys.executable", str(program))
+    assert "has not answered for 0.3 s" in sample_once(0.3, environment=nvml.environment).problem
+    sample(pace=replace(QUICK, silence=0.3))
+    assert "has not answered" in seen.until(lambda snapshot: True).problem
+
+
+def test_a_helper_that_is_stopped_and_continued_goes_on(sample, seen):
+    sample()
+    seen.until(lambda snapshot: bool(snapshot.gpus))
+    (helper,) = helpers()
+    helper.suspend()
+    time.sleep(0.3)
+    asked = time.time()
+    helper.resume()
+    assert seen.until(lambda snapshot: snapshot.time >= asked).stale is None
+    assert helpers() == [helper]
+
+
+def test_a_helper_that_is_stopped_for_long_is_replaced(sample, seen):
+    sample(pace=replace(IMPATIENT, silence=1.0))
+    seen.until(lambda snapshot: bool(snapshot.gpus))
+    (first,) = helpers()
+    first.suspend()
+    assert "has not answered" in seen.until(lambda snapshot: snapshot.stale is not None).stale
+    seen.until(lambda snapshot: snapshot.stale is None)
+    assert not first.is_running()
+
+
+def test_a_helper_whose_parent_ended_before_it_had_begun_does_not_hang_alone(nvml):
+    nvml.becomes("latency.nvmlInitWithFlags = 600000000", gpu())
+    ours, theirs = os.pipe()
+    os.close(theirs)
+    command = [sys.executable, "-P", "-m", "xray_tui.gpu.helper"]
+    with subprocess.Popen(command, env=nvml.environment, stdin=ours, stdout=subprocess.DEVNULL) as helper:
+        os.close(ours)
+        try:
+            assert helper.wait(20) == 0
+        finally:
+            helper.kill()
 
 
 def test_the_helper_ends_when_its_stdin_closes(nvml):

@@ -96,8 +96,22 @@ def test_a_list_that_cannot_be_read_is_unavailable_not_empty():
     ]
 
 
-def test_values_that_a_gpu_does_not_have_do_not_make_it_busy():
-    assert say(gpu(utilisation=None, memory_used=None, memory_total=None, processes=(XORG,))) == [IDLE]
+def test_one_value_that_a_gpu_does_not_have_does_not_make_it_busy():
+    assert say(gpu(utilisation=None, mig=True, processes=(XORG,))) == [IDLE]
+    assert say(gpu(memory_used=None, memory_total=None, processes=(XORG,))) == [IDLE]
+
+
+def test_a_gpu_that_tells_neither_utilisation_nor_memory_is_not_called_idle():
+    (line,) = say(gpu(utilisation=None, memory_used=None, memory_total=None, processes=(XORG,)))
+    assert line == (
+        "GPU 0 (NVIDIA A100): utilisation n/a, memory n/a; whether it is idle cannot be told "
+        "(its driver tells neither utilisation nor memory)."
+    )
+
+
+def test_a_desktop_process_that_computes_makes_a_gpu_busy_that_does_not_tell_its_utilisation():
+    (line,) = say(gpu(utilisation=None, processes=(replace(XORG, sm=80),)))
+    assert "; busy, although there is no training" in line
 
 
 def test_a_value_that_could_not_be_read_is_no_proof_of_idleness():
@@ -123,6 +137,11 @@ def test_while_the_driver_hangs_nothing_is_called_idle():
     assert lines[0].startswith("The NVIDIA driver has not answered")
     assert lines[1].startswith("Before that there was no training")
     assert IDLE not in lines
+
+
+def test_while_the_driver_hangs_what_it_said_last_is_told_as_the_past():
+    lines = say(gpu(processes=(TRAINING,)), gpu(1), runs={6554: "a"}, stale="The NVIDIA driver has not answered: look.")
+    assert lines[1:] == ["Before that: GPU 0 (NVIDIA A100): 3 % utilisation, 0.5 of 80.0 GiB; running `a`."]
 
 
 def test_a_name_cannot_break_out_of_its_code():

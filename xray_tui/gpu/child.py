@@ -78,6 +78,8 @@ class Child:
                 *whole, self._rest = (self._rest + data).split(b"\n")
                 if whole:
                     return whole
+                if time.monotonic() >= deadline:
+                    raise Silent
 
     def say(self, line: str) -> None:
         """Write a line to its stdin; nothing happens where it has ended."""

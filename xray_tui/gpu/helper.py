@@ -100,10 +100,15 @@ def _print(snapshot: GpuSnapshot) -> None:
 def _die_with_the_parent() -> None:
     """Linux kills us when the parent ends, even when it was killed and even while we hang in a call that can be ended.
 
-    Elsewhere the closed stdin does it, at the next tick.
+    Of a parent that has ended before we could ask for that, the closed pipe tells; elsewhere that does it all, at the
+    next tick.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        stdin = select.poll()
+        stdin.register(sys.stdin, 0)
+        if any(event & select.POLLHUP for _, event in stdin.poll(0)):
+            sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from xray_tui.gpu.pace import Pace
 from xray_tui.gpu.sample import GpuSnapshot, from_json, remembering
 from xray_tui.gpu.stuck import Stuck
 
+_ONE_LOOK = 15.0
+"""Seconds for a look that nothing comes after: without nvidia-persistenced starting NVML wakes every GPU first."""
+
 _SETTLED = 3
 """Answers after which a helper counts as working, so that one that falls over at once does not reset the back-off."""
 
@@ -97,9 +100,7 @@ class Sampler:
         answers = 0
         try:
             while True:
-                snapshot = _newest(child.lines(patience))
-                if snapshot is None:
-                    continue
+                snapshot = _next(child, patience)
                 if snapshot.problem is not None:
                     return _Life(answers, problem=snapshot.problem)
                 if self._stopping.is_set():
@@ -143,7 +144,7 @@ class _Life:
     """Why it said no last word; None without a `problem`: it was stopped, or replaced, while it worked."""
 
 
-def sample_once(timeout: float = 5.0, *, environment: Mapping[str, str] | None = None) -> GpuSnapshot:
+def sample_once(timeout: float = _ONE_LOOK, *, environment: Mapping[str, str] | None = None) -> GpuSnapshot:
     """One look at the GPUs for a command line: at most `timeout` seconds, whatever the driver does; never an error."""
     deadline = time.monotonic() + timeout
     try:
@@ -153,16 +154,22 @@ def sample_once(timeout: float = 5.0, *, environment: Mapping[str, str] | None =
             problem=f"The GPU helper process cannot be started: {error.strerror or error}.", time=time.time()
         )
     try:
-        while True:
-            snapshot = _newest(child.lines(max(0.0, deadline - time.monotonic())))
-            if snapshot is not None:
-                return snapshot
+        return _next(child, deadline - time.monotonic())
     except Silent:
         return GpuSnapshot(problem=_no_answer(timeout), time=time.time())
     except Ended as how:
         return GpuSnapshot(problem=f"The GPU helper process ended unexpectedly ({how}).", time=time.time())
     finally:
         child.close()
+
+
+def _next(child: Child, patience: float) -> GpuSnapshot:
+    """The next snapshot. Raises Silent after `patience` seconds without one, whatever else is printed, or Ended."""
+    deadline = time.monotonic() + patience
+    while (snapshot := _newest(child.lines(max(0.0, deadline - time.monotonic())))) is None:
+        if time.monotonic() >= deadline:
+            raise Silent
+    return snapshot
 
 
 def _newest(lines: Sequence[bytes]) -> GpuSnapshot | None:

@@ -24,7 +24,8 @@ def sentences(snapshot: GpuSnapshot, runs_by_pid: Mapping[int, str] = _NO_RUNS) 
     """The bullets, as Markdown without the "- ". `runs_by_pid`: the run that a process works for.
 
     "No active process" is said only where every GPU's list could be read and everything speaks for it: no compute
-    process, no process of a run, low utilisation (where it is known) and no large memory that nobody listed holds.
+    process, no process of a run, low utilisation and no large memory that nobody listed holds. Of the last two a GPU
+    may keep one to itself (utilisation where MIG is on, memory where it is the machine's), not both.
     """
     if snapshot.problem is not None:
         return [clean(snapshot.problem)]
@@ -33,8 +34,9 @@ def sentences(snapshot: GpuSnapshot, runs_by_pid: Mapping[int, str] = _NO_RUNS) 
     judged = [(gpu, _what_is_up(gpu, runs_by_pid, snapshot.time)) for gpu in snapshot.gpus]
     lines = [line for _, line in judged if line is not None]
     idle = [gpu for gpu, line in judged if line is None]
-    if snapshot.stale is not None:  # nothing is known of now, so nothing is called idle
-        before = lines or [f"Before that there was no training or inference process ({_desktop(idle)})."]
+    if snapshot.stale is not None:  # nothing is known of now, so nothing is called idle, nor at work
+        before = [f"Before that: {line}" for line in lines]
+        before = before or [f"Before that there was no training or inference process ({_desktop(idle)})."]
         return [clean(snapshot.stale), *before]
     if not lines:
         return [f"No active CUDA training/inference process detected in latest `nvidia-smi` check ({_desktop(idle)})."]
@@ -62,11 +64,28 @@ def _what_is_up(gpu: GpuSample, runs: Mapping[int, str], now: float) -> str | No
     hidden = _unattributed(gpu)
     if hidden >= UNATTRIBUTED:
         return f"{label}; {_gib(hidden)} GiB are held by no listed process (another container or user?)."
-    if gpu.note is not None and (gpu.utilisation is None or gpu.memory_used is None):
-        return f"{label}; whether it is idle cannot be told ({clean(gpu.note)})."
-    if (gpu.utilisation or 0) >= LOW_UTILISATION:
+    if _utilisation(gpu) >= LOW_UTILISATION:
         return f"{label}; busy, although there is no training or inference process ({_desktop([gpu])})."
+    if (doubt := _doubt(gpu)) is not None:
+        return f"{label}; whether it is idle cannot be told ({clean(doubt)})."
     return None
+
+
+def _utilisation(gpu: GpuSample) -> int:
+    """%; where the GPU does not tell it, that of its process that computes the most."""
+    if gpu.utilisation is not None:
+        return gpu.utilisation
+    return max((process.sm or 0 for process in gpu.processes or ()), default=0)
+
+
+def _doubt(gpu: GpuSample) -> str | None:
+    """Why a GPU on which nothing is seen may be at work nevertheless."""
+    if gpu.utilisation is not None and gpu.memory_used is not None:
+        return None
+    if gpu.note is not None:
+        return gpu.note
+    told = gpu.utilisation is not None or gpu.memory_used is not None
+    return None if told else "its driver tells neither utilisation nor memory"
 
 
 def _load(gpu: GpuSample) -> str:
