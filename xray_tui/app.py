@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from xray_tui.board.rank import Board
     from xray_tui.jobs.job import Job, JobSpec
+    from xray_tui.jobs.store import JobStore
     from xray_tui.live.follow import Follow
     from xray_tui.live.gpu_feed import GpuFeed, Gpus
     from xray_tui.live.host import HostFeed
@@ -332,7 +333,7 @@ class XrayApp(KeysInOrder[None]):
             if yes:
                 self._in_background(partial(self._stop_job, job.id))
 
-        more = "It is still waiting." if job.state == "queued" else "A training saves a checkpoint first and can go on."
+        more = "It is still waiting." if job.state.waiting else "A training saves a checkpoint first and can go on."
         self.push_screen(ConfirmScreen(f"Stop {name}?", more, yes="stop it", no="let it go on"), answered)
 
     def _stop_job(self, identity: str) -> None:
@@ -347,6 +348,53 @@ class XrayApp(KeysInOrder[None]):
             self._post(Said(str(error), "error"))
             return
         self._post(Said("Asked to stop"))
+        if self._jobs_feed is not None:
+            self._jobs_feed.wake()
+
+    def action_resume_job(self) -> None:
+        """Go on with the selected training."""
+        from xray_tui.jobs.again import resume
+
+        self._order(resume, "queued again; it continues from its last checkpoint")
+
+    def action_hold_job(self) -> None:
+        """Hold the selected job, or let it go on if it is held or blocked."""
+        from xray_tui.jobs.orders import hold, release
+
+        job = self._dashboard.jobs.job
+        if job is not None and job.state in ("held", "blocked"):
+            self._order(release, "released")
+        else:
+            self._order(hold, "held; H lets it go on")
+
+    def action_move_job(self, steps: int) -> None:
+        """Move the selected job in the queue."""
+        from xray_tui.jobs.orders import move
+
+        def order(store: JobStore, identity: str) -> Job:
+            return move(store, identity, steps)
+
+        self._order(order, "moved up in the queue" if steps < 0 else "moved down in the queue")
+
+    def _order(self, order: Callable[[JobStore, str], Job], said: str) -> None:
+        """Order something of the selected job, in a thread, and say how that went."""
+        job = self._dashboard.jobs.job
+        if job is None:
+            self.say("There is no job")
+        else:
+            self._in_background(partial(self._give_order, order, job, said))
+
+    def _give_order(self, order: Callable[[JobStore, str], Job], job: Job, said: str) -> None:
+        from engine.contract.errors import BadInput
+        from xray_tui.jobs.store import JobStore
+
+        assert self.runs is not None
+        try:
+            order(JobStore(self.runs), job.id)
+        except (BadInput, OSError) as error:
+            self._post(Said(str(error), "error"))
+            return
+        self._post(Said(f"{clean(job.spec.kind)} {clean(job.spec.run)}: {said}"))
         if self._jobs_feed is not None:
             self._jobs_feed.wake()
 

@@ -96,7 +96,8 @@ def test_the_run_is_taken_from_either_side_and_given_to_the_engine(
 def test_options_may_stand_on_both_sides_of_the_kind(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[JobSpec] = []
 
-    def launch(self: object, spec: JobSpec) -> Job:
+    def launch(self: object, spec: JobSpec, hold: bool) -> Job:
+        assert not hold
         seen.append(spec)
         return Job("x", spec, State.QUEUED)
 

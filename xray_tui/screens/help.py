@@ -16,6 +16,7 @@ SIGNS = {
     "● + ~": "a run that is marked, new, just changed",
     "bold": "the best of its column",
     "◦ ▹ ▶": "a job that is queued, starting, running",
+    "‖ ⊘": "a job that is held, blocked because another did not succeed",
     "✓ ✗ ■ ?": "a job that succeeded, failed, was stopped, is lost",
     "▁▄█": "a GPU's utilisation over the last minute, the newest on the right",
     "○ ● ! ?": "a GPU that is free for the next job, taken, in trouble, perhaps stalled",

@@ -1,0 +1,105 @@
+"""`xray-tui launch command | hold | release | move | resume | revive`, with real jobs and the user's settings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from xray_tui.cli import main
+from xray_tui.jobs import lease_dir
+from xray_tui.jobs.job import State
+from xray_tui.jobs.terms import Terms
+
+from .conftest import Place, eventually
+
+
+class Shell:
+    """The command line on the place's runs folder."""
+
+    def __init__(self, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+        self._place = place
+        self._capsys = capsys
+
+    def __call__(self, name: str, *words: object, code: int = 0) -> str:
+        """What the command prints; of one that ends with 2 what it complains of."""
+        assert main([name, "--runs", str(self._place.runs), *map(str, words)]) == code
+        seen = self._capsys.readouterr()
+        return seen.err if code else seen.out
+
+    def jobs(self) -> dict[str, dict]:
+        return {job["id"]: job for job in json.loads(self("jobs", "--json"))}
+
+
+@pytest.fixture
+def shell(place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
+    monkeypatch.setenv(lease_dir.LEASE_DIR_ENV, str(place.leases))
+    monkeypatch.chdir(place.folder)
+    return Shell(place, capsys)
+
+
+def settings(place: Place, text: str) -> None:
+    path = place.folder / "config" / "xray-tui" / "settings.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_a_command_is_launched_held_released_and_waited_for(place: Place, shell: Shell, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    job = shell("launch", "command", "--run", "old", "--gpu", "none", "--hold", "--", "touch", made).strip()
+    assert shell.jobs()[job]["state"] == "held"
+    assert shell("release", job[-4:]) == f"{job}: released\n"
+    assert shell("wait", job) == ""
+    assert made.exists()
+    assert "neither held nor blocked" in shell("release", job, code=2)
+
+
+def test_a_chain_of_commands_is_queued_by_its_ids(place: Place, shell: Shell, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    wait = f"while [ ! -e {go} ]; do sleep 0.05; done; exit 7"
+    first = shell("launch", "command", "--run", "a", "--gpu", "none", "--", "sh", "-c", wait).strip()
+    second = shell("launch", "command", "--run", "b", "--gpu", "none", "--after", first[-4:], "--", "true").strip()
+    assert shell.jobs()[second]["after"] == [first]
+    go.touch()
+    shell("wait", first, code=7)
+    eventually(lambda: shell.jobs()[second]["state"] == "blocked")
+    assert shell.jobs()[second]["waits"] == "command a failed (exit code 7)"
+    shell("release", second)
+    assert shell("wait", second) == ""
+
+
+def test_what_cannot_be_ordered_is_one_line_each_and_costs_the_others_nothing(place: Place, shell: Shell) -> None:
+    job = shell("launch", "command", "--run", "a", "--gpu", "none", "--hold", "--", "true").strip()
+    said = shell("hold", "nobody", job, code=2)
+    assert said.count("\n") == 1
+    assert "nobody: no such job" in said
+    assert "give up, down, or a priority" in shell("move", job, "sideways", code=2)
+    assert "has no place in the queue now" in shell("move", job, "up", code=2)
+    assert "only a training can be resumed" in shell("resume", job, code=2)
+    assert "priority: 100: give 0" in shell("launch", "command", "--run", "a", "--priority", 100, "--", "x", code=2)
+    assert "which program" in shell("launch", "command", "--run", "a", "--", code=2)
+    assert shell("revive") == ""
+
+
+def test_the_settings_are_the_terms_of_a_launch(place: Place, shell: Shell) -> None:
+    settings(place, "foreign: {idle_under: 4GiB}\nmax_gpus: 2\nhours: 00:00-23:59\non_end: [touch, ended]\n")
+    job = shell("launch", "command", "--run", "a", "--gpu", "none", "--", "true").strip()
+    assert place.until(place.store.get(job)).state is State.SUCCEEDED
+    assert place.store.get(job).terms == Terms((), "idle_under", 4 << 30, 2, "00:00-23:59")
+    eventually((place.folder / "ended").exists, "the command of on_end")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("foreign: maybe", "foreign: 'maybe': give refuse, share"), ("hours: tonight", "give a span such as 20:00-08:00"),
+     ("max_gpus: 0", "max_gpus: 0: give 1 or more"), ("gpus: [17]", "")],
+)  # fmt: skip
+def test_settings_that_make_no_sense_are_named_at_the_launch(place: Place, shell: Shell, line: str, said: str) -> None:
+    settings(place, line)
+    launch = ("launch", "command", "--run", "a", "--gpu", "none", "--", "true")
+    if said:
+        assert said in shell(*launch, code=2)
+    else:
+        shell(*launch)  # a job without a GPU does not ask which are allowed
