@@ -58,6 +58,11 @@ def test_a_foreign_training_is_work_too():
     )
 
 
+def test_a_process_that_holds_little_is_told_in_smaller_units():
+    (line,) = say(gpu(processes=(GpuProcess(11, "C", 30 << 20, "nvidia-cuda-mps-server"),)))
+    assert line.endswith("`nvidia-cuda-mps-server` (pid 11, `C`, 30 MiB).")
+
+
 def test_many_foreign_processes_are_counted():
     (line,) = say(gpu(processes=tuple(GpuProcess(pid, "C", GIB) for pid in range(20))))
     assert "20 processes of no known run" in line
@@ -117,6 +122,7 @@ def test_a_desktop_process_that_computes_makes_a_gpu_busy_that_does_not_tell_its
 def test_a_value_that_could_not_be_read_is_no_proof_of_idleness():
     (line,) = say(gpu(utilisation=None, note="utilisation: Unknown Error", processes=(XORG,)))
     assert line.endswith("whether it is idle cannot be told (utilisation: Unknown Error).")
+    assert say(gpu(utilisation=None, mig=True, note="power: Unknown Error", processes=(XORG,))) == [IDLE]
 
 
 def test_a_lost_gpu_says_what_to_do_and_since_when():

@@ -80,12 +80,10 @@ def _utilisation(gpu: GpuSample) -> int:
 
 def _doubt(gpu: GpuSample) -> str | None:
     """Why a GPU on which nothing is seen may be at work nevertheless."""
-    if gpu.utilisation is not None and gpu.memory_used is not None:
-        return None
-    if gpu.note is not None:
+    missing = [name for name, value in (("utilisation", gpu.utilisation), ("memory", gpu.memory_used)) if value is None]
+    if gpu.note is not None and any(name in gpu.note for name in missing):
         return gpu.note
-    told = gpu.utilisation is not None or gpu.memory_used is not None
-    return None if told else "its driver tells neither utilisation nor memory"
+    return "its driver tells neither utilisation nor memory" if len(missing) == 2 else None
 
 
 def _load(gpu: GpuSample) -> str:
@@ -106,7 +104,7 @@ def _foreign(processes: Sequence[GpuProcess]) -> str:
 
 def _process(process: GpuProcess) -> str:
     name = f"{_code(process.name)} " if process.name else ""
-    memory = "memory n/a" if process.memory is None else f"{_gib(process.memory)} GiB"
+    memory = "memory n/a" if process.memory is None else _size(process.memory)
     return f"{name}(pid {process.pid}, `{process.kind}`, {memory})"
 
 
@@ -138,6 +136,11 @@ def _duration(since: float | None, now: float) -> str:
 
 def _gib(size: int) -> str:
     return f"{size / (1 << 30):.1f}"
+
+
+def _size(size: int) -> str:
+    """Of a process: an MPS server and a bare context hold some MiB."""
+    return f"{size >> 20} MiB" if size < 100 << 20 else f"{_gib(size)} GiB"
 
 
 def _joined(words: Sequence[str]) -> str:
