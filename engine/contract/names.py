@@ -29,6 +29,10 @@ LEASES_ENV = "XRAY_TUI_LEASE_FDS"
 """Set for a launched engine: descriptors that it holds open, so that its leases live as long as it computes, and that
 its own children must not inherit."""
 
+ENGINE_GIT_ENV = "XRAY_ENGINE_GIT"
+"""Set for a launched engine, which is a copy outside of its repository: the commit that it came from, `-dirty` where
+files differed from it; empty for code of no checkout."""
+
 SCHEMA = "xray-test-metrics/1"
 
 Tta = Literal["none", "h", "v", "hv", "d4"]

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from engine import __version__
 from engine.contract.files import write_json, write_whole
-from engine.contract.names import SCHEMA
+from engine.contract.names import ENGINE_GIT_ENV, SCHEMA
 from engine.evaluation.choose import Choice
 from engine.evaluation.intervals import intervals
 from engine.evaluation.metrics import (
@@ -139,7 +140,12 @@ def per_image_csv(scores: SplitScores, counts: Confusion, presence: npt.NDArray[
 
 
 def git_state() -> str | None:
-    """The engine's commit, `-dirty` where files differ from it; None outside a git checkout."""
+    """The engine's commit, `-dirty` where files differ from it; None outside a git checkout.
+
+    A job runs a copy of the engine, and is told what the original's was.
+    """
+    if (told := os.environ.get(ENGINE_GIT_ENV)) is not None:
+        return told or None
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--match="]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
