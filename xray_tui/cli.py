@@ -29,7 +29,11 @@ JOB_COMMANDS = {
     "resume": "go on with trainings that were stopped, have failed or are lost",
     "revive": "after a restart of the machine: queue again what was lost to it",
 }
-"""Known here by name, so that `xray-tui RUNS` need not import the jobs room."""
+SERVER_COMMANDS = {
+    "doctor": "look at what this server gives you and does to your jobs, each line with a remedy",
+}
+COMMANDS = BOARD_COMMANDS | JOB_COMMANDS | SERVER_COMMANDS
+"""Known here by name, so that `xray-tui RUNS` need not import their rooms."""
 
 FORMATS = ("markdown", "csv", "json")
 NO_RUNS = "no runs folder: give one, set runs_dir in the settings, or start where there is a folder named runs"
@@ -39,7 +43,7 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `xray-tui` with these arguments (default: the process's); returns the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    parser = _command_parser(given[0]) if given and given[0] in BOARD_COMMANDS | JOB_COMMANDS else _app_parser()
+    parser = _command_parser(given[0]) if given and given[0] in COMMANDS else _app_parser()
     options = parser.parse_args(given)
     try:
         status = int(options.func(options))
@@ -66,14 +70,13 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _app_parser() -> argparse.ArgumentParser:
-    commands = BOARD_COMMANDS | JOB_COMMANDS
-    width = max(map(len, commands))
+    width = max(map(len, COMMANDS))
     parser = _Parser(
         prog="xray-tui",
         usage="xray-tui [RUNS] | xray-tui COMMAND [--help] …",
         description="Open the app on a runs folder (default: the settings' runs_dir, else ./runs).",
         epilog="commands:\n"
-        + "".join(f"  {name:{width}}  {what}\n" for name, what in commands.items())
+        + "".join(f"  {name:{width}}  {what}\n" for name, what in COMMANDS.items())
         + "\nA folder that is named like a command: ./export",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -90,6 +93,11 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
         from xray_tui.jobs.commands import add_parsers
 
         add_parsers(subparsers)
+        return parser
+    if command == "doctor":
+        from xray_tui.doctor.command import add_parser
+
+        add_parser(subparsers, SERVER_COMMANDS[command])
         return parser
     export = subparsers.add_parser("export", help=BOARD_COMMANDS["export"], description=BOARD_COMMANDS["export"])
     _add_runs(export)
@@ -151,7 +159,7 @@ def require_folder(folder: Path, commands: Iterable[str] = ()) -> Path:
 
 
 def _open_app(options: argparse.Namespace) -> int:
-    runs = None if options.runs is None else require_folder(options.runs, BOARD_COMMANDS | JOB_COMMANDS)
+    runs = None if options.runs is None else require_folder(options.runs, COMMANDS)
     from xray_tui.app import run_app
 
     return int(run_app(runs))

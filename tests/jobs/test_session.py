@@ -91,7 +91,7 @@ def test_what_the_control_group_says(tmp_path: Path, cgroup: str, place: Place, 
 
 def test_a_slurm_job_takes_with_it_what_is_launched_inside() -> None:
     assert why_it_would_end(Session(Place.SLURM, "4711")) == (
-        "inside Slurm job 4711: a job that is launched here ends with that at the latest"
+        "this is inside Slurm job 4711, and every job ends with that: launch from outside"
     )
 
 

@@ -24,17 +24,31 @@ def is_shared(file_system: str) -> bool:
 
 def file_system_of(path: Path, mountinfo: str) -> str:
     """The type of the file system that holds an absolute path, by the text of /proc/self/mountinfo; "" if unknown."""
-    target, found, longest = os.path.realpath(path), "", -1
+    return _mount_of(path, mountinfo)[0]
+
+
+def source_of(path: Path, mountinfo: str) -> str:
+    """What is mounted there, such as "/dev/sda1" or "server:/home"; "" if unknown."""
+    return _mount_of(path, mountinfo)[1]
+
+
+def _mount_of(path: Path, mountinfo: str) -> tuple[str, str]:
+    """Type and source of the mount that holds the path."""
+    target, found, longest = os.path.realpath(path), ("", ""), -1
     for line in mountinfo.splitlines():
         left, _, right = line.partition(" - ")
-        fields, kind = left.split(" "), right.split(" ")[0]
+        fields, (kind, source, *_) = left.split(" "), [*right.split(" "), ""]
         if len(fields) < 5 or not kind:
             continue
-        point = _OCTAL.sub(lambda octal: chr(int(octal[1], 8)), fields[4])
+        point = _decoded(fields[4])
         inside = target == point or target.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= longest:  # of mounts at one place the last one is on top
-            found, longest = kind, len(point)
+            found, longest = (kind, _decoded(source)), len(point)
     return found
+
+
+def _decoded(text: str) -> str:
+    return _OCTAL.sub(lambda octal: chr(int(octal[1], 8)), text)
 
 
 def read_mountinfo() -> str:

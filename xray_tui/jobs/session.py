@@ -80,21 +80,37 @@ def this_session(root: Path = Path("/")) -> Session:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a job that is launched from here would not survive the end of the session, and what to do about it."""
+
+    reason: str
+    remedy: str
+
+
 def why_it_would_end(session: Session) -> str | None:
-    """One sentence on why a job that is launched from here would not survive the end of the session, with what to do;
-    None where it does, or where nothing says that it does not."""
+    """One sentence for who is about to launch a job that would not survive the end of the session; None where it
+    does, and where nothing says that it does not."""
+    ending = judge_ending(session)
+    return None if ending is None else f"{ending.reason}: {ending.remedy}"
+
+
+def judge_ending(session: Session) -> Ending | None:
+    """Why and what to do; None where a job survives, and where nothing says that it does not."""
     if session.is_first:
-        return "this shell is the container's first process, which ends with it, as does every job: `docker run -d` it"
+        return Ending("this shell is the container's first process, at whose end every job ends", "`docker run -d` it")
     if session.place is Place.SLURM:
-        return f"inside Slurm job {session.name}: a job that is launched here ends with that at the latest"
+        return Ending(f"this is inside Slurm job {session.name}, and every job ends with that", "launch from outside")
     if session.place is Place.SESSION and session.kills.of(session.user):
-        way = "systemd-run --user --scope xray-tui"
         enable = "" if session.lingers else f"`loginctl enable-linger {session.user}` once, then "
-        return f"logind ends a session's processes with it (KillUserProcesses=yes): {enable}start with `{way}`"
+        return Ending(
+            "logind ends a session's processes with it (KillUserProcesses=yes)",
+            f"{enable}start with `systemd-run --user --scope xray-tui`",
+        )
     if session.place is Place.MANAGER and session.lingers is False:
-        return (
-            f"it would belong to {session.name}, which ends with your last session: "
-            f"`loginctl enable-linger {session.user}` lets it go on"
+        return Ending(
+            f"jobs would belong to {session.name}, which ends with your last session",
+            f"`loginctl enable-linger {session.user}`",
         )
     return None
 

@@ -1,0 +1,423 @@
+"""`xray-tui doctor`: what is told of this server, from its real files, from pretended ones, and in which words."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import json
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import write
+from xray_tui.cli import main
+from xray_tui.doctor.ending import judge_lingering, what_happens
+from xray_tui.doctor.engine import engine, needed
+from xray_tui.doctor.examine import examine
+from xray_tui.doctor.finding import Finding, Mark, as_json, as_lines, bad, ok, unknown, warn
+from xray_tui.doctor.gpus import judge_gpus, plugged_in
+from xray_tui.doctor.limits import judge_clock, judge_limits, kernel_clock
+from xray_tui.doctor.patient import Patient, ask
+from xray_tui.doctor.places import judge_leases, judge_runs, lease_place, next_place, runs_place
+from xray_tui.doctor.room import GIB, disk, judge_disk, judge_quota, judge_shared_memory, quota, shared_memory
+from xray_tui.doctor.torch_build import judge_torch, torch_build
+from xray_tui.doctor.watching import judge_limits as judge_watches
+from xray_tui.doctor.watching import judge_refusal, watching
+from xray_tui.doctor.wishes import judge_settings, on_end
+from xray_tui.gpu.sample import GpuSample, GpuSnapshot
+from xray_tui.jobs.lease_dir import LEASE_DIR_ENV, find_lease_dir
+from xray_tui.jobs.logind import Kills
+from xray_tui.jobs.session import Place, Session
+from xray_tui.settings import Settings
+
+A100 = GpuSample(0, "GPU-0", "A100", processes=())
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the user's settings nor the machine's leases."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv(LEASE_DIR_ENV, str(tmp_path / "leases"))
+    monkeypatch.delenv("XRAY_TUI_WATCH", raising=False)
+
+
+@pytest.fixture
+def patient(runs: Path) -> Patient:
+    return Patient(runs)
+
+
+# The command
+
+
+def test_every_line_has_a_sign_and_the_status_says_if_anything_is_bad(runs: Path) -> None:
+    found = doctor("--runs", str(runs), "--json")
+    findings = json.loads(found.stdout)
+    names = [finding["name"] for finding in findings]
+    expected = ["settings", "xray-tui", "driver", "torch", "engine", "runs", "disk", "quota", "watching", "leases"]
+    expected += ["session", "lingering", "shared memory", "open files", "clock"]
+    assert [name for name in names if name in expected] == expected
+    assert found.returncode == any(finding["mark"] == "bad" for finding in findings)
+    assert all(finding["remedy"] for finding in findings if finding["mark"] in ("warn", "bad"))
+
+
+def test_a_runs_folder_that_is_not_there_is_bad_and_the_rest_is_looked_at(tmp_path: Path) -> None:
+    found = doctor("--runs", str(tmp_path / "none\x1b"))
+    assert found.returncode == 1
+    assert "✗ bad  runs" in found.stdout
+    assert "none␛: no such folder" in found.stdout
+    assert "clock" in found.stdout
+
+
+def doctor(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, in which torch is not there: its import takes seconds."""
+    code = (
+        "import sys; import xray_tui.doctor.torch_build as build; from xray_tui.cli import main;"
+        'build._QUESTION = \'print("{\\\\"import\\\\": \\\\"no\\\\"}")\'; sys.exit(main(sys.argv[1:]))'
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, "doctor", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
+        env={**os.environ, "LANG": "C"},
+    )
+
+
+def test_doctor_is_named_among_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "doctor" in capsys.readouterr().out
+
+
+def test_findings_read_as_sign_mark_name_and_remedy() -> None:
+    lines = as_lines([ok("disk", "65 GiB free"), bad("leases", "closed", "open it"), unknown("quota", "no command")])
+    assert lines == [
+        "✓ ok   disk           65 GiB free",
+        "✗ bad  leases         closed",
+        "                      → open it",
+        "?      quota          not known: no command",
+    ]
+    assert as_json(warn("a", "b", "c")) == {"name": "a", "mark": "warn", "found": "b", "remedy": "c"}
+
+
+# Looks that hang or fail
+
+
+def test_a_look_that_hangs_holds_up_no_other_and_is_not_known(patient: Patient) -> None:
+    release = threading.Event()
+
+    def hangs(patient: Patient) -> list[Finding]:
+        release.wait(30)
+        return []
+
+    def fails(patient: Patient) -> list[Finding]:
+        raise ValueError("odd\x1b")
+
+    began = time.monotonic()
+    looks = [("first", hangs), ("second", fails), ("third", lambda patient: [ok("third", "well")])]
+    found = list(examine(patient, looks, patience=0.2))
+    release.set()
+    assert time.monotonic() - began < 10
+    assert [(finding.name, finding.mark, finding.found) for finding in found] == [
+        ("first", Mark.UNKNOWN, "not known: no answer within 0.2 s"),
+        ("second", Mark.UNKNOWN, "not known: ValueError: odd␛"),
+        ("third", Mark.OK, "well"),
+    ]
+
+
+def test_a_program_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert ask(["sleep", "60"], 0.2) is None
+    assert time.monotonic() - began < 10
+    assert ask([str(tmp_path / "none")], 5) is None
+    assert ask(["false"], 5) is None
+    assert ask(["echo", "yes"], 5) == "yes\n"
+
+
+# GPUs and torch
+
+
+def test_gpus_are_told_by_the_driver_and_a_lost_one_is_bad() -> None:
+    both = GpuSnapshot((A100, replace(A100, index=1, problem="is lost")), driver="550.54")
+    first, second = judge_gpus(both, 2)
+    assert first == ok("driver", "NVIDIA 550.54, NVML answers: 2 × A100")
+    assert (second.name, second.mark, second.found) == ("GPU 1", Mark.BAD, "is lost")
+
+
+def test_a_gpu_that_is_plugged_in_without_a_driver_is_bad_and_none_at_all_is_not() -> None:
+    (here,) = judge_gpus(GpuSnapshot(problem="No driver."), 1)
+    assert (here.mark, here.found) == (Mark.BAD, "1 NVIDIA GPU is plugged in, but: No driver.")
+    assert [judge_gpus(GpuSnapshot(problem="No driver."), count)[0].mark for count in (0, None)] == [Mark.WARN] * 2
+
+
+def test_plugged_in_gpus_are_counted_by_the_bus(tmp_path: Path) -> None:
+    assert plugged_in(tmp_path) is None
+    for number, (vendor, kind) in enumerate([("0x10de", "0x030200"), ("0x10de", "0x040300"), ("0x1002", "0x030000")]):
+        write(tmp_path / f"sys/bus/pci/devices/0000:0{number}:00.0/vendor", f"{vendor}\n")
+        write(tmp_path / f"sys/bus/pci/devices/0000:0{number}:00.0/class", f"{kind}\n")
+    assert plugged_in(tmp_path) == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "plugged", "visible", "mark", "words"),
+    [
+        ({"import": "ModuleNotFoundError: No module named 'torch'"}, 0, None, Mark.BAD, "not installed"),
+        ({"import": "ImportError: libcudart.so.12"}, 0, None, Mark.BAD, "cannot be imported: ImportError: libcudart"),
+        ({"version": "2.9.0", "cuda": None}, 2, None, Mark.BAD, "built without CUDA: a training would run on the"),
+        ({"version": "2.9.0", "cuda": None}, 0, None, Mark.OK, "2.9.0, built without CUDA"),
+        ({"version": "2.9.0", "cuda": None, "hip": "6.2"}, 0, None, Mark.OK, "built for ROCm"),
+        ({"version": "2.9.0", "cuda": "12.8", "problem": "driver is too old"}, 1, None, Mark.BAD,
+         "built for CUDA 12.8, sees no GPU: driver is too old"),
+        ({"version": "2.9.0", "cuda": "12.8", "gpus": []}, 1, "", Mark.BAD, "(CUDA_VISIBLE_DEVICES='' hides GPUs)"),
+        ({"version": "2.9.0", "cuda": "12.8", "gpus": []}, 0, None, Mark.OK, "sees no GPU"),
+        ({"version": "2.9.0", "cuda": "12.8", "gpus": ["A100 sm_80", "H100 sm_90"], "archs": ["sm_80", "sm_90"]}, 2,
+         None, Mark.OK, "built for CUDA 12.8, sees 2 GPUs"),
+        ({"version": "2.9.0", "cuda": "12.8", "gpus": ["RTX sm_86"], "archs": ["sm_80", "sm_90"]}, 1, None, Mark.OK,
+         "sees 1 GPU"),
+        ({"version": "2.9.0", "cuda": "12.8", "gpus": ["GTX 1080 sm_61"], "archs": ["sm_75", "compute_90"]}, 1, None,
+         Mark.BAD, "no kernels for GTX 1080 sm_61"),
+        ({"version": "2.9.0", "cuda": "12.8", "gpus": ["B200 sm_100"], "archs": ["sm_90", "compute_90"]}, 1, "0",
+         Mark.WARN, "CUDA_VISIBLE_DEVICES='0' may hide others"),
+    ],
+)  # fmt: skip
+def test_what_torch_says_of_itself(
+    told: dict[str, object], plugged: int, visible: str | None, mark: Mark, words: str
+) -> None:
+    (found,) = judge_torch(told, plugged, visible)
+    assert found.mark is mark
+    assert words in found.found
+    assert mark is Mark.OK or found.remedy
+
+
+def test_the_real_torch_is_asked_in_a_process_of_its_own(patient: Patient) -> None:
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    (found,) = torch_build(patient)
+    assert found.found.startswith(metadata.version("torch"))
+
+
+def test_the_engines_packages_are_named_with_their_versions(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"torch", "numpy", "segmentation-models-pytorch"} <= set(needed())
+    assert not {"pytest", "textual"} & set(needed())
+    monkeypatch.setattr("xray_tui.doctor.engine.needed", lambda: ["numpy", "not-there-at-all"])
+    (found,) = engine(patient)
+    assert found.mark is Mark.BAD
+    assert found.found.startswith("missing: not-there-at-all; here: numpy ")
+    assert "pip install 'xray-tui[engine]'" in found.remedy
+
+
+# Watching
+
+
+def test_inotify_is_tried_and_its_folders_are_counted(runs: Path, patient: Patient) -> None:
+    for name in ("a", "b/c", "a/checkpoints"):
+        (runs / name).mkdir(parents=True)
+    (found,) = watching(patient)
+    if found.mark is Mark.OK:
+        assert found.found.startswith("inotify, 4 folders to watch of ")
+    else:  # the machine's own limits, or a file system that is deaf
+        assert found.remedy
+
+
+def test_more_folders_than_the_kernel_watches_is_bad_and_many_are_a_warning() -> None:
+    full = judge_refusal(OSError(errno.ENOSPC, "no space"), 9000, 8192, 128)
+    assert (full.mark, full.found.split(":")[0]) == (
+        Mark.BAD,
+        "9,000 folders, and the 8,192 inotify watches of this user are used up",
+    )
+    assert "fs.inotify.max_user_watches=524288" in full.remedy
+    taken = judge_refusal(OSError(errno.EMFILE, "too many"), 9, 8192, 128)
+    assert "all 128 inotify instances" in taken.found
+    assert "max_user_instances=512" in taken.remedy
+    assert judge_refusal(OSError(errno.ENOSYS, "no inotify"), 9, None, None).mark is Mark.WARN
+    assert [judge_watches(count, 8192, 128).mark for count in (4000, 5000)] == [Mark.OK, Mark.WARN]
+    assert judge_watches(10, None, None).mark is Mark.UNKNOWN
+
+
+def test_polling_by_wish_is_said(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XRAY_TUI_WATCH", "poll")
+    (found,) = watching(patient)
+    assert (found.mark, found.remedy) == (Mark.WARN, "unset XRAY_TUI_WATCH")
+
+
+# Places
+
+
+@pytest.mark.parametrize(
+    ("kind", "container", "mark", "words"),
+    [
+        ("ext4", False, Mark.OK, "on ext4"),
+        ("nfs4", False, Mark.OK, "other machines may write there too"),
+        ("tmpfs", False, Mark.WARN, "gone at the next restart"),
+        ("vfat", False, Mark.BAD, "knows no owners"),
+        ("overlay", True, Mark.WARN, "gone with it"),
+        ("overlay", False, Mark.OK, "on overlay"),
+        ("", False, Mark.UNKNOWN, "not known"),
+    ],
+)
+def test_a_file_system_is_told_by_what_it_means_for_runs(kind: str, container: bool, mark: Mark, words: str) -> None:
+    found = judge_runs("/data/runs", kind, container)
+    assert found.mark is mark
+    assert words in found.found
+
+
+def test_the_runs_folders_own_file_system_is_named(patient: Patient) -> None:
+    found = runs_place(patient)[0]
+    assert found.name == "runs"
+    assert str(patient.runs) in found.found
+
+
+def test_a_network_file_system_shm_and_a_cleaned_folder_are_no_places_for_leases(tmp_path: Path) -> None:
+    assert judge_leases(tmp_path, "nfs4", True, False, False).mark is Mark.BAD
+    assert judge_leases(Path("/dev/shm/x"), "tmpfs", False, False, False).mark is Mark.BAD
+    beside = tmp_path / "not" / "there"
+    assert judge_leases(beside, "ext4", False, False, False).found.endswith("the first job makes it, for all users")
+
+
+def test_a_lease_folder_is_looked_at_and_never_made(tmp_path: Path, patient: Patient) -> None:
+    (found,) = lease_place(patient)
+    assert "not made yet" in found.found
+    assert not (tmp_path / "leases").exists()
+    made = find_lease_dir(str(tmp_path / "leases"))
+    (found,) = lease_place(patient)
+    assert str(made.path) in found.found
+    assert "not made" not in found.found
+    assert judge_leases(made.path, "ext4", True, True, False).found.endswith("jobs of other users cannot be seen")
+    made.path.chmod(0o755)
+    assert "is closed to others" in judge_leases(made.path, "ext4", True, False, False).found
+
+
+def test_the_setting_comes_before_the_environment(tmp_path: Path) -> None:
+    environ = {LEASE_DIR_ENV: "/b"}
+    assert next_place("/a", environ) == Path("/a")
+    assert next_place(None, environ) == Path("/b")
+
+
+# Room
+
+
+def test_little_room_is_a_warning_and_none_is_bad(patient: Patient) -> None:
+    assert [judge_disk(size * GIB, 900 * GIB, None).mark for size in (800, 12, 1)] == [Mark.OK, Mark.WARN, Mark.BAD]
+    assert judge_disk(800 * GIB, 900 * GIB, 0).mark is Mark.BAD
+    assert judge_disk(800 * GIB, 900 * GIB, 7).found == "800 GiB free of 900 GiB"
+    assert " free of " in disk(patient)[0].found
+
+
+QUOTA = """Disk quotas for user ana (uid 1000):
+     Filesystem  blocks   quota   limit   grace   files   quota   limit   grace
+server:/home {used} {soft} 524288000       0   81234  {files}       0       0
+   /dev/sdb1       4       0       0       0       1       0       0       0
+"""
+
+
+@pytest.mark.parametrize(
+    ("used", "soft", "files", "mark", "words"),
+    [
+        ("104857600", 419430400, 0, Mark.OK, "100 GiB used of 400 GiB on server:/home"),
+        ("408944640", 419430400, 0, Mark.WARN, "390 GiB used of 400 GiB"),
+        ("419430401*", 419430400, 0, Mark.BAD, "400 GiB used of 400 GiB"),
+        ("104857600", 419430400, 81000, Mark.BAD, "81,234 of 81,000 files"),
+    ],
+)
+def test_a_quota_is_read_as_the_command_prints_it(used: str, soft: int, files: int, mark: Mark, words: str) -> None:
+    told = QUOTA.format(used=used, soft=soft, files=files)
+    found = judge_quota(told, "server:/home")
+    assert found.mark is mark
+    assert words in found.found
+    assert judge_quota(told, "/dev/sdb1").found == "none set for you on /dev/sdb1"
+    assert judge_quota(told, "/dev/sdc1") == unknown("quota", "`quota` says nothing about /dev/sdc1")
+
+
+def test_the_quota_command_is_asked_where_it_is_and_its_status_is_no_failure(
+    patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xray_tui.board.mounts import read_mountinfo, source_of
+
+    source = source_of(patient.runs, read_mountinfo())
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    (found,) = quota(patient)
+    assert (found.mark, found.found) == (Mark.UNKNOWN, "not known: there is no `quota` command here")
+    program = write(tmp_path / "bin" / "quota", f"#!/bin/sh\necho '{source} 900* 800 1000 9 1 0 0 0'\nexit 1\n")
+    program.chmod(0o755)
+    (found,) = quota(patient)
+    assert (found.mark, found.found.split(":")[0]) == (Mark.BAD, f"0 MiB used of 0 MiB on {source}")
+
+
+def test_dockers_shared_memory_is_too_small_for_workers(patient: Patient) -> None:
+    marks = [judge_shared_memory(size << 20, size << 20).mark for size in (64, 512, 8192)]
+    assert marks == [Mark.BAD, Mark.WARN, Mark.OK]
+    (found,) = shared_memory(replace(patient, root=patient.runs))
+    assert found.mark is Mark.BAD
+    assert "No such file" in found.found
+
+
+# Limits and the clock
+
+
+def test_limits_that_end_a_training_are_told() -> None:
+    none = resource.RLIM_INFINITY
+    assert [finding.mark for finding in judge_limits((20000, 20000), none, none)] == [Mark.OK]
+    names = [(finding.name, finding.mark) for finding in judge_limits((256, 4096), 3600, 1 << 30)]
+    assert names == [("open files", Mark.WARN), ("CPU time", Mark.WARN), ("file size", Mark.WARN)]
+    assert judge_limits((256, 4096), none, none)[0].remedy.startswith("ulimit -n 4096")
+
+
+def test_the_kernel_is_asked_about_its_clock() -> None:
+    assert kernel_clock() in (True, False, None)
+    assert [judge_clock(word).mark for word in (True, False, None)] == [Mark.OK, Mark.WARN, Mark.UNKNOWN]
+
+
+# The session's end
+
+
+@pytest.mark.parametrize(
+    ("session", "mark", "words"),
+    [
+        (Session(Place.SESSION, "session-7.scope", "ana", Kills(False, "logind"), False), Mark.OK, "jobs go on"),
+        (Session(Place.SESSION, "session-7.scope", "ana", Kills(True, "logind", spared=("ana",)), False), Mark.OK,
+         "spares ana"),
+        (Session(Place.SESSION, "session-7.scope", "ana", Kills(True, "logind"), False), Mark.BAD, "KillUserProcesses"),
+        (Session(Place.SESSION, "session-7.scope", "ana", Kills(), False), Mark.UNKNOWN, "not known: no file"),
+        (Session(Place.MANAGER, "user@7.service", "ana", Kills(True), False), Mark.BAD, "ends with your last session"),
+        (Session(Place.MANAGER, "user@7.service", "ana", Kills(True), True), Mark.OK, "which lingers"),
+        (Session(Place.SERVICE, "jupyter.service", "ana", Kills(False), False), Mark.WARN, "jupyter.service"),
+        (Session(Place.SLURM, "81", "ana", Kills(False), False), Mark.BAD, "Slurm job 81"),
+        (Session(Place.CONTAINER, user="ana"), Mark.WARN, "as long as the container does"),
+        (Session(user="ana"), Mark.OK, "jobs go on"),
+    ],
+)  # fmt: skip
+def test_what_becomes_of_a_job_at_the_sessions_end(session: Session, mark: Mark, words: str) -> None:
+    found = what_happens(session, {})
+    assert found.mark is mark
+    assert words in found.found
+    assert mark is Mark.OK or found.remedy
+
+
+def test_a_slurm_job_without_a_control_group_is_not_guessed_about() -> None:
+    assert what_happens(Session(user="ana"), {"SLURM_JOB_ID": "12"}).mark is Mark.UNKNOWN
+
+
+def test_lingering_is_told_on_its_own() -> None:
+    found = [judge_lingering(Session(user="ana", lingers=value))[0].found for value in (None, True, False)]
+    assert [text.split(" ")[0] for text in found] == ["there", "on", "off"]
+
+
+# Wishes
+
+
+def test_problems_of_the_settings_and_a_command_that_is_not_there_are_told(patient: Patient) -> None:
+    (found,) = judge_settings(["settings.yaml: mouse: perhaps"])
+    assert (found.mark, found.found) == (Mark.WARN, "settings.yaml: mouse: perhaps")
+    assert judge_settings([])[0].found.endswith("not there, all is as delivered")
+    assert on_end(patient) == []
+    told = [on_end(replace(patient, settings=Settings(on_end=(name, "x"))))[0] for name in ("echo", "/no/such")]
+    assert [(finding.mark) for finding in told] == [Mark.OK, Mark.BAD]

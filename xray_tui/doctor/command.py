@@ -1,0 +1,49 @@
+"""`xray-tui doctor`: each line with a remedy; the exit status is 1 if anything is bad."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from engine.contract.errors import Exit
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], what: str) -> None:
+    parser = subparsers.add_parser(
+        "doctor",
+        help=what,
+        description="Look at this server: driver, torch, engine, disks, limits, what becomes of jobs at logout. "
+        "Nothing is changed. The exit status is 1 if anything is bad.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="the runs folder (default: of the settings, ./runs)")
+    parser.add_argument("--json", action="store_true", help="as a JSON list of objects")
+    parser.set_defaults(func=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    from xray_tui.doctor.examine import examine
+    from xray_tui.doctor.finding import Mark, as_json, as_lines
+    from xray_tui.doctor.patient import Patient
+    from xray_tui.doctor.wishes import judge_settings
+    from xray_tui.settings import load_settings
+
+    settings, problems = load_settings()
+    runs = given.runs or settings.runs_dir or Path("runs")
+    found = []
+    for finding in (*judge_settings(problems), *examine(Patient(runs.absolute(), settings))):
+        found.append(finding)
+        if not given.json:
+            _print("\n".join(as_lines([finding])))
+    if given.json:
+        import json
+
+        _print(json.dumps([as_json(finding) for finding in found], indent=2, ensure_ascii=False))
+    return Exit.OTHER if any(finding.mark is Mark.BAD for finding in found) else Exit.DONE
+
+
+def _print(text: str) -> None:
+    """As UTF-8 whatever the locale says, and at once: some looks take a while."""
+    sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")
+    sys.stdout.buffer.flush()

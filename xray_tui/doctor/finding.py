@@ -1,0 +1,80 @@
+"""One line of the doctor: what was looked at, how it stands, what was found, and what to do about it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+WIDTH = 110
+
+
+class Mark(StrEnum):
+    """How it stands."""
+
+    OK = "ok"
+    WARN = "warn"
+    """It works, but not as well as it could, or not always."""
+    BAD = "bad"
+    """Something does not work until this is put right."""
+    UNKNOWN = "unknown"
+    """It could not be told, and nothing is guessed."""
+
+
+SIGNS = {Mark.OK: "✓", Mark.WARN: "!", Mark.BAD: "✗", Mark.UNKNOWN: "?"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Text that is safe to print."""
+
+    name: str
+    mark: Mark
+    found: str
+    remedy: str = ""
+
+
+def ok(name: str, found: str, remedy: str = "") -> Finding:
+    return Finding(name, Mark.OK, found, remedy)
+
+
+def warn(name: str, found: str, remedy: str) -> Finding:
+    return Finding(name, Mark.WARN, found, remedy)
+
+
+def bad(name: str, found: str, remedy: str) -> Finding:
+    return Finding(name, Mark.BAD, found, remedy)
+
+
+def unknown(name: str, why: str, remedy: str = "") -> Finding:
+    """What could not be told, and why."""
+    return Finding(name, Mark.UNKNOWN, f"not known: {why}", remedy)
+
+
+def as_lines(findings: Iterable[Finding]) -> list[str]:
+    """The findings for reading: sign, mark, name, what was found; the remedy below it."""
+    lines = []
+    for finding in findings:
+        mark = "" if finding.mark is Mark.UNKNOWN else finding.mark  # the text says that it is not known
+        head = f"{SIGNS[finding.mark]} {mark:4} {finding.name:14} "
+        lines += _wrapped(finding.found, head, " " * len(head))
+        if finding.remedy:
+            lines += _wrapped(finding.remedy, " " * len(head) + "→ ", " " * (len(head) + 2))
+    return lines
+
+
+def as_json(finding: Finding) -> dict[str, str | None]:
+    """The finding as plain values for others' scripts."""
+    return {
+        "name": finding.name,
+        "mark": str(finding.mark),
+        "found": finding.found,
+        "remedy": finding.remedy or None,
+    }
+
+
+def _wrapped(text: str, head: str, more: str) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=head, subsequent_indent=more, break_on_hyphens=False, break_long_words=False
+    )
