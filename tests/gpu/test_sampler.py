@@ -142,6 +142,18 @@ def test_a_gpu_that_takes_the_place_of_another_is_not_taken_for_it(nvml, sample,
     assert rows[1].power_limit == 700, "what was read of the other, less than a minute ago, does not count"
 
 
+def test_two_gpus_that_cannot_be_asked_are_not_taken_for_the_same_one(nvml, sample, seen):
+    mute = "error.nvmlDeviceGetHandleByIndex_v2 = UNKNOWN"
+    nvml.becomes(gpu(0), gpu(1), gpu(2))
+    sample()
+    seen.until(lambda snapshot: len(snapshot.gpus) == 3)
+    nvml.becomes(gpu(0), gpu(2), gpu(3, mute))  # GPU 1 has fallen off the bus, and the others moved up
+    seen.until(lambda snapshot: snapshot.gpus[1].uuid == "GPU-00000002" and snapshot.gpus[2].problem is not None)
+    nvml.becomes(gpu(0), gpu(2, mute), gpu(3, mute))
+    rows = seen.until(lambda snapshot: snapshot.gpus[1].problem is not None).gpus
+    assert [row.uuid for row in rows] == ["GPU-00000000", "GPU-00000002", ""]
+
+
 def test_a_helper_that_is_killed_from_outside_is_replaced(nvml, sample, seen):
     sample()
     seen.until(lambda snapshot: bool(snapshot.gpus))

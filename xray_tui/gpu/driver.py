@@ -72,6 +72,7 @@ class Driver:
                 continue
             uuid = self._uuids.get(index, "")
             known = self._remembered("" if uuid in here else uuid, index)
+            here.add(known.uuid)
             known.fails(NO_ANSWER if answer is None else why_no_values(answer.code, answer.text), now)
             rows.append(_without_values(index, known))
         return rows
