@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from tests.app.samples import GIB, NOW, write_artifact
+from tests.app.samples import GIB, NOW, make_gpu, write_artifact
 from xray_tui.app import XrayApp
 from xray_tui.board.artifact import Artifact
 from xray_tui.board.index import RunIndex, Snapshot
@@ -629,6 +629,57 @@ async def test_the_gpus_are_a_panel_with_a_cursor_that_stays_on_them(make_app: M
         for keys, index in (("j", 1), ("j", 1), ("k", 0), ("right", 1), ("left", 0), ("G", 1), ("g", 0)):
             await pilot.press(keys)
             assert strip.gpu.index == index
+
+
+async def test_the_gpu_under_the_cursor_is_seen_only_while_the_gpus_have_the_focus(
+    make_app: MakeApp, gpus: Gpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for no_color in ("", "1"):
+        monkeypatch.setenv("NO_COLOR", no_color)
+        app = make_app()
+        async with app.run_test(size=(120, 40)) as pilot:
+            await opened(pilot)
+            app.post_message(GpuSampled(gpus))
+            await pilot.pause()
+            strip = app._dashboard.gpus
+            before = [strip.render_line(y) for y in range(2)]
+            await pilot.press("shift+tab", "j")
+            assert [strip.render_line(y) == before[y] for y in range(2)] == [True, False]
+            assert strip.render_line(1).text == before[1].text
+
+
+async def test_the_cursor_stays_on_its_gpu_while_others_come_and_go(make_app: MakeApp) -> None:
+    four = tuple(make_gpu(index) for index in range(4))
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(Gpus(GpuSnapshot(four, time=NOW))))
+        await pilot.press("shift+tab", "G")
+        strip = app._dashboard.gpus
+        for left, uuid, place in ((four[1:], "GPU-3", 2), (four, "GPU-3", 3), (four[:2], "GPU-1", 1)):
+            app.post_message(GpuSampled(Gpus(GpuSnapshot(left, time=NOW))))
+            await pilot.pause()
+            assert (strip.gpu.uuid, strip.cursor) == (uuid, place)
+        await pilot.press("k")
+        assert strip.gpu.uuid == "GPU-0", "one key moves it, however many GPUs there were before"
+
+
+async def test_in_several_columns_the_cursor_goes_down_a_column_and_along_a_row_and_where_one_clicks(
+    make_app: MakeApp,
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(Gpus(GpuSnapshot(tuple(make_gpu(index) for index in range(8)), time=NOW))))
+        await pilot.press("shift+tab")
+        strip = app._dashboard.gpus
+        for keys, place in (("j", 2), ("right", 3), ("k", 1), ("k", 1), ("left", 0), ("G", 7), ("j", 7), ("g", 0)):
+            await pilot.press(keys)
+            assert strip.cursor == place, keys
+        await pilot.click(strip, offset=(60, 3))
+        assert strip.cursor == 7
+        await pilot.click(strip, offset=(4, 1))
+        assert strip.cursor == 2
 
 
 async def test_without_a_gpu_the_focus_passes_the_panel_over(make_app: MakeApp, jobs: tuple) -> None:

@@ -18,6 +18,7 @@ from xray_tui.commands import bindings
 from xray_tui.widgets.gpu_lines import OLD, Cell, Row, gpu_rows
 from xray_tui.widgets.host_line import host_line
 from xray_tui.widgets.lines import strip
+from xray_tui.widgets.text import cells
 
 if TYPE_CHECKING:
     from rich.style import Style
@@ -61,8 +62,12 @@ class GpuStrip(Widget, can_focus=True):
         return super().allow_focus() and self.gpu is not None
 
     def show(self, gpus: Gpus) -> None:
-        """Show another look at the GPUs."""
+        """Show another look at the GPUs. The cursor stays on its GPU, also where the places change."""
+        chosen = self.gpu
         self._gpus = gpus
+        if chosen is not None and chosen.uuid:
+            places = [place for place, gpu in enumerate(gpus.snapshot.gpus) if gpu.uuid == chosen.uuid]
+            self.cursor = places[0] if places else self.cursor
         self._draw()
 
     def show_host(self, host: Host) -> None:
@@ -85,6 +90,8 @@ class GpuStrip(Widget, can_focus=True):
         """Draw what reads differently by now."""
         rows = self._rows_for(self.size.width or 80)
         before, self._rows = self._rows, rows
+        if self.gpu is not None:
+            self._move_to(self.cursor)
         if len(rows) != len(before):
             self.refresh(layout=True)
         elif changed := [y for y, (new, old) in enumerate(zip(rows, before, strict=True)) if new != old]:
@@ -129,10 +136,18 @@ class GpuStrip(Widget, can_focus=True):
         return strip(parts, self.size.width, base if len(row) == 1 else plain)
 
     def _move_to(self, place: int) -> None:
+        """Put the cursor on a GPU, as near as one is shown."""
         shown = [cell.gpu for row in self._rows for cell in row if cell.gpu is not None]
         self.cursor = max(0, min(place, max(shown, default=0)))
 
-    def action_move(self, steps: int) -> None:
+    def action_move(self, rows: int) -> None:
+        """To the GPU above or below."""
+        place = self.cursor + rows * max(len(row) for row in self._rows)
+        if any(cell.gpu == place for row in self._rows for cell in row):
+            self.cursor = place
+
+    def action_step(self, steps: int) -> None:
+        """To the next GPU, or the one before."""
         self._move_to(self.cursor + steps)
 
     def action_page(self, pages: int) -> None:
@@ -151,7 +166,7 @@ class GpuStrip(Widget, can_focus=True):
             return
         left = 0
         for cell in self._rows[offset.y]:
-            left += sum(len(text) for text, _ in cell.parts)
+            left += sum(cells(text) for text, _ in cell.parts)
             if cell.gpu is not None and (offset.x < left or len(self._rows[offset.y]) == 1):
                 self.cursor = cell.gpu
                 return
