@@ -1,11 +1,13 @@
 """A supervisor on a machine with pretended GPUs: `python pretended.py GPUS_JSON JOB_FOLDER LOCK`."""
 
+import functools
 import json
 import sys
 from pathlib import Path
 
 from xray_tui.gpu.sample import from_json
-from xray_tui.jobs import supervisor
+from xray_tui.jobs import strangers, supervisor
 
-supervisor.POLL, supervisor.FOREIGN_POLL, supervisor.JUDGE_EVERY = 0.1, 0.2, 0.5
+supervisor.POLL, supervisor.FOREIGN_POLL, supervisor.STOP_POLL, supervisor.JUDGE_EVERY = 0.1, 0.2, 0.5, 0.5
+supervisor.Watchman = functools.partial(strangers.Watchman, every=0.3)
 supervisor.main(sys.argv[2:], snapshot=lambda: from_json(json.loads(Path(sys.argv[1]).read_text())))

@@ -32,6 +32,7 @@ from xray_tui.jobs.lease_dir import ID, LeaseDir
 from xray_tui.jobs.queue import Queue, Ticket
 from xray_tui.jobs.signals import Wakeups
 from xray_tui.jobs.store import JobStore, read_job, read_stop
+from xray_tui.jobs.strangers import Watchman
 from xray_tui.jobs.turn import Turn, Turnstile
 from xray_tui.jobs.verdict import judge, last_log_line, read_end
 
@@ -62,6 +63,7 @@ class Supervisor:
         self._dir = LeaseDir(Path(self._job.lease_dir))
         self._store = JobStore(folder.parent.parent)
         self._judged = time.monotonic()
+        self._watchman = Watchman(snapshot)
         self._touched = time.monotonic()
 
     def run(self) -> None:
@@ -164,6 +166,8 @@ class Supervisor:
                 kill_at = now + self._job.grace
             elif kill_at is not None and now >= kill_at:
                 engine_process.signal_group(engine, signal.SIGKILL)
+            if (said := self._watchman.ask(self._job)) != self._job.note and self._job.gpus:
+                self._record(note=said, final=False)
             self._touch(now)
             self._wakeups.sleep(STOP_POLL if kill_at is None else max(0.05, min(STOP_POLL, kill_at - now)))
 
