@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from textual import events
 from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
@@ -22,7 +23,7 @@ from engine.contract.text import clean
 from xray_tui.commands import COMMANDS, bindings, keymap_problems, shown_keys, usable_keymap
 from xray_tui.in_order import KeysInOrder
 from xray_tui.live.board_feed import BoardFeed
-from xray_tui.messages import BoardChanged, FollowedChanged, GpuSampled, HostSampled, JobsChanged, Said
+from xray_tui.messages import BoardChanged, CameBack, FollowedChanged, GpuSampled, HostSampled, JobsChanged, Said
 from xray_tui.screens.dashboard import DashboardScreen
 from xray_tui.settings import Settings, load_settings, settings_path
 from xray_tui.themes import XRAY
@@ -37,11 +38,15 @@ if TYPE_CHECKING:
     from xray_tui.board.rank import Board
     from xray_tui.jobs.job import Job, JobSpec
     from xray_tui.jobs.store import JobStore
+    from xray_tui.live.endings import Endings
     from xray_tui.live.follow import Follow
     from xray_tui.live.gpu_feed import GpuFeed, Gpus
     from xray_tui.live.host import HostFeed
     from xray_tui.live.jobs_feed import JobsFeed
+    from xray_tui.news.coming_back import ComingBack
+    from xray_tui.news.report import Report
     from xray_tui.screens.gpu import GpuScreen
+    from xray_tui.widgets.live_log import LiveLog
 
 LAST_MOMENT = 1.0
 """Seconds that the end waits for a launch, a stop or an export under way."""
@@ -81,6 +86,10 @@ class XrayApp(KeysInOrder[None]):
         self._gpu_screen: GpuScreen | None = None
         """While it is open."""
         self._jobs: tuple[Job, ...] = ()
+        self._endings: Endings | None = None
+        self._coming_back: ComingBack | None = None
+        self._news: Report | None = None
+        """What is still to be told, once the dashboard is what one sees."""
         self._dashboard = DashboardScreen(self.settings.columns, self.settings.gpu_detail)
         self.register_theme(XRAY)
         self._choose_theme()
@@ -136,13 +145,19 @@ class XrayApp(KeysInOrder[None]):
 
     def _start_later_services(self) -> None:
         """What the first rows need not wait for: all of it takes longer to import than the board to read."""
+        from xray_tui.jobs.process import user
+        from xray_tui.live.endings import Endings
         from xray_tui.live.gpu_feed import GpuFeed
         from xray_tui.live.host import HostFeed
         from xray_tui.live.jobs_feed import JobsFeed
+        from xray_tui.news.coming_back import ComingBack
 
         if self.runs is None or self._feed is None or self._exit:
             return
         self._feed.watch()
+        self._endings = Endings(user(), time.time())
+        self._coming_back = ComingBack(self.runs, lambda told: self._post(CameBack(told)))
+        self._coming_back.know(board=self._board)
         self._jobs_feed = JobsFeed(self.runs, lambda jobs: self._post(JobsChanged(jobs)), self._trouble)
         self._gpu_feed = GpuFeed(lambda gpus: self._post(GpuSampled(gpus)), self._lease_dir)
         self._host_feed = HostFeed(self.runs, lambda host: self._post(HostSampled(host)))
@@ -172,7 +187,10 @@ class XrayApp(KeysInOrder[None]):
         self._background.append(threading.Thread(target=guarded, daemon=True))
         self._background[-1].start()
 
-    def _post(self, message: BoardChanged | JobsChanged | GpuSampled | HostSampled | FollowedChanged | Said) -> None:
+    def _post(
+        self,
+        message: BoardChanged | CameBack | JobsChanged | GpuSampled | HostSampled | FollowedChanged | Said,
+    ) -> None:
         """Post from any thread; what comes while the app ends is dropped."""
         if self.is_running:
             self.post_message(message)
@@ -200,6 +218,9 @@ class XrayApp(KeysInOrder[None]):
             return
         self._jobs = message.jobs
         self._dashboard.show_jobs(message.jobs)
+        self._tell_ended(message.jobs)
+        if self._coming_back is not None:
+            self._coming_back.know(jobs=message.jobs)
         if self._gpu_feed is not None:
             self._gpu_feed.know_jobs(message.jobs)
 
@@ -212,8 +233,37 @@ class XrayApp(KeysInOrder[None]):
             self._gpu_screen.show(message.gpus)
         self._pace_gpus()
 
+    def _tell_ended(self, jobs: Iterable[Job]) -> None:
+        """Ring and say it when jobs end; several at once are one line."""
+        from xray_tui.live.endings import line, went_wrong
+
+        ended = self._endings.of(tuple(jobs)) if self._endings is not None else ()
+        if ended:
+            self.say(line(ended), "error" if went_wrong(ended) else "information")
+            if self.settings.bell:
+                self.bell()
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key) and self._coming_back is not None:
+            self._coming_back.used()
+        await super().on_event(event)
+
+    def on_came_back(self, message: CameBack) -> None:
+        self._news = message.report
+        self._tell_news()
+
+    def _tell_news(self) -> None:
+        """Show what happened meanwhile, once, and over nothing that has been opened by now."""
+        if self._news is None or self._exit or self.screen is not self._dashboard:
+            return
+        from xray_tui.screens.news import NewsScreen
+
+        told, self._news = self._news, None
+        self.push_screen(NewsScreen(told))
+
     def on_dashboard_screen_uncovered(self) -> None:
         self._pace_gpus()
+        self._tell_news()
 
     def _pace_gpus(self) -> None:
         """Look at the GPUs often only while they can be seen: on the dashboard, behind a question, on their screen."""
@@ -251,6 +301,14 @@ class XrayApp(KeysInOrder[None]):
             run = self.runs / job.spec.run if job.readable else None
             self._follow = Follow(job.id, folder, run, lambda followed: self._post(FollowedChanged(followed)))
             self._follow.start()
+
+    def on_live_log_wanted(self, message: LiveLog.Wanted) -> None:
+        if self._follow is not None:
+            self._follow.want(message.around)
+
+    def on_live_log_search_wanted(self, message: LiveLog.SearchWanted) -> None:
+        if self._follow is not None:
+            self._follow.search(message.search)
 
     def on_gpu_strip_opened(self, message: GpuStrip.Opened) -> None:
         from xray_tui.screens.gpu import GpuScreen

@@ -30,6 +30,7 @@ JOB_COMMANDS = {
     "revive": "after a restart of the machine: queue again what was lost to it",
 }
 SERVER_COMMANDS = {
+    "status": "tell what has ended, runs, waits and is new on the board since you last looked",
     "doctor": "look at what this server gives you and does to your jobs, each line with a remedy",
 }
 COMMANDS = BOARD_COMMANDS | JOB_COMMANDS | SERVER_COMMANDS
@@ -94,10 +95,15 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
 
         add_parsers(subparsers)
         return parser
-    if command == "doctor":
-        from xray_tui.doctor.command import add_parser
+    if command == "status":
+        from xray_tui.news.command import add_parser as add_status
 
-        add_parser(subparsers, SERVER_COMMANDS[command])
+        add_status(subparsers, SERVER_COMMANDS[command])
+        return parser
+    if command == "doctor":
+        from xray_tui.doctor.command import add_parser as add_doctor
+
+        add_doctor(subparsers, SERVER_COMMANDS[command])
         return parser
     export = subparsers.add_parser("export", help=BOARD_COMMANDS["export"], description=BOARD_COMMANDS["export"])
     _add_runs(export)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xray_tui.live.follow import Followed
     from xray_tui.live.gpu_feed import Gpus
     from xray_tui.live.host import Host
+    from xray_tui.news.report import Report
 
 
 class Latest(Message):
@@ -58,6 +59,13 @@ class FollowedChanged(Latest):
     """The log or the curve of the followed job has grown."""
 
     followed: Followed
+
+
+@dataclass
+class CameBack(Message):
+    """The user has been away, and there is something to tell."""
+
+    report: Report
 
 
 @dataclass

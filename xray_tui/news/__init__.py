@@ -1,0 +1,1 @@
+"""What has happened in a runs folder while one was away. No Textual."""
