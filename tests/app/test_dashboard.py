@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from tests.app.samples import GIB, NOW, make_gpu, write_artifact
+from tests.app.samples import GIB, NOW, make_gpu, make_page, write_artifact
 from xray_tui.app import XrayApp
 from xray_tui.board.artifact import Artifact
 from xray_tui.board.index import RunIndex, Snapshot
@@ -28,6 +28,7 @@ from xray_tui.live.follow import Followed
 from xray_tui.live.gpu_feed import Gpus
 from xray_tui.messages import BoardChanged, FollowedChanged, GpuSampled, JobsChanged
 from xray_tui.screens.confirm import ConfirmScreen
+from xray_tui.widgets.gpu_strip import GpuStrip
 from xray_tui.widgets.leaderboard import Leaderboard
 from xray_tui.widgets.log_view import LogView
 from xray_tui.widgets.process_list import ProcessList
@@ -282,7 +283,7 @@ async def test_a_log_stays_at_its_end_until_one_scrolls_up_and_again_after_G(mak
 
         async def say(count: int) -> str:
             lines = tuple(f"line {number}" for number in range(count))
-            app.post_message(FollowedChanged(Followed("j5", lines)))
+            app.post_message(FollowedChanged(Followed("j5", make_page(lines))))
             await pilot.pause()
             await pilot.pause()
             return screen_text(app)
@@ -755,6 +756,34 @@ async def test_the_cursor_of_the_processes_stays_on_its_process(make_app: MakeAp
         assert "No process holds this GPU." in screen_text(app)
 
 
+async def test_a_look_that_comes_while_the_gpus_screen_is_being_made_is_shown(make_app: MakeApp, gpus: Gpus) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(gpus))
+        await pilot.pause()
+        app.on_gpu_strip_opened(GpuStrip.Opened(gpus.snapshot.gpus[0]))
+        hotter = replace(gpus.snapshot, gpus=(replace(gpus.snapshot.gpus[0], temperature=77),))
+        app.on_gpu_sampled(GpuSampled(replace(gpus, snapshot=hotter)))
+        await until(pilot, lambda: "77°C" in screen_text(app))
+
+
+async def test_on_its_own_screen_too_a_gpu_says_how_old_its_figures_are_and_grows_older(
+    make_app: MakeApp, gpus: Gpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(gpus))
+        await pilot.press("shift+tab", "enter")
+        assert "old" not in screen_text(app)
+        hangs = replace(gpus.snapshot, stale="The NVIDIA driver has not answered for 5 s.")
+        app.post_message(GpuSampled(replace(gpus, snapshot=hangs)))
+        monkeypatch.setattr("time.time", lambda: NOW + 12)
+        await until(pilot, lambda: "? 12 s old · The NVIDIA driver has not answered for 5 s." in screen_text(app))
+        assert "87%" in screen_text(app)
+
+
 async def test_a_gpu_that_is_gone_stays_on_its_screen_as_it_was(make_app: MakeApp, gpus: Gpus) -> None:
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
@@ -765,6 +794,11 @@ async def test_a_gpu_that_is_gone_stays_on_its_screen_as_it_was(make_app: MakeAp
         app.post_message(GpuSampled(replace(gpus, snapshot=fewer)))
         await pilot.pause()
         assert "no longer there" in screen_text(app)
+        unloaded = GpuSnapshot(problem="The NVIDIA driver is not loaded.")
+        app.post_message(GpuSampled(replace(gpus, snapshot=unloaded)))
+        await pilot.pause()
+        assert "this is what was seen last. The NVIDIA driver is not loaded." in screen_text(app)
+        app.post_message(GpuSampled(replace(gpus, snapshot=fewer)))
         await pilot.press("l")
         assert "GPU 0" in screen_text(app)
         assert "no longer there" not in screen_text(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -157,6 +158,12 @@ def test_a_gpu_whose_run_does_not_get_on_is_asked_about() -> None:
     assert "stalled?  s1" in said
 
 
+def test_memory_that_the_driver_does_not_tell_has_no_bar() -> None:
+    for unknown, bars in ((None, False), (0, True)):
+        said = lines(seen(make_gpu(0, memory_used=unknown)), 116, 4, detailed=True)
+        assert ("╌" in said[1]) is bars
+
+
 def test_old_figures_are_faint_and_say_how_old_they_are() -> None:
     gpus = seen(make_gpu(0, **BUSY), stale="The NVIDIA driver has not answered for 5 s.")
     said = lines(gpus, now=NOW + 12)
@@ -193,6 +200,15 @@ def test_a_gpu_in_full_has_all_figures_its_standing_and_a_minute_as_a_chart(widt
         assert part in said
     assert "not free: used by another job" in said
     assert all(cell_len(line) <= width for line in head)
+
+
+def test_a_time_in_which_nobody_looked_is_a_gap_in_the_chart() -> None:
+    gpu = make_gpu(0, **BUSY)
+    whole = tuple((NOW - second, 100) for second in range(59, -1, -1))
+    for readings, blank in ((whole, 1), (whole[:20] + whole[40:], 19)):
+        head = gpu_head(gpu, replace(seen(gpu), history={gpu.uuid: readings}), 110, NOW)
+        _, _, drawn = text_of(head[0]).partition("100% ")
+        assert max(map(len, re.findall(" +", drawn))) == blank
 
 
 def test_a_lost_gpu_in_full_is_its_reason() -> None:

@@ -15,7 +15,9 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
+from engine.contract.text import clean
 from xray_tui.commands import bindings
+from xray_tui.widgets.gpu_lines import how_old
 from xray_tui.widgets.gpu_words import Line, short_name
 from xray_tui.widgets.key_bar import KeyBar
 from xray_tui.widgets.lines import strip
@@ -25,6 +27,9 @@ from xray_tui.widgets.process_list import ProcessList
 if TYPE_CHECKING:
     from xray_tui.gpu.sample import GpuProcess, GpuSample
     from xray_tui.live.gpu_feed import Gpus
+
+TIMES_EVERY = 1.0
+"""Seconds between two looks at whether an age reads differently."""
 
 
 class GpuHead(Widget):
@@ -40,6 +45,11 @@ class GpuHead(Widget):
     def show(self, gpu: GpuSample, gpus: Gpus) -> None:
         self._shown = gpu, gpus
         self._draw()
+
+    def refresh_age(self) -> None:
+        """Draw again where old figures have grown older."""
+        if self._shown is not None and how_old(self._shown[1].snapshot, time.time()) is not None:
+            self._draw()
 
     def on_resize(self) -> None:
         self._draw()
@@ -88,6 +98,7 @@ class GpuScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.query_one(ProcessList).focus()
+        self.set_interval(TIMES_EVERY, self.query_one(GpuHead).refresh_age)
         self.show(self._gpus)
 
     def show(self, gpus: Gpus) -> None:
@@ -96,25 +107,18 @@ class GpuScreen(Screen[None]):
         for gpu in gpus.snapshot.gpus:
             if _same(gpu, self._gpu):
                 self._gpu = gpu
-        self._draw()
+        if self.query(GpuHead):  # else it is drawn once it is made
+            self._draw()
 
     def _draw(self) -> None:
         gpu, gpus = self._gpu, self._gpus
         head, processes = self.query_one(GpuHead), self.query_one(ProcessList)
         head.border_title = Content.assemble((f"GPU {gpu.index}  {short_name(gpu)}", "bold"))
-        head.border_subtitle = Content(self._remark())
+        head.border_subtitle = Content(f"driver {clean(gpus.snapshot.driver)}" if gpus.snapshot.driver else "")
         head.show(gpu, gpus)
         count = len(gpu.processes or ())
         processes.border_title = Content.assemble(("Processes", "bold"), f"  {count}" if count else "")
         processes.show(gpu, gpus)
-
-    def _remark(self) -> str:
-        snapshot = self._gpus.snapshot
-        if not any(_same(gpu, self._gpu) for gpu in snapshot.gpus):
-            return "no longer there"
-        if snapshot.stale is not None:
-            return f"{snapshot.age(time.time()):.0f} s old"
-        return f"driver {snapshot.driver}" if snapshot.driver else ""
 
     def action_step(self, steps: int) -> None:
         """Show the next GPU, or the one before."""

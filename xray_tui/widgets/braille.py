@@ -38,12 +38,17 @@ def range_of(values: Sequence[float]) -> Range:
     return Range(low, high)
 
 
-def plot(points: Points, width: int, height: int, x: Range, y: Range) -> list[str]:
-    """The points joined by lines, as `height` rows of `width` cells, the highest values first."""
+def plot(points: Points, width: int, height: int, x: Range, y: Range, apart: float = math.inf) -> list[str]:
+    """The points joined by lines, as `height` rows of `width` cells, the highest values first; two that are further
+    `apart` along the x axis are not joined."""
     cells = [[0] * width for _ in range(height)]
     across, down = width * 2, height * 4
     before: tuple[int, int] | None = None
+    last = -math.inf
     for point in points:
+        if point[0] - last > apart:
+            before = None
+        last = point[0]
         at = x.place(point[0], across), down - 1 - y.place(point[1], down)
         for dot in _between(before or at, at):
             cells[dot[1] // 4][dot[0] // 2] |= _DOTS[dot[1] % 4][dot[0] % 2]

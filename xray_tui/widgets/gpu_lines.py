@@ -58,20 +58,21 @@ def gpu_rows(gpus: Gpus | None, width: int, most: int, detailed: bool, now: floa
         rows = _one_each(gpus, width, now)
     else:
         rows = _several(gpus, width, most)
-    if (old := _how_old(snapshot, now)) is None:
+    if (old := how_old(snapshot, now)) is None:
         return rows
-    return [[Cell(None, old)], *([Cell(cell.gpu, _dimmed(cell.parts)) for cell in row] for row in rows)]
+    return [[Cell(None, [(old, "warm")])], *([Cell(cell.gpu, dimmed(cell.parts)) for cell in row] for row in rows)]
 
 
-def _how_old(snapshot: GpuSnapshot, now: float) -> Line | None:
+def how_old(snapshot: GpuSnapshot, now: float) -> str | None:
+    """How old its figures are, and why; None where they are of now."""
     seconds = snapshot.age(now)
     if snapshot.stale is None and seconds < OLD:
         return None
     why = f" · {clean(snapshot.stale)}" if snapshot.stale else ""
-    return [(f"? {f'{seconds:.0f} s' if seconds < 100 else duration(seconds)} old{why}", "warm")]
+    return f"? {f'{seconds:.0f} s' if seconds < 100 else duration(seconds)} old{why}"
 
 
-def _dimmed(parts: Line) -> Line:
+def dimmed(parts: Line) -> Line:
     return [(text, "faint") for text, _ in parts]
 
 
@@ -150,8 +151,7 @@ def _detailed(gpus: Gpus, width: int, now: float) -> list[Row]:
             rows += [[Cell(place, _cut([*head, *_trouble(gpu, now)], width))], [Cell(place, [])]]
             continue
         first = [*head, *_figures(gpu, gpus, widths)]
-        share = (gpu.memory_used or 0) / gpu.memory_total if gpu.memory_total else 0.0
-        used, free = bar(share, widths.name + 1 + widths.history)
+        used, free = _memory_bar(gpu, widths.name + 1 + widths.history)
         second: Line = [(" " * indent, ""), (used, "good"), (free, "faint"), ("  ", "")]
         if not widths.wide:
             second += [words.clock(gpu), ("  ", ""), *([words.fan(gpu), ("  ", "")] if gpu.fan is not None else [])]
@@ -159,6 +159,13 @@ def _detailed(gpus: Gpus, width: int, now: float) -> list[Row]:
         second += joined([*words.warnings(gpu, gpus), *_holders(gpu, gpus, now, room)])
         rows += [[Cell(place, _cut(first, width))], [Cell(place, _cut(second, width))]]
     return rows
+
+
+def _memory_bar(gpu: GpuSample, width: int) -> tuple[str, str]:
+    """How full its memory is; a blank where the driver does not say."""
+    if gpu.memory_used is None or not gpu.memory_total:
+        return "", " " * width
+    return bar(gpu.memory_used / gpu.memory_total, width)
 
 
 def _holders(gpu: GpuSample, gpus: Gpus, now: float, room: int) -> Line:

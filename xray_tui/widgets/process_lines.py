@@ -6,9 +6,10 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from engine.contract.text import clean
-from xray_tui.gpu.history import MINUTE
+from xray_tui.gpu.history import CARRIED, MINUTE
 from xray_tui.widgets import gpu_words as words
 from xray_tui.widgets.braille import Range, plot
+from xray_tui.widgets.gpu_lines import dimmed, how_old
 from xray_tui.widgets.gpu_words import Line, Part
 from xray_tui.widgets.text import cells, duration, fit, gibibytes
 
@@ -26,10 +27,24 @@ COLUMNS = (("PID", 8), ("USER", 10), ("TYPE", 5), ("GIB", 7), ("SM", 5), ("TIME"
 
 
 def gpu_head(gpu: GpuSample, gpus: Gpus, width: int, now: float) -> list[Line]:
-    """Every figure of the GPU beside its last minute, then in whole sentences what else is to be known."""
+    """Every figure of the GPU beside its last minute, then in whole sentences what else is to be known; before all
+    that, where the figures are not of now, why not."""
+    if (old := _not_of_now(gpu, gpus, now)) is None:
+        return _gpu_head(gpu, gpus, width, now)
+    said = textwrap.wrap(old, max(20, width))
+    return [*([(line, "warm")] for line in said), *map(dimmed, _gpu_head(gpu, gpus, width, now))]
+
+
+def _not_of_now(gpu: GpuSample, gpus: Gpus, now: float) -> str | None:
+    if gpu in gpus.snapshot.gpus:
+        return how_old(gpus.snapshot, now)
+    return " ".join(["? no longer there; this is what was seen last.", clean(gpus.snapshot.problem or "")])
+
+
+def _gpu_head(gpu: GpuSample, gpus: Gpus, width: int, now: float) -> list[Line]:
     if gpu.problem is not None:
         lasting = "" if gpu.since is None else f" For {duration(now - gpu.since)}."
-        said = textwrap.wrap(f"! {clean(gpu.problem)}.{lasting}", width)
+        said = textwrap.wrap(f"! {clean(gpu.problem)}.{lasting}", max(20, width))
         return [[(line, "bad")] for line in said]
     figures = _figures(gpu)
     chart = _chart(gpu, gpus, width - LABEL - VALUE, len(figures))
@@ -67,7 +82,7 @@ def _chart(gpu: GpuSample, gpus: Gpus, width: int, height: int) -> list[Line]:
     points = [(time, float(value)) for time, value in gpus.history.get(gpu.uuid, ()) if value is not None]
     if room < 12 or not points:
         return [[] for _ in range(height)]
-    drawn = plot(points, min(room, 60), height - 1, Range(now - MINUTE, now), Range(0.0, 100.0))
+    drawn = plot(points, min(room, 60), height - 1, Range(now - MINUTE, now), Range(0.0, 100.0), apart=CARRIED)
     labels = ["100% ", *[" " * axis] * (height - 3), "  0% "]
     scale = fit("1 min ago", min(room, 60) - 3) + "now"
     rows: list[Line] = [[(label, "faint"), (line, "good")] for label, line in zip(labels, drawn, strict=True)]
