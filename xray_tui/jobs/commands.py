@@ -40,6 +40,11 @@ def add_parsers(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     launch.add_argument("--gpus", type=int, default=1, metavar="N", help="so many GPUs at once, with --gpu auto")
     launch.add_argument("--after", action="append", default=[], metavar="ID", help="only once that job has succeeded")
     launch.add_argument("--hold", action="store_true", help="keep it waiting until it is released")
+    launch.add_argument("--seeds", metavar="N,N,…", help="train once for each seed: NAME_seeds/seed_N")
+    launch.add_argument(
+        "--sweep", action="append", default=[], metavar="FIELD=V,V,…", help="train once for each value: NAME_sweep/…"
+    )
+    launch.add_argument("--then-evaluate", action="store_true", help="after a training: hv, threshold tuned")
     launch.add_argument("--priority", type=int, default=50, metavar="0-99", help="0 is served first (default 50)")
     _split_at_dashes(launch)
 
@@ -89,6 +94,7 @@ def _split_at_dashes(parser: argparse.ArgumentParser) -> None:
 
 
 def _launch(given: argparse.Namespace) -> int:
+    from xray_tui.jobs.batch import launch_all, parse_seeds, parse_sweep, trainings
     from xray_tui.jobs.job import JobSpec
     from xray_tui.jobs.launcher import LocalLauncher
     from xray_tui.settings import load_settings
@@ -104,7 +110,9 @@ def _launch(given: argparse.Namespace) -> int:
         argv = (given.kind, *arguments)
     after = tuple(find(open_store(given), identity).id for identity in given.after)
     spec = JobSpec(given.kind, run, argv, given.gpu, given.gpus, after, given.priority)
-    print(LocalLauncher.of(settings, runs).launch(spec, hold=given.hold).id)
+    specs = trainings(spec, parse_seeds(given.seeds) if given.seeds else (), parse_sweep(given.sweep))
+    for job in launch_all(LocalLauncher.of(settings, runs), specs, given.then_evaluate, given.hold):
+        print(job.id)
     return Exit.DONE
 
 

@@ -75,16 +75,9 @@ class LocalLauncher:
 
         Raises BadInput or EngineMissing in one line, and then nothing was launched.
         """
-        check_spec(spec)
         spec = replace(spec, run=str(PurePosixPath(spec.run)))
-        if not self.runs.absolute().parent.is_dir():
-            raise BadInput(f"{clean(str(self.runs))}: no such folder; a runs folder is made only where its parent is")
-        if self.engine == ENGINE and spec.kind != "command":
-            check_engine()
+        self.check(spec)
         store = JobStore(self.runs)
-        for identity in spec.after:
-            store.get(identity)
-        self._check_free(store, spec)
         snapshot = cache(self.snapshot or _sample)
         wants = resolve_gpu(spec.gpu, snapshot)
         allowed = tuple(resolve_gpu(gpu, snapshot) for gpu in self.terms.allowed) if spec.gpu == "auto" else ()
@@ -96,6 +89,18 @@ class LocalLauncher:
         except OSError as error:
             where = clean(str(error.filename or self.runs))
             raise BadInput(f"{where}: {clean(error.strerror or str(error))}; the job was not launched") from error
+
+    def check(self, spec: JobSpec) -> None:
+        """Raises BadInput or EngineMissing for a job that could not be launched now, as far as files can tell."""
+        check_spec(spec)
+        if not self.runs.absolute().parent.is_dir():
+            raise BadInput(f"{clean(str(self.runs))}: no such folder; a runs folder is made only where its parent is")
+        if self.engine == ENGINE and spec.kind != "command":
+            check_engine()
+        store = JobStore(self.runs)
+        for identity in spec.after:
+            store.get(identity)
+        self._check_free(store, spec)
 
     def _check_free(self, store: JobStore, spec: JobSpec) -> None:
         if spec.kind != "train":

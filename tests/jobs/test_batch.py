@@ -1,0 +1,90 @@
+"""Seeds, sweeps and the evaluations behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.contract.errors import BadInput
+from xray_tui.jobs.batch import evaluation_of, launch_all, parse_seeds, parse_sweep, trainings
+from xray_tui.jobs.job import Job, JobSpec, State
+
+from .conftest import Place, eventually
+
+SPEC = JobSpec("train", "unet", ("train", "--config", "c.yaml", "--run", "runs/unet"), "none")
+
+
+def test_each_seed_has_a_run_of_its_own_in_one_folder() -> None:
+    first, second = trainings(SPEC, (42, 1337), {})
+    assert (first.run, second.run) == ("unet_seeds/seed_42", "unet_seeds/seed_1337")
+    assert first.argv == (
+        "train", "--config", "c.yaml", "--run", "runs/unet_seeds/seed_42", "--set", "seed=42",
+    )  # fmt: skip
+
+
+def test_a_sweep_has_a_run_for_every_combination() -> None:
+    found = trainings(SPEC, (), {"training.lr": ("1e-3", "3e-4"), "data.image_size": ("256",)})
+    assert [each.run for each in found] == ["unet_sweep/lr_1e-3_image_size_256", "unet_sweep/lr_3e-4_image_size_256"]
+    assert found[1].argv[-4:] == ("--set", "training.lr=3e-4", "--set", "data.image_size=256")
+
+
+def test_seeds_and_a_sweep_make_a_seed_group_of_every_combination() -> None:
+    found = trainings(SPEC, (1, 2), {"training.lr": ("1e-3", "3e-4")})
+    assert [each.run for each in found][:3] == [
+        "unet_sweep/lr_1e-3_seeds/seed_1", "unet_sweep/lr_1e-3_seeds/seed_2", "unet_sweep/lr_3e-4_seeds/seed_1",
+    ]  # fmt: skip
+
+
+def test_neither_is_the_training_itself() -> None:
+    assert trainings(SPEC, (), {}) == [SPEC]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"), [("", "whole numbers"), ("a,b", "whole numbers"), ("1,1", "twice"), ("-1", "whole numbers")]
+)
+def test_what_are_no_seeds_is_refused(seeds: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        parse_seeds(seeds)
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [(["training.lr"], "give a field with values"), (["training.lr="], "give a field with values"),
+     (["x=1,1"], "twice"), (["a=1", "a=2"], "twice"), (["a=1", "b=1", "c=1", "d=1"], "at most 3")],
+)  # fmt: skip
+def test_what_is_no_small_sweep_is_refused(texts: list[str], words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        parse_sweep(texts)
+
+
+def test_too_many_trainings_and_equal_names_are_refused() -> None:
+    with pytest.raises(BadInput, match="would be 80 trainings"):
+        trainings(SPEC, range(40), {"training.lr": ("1", "2")})
+    with pytest.raises(BadInput, match="the same name"):
+        trainings(SPEC, (), {"model.encoder": ("a/b", "a-b")})
+    with pytest.raises(BadInput, match="only a training"):
+        trainings(JobSpec("blend", "b", ()), (1,), {})
+
+
+def test_the_evaluation_comes_after_its_training_on_as_much_machine() -> None:
+    job = Job("j1", JobSpec("train", "seeds/seed_42", (), "none", priority=20), State.QUEUED)
+    assert evaluation_of(job, Path("runs")) == JobSpec(
+        "evaluate", "seeds/seed_42", ("evaluate", "--run", "runs/seeds/seed_42", "--tta", "hv", "--threshold", "tuned"),
+        "none", after=("j1",), priority=20,
+    )  # fmt: skip
+
+
+def test_all_are_launched_each_with_its_evaluation_behind_it(place: Place) -> None:
+    spec = JobSpec("train", "a", ("without_record",), "none")
+    jobs = launch_all(place.launcher(), trainings(spec, (1, 2), {}), evaluate=True)
+    assert [job.spec.kind for job in jobs] == ["train", "evaluate"] * 2
+    eventually(lambda: all(place.job(job).state is State.BLOCKED for job in jobs[1::2]), "blocked evaluations")
+
+
+def test_none_is_launched_where_one_cannot_be(place: Place) -> None:
+    (place.runs / "a_seeds" / "seed_2").mkdir(parents=True)
+    (place.runs / "a_seeds" / "seed_2" / "x").touch()
+    with pytest.raises(BadInput, match="not empty"):
+        launch_all(place.launcher(), trainings(JobSpec("train", "a", ("succeed",), "none"), (1, 2), {}), evaluate=True)
+    assert place.store.jobs() == []
