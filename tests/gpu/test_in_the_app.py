@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,21 @@ async def test_gpus_that_tell_nothing_are_dashes_and_no_fault(app, nvml):
     async with opened(app, lambda lines: "-%" in lines[0] and "MIG" in lines[1]):
         assert "-/- GiB" in strip(app)[0]
         assert "!" not in "".join(strip(app)[:2]), "the last line is the host's, which may be short of CPU"
+
+
+async def test_an_export_after_a_long_suspension_looks_at_the_gpus_anew(app, nvml):
+    nvml.becomes(*machine())
+    async with opened(app, all_four) as pilot:
+        await until(pilot, lambda: app._board is not None)
+        app._gpu_feed.stop()
+        await pilot.pause(0.2)
+        assert app._gpus is not None
+        app._gpus = replace(app._gpus, snapshot=replace(app._gpus.snapshot, time=time.time() - 3600))
+        nvml.becomes(*machine((2, f"proc = {os.getpid()} C 100MiB")))
+        await pilot.press("x")
+        written = app.runs.parent / "LEADERBOARD.md"
+        await until(pilot, written.exists)
+    assert f"(pid {os.getpid()}, `C`, 0.1 GiB)" in written.read_text()
 
 
 async def test_the_gpu_under_the_cursor_shows_its_processes_and_a_stranger_is_not_stopped(app, nvml):
