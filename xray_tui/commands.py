@@ -10,8 +10,9 @@ from typing import Literal
 from textual.binding import Binding
 
 Place = Literal[
-    "app", "dashboard", "list", "board", "gpus", "jobs", "log", "gpu", "form", "save", "question", "text", "folder"
-]
+    "app", "dashboard", "list", "board", "gpus", "jobs", "reading", "log", "gpu", "form", "save", "question", "text",
+    "folder",
+]  # fmt: skip
 
 PLACES: dict[Place, str] = {
     "dashboard": "Dashboard",
@@ -19,6 +20,7 @@ PLACES: dict[Place, str] = {
     "board": "Leaderboard",
     "jobs": "Jobs",
     "list": "Moving",
+    "reading": "Log of a job",
     "log": "Log and text",
     "gpu": "One GPU and its processes",
     "form": "Forms",
@@ -31,7 +33,8 @@ PLACES: dict[Place, str] = {
 """Headings of the help screen, in its order."""
 
 TOGETHER: tuple[frozenset[Place], ...] = (
-    *(frozenset[Place]({"app", "dashboard", "list", focused}) for focused in ("gpus", "board", "jobs", "log")),
+    *(frozenset[Place]({"app", "dashboard", "list", focused}) for focused in ("gpus", "board", "jobs")),
+    frozenset({"app", "dashboard", "list", "log", "reading"}),
     frozenset({"text", "list", "log"}),
     frozenset({"gpu", "list"}),
     frozenset({"folder", "app"}),
@@ -60,6 +63,13 @@ class Command:
 
 
 COMMANDS: tuple[Command, ...] = (
+    Command("log.enlarge", "enter", "screen.enlarge", "enlarge", "Give the log the whole screen, or its place again",
+            "reading", True),
+    Command("log.search", "/", "screen.search", "search", "Search the log, from the lines in view downwards",
+            "reading", True),
+    Command("log.next", "n", "find(1)", "next", "To the next line with the words that are searched for",
+            "reading", True),
+    Command("log.previous", "N", "find(-1)", "previous", "To the line before with these words", "reading"),
     Command("launch.train", "t", "app.launch('train')", "train", "Train a network from a recipe", "dashboard", True),
     Command("launch.evaluate", "e", "app.launch('evaluate')", "eval", "Evaluate the run under the cursor",
             "dashboard", True),
@@ -80,7 +90,8 @@ COMMANDS: tuple[Command, ...] = (
             "dashboard", True),
     Command("gpus.detail", "d", "gpu_detail", "detail", "Show more of each GPU, or less", "dashboard", True),
     Command("board.rescan", "r", "app.rescan", "rescan", "Read the whole runs folder again", "dashboard"),
-    Command("dashboard.clear", "escape", "clear", "clear", "Drop the filter; then the marks", "dashboard"),
+    Command("dashboard.clear", "escape", "clear", "clear",
+            "Drop the filter, then the marks; in a log the search, then its size", "dashboard"),
     Command("gpus.open", "enter", "open", "processes", "Everything about the GPU under the cursor, and its processes",
             "gpus", True),
     Command("gpus.left", "left,h", "step(-1)", "left", "To the GPU before", "gpus"),
@@ -164,10 +175,12 @@ def _flaws(name: str, keys: str) -> Iterator[str]:
 
 def _clashes(keymap: Mapping[str, str]) -> Iterator[str]:
     keys = {command.id: _keys_of(keymap.get(command.id, command.keys)) for command in COMMANDS}
+    meant = {command.id: _keys_of(command.keys) for command in COMMANDS}
     for first, second in combinations(COMMANDS, 2):
         if any({first.place, second.place} <= places for places in TOGETHER):
             moved, other = (first, second) if first.id in keymap else (second, first)
-            for key in sorted(keys[first.id] & keys[second.id]):
+            both_meant = meant[first.id] & meant[second.id]  # what has the focus goes first: `/` in a log
+            for key in sorted((keys[first.id] & keys[second.id]) - both_meant):
                 yield f"keymap: {moved.id}: {shown_keys(key)} is the key of {other.id}, too; another key is right"
 
 

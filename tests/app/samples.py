@@ -9,6 +9,7 @@ from pathlib import Path
 from xray_tui.gpu.sample import GpuSample
 from xray_tui.jobs.job import Job, JobSpec, Progress, State
 from xray_tui.live.host import Host
+from xray_tui.live.log_file import LogPage
 
 NOW = 1_771_115_932.0
 """2026-02-15 00:38:52 UTC, the time in all tests of this room."""
@@ -77,3 +78,8 @@ def make_host(**values: object) -> Host:
         "disk_total": 4000 * GIB,
     }
     return Host(64, 64, **{**wide, **values})  # type: ignore[arg-type]
+
+
+def make_page(lines: tuple[str, ...]) -> LogPage:
+    """A log of these lines."""
+    return LogPage(0, lines, len(lines), edition=1)

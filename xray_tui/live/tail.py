@@ -1,4 +1,4 @@
-"""Reading a file that grows: only what is new, only the end of what is huge."""
+"""Reading a file that grows: only what is new."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from xray_tui.jobs.files import open_regular
+
 
 @dataclass(slots=True)
 class Tail:
     """The new bytes of a file at every call, whatever happens to it: not there yet, cut, replaced, written mid-line."""
 
     path: Path
-    last: int | None = None
-    """Begin this many bytes before the end; None: at the beginning."""
     most: int = 1 << 20
     """At most this many bytes a call."""
     _offset: int = 0
@@ -22,22 +22,19 @@ class Tail:
     def read(self) -> Chunk | None:
         """What is new, or None where nothing is. Raises no error: a file that cannot be read has nothing new."""
         try:
-            with self.path.open("rb") as file:
+            with os.fdopen(open_regular(self.path), "rb") as file:
                 status = os.fstat(file.fileno())
                 fresh = self._inode != status.st_ino or status.st_size < self._offset
                 if fresh:
-                    self._inode = status.st_ino
-                    self._offset = max(0, status.st_size - self.last) if self.last is not None else 0
-
+                    self._inode, self._offset = status.st_ino, 0
                 if status.st_size == self._offset and not fresh:
                     return None
                 file.seek(self._offset)
                 data = file.read(self.most)
         except OSError:
             return None
-        begun = self._offset
         self._offset += len(data)
-        return Chunk(data, fresh, cut=fresh and begun > 0, more=self._offset < status.st_size)
+        return Chunk(data, fresh, more=self._offset < status.st_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,5 @@ class Chunk:
     data: bytes
     fresh: bool
     """The file is another than before, or was cut: what was read earlier no longer counts."""
-    cut: bool
-    """The bytes begin inside a line: the file's beginning was passed over."""
     more: bool
     """There is more to read at once."""

@@ -21,7 +21,7 @@ from xray_tui.widgets.gpu_strip import GpuStrip
 from xray_tui.widgets.job_list import JobList
 from xray_tui.widgets.key_bar import KeyBar
 from xray_tui.widgets.leaderboard import Leaderboard
-from xray_tui.widgets.log_view import LogView
+from xray_tui.widgets.live_log import LiveLog
 
 if TYPE_CHECKING:
     from textual.widgets import Input
@@ -63,7 +63,7 @@ class DashboardScreen(Screen[None]):
         yield titled(Leaderboard(self._metrics, id="board", classes="panel"), "Leaderboard")
         with Horizontal(id="lower"):
             yield titled(JobList(id="jobs", classes="panel"), "Jobs")
-            yield titled(LogView(id="log", empty=NO_LOG, classes="panel"), "Log")
+            yield titled(LiveLog(id="log", empty=NO_LOG, classes="panel"), "Log")
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
@@ -94,8 +94,8 @@ class DashboardScreen(Screen[None]):
         return self.query_one("#jobs", JobList)
 
     @property
-    def log_view(self) -> LogView:
-        return self.query_one("#log", LogView)
+    def log_view(self) -> LiveLog:
+        return self.query_one("#log", LiveLog)
 
     @property
     def run(self) -> str | None:
@@ -121,7 +121,7 @@ class DashboardScreen(Screen[None]):
 
     def show_followed(self, followed: Followed) -> None:
         self._followed = followed
-        self.log_view.show(followed.lines, empty="Nothing yet.")
+        self.log_view.show_page(followed.log, followed.found, empty="Nothing yet.")
         if self._curve is not None:
             self._curve.show(followed.curve)
 
@@ -131,7 +131,7 @@ class DashboardScreen(Screen[None]):
         titled(self.log_view, "Log", self._job_run)
         if self._curve is not None:
             titled(self._curve, "Curve", self._job_run)
-        self.log_view.show((), empty="" if event.job else NO_LOG)
+        self.log_view.show_nothing("" if event.job else NO_LOG)
 
     @on(JobList.Opened)
     def _read_detail(self, event: JobList.Opened) -> None:
@@ -143,7 +143,7 @@ class DashboardScreen(Screen[None]):
         return clean(self.jobs.job.spec.run) if self.jobs.job else ""
 
     @property
-    def _detail(self) -> LogView | CurveView:
+    def _detail(self) -> LiveLog | CurveView:
         """The log or the curve, whichever is shown."""
         return self._curve if self._curve is not None and self.has_class("-curve") else self.log_view
 
@@ -190,18 +190,45 @@ class DashboardScreen(Screen[None]):
     async def on_input_changed(self, event: Input.Changed) -> None:
         if event.input.id == "filter":
             self.board.filter(event.value)
+        elif event.input.id == "search":
+            self.log_view.highlight(event.value)
 
     async def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.input.id == "filter":
             await self._close_filter()
+        elif event.input.id == "search":
+            self.log_view.search(event.value)
+            await self._close_search()
 
     async def _close_filter(self) -> None:
         await self.query("#filter").remove()
         self.board.focus()
 
+    def action_enlarge(self) -> None:
+        """Give the log, or the curve in its place, the whole screen; or its place again."""
+        self.toggle_class("-large")
+        self._detail.focus()
+
+    async def action_search(self) -> None:
+        """Open the line in which one types what the log is searched for."""
+        from xray_tui.widgets.filter_line import SearchLine
+
+        line = SearchLine(self.log_view.words, id="search")
+        await self.mount(line, after="#lower")
+        line.focus()
+
+    async def _close_search(self) -> None:
+        await self.query("#search").remove()
+        self.log_view.focus()
+
     async def action_clear(self) -> None:
-        """Drop the filter; where there is none, the marks."""
-        if self.query("#filter") or self.board.words:
+        """Drop the filter; where there is none, the marks. In a log: the search, then its size."""
+        if self.query("#search") or (self._detail.has_focus and self.log_view.searches):
+            self.log_view.end_search()
+            await self._close_search()
+        elif self.has_class("-large"):
+            self.action_enlarge()
+        elif self.query("#filter") or self.board.words:
             self.board.filter("")
             await self._close_filter()
         elif self.board.marked:

@@ -38,11 +38,28 @@ class LogView(ScrollView, can_focus=True):
         if lines == self._lines and empty in (None, self._empty):
             return
         self._lines = lines
-        if not lines:  # what comes next is another log
-            self._at_end = self._follow
         if empty is not None:
             self._empty = empty
-        self.virtual_size = Size(max(map(cell_len, lines), default=0), len(lines))
+        self._resized(max(map(cell_len, lines), default=0))
+
+    # What a subclass of other lines says
+
+    @property
+    def row_count(self) -> int:
+        return len(self._lines)
+
+    def draw_row(self, index: int) -> Strip:
+        """One line, as long as it is."""
+        return Strip([Segment(self._lines[index], self.rich_style)])
+
+    def scrolled(self) -> None:
+        """Called after other rows may have come into view."""
+
+    # Its end
+
+    def _resized(self, width: int) -> None:
+        """Lines were added or changed; the longest has so many cells."""
+        self.virtual_size = Size(width, self.row_count)
         self._stay_at_end()
         self.refresh()
 
@@ -57,11 +74,16 @@ class LogView(ScrollView, can_focus=True):
             self._to_end()
 
     def _to_end(self) -> None:
-        self.scroll_to(y=max(0, len(self._lines) - self.size.height), animate=False)
+        self.scroll_to(y=max(0, self.row_count - self.size.height), animate=False)
 
     def _scrolled(self) -> None:
         """The user has scrolled; layouts scroll too, which says nothing of what is wanted."""
         self._at_end = self._follow and self.scroll_target_y >= self.max_scroll_y - 0.5
+        self.scrolled()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self.scrolled()
 
     def on_mouse_scroll_up(self) -> None:
         self.call_after_refresh(self._scrolled)
@@ -74,17 +96,20 @@ class LogView(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         self._stay_at_end()
+        self.scrolled()
+
+    # Drawing and keys
 
     def render_line(self, y: int) -> Strip:
         style, width = self.rich_style, self.size.width
-        if not self._lines and y == 0:
+        if not self.row_count and y == 0:
             said = Segment(f" {self._empty}", self.get_component_rich_style("log--faint"))
             return Strip([said]).adjust_cell_length(width, style)
         index = self.scroll_offset.y + y
-        if index >= len(self._lines):
+        if index >= self.row_count:
             return Strip.blank(width, style)
         left = self.scroll_offset.x
-        return Strip([Segment(self._lines[index], style)]).crop_extend(left, left + width, style)
+        return self.draw_row(index).crop_extend(left, left + width, style)
 
     def action_move(self, rows: int) -> None:
         self.scroll_to(y=self.scroll_target_y + rows, animate=False)
