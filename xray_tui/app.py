@@ -328,8 +328,11 @@ class XrayApp(KeysInOrder[None]):
         if job is not None and not job.state.ended:
             self._ask_to_stop(job)
             return
-        whose = f" of {clean(process.user)}" if process.user else ""
-        self.say(f"pid {process.pid}{whose} works for no job of this runs folder: only those are stopped here")
+        name = f"pid {process.pid}" + (f" of {clean(process.user)}" if process.user else "")
+        if owner is None:
+            self.say(f"{name} works for no job of this runs folder: only those are stopped here")
+        else:
+            self.say(f"{name} works for {clean(owner.run)}, but its job has ended or is of another runs folder")
 
     def on_leaderboard_opened(self, message: Leaderboard.Opened) -> None:
         from xray_tui.screens.run import RunScreen

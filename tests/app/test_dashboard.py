@@ -23,6 +23,7 @@ from xray_tui.board.rank import rank
 from xray_tui.board.rules import Rules
 from xray_tui.commands import COMMANDS, keymap_problems
 from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
+from xray_tui.jobs.owners import Owner
 from xray_tui.jobs.process import RUN_MARK
 from xray_tui.live.follow import Followed
 from xray_tui.live.gpu_feed import Gpus
@@ -782,6 +783,20 @@ async def test_on_its_own_screen_too_a_gpu_says_how_old_its_figures_are_and_grow
         monkeypatch.setattr("time.time", lambda: NOW + 12)
         await until(pilot, lambda: "? 12 s old · The NVIDIA driver has not answered for 5 s." in screen_text(app))
         assert "87%" in screen_text(app)
+
+
+async def test_a_process_whose_job_has_ended_is_not_called_a_strangers(make_app: MakeApp, gpus: Gpus) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        for owners, said in (
+            ({4711: Owner("seeds/s1", None)}, "pid 4711 of ana works for seeds/s1, but its job has ended"),
+            ({}, "pid 4711 of ana works for no job of this runs folder"),
+        ):
+            app.post_message(GpuSampled(replace(gpus, owners=owners)))
+            await pilot.press("shift+tab", "enter", "K")
+            assert any(said in note.message for note in app._notifications)
+            await pilot.press("escape", "tab")
 
 
 async def test_a_gpu_that_is_gone_stays_on_its_screen_as_it_was(make_app: MakeApp, gpus: Gpus) -> None:

@@ -20,7 +20,8 @@ SHOWN, HIDDEN = 1.0, 5.0
 """Seconds between two looks while the GPUs are on the screen, and while something else covers them."""
 
 JUDGED_EVERY = 2.0
-"""Seconds between two looks at whose the processes are and which leases are held: as often as the driver lists them."""
+"""Seconds between two looks at whose the processes are and which leases are held: as often as the driver lists them.
+Processes that have come or gone are judged at once: for no second is one of ours taken for a stranger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class GpuFeed:
         """In the sampler's thread."""
         now = time.monotonic()
         history = extended(self._last.history, snapshot)
-        if snapshot.stale is None and now - self._judged >= JUDGED_EVERY * 0.95:
+        due = now - self._judged >= JUDGED_EVERY * 0.95 or _holders(snapshot) != _holders(self._last.snapshot)
+        if snapshot.stale is None and due:
             self._judged = now
             self._last = self._judge(snapshot, history)
         else:
@@ -92,3 +94,11 @@ class GpuFeed:
         held = leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(self._lease_dir))
         stalled = self._stalls.judge(snapshot, whose, jobs, snapshot.time)
         return Gpus(snapshot, history, whose, standings(snapshot, held), stalled)
+
+
+def _holders(snapshot: GpuSnapshot) -> list[tuple[str, list[tuple[int, str]] | None]]:
+    """Which processes hold which GPU, and as what; None where they cannot be listed."""
+    return [
+        (gpu.uuid, None if gpu.processes is None else [(process.pid, process.kind) for process in gpu.processes])
+        for gpu in snapshot.gpus
+    ]

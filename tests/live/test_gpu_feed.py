@@ -1,0 +1,71 @@
+"""What is known beside each look at the GPUs, with a real process that works for a run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
+from xray_tui.jobs.process import RUN_MARK
+from xray_tui.live.gpu_feed import GpuFeed, Gpus
+
+
+@pytest.fixture
+def worker() -> Iterator[int]:
+    """The pid of a process that works for the run s1."""
+    command = [sys.executable, "-S", "-c", "print(flush=True); input()"]
+    marked = {**os.environ, RUN_MARK: "s1"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=marked) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+        process.kill()
+
+
+@pytest.fixture
+def looks() -> list[Gpus]:
+    return []
+
+
+@pytest.fixture
+def feed(looks: list[Gpus], tmp_path: Path) -> GpuFeed:
+    """One that is handed its looks by the test."""
+    return GpuFeed(looks.append, str(tmp_path / "leases"))
+
+
+def look(time: float, *processes: GpuProcess, stale: str | None = None) -> GpuSnapshot:
+    gpu = GpuSample(0, "GPU-0", "A100", 3, 1 << 30, 80 << 30, processes=processes)
+    return GpuSnapshot((gpu,), time=time, stale=stale)
+
+
+def test_a_process_of_a_run_is_never_taken_for_a_stranger_and_its_gpu_no_longer_free(
+    feed: GpuFeed, looks: list[Gpus], worker: int
+) -> None:
+    ours = GpuProcess(worker, "C", 1 << 30)
+    for snapshot in (look(1.0), look(1.1, ours), look(1.2)):
+        feed._sampled(snapshot)
+    assert [[owner.run for owner in gpus.owners.values()] for gpus in looks] == [[], ["s1"], []]
+    assert [gpus.standings["GPU-0"] is None for gpus in looks] == [True, False, True]
+
+
+def test_a_desktop_process_that_begins_to_compute_takes_its_gpu_at_once(
+    feed: GpuFeed, looks: list[Gpus], worker: int
+) -> None:
+    for place, kind in enumerate(("C+G", "C")):
+        feed._sampled(look(1.0 + place / 10, GpuProcess(worker, kind, 1 << 20)))
+    assert looks[1].standings["GPU-0"] is not None
+
+
+def test_old_figures_are_not_judged_anew_and_add_nothing_to_the_minute(
+    feed: GpuFeed, looks: list[Gpus], worker: int
+) -> None:
+    ours = GpuProcess(worker, "C", 1 << 30)
+    feed._sampled(look(1.0, ours))
+    feed._sampled(look(1.0, ours, stale="The driver has not answered."))
+    assert looks[1].owners == looks[0].owners
+    assert looks[1].history == looks[0].history == {"GPU-0": ((1.0, 3),)}
