@@ -13,6 +13,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from xray_tui.gpu.child import Child
 from xray_tui.gpu.pace import Pace
 from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.gpu.sampler import Sampler, sample_once
@@ -199,6 +200,43 @@ def test_another_interval_counts_from_now_on(sample, seen):
     time.sleep(0.2)
     assert seen.snapshots.empty()
     assert helper.is_running()
+
+
+def test_who_looks_again_after_a_slow_pace_need_not_wait_for_the_next_look(sample, seen):
+    sampler = sample(interval=600.0)
+    seen.until(lambda snapshot: bool(snapshot.gpus))
+    time.sleep(2.0)
+    sampler.set_interval(2.0)
+    seen.until(lambda snapshot: bool(snapshot.gpus), timeout=1.7)
+
+
+def test_neither_another_interval_nor_the_end_waits_for_a_helper_that_is_slow_to_start(nvml, seen, monkeypatch):
+    starting, go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments: object) -> Child:
+        starting.set()
+        assert go_on.wait(20)
+        return Child(*arguments)
+
+    monkeypatch.setattr("xray_tui.gpu.sampler.Child", slow)
+    sampler = Sampler(seen.snapshots.put, 600.0, environment=nvml.environment, pace=QUICK)
+    sampler.start()
+    assert starting.wait(10)
+    begun = time.monotonic()
+    sampler.set_interval(0.05)
+    assert time.monotonic() - begun < 0.5
+    go_on.set()
+    for _ in range(2):
+        seen.until(lambda snapshot: bool(snapshot.gpus))
+    go_on.clear()
+    starting.clear()
+    helpers()[0].kill()
+    assert starting.wait(10)
+    begun = time.monotonic()
+    sampler.stop()
+    assert time.monotonic() - begun < 0.5
+    go_on.set()
+    wait_until(lambda: not helpers() and not any(thread.name == "gpu-sampler" for thread in threading.enumerate()))
 
 
 def test_a_slower_interval_is_not_taken_for_a_hang(sample, seen):

@@ -63,9 +63,10 @@ def _serve(interval: float, patience: float, once: bool) -> None:
         due = max(due + interval, time.monotonic())
         asked = _wait(due)
         while asked is not None and asked > 0:
-            interval = _within(asked)
-            # Never later than was said before: whoever reads us may be waiting for that line, with little patience.
-            due = min(due, time.monotonic() + interval)
+            before, interval = interval, _within(asked)
+            # From the last look on, so that who comes back sees the GPUs of now; and never later than was said
+            # before: whoever reads us may be waiting for that line, with little patience.
+            due = min(due, max(due - before + interval, time.monotonic()))
             asked = _wait(due)
         if asked is None:
             return

@@ -45,7 +45,8 @@ class Sampler:
         self._last = GpuSnapshot()
         self._stuck = Stuck(self._pace)
         self._stopping = threading.Event()
-        self._lock = threading.Lock()  # of _child: stop() must find the process that is being started
+        self._lock = threading.Lock()
+        """Of _child and _interval. Not held while a process is started, which takes long where the disk is slow."""
         self._child: Child | None = None
         self._thread: threading.Thread | None = None
 
@@ -89,16 +90,19 @@ class Sampler:
 
     def _one_helper(self, patience: float) -> _Life:
         """Start a helper, hand on what it says, and return why there is no more of it. It is killed afterwards."""
+        interval = self._interval
         try:
-            with self._lock:
-                if self._stopping.is_set():
-                    return _Life()
-                arguments = ["--interval", str(self._interval), "--patience", str(self._pace.hang)]
-                child = self._child = Child(arguments, self._environment)
+            child = Child(["--interval", str(interval), "--patience", str(self._pace.hang)], self._environment)
         except OSError as error:
             return _Life(stale=f"The GPU helper process cannot be started: {error.strerror or error}.")
         answers = 0
         try:
+            with self._lock:
+                if self._stopping.is_set():
+                    return _Life()
+                self._child = child
+                if self._interval != interval:
+                    child.say(str(self._interval))
             while True:
                 snapshot = _next(child, patience)
                 if snapshot.problem is not None:
