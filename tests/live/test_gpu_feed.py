@@ -69,3 +69,11 @@ def test_old_figures_are_not_judged_anew_and_add_nothing_to_the_minute(
     feed._sampled(look(1.0, ours, stale="The driver has not answered."))
     assert looks[1].owners == looks[0].owners
     assert looks[1].history == looks[0].history == {"GPU-0": ((1.0, 3),)}
+
+
+def test_no_gpu_is_free_while_the_driver_hangs_and_it_is_again_with_the_next_answer(
+    feed: GpuFeed, looks: list[Gpus]
+) -> None:
+    for snapshot in (look(1.0), look(1.0, stale="The driver has not answered."), look(1.1)):
+        feed._sampled(snapshot)
+    assert [gpus.standings["GPU-0"] for gpus in looks] == [None, "not known now", None]

@@ -75,7 +75,12 @@ class GpuFeed:
         now = time.monotonic()
         history = extended(self._last.history, snapshot)
         due = now - self._judged >= JUDGED_EVERY * 0.95 or _holders(snapshot) != _holders(self._last.snapshot)
-        if snapshot.stale is None and due:
+        if snapshot.stale is not None:  # whose the processes are is known from before, what is free now is not
+            self._judged = -JUDGED_EVERY
+            self._last = replace(
+                self._last, snapshot=snapshot, standings=self._standings(snapshot), stalled=frozenset()
+            )
+        elif due:
             self._judged = now
             self._last = self._judge(snapshot, history)
         else:
@@ -83,17 +88,20 @@ class GpuFeed:
         self._on_gpus(self._last)
 
     def _judge(self, snapshot: GpuSnapshot, history: History) -> Gpus:
-        from xray_tui.jobs.lease_dir import existing_lease_dir
         from xray_tui.jobs.owners import owners
-        from xray_tui.jobs.standing import leased, standings
         from xray_tui.live.stalls import Stalls
 
         self._stalls = self._stalls or Stalls()
         jobs = self._jobs
         whose = owners((process.pid for gpu in snapshot.gpus for process in gpu.processes or ()), jobs)
-        held = leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(self._lease_dir))
         stalled = self._stalls.judge(snapshot, whose, jobs, snapshot.time)
-        return Gpus(snapshot, history, whose, standings(snapshot, held), stalled)
+        return Gpus(snapshot, history, whose, self._standings(snapshot), stalled)
+
+    def _standings(self, snapshot: GpuSnapshot) -> dict[str, str | None]:
+        from xray_tui.jobs.lease_dir import existing_lease_dir
+        from xray_tui.jobs.standing import leased, standings
+
+        return standings(snapshot, leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(self._lease_dir)))
 
 
 def _holders(snapshot: GpuSnapshot) -> list[tuple[str, list[tuple[int, str]] | None]]:
