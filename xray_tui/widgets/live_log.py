@@ -118,7 +118,11 @@ class LiveLog(LogView):
         asked = (around, page.edition, page.shift, page.total)
         if asked != self._asked:
             self._asked = asked
-            self.post_message(self.Wanted(around))
+            self._ask(self.Wanted(around))
+
+    def _ask(self, wanted: Wanted | SearchWanted) -> None:
+        """Tell the app, also where a key of the screen has led here: a message stops at its sender."""
+        self.post_message(wanted.set_sender(self))
 
     @property
     def _top(self) -> int:
@@ -192,7 +196,7 @@ class LiveLog(LogView):
 
     def _look_for(self, search: Search | None) -> None:
         self._search, self._found, self._reveal = search, None, False
-        self.post_message(self.SearchWanted(search))
+        self._ask(self.SearchWanted(search))
         self._say_place()
 
     def _show_match(self) -> None:
