@@ -15,7 +15,7 @@ import pytest
 
 from xray_tui.jobs import process
 from xray_tui.jobs.job import Job, JobSpec, Process, State
-from xray_tui.jobs.owners import Owner, owners
+from xray_tui.jobs.owners import Marks, Owner, owners
 
 from .conftest import Place, eventually
 
@@ -209,3 +209,27 @@ def test_no_file_is_read_twice_and_no_environment_without_need(start: Start, mon
     }
     assert set(read.values()) == {1}
     assert [pid for name, pid in read if name == "environment"] == [foreign]
+
+
+def test_the_marks_of_a_process_are_read_once_and_never_taken_for_those_of_a_later_one(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, marked = start(f"{SLEEP}; wait", {**BARE, process.JOB_MARK: "j7", process.RUN_MARK: "theirs"})
+    _, foreign = start(f"{SLEEP}; wait")
+    ask, see, read = process.environment, process.stat, Counter[int]()
+    monkeypatch.setattr(process, "environment", lambda pid: read.update([pid]) or ask(pid))
+    marks = Marks()
+    for _ in range(3):
+        assert owners([marked, foreign], [], marks) == {marked: Owner("theirs", None)}
+    assert read == {marked: 1, foreign: 1}
+
+    def given_again(pid: int) -> process.Stat | None:
+        """As /proc looks when the number belongs to a newer process, here one without marks."""
+        found = see(pid)
+        return replace(found, start=found.start + 10_000) if found and pid == marked else found
+
+    monkeypatch.setattr(process, "stat", given_again)
+    monkeypatch.setattr(process, "environment", lambda pid: [b"PATH=/bin"])
+    assert owners([marked, foreign], [], marks) == {}
+    owners([], [], marks)
+    assert marks._known == {}

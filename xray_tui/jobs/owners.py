@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from engine.contract.text import clean
@@ -20,21 +20,48 @@ class Owner:
     """Its job, where that is one of those that were asked about and has not ended; else nobody can stop it here."""
 
 
-def owners(pids: Iterable[int], jobs: Iterable[Job]) -> dict[int, Owner]:
+class Marks:
+    """The marks in processes' environments, each process read once.
+
+    They do not change, and another reading might hang: the kernel keeps whoever asks waiting for the environment of a
+    process whose memory it is busy with, and one that hangs in the GPU's driver can be such.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], tuple[str, str]] = {}
+
+    def of(self, pid: int, start: int) -> tuple[str, str]:
+        """The job's id and its run, empty where they are not told, of the process that began then."""
+        known = self._known.get((pid, start))
+        if known is None:
+            told = dict(item.partition(b"=")[::2] for item in process.environment(pid))
+            known = _text(told.get(process.JOB_MARK.encode(), b"")), _text(told.get(process.RUN_MARK.encode(), b""))
+            if told:
+                self._known[pid, start] = known
+        return known
+
+    def forget_all_but(self, pids: Collection[int]) -> None:
+        """Drop the processes that nobody asks about any more."""
+        self._known = {key: known for key, known in self._known.items() if key[0] in pids}
+
+
+def owners(pids: Iterable[int], jobs: Iterable[Job], marks: Marks | None = None) -> dict[int, Owner]:
     """The owners of those processes that work for a run, as far as can be known; others are not in it.
 
     The chain of parents tells first: it holds for children in sessions of their own, and cannot be forged. Then the
     session, which a job has to itself and which holds for children whose parents are gone. Then the marks in the
     environment, which outlast both, but which setproctitle writes over and other users' processes do not show.
 
-    Each file of /proc is read once at most, and only of these pids, their parents and the jobs' own processes.
+    Each file of /proc is read once at most, and only of these pids, their parents and the jobs' own processes. Whoever
+    asks again and again passes the same `marks` each time.
     """
-    look = _Look()
+    look, marks, pids = _Look(), marks or Marks(), frozenset(pids)
     ours = _ours(look, jobs)
     found = {}
     for pid in pids:
-        if (owner := ours.by_kin(look, pid) or ours.by_marks(pid)) is not None:
+        if (owner := ours.by_kin(look, pid) or ours.by_marks(look, pid, marks)) is not None:
             found[pid] = owner
+    marks.forget_all_but(pids)
     return found
 
 
@@ -74,9 +101,9 @@ class _Ours:
         found = look.stat(pid)
         return None if found is None else self.sessions.get(found.session)
 
-    def by_marks(self, pid: int) -> Owner | None:
-        marks = dict(item.partition(b"=")[::2] for item in process.environment(pid))
-        job, run = (_text(marks.get(mark.encode(), b"")) for mark in (process.JOB_MARK, process.RUN_MARK))
+    def by_marks(self, look: _Look, pid: int, marks: Marks) -> Owner | None:
+        found = look.stat(pid)
+        job, run = ("", "") if found is None else marks.of(pid, found.start)
         return self.jobs.get(job) or (Owner(run, None) if run else None)
 
 

@@ -13,7 +13,7 @@ from xray_tui.gpu.sampler import Sampler
 
 if TYPE_CHECKING:
     from xray_tui.jobs.job import Job
-    from xray_tui.jobs.owners import Owner
+    from xray_tui.jobs.owners import Marks, Owner
     from xray_tui.live.stalls import Stalls
 
 SHOWN, HIDDEN = 1.0, 5.0
@@ -51,6 +51,7 @@ class GpuFeed:
         self._last = Gpus(GpuSnapshot())
         self._judged = -JUDGED_EVERY
         self._stalls: Stalls | None = None
+        self._marks: Marks | None = None
 
     def start(self) -> None:
         self._sampler.start()
@@ -88,12 +89,13 @@ class GpuFeed:
         self._on_gpus(self._last)
 
     def _judge(self, snapshot: GpuSnapshot, history: History) -> Gpus:
-        from xray_tui.jobs.owners import owners
+        from xray_tui.jobs.owners import Marks, owners
         from xray_tui.live.stalls import Stalls
 
         self._stalls = self._stalls or Stalls()
+        self._marks = self._marks or Marks()
         jobs = self._jobs
-        whose = owners((process.pid for gpu in snapshot.gpus for process in gpu.processes or ()), jobs)
+        whose = owners((process.pid for gpu in snapshot.gpus for process in gpu.processes or ()), jobs, self._marks)
         stalled = self._stalls.judge(snapshot, whose, jobs, snapshot.time)
         return Gpus(snapshot, history, whose, self._standings(snapshot), stalled)
 
