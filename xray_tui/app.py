@@ -159,7 +159,7 @@ class XrayApp(KeysInOrder[None]):
         self._coming_back = ComingBack(self.runs, lambda told: self._post(CameBack(told)))
         self._coming_back.know(board=self._board)
         self._jobs_feed = JobsFeed(self.runs, lambda jobs: self._post(JobsChanged(jobs)), self._trouble)
-        self._gpu_feed = GpuFeed(lambda gpus: self._post(GpuSampled(gpus)), self._lease_dir)
+        self._gpu_feed = GpuFeed(lambda gpus: self._post(GpuSampled(gpus)), self._lease_dir, self.settings.slots)
         self._host_feed = HostFeed(self.runs, lambda host: self._post(HostSampled(host)))
         self._gpu_feed.start()
         self._jobs_feed.start()

@@ -45,6 +45,9 @@ class Settings:
     max_gpus: int | None = None
     """So many GPUs your jobs of one runs folder hold at once."""
 
+    slots: int = 1
+    """So many of your small jobs share a GPU; a job that names its GPUs or takes several still has them alone."""
+
     hours: str = ""
     """When your jobs may start, such as `20:00-08:00`; without it always."""
 

@@ -87,14 +87,14 @@ def test_the_settings_are_the_terms_of_a_launch(place: Place, shell: Shell) -> N
     settings(place, "foreign: {idle_under: 4GiB}\nmax_gpus: 2\nhours: 00:00-23:59\non_end: [touch, ended]\n")
     job = shell("launch", "command", "--run", "a", "--gpu", "none", "--", "true").strip()
     assert place.until(place.store.get(job)).state is State.SUCCEEDED
-    assert place.store.get(job).terms == Terms((), "idle_under", 4 << 30, 2, "00:00-23:59")
+    assert place.store.get(job).terms == Terms((), "idle_under", 4 << 30, 2, 1, "00:00-23:59")
     eventually((place.folder / "ended").exists, "the command of on_end")
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [("foreign: maybe", "foreign: 'maybe': give refuse, share"), ("hours: tonight", "give a span such as 20:00-08:00"),
-     ("max_gpus: 0", "max_gpus: 0: give 1 or more"), ("gpus: [17]", "")],
+     ("max_gpus: 0", "max_gpus: 0: give 1 or more"), ("slots: 9", "slots: 9: give 1"), ("gpus: [17]", "")],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_named_at_the_launch(place: Place, shell: Shell, line: str, said: str) -> None:
     settings(place, line)

@@ -84,7 +84,15 @@ def test_hours_that_are_none_are_refused() -> None:
 
 
 def test_terms_pass_through_job_json_and_nonsense_there_is_as_nothing() -> None:
-    terms = Terms(("GPU-1",), "idle_under", 5, 2, "20:00-08:00")
+    terms = Terms(("GPU-1",), "idle_under", 5, 2, 3, "20:00-08:00")
     assert from_values({**to_values(terms), "allowed": list(terms.allowed)}) == terms
-    nonsense = {"allowed": "GPU-1", "foreign": 3, "idle_under": -1, "max_gpus": True, "hours": "never", "more": 1}
+    nonsense = {
+        "allowed": "GPU-1",
+        "foreign": 3,
+        "idle_under": -1,
+        "max_gpus": True,
+        "slots": 99,
+        "hours": "never",
+        "more": 1,
+    }
     assert from_values(nonsense) == Terms()

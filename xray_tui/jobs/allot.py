@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from xray_tui.gpu.sample import GpuSample
 from xray_tui.jobs.queue import Ticket
@@ -26,7 +27,9 @@ class Machine:
     problem: str | None = None
     """Why there are no GPUs, or why nothing newer is known of them."""
     leased: frozenset[str] = frozenset()
-    """UUIDs of GPUs that jobs hold, ours or others'."""
+    """UUIDs of GPUs that jobs hold alone, ours or others'."""
+    shared: Mapping[str, int] = field(default_factory=dict)
+    """By UUID of those that jobs share: how many."""
     cpu_slots: int = 1
     cpu_free: int = 0
 
@@ -62,34 +65,63 @@ def allot(alive: Sequence[Ticket], mine: Ticket, machine: Machine, now: float = 
     if not machine.gpus or machine.problem:
         return Wait(machine.problem or "no GPU is in sight", foreign=True)
     before = [ticket for ticket in alive if ticket < mine and not machine.on_cpu(ticket)]
-    taken: set[str] = set()
+    left = _Left(machine.shared)
     for ticket in before:
-        taken.update(_takes(ticket, machine, taken, now))
-    free = _free_for(mine, machine, taken)
+        left.take(ticket, _takes(ticket, machine, left, now))
+    free = _free_for(mine, machine, left)
     needed = len(mine.fixed) or mine.count
     if len(free) >= needed:
         return Place(tuple(free[:needed]))
     return _fixed_in_use(mine, before, machine) if mine.fixed else _crowded(mine, before, machine, free)
 
 
-def _takes(ticket: Ticket, machine: Machine, taken: Collection[str], now: float) -> Sequence[str]:
+class _Left:
+    """What earlier tickets leave of the GPUs."""
+
+    def __init__(self, shared: Mapping[str, int]) -> None:
+        self._taken: set[str] = set()
+        self._sharing = Counter(shared)
+
+    def take(self, ticket: Ticket, gpus: Sequence[str]) -> None:
+        if ticket.shares:
+            self._sharing.update(gpus)
+        else:
+            self._taken.update(gpus)
+
+    def has_room(self, ticket: Ticket, gpu: str) -> bool:
+        """Whether the ticket may have this GPU, or a slot of it, as far as jobs are concerned."""
+        return gpu not in self._taken and self._sharing[gpu] < (ticket.terms.slots if ticket.shares else 1)
+
+
+def _takes(ticket: Ticket, machine: Machine, left: _Left, now: float) -> Sequence[str]:
     """The GPUs that this ticket takes, or keeps from those after it."""
     if ticket.fixed:
         return ticket.fixed
-    free = _free_for(ticket, machine, taken)
+    free = _free_for(ticket, machine, left)
     if len(free) >= ticket.count:
         return free[: ticket.count]
     reserves = ticket.since is None or now - ticket.since < RESERVES
     return free if reserves else ()
 
 
-def _free_for(ticket: Ticket, machine: Machine, taken: Collection[str]) -> list[str]:
-    """The GPUs that this ticket could take now, the one that it prefers first."""
-    return [
+def _free_for(ticket: Ticket, machine: Machine, left: _Left) -> list[str]:
+    """The GPUs that this ticket could take now, the one that it prefers first. One that shares goes first to where
+    others do already, so that whole GPUs stay free for those who need them."""
+    found = [
         gpu.uuid
         for gpu in _wanted(ticket, machine)
-        if gpu.uuid not in taken and obstacle(gpu, machine.leased, ticket.terms) is None
+        if left.has_room(ticket, gpu.uuid) and _obstacle_for(ticket, gpu, machine) is None
     ]
+    return sorted(found, key=lambda uuid: not machine.shared.get(uuid)) if ticket.shares else found
+
+
+def _obstacle_for(ticket: Ticket, gpu: GpuSample, machine: Machine) -> Wait | None:
+    """Why it cannot be taken. What computes on a GPU that jobs share counts as theirs."""
+    sharing = machine.shared.get(gpu.uuid, 0)
+    if sharing and (not ticket.shares or sharing >= ticket.terms.slots):
+        return Wait(f"shared by {sharing} job{'' if sharing == 1 else 's'}")
+    terms = replace(ticket.terms, foreign=SHARE) if sharing else ticket.terms
+    return obstacle(gpu, machine.leased, terms)
 
 
 def _wanted(ticket: Ticket, machine: Machine) -> list[GpuSample]:
@@ -145,7 +177,7 @@ def _fixed_in_use(mine: Ticket, before: Sequence[Ticket], machine: Machine) -> W
     for uuid in mine.fixed:
         if uuid not in seen:
             return Wait(f"{uuid} is not in sight", foreign=True)
-        if (found := _named(seen[uuid], obstacle(seen[uuid], machine.leased, mine.terms))) is not None:
+        if (found := _named(seen[uuid], _obstacle_for(mine, seen[uuid], machine))) is not None:
             return found
     return Wait(_jobs_before(sum(ticket.gpu == "auto" or bool({*ticket.fixed} & {*mine.fixed}) for ticket in before)))
 
@@ -158,7 +190,7 @@ def _crowded(mine: Ticket, before: Sequence[Ticket], machine: Machine, free: Seq
         return Wait(f"needs {mine.count} GPU{'s' * (mine.count > 1)}; {some}{len(wanted)} in sight", foreign=True)
     if before:
         return Wait(_jobs_before(len(before)))
-    found = [each for gpu in wanted if (each := _named(gpu, obstacle(gpu, machine.leased, mine.terms))) is not None]
+    found = [each for gpu in wanted if (each := _named(gpu, _obstacle_for(mine, gpu, machine))) is not None]
     others = next((each for each in found if each.foreign), None)
     if mine.count > 1:
         why = f": {others.reason}" if others else ""

@@ -66,6 +66,21 @@ def try_lock(path: Path) -> int | None:
             time.sleep(0.001)  # only looks were in the way
 
 
+def share(path: Path) -> int | None:
+    """The descriptor of a lock that others may share; None while another has it alone. Under the folder's mutex."""
+    place(path, b"", 0o666)
+    descriptor = _open(path)
+    if _flock(descriptor, fcntl.LOCK_SH) and _is_at(descriptor, path):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def make_shared(descriptor: int) -> None:
+    """From now on others may share the lock that this descriptor had alone. Under the folder's mutex."""
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
 def is_held(path: Path) -> bool:
     """Whether somebody holds the lock."""
     try:

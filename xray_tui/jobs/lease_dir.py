@@ -1,6 +1,7 @@
 """The folder in which all users of a machine meet: which one it is, and where things lie in it.
 
-queue.lock  seq  id  queue/<priority>.<ticket>.<job>  gpu/<UUID>.lock  cpu/<n>.lock  live/<job>.sup  live/<job>.run
+queue.lock  seq  id  queue/<priority>.<ticket>.<job>  gpu/<UUID>[.<slot>].lock  cpu/<n>.lock
+live/<job>.sup  live/<job>.run
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from xray_tui.jobs import lease
 from xray_tui.jobs.files import read_small
+from xray_tui.jobs.terms import MOST_SLOTS
 
 LEASE_DIR_ENV = "XRAY_TUI_LEASE_DIR"
 SHARED = (Path("/run/lock/xray-tui"), Path("/var/tmp/xray-tui"))  # noqa: S108 - sticky, and meant to be shared
@@ -59,6 +61,14 @@ class LeaseDir:
 
     def gpu(self, uuid: str) -> Path:
         return self.path / "gpu" / f"{uuid.replace('/', '_')}.lock"
+
+    def slot(self, uuid: str, number: int) -> Path:
+        """Held by one of the jobs that share the GPU; each of them holds the GPU's own lock with the others."""
+        return self.path / "gpu" / f"{uuid.replace('/', '_')}.{number}.lock"
+
+    def slots(self, uuid: str) -> list[Path]:
+        """Every slot that a GPU may have."""
+        return [self.slot(uuid, number) for number in range(MOST_SLOTS)]
 
     def cpu(self, slot: int) -> Path:
         return self.path / "cpu" / f"{slot}.lock"

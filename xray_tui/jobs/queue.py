@@ -46,6 +46,11 @@ class Ticket:
         return () if self.gpu in ("auto", "none") else tuple(self.gpu.split(","))
 
     @property
+    def shares(self) -> bool:
+        """Whether it takes a slot of a GPU, and not all of it."""
+        return self.gpu == "auto" and self.count == 1 and self.terms.slots > 1
+
+    @property
     def name(self) -> str:
         return f"{self.priority:02d}.{self.number:012d}.{self.job}"
 

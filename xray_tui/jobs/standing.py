@@ -23,18 +23,19 @@ def standings(snapshot: GpuSnapshot, leased: Collection[str]) -> dict[str, str |
     return {uuid: otherwise if wait is None else wait.reason for uuid, wait in found.items()}
 
 
-def leased(uuids: Iterable[str], lease_dir: LeaseDir | None) -> frozenset[str]:
-    """Those of the GPUs that a job holds now, whosever it is. None for the folder: no job was ever there.
+def leased(uuids: Iterable[str], lease_dir: LeaseDir | None, slots: int = 1) -> frozenset[str]:
+    """Those of the GPUs that a job holds now, whosever it is. None for the folder: no job was ever there. For who lets
+    `slots` jobs share a GPU, one with a slot left is not held.
 
     It asks each lock itself, which keeps no job from taking it (see lease.try_lock). /proc/locks could be read without
     a touch, but cannot be relied on: within a container it leaves out the locks of all processes outside, and those
     whose taker has died while the engine holds on to them; and on btrfs its device numbers are not those of stat.
     """
-    return frozenset(uuid for uuid in uuids if uuid and lease_dir is not None and _is_held(lease_dir, uuid))
+    return frozenset(uuid for uuid in uuids if uuid and lease_dir is not None and _is_held(lease_dir, uuid, slots))
 
 
-def _is_held(lease_dir: LeaseDir, uuid: str) -> bool:
+def _is_held(lease_dir: LeaseDir, uuid: str, slots: int) -> bool:
     try:
-        return lease.is_held(lease_dir.gpu(uuid))
+        return lease.is_held(lease_dir.gpu(uuid)) or sum(map(lease.is_held, lease_dir.slots(uuid))) >= slots
     except OSError:
         return True  # nobody can take it either

@@ -234,7 +234,7 @@ class Supervisor:
             return
         self._touched = now
         held = [self._dir.supervised(self._job.id), self._dir.runs(self._job.id)]
-        held += [self._dir.gpu(uuid) for uuid in self._job.gpus]
+        held += [path for uuid in self._job.gpus for path in (self._dir.gpu(uuid), *self._dir.slots(uuid))]
         for path in (*held, self._dir.path / "queue.lock", self._dir.seq, self._dir.path / ID):
             with contextlib.suppress(OSError):
                 os.utime(path)

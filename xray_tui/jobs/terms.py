@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xray_tui.settings import Settings
 
 REFUSE, SHARE = "refuse", "share"
+MOST_SLOTS = 8
 IDLE_UNDER = 2 << 30
 """Bytes in use below which a GPU counts as free where its list of processes cannot be read."""
 
@@ -36,6 +37,8 @@ class Terms:
     """Bytes, for "idle_under", and for a GPU whose processes cannot be listed."""
     max_gpus: int | None = None
     """GPUs that this user's jobs of one runs folder hold at once."""
+    slots: int = 1
+    """So many jobs with such terms share a GPU, where each takes one by "auto"; 1: each has its GPU alone."""
     hours: str = ""
     """When jobs may start, such as "20:00-08:00", in the machine's local time; empty: always."""
 
@@ -47,7 +50,16 @@ def terms_of(settings: Settings) -> Terms:
     foreign, idle_under = parse_foreign(said)
     if settings.max_gpus is not None and settings.max_gpus < 1:
         raise BadInput(f"max_gpus: {settings.max_gpus}: give 1 or more")
-    return Terms(tuple(map(str, settings.gpus)), foreign, idle_under, settings.max_gpus, check_hours(settings.hours))
+    if not 1 <= settings.slots <= MOST_SLOTS:
+        raise BadInput(f"slots: {settings.slots}: give 1 (each job has its GPU alone) to {MOST_SLOTS}")
+    return Terms(
+        allowed=tuple(map(str, settings.gpus)),
+        foreign=foreign,
+        idle_under=idle_under,
+        max_gpus=settings.max_gpus,
+        slots=settings.slots,
+        hours=check_hours(settings.hours),
+    )
 
 
 def parse_foreign(text: str) -> tuple[str, int]:
@@ -90,11 +102,13 @@ def from_values(values: Mapping[str, Any]) -> Terms:
     plain = Terms()
     allowed = values.get("allowed")
     under, most = values.get("idle_under"), values.get("max_gpus")
+    slots = values.get("slots")
     foreign, hours = values.get("foreign"), values.get("hours")
     return Terms(
         allowed=tuple(item for item in allowed if isinstance(item, str)) if isinstance(allowed, list) else (),
         foreign=foreign if foreign in (REFUSE, SHARE, "idle_under") else plain.foreign,
         idle_under=under if isinstance(under, int) and not isinstance(under, bool) and under >= 0 else plain.idle_under,
         max_gpus=most if isinstance(most, int) and not isinstance(most, bool) and most > 0 else None,
+        slots=slots if isinstance(slots, int) and 1 < slots <= MOST_SLOTS else 1,
         hours=hours if isinstance(hours, str) and _HOURS.fullmatch(hours) else "",
     )

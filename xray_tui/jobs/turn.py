@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.jobs import gate, lease
@@ -15,6 +16,14 @@ from xray_tui.jobs.allot import Machine, Wait, allot
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir
 from xray_tui.jobs.queue import Queue, Ticket
+
+Lock = Callable[[Path], int | None]
+
+
+class Take(Protocol):
+    """Takes a lock until the end of the look, in one way or another; None where that is not to be had."""
+
+    def __call__(self, path: Path, lock: Lock = ...) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,7 @@ class Turnstile:
             gpus=tuple(replace(gpu, processes=(), problem=None) for gpu in machine.gpus),
             has_driver=machine.has_driver,
             leased=frozenset(gpu.uuid for gpu in machine.gpus if gpu.uuid and lease.is_held(self._dir.gpu(gpu.uuid))),
+            shared={} if on_cpu else self._shared(),
             cpu_slots=slots,
             cpu_free=slots,
         )
@@ -104,19 +114,22 @@ class Turnstile:
         alive = [ticket for ticket in self._queue.waiting() if ticket == mine or self._queue.is_alive(ticket)]
         with contextlib.ExitStack() as taken:
 
-            def take(path: Path) -> int | None:
-                descriptor = lease.try_lock(path)
+            def take(path: Path, lock: Lock = lease.try_lock) -> int | None:
+                descriptor = lock(path)
                 if descriptor is not None:
                     taken.callback(os.close, descriptor)
                 return descriptor
 
             on_cpu = self._machine.on_cpu(mine)
-            gpus = {gpu.uuid: take(self._dir.gpu(gpu.uuid)) for gpu in self._machine.gpus if gpu.uuid and not on_cpu}
+            shared = {} if on_cpu else self._shared()
+            alone_on = [gpu.uuid for gpu in self._machine.gpus if gpu.uuid and gpu.uuid not in shared and not on_cpu]
+            gpus = {uuid: take(self._dir.gpu(uuid)) for uuid in alone_on}
             slots = [take(self._dir.cpu(slot)) for slot in range(job.cpu_slots if on_cpu else 0)]
             free_slots = [slot for slot in slots if slot is not None]
             machine = replace(
                 self._machine,
                 leased=frozenset(uuid for uuid, descriptor in gpus.items() if descriptor is None),
+                shared=shared,
                 cpu_slots=len(slots),
                 cpu_free=len(free_slots),
             )
@@ -129,7 +142,13 @@ class Turnstile:
             alone = take(self._dir.runs(job.id))
             if alone is None:
                 return Wait("an engine of this job still lives", foreign=True)
-            chosen = [gpus[uuid] for uuid in place.gpus] if place.gpus else free_slots[:1]
+            chosen: list[int | None]
+            if mine.shares and place.gpus:
+                chosen = self._take_slot(place.gpus[0], gpus.get(place.gpus[0]), mine.terms.slots, take)
+            else:
+                chosen = [gpus[uuid] for uuid in place.gpus] if place.gpus else [*free_slots[:1]]
+            if None in chosen:
+                return Wait("another process has a lock of its GPU at this moment")
             kept = (alone, *(descriptor for descriptor in chosen if descriptor is not None))
             starting = replace(
                 job, state=State.STARTING, waits=None, note=place.note, gpus=place.gpus, started=time.time()
@@ -145,3 +164,20 @@ class Turnstile:
                 if descriptor is not None and descriptor not in kept:
                     os.close(descriptor)
             return Turn(starting, kept)
+
+    def _shared(self) -> dict[str, int]:
+        """How many jobs share each GPU that is shared."""
+        found = {}
+        for gpu in self._machine.gpus:
+            if gpu.uuid and (sharing := sum(lease.is_held(slot) for slot in self._dir.slots(gpu.uuid))):
+                found[gpu.uuid] = sharing
+        return found
+
+    def _take_slot(self, uuid: str, own: int | None, slots: int, take: Take) -> list[int | None]:
+        """The GPU's own lock, shared, and that of one of its slots. `own` is the former where nobody shares it yet."""
+        if own is None:
+            own = take(self._dir.gpu(uuid), lease.share)
+        else:
+            lease.make_shared(own)
+        free = (slot for number in range(slots) if (slot := take(self._dir.slot(uuid, number))) is not None)
+        return [own, next(free, None)]

@@ -41,10 +41,11 @@ class Gpus:
 class GpuFeed:
     """Samples the GPUs, and calls `on_gpus` with each look, from a thread of its own."""
 
-    def __init__(self, on_gpus: Callable[[Gpus], None], lease_dir: str | None = None) -> None:
-        """`lease_dir`: the settings' one, where there is one."""
+    def __init__(self, on_gpus: Callable[[Gpus], None], lease_dir: str | None = None, slots: int = 1) -> None:
+        """`lease_dir`: the settings' one, where there is one; `slots`: how many of this user's jobs share a GPU."""
         self._on_gpus = on_gpus
         self._lease_dir = lease_dir
+        self._slots = slots
         self._sampler = Sampler(self._sampled, SHOWN)
         self._interval = SHOWN
         self._jobs: tuple[Job, ...] = ()
@@ -103,7 +104,9 @@ class GpuFeed:
         from xray_tui.jobs.lease_dir import existing_lease_dir
         from xray_tui.jobs.standing import leased, standings
 
-        return standings(snapshot, leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(self._lease_dir)))
+        return standings(
+            snapshot, leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(self._lease_dir), self._slots)
+        )
 
 
 def _holders(snapshot: GpuSnapshot) -> list[tuple[str, list[tuple[int, str]] | None]]:
