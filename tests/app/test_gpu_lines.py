@@ -133,6 +133,20 @@ def test_heat_is_said_in_words_and_colour_and_a_power_cap_is_not() -> None:
     assert styles(hot, "91°C") == {"hot"}
 
 
+def test_at_80_columns_a_warning_is_read_beside_the_run() -> None:
+    for values, stalled, said in (
+        ({"throttle": ("thermal slowdown",)}, (), "! thermal slowdown "),
+        ({"throttle": ("hardware thermal slowdown",)}, (), "! hardware thermal slow"),
+        ({}, ("GPU-0",), "stalled?"),
+    ):
+        busy = make_gpu(0, **{**BUSY, **values})
+        (line,) = lines(seen(busy, owners={4711: Owner("seeds/s1337", "j")}, stalled=stalled), 76)
+        assert said in line
+        assert line.endswith("seeds/s1337")
+        (plain,) = lines(seen(make_gpu(0, **BUSY)), 76)
+        assert line.index("97%") == plain.index("97%"), "the figures stay in their columns"
+
+
 def test_runs_stand_first_then_strangers_then_what_the_queue_says() -> None:
     other = replace(WORKER, pid=4712, user="bo", name="jupyter")
     gpus = seen(make_gpu(0, **{**BUSY, "processes": (other, WORKER, UNSEEN)}), owners={4711: Owner("seeds/s1", "j")})

@@ -104,8 +104,8 @@ def _head(gpu: GpuSample, widths: _Widths) -> Line:
     return [("GPU ", "faint"), (f"{gpu.index:>{widths.index}} ", ""), (f"{name} ", "")]
 
 
-def _figures(gpu: GpuSample, gpus: Gpus, widths: _Widths) -> Line:
-    """History, utilisation, memory, temperature, power; where there is room, clock and fan, and units with spaces."""
+def _figures(gpu: GpuSample, widths: _Widths) -> Line:
+    """Utilisation, memory, temperature, power; where there is room, clock and fan, and units with spaces."""
     power, style = words.power(gpu, " W" if widths.wide else "W")
     figures = [
         words.utilisation(gpu),
@@ -116,7 +116,7 @@ def _figures(gpu: GpuSample, gpus: Gpus, widths: _Widths) -> Line:
     figures += [words.clock(gpu)] if widths.wide else []
     figures += [words.fan(gpu)] if widths.fan else []
     space = "  " if widths.wide else " "
-    return [*words.history(gpu, gpus, widths.history), (" ", ""), *joined(figures, space), ("  ", "")]
+    return [(" ", ""), *joined(figures, space), ("  ", "")]
 
 
 def _trouble(gpu: GpuSample, now: float) -> Line:
@@ -131,13 +131,25 @@ def _one_each(gpus: Gpus, width: int, now: float) -> list[Row]:
     widths = _widths(gpus.snapshot.gpus, width)
     rows = []
     for place, gpu in enumerate(gpus.snapshot.gpus):
-        if gpu.problem:
-            rest = _trouble(gpu, now)
-        else:
-            said = joined([*words.warnings(gpu, gpus), *words.work(gpu, gpus)])
-            rest = [*_figures(gpu, gpus, widths), *said]
-        rows.append([Cell(place, _cut([*_head(gpu, widths), *rest], width))])
+        parts = [*_head(gpu, widths), *_trouble(gpu, now)] if gpu.problem else _full_line(gpu, gpus, widths, width)
+        rows.append([Cell(place, _cut(parts, width))])
     return rows
+
+
+def _full_line(gpu: GpuSample, gpus: Gpus, widths: _Widths, width: int) -> Line:
+    """Figures and what is to be said; a warning that has no room there stands in place of name and history."""
+    warnings, work = words.warnings(gpu, gpus), words.work(gpu, gpus)
+    head, minute, figures = _head(gpu, widths), words.history(gpu, gpus, widths.history), _figures(gpu, widths)
+    room = width - _length([*head, *minute, *figures])
+    if warnings and _length(joined(warnings)) + 2 + min(_length(joined(work)), SAID) > room:
+        space = widths.name + 1 + widths.history
+        said = "  ".join(text for text, _ in warnings)
+        return [*head[:-1], (fit(cut_end(said, space), space), warnings[-1][1]), *figures, *joined(work)]
+    return [*head, *minute, *figures, *joined([*warnings, *work])]
+
+
+def _length(parts: Line) -> int:
+    return sum(cells(text) for text, _ in parts)
 
 
 def _detailed(gpus: Gpus, width: int, now: float) -> list[Row]:
@@ -150,12 +162,12 @@ def _detailed(gpus: Gpus, width: int, now: float) -> list[Row]:
         if gpu.problem:
             rows += [[Cell(place, _cut([*head, *_trouble(gpu, now)], width))], [Cell(place, [])]]
             continue
-        first = [*head, *_figures(gpu, gpus, widths)]
+        first = [*head, *words.history(gpu, gpus, widths.history), *_figures(gpu, widths)]
         used, free = _memory_bar(gpu, widths.name + 1 + widths.history)
         second: Line = [(" " * indent, ""), (used, "good"), (free, "faint"), ("  ", "")]
         if not widths.wide:
             second += [words.clock(gpu), ("  ", ""), *([words.fan(gpu), ("  ", "")] if gpu.fan is not None else [])]
-        room = width - sum(cells(text) for text, _ in second)
+        room = width - _length(second)
         second += joined([*words.warnings(gpu, gpus), *_holders(gpu, gpus, now, room)])
         rows += [[Cell(place, _cut(first, width))], [Cell(place, _cut(second, width))]]
     return rows
