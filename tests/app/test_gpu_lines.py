@@ -270,6 +270,12 @@ def test_what_is_short_has_a_sign_and_a_colour() -> None:
     assert ("shm 1/256G", "") in said
 
 
+def test_where_not_all_of_the_host_fits_what_is_short_comes_first() -> None:
+    gone = make_host(disk_free=None, disk_problem="No such file or directory", memory_used=505 * GIB)
+    assert text_of(host_line(gone, 78)).startswith("! RAM 505/512G  ! disk No such file or directory  CPU")
+    assert text_of(host_line(gone, 118)).startswith("CPU")
+
+
 def test_a_limit_of_memory_and_cores_is_named_and_a_disk_that_does_not_answer_too() -> None:
     limited = replace(make_host(memory_limited=True, disk_free=None, disk_problem="no answer"), cores=8)
     assert text_of(host_line(limited, 78)) == (

@@ -11,11 +11,17 @@ GIB = 1 << 30
 
 
 def host_line(host: Host, width: int) -> Line:
-    """As many words as fit into `width` cells; what is short has a sign beside its colour."""
+    """As many words as fit into `width` cells, what is short before the others; that has a sign beside its colour."""
     short = shortages(host)
     said = {"cpu": cpu(host), "memory": memory(host), "shm": shm(host), "disk": disk(host)}
     parts: list[Part] = [(f"! {text}", "warm") if name in short else (text, "") for name, text in said.items() if text]
-    return joined(parts, "   " if sum(cells(text) + 3 for text, _ in parts) - 3 <= width else "  ")
+    if _room(parts, 2) > width:
+        parts.sort(key=lambda part: part[1] != "warm")
+    return joined(parts, "   " if _room(parts, 3) <= width else "  ")
+
+
+def _room(parts: Line, space: int) -> int:
+    return sum(cells(text) + space for text, _ in parts) - space
 
 
 def cpu(host: Host) -> str:
