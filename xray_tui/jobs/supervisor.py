@@ -29,6 +29,7 @@ from xray_tui.jobs.files import not_ours
 from xray_tui.jobs.gate import Shut
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import ID, LeaseDir
+from xray_tui.jobs.oom import own_oom_kills
 from xray_tui.jobs.queue import Queue, Ticket
 from xray_tui.jobs.signals import Wakeups
 from xray_tui.jobs.store import JobStore, read_job, read_stop
@@ -151,10 +152,12 @@ class Supervisor:
             return
         self._record(state=State.RUNNING, process=process.identify(engine.pid), final=False)
         environment.forget(self._folder)
+        kills = own_oom_kills()
         self._wait_for_end(engine)
+        killed = kills is not None and (own_oom_kills() or 0) > kills
         cleared = engine_process.clear_away(self._job.id, engine.pid)
         status = engine.wait()
-        self._judge(status, cleared)
+        self._judge(status, cleared, killed)
 
     def _wait_for_end(self, engine: subprocess.Popen[bytes]) -> None:
         """Until the engine has ended: by itself, or by SIGTERM and after the grace period SIGKILL."""
@@ -199,9 +202,9 @@ class Supervisor:
             return "a SIGTERM to its supervisor"
         return None if by is None else by.removesuffix(f"@{self._job.host}")
 
-    def _judge(self, status: int | None, cleared: bool) -> None:
+    def _judge(self, status: int | None, cleared: bool, oom_killed: bool = False) -> None:
         end = read_end(self._folder)
-        verdict = judge(status, end, self._stopped_by(), last_log_line(self._folder), self._job.writes_end)
+        verdict = judge(status, end, self._stopped_by(), last_log_line(self._folder), self._job.writes_end, oom_killed)
         cause = verdict.cause
         if not cleared:
             cause = f"{cause or verdict.state}; a process of it does not die"

@@ -36,13 +36,18 @@ class Verdict:
 
 
 def judge(
-    status: int | None, end: EndRecord | None, stopped_by: str | None, last_line: str, writes_end: bool = True
+    status: int | None,
+    end: EndRecord | None,
+    stopped_by: str | None,
+    last_line: str,
+    writes_end: bool = True,
+    oom_killed: bool = False,
 ) -> Verdict:
     """The state and its cause.
 
     `status` is the exit status, negative for a signal, None where nobody was there to take it: then the end record
     alone counts. Success needs the record too, where the program writes one (`writes_end`): a status of 0 is also what
-    a parent that ignores SIGCHLD sees.
+    a parent that ignores SIGCHLD sees. `oom_killed`: the kernel has killed for want of memory where it ran.
     """
     if end is None and status is None and stopped_by:
         return Verdict(State.STOPPED, f"stopped by {stopped_by}, without an end record", None)
@@ -54,17 +59,17 @@ def judge(
     if code == Exit.DONE:
         return Verdict(State.SUCCEEDED, None, code)
     if not writes_end:
-        return _of_command(code, stopped_by, last_line)
+        return _of_command(code, stopped_by, last_line, oom_killed)
     if code == Exit.STOPPED or (code < 0 and stopped_by):
         return Verdict(State.STOPPED, _stopped(code, stopped_by), code)
-    return Verdict(State.FAILED, _failed(code, end, last_line), code)
+    return Verdict(State.FAILED, _failed(code, end, last_line, oom_killed), code)
 
 
-def _of_command(code: int, stopped_by: str | None, last_line: str) -> Verdict:
+def _of_command(code: int, stopped_by: str | None, last_line: str, oom_killed: bool) -> Verdict:
     """What the exit status of somebody else's program says: its numbers are not ours."""
     if stopped_by:
         return Verdict(State.STOPPED, _stopped(code, stopped_by), code)
-    cause = _killed(-code) if code < 0 else f"exit code {code}" + (f": {last_line}" if last_line else "")
+    cause = _killed(-code, oom_killed) if code < 0 else f"exit code {code}" + (f": {last_line}" if last_line else "")
     return Verdict(State.FAILED, cause, code)
 
 
@@ -73,9 +78,9 @@ def _stopped(code: int, by: str | None) -> str:
     return f"{cause}; it had to be killed" if code == -signal.SIGKILL else cause
 
 
-def _failed(code: int, end: EndRecord | None, last_line: str) -> str:
+def _failed(code: int, end: EndRecord | None, last_line: str, oom_killed: bool) -> str:
     if code < 0:
-        return _killed(-code)
+        return _killed(-code, oom_killed)
     said = (end.cause if end else "") or last_line
     if code == Exit.BAD_INPUT:
         return f"bad input: {said}" if said else "bad input"
@@ -86,7 +91,9 @@ def _failed(code: int, end: EndRecord | None, last_line: str) -> str:
     return f"exit code {code}: {said}" if said else f"exit code {code}"
 
 
-def _killed(number: int) -> str:
+def _killed(number: int, oom_killed: bool) -> str:
+    if number == signal.SIGKILL and oom_killed:
+        return "killed by the kernel for want of memory"
     try:
         name = signal.Signals(number).name
     except ValueError:
