@@ -15,6 +15,8 @@ from textual.widgets import Select
 from engine.contract.config import TrainConfig
 from engine.contract.load import load_config
 from xray_tui.jobs.job import JobSpec
+from xray_tui.jobs.logind import Kills
+from xray_tui.jobs.session import Place, Session
 from xray_tui.screens import launch_sources
 from xray_tui.screens.launch import LaunchScreen
 from xray_tui.screens.launch_save import SaveScreen, config_path
@@ -38,6 +40,21 @@ async def test_enter_leaves_with_the_job_that_was_shown() -> None:
         await pilot.press("enter")
     argv = ("train", "--config", "configs/dual.yaml", "--run", "runs/dual", "--set", "training.epochs=3")
     assert app.results == [JobSpec("train", "dual", argv, "auto")]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_launch_that_would_not_outlive_the_session_is_warned_of_and_not_held_up(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    killed = Session(Place.SESSION, "session-7.scope", "ana", Kills(True), lingers=False)
+    monkeypatch.setattr("xray_tui.screens.launch.this_session", lambda: killed)
+    app = FormApp("train")
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        assert text(app, SUMMARY).startswith("! ready: enter launches, but logind ends a session's processes with it")
+        assert app.form.query_one(SUMMARY).region.height >= 2  # all of it can be read
+        await pilot.press("enter")
+    assert len(app.results) == 1
 
 
 async def test_a_bad_number_is_said_in_words_under_its_field_and_nothing_is_launched() -> None:

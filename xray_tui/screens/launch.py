@@ -24,6 +24,7 @@ from textual.worker import Worker, WorkerState, get_current_worker
 
 from engine.contract.text import clean
 from xray_tui.jobs.job import JobSpec
+from xray_tui.jobs.session import this_session, why_it_would_end
 from xray_tui.widgets.form import NESTED, Fields, FormRow, FormSection, mount_some_at_a_time
 from xray_tui.widgets.form_controls import Checklist
 
@@ -97,6 +98,8 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         self._state: FormState | None = None
         self._checked: Checked | None = None
         self._filling = False
+        self._would_end: str | None = None
+        """Why the job would not outlive this session."""
         self._rows: dict[str, FormRow] = {}
         self._sections: tuple[FormSection, ...] = ()
 
@@ -114,6 +117,7 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
+        self._would_end = why_it_would_end(this_session())
         self.app.clear_notifications()  # they were about something else, and lie over the command
         self._read_sources()
 
@@ -223,7 +227,8 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         self._checked = checked = state.check()
         self.query_one("#form-command-text", Static).update(Content(checked.command))
         if not checked.problems:
-            self._say("ready: enter launches")
+            self._say("ready: enter launches" + (f", but {self._would_end}" if self._would_end else ""),
+                      unsure=self._would_end is not None)  # fmt: skip
         else:
             self._say(self._first_problem(checked), wrong=True)
         self._show_states()
@@ -311,10 +316,10 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         if key in self._rows:
             self._rows[key].control.focus()
 
-    def _say(self, line: str, *, wrong: bool = False) -> None:
+    def _say(self, line: str, *, wrong: bool = False, unsure: bool = False) -> None:
         try:
             summary = self.query_one("#form-summary", Static)
         except NoMatches:  # the screen is going
             return
-        summary.update(Content(f"{'✗' if wrong else '✓'} {clean(line)}"))
+        summary.update(Content(f"{'✗' if wrong else '!' if unsure else '✓'} {clean(line)}"))
         summary.set_class(wrong, "-wrong")
