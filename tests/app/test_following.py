@@ -1,4 +1,4 @@
-"""Following files that grow: logs, events, and what happens to them."""
+"""Following files that grow: events, what happens to them, and the curve that they become."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from engine.contract.events import format_event
 from engine.contract.names import EVENTS, LOG
 from xray_tui.live.curve import Curve, CurveReader
-from xray_tui.live.follow import KEPT_LINES, EventTail, Follow, Followed, LogTail
+from xray_tui.live.follow import EventTail, Follow, Followed
 from xray_tui.live.tail import Tail
 from xray_tui.live.ticking import Ticking
 from xray_tui.widgets.curve import curve_rows
@@ -45,34 +45,6 @@ def test_a_tail_begins_anew_where_the_file_was_cut_or_replaced(tmp_path: Path) -
     chunk = tail.read()
     assert chunk.fresh
     assert chunk.data == b"another file of more bytes\n"
-
-
-def test_a_log_of_200_mb_opens_at_once_with_its_last_lines(tmp_path: Path) -> None:
-    path = tmp_path / LOG
-    with path.open("wb") as file:
-        file.truncate(200 << 20)
-        file.seek(0, os.SEEK_END)
-        file.write(b"\n" + b"".join(b"line %d\n" % number for number in range(3000)))
-    log = LogTail(path)
-    begun = time.perf_counter()
-    assert log.read()
-    assert time.perf_counter() - begun < 0.5
-    assert log.shown()[-1] == "line 2999"
-    assert log.dropped
-    assert len(log.shown()) <= KEPT_LINES + 1
-
-
-def test_a_line_is_shown_before_its_newline_comes_and_a_progress_bar_by_its_last_state(tmp_path: Path) -> None:
-    path = tmp_path / LOG
-    path.write_bytes(b"begun\n 10%|#  |\r 20%|## |")
-    log = LogTail(path)
-    log.read()
-    assert log.shown() == ("begun", " 20%|## |")
-    with path.open("ab") as file:
-        file.write(b"\r 30%|###|\ndone \x1b[31mred\x1b[0m \x9b2J \xff\n")
-    log.read()
-    assert log.shown() == ("begun", " 30%|###|", "done red �2J �")
-    assert all(line.isprintable() for line in log.shown())
 
 
 def test_events_become_curves_over_epochs_and_half_a_line_waits(tmp_path: Path) -> None:
@@ -107,7 +79,7 @@ def test_a_followed_job_tells_at_once_and_then_only_when_a_file_has_grown(tmp_pa
     follow = Follow("j1", tmp_path, tmp_path / "run", told.append)
     follow.tick()
     follow.tick()
-    assert [followed.lines for followed in told] == [("hello",)]
+    assert [followed.log.lines for followed in told] == [("hello",)]
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / EVENTS).write_text(format_event("step", 1.0, step=1, loss=0.5))
     follow.tick()
@@ -185,4 +157,4 @@ def test_a_log_goes_on_whatever_stands_among_the_events(tmp_path: Path) -> None:
     follow.wake()
     assert heard.wait(5)
     follow.stop()
-    assert told[-1].lines == ("begun", "goes on")
+    assert told[-1].log.lines == ("begun", "goes on")

@@ -213,9 +213,9 @@ class DashboardScreen(Screen[None]):
         """Open the line in which one types what the log is searched for."""
         from xray_tui.widgets.filter_line import SearchLine
 
-        line = SearchLine(self.log_view.words, id="search")
-        await self.mount(line, after="#lower")
-        line.focus()
+        if not self.query("#search"):
+            await self.mount(SearchLine(self.log_view.words, id="search"), after="#lower")
+        self.query_one("#search").focus()
 
     async def _close_search(self) -> None:
         await self.query("#search").remove()
@@ -223,7 +223,7 @@ class DashboardScreen(Screen[None]):
 
     async def action_clear(self) -> None:
         """Drop the filter; where there is none, the marks. In a log: the search, then its size."""
-        if self.query("#search") or (self._detail.has_focus and self.log_view.searches):
+        if self.query("#search") or (self.log_view.has_focus and self.log_view.searches):
             self.log_view.end_search()
             await self._close_search()
         elif self.has_class("-large"):
