@@ -1,0 +1,233 @@
+"""What is said before a launch, of real folders: from the jobs that ran, those that run and those that wait."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
+from xray_tui.jobs import process
+from xray_tui.jobs.forecast import Surroundings
+from xray_tui.jobs.job import Job, JobSpec, State, write_job
+from xray_tui.jobs.outlook import Outlook, look_ahead
+from xray_tui.jobs.terms import Terms
+
+from .test_checks import make_set
+
+GIB = 1 << 30
+HOUR = 3600.0
+
+
+class Desk:
+    """A working folder with a recipe, data, and jobs that are only written down."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.runs = folder / "runs"
+        self.manifest = make_set(folder / "data", 6)
+        self.recipe("unet")
+        self.have(2)
+        self.number = 0
+
+    def have(self, gpus: int, *processes: GpuProcess) -> None:
+        samples = [
+            GpuSample(at, f"GPU-{at}", "H", memory_total=80 * GIB, memory_used=0, processes=processes)
+            for at in range(gpus)
+        ]
+        self.snapshot = GpuSnapshot(tuple(samples), problem=None if gpus else "No NVIDIA GPU here.")
+
+    def recipe(self, name: str, **training: Any) -> Path:
+        path = self.folder / "configs" / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        values = {"data": {"manifest": "../data/manifest.csv"}, "training": {"epochs": 10, **training}}
+        path.write_text(yaml.safe_dump(values))
+        return path
+
+    def training(self, run: str, recipe: str = "unet", **changes: Any) -> JobSpec:
+        argv = ("train", "--config", f"configs/{recipe}.yaml", "--run", f"runs/{run}")
+        return replace(JobSpec("train", run, argv), **changes)
+
+    def job(self, spec: JobSpec, state: State, **changes: Any) -> Job:
+        """Write a job down; a training that succeeded has left its run."""
+        self.number += 1
+        job = Job(f"job-{self.number}", spec, state, host=process.host(), cwd=str(self.folder), **changes)
+        job = replace(job, created=float(self.number), ticket=f"50.{self.number:012d}.{job.id}")
+        folder = self.runs / ".jobs" / job.id
+        folder.mkdir(parents=True)
+        write_job(folder, job)
+        return job
+
+    def trained(self, run: str, hours: float, recipe: str = "unet") -> Job:
+        from engine.contract.load import load_config, save_config
+
+        folder = self.runs / run
+        (folder / "checkpoints").mkdir(parents=True)
+        (folder / "checkpoints" / "best.pt").write_bytes(b"x" * 4096)
+        save_config(load_config(self.folder / "configs" / f"{recipe}.yaml"), folder / "config.yaml")
+        times: dict[str, Any] = {"started": 1000.0, "ended": 1000.0 + hours * HOUR}
+        memory: dict[str, Any] = {"peak_gpu_memory": 9 * GIB, "gpus": ("GPU-0",)}
+        return self.job(self.training(run, recipe), State.SUCCEEDED, **times, **memory)
+
+    def look(self, *specs: JobSpec, terms: Terms = Terms(), then_evaluate: bool = False) -> Outlook:  # noqa: B008
+        place = Surroundings(self.runs, self.snapshot, terms, str(self.folder / "leases"))
+        return look_ahead(specs, place, then_evaluate)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.chdir(tmp_path)
+    return Desk(tmp_path)
+
+
+def clock(seconds: float) -> Callable[[str], str]:
+    """`done about` that time."""
+    return lambda head: f"{head}, done about {time.strftime('%H:%M', time.localtime(seconds))}"
+
+
+def test_the_first_training_has_checks_and_no_guess(desk: Desk) -> None:
+    found = desk.look(desk.training("a"))
+    assert [line.partition(":")[0] for line in found.lines] == ["✓ data", "✓ disk"]
+    assert (found.is_bad, found.estimates, found.queue) == (False, (), None)
+
+
+def test_similar_runs_say_what_it_takes_and_the_queue_when_it_is_done(desk: Desk) -> None:
+    desk.trained("one", 1.0)
+    desk.trained("two", 1.5)
+    found = desk.look(desk.training("a"))
+    takes, done = found.forecast
+    assert takes == "train takes 1 h 00 min to 1 h 30 min, 9.0 GiB of GPU memory, from 2 similar runs"
+    assert done == clock(found.seen + 1.25 * HOUR)("1 job on 2 GPUs")
+    assert any(line.startswith("✓ GPU memory: up to 9.0 GiB of 80.0 GiB") for line in found.lines)
+    assert any("similar runs wrote" in line for line in found.lines)
+
+
+def test_running_and_waiting_jobs_come_first(desk: Desk) -> None:
+    desk.trained("one", 1.0)
+    running = desk.job(desk.training("r"), State.RUNNING, gpus=("GPU-0",), started=time.time())
+    progress = {"phase": "train", "done": 1, "total": 2, "unit": "epochs", "eta_s": 0.5 * HOUR}
+    (desk.runs / ".jobs" / running.id / "progress.json").write_text(json.dumps(progress))
+    desk.job(desk.training("w"), State.QUEUED)
+    desk.have(1, GpuProcess(4711, "C", user="ana"))  # the engine of the job that runs
+    found = desk.look(desk.training("a"))
+    assert found.forecast[-1] == clock(found.seen + 2.5 * HOUR)("3 jobs on 1 GPU")
+    first = desk.look(desk.training("a", priority=10), desk.training("b", priority=10))
+    assert first.forecast[-1] == clock(first.seen + 3.5 * HOUR)("4 jobs on 1 GPU")
+
+
+def test_held_jobs_and_what_comes_after_them_are_left_out(desk: Desk) -> None:
+    desk.trained("one", 1.0)
+    held = desk.job(desk.training("h"), State.HELD)
+    desk.job(desk.training("later", after=(held.id,)), State.QUEUED)
+    found = desk.look(desk.training("a"))
+    assert found.forecast[-1] == clock(found.seen + HOUR)("1 job on 2 GPUs")
+
+
+def test_a_waiting_job_of_which_nothing_is_known_is_named(desk: Desk) -> None:
+    desk.trained("one", 1.0)
+    desk.recipe("large", batch_size=4)
+    desk.job(desk.training("w", "large"), State.QUEUED)
+    (_, done) = desk.look(desk.training("a")).forecast
+    assert done == "2 jobs on 2 GPUs; when they will be done is not known: no job like train w has succeeded yet"
+
+
+def test_a_gpu_that_others_use_is_not_counted_upon(desk: Desk) -> None:
+    desk.trained("one", 1.0)
+    desk.have(1, GpuProcess(4711, "C", user="bob"))
+    (_, done) = desk.look(desk.training("a")).forecast
+    assert done == (
+        "1 job on 0 GPUs; when it will be done is not known: train a needs 1 GPU, and none of those that it may have "
+        "can be used"
+    )
+
+
+def test_max_gpus_and_hours_count(desk: Desk) -> None:
+    desk.trained("one", 1.0)
+    found = desk.look(desk.training("a"), desk.training("b"), terms=Terms(max_gpus=1))
+    assert found.forecast[-1] == clock(found.seen + 2 * HOUR)("2 jobs on 1 GPU")
+    desk.job(desk.training("w"), State.QUEUED)
+    (_, done) = desk.look(desk.training("a"), terms=Terms(hours="20:00-08:00")).forecast
+    assert done.endswith("train a may start at 20:00 to 08:00 only")
+
+
+def test_an_evaluation_behind_its_training_is_like_those_of_similar_runs(desk: Desk) -> None:
+    desk.trained("one", 1.0)
+    evaluation = JobSpec("evaluate", "one", ("evaluate", "--run", "runs/one", "--tta", "hv", "--threshold", "tuned"))
+    desk.job(evaluation, State.SUCCEEDED, started=1000.0, ended=1600.0, gpus=("GPU-0",))
+    found = desk.look(desk.training("a"), then_evaluate=True)
+    assert "✓ checkpoint: a/checkpoints/best.pt comes from a, which is queued" in found.lines
+    assert not found.is_bad
+    assert found.forecast[1] == "evaluate takes about 10 min, from 1 similar run"
+    assert found.forecast[2] == clock(found.seen + HOUR + 600)("2 jobs on 2 GPUs")
+
+
+def test_a_gpu_that_is_too_small_for_similar_runs_is_said(desk: Desk) -> None:
+    desk.trained("one", 1.0)
+    small = replace(desk.snapshot.gpus[0], memory_total=8 * GIB)
+    desk.snapshot = replace(desk.snapshot, gpus=(small,))
+    lines = desk.look(desk.training("a")).lines
+    assert "! GPU memory: a similar run took 9.0 GiB, and the largest GPU has 8.0 GiB" in lines
+
+
+def test_a_resumed_training_tells_no_time(desk: Desk) -> None:
+    job = desk.trained("one", 1.0)
+    write_job(desk.runs / ".jobs" / job.id, replace(job, attempt=2))
+    (takes,) = desk.look(desk.training("a")).forecast
+    assert takes == "train takes 9.0 GiB of GPU memory, from 1 similar run"
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            {"argv": ("train", "--config", "configs/none.yaml")},
+            "✗ config: configs/none.yaml: No such file or directory",
+        ),
+        ({"argv": ("train",)}, "✗ config: train: which recipe? Give --config FILE"),
+        (
+            {"argv": ("train", "--config", "configs/unet.yaml", "--set", "training.epochs=0")},
+            "✗ config: configs/unet.yaml: training.epochs: 0: Input should be greater than or equal to 1 (passes)",
+        ),
+    ],
+)
+def test_a_config_that_is_no_good_is_bad(desk: Desk, change: dict[str, Any], line: str) -> None:
+    found = desk.look(desk.training("a", **change))
+    assert line in found.lines
+    assert found.is_bad
+
+
+def test_a_running_job_that_does_not_say_how_far_it_is_takes_what_similar_ones_took(desk: Desk) -> None:
+    desk.trained("one", 1.0)
+    desk.job(desk.training("r"), State.RUNNING, gpus=("GPU-0",), started=time.time() - 0.25 * HOUR)
+    found = desk.look(desk.training("a", gpu="GPU-0"))
+    assert found.queue is not None
+    assert found.queue.seconds == pytest.approx(1.75 * HOUR, abs=60)
+
+
+def test_jobs_of_another_folder_in_the_queue_leave_the_end_unknown(desk: Desk) -> None:
+    from xray_tui.jobs import lease
+    from xray_tui.jobs.lease_dir import find_lease_dir
+    from xray_tui.jobs.queue import Queue, Ticket
+
+    desk.trained("one", 1.0)
+    leases = find_lease_dir(str(desk.folder / "leases"))
+    held = lease.try_lock(leases.supervised("260215-000000-bcdf"))
+    assert held is not None
+    Queue(leases).put(Ticket(50, 1, "260215-000000-bcdf", "auto", "bob"))
+    (_, done) = desk.look(desk.training("a")).forecast
+    assert done.endswith("not known: 1 job of another runs folder waits too")
+
+
+def test_a_look_with_many_jobs_of_the_past_takes_no_second_the_second_time(desk: Desk) -> None:
+    for number in range(40):
+        desk.trained(f"past_{number}", 1.0)
+    desk.look(desk.training("a"))
+    started = time.perf_counter()
+    desk.look(desk.training("a"))
+    assert time.perf_counter() - started < 1.0

@@ -1,0 +1,141 @@
+"""What a job will take, said from similar ones of the past; where there is none, nothing is said.
+
+Pure. Jobs are similar whose needs follow from the same: network, size of the images, batch, data, and whether they have
+a GPU. A training's time grows with its epochs and their images.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xray_tui.jobs.asked import Asked
+from xray_tui.jobs.listing import duration
+
+FURTHEST = 4.0
+"""From a training that was so many times longer or shorter nothing is said: what every one costs besides its epochs
+(reading data, compiling) would be taken for the epochs'."""
+RUNS = 20
+"""So many of the newest count: what was long ago ran another engine."""
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What time and memory follow from."""
+
+    key: str
+    """Equal for similar jobs."""
+    work: float = 1.0
+    """Time grows in proportion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a job took that has succeeded; None for what is not known. Bytes and seconds."""
+
+    needs: Needs
+    seconds: float | None = None
+    memory: int | None = None
+    gpu_memory: int | None = None
+    written: int | None = None
+    """What its run folder holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a job is likely to take."""
+
+    runs: int
+    """From so many similar ones."""
+    low: float | None = None
+    high: float | None = None
+    """Seconds."""
+    memory: int | None = None
+    gpu_memory: int | None = None
+    written: int | None = None
+    """The most that one of them took, bytes."""
+
+    @property
+    def seconds(self) -> float | None:
+        """The middle."""
+        return None if self.low is None or self.high is None else (self.low + self.high) / 2
+
+    @property
+    def sentence(self) -> str:
+        """`1 h 10 min to 1 h 25 min, 9.3 GiB of GPU memory, from 3 similar runs`."""
+        parts = []
+        if self.low is not None and self.high is not None:
+            low, high = duration(self.low), duration(self.high)
+            parts.append(f"about {low}" if low == high else f"{low} to {high}")
+        parts += [] if self.gpu_memory is None else [f"{size(self.gpu_memory)} of GPU memory"]
+        parts += [] if self.memory is None else [f"{size(self.memory)} of memory"]
+        return ", ".join([*parts, f"from {self.runs} similar run{'s' * (self.runs > 1)}"])
+
+
+def needs(asked: Asked, on_gpu: bool) -> Needs | None:
+    """What the job's time and memory follow from; None where that is not known."""
+    if asked.kind == "command":
+        return Needs(_key("command", on_gpu, asked.options))
+    if not asked.config:
+        return None
+    if asked.kind == "blend":
+        choices = [asked.config.get(name) for name in ("tta", "weight_step", "threshold_step", "bootstrap")]
+        return Needs(_key("blend", on_gpu, choices, len(asked.members), asked.config.get("presence_sources")))
+    network = _network(asked.config, asked.manifest)
+    if asked.kind == "evaluate":
+        return Needs(_key("evaluate", on_gpu, network, asked.options))
+    training = _section(asked.config, "training")
+    samples, epochs = training.get("samples_per_epoch"), training.get("epochs")
+    if not isinstance(epochs, int) or not isinstance(samples, int | None):
+        return None
+    batch = [training.get(name) for name in ("batch_size", "precision", "channels_last")]
+    key = _key("train", on_gpu, network, batch, samples is None, asked.config.get("device"))
+    return Needs(key, float(epochs * (samples or 1)))
+
+
+def estimate(wanted: Needs, past: Iterable[Past]) -> Estimate | None:
+    """What similar jobs tell, the newest first; None where there is no similar one."""
+    similar = [one for one in past if one.needs.key == wanted.key and one.needs.work > 0 and wanted.work > 0][:RUNS]
+    times = [
+        one.seconds * wanted.work / one.needs.work
+        for one in similar
+        if one.seconds is not None and 1 / FURTHEST <= wanted.work / one.needs.work <= FURTHEST
+    ]
+    known = Estimate(
+        len(similar),
+        min(times, default=None),
+        max(times, default=None),
+        _most(one.memory for one in similar),
+        _most(one.gpu_memory for one in similar),
+        _most(one.written for one in similar),
+    )
+    return None if known == Estimate(len(similar)) else known
+
+
+def size(count: int) -> str:
+    """Bytes in GiB, or in MiB where that would be none."""
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count >> 20} MiB"
+
+
+def _network(config: Mapping[str, Any], manifest: Path | None) -> list[Any]:
+    model, data = _section(config, "model"), _section(config, "data")
+    parts = [model.get(name) for name in ("arch", "encoder", "in_channels", "decoder_channels")]
+    head = model.get("classification_head") is not None
+    return [*parts, head, data.get("image_size"), None if manifest is None else str(manifest)]
+
+
+def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = config.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def _key(*parts: Any) -> str:
+    return json.dumps(parts, default=str)
+
+
+def _most(sizes: Iterable[int | None]) -> int | None:
+    return max((one for one in sizes if one is not None), default=None)

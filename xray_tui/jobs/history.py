@@ -1,0 +1,47 @@
+"""What jobs of the past took, for those that are like them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from xray_tui.jobs.asked import Asked, of_run
+from xray_tui.jobs.estimate import Estimate, Needs, Past, estimate, needs
+from xray_tui.jobs.job import Job, State
+from xray_tui.jobs.room import written
+
+LOOKED_AT = 60
+"""So many jobs of a kind are looked at, the newest first: each costs reading its run's config."""
+
+
+class History:
+    """The jobs of a runs folder that have succeeded, by kind; each kind is read once, when it is asked for."""
+
+    def __init__(self, runs: Path, jobs: Sequence[Job]) -> None:
+        self._runs = runs
+        self._jobs = [job for job in jobs if job.state is State.SUCCEEDED]
+        self._past: dict[str, list[Past]] = {}
+
+    def estimate(self, kind: str, wanted: Asked, on_gpu: bool) -> Estimate | None:
+        """From similar ones."""
+        what = needs(wanted, on_gpu)
+        return None if what is None else estimate(what, self._of_kind(kind))
+
+    def _of_kind(self, kind: str) -> list[Past]:
+        if kind not in self._past:
+            of_kind = [job for job in self._jobs if job.spec.kind == kind][:LOOKED_AT]
+            if kind in ("train", "blend"):  # a run's config is that of its last job
+                of_kind = list({job.spec.run: job for job in reversed(of_kind)}.values())[::-1]
+            self._past[kind] = [past for job in of_kind if (past := self._took(job)) is not None]
+        return self._past[kind]
+
+    def _took(self, job: Job) -> Past | None:
+        folder = self._runs / job.spec.run
+        had = of_run(job.spec.kind, folder, job.spec.argv, Path(job.cwd))
+        what: Needs | None = None if had is None else needs(had, bool(job.gpus))
+        if what is None:
+            return None
+        whole = job.attempt == 1 and "--resume" not in job.spec.argv
+        seconds = job.ended - job.started if whole and job.ended and job.started else None
+        wrote = written(folder) if job.spec.kind in ("train", "blend") else None
+        return Past(what, seconds, job.peak_memory, job.peak_gpu_memory, wrote)

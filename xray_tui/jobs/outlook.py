@@ -1,0 +1,113 @@
+"""What can be said of a job before its launch: whether it has what it needs, what it will take, when the queue ends.
+
+Looks at the disk and at the jobs of the past: not for the UI thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.contract.errors import BadInput
+from engine.contract.text import clean
+from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.jobs import process
+from xray_tui.jobs.asked import asked
+from xray_tui.jobs.batch import evaluation_of
+from xray_tui.jobs.checks import BAD, OK, WARNING, Check, checks, room_check
+from xray_tui.jobs.estimate import Estimate, size
+from xray_tui.jobs.forecast import Surroundings, forecast
+from xray_tui.jobs.history import History
+from xray_tui.jobs.job import Job, JobSpec, State
+from xray_tui.jobs.queue_end import QueueEnd
+from xray_tui.jobs.store import JobStore
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What was found out."""
+
+    checks: tuple[Check, ...]
+    estimates: tuple[tuple[str, Estimate], ...] = ()
+    """By kind of job; none where no similar job has succeeded."""
+    queue: QueueEnd | None = None
+    """None where there is nothing to say: no other job, and no estimate of this one."""
+    seen: float = field(default_factory=time.time)
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether a job would fail."""
+        return any(check.is_bad for check in self.checks)
+
+    @property
+    def lines(self) -> list[str]:
+        """All of it, a line each."""
+        return [*(f"{check.sign} {check.text}" for check in self.checks), *self.forecast]
+
+    @property
+    def forecast(self) -> list[str]:
+        """What the jobs will take and when the queue ends, where that can be said."""
+        said = [f"{kind} takes {estimate.sentence}" for kind, estimate in self.estimates]
+        return said if self.queue is None else [*said, self.queue.sentence(self.seen)]
+
+
+def look_ahead(specs: Sequence[JobSpec], place: Surroundings, then_evaluate: bool = False) -> Outlook:
+    """Everything that can be said now of jobs that are launched together, each training followed by its evaluation if
+    `then_evaluate`. What cannot be read is said as a check."""
+    try:
+        jobs = [job for job in JobStore(place.runs).jobs() if job.host == process.host()]
+    except OSError as error:
+        return Outlook((Check(BAD, f"jobs: {clean(error.strerror or str(error))}"),))
+    new = _new_jobs(specs, place.runs, then_evaluate)
+    known = {job.id: job.spec for job in (*jobs, *new)}
+    history = History(place.runs.absolute(), jobs)
+    found: list[Check] = []
+    estimates: list[tuple[str, Estimate]] = []
+    for job in new:
+        try:
+            wanted = asked(place.runs, job.spec, Path.cwd(), known)
+        except BadInput as error:
+            found += [Check(BAD, f"config: {line}") for line in error.lines]
+            continue
+        found += checks(wanted, _coming(place.runs, (*jobs, *new), job.spec))
+        on_gpu = job.spec.gpu != "none" and (job.spec.gpu != "auto" or bool(place.snapshot.gpus))
+        if (similar := history.estimate(job.spec.kind, wanted, on_gpu)) is not None:
+            estimates.append((job.spec.kind, similar))
+            found += _fits(similar, place.snapshot) if on_gpu else []
+    wrote = [similar.written for kind, similar in estimates if similar.written is not None]
+    found.append(room_check(place.runs, sum(wrote) if wrote else None))
+    queue = forecast(new, place, jobs, history)
+    return Outlook(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(estimates)), queue)
+
+
+def _new_jobs(specs: Sequence[JobSpec], runs: Path, then_evaluate: bool) -> list[Job]:
+    """The jobs as they would stand in the queue, with ids that no job has."""
+    found = []
+    for number, spec in enumerate(specs):
+        found.append(Job(f"new {number}", spec, State.QUEUED))
+        if then_evaluate and spec.kind == "train":
+            found.append(Job(f"evaluation {number}", evaluation_of(found[-1], runs), State.QUEUED))
+    return found
+
+
+def _fits(similar: Estimate | None, snapshot: GpuSnapshot) -> list[Check]:
+    """Whether a GPU is large enough for what similar jobs took."""
+    largest = max((gpu.memory_total for gpu in snapshot.gpus if gpu.memory_total is not None), default=None)
+    took = None if similar is None else similar.gpu_memory
+    if took is None or largest is None:
+        return []
+    if took <= largest:
+        return [Check(OK, f"GPU memory: up to {size(took)} of {size(largest)}")]
+    return [Check(WARNING, f"GPU memory: a similar run took {size(took)}, and the largest GPU has {size(largest)}")]
+
+
+def _coming(runs: Path, jobs: Sequence[Job], spec: JobSpec) -> Callable[[Path], str | None]:
+    """Says of a run folder which job will have trained it before this one begins: one that it comes after."""
+    trained = {
+        runs.absolute() / job.spec.run: f"{job.spec.run}, which is {job.state}"
+        for job in jobs
+        if job.spec.kind == "train" and job.id in spec.after and not job.state.ended
+    }
+    return trained.get
