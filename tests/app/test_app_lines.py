@@ -22,7 +22,7 @@ from xray_tui.screens.text_screen import WIDTH
 from xray_tui.widgets.braille import plot, range_of
 from xray_tui.widgets.columns import columns_of, place
 from xray_tui.widgets.curve import curve_rows
-from xray_tui.widgets.job_lines import job_line
+from xray_tui.widgets.job_lines import job_detail, job_line
 from xray_tui.widgets.key_bar import chosen
 from xray_tui.widgets.order import Sort, arrange, longest_name
 from xray_tui.widgets.text import age, bar, duration, fit
@@ -125,6 +125,15 @@ def test_the_filter_wants_every_word_in_the_run_or_its_file(tmp_path: Path) -> N
 
 
 # Jobs
+
+
+def test_a_job_that_is_asked_to_stop_says_by_whom_and_how_long_it_still_has() -> None:
+    asked = {"stop_asked_by": "ana", "stop_asked": NOW - 18, "grace": 30.0}
+    job = make_job("j1", "unet", State.RUNNING, **asked)
+    assert job_detail(job, NOW) == "train · ana asked to stop it, killed in 12 s"
+    assert job_detail(job, NOW + 60) == "train · ana asked to stop it"
+    waiting = make_job("j1", "unet", State.QUEUED, **asked)
+    assert "killed" not in job_detail(waiting, NOW)
 
 
 @pytest.mark.parametrize("width", [30, 38, 58, 90, 140])

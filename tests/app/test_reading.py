@@ -76,7 +76,7 @@ def test_kinds_of_jobs_are_told_apart_and_a_phase_is_not_taken_for_the_job(width
         assert f" {seen}" in line
         assert "100%" in line
         assert "━" not in line
-        assert f"{phase} 613/613 images" in job_detail(job)
+        assert f"{phase} 613/613 images" in job_detail(job, 0.0)
 
 
 def test_a_training_that_trains_shows_its_bar() -> None:

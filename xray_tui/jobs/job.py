@@ -149,6 +149,8 @@ class Job:
     progress: Progress | None = None
     stop_asked_by: str | None = None
     """Who asked for its stop. From stop.json, as `progress` is from progress.json."""
+    stop_asked: float | None = None
+    """When; its engine is killed `grace` seconds later."""
 
     @property
     def writes_end(self) -> bool:
@@ -168,7 +170,8 @@ def write_job(folder: Path, job: Job) -> None:
     """
     values = asdict(job)
     spec = values.pop("spec")
-    del values["progress"], values["stop_asked_by"]
+    for name in ("progress", "stop_asked_by", "stop_asked"):  # other files' words
+        del values[name]
     write_json(folder / JOB, {"schema": SCHEMA, "id": values.pop("id"), **spec, **values}, FILE_MODE)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
@@ -32,7 +32,7 @@ class JobStore:
         self._lock = Lock()
         self._jobs: dict[str, tuple[Version, Job]] = {}
         self._progress: dict[str, tuple[Version, Progress | None]] = {}
-        self._stops: dict[str, tuple[Version, str | None]] = {}
+        self._stops: dict[str, tuple[Version, Stop]] = {}
 
     def folder(self, identity: str) -> Path:
         return self.runs / JOBS / identity
@@ -77,7 +77,7 @@ class JobStore:
             return job
         if progress is None and stop is None:
             return job
-        return replace(job, progress=progress, stop_asked_by=stop)
+        return replace(job, progress=progress, stop_asked_by=stop and stop.by, stop_asked=stop and stop.time)
 
 
 def read_job(folder: Path) -> Job:
@@ -97,15 +97,27 @@ def is_at_home(job: Job, folder: Path) -> bool:
 def read_stop(folder: Path) -> str | None:
     """Who asked for the job's stop; None where nobody did."""
     try:
-        return parse_stop(read_small(folder / STOP))
+        return parse_stop(read_small(folder / STOP)).by
     except OSError:
         return None
 
 
-def parse_stop(data: bytes) -> str:
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A wish that a job stop."""
+
+    by: str
+    time: float | None = None
+
+
+def parse_stop(data: bytes) -> Stop:
     """A stop.json that cannot be read is a wish to stop all the same."""
-    by = (parse_object(data) or {}).get("by")
-    return clean(by) if isinstance(by, str) and by else "somebody"
+    values = parse_object(data) or {}
+    by, time = values.get("by"), values.get("time")
+    return Stop(
+        clean(by) if isinstance(by, str) and by else "somebody",
+        time if isinstance(time, float) and abs(time) < 1e12 else None,
+    )
 
 
 def write_stop(folder: Path, by: str, time: float) -> None:

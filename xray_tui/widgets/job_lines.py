@@ -81,9 +81,18 @@ def took(job: Job) -> str:
     return f"took {duration(max(0.0, job.ended - job.started))}"
 
 
-def job_detail(job: Job) -> str:
+def _stopping(job: Job, now: float) -> str:
+    """Who asked for the stop, and how many seconds the engine still has to save and end."""
+    said = f"{job.stop_asked_by} asked to stop it"
+    if job.stop_asked is None or job.state.waiting:
+        return said
+    left = job.stop_asked + job.grace - now
+    return f"{said}, killed in {left:.0f} s" if 0 < left <= job.grace else said
+
+
+def job_detail(job: Job, now: float) -> str:
     """One line more about a job: what it waits for, what it does, why it ended."""
-    asked = f"{job.stop_asked_by} asked to stop it" if job.stop_asked_by and not job.state.ended else None
+    asked = _stopping(job, now) if job.stop_asked_by and not job.state.ended else None
     parts = [job.waits, asked, job.cause if job.state.ended else None, job.note]
     if job.progress is not None and not job.state.ended:
         progress = job.progress

@@ -74,7 +74,7 @@ class JobList(Lines):
 
     def cursor_moved(self) -> None:
         job = self.job
-        self.border_subtitle = Content(job_detail(job)) if job else None
+        self.border_subtitle = Content(job_detail(job, time.time())) if job else None
         if job is None or job.id != self._selected:
             self._selected = job.id if job else None
             self.post_message(self.Selected(job))
@@ -86,6 +86,8 @@ class JobList(Lines):
     def refresh_times(self) -> None:
         """Draw again if a time reads differently by now."""
         now = time.time()
+        if self.job is not None and self.job.stop_asked is not None:
+            self.border_subtitle = Content(job_detail(self.job, now))
         lines = tuple(job_line(job, self.size.width, now) for job in self._jobs[: 2 * self.page_rows])
         if lines != self._drawn:
             self._drawn = lines
