@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write
+from xray_tui.cli import main
+from xray_tui.jobs.lease_dir import LEASE_DIR_ENV
 from xray_tui.jobs.logind import Kills, read_kills
 from xray_tui.jobs.process import user_name
 from xray_tui.jobs.session import Place, Session, this_session, why_it_would_end
+
+from .conftest import Place as Ground
 
 ME = user_name(os.getuid())
 UID = os.getuid()
@@ -143,6 +147,19 @@ def test_users_may_be_named_or_spared(tmp_path: Path) -> None:
 def test_what_nothing_says_is_not_known(tmp_path: Path) -> None:
     assert read_kills(tmp_path).of("ana") is None
     assert why_it_would_end(Session(Place.SESSION, user="ana")) is None
+
+
+def test_a_launch_by_command_says_it_and_goes_on(
+    place: Ground, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
+    monkeypatch.setenv(LEASE_DIR_ENV, str(place.leases))
+    monkeypatch.setattr("xray_tui.jobs.session.this_session", lambda: Session(Place.SLURM, "4711"))
+    launch = ["launch", "command", "--runs", str(place.runs), "--gpu", "none", "--run", "a", "--", "true"]
+    assert main(launch) == 0
+    told = capsys.readouterr()
+    assert told.err == "xray-tui: this is inside Slurm job 4711, and every job ends with that: launch from outside\n"
+    place.until(place.store.get(told.out.strip()))
 
 
 def test_it_is_cheap_enough_for_every_form() -> None:

@@ -46,6 +46,9 @@ def add_parsers(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     )
     launch.add_argument("--then-evaluate", action="store_true", help="after a training: hv, threshold tuned")
     launch.add_argument("--priority", type=int, default=50, metavar="0-99", help="0 is served first (default 50)")
+    launch.add_argument(
+        "--dry-run", action="store_true", help="launch nothing: check data, weights and room, say what it will take"
+    )
     _split_at_dashes(launch)
 
     jobs = _add(subparsers, "jobs", _jobs, "List the jobs, newest first.")
@@ -97,6 +100,7 @@ def _launch(given: argparse.Namespace) -> int:
     from xray_tui.jobs.batch import launch_all, parse_seeds, parse_sweep, trainings
     from xray_tui.jobs.job import JobSpec
     from xray_tui.jobs.launcher import LocalLauncher
+    from xray_tui.jobs.session import this_session, why_it_would_end
     from xray_tui.settings import load_settings
 
     settings, problems = load_settings()
@@ -110,8 +114,16 @@ def _launch(given: argparse.Namespace) -> int:
         argv = (given.kind, *arguments)
     after = tuple(find(open_store(given), identity).id for identity in given.after)
     spec = JobSpec(given.kind, run, argv, given.gpu, given.gpus, after, given.priority)
+    if (ending := why_it_would_end(this_session())) is not None:
+        print(f"xray-tui: {ending}", file=sys.stderr)
     specs = trainings(spec, parse_seeds(given.seeds) if given.seeds else (), parse_sweep(given.sweep))
-    for job in launch_all(LocalLauncher.of(settings, runs), specs, given.then_evaluate, given.hold):
+    launcher = LocalLauncher.of(settings, runs)
+    if given.dry_run:
+        from xray_tui.gpu.sampler import sample_once
+        from xray_tui.jobs.dry_run import dry_run
+
+        return dry_run(launcher, specs, given.then_evaluate, sample_once())
+    for job in launch_all(launcher, specs, given.then_evaluate, given.hold):
         print(job.id)
     return Exit.DONE
 
