@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from xray_tui.jobs import on_end, process
 from xray_tui.jobs.job import Job, JobSpec, State, write_job
 
-from .conftest import eventually, is_alive
+from .conftest import Place, eventually, is_alive
 
 PYTHON = (sys.executable, "-S", "-c")
 
@@ -154,6 +155,20 @@ def test_a_job_that_goes_on_tells_nobody_yet(folder: Path) -> None:
     on_end.keep(folder, ("/bin/echo", "too early"))
     done = subprocess.run([sys.executable, "-m", "xray_tui.jobs.on_end", str(folder)], check=False, env=os.environ)
     assert (done.returncode, said(folder)) == (0, "")
+
+
+def test_whoever_finds_a_job_lost_starts_the_command_once(place: Place) -> None:
+    ask = ("/bin/sh", "-c", "echo $XRAY_JOB_STATE: $XRAY_JOB_CAUSE")
+    job = place.until_working(place.launch("until", place.folder / "never", on_end=ask))
+    place.kill_supervisor(job)
+    assert job.process is not None
+    process.send(job.process, signal.SIGKILL)
+    eventually(lambda: place.look()[0].state is State.LOST, "the job's loss")
+    folder = place.store.folder(job.id)
+    eventually(lambda: said(folder).endswith("done\n"), "the command's end")
+    place.look()
+    assert said(folder).splitlines()[0].startswith("lost: its supervisor and its engine are gone")
+    assert len(said(folder).splitlines()) == 2
 
 
 def test_the_marks_of_a_job_that_launched_this_one_are_not_handed_on(
