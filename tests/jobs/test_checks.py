@@ -36,12 +36,12 @@ def training(manifest: Path | None, **model: Any) -> Asked:
 
 def test_a_set_that_is_whole_is_counted(tmp_path: Path) -> None:
     manifest = make_set(tmp_path, 6)
-    assert checks(training(manifest)) == [Check(OK, f"data: 4 images in {manifest}")]
+    assert checks(training(manifest)) == [Check(OK, f"data: 2 train and 2 val images in {manifest}")]
 
 
 def test_of_many_images_some_are_looked_at(tmp_path: Path) -> None:
     (check,) = checks(training(make_set(tmp_path, 900, "train val")))
-    assert check.text.startswith("data: 900 images in ")
+    assert check.text.startswith("data: 450 train and 450 val images in ")
     assert int(check.text.rpartition(", ")[2].split()[0]) in range(module.SAMPLE, 2 * module.SAMPLE)
 
 

@@ -102,17 +102,18 @@ def _judge_data(manifest: Path, changed: int, splits: tuple[str, ...], moment: i
     counts = Counter(row["split"] for row in rows)
     if empty := [split for split in splits if not counts[split]]:
         return Check(BAD, f"data: {name}: no image of split {' and '.join(empty)}")
-    return _images(name, manifest.parent, [row for row in rows if row["split"] in splits])
+    shown = " and ".join(f"{counts[split]} {split}" for split in splits)
+    return _images(f"{shown} images in {name}", manifest, [row for row in rows if row["split"] in splits])
 
 
-def _images(name: str, folder: Path, rows: Sequence[dict[str, str]]) -> Check:
+def _images(shown: str, manifest: Path, rows: Sequence[dict[str, str]]) -> Check:
     """Whether the images and masks are there: all of them, or some of many, spread evenly."""
     looked = missing = 0
     first = ""
     deadline = time.monotonic() + PATIENCE
     step = max(1, len(rows) // SAMPLE)
     for row in rows[::step]:
-        gone = [path for path in (row["image"], row["mask"]) if path and not _is_file(folder / path)]
+        gone = [path for path in (row["image"], row["mask"]) if path and not _is_file(manifest.parent / path)]
         looked, missing = looked + 1, missing + bool(gone or not row["image"])
         first = first or next(iter(gone), "")
         if time.monotonic() > deadline:
@@ -120,8 +121,8 @@ def _images(name: str, folder: Path, rows: Sequence[dict[str, str]]) -> Check:
     some = "" if looked == len(rows) else f", {looked} looked at"
     if missing:
         such = f", such as {clean(first)}" if first else ""
-        return Check(BAD, f"data: {name}: files of {missing} of {looked} images are missing{such}")
-    return Check(OK, f"data: {len(rows)} images in {name}{some}")
+        return Check(BAD, f"data: {clean(str(manifest))}: files of {missing} of {looked} images are missing{such}")
+    return Check(OK, f"data: {shown}{some}")
 
 
 def _read_table(path: Path) -> list[dict[str, str]]:

@@ -1,0 +1,68 @@
+"""`xray-tui launch --dry-run`, with the real command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.contract.errors import Exit
+from xray_tui.cli import main
+from xray_tui.jobs import lease_dir
+
+from .test_outlook import Desk
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv(lease_dir.LEASE_DIR_ENV, str(tmp_path / "leases"))
+    (tmp_path / "runs").mkdir()
+    return Desk(tmp_path)
+
+
+def test_it_says_everything_and_launches_nothing(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--gpu", "none", "train", "--run", "a b", "--", "--config", "configs/unet.yaml", "--set", "seed=1")
+    assert main(["launch", "--dry-run", *words]) == Exit.DONE
+    data, disk, command = capsys.readouterr().out.splitlines()
+    assert data == f"✓ data: 2 train and 2 val images in {desk.manifest}"
+    assert disk.startswith("✓ disk: ")
+    assert command == "xray-engine train --config configs/unet.yaml --set seed=1 --run 'runs/a b'"
+    assert list(desk.runs.iterdir()) == []
+    assert not (desk.folder / "leases").exists()
+
+
+def test_what_is_bad_makes_the_exit_status_two(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    desk.manifest.unlink()
+    words = ("--gpu", "none", "train", "--run", "a", "--", "--config", "configs/unet.yaml")
+    assert main(["launch", "--dry-run", *words]) == Exit.BAD_INPUT
+    # Where nothing lies beside the config, a path counts from the working folder, as for the engine.
+    assert "✗ data: " in capsys.readouterr().out
+
+
+def test_what_the_launch_would_refuse_comes_first(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    desk.trained("a", 1.0)
+    words = ("--gpu", "none", "train", "--run", "a", "--", "--config", "configs/unet.yaml")
+    assert main(["launch", "--dry-run", *words]) == Exit.BAD_INPUT
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first == "✗ runs/a: not empty; give --resume to go on with it, or another name"
+
+
+def test_a_seed_group_is_checked_once_and_each_command_shown(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--gpu", "none", "--seeds", "1,2,3", "train", "--run", "a", "--", "--config", "configs/unet.yaml")
+    assert main(["launch", "--dry-run", "--then-evaluate", *words]) == Exit.DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("✓ data: 2 train and 2 val images") for line in lines) == 1
+    assert [line for line in lines if line.startswith("xray-engine")] == [
+        f"xray-engine train --config configs/unet.yaml --run runs/a_seeds/seed_{seed} --set seed={seed}"
+        for seed in (1, 2, 3)
+    ]
+
+
+def test_a_command_has_room_alone_to_be_checked(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--gpu", "none", "command", "--run", "a", "--", "python", "scripts/old train.py")
+    assert main(["launch", "--dry-run", *words]) == Exit.DONE
+    disk, command = capsys.readouterr().out.splitlines()
+    assert disk.startswith("✓ disk: ")
+    assert command == "python 'scripts/old train.py'"

@@ -1,0 +1,44 @@
+"""`xray-tui launch --dry-run`: all that a launch would say, and nothing launched."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from engine.contract.errors import BadInput, Exit
+from engine.contract.text import clean
+from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.jobs.checks import BAD
+from xray_tui.jobs.forecast import Surroundings
+from xray_tui.jobs.job import JobSpec
+from xray_tui.jobs.launcher import LocalLauncher, check_count, resolve_gpu
+from xray_tui.jobs.outlook import look_ahead
+
+
+def dry_run(launcher: LocalLauncher, specs: Sequence[JobSpec], then_evaluate: bool, snapshot: GpuSnapshot) -> int:
+    """Print why the launch would be refused, the checks, what the jobs will take, and the exact commands. Returns the
+    exit status: BAD_INPUT where something is bad."""
+    refused = list(dict.fromkeys(line for spec in specs for line in _refusals(launcher, spec, snapshot)))
+    place = Surroundings(launcher.runs, snapshot, launcher.terms, launcher.lease_dir, launcher.cpu_slots)
+    found = look_ahead(specs, place, then_evaluate)
+    for line in (*(f"{BAD} {line}" for line in refused), *found.lines, *map(shown_command, specs)):
+        print(line)
+    return Exit.BAD_INPUT if refused or found.is_bad else Exit.DONE
+
+
+def shown_command(spec: JobSpec) -> str:
+    """The command as a shell would take it, safe to print."""
+    return clean(shlex.join(spec.argv if spec.kind == "command" else ("xray-engine", *spec.argv)))
+
+
+def _refusals(launcher: LocalLauncher, spec: JobSpec, snapshot: GpuSnapshot) -> Sequence[str]:
+    """Why the launcher would not take it."""
+    try:
+        launcher.check(spec)
+        resolve_gpu(spec.gpu, lambda: snapshot)
+        allowed = [resolve_gpu(gpu, lambda: snapshot) for gpu in launcher.terms.allowed] if spec.gpu == "auto" else []
+        if spec.gpu_count > 1:
+            check_count(spec.gpu_count, len(allowed) or len(snapshot.gpus))
+    except BadInput as error:
+        return error.lines
+    return ()
