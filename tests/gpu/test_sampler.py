@@ -268,6 +268,25 @@ def test_who_was_busy_or_suspended_gets_the_newest_sample_not_the_backlog(nvml):
         sampler.stop()
 
 
+def test_who_was_suspended_for_long_does_not_take_that_for_a_hang(nvml):
+    code = (
+        "import time\nfrom xray_tui.gpu.pace import Pace\nfrom xray_tui.gpu.sampler import Sampler\n"
+        "Sampler(lambda s: print(s.stale or s.problem, flush=True), 0.5, pace=Pace(silence=1.5, hang=0.3)).start()\n"
+        "time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=nvml.environment) as process:
+        try:
+            assert [process.stdout.readline().strip() for _ in range(2)] == ["None", "None"]
+            time.sleep(0.1)  # so that it waits for the next line
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(2.0)
+            process.send_signal(signal.SIGCONT)
+            assert process.stdout.readline().strip() == "None"
+        finally:
+            process.kill()
+
+
 def test_ctrl_c_in_the_terminal_does_not_reach_the_helper(sample, seen):
     sample()
     seen.until(lambda snapshot: bool(snapshot.gpus))

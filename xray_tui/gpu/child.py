@@ -70,7 +70,8 @@ class Child:
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
             while True:
-                if not selector.select(max(0.0, deadline - time.monotonic())):
+                # Asked twice: a wait whose time went by while we were stopped (Ctrl+Z) ends without a look at the pipe.
+                if not selector.select(max(0.0, deadline - time.monotonic())) and not selector.select(0):
                     raise Silent
                 data = os.read(output, 1 << 16)
                 if not data:
