@@ -77,7 +77,8 @@ class JobStore:
             return job
         if progress is None and stop is None:
             return job
-        return replace(job, progress=progress, stop_asked_by=stop and stop.by, stop_asked=stop and stop.time)
+        by, time = (stop.by, stop.time) if stop is not None else (None, None)
+        return replace(job, progress=progress, stop_asked_by=by, stop_asked=time)
 
 
 def read_job(folder: Path) -> Job:
