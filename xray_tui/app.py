@@ -158,7 +158,12 @@ class XrayApp(KeysInOrder[None]):
         self._endings = Endings(user(), time.time())
         self._coming_back = ComingBack(self.runs, lambda told: self._post(CameBack(told)))
         self._coming_back.know(board=self._board)
-        self._jobs_feed = JobsFeed(self.runs, lambda jobs: self._post(JobsChanged(jobs)), self._trouble)
+        self._jobs_feed = JobsFeed(
+            self.runs,
+            lambda jobs, others: self._post(JobsChanged(jobs, others)),
+            self._trouble,
+            self._lease_dir,
+        )
         self._gpu_feed = GpuFeed(lambda gpus: self._post(GpuSampled(gpus)), self._lease_dir, self.settings.slots)
         self._host_feed = HostFeed(self.runs, lambda host: self._post(HostSampled(host)))
         self._gpu_feed.start()
@@ -217,7 +222,7 @@ class XrayApp(KeysInOrder[None]):
         if self._exit:
             return
         self._jobs = message.jobs
-        self._dashboard.show_jobs(message.jobs)
+        self._dashboard.show_jobs(message.jobs, message.others)
         self._tell_ended(message.jobs)
         if self._coming_back is not None:
             self._coming_back.know(jobs=message.jobs)
@@ -472,14 +477,14 @@ class XrayApp(KeysInOrder[None]):
         from xray_tui.board.export import default_path, to_markdown
         from xray_tui.gpu.sampler import sample_once
         from xray_tui.gpu.status import sentences
-        from xray_tui.jobs.owners import owners
+        from xray_tui.jobs.owners import owners, runs_by_gpu
 
         path = (self.settings.export or default_path(board.runs)).absolute()
         # After Ctrl+Z and `fg` what was seen last may be of hours ago, and nobody has called it old yet.
         recent = gpus is not None and (gpus.snapshot.stale or gpus.snapshot.age(time.time()) < RECENT)
         snapshot = gpus.snapshot if gpus is not None and recent else sample_once()
         whose = owners((process.pid for gpu in snapshot.gpus for process in gpu.processes or ()), jobs)
-        status = sentences(snapshot, {pid: owner.run for pid, owner in whose.items()})
+        status = sentences(snapshot, {pid: owner.run for pid, owner in whose.items()}, runs_by_gpu(jobs))
         try:
             write_whole(path, to_markdown(board, status, time.strftime("%Y-%m-%d %H:%M:%S")))
         except OSError as error:
@@ -487,6 +492,14 @@ class XrayApp(KeysInOrder[None]):
             return
         count = len(board.rows)
         self._post(Said(f"Exported {count} run{'' if count == 1 else 's'} to {path}"))
+
+    def action_suspend(self) -> None:
+        """Stop until the shell's `fg`. Where no shell waits for just us (`tmux new xray-tui`, a script), nobody could
+        ever continue us."""
+        if os.getpid() == os.getpgrp() != os.getsid(0):
+            self.action_suspend_process()
+        else:
+            self.say("No shell is waiting here that could bring the app back")
 
     def action_rescan(self) -> None:
         """Read everything again, for file systems that tell nothing."""

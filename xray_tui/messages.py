@@ -52,6 +52,8 @@ class JobsChanged(Latest):
     """A job is new, gone, or says something else than before."""
 
     jobs: tuple[Job, ...]
+    others: str = ""
+    """A line about the jobs of others that wait."""
 
 
 @dataclass

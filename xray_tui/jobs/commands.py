@@ -174,7 +174,23 @@ def _jobs(given: argparse.Namespace) -> int:
         print(as_table(jobs))
     else:
         print("no jobs", file=sys.stderr)
+    if not given.json and (said := _of_others(jobs)):
+        print(said, file=sys.stderr)
     return Exit.DONE
+
+
+def _of_others(jobs: Sequence[Job]) -> str:
+    """What other users, and other runs folders, wait for on this machine."""
+    from xray_tui.jobs.lease_dir import existing_lease_dir
+    from xray_tui.jobs.others import in_words, others
+    from xray_tui.settings import load_settings
+
+    settings, _ = load_settings()
+    found = existing_lease_dir(None if settings.lease_dir is None else str(settings.lease_dir))
+    try:
+        return in_words(others(found, {job.id for job in jobs}))
+    except OSError:
+        return ""
 
 
 # -- logs, stop, wait -------------------------------------------------------------------------------------------------

@@ -13,18 +13,26 @@ if TYPE_CHECKING:
 
 
 class JobsFeed(Ticking):
-    """A thread that reads runs/.jobs and calls `on_jobs` with all jobs, newest first, when something has changed."""
+    """A thread that reads runs/.jobs and calls `on_jobs` with all jobs, newest first, and a line about those of others,
+    when something has changed."""
 
     LOOK_EVERY = 5
     """Ticks between two looks for jobs whose supervisor is gone; those need the queue's mutex."""
 
     def __init__(
-        self, runs: Path, on_jobs: Callable[[tuple[Job, ...]], None], on_trouble: Callable[[str], None]
+        self,
+        runs: Path,
+        on_jobs: Callable[[tuple[Job, ...], str], None],
+        on_trouble: Callable[[str], None],
+        lease_dir: str | None = None,
     ) -> None:
+        """`lease_dir`: the settings' one, where there is one."""
         super().__init__(1.0, name="jobs")
         self._runs = runs
         self._on_jobs = on_jobs
         self._on_trouble = on_trouble
+        self._lease_dir = lease_dir
+        self._others = ""
         self._jobs: tuple[Job, ...] | None = None
         self._trouble: str | None = None
         self._ticks = 0
@@ -46,6 +54,16 @@ class JobsFeed(Ticking):
             self._trouble = line
             return
         self._trouble = None
-        if jobs != self._jobs and not self.stopping:
-            self._jobs = jobs
-            self._on_jobs(jobs)
+        others = self._of_others(jobs) if looking else self._others
+        if (jobs, others) != (self._jobs, self._others) and not self.stopping:
+            self._jobs, self._others = jobs, others
+            self._on_jobs(jobs, others)
+
+    def _of_others(self, jobs: tuple[Job, ...]) -> str:
+        from xray_tui.jobs.lease_dir import existing_lease_dir
+        from xray_tui.jobs.others import in_words, others
+
+        try:
+            return in_words(others(existing_lease_dir(self._lease_dir), {job.id for job in jobs}))
+        except OSError:
+            return ""

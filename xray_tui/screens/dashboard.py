@@ -115,9 +115,9 @@ class DashboardScreen(Screen[None]):
     def show_host(self, host: Host) -> None:
         self.gpus.show_host(host)
 
-    def show_jobs(self, jobs: Sequence[Job]) -> None:
+    def show_jobs(self, jobs: Sequence[Job], others: str = "") -> None:
         self.set_class(not jobs, "-idle")
-        self.jobs.show(jobs)
+        self.jobs.show(jobs, others)
 
     def show_followed(self, followed: Followed) -> None:
         self._followed = followed

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.strip import Strip
 
+from engine.contract.text import clean
 from xray_tui.commands import bindings
 from xray_tui.widgets.job_lines import GLYPHS, Part, job_detail, job_line
 from xray_tui.widgets.lines import Lines, strip
@@ -41,6 +42,7 @@ class JobList(Lines):
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._jobs: tuple[Job, ...] = ()
+        self._others = ""
         self._selected: str | None = None
         self._drawn: tuple[list[Part], ...] = ()
 
@@ -53,8 +55,10 @@ class JobList(Lines):
         """The job under the cursor."""
         return self._jobs[self.cursor] if 0 <= self.cursor < len(self._jobs) else None
 
-    def show(self, jobs: Sequence[Job]) -> None:
-        """Show the jobs as they are now; a new one is selected if the cursor is on the newest or an ended one."""
+    def show(self, jobs: Sequence[Job], others: str = "") -> None:
+        """Show the jobs as they are now; a new one is selected if the cursor is on the newest or an ended one. `others`
+        is a line about those of others."""
+        self._others = others
         following = self.cursor <= 0 or (self.job is not None and self.job.state.ended)
         known = {job.id for job in self._jobs}
         self._jobs = tuple(jobs)
@@ -81,7 +85,9 @@ class JobList(Lines):
 
     def _title(self) -> None:
         live = sum(not job.state.ended for job in self._jobs)
-        self.border_title = Content.assemble(("Jobs", "bold"), f"  {live} of {len(self._jobs)} active" if live else "")
+        said = [f"{live} of {len(self._jobs)} active"] if live else []
+        said += [clean(self._others)] if self._others else []
+        self.border_title = Content.assemble(("Jobs", "bold"), f"  {' · '.join(said)}" if said else "")
 
     def refresh_times(self) -> None:
         """Draw again if a time reads differently by now."""
