@@ -21,6 +21,9 @@ from xray_tui.news.results import Results, results_since
 MOST = 10
 """Results that are listed; of the others their number is said."""
 
+ID_END = 4
+"""Letters at the end of a job's id, by which every command finds it."""
+
 BASIS = "By the artifacts' own times: what was deleted or overwritten since is not seen."
 
 
@@ -86,7 +89,7 @@ def ago(seconds: float) -> str:
     if seconds < 60:
         return "just now"
     days = int(seconds // 86_400)
-    return f"{days} days ago" if days >= 3 else f"{duration(seconds)} ago"
+    return f"{days} days ago" if days >= 2 else f"{duration(seconds)} ago"
 
 
 def _since(since: float, now: float) -> str:
@@ -114,7 +117,7 @@ def _job(job: Job, now: float, width: int, me: str) -> Iterator[str]:
         head += f"  {ago(now - job.ended)}"
         if job.started is not None:
             head += f", took {duration(job.ended - job.started)}"
-    yield f"  {head}  {job.id}"
+    yield f"  {head}  {job.id[-ID_END:]}"
     if more := describe(job):
         yield from _wrapped(clean(more), width, "      ")
 
@@ -127,7 +130,9 @@ def _board(told: Report, width: int) -> Iterator[str]:
     count = len(board.results)
     yield from ("", f"Board: {count} {'run has a newer result' if count == 1 else 'runs have newer results'}")
     if board.leader is not None and board.leader_changed:
-        before = f"before: {board.led_before.run} ({board.led_before.value:.4f})" if board.led_before else "the first"
+        before = (
+            f"before: {board.led_before.run} ({board.led_before.value:.4f})" if board.led_before else "before: none"
+        )
         yield from _wrapped(
             f"new leader: {board.leader.run} ({board.metric} {board.leader.value:.4f}); {before}", width, "  "
         )
