@@ -131,6 +131,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("app.previous", "shift+tab", "app.focus_previous", "previous", "To the previous panel", "app"),
     Command("app.palette", "ctrl+p,:", "app.command_palette", "palette", "Find a command by its name", "app"),
     Command("app.help", "?,f1", "app.help", "help", "This list", "app", True),
+    Command("app.suspend", "ctrl+z", "app.suspend", "suspend", "To the shell; `fg` brings the app back", "app"),
     Command("app.quit", "q", "app.quit", "quit", "Leave; launched jobs go on", "app", True),
 )  # fmt: skip
 

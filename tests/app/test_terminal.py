@@ -7,13 +7,14 @@ import json
 import os
 import pty
 import select
+import shlex
 import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -66,12 +67,12 @@ class Terminal:
 
 
 @contextmanager
-def terminal(runs: Path, **environment: str) -> Iterator[Terminal]:
-    """The app on these runs, killed at the end."""
+def terminal(runs: Path, command: Sequence[str] = (), **environment: str) -> Iterator[Terminal]:
+    """The app on these runs, or another command, killed at the end."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(runs)],
+        command or [sys.executable, "-c", RUN, str(runs)],
         env={**os.environ, "TERM": "xterm-256color", **environment},
         preexec_fn=lambda: os.login_tty(its),  # as its controlling terminal, or it would not be told when that goes
     )
@@ -171,6 +172,28 @@ def test_after_a_suspension_the_screen_is_drawn_again(some_runs: Path) -> None:
         app._screen.reset()
         app.process.send_signal(signal.SIGCONT)
         app.until("run_00")
+
+
+def test_ctrl_z_leaves_for_the_shell_and_fg_comes_back(some_runs: Path) -> None:
+    with terminal(some_runs, ["bash", "--norc", "-i"]) as app:
+        os.write(app.descriptor, shlex.join([sys.executable, "-c", RUN, str(some_runs)]).encode() + b"\n")
+        app.until("run_00")
+        app.read(1.0)
+        os.write(app.descriptor, b"\x1a")
+        app.until("Stopped")
+        app._screen.reset()
+        os.write(app.descriptor, b"fg\n")
+        app.until("run_00")
+
+
+def test_ctrl_z_without_a_shell_to_go_to_leaves_the_app_where_it_is(some_runs: Path) -> None:
+    with terminal(some_runs) as app:
+        app.until("run_00")
+        app.read(1.0)
+        os.write(app.descriptor, b"\x1a")
+        app.until("No shell is waiting")
+        os.write(app.descriptor, b"q")
+        assert app.ends() == 0
 
 
 def test_mouse_false_in_the_settings_leaves_the_mouse_to_the_terminal(some_runs: Path, tmp_path: Path) -> None:
