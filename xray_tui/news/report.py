@@ -130,12 +130,9 @@ def _board(told: Report, width: int) -> Iterator[str]:
     count = len(board.results)
     yield from ("", f"Board: {count} {'run has a newer result' if count == 1 else 'runs have newer results'}")
     if board.leader is not None and board.leader_changed:
-        before = (
-            f"before: {board.led_before.run} ({board.led_before.value:.4f})" if board.led_before else "before: none"
-        )
-        yield from _wrapped(
-            f"new leader: {board.leader.run} ({board.metric} {board.leader.value:.4f}); {before}", width, "  "
-        )
+        before = "none" if board.led_before is None else f"{board.led_before.run} ({board.led_before.value:.4f})"
+        now = f"{board.leader.run} ({board.metric} {board.leader.value:.4f})"
+        yield from _wrapped(f"new leader: {now}; before: {before}", width, "  ")
     for result in board.results[:MOST]:
         before = "" if result.before is None else f", {result.before:.4f} before"
         yield f"  {result.rank:>4}  {result.value:.4f}{before}  {result.run}  {ago(told.now - result.time)}"
