@@ -209,23 +209,23 @@ def write_export(target: Path, text: str) -> None:
 
 
 def _gpu_status(runs: Path) -> list[str]:
-    """The bullets of the GPU section, with the runs' names at the processes that work for them."""
+    """The bullets of the GPU section, with the names of the runs that work on each GPU."""
     from xray_tui.gpu.sampler import sample_once
     from xray_tui.gpu.status import sentences
 
     snapshot = sample_once()
-    pids = [process.pid for gpu in snapshot.gpus for process in gpu.processes or ()]
-    if not pids:
+    if not snapshot.gpus:
         return sentences(snapshot)
     from contextlib import suppress
 
-    from xray_tui.jobs.owners import owners
+    from xray_tui.jobs.owners import owners, runs_by_gpu
     from xray_tui.jobs.store import JobStore
 
     jobs = []
     with suppress(OSError):  # a jobs folder that cannot be read: a process still carries its run's mark
         jobs = JobStore(runs).jobs()
-    return sentences(snapshot, {pid: owner.run for pid, owner in owners(pids, jobs).items()})
+    whose = owners((process.pid for gpu in snapshot.gpus for process in gpu.processes or ()), jobs)
+    return sentences(snapshot, {pid: owner.run for pid, owner in whose.items()}, runs_by_gpu(jobs))
 
 
 def _check(options: argparse.Namespace) -> int:

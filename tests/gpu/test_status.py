@@ -69,6 +69,17 @@ def test_many_foreign_processes_are_counted():
     assert line.endswith("and 17 more.")
 
 
+def test_a_gpu_that_a_job_has_is_never_called_idle_or_held_by_strangers_though_no_process_is_listed():
+    for used, said in ((GIB // 2, "0.5"), (20 * GIB, "20.0")):
+        snapshot = GpuSnapshot(gpus=(gpu(memory_used=used), gpu(1)), time=1000.0)
+        assert sentences(snapshot, {}, {"GPU-0": ["a", "a"]}) == [
+            f"GPU 0 (NVIDIA A100): 3 % utilisation, {said} of 80.0 GiB; given to `a`, with no process listed.",
+            "GPU 1: no training or inference process (no process).",
+        ]
+    seen = GpuSnapshot(gpus=(gpu(processes=(TRAINING,)),), time=1000.0)
+    assert sentences(seen, {TRAINING.pid: "a"}, {"GPU-0": ["a"]})[0].endswith("; running `a`.")
+
+
 def test_a_run_that_also_draws_is_a_run():
     (line,) = say(gpu(processes=(XORG,)), runs={XORG.pid: "render"})
     assert line.endswith("running `render`.")

@@ -15,7 +15,7 @@ import pytest
 
 from xray_tui.jobs import process
 from xray_tui.jobs.job import Job, JobSpec, Process, State
-from xray_tui.jobs.owners import Marks, Owner, owners
+from xray_tui.jobs.owners import Marks, Owner, owners, runs_by_gpu
 
 from .conftest import Place, eventually
 
@@ -233,3 +233,12 @@ def test_the_marks_of_a_process_are_read_once_and_never_taken_for_those_of_a_lat
     assert owners([marked, foreign], [], marks) == {}
     owners([], [], marks)
     assert marks._known == {}
+
+
+def test_the_gpus_of_living_jobs_have_their_runs(start: Start) -> None:
+    engine, _ = start(f"{SLEEP}; wait")
+    job = a_job(engine, gpus=("GPU-0", "GPU-1"))
+    assert job.process is not None
+    gone = replace(job, process=Process(engine, job.process.start - 100))
+    others = [gone, replace(job, state=State.FAILED), replace(job, host="another"), a_job(engine)]
+    assert runs_by_gpu([job, *others]) == {"GPU-0": ["unet/seed_1"], "GPU-1": ["unet/seed_1"]}

@@ -18,20 +18,28 @@ _NAMED = 3
 """Foreign processes that are named before "and N more"."""
 
 _NO_RUNS: Mapping[int, str] = MappingProxyType({})
+_NO_JOBS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
-def sentences(snapshot: GpuSnapshot, runs_by_pid: Mapping[int, str] = _NO_RUNS) -> list[str]:
-    """The bullets, as Markdown without the "- ". `runs_by_pid`: the run that a process works for.
+def sentences(
+    snapshot: GpuSnapshot,
+    runs_by_pid: Mapping[int, str] = _NO_RUNS,
+    runs_by_gpu: Mapping[str, Sequence[str]] = _NO_JOBS,
+) -> list[str]:
+    """The bullets, as Markdown without the "- ". `runs_by_pid`: the run that a process works for; `runs_by_gpu`: those
+    whose jobs have a GPU, by its UUID.
 
     "No active process" is said only where every GPU's list could be read and everything speaks for it: no compute
-    process, no process of a run, low utilisation and no large memory that nobody listed holds. Of the last two a GPU
-    may keep one to itself (utilisation where MIG is on, memory where it is the machine's), not both.
+    process, no process or job of a run, low utilisation and no large memory that nobody listed holds. Of the last two a
+    GPU may keep one to itself (utilisation where MIG is on, memory where it is the machine's), not both.
     """
     if snapshot.problem is not None:
         return [clean(snapshot.problem)]
     if not snapshot.gpus:
         return ["No GPU has been seen yet."]
-    judged = [(gpu, _what_is_up(gpu, runs_by_pid, snapshot.time)) for gpu in snapshot.gpus]
+    judged = [
+        (gpu, _what_is_up(gpu, runs_by_pid, runs_by_gpu.get(gpu.uuid, ()), snapshot.time)) for gpu in snapshot.gpus
+    ]
     lines = [line for _, line in judged if line is not None]
     idle = [gpu for gpu, line in judged if line is None]
     if snapshot.stale is not None:  # nothing is known of now, so nothing is called idle, nor at work
@@ -46,8 +54,8 @@ def sentences(snapshot: GpuSnapshot, runs_by_pid: Mapping[int, str] = _NO_RUNS) 
     return lines
 
 
-def _what_is_up(gpu: GpuSample, runs: Mapping[int, str], now: float) -> str | None:
-    """The GPU's sentence, None where it is idle beyond doubt."""
+def _what_is_up(gpu: GpuSample, runs: Mapping[int, str], given: Sequence[str], now: float) -> str | None:
+    """The GPU's sentence, None where it is idle beyond doubt. `given`: the runs whose jobs have it."""
     label = f"GPU {gpu.index} ({clean(gpu.name)})" if gpu.name != f"GPU {gpu.index}" else gpu.name
     if gpu.problem is not None:
         return f"{label}: {clean(gpu.problem)}{_duration(gpu.since, now)}."
@@ -57,8 +65,10 @@ def _what_is_up(gpu: GpuSample, runs: Mapping[int, str], now: float) -> str | No
         return f"{label}; process list unavailable{why}."
     ours = list(dict.fromkeys(runs[process.pid] for process in gpu.processes if process.pid in runs))
     foreign = [process for process in gpu.processes if process.computes and process.pid not in runs]
-    if ours or foreign:
+    unseen = [run for run in dict.fromkeys(given) if run not in ours]
+    if ours or foreign or unseen:
         who = [f"running {_joined([_code(run) for run in ours])}"] if ours else []
+        who += [f"given to {_joined([_code(run) for run in unseen])}, with no process listed"] if unseen else []
         who += [_foreign(foreign)] if foreign else []
         return f"{label}; {'; '.join(who)}."
     hidden = _unattributed(gpu)

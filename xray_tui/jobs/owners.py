@@ -65,6 +65,20 @@ def owners(pids: Iterable[int], jobs: Iterable[Job], marks: Marks | None = None)
     return found
 
 
+def runs_by_gpu(jobs: Iterable[Job]) -> dict[str, list[str]]:
+    """The runs whose living jobs have each GPU, by its UUID: known also where the driver does not list a job's
+    processes, as in a container."""
+    found: dict[str, list[str]] = {}
+    here = (process.host(), process.boot())
+    for job in jobs:
+        if not job.gpus or job.state.ended or (job.host, job.boot) != here:
+            continue
+        if any(map(process.is_alive, filter(None, (job.supervisor, job.process)))):
+            for uuid in job.gpus:
+                found.setdefault(uuid, []).append(job.spec.run)
+    return found
+
+
 @dataclass(slots=True)
 class _Look:
     """What has been read of /proc by now."""
