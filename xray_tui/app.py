@@ -164,7 +164,9 @@ class XrayApp(KeysInOrder[None]):
             self._trouble,
             self._lease_dir,
         )
-        self._gpu_feed = GpuFeed(lambda gpus: self._post(GpuSampled(gpus)), self._lease_dir, self.settings.slots)
+        self._gpu_feed = GpuFeed(
+            lambda gpus: self._post(GpuSampled(gpus)), self._trouble, self._lease_dir, self.settings.slots
+        )
         self._host_feed = HostFeed(self.runs, lambda host: self._post(HostSampled(host)))
         self._gpu_feed.start()
         self._jobs_feed.start()
@@ -351,12 +353,15 @@ class XrayApp(KeysInOrder[None]):
         """Open the form, filled from the run under the cursor and the marked ones."""
         if self.runs is None:
             return
+        from xray_tui.gpu.sample import GpuSnapshot
         from xray_tui.screens.launch import LaunchScreen
+        from xray_tui.screens.launch_outlook import looking
 
         seen = self._gpus.snapshot.gpus if self._gpus else ()
         gpus = [(gpu.uuid, f"{gpu.index} {clean(gpu.name)}") for gpu in seen]
         marked = [row.run for row in self._dashboard.board.marked_rows]
-        form = LaunchScreen(kind, runs=self.runs, current=self._dashboard.run, marked=marked, gpus=gpus)
+        look = looking(self.runs, self.settings, lambda: self._gpus.snapshot if self._gpus else GpuSnapshot())
+        form = LaunchScreen(kind, runs=self.runs, current=self._dashboard.run, marked=marked, gpus=gpus, look=look)
         self.push_screen(form, self._launch)
 
     @property

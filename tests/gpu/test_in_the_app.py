@@ -225,3 +225,15 @@ def _no_helper_is_left(app: XrayApp) -> Iterator[None]:
     yield
     if app._gpu_feed is not None:
         app._gpu_feed.stop()
+
+
+async def test_figures_are_shown_though_it_cannot_be_found_out_whose_they_are(app, nvml, monkeypatch):
+    def fails(*_: object) -> None:
+        raise RuntimeError("no /proc here")
+
+    monkeypatch.setattr("xray_tui.jobs.owners.owners", fails)
+    nvml.becomes(*machine())
+    async with opened(app, all_four) as pilot:
+        await until(pilot, lambda: any("no /proc here" in note.message for note in app._notifications))
+        nvml.becomes(*machine((0, "temp = 77")))
+        await until(pilot, lambda: "77°C" in strip(app)[0])

@@ -35,7 +35,7 @@ def looks() -> list[Gpus]:
 @pytest.fixture
 def feed(looks: list[Gpus], tmp_path: Path) -> GpuFeed:
     """One that is handed its looks by the test."""
-    return GpuFeed(looks.append, str(tmp_path / "leases"))
+    return GpuFeed(looks.append, pytest.fail, str(tmp_path / "leases"))
 
 
 def look(time: float, *processes: GpuProcess, stale: str | None = None) -> GpuSnapshot:

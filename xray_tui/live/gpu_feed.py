@@ -41,9 +41,18 @@ class Gpus:
 class GpuFeed:
     """Samples the GPUs, and calls `on_gpus` with each look, from a thread of its own."""
 
-    def __init__(self, on_gpus: Callable[[Gpus], None], lease_dir: str | None = None, slots: int = 1) -> None:
-        """`lease_dir`: the settings' one, where there is one; `slots`: how many of this user's jobs share a GPU."""
+    def __init__(
+        self,
+        on_gpus: Callable[[Gpus], None],
+        on_trouble: Callable[[str], None],
+        lease_dir: str | None = None,
+        slots: int = 1,
+    ) -> None:
+        """`lease_dir`: the settings' one, where there is one; `slots`: how many of this user's jobs share a GPU.
+        `on_trouble` gets a line where whose the processes are, and what is free, cannot be found out."""
         self._on_gpus = on_gpus
+        self._on_trouble = on_trouble
+        self._trouble: str | None = None
         self._lease_dir = lease_dir
         self._slots = slots
         self._sampler = Sampler(self._sampled, SHOWN)
@@ -77,17 +86,26 @@ class GpuFeed:
         now = time.monotonic()
         history = extended(self._last.history, snapshot)
         due = now - self._judged >= JUDGED_EVERY * 0.95 or _holders(snapshot) != _holders(self._last.snapshot)
-        if snapshot.stale is not None:  # whose the processes are is known from before, what is free now is not
-            self._judged = -JUDGED_EVERY
-            self._last = replace(
-                self._last, snapshot=snapshot, standings=self._standings(snapshot), stalled=frozenset()
-            )
-        elif due:
-            self._judged = now
-            self._last = self._judge(snapshot, history)
+        if due or snapshot.stale is not None:
+            self._judged = now if snapshot.stale is None else -JUDGED_EVERY
+            self._last = self._guarded(snapshot, history)
         else:
             self._last = replace(self._last, snapshot=snapshot, history=history)
         self._on_gpus(self._last)
+
+    def _guarded(self, snapshot: GpuSnapshot, history: History) -> Gpus:
+        """The look judged. Where that fails, the figures are shown all the same, and the reason is said once."""
+        try:
+            if snapshot.stale is None:
+                return self._judge(snapshot, history)
+            # Whose the processes are is known from before; what is free now is not.
+            return replace(self._last, snapshot=snapshot, standings=self._standings(snapshot), stalled=frozenset())
+        except Exception as error:
+            line = f"GPUs: whose processes these are is not known: {type(error).__name__}: {error}"
+            if line != self._trouble:
+                self._on_trouble(line)
+            self._trouble = line
+            return Gpus(snapshot, history)
 
     def _judge(self, snapshot: GpuSnapshot, history: History) -> Gpus:
         from xray_tui.jobs.owners import Marks, owners
