@@ -211,7 +211,7 @@ class LiveLog(LogView):
             return
         self._reveal = False
         begin, end = (cell_len(line[:place]) for place in hit)
-        left, width = round(self.scroll_target_x), self.size.width
+        left, width = round(self.scroll_target_x), self.scrollable_content_region.width
         if begin < left or end > left + width:
             self.scroll_to(x=0 if end <= width else begin - width // 3, animate=False)
 
