@@ -48,7 +48,7 @@ def test_similar_runs_give_a_span_and_the_most_memory() -> None:
     past = [took(wants(), 1.2, 8), took(wants(), 1.1, 9), took(wants(), 1.4, 7)]
     found = estimate(wants(), past)
     assert found is not None
-    assert found.sentence == "1 h 06 min to 1 h 24 min, 9.0 GiB of GPU memory, from 3 similar runs"
+    assert found.sentence == "1 h 06 min to 1 h 24 min, 9.0 GiB GPU, from 3 similar runs"
 
 
 @pytest.mark.parametrize("change", ["encoder", "image_size", "batch_size", "manifest", "on_gpu"])
@@ -65,13 +65,13 @@ def test_time_grows_with_the_epochs_and_their_images() -> None:
     assert found.seconds == HOUR
     found = estimate(wants(epochs=40), [took(wants(epochs=20), 1.0)])
     assert found is not None
-    assert found.sentence == "about 2 h 00 min, 9.0 GiB of GPU memory, from 1 similar run"
+    assert found.sentence == "about 2 h 00 min, 9.0 GiB GPU, from 1 similar run"
 
 
 def test_from_a_smoke_test_of_one_epoch_the_memory_is_known_and_not_the_time() -> None:
     found = estimate(wants(epochs=100), [took(wants(epochs=1), 0.02, 9)])
     assert found is not None
-    assert found.sentence == "9.0 GiB of GPU memory, from 1 similar run"
+    assert found.sentence == "9.0 GiB GPU, from 1 similar run"
 
 
 def test_epochs_of_all_images_and_of_some_are_not_compared() -> None:

@@ -102,7 +102,7 @@ def test_similar_runs_say_what_it_takes_and_the_queue_when_it_is_done(desk: Desk
     desk.trained("two", 1.5)
     found = desk.look(desk.training("a"))
     takes, done = found.forecast
-    assert takes == "train takes 1 h 00 min to 1 h 30 min, 9.0 GiB of GPU memory, from 2 similar runs"
+    assert takes == "train takes 1 h 00 min to 1 h 30 min, 9.0 GiB GPU, from 2 similar runs"
     assert done == clock(found.seen + 1.25 * HOUR)("1 job on 2 GPUs")
     assert any(line.startswith("✓ GPU memory: up to 9.0 GiB of 80.0 GiB") for line in found.lines)
     assert any("similar runs wrote" in line for line in found.lines)
@@ -179,7 +179,7 @@ def test_a_resumed_training_tells_no_time(desk: Desk) -> None:
     job = desk.trained("one", 1.0)
     write_job(desk.runs / ".jobs" / job.id, replace(job, attempt=2))
     (takes,) = desk.look(desk.training("a")).forecast
-    assert takes == "train takes 9.0 GiB of GPU memory, from 1 similar run"
+    assert takes == "train takes 9.0 GiB GPU, from 1 similar run"
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,9 @@ def _manifest(config: Config, folder: Path) -> Path | None:
 
 
 def _absolute(path: object, folder: Path) -> Path:
-    return Path(os.path.normpath(folder / str(path)))
+    """As the engine takes a path of a config: from the file's folder, or where nothing is there the working one."""
+    beside = folder / str(path)
+    return Path(os.path.normpath(beside if os.path.lexists(beside) else Path(str(path)).absolute()))
 
 
 # Arguments, as the engine's argparse reads them

@@ -66,13 +66,15 @@ class Estimate:
 
     @property
     def sentence(self) -> str:
-        """`1 h 10 min to 1 h 25 min, 9.3 GiB of GPU memory, from 3 similar runs`."""
+        """`1 h 10 min to 1 h 25 min, 9.3 GiB GPU, from 3 similar runs`. Main memory is told of what has no GPU."""
         parts = []
         if self.low is not None and self.high is not None:
             low, high = duration(self.low), duration(self.high)
             parts.append(f"about {low}" if low == high else f"{low} to {high}")
-        parts += [] if self.gpu_memory is None else [f"{size(self.gpu_memory)} of GPU memory"]
-        parts += [] if self.memory is None else [f"{size(self.memory)} of memory"]
+        if self.gpu_memory is not None:
+            parts.append(f"{size(self.gpu_memory)} GPU")
+        elif self.memory is not None:
+            parts.append(f"{size(self.memory)} RAM")
         return ", ".join([*parts, f"from {self.runs} similar run{'s' * (self.runs > 1)}"])
 
 

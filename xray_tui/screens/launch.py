@@ -25,6 +25,7 @@ from textual.worker import Worker, WorkerState, get_current_worker
 from engine.contract.text import clean
 from xray_tui.jobs.job import JobSpec
 from xray_tui.jobs.session import this_session, why_it_would_end
+from xray_tui.screens.launch_outlook import Look, OutlookLines
 from xray_tui.widgets.form import NESTED, Fields, FormRow, FormSection, mount_some_at_a_time
 from xray_tui.widgets.form_controls import Checklist
 
@@ -48,7 +49,8 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
     """One form. Dismisses with what is to be launched (launching is the caller's), or None.
 
     `current` is the run under the cursor and `marked` the marked ones, as names below `runs`; `gpus` are (value of
-    JobSpec.gpu, what to show) of those that there are. Recipes are looked for where none are given.
+    JobSpec.gpu, what to show) of those that there are. Recipes are looked for where none are given. `look` finds out
+    what can be said of the job before it is launched.
     """
 
     CSS_PATH = "../styles/launch.tcss"
@@ -86,6 +88,7 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         marked: Sequence[str] = (),
         gpus: Sequence[tuple[str, str]] = (),
         recipes: Sequence[Recipe] | None = None,
+        look: Look | None = None,
     ) -> None:
         super().__init__()
         self.kind: Kind = kind
@@ -94,6 +97,7 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         self.marked = tuple(marked)
         self.gpus = tuple(gpus)
         self._recipes = recipes
+        self._outlook = None if look is None else OutlookLines(look)
         self._cwd = Path.cwd()
         self._state: FormState | None = None
         self._checked: Checked | None = None
@@ -114,6 +118,8 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
                 yield Static(id="form-summary")
             with CommandLine(id="form-command"):
                 yield Static(id="form-command-text")
+            if self._outlook is not None:
+                yield self._outlook
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -232,7 +238,16 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         else:
             self._say(self._first_problem(checked), wrong=True)
         self._show_states()
+        self._look_ahead(state, checked)
         return checked
+
+    def _look_ahead(self, state: FormState, checked: Checked) -> None:
+        """Have the lines below the command say what this job would find and take."""
+        if self._outlook is not None:
+            self._outlook.ask([] if checked.problems else [self._job(state, checked)])
+
+    def _job(self, state: FormState, checked: Checked) -> JobSpec:
+        return JobSpec(self.kind, state.run_name(), checked.argv, state.gpu)
 
     def _first_problem(self, checked: Checked) -> str:
         key, problem = next(iter(checked.problems.items()))
@@ -281,7 +296,7 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
             self._say(f"not launched: {self._first_problem(checked)}", wrong=True)
             await self._go_to(next(iter(checked.problems)))
         else:
-            self.dismiss(JobSpec(self.kind, state.run_name(), checked.argv, state.gpu))
+            self.dismiss(self._job(state, checked))
 
     async def action_save(self) -> None:
         """Ask for a file, and write the values there as a config."""

@@ -1,0 +1,130 @@
+"""The lines below the command, which say before Enter what the job will find and take."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Event, current_thread, main_thread
+
+import pytest
+from textual.pilot import Pilot
+
+from engine.contract.text import clean
+from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.jobs.checks import Check
+from xray_tui.jobs.job import JobSpec
+from xray_tui.jobs.outlook import Outlook
+from xray_tui.screens.launch_outlook import looking, short_lines
+from xray_tui.settings import Settings
+
+from .place import PLAIN, RUNS, FormApp, focus, settle, text, type_over, write
+
+pytestmark = pytest.mark.usefixtures("place")
+LINES = "#form-outlook"
+PATIENCE = 20.0
+
+
+async def until(pilot: Pilot[None], holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        await pilot.pause(0.02)
+
+
+def real_look(place: Path) -> Callable[[Sequence[JobSpec]], Outlook]:
+    return looking(RUNS, Settings(lease_dir=place / "leases"), GpuSnapshot)
+
+
+async def test_a_form_says_what_is_missing_below_its_command(place: Path) -> None:
+    app = FormApp("train", look=real_look(place))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await pilot.press("right")  # the recipe whose data is there, without a row
+        await until(pilot, lambda: "no image of split train and val" in text(app, LINES))
+        assert text(app, LINES).startswith(f"✗ data: {place}/data/manifest.csv: no image of")
+
+
+async def test_where_all_is_well_one_line_says_so(place: Path) -> None:
+    rows = "".join(f"{split},images/1.png,,0,{split}\n" for split in ("train", "val", "test"))
+    (place / "data/manifest.csv").write_text(f"id,image,mask,fractured,split\n{rows}")
+    (place / "data/images").mkdir()
+    (place / "data/images/1.png").touch()
+    write(place / "runs/plain_a/config.yaml", PLAIN | {"data": {"manifest": "../../data/manifest.csv"}})
+    app = FormApp("evaluate", current="plain_a", look=real_look(place))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await until(pilot, lambda: text(app, LINES) == "✓ checkpoint, data, disk")
+        assert not (place / "leases").exists()
+
+
+async def test_it_looks_in_a_thread_and_once_the_typing_pauses() -> None:
+    seen: list[tuple[JobSpec, ...]] = []
+
+    def look(specs: Sequence[JobSpec]) -> Outlook:
+        assert current_thread() is not main_thread()
+        seen.append(tuple(specs))
+        return Outlook((Check("✓", f"run: {specs[0].run}"),))
+
+    app = FormApp("train", look=look)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await type_over(pilot, app, "run", "a_name_of_many_letters")
+        await until(pilot, lambda: bool(seen) and seen[-1][0].run == "a_name_of_many_letters")
+        await until(pilot, lambda: not app.form.query_one(LINES).has_class("-old"))
+    assert len(seen) < len("a_name_of_many_letters")
+
+
+async def test_a_look_that_hangs_holds_up_no_key_and_an_old_one_is_not_shown() -> None:
+    go_on = Event()
+
+    def look(specs: Sequence[JobSpec]) -> Outlook:
+        if specs[0].run == "dual":
+            go_on.wait(PATIENCE)
+        return Outlook((Check("!", f"run {specs[0].run}"),))
+
+    app = FormApp("train", look=look)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: bool(app.form.query(LINES)) and app.form.query_one(LINES).has_class("-old"))
+        await pilot.pause(0.4)
+        started = time.monotonic()
+        focus(app, "run")
+        await pilot.pause()
+        await pilot.press("ctrl+u", "b")
+        assert time.monotonic() - started < PATIENCE / 2
+        await until(pilot, lambda: "run b" in text(app, LINES))
+        go_on.set()
+        await settle(pilot)
+        assert text(app, LINES) == "! run b"
+
+
+async def test_a_form_with_something_wrong_says_that_alone() -> None:
+    app = FormApp("train", look=lambda specs: Outlook((Check("✓", "data: fine"),)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await until(pilot, lambda: text(app, LINES) == "✓ data")
+        await type_over(pilot, app, "training.epochs", "0")
+        assert text(app, LINES) == ""
+
+
+async def test_a_look_that_fails_is_said_in_one_line() -> None:
+    def look(specs: Sequence[JobSpec]) -> Outlook:
+        raise OSError("the server \x1b[2J is gone")
+
+    app = FormApp("train", look=look)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await until(pilot, lambda: "nothing can be said" in text(app, LINES))
+        assert text(app, LINES) == clean("! nothing can be said: the server \x1b[2J is gone")
+
+
+def test_what_is_wrong_is_said_and_what_is_well_is_named() -> None:
+    assert short_lines(Outlook((Check("✓", "data: 4 images"), Check("✓", "disk: 9 GiB")))) == ["✓ data, disk"]
+    assert short_lines(Outlook((Check("✓", "data: 4 images"), Check("✗", "disk: full")))) == ["✗ disk: full"]
+
+
+def test_settings_that_make_no_sense_stop_no_look(place: Path) -> None:
+    look = looking(RUNS, Settings(lease_dir=place / "leases", foreign="perhaps"), GpuSnapshot)
+    argv = ("evaluate", "--run", os.fspath(RUNS / "plain_a"))
+    assert look([JobSpec("evaluate", "plain_a", argv)]).checks
