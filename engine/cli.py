@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -13,9 +14,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TypeAlias, get_args
 
-from engine import __version__
+from engine import __version__, title
 from engine.contract import names
-from engine.contract.errors import BadInput, Exit, Stopped
+from engine.contract.errors import BadInput, Exit, Failed, Stopped
 from engine.contract.text import clean
 
 Command = Callable[[argparse.Namespace], None]
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.BAD_INPUT
     _keep_leases()
     signal.signal(signal.SIGTERM, _stop)
+    title.show("starting")
     status, cause = _run(given.run_command, given)
     _write_end_record(status, cause)
     return status
@@ -49,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="xray-engine",
         description="Train, evaluate and blend X-ray fracture segmentation.",
-        epilog="Exit status: 0 done, 2 bad input, 3 stopped, 4 out of memory, 1 anything else.",
+        epilog="Exit status: 0 done, 2 bad input, 3 stopped, 4 out of memory, 5 no space left, 1 anything else.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"xray-engine {__version__}")
@@ -228,6 +230,9 @@ def _run(command: Command, given: argparse.Namespace) -> tuple[Exit, str]:
     except Stopped as error:
         print(error, file=sys.stderr)
         return Exit.STOPPED, str(error)
+    except Failed as error:
+        print(error, file=sys.stderr)
+        return Exit.OTHER, str(error)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return Exit.STOPPED, "stopped by Ctrl+C"
@@ -248,18 +253,22 @@ def _unexpected(error: Exception) -> tuple[Exit, str]:
     if os.environ.get("XRAY_DEBUG"):
         raise error
     line = clean(f"{type(error).__name__}: {error}".split("\n")[0])[:400]
+    status = Exit.OTHER
     memory = isinstance(error, MemoryError)
     if "torch" in sys.modules:
         from engine.device import is_out_of_memory
 
         memory = is_out_of_memory(error)
     if memory:
+        status = Exit.OUT_OF_MEMORY
         line = f"out of memory: try a smaller training.batch_size or data.image_size ({line})"
     elif isinstance(error, OSError):
         where = f"{clean(str(error.filename))}: " if error.filename else ""
         line = f"{where}{clean(error.strerror or str(error))}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # a full disk, a full quota, a file-size limit
+            status, line = Exit.NO_SPACE, f"no space left: {line}"
     print(line, file=sys.stderr)
-    return (Exit.OUT_OF_MEMORY if memory else Exit.OTHER), line
+    return status, line
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -16,31 +16,43 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.contract.errors import BadInput
-from engine.contract.files import current_umask
+from engine.contract.files import current_umask, named
 from engine.contract.text import clean
 
 _MAKING = ".making-"
 _STALE_S = 24 * 3600.0
+_PATIENCE_S = 1.0
 
 
 @contextlib.contextmanager
 def held(folder: Path, other: str) -> Iterator[None]:
     """Make a folder and hold it; the kernel lets go of it whatever becomes of us.
 
-    Raises BadInput where another process holds it, `other` saying what that one does. A network file system without
-    locks holds nothing, and nothing can be told of others there.
+    Raises BadInput where another process holds it, `other` saying what that one does. One that was killed just now
+    holds it until its children are gone as well: that is waited for. A network file system without locks holds nothing,
+    and nothing can be told of others there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        until = time.monotonic() + _PATIENCE_S
         with contextlib.suppress(OSError):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BadInput(f"{clean(str(folder))}: {other}") from None
+            while not _locked(descriptor):
+                if time.monotonic() > until:
+                    raise BadInput(f"{clean(str(folder))}: {other}")
+                time.sleep(0.02)
         yield
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the lock is ours now. Raises OSError where there are no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -69,8 +81,9 @@ def made_whole(folder: Path) -> Iterator[Path]:
 def new_array(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """A memory-mapped .npy file to fill. Its space is taken at once: a disk that fills up later would kill the process
     (SIGBUS); one that is too full now is an OSError."""
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
-    with path.open("r+b") as file:
+    with named(path):
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+    with named(path), path.open("r+b") as file:
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return np.asarray(array)
 

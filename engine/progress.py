@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
+from engine import title
 from engine.contract.files import write_json
 from engine.contract.names import JOB_DIR_ENV, PROGRESS
 from engine.contract.text import clean
@@ -65,10 +66,12 @@ class Progress:
 
 
 def report(phase: str, done: int, total: int, unit: str, eta_s: float | None) -> None:
-    """Write progress.json into the job folder, where the engine was launched as a job. A full disk stops no work."""
+    """Write progress.json into the job folder, and the process's title, where the engine was launched as a job. A full
+    disk stops no work."""
     folder = os.environ.get(JOB_DIR_ENV)
     if not folder:
         return
+    title.show(title.pace(done, total, eta_s))
     with contextlib.suppress(OSError):
         eta = None if eta_s is None else round(eta_s, 1)
         write_json(Path(folder) / PROGRESS, {"phase": phase, "done": done, "total": total, "unit": unit, "eta_s": eta})

@@ -14,6 +14,7 @@ class Exit(IntEnum):
     BAD_INPUT = 2
     STOPPED = 3
     OUT_OF_MEMORY = 4
+    NO_SPACE = 5
 
 
 class BadInput(Exception):
@@ -22,6 +23,10 @@ class BadInput(Exception):
     def __init__(self, lines: str | Iterable[str]) -> None:
         self.lines: tuple[str, ...] = (lines,) if isinstance(lines, str) else tuple(lines)
         super().__init__("\n".join(self.lines))
+
+
+class Failed(Exception):
+    """The work came to nothing, and the message is why: one line, ready to print."""
 
 
 class Stopped(BaseException):

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """An OSError inside tells of this path: a failed write knows only its descriptor, and a temporary file's name helps
+    nobody."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def write_whole(path: Path, data: bytes | memoryview | str, mode: int | None = None) -> None:
@@ -16,20 +30,27 @@ def write_whole(path: Path, data: bytes | memoryview | str, mode: int | None = N
     The file gets exactly `mode`, or what the umask leaves of 0666.
     Lone surrogates of a text (names that are no UTF-8) are written as \\udc80 and the like, which JSON reads back.
 
-    Raises OSError (disk full, no permission); then the old file is as it was and nothing is left beside it.
+    Raises OSError with the path in it (disk full, no permission); then the old file is as it was and nothing is left
+    beside it.
     """
     payload = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~current_umask() if mode is None else mode)
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with named(path):
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(payload)
+                file.flush()
+                os.fchmod(file.fileno(), 0o666 & ~current_umask() if mode is None else mode)
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def unfinished(path: Path) -> list[Path]:
+    """What write_whole left beside `path` where it was killed on the way."""
+    return list(path.parent.glob(f".{glob.escape(path.name[:80])}.*.tmp"))
 
 
 def write_json(path: Path, value: Any, mode: int | None = None) -> None:

@@ -25,6 +25,9 @@ END = "end.json"
 JOB_DIR_ENV = "XRAY_JOB_DIR"
 """Set for a launched engine: the folder in which it writes PROGRESS (now and then) and END (once, at the end)."""
 
+RUN_ENV = "XRAY_TUI_RUN"
+"""Set for a launched engine: the run that it works for."""
+
 LEASES_ENV = "XRAY_TUI_LEASE_FDS"
 """Set for a launched engine: descriptors that it holds open, so that its leases live as long as it computes, and that
 its own children must not inherit."""

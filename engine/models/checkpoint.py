@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,21 +26,31 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     write_whole(path, buffer.getbuffer())
 
 
+class Damaged(BadInput):
+    """A checkpoint that cannot be read any more."""
+
+
 def load_checkpoint(path: Path, *parts: str) -> dict[str, Any]:
-    """The state in a checkpoint, on the CPU. Raises BadInput in one line where it is none of ours, damaged, or lacks
-    one of the parts."""
+    """The state in a checkpoint, on the CPU. Raises BadInput in one line where it is none of ours, and Damaged where it
+    is cut off, garbled (torch itself takes changed tensors as they are), or lacks one of the parts."""
     name = clean(str(path))
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            if (garbled := zipfile.ZipFile(file).testzip()) is not None:
+                raise Damaged(f"{name}: damaged (the checksum of {clean(garbled)} is wrong)")
+            file.seek(0)
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BadInput(f"{name}: no such checkpoint; train the run first") from None
+    except Damaged:
+        raise
     except Exception as error:  # a damaged file fails in many ways
-        raise BadInput(f"{name}: damaged ({clean(str(error).split(chr(10))[0])[:120]})") from None
+        raise Damaged(f"{name}: damaged ({clean(str(error).split(chr(10))[0])[:120]})") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise BadInput(f"{name}: not a checkpoint of xray-engine ({FORMAT})")
     for part in parts:
         if not isinstance(state.get(part), dict):
-            raise BadInput(f"{name}: damaged (it has no {part})")
+            raise Damaged(f"{name}: damaged (it has no {part})")
     return state
 
 

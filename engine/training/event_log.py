@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.events import format_event
+from engine.contract.files import named
 
 
 class EventLog:
@@ -15,6 +16,7 @@ class EventLog:
 
     def __init__(self, path: Path, *, keep_bytes: int = 0) -> None:
         """Opens for appending; what stands beyond `keep_bytes` (events after the checkpoint) is cut off."""
+        self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         os.ftruncate(self._file, min(keep_bytes, os.fstat(self._file).st_size))
 
@@ -24,7 +26,16 @@ class EventLog:
         return os.fstat(self._file).st_size
 
     def write(self, event: str, **fields: Any) -> None:
-        os.write(self._file, format_event(event, time.time(), **fields).encode())
+        """Raises OSError with the file's name in it: disk full. Half a line may be left, which a resume cuts off."""
+        line = format_event(event, time.time(), **fields).encode()
+        with named(self._path):
+            while line:
+                line = line[os.write(self._file, line) :]
+
+    def sync(self) -> None:
+        """What was written so far outlasts a crash of the machine: a checkpoint counts on it."""
+        with named(self._path):
+            os.fsync(self._file)
 
     def close(self) -> None:
         os.close(self._file)

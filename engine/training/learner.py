@@ -8,13 +8,15 @@ from pathlib import Path
 
 import torch
 
+from engine.contract import names
 from engine.contract.config import TrainConfig
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.dataset import Batch
 from engine.device import Device, place
-from engine.models.checkpoint import load_checkpoint, load_network, save_checkpoint
+from engine.models.checkpoint import Damaged, load_checkpoint, load_network, save_checkpoint
 from engine.models.network import XrayNetwork, build_network
+from engine.training.exactness import conditions, take_up
 from engine.training.losses import training_loss
 from engine.training.schedule import make_optimizer, make_schedule
 
@@ -84,25 +86,38 @@ class Learner:
                 "config": self.config.model_dump(mode="json"),
                 "rng": torch.get_rng_state(),
                 "cuda_rng": torch.cuda.get_rng_state() if self.device.is_cuda else None,
-                "threads": torch.get_num_threads(),
+                **conditions(),
                 "data": data_key,
             },
         )
 
     def restore(self, path: Path, data_key: str) -> State:
         """Go on from a last.pt. Raises BadInput where it is damaged, or of other training images."""
-        saved = load_checkpoint(path, *PARTS, "state")
+        try:
+            saved = load_checkpoint(path, *PARTS, "state")
+        except Damaged as error:
+            raise BadInput(f"{error.lines[0]}; {_instead(path.with_name(names.BEST))}") from None
         if saved.get("data") != data_key:
             raise BadInput(f"{clean(str(path))}: the training images are not those it began with; train a new run")
         load_network(self.network, saved["network"], path)
         for name in PARTS[1:]:
             if saved[name]:  # a scaler that was off has no state
                 getattr(self, name).load_state_dict(saved[name])
-        torch.set_num_threads(saved["threads"])  # another count sums in another order: not the same bits
+        if not self.device.is_cuda:
+            take_up(saved)
         torch.set_rng_state(saved["rng"])
         if self.device.is_cuda and saved["cuda_rng"] is not None:
             torch.cuda.set_rng_state(saved["cuda_rng"])
         return State(**saved["state"])
+
+
+def _instead(best: Path) -> str:
+    """What is left where last.pt is damaged."""
+    try:
+        epoch = int(load_checkpoint(best, "network")["epoch"])
+    except (BadInput, KeyError, TypeError, ValueError):
+        return "train a new run"
+    return f"{best.name}, of epoch {epoch}, is whole: evaluate that, or train a new run"
 
 
 def make_learner(config: TrainConfig, device: Device, steps_per_epoch: int, *, pretrained: bool) -> Learner:

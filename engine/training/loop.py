@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 
@@ -11,33 +10,31 @@ import torch
 from engine.contract import names
 from engine.contract.config import TrainConfig
 from engine.contract.errors import Stopped
+from engine.contract.files import unfinished
 from engine.contract.load import save_config
 from engine.contract.text import clean
 from engine.device import pick_device
 from engine.progress import Progress
 from engine.stopping import StopFlag
+from engine.training.diverged import check_losses, check_weights
 from engine.training.event_log import EventLog
 from engine.training.learner import Learner, State, make_learner
 from engine.training.material import Material, load_material, make_batches, make_loader
-from engine.training.meter import Meter, Reading
+from engine.training.meter import Meter
 from engine.training.validate import validate
-
-
-class TrainingDiverged(Exception):
-    """The loss is no number any more; the message says where."""
 
 
 def train(config: TrainConfig, run: Path, *, resume: bool) -> None:
     """Train into the run folder; config.yaml is written before the first step. With `resume` it continues from
     last.pt, where there is one, and ends with the same weights as a training that was never interrupted.
 
-    Raises Stopped after SIGTERM, with a checkpoint saved; TrainingDiverged; BadInput.
+    Raises Stopped after SIGTERM, with a checkpoint saved; Diverged, with the last good one kept; BadInput.
     """
     torch.manual_seed(config.seed)
     checkpoints = run / names.CHECKPOINTS
     last, best = checkpoints / names.LAST, checkpoints / names.BEST
-    for half in checkpoints.glob(".*.tmp"):  # being written when a former training was killed
-        half.unlink(missing_ok=True)
+    for half in (half for path in (run / names.CONFIG, last, best) for half in unfinished(path)):
+        half.unlink(missing_ok=True)  # it was being written when a former training was killed
     goes_on = resume and last.exists()
 
     device = pick_device(config.device, config.training.precision, config.training.channels_last)
@@ -64,10 +61,12 @@ def train(config: TrainConfig, run: Path, *, resume: bool) -> None:
                 state.step += 1
                 epoch, into_epoch = divmod(state.step, steps_per_epoch)
                 ends_epoch = into_epoch == 0
-                if meter.is_due or ends_epoch or stop.is_set:
+                stops = stop.is_set  # once a step: a signal between two looks would save what was not read yet
+                if meter.is_due or ends_epoch or stops:
                     reading = meter.read(steps - state.step)
-                    _check(reading, state.step, material)
-                    state.loss_sum += sum(reading.losses)
+                    check_losses(reading, state.step, learner, material)
+                    for step_loss in reading.losses:  # one by one: when it is read must not change the sum's bits
+                        state.loss_sum += step_loss
                     pace = {
                         "lr": learner.learning_rate,
                         "images_per_s": reading.images_per_s,
@@ -76,8 +75,10 @@ def train(config: TrainConfig, run: Path, *, resume: bool) -> None:
                     number = epoch if ends_epoch else epoch + 1
                     events.write("step", epoch=number, step=state.step, steps=steps, loss=reading.loss, **pace)
                     progress.advance(state.step - progress.done, eta_s=reading.eta_s)
+                if ends_epoch or stops:
+                    check_weights(learner, state.step)
                 if ends_epoch:
-                    state.metrics = validate(learner, material.validation)
+                    state.metrics = validate(learner, material.validation, state.step)
                     score = _score(state.metrics, config.training.selection_metric)
                     is_best = score > state.best
                     if is_best:
@@ -87,27 +88,19 @@ def train(config: TrainConfig, run: Path, *, resume: bool) -> None:
                     epoch_facts = {"epoch": epoch, "epochs": epochs, "step": state.step, "loss": loss, "best": is_best}
                     events.write("epoch", **epoch_facts, **pace, val=state.metrics)
                     meter.skip()
-                if ends_epoch or stop.is_set:
+                if ends_epoch or stops:
+                    events.sync()
                     state.seconds, state.events_bytes = time.monotonic() - started, events.size
                     learner.save_last(last, state, material.key)
                 if ends_epoch:
                     _say_epoch(epoch, epochs, loss, state, is_best)
-                if stop.is_set and state.step < steps:
+                if stops and state.step < steps:
                     events.write("end", state="stopped", step=state.step, seconds=round(state.seconds, 1))
                     raise Stopped(f"stopped at step {state.step} of {steps}; `--resume` continues there")
         events.write("end", state="done", step=state.step, seconds=round(time.monotonic() - started, 1))
     finally:
         stop.restore()
         events.close()
-
-
-def _check(reading: Reading, step: int, material: Material) -> None:
-    """Raises TrainingDiverged with the ids of the batch where a loss of the steps up to `step` is no number."""
-    first = step - len(reading.losses) + 1
-    for number, (loss, places) in enumerate(zip(reading.losses, reading.places, strict=True), first):
-        if not math.isfinite(loss):
-            ids = ", ".join(clean(material.training.samples[place].id) for place in places[:8])
-            raise TrainingDiverged(f"{loss} at step {number} (images {ids}); try a lower training.lr or fp32")
 
 
 def _score(metrics: dict[str, float], selection_metric: str) -> float:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
 
+from engine import title
 from engine.contract.config import TrainConfig
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
@@ -80,6 +83,11 @@ def make_loader(config: TrainConfig, training: Inputs, batches: Batches, device:
         batch_sampler=batches,
         num_workers=workers,
         pin_memory=device.is_cuda,
-        worker_init_fn=leave_stopping_to_the_parent,
+        worker_init_fn=partial(_begin_loader, os.getpid()),
         generator=torch.Generator().manual_seed(config.seed),
     )
+
+
+def _begin_loader(parent: int, worker: int) -> None:
+    leave_stopping_to_the_parent(parent)
+    title.show(f"loader {worker + 1}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.contract import names
 from engine.contract.config import TrainConfig
 from engine.contract.errors import BadInput
+from engine.contract.files import unfinished
 from engine.contract.load import load_config
 from engine.contract.text import clean
 from engine.folders import held
@@ -37,7 +38,7 @@ def prepare_run(
         return kept, run
     if given is None:
         raise BadInput(f"{clean(str(run))}: no {names.CONFIG} to resume from; give --config FILE")
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+    if run.exists() and (not run.is_dir() or set(run.iterdir()) - set(unfinished(path))):
         raise BadInput(f"{clean(str(run))}: not an empty folder; give another --run, or --resume to continue it")
     return given, run
 

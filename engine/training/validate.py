@@ -11,13 +11,14 @@ from engine.evaluation.counts import counts_at, quantise
 from engine.evaluation.metrics import Confusion, presence_metrics, segmentation_metrics
 from engine.evaluation.predict import predict_batches
 from engine.evaluation.thresholds import GRID, best_threshold
+from engine.training.diverged import check_validation
 from engine.training.learner import Learner
 from engine.training.losses import training_loss
 
 
-def validate(learner: Learner, inputs: Inputs) -> dict[str, float]:
+def validate(learner: Learner, inputs: Inputs, step: int) -> dict[str, float]:
     """Metrics of the split at the threshold of the grid that is best in it, and the loss. The presence score is the
-    head's, or the map's maximum."""
+    head's, or the map's maximum. Raises Diverged, naming the step, where they are no numbers."""
     counts: list[tuple[npt.NDArray[np.int64], ...]] = []
     scores: list[float] = []
     losses = 0.0
@@ -33,6 +34,7 @@ def validate(learner: Learner, inputs: Inputs) -> dict[str, float]:
         scores.extend(maps.max((1, 2)).tolist() if head is None else head.float().sigmoid().tolist())
         for probabilities, mask in zip(maps, masks, strict=True):
             counts.append(counts_at(quantise(probabilities), mask, GRID))
+    check_validation(losses, step, learner)
     tp, fp, fn = (np.stack(values) for values in zip(*counts, strict=True))
     place = best_threshold(tp, fp, fn)
     pixels = np.full(len(inputs.samples), inputs.images[0].size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -143,6 +144,60 @@ def test_a_damaged_checkpoint_is_one_line(runs_copy: Path, capsys: pytest.Captur
     assert len(error.strip().splitlines()) == 1
 
 
+def test_a_damaged_last_checkpoint_says_what_is_whole(runs_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoints = runs_copy / "dual" / "checkpoints"
+    last, best = (checkpoints / name for name in ("last.pt", "best.pt"))
+    last.write_bytes(last.read_bytes()[:1000])
+    assert main(["train", "--run", str(runs_copy / "dual"), "--resume"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert re.search(
+        r"last.pt: damaged .*; best.pt, of epoch [12], is whole: evaluate that, or train a new run$", error
+    )
+    best.write_bytes(b"")
+    assert main(["train", "--run", str(runs_copy / "dual"), "--resume"]) == 2
+    assert capsys.readouterr().err.strip().endswith("; train a new run")
+
+
+def test_a_changed_byte_among_the_weights_is_noticed(runs_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    last = runs_copy / "dual" / "checkpoints" / "last.pt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    assert main(["train", "--run", str(runs_copy / "dual"), "--resume"]) == 2
+    assert "last.pt: damaged (the checksum of " in capsys.readouterr().err
+
+
+def test_a_resume_with_other_threads_says_that_its_bits_will_differ(
+    runs_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    given = ["train", "--run", str(runs_copy / "dual"), "--resume"]
+    torch.set_num_threads(before + 1)
+    try:
+        assert main(given) == 0
+        assert torch.get_num_threads() == before, "as many as before are taken up where that is possible"
+        assert "bit for bit" not in capsys.readouterr().out
+        monkeypatch.setenv("OMP_NUM_THREADS", str(before + 1))
+        torch.set_num_threads(before + 1)
+        assert main(given) == 0
+        said = capsys.readouterr().out
+        assert f"not bit for bit as without the interruption: threads {before}, now {before + 1}\n" in said
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_was_left_of_a_killed_start_does_not_hinder_the_next(
+    project: Path, synthetic: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".config.yaml.ab12.tmp").write_text("kind: tr")
+    assert main(command(project, synthetic, run, "training.epochs=1")) == 0
+    assert {path.name for path in run.iterdir()} == {"config.yaml", "events.jsonl", "checkpoints"}
+
+
 def test_a_checkpoint_that_would_run_code_is_refused(runs_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import torch
 
@@ -200,6 +255,56 @@ def test_the_packaged_efficientnet_gives_what_its_own_weights_say() -> None:
     assert torch.equal(build_network(config).segmenter.encoder.state_dict()["model.conv_stem.weight"], stem)  # type: ignore[union-attr]
 
 
+WILD = (
+    "training.lr=10",
+    "training.weight_decay=0.4",
+    "training.final_lr_ratio=1",
+    "training.warmup_epochs=1",
+    "training.precision=fp32",
+    "training.epochs=3",
+    "training.batch_size=2",
+    "training.samples_per_epoch=60",
+    "data.image_size=32",
+)
+"""AdamW multiplies the weights by 1 - lr * weight_decay: once it is warm, each step makes them three times as large."""
+
+
+def test_a_training_that_diverges_says_so_and_keeps_its_last_good_checkpoint(
+    project: Path, synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    run = tmp_path / "run"
+    assert main(command(project, synthetic, run, *WILD)) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    said = re.fullmatch(r"(NaN|infinite) loss at step (\d+): lower training.lr \(its images: synth_.*\)", error)
+    assert said is not None, error
+    assert 30 < int(said[2]) < 90
+    assert torch.load(run / "checkpoints" / "last.pt", weights_only=True)["state"]["step"] == 30
+    for path in (run / "checkpoints").iterdir():
+        assert all(bool(tensor.isfinite().all()) for tensor in weights(path).values()), path  # type: ignore[attr-defined]
+    told = list(parse_events((run / "events.jsonl").read_text()))
+    assert all(event.get("loss", 0) is not None for event in told), "a loss that is none is not written down"
+
+
+@pytest.mark.parametrize("part", ["segmenter.segmentation_head.0.bias", "segmenter.encoder.model.bn1.running_var"])
+def test_weights_that_broke_in_the_last_step_are_not_saved(part: str, runs_copy: Path) -> None:
+    """The loss of a step is that of the weights before it: it may be a number where they are none behind it."""
+    from engine.contract.config import TrainConfig
+    from engine.contract.load import load_config
+    from engine.device import pick_device
+    from engine.training.diverged import Diverged, check_weights
+    from engine.training.learner import make_learner
+
+    config = load_config(runs_copy / "dual" / "config.yaml", ["training.precision=bf16"])
+    assert isinstance(config, TrainConfig)
+    learner = make_learner(config, pick_device("cpu", "bf16"), 4, pretrained=False)
+    check_weights(learner, 3)
+    learner.network.state_dict()[part][0] = float("inf")
+    with pytest.raises(Diverged, match=r"after step 3: lower .* off \(training.precision: fp32; now bf"):
+        check_weights(learner, 3)
+
+
 def test_a_loss_that_is_no_number_stops_with_the_ids_of_the_batch(
     runs_copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -212,7 +317,8 @@ def test_a_loss_that_is_no_number_stops_with_the_ids_of_the_batch(
     torch.save(state, last)
     assert main(["train", "--run", str(runs_copy / "dual"), "--resume"]) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("TrainingDiverged: nan at step 6 (images synth_")
+    assert error.startswith("NaN loss at step 6: lower training.lr")
+    assert " (its images: synth_" in error
 
 
 def test_a_training_is_not_resumed_on_other_images(

@@ -1,0 +1,85 @@
+"""An engine that starts at once, for tests that start it many times."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+Death = tuple[str, int, float]
+"""(place, which call of it, seconds after it); the places are warm_engine's."""
+
+
+@dataclass(frozen=True)
+class WarmEngine:
+    """A process that forks an engine for each run."""
+
+    process: subprocess.Popen[str]
+    output: Path
+    """What the engines print."""
+
+    def start(self, argv: list[str], dies: Death | None = None, largest_file: int | None = None) -> int:
+        """Begin a run; returns its pid. `end` has to follow."""
+        self.output.write_text("")
+        request = {"argv": argv, "dies": dies, "largest_file": largest_file, "output": str(self.output)}
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        return int(self._answer())
+
+    def end(self) -> int:
+        """Wait for the run's end; its exit status, negative for a signal."""
+        return int(self._answer())
+
+    def run(self, argv: list[str], dies: Death | None = None, largest_file: int | None = None) -> int:
+        self.start(argv, dies, largest_file)
+        return self.end()
+
+    def said(self) -> list[str]:
+        """The lines that the last run has printed."""
+        return self.output.read_text().splitlines()
+
+    def _answer(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, "the warm engine has died"
+        return line
+
+
+@pytest.fixture(scope="session")
+def warm_engine(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmEngine]:
+    pytest.importorskip("torch")
+    pytest.importorskip("segmentation_models_pytorch")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.warm_engine"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=project,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"},  # no spinning beside other work
+        process_group=0,
+    )
+    yield WarmEngine(process, tmp_path_factory.mktemp("warm_engine") / "output.txt")
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def radiographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The manifest of 40 synthetic radiographs of 64 pixels."""
+    pytest.importorskip("numpy")
+    from engine.data.synth import make_synthetic
+
+    return make_synthetic(tmp_path_factory.mktemp("radiographs"), 40, 64, 7)

@@ -1,0 +1,129 @@
+"""An engine that is imported already: each line on its standard input is a run of it, in a process of its own.
+
+    {"argv": ["train", …], "dies": ["a step", 1, 0.0], "largest_file": null, "output": FILE}
+
+It answers with the process's pid, and later with how it ended, as subprocess tells it. Starting the interpreter anew
+for every run would take ten seconds each time, most of them for imports. `dies` names one of the places below: at its
+n-th call the process kills itself with SIGKILL, or so many seconds later, wherever it is by then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+Kill = Callable[[], None]
+
+
+def dies_on_entry(owner: Any, name: str) -> Callable[[Callable[[], bool], Kill], None]:
+    """A place: every call of `owner.name`."""
+
+    def install(is_due: Callable[[], bool], kill: Kill) -> None:
+        real = getattr(owner, name)
+
+        def entered(*given: Any, **more: Any) -> Any:
+            if is_due():
+                kill()
+            return real(*given, **more)
+
+        setattr(owner, name, entered)
+
+    return install
+
+
+def dies_half_written(module: Any, file: str) -> Callable[[Callable[[], bool], Kill], None]:
+    """A place: half of the file's bytes are written beside it."""
+
+    def install(is_due: Callable[[], bool], kill: Kill) -> None:
+        real, fsync = module.write_whole, os.fsync
+
+        def cut(descriptor: int) -> None:
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+            kill()
+
+        def write_whole(path: Any, *given: Any) -> None:
+            os.fsync = cut if path.name == file and is_due() else fsync
+            real(path, *given)
+
+        module.write_whole = write_whole
+
+    return install
+
+
+def places() -> dict[str, Callable[[Callable[[], bool], Kill], None]]:
+    """Where an engine can be told to die."""
+    from engine.contract import load
+    from engine.models import checkpoint
+    from engine.training import event_log, learner, loop
+
+    return {
+        "reading the data": dies_on_entry(loop, "load_material"),
+        "writing config.yaml": dies_half_written(load, "config.yaml"),
+        "a step": dies_on_entry(learner.Learner, "step"),
+        "a validation": dies_on_entry(loop, "validate"),
+        "writing best.pt": dies_half_written(checkpoint, "best.pt"),
+        "between best.pt and last.pt": dies_on_entry(learner.Learner, "save_last"),
+        "writing last.pt": dies_half_written(checkpoint, "last.pt"),
+        "behind last.pt": dies_on_entry(loop, "_say_epoch"),
+        "the end": dies_on_entry(event_log.EventLog, "close"),
+    }
+
+
+def die(place: str, call: int, after: float) -> None:
+    """Have this process killed at that call of the place."""
+    calls = iter(range(1, 1 << 30))
+
+    def kill() -> None:
+        if after:
+            threading.Timer(after, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    places()[place](lambda: next(calls) == call, kill)
+
+
+def run(request: dict[str, Any]) -> int:
+    """In the child: one run of the engine."""
+    from engine.cli import main
+
+    output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if request["largest_file"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"], resource.RLIM_INFINITY))
+    if request["dies"]:
+        die(*request["dies"])
+    return main(request["argv"])
+
+
+def serve() -> None:
+    import segmentation_models_pytorch  # noqa: F401 - the slowest of the imports
+    import timm.models  # noqa: F401
+    import torchvision.transforms.v2  # noqa: F401
+
+    import engine.training.loop  # noqa: F401
+
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            os.setpgid(0, 0)
+            status = 70
+            try:
+                status = run(json.loads(line))
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    serve()
