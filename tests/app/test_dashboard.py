@@ -349,11 +349,12 @@ async def test_every_binding_of_every_screen_and_widget_has_an_id_of_the_table()
     from xray_tui.screens.text_screen import TextScreen
     from xray_tui.widgets.gpu_strip import GpuStrip
     from xray_tui.widgets.job_list import JobList
+    from xray_tui.widgets.live_log import LiveLog
 
     known = {command.id for command in COMMANDS}
     bound = set()
     screens = (ConfirmScreen, DashboardScreen, GpuScreen, LaunchScreen, SaveScreen, RunsFolderScreen, TextScreen)
-    for kind in (XrayApp, *screens, Leaderboard, GpuStrip, JobList, LogView):
+    for kind in (XrayApp, *screens, Leaderboard, GpuStrip, JobList, LogView, LiveLog):
         bound |= {binding.id for binding in kind.BINDINGS}
     assert bound <= known
 

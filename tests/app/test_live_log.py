@@ -133,9 +133,9 @@ async def test_a_log_is_followed_at_its_end_only_and_begins_there_when_it_is_ano
 async def test_slash_searches_a_log_and_n_goes_on(reading: Any, long: bytes) -> None:
     async with reading(long) as reader:
         await reader.sees("30,000 lines")
-        await reader.press("slash", *"error: no", "enter")
+        await reader.press("slash", *"r: NO", "enter")
         await reader.sees("line 101 of 30,000", "Error: no such file")
-        assert reader.marked() == ["Error: no"]
+        assert reader.marked() == ["r: no"]
         assert reader.log.has_focus
         await reader.press("n")
         await reader.sees("line 20,001 of 30,000", "line 20000")
@@ -152,7 +152,7 @@ async def test_slash_searches_a_log_and_n_goes_on(reading: Any, long: bytes) -> 
 async def test_a_match_is_shown_where_it_stands_in_a_long_line(reading: Any) -> None:
     async with reading(b"x" * 500 + b"needle" + b"y" * 500 + b"\n" + b"short\n" * 50 + b"needle\n") as reader:
         await reader.sees("52 lines")
-        await reader.press("g", "slash", *"needle", "enter")
+        await reader.press("g", "slash", *"nee", "enter")
         await reader.sees("xxneedleyy")
         await reader.press("n")
         await reader.sees("line 52 of 52")
@@ -189,9 +189,7 @@ async def test_enter_gives_a_log_the_whole_screen_and_enter_or_escape_its_place_
             await reader.press("enter")
             await reader.sees("line 29999.", "line 29980 ")
             assert reader.log.size == (78, 21)
-            await reader.press("slash", *"no such", "enter")
-            await reader.sees("line 101 of 30,000")
-            await reader.press("escape", "G", leave)
+            await reader.press("g", "slash", "escape", "G", leave)
             await reader.sees("Leaderboard", "line 29999.")
             assert reader.log.size == small
             assert reader.log.has_focus
@@ -227,13 +225,13 @@ async def test_a_search_says_how_far_it_is_and_an_old_answer_is_passed_over(
         log = await focused(pilot)
         page = make_page(tuple(f"line {number}" for number in range(100)))
         app.post_message(FollowedChanged(Followed("j5", page)))
-        await pilot.press("slash", *"line 5", "enter")
+        await pilot.press("slash", *"5", "enter")
         assert str(log.border_subtitle) == "searching… 0 %"
         first = log._search
         app.post_message(FollowedChanged(Followed("j5", page, found=Found(first, 0.34))))
         await pilot.pause()
         assert str(log.border_subtitle) == "searching… 34 %"
-        await pilot.press("slash", *"line 6", "enter")
+        await pilot.press("slash", *"6", "enter")
         app.post_message(FollowedChanged(Followed("j5", page, found=Found(first, 1.0, 50))))
         await pilot.pause()
         assert str(log.border_subtitle) == "searching… 0 %"
@@ -252,8 +250,7 @@ def test_a_key_that_two_share_in_the_table_is_no_clash_and_one_that_is_moved_ont
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids="{0[0]}x{0[1]}".format)
 def test_a_long_log_that_is_searched(snap_compare: Any, app: XrayApp, size: tuple[int, int]) -> None:
     lines = tuple(
-        f"epoch {number // 40}/20  step {number}  loss 0.{(7919 * number) % 9999:04}"
-        + "  val improved" * (number % 7 == 3)
+        f"step {number}  loss 0.{(7919 * number) % 9999:04}" + "  val improved" * (number % 7 == 3)
         for number in range(11_800, 12_700)
     )
 

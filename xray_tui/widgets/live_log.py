@@ -99,10 +99,9 @@ class LiveLog(LogView):
 
     def draw_row(self, index: int) -> Strip:
         line, style = self._page.line(index) or "", self.rich_style
-        name = "log--found" if index == self._match else "log--match"
+        marked = self.get_component_rich_style("log--found" if index == self._match else "log--match")
         segments, at = [], 0
         for start, end in self._hits(line):
-            marked = style + self.get_component_rich_style(name, partial=True)
             segments += [Segment(line[at:start], style), Segment(line[start:end], marked)]
             at = end
         return Strip([*segments, Segment(line[at:], style)])
