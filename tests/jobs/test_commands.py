@@ -29,23 +29,29 @@ def command(*words: object) -> int:
     return main(list(map(str, words)))
 
 
-def test_a_bad_config_comes_back_through_launch_wait_jobs_and_logs(
+def test_a_bad_config_is_refused_before_anything_is_launched(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    launch = ("launch", "train", "--runs", place.runs, "--gpu", "none", "--run", "a")
+    assert command(*launch, "--", "--config", place.folder / "missing.yaml") == 2
+    assert "missing.yaml" in capsys.readouterr().err
+    assert place.store.jobs() == []
+
+
+def test_bad_input_comes_back_through_launch_wait_jobs_and_logs(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    launch = ("launch", "train", "--runs", place.runs, "--gpu", "none", "--run", "a")
-    assert command(*launch, "--", "--config", place.folder / "missing.yaml") == 0
+    launch = ("launch", "evaluate", "--runs", place.runs, "--gpu", "none", "--run", "a")
+    assert command(*launch) == 0
     identity = capsys.readouterr().out.strip()
     assert command("wait", "--runs", place.runs, identity[-4:]) == 2
     assert command("jobs", "--runs", place.runs, "--json") == 0
     (job,) = json.loads(capsys.readouterr().out)
-    assert (job["id"], job["kind"], job["run"], job["state"]) == (identity, "train", "a", "failed")
+    assert (job["id"], job["kind"], job["run"], job["state"]) == (identity, "evaluate", "a", "failed")
     assert job["cause"].startswith("bad input: ")
-    assert "missing.yaml" in job["cause"]
     assert (job["gpus"], job["progress"]) == ([], None)
     assert command("logs", "--runs", place.runs, identity) == 0
-    assert "missing.yaml" in capsys.readouterr().out
+    assert "config.yaml: No such file" in capsys.readouterr().out
     assert command("jobs", "--runs", place.runs) == 0
-    assert f"{identity}  train  failed  a    bad input: " in capsys.readouterr().out
+    assert f"{identity}  evaluate  failed  a    bad input: " in capsys.readouterr().out
 
 
 def test_stop_ends_a_job_and_says_what_cannot_be_stopped(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from engine.contract.names import JOB_DIR_ENV, LEASES_ENV, LOG
+from engine.contract.names import ENGINE_GIT_ENV, JOB_DIR_ENV, LEASES_ENV, LOG
 from xray_tui.jobs import process
 from xray_tui.jobs.job import Job, Process
 
@@ -28,6 +28,7 @@ def environment(job: Job, folder: Path, leases: Sequence[int], base: Mapping[str
         process.JOB_MARK: job.id,
         process.RUN_MARK: job.spec.run,
         LEASES_ENV: ",".join(map(str, leases)),
+        **({} if job.source is None else {ENGINE_GIT_ENV: job.source.git}),
     }
 
 

@@ -17,7 +17,9 @@ from typing import Any
 from engine.contract.files import write_json
 from engine.contract.names import JOB
 from engine.contract.text import clean
+from xray_tui.jobs import source
 from xray_tui.jobs.files import FILE_MODE, LARGEST
+from xray_tui.jobs.source import Source
 from xray_tui.jobs.terms import Terms, from_values
 
 SCHEMA = "xray-job/1"
@@ -140,6 +142,8 @@ class Job:
     """One more with each time that it was resumed in place."""
     engine: tuple[str, ...] = ()
     """The command before `spec.argv`."""
+    source: Source | None = None
+    """The code that it runs; None for a command, and for an engine that was not frozen."""
     cwd: str = ""
     grace: float = GRACE
     cpu_slots: int = CPU_SLOTS
@@ -224,6 +228,7 @@ def parse_job(data: bytes, identity: str) -> Job:
         engine=_texts(values, "engine"),
         cwd=_text(values, "cwd"),
         terms=from_values(terms) if isinstance(terms := values.get("terms"), dict) else Terms(),
+        source=source.from_values(known) if isinstance(known := values.get("source"), dict) else None,
         attempt=_whole(values, "attempt") or 1,
         grace=_number(values, "grace") or 0.0,
         cpu_slots=_whole(values, "cpu_slots") or CPU_SLOTS,

@@ -24,6 +24,7 @@ from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.jobs import detach, environment, gate, lease, on_end, process
 from xray_tui.jobs.control import look
 from xray_tui.jobs.files import make_folder, not_ours
+from xray_tui.jobs.freeze import Frozen, freeze
 from xray_tui.jobs.job import CPU_SLOTS, GRACE, Job, JobSpec, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
 from xray_tui.jobs.queue import Queue, Ticket
@@ -85,7 +86,9 @@ class LocalLauncher:
             check_count(spec.gpu_count, len(allowed) or len(snapshot().gpus))
         found = find_lease_dir(self.lease_dir)
         try:
-            return self._submit(store, spec, wants, found, replace(self.terms, allowed=allowed), hold)
+            (store.runs / JOBS).mkdir(parents=True, exist_ok=True)
+            frozen = freeze(store.runs / JOBS, spec) if self.engine == ENGINE else Frozen(self.engine, None, spec.argv)
+            return self._submit(store, spec, frozen, wants, found, replace(self.terms, allowed=allowed), hold)
         except OSError as error:
             where = clean(str(error.filename or self.runs))
             raise BadInput(f"{where}: {clean(error.strerror or str(error))}; the job was not launched") from error
@@ -120,11 +123,17 @@ class LocalLauncher:
             raise BadInput(f"{clean(str(folder))}: not empty; give --resume to go on with it, or another name")
 
     def _submit(
-        self, store: JobStore, spec: JobSpec, wants: str, found: LeaseDir, terms: Terms, held_back: bool
+        self,
+        store: JobStore,
+        spec: JobSpec,
+        frozen: Frozen,
+        wants: str,
+        found: LeaseDir,
+        terms: Terms,
+        held_back: bool,
     ) -> Job:
         """Under the mutex: the number, job.json, the ticket last. The job's lock is held from before it can be seen."""
         queue = Queue(found)
-        (store.runs / JOBS).mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as undo:
             with found.mutex():
                 if spec.kind == "train" and (claim := _claim(store, store.jobs(), spec)) is not None:
@@ -134,7 +143,8 @@ class LocalLauncher:
                 undo.callback(shutil.rmtree, folder, ignore_errors=True)
                 number, user = queue.new_number(), process.user()
                 ticket = Ticket(spec.priority, number, folder.name, wants, user, spec.gpu_count, terms)
-                job = self._job(spec, ticket, found, folder)
+                spec = replace(spec, argv=frozen.keep(folder))
+                job = self._job(spec, frozen, ticket, found, folder)
                 environment.keep(folder)
                 on_end.keep(folder, self.on_end)
                 if held_back:
@@ -151,7 +161,7 @@ class LocalLauncher:
         os.close(held)
         return job
 
-    def _job(self, spec: JobSpec, ticket: Ticket, found: LeaseDir, folder: Path) -> Job:
+    def _job(self, spec: JobSpec, frozen: Frozen, ticket: Ticket, found: LeaseDir, folder: Path) -> Job:
         return Job(
             id=ticket.job,
             spec=spec,
@@ -166,7 +176,8 @@ class LocalLauncher:
             ticket=ticket.name,
             wants=ticket.gpu,
             terms=ticket.terms,
-            engine=() if spec.kind == "command" else tuple(self.engine),
+            engine=() if spec.kind == "command" else frozen.command,
+            source=frozen.source,
             cwd=str(Path.cwd()),
             grace=self.grace,
             cpu_slots=self.cpu_slots,

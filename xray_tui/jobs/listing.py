@@ -25,6 +25,7 @@ def as_json(job: Job) -> dict[str, Any]:
         "priority": job.spec.priority,
         "after": list(job.spec.after),
         "attempt": job.attempt,
+        "engine_git": None if job.source is None else job.source.git or None,
         "progress": None
         if progress is None
         else {

@@ -70,13 +70,13 @@ class Turnstile:
         on_cpu = machine.on_cpu(mine)
         before = [ticket for ticket in self._queue.waiting() if ticket < mine and machine.on_cpu(ticket) is on_cpu]
         alive: list[Ticket] = []
+        untested: list[Ticket] = []
         for ticket in before:
-            if len(alive) >= (slots if on_cpu else len(machine.gpus)):
-                break
             # A second ticket for the same GPUs fills nothing more.
-            if (not ticket.fixed or on_cpu or all(ticket.gpu != other.gpu for other in alive)) and (
-                self._queue.is_alive(ticket)
-            ):
+            again = bool(ticket.fixed) and not on_cpu and any(ticket.gpu == other.gpu for other in alive)
+            if again or len(alive) >= (slots if on_cpu else len(machine.gpus)):
+                untested.append(ticket)
+            elif self._queue.is_alive(ticket):
                 alive.append(ticket)
         hopeful = Machine(
             gpus=tuple(replace(gpu, processes=(), problem=None) for gpu in machine.gpus),
@@ -89,7 +89,7 @@ class Turnstile:
         answer = allot([*alive, mine], mine, hopeful, time.time())
         if not isinstance(answer, Wait) or answer.foreign:
             return None
-        said = allot([*before, mine], mine, hopeful, time.time())  # counts the untested as well
+        said = allot(sorted([*alive, *untested, mine]), mine, hopeful, time.time())
         return said if isinstance(said, Wait) else answer
 
     def _look_at_gpus(self) -> None:
