@@ -19,8 +19,8 @@ OVERLAP = 1 << 12
 """Bytes of the next block that are scanned with each, for words across the border."""
 TELL_EVERY = 0.1
 REST = 1e-4
-"""Seconds of sleep after every few blocks. A thread that only reads from the page cache hands the interpreter to nobody,
-and the screen would stand still for up to a tenth of a second."""
+"""Seconds of sleep after every few blocks. A thread that only reads from the page cache hands the interpreter to
+nobody, and the screen would stand still for up to a tenth of a second."""
 REST_EVERY = 4
 
 _ESCAPES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]")
