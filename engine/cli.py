@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     title.show("starting")
     status, cause = _run(given.run_command, given)
     _write_end_record(status, cause)
+    _let_go_of_output()
     return status
 
 
@@ -225,20 +226,20 @@ def _run(command: Command, given: argparse.Namespace) -> tuple[Exit, str]:
     try:
         command(given)
     except BadInput as error:
-        print("\n".join(error.lines), file=sys.stderr)
+        _say(*error.lines)
         return Exit.BAD_INPUT, error.lines[0] if error.lines else "bad input"
     except Stopped as error:
-        print(error, file=sys.stderr)
+        _say(str(error))
         return Exit.STOPPED, str(error)
     except Failed as error:
-        print(error, file=sys.stderr)
+        _say(str(error))
         return Exit.OTHER, str(error)
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        _say("stopped")
         return Exit.STOPPED, "stopped by Ctrl+C"
     except ImportError as error:
         line = f"{clean(str(error))}; the engine needs its extra: pip install 'xray-tui[engine]'"
-        print(line, file=sys.stderr)
+        _say(line)
         return Exit.OTHER, line
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -266,9 +267,24 @@ def _unexpected(error: Exception) -> tuple[Exit, str]:
         where = f"{clean(str(error.filename))}: " if error.filename else ""
         line = f"{where}{clean(error.strerror or str(error))}"
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # a full disk, a full quota, a file-size limit
-            status, line = Exit.NO_SPACE, f"no space left: {line}"
-    print(line, file=sys.stderr)
+            status, line = Exit.NO_SPACE, f"no space left: {line if error.filename else f'its output: {line}'}"
+    _say(line)
     return status, line
+
+
+def _say(*lines: str) -> None:
+    """Into the log, where there is room: the end record and the exit status tell it too."""
+    with contextlib.suppress(OSError):
+        print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _let_go_of_output() -> None:
+    """What cannot be written any more (full disk, closed pipe) must not change the exit status on the way out."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -300,7 +316,7 @@ def _write_end_record(status: Exit, cause: str) -> None:
     try:
         write_json(Path(folder) / names.END, record)
     except OSError as error:
-        print(f"{clean(folder)}/{names.END}: {error.strerror}", file=sys.stderr)
+        _say(f"{clean(folder)}/{names.END}: {error.strerror}")
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
