@@ -104,7 +104,7 @@ TWO = ("GPU-0", "GPU-1")
 
 def job(name: str, hours: float | None, *gpus: str, count: int = 1, after: tuple[str, ...] = ()) -> Task:
     seconds = None if hours is None else hours * HOUR
-    return Task(name, f"train {name}", seconds, gpus or TWO, count, after)
+    return Task(name, f"train {name}", seconds, gpus or TWO, count, after=after)
 
 
 def hours(end: QueueEnd) -> float | None:
@@ -134,6 +134,16 @@ def test_a_job_waits_for_the_gpu_that_it_names_and_others_pass_it() -> None:
 def test_what_comes_after_another_begins_at_its_end_and_holds_up_nobody() -> None:
     waiting = [job("a", 2.0), job("eval", 1.0, after=("a",)), job("b", 2.0), job("c", 2.0)]
     assert hours(queue_end([], waiting, TWO, 2)) == 4.0
+
+
+def test_small_jobs_share_a_gpu_and_one_that_needs_it_alone_waits_for_both() -> None:
+    small = [replace(job(name, 1.0), slots=2) for name in "abcd"]
+    assert hours(queue_end([], small, TWO, 2)) == 1.0
+    assert hours(queue_end(small[:1], [small[1], job("alone", 1.0, "GPU-0")], ("GPU-0",), 2)) == 2.0
+    later = [job("alone", 1.0, "GPU-0"), replace(small[2], gpus=("GPU-0",))]
+    assert hours(queue_end([replace(small[0], gpus=("GPU-0",))], later, ("GPU-0",), 2)) == 3.0
+    running = [replace(small[0], gpus=("GPU-0",)), replace(small[1], gpus=("GPU-0",), seconds=2 * HOUR)]
+    assert hours(queue_end(running, [job("alone", 1.0, "GPU-0")], ("GPU-0",), 2)) == 3.0
 
 
 def test_jobs_without_a_gpu_have_slots_of_their_own() -> None:

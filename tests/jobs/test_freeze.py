@@ -176,6 +176,12 @@ def test_a_hundred_jobs_share_one_copy(project: Project) -> None:
     assert len(project.copies()) == 2
 
 
+def test_the_first_launch_makes_the_folder_of_the_jobs(project: Project) -> None:
+    project.jobs.rmdir()
+    project.jobs.parent.rmdir()
+    assert run(project.freeze()) == "the engine: as it was\n"
+
+
 def test_copies_are_no_jobs(project: Project) -> None:
     project.freeze()
     assert JobStore(project.jobs.parent).jobs() == []

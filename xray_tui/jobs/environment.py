@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from engine.contract.files import write_json
-from engine.contract.names import JOB_DIR_ENV
+from engine.contract.names import ENGINE_GIT_ENV, JOB_DIR_ENV
 from xray_tui.jobs.files import not_ours, read_small
 from xray_tui.jobs.job import parse_object
 from xray_tui.jobs.process import JOB_MARK, RUN_MARK
@@ -24,7 +24,8 @@ _LARGEST = 16 << 20
 def own_environment() -> dict[str, str]:
     """This process's, without the marks of the job from within which it may have been started: a new one is no part
     of that."""
-    return {name: value for name, value in os.environ.items() if name not in (JOB_MARK, RUN_MARK, JOB_DIR_ENV)}
+    marks = (JOB_MARK, RUN_MARK, JOB_DIR_ENV, ENGINE_GIT_ENV)
+    return {name: value for name, value in os.environ.items() if name not in marks}
 
 
 def keep(folder: Path) -> None:

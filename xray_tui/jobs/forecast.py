@@ -85,7 +85,7 @@ def _running(job: Job, likely: Likely) -> Task:
     if left is None and (whole := likely.seconds(job.spec, bool(job.gpus))) is not None:
         left = max(0.0, whole - (time.time() - (job.started or time.time())))
     why = f"{name} does not say how long it still takes"
-    return Task(job.id, name, left, job.gpus, len(job.gpus), why=why)
+    return Task(job.id, name, left, job.gpus, len(job.gpus), _slots(job.spec, job.terms), why=why)
 
 
 def _waiting(job: Job, terms: Terms, likely: Likely) -> Task:
@@ -95,7 +95,12 @@ def _waiting(job: Job, terms: Terms, likely: Likely) -> Task:
     if terms.hours:
         seconds, why = None, f"{name} may start at {terms.hours.replace('-', ' to ')} only"
     count = 0 if not gpus else spec.gpu_count if spec.gpu == "auto" else len(gpus)
-    return Task(job.id, name, seconds, gpus, count, spec.after, why)
+    return Task(job.id, name, seconds, gpus, count, _slots(spec, terms), spec.after, why)
+
+
+def _slots(spec: JobSpec, terms: Terms) -> int:
+    """How many jobs share its GPU: as Ticket.shares has it."""
+    return terms.slots if spec.gpu == "auto" and spec.gpu_count == 1 else 1
 
 
 def _wanted(spec: JobSpec, terms: Terms, snapshot: GpuSnapshot) -> tuple[str, ...]:
@@ -111,7 +116,7 @@ def _usable(place: Surroundings, running: Sequence[Task]) -> tuple[str, ...]:
     """The GPUs that jobs of this folder have or could have now, not more than max_gpus."""
     ours = {uuid for task in running for uuid in task.gpus}
     found = existing_lease_dir(place.lease_dir)
-    taken = leased((gpu.uuid for gpu in place.snapshot.gpus if gpu.uuid not in ours), found)
+    taken = leased((gpu.uuid for gpu in place.snapshot.gpus if gpu.uuid not in ours), found, place.terms.slots)
     free = [
         gpu.uuid
         for gpu in place.snapshot.gpus

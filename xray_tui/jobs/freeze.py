@@ -91,6 +91,7 @@ def _copy(files: dict[str, bytes], engines: Path) -> Path:
     """The copy of these files, made unless it is there and whole. Raises BadInput and OSError."""
     place = engines / digest(files)
     if not engines.is_dir():
+        engines.parent.mkdir(parents=True, exist_ok=True)
         engines.mkdir(FOLDER_MODE, exist_ok=True)
         engines.chmod(FOLDER_MODE)
     if flaw(place) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,8 @@ class Task:
     """The GPUs that it holds, or of which it takes `count`; none: it is on the CPU."""
     count: int = 0
     """GPUs, all at once; 0: it takes a slot of the CPU."""
+    slots: int = 1
+    """So many share a GPU with it, itself among them; 1: it has its GPUs alone."""
     after: tuple[str, ...] = ()
     """Ids of those that have to end before it."""
     why: str = ""
@@ -96,7 +99,8 @@ def _start(
     left: Sequence[Task], active: Collection[Task], gpus: Collection[str], cpu_slots: int
 ) -> list[tuple[Task, tuple[str, ...]]]:
     """Those that begin now, each with its GPUs. One that needs more than are free keeps these from those behind it."""
-    free = set(gpus).difference(*(task.gpus for task in active))
+    sharing = Counter(uuid for task in active if task.slots > 1 for uuid in task.gpus)
+    taken = {uuid for task in active if task.slots == 1 for uuid in task.gpus}
     slots = cpu_slots - sum(not task.count for task in active)
     unfinished = {task.id for task in (*left, *active)}
     starting: list[tuple[Task, tuple[str, ...]]] = []
@@ -108,11 +112,16 @@ def _start(
                 slots -= 1
                 starting.append((task, ()))
             continue
-        usable = _usable(task, free)
-        if len(usable) >= task.count:
-            usable = usable[: task.count]
-            starting.append((task, tuple(usable)))
-        free.difference_update(usable)
+        free = [uuid for uuid in _usable(task, gpus) if uuid not in taken and sharing[uuid] < task.slots]
+        if len(free) >= task.count:
+            free = sorted(free, key=lambda uuid: not sharing[uuid])[: task.count]
+            starting.append((task, tuple(free)))
+        elif len(task.gpus) == task.count:  # those that it names are kept for it, whoever shares them now
+            free = list(task.gpus)
+        if task.slots > 1:
+            sharing.update(free)
+        else:
+            taken.update(free)
     return starting
 
 
