@@ -133,7 +133,7 @@ def test_room_is_weighed_against_what_similar_runs_wrote(tmp_path: Path, monkeyp
     assert room_check(tmp_path, free // 2).sign == OK
     short = room_check(tmp_path, free * 2)
     assert short.sign == BAD
-    assert "similar runs wrote" in short.text
+    assert "by similar runs it takes" in short.text
     assert room_check(tmp_path, None).sign == OK
     monkeypatch.setattr(module, "LEAST_ROOM", free * 2)
     assert room_check(tmp_path, None).sign == WARNING

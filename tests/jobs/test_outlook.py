@@ -105,7 +105,7 @@ def test_similar_runs_say_what_it_takes_and_the_queue_when_it_is_done(desk: Desk
     assert takes == "train takes 1 h 00 min to 1 h 30 min, 9.0 GiB GPU, from 2 similar runs"
     assert done == clock(found.seen + 1.25 * HOUR)("1 job on 2 GPUs")
     assert any(line.startswith("✓ GPU memory: up to 9.0 GiB of 80.0 GiB") for line in found.lines)
-    assert any("similar runs wrote" in line for line in found.lines)
+    assert any("by similar runs it takes" in line for line in found.lines)
 
 
 def test_running_and_waiting_jobs_come_first(desk: Desk) -> None:
@@ -161,10 +161,19 @@ def test_an_evaluation_behind_its_training_is_like_those_of_similar_runs(desk: D
     evaluation = JobSpec("evaluate", "one", ("evaluate", "--run", "runs/one", "--tta", "hv", "--threshold", "tuned"))
     desk.job(evaluation, State.SUCCEEDED, started=1000.0, ended=1600.0, gpus=("GPU-0",))
     found = desk.look(desk.training("a"), then_evaluate=True)
-    assert "✓ checkpoint: a/checkpoints/best.pt comes from a, which is queued" in found.lines
+    assert not any("checkpoint" in line for line in found.lines), "its training is launched with it"
     assert not found.is_bad
     assert found.forecast[1] == "evaluate takes about 10 min, from 1 similar run"
     assert found.forecast[2] == clock(found.seen + HOUR + 600)("2 jobs on 2 GPUs")
+
+
+def test_an_evaluation_may_come_after_a_training_that_runs(desk: Desk) -> None:
+    running = desk.job(desk.training("r"), State.RUNNING, gpus=("GPU-0",), started=time.time())
+    evaluation = JobSpec("evaluate", "r", ("evaluate", "--run", "runs/r"))
+    assert desk.look(evaluation).is_bad
+    found = desk.look(replace(evaluation, after=(running.id,)))
+    assert "✓ checkpoint: r/checkpoints/best.pt comes from train r, which is running" in found.lines
+    assert not found.is_bad
 
 
 def test_a_gpu_that_is_too_small_for_similar_runs_is_said(desk: Desk) -> None:

@@ -47,12 +47,14 @@ class Check:
 
 def checks(asked: Asked, coming: Callable[[Path], str | None] = lambda folder: None) -> list[Check]:
     """What a job starts from. `coming` says of a run folder which job will have trained it by then, in words; None
-    where none will. Takes as long as the disk and the hub do."""
+    where none will, and "" where that is launched with it. Takes as long as the disk and the hub do."""
     if asked.kind == "train":
         checkpoint = [] if asked.checkpoint is None else [_checkpoint(asked.folder, asked.checkpoint, None)]
         return [_data(asked, ("train", "val")), *_weights(asked.config), *checkpoint]
     if asked.kind == "evaluate":
-        checkpoint = [_checkpoint(asked.folder, asked.checkpoint or names.BEST, coming(asked.folder))]
+        expected = coming(asked.folder)
+        name = asked.checkpoint or names.BEST
+        checkpoint = [] if expected == "" else [_checkpoint(asked.folder, name, expected)]
         return [*checkpoint, _data(asked, ("val", "test"))]
     if asked.kind == "blend":
         members = [_checkpoint(member, names.BEST, coming(member)) for member in asked.members]
@@ -62,9 +64,10 @@ def checks(asked: Asked, coming: Callable[[Path], str | None] = lambda folder: N
 
 
 def room_check(runs: Path, before: int | None) -> Check:
-    """Whether there is room on the disk and in the quota; `before` is what similar runs wrote, in bytes, if known."""
+    """Whether there is room on the disk and in the quota; `before` is what similar runs wrote for as many jobs, in
+    bytes, if known."""
     wanted = LEAST_ROOM if before is None else before
-    why = f"{size(wanted)} is little" if before is None else f"similar runs wrote {size(before)}"
+    why = f"at least {size(wanted)} would be safe" if before is None else f"by similar runs it takes {size(before)}"
     try:
         there = room(runs.absolute())
     except OSError as error:
@@ -76,8 +79,8 @@ def room_check(runs: Path, before: int | None) -> Check:
         left += f", {size(max(0, there.quota))} left of your quota"
     free = there.free if there.quota is None else min(there.free, there.quota)
     if free >= wanted:
-        return Check(OK, left if before is None else f"{left}, {why}")
-    return Check(WARNING if before is None else BAD, f"{left}, {'less than ' if before is None else ''}{why}")
+        return Check(OK, left if before is None else f"{left}; {why}")
+    return Check(WARNING if before is None else BAD, f"{left}; {why}")
 
 
 # Data

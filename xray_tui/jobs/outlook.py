@@ -71,7 +71,7 @@ def look_ahead(specs: Sequence[JobSpec], place: Surroundings, then_evaluate: boo
         except BadInput as error:
             found += [Check(BAD, f"config: {line}") for line in error.lines]
             continue
-        found += checks(wanted, _coming(place.runs, (*jobs, *new), job.spec))
+        found += checks(wanted, _coming(place.runs, jobs, new, job.spec))
         on_gpu = job.spec.gpu != "none" and (job.spec.gpu != "auto" or bool(place.snapshot.gpus))
         if (similar := history.estimate(job.spec.kind, wanted, on_gpu)) is not None:
             estimates.append((job.spec.kind, similar))
@@ -103,11 +103,11 @@ def _fits(similar: Estimate | None, snapshot: GpuSnapshot) -> list[Check]:
     return [Check(WARNING, f"GPU memory: a similar run took {size(took)}, and the largest GPU has {size(largest)}")]
 
 
-def _coming(runs: Path, jobs: Sequence[Job], spec: JobSpec) -> Callable[[Path], str | None]:
+def _coming(runs: Path, jobs: Sequence[Job], new: Sequence[Job], spec: JobSpec) -> Callable[[Path], str | None]:
     """Says of a run folder which job will have trained it before this one begins: one that it comes after."""
     trained = {
-        runs.absolute() / job.spec.run: f"{job.spec.run}, which is {job.state}"
-        for job in jobs
+        runs.absolute() / job.spec.run: "" if job in new else f"train {job.spec.run}, which is {job.state}"
+        for job in (*jobs, *new)
         if job.spec.kind == "train" and job.id in spec.after and not job.state.ended
     }
     return trained.get
