@@ -116,6 +116,16 @@ async def test_a_log_is_read_from_its_end_to_its_beginning_and_back(reading: Any
         await reader.sees("line 29999.", "30,000 lines")
 
 
+async def test_a_log_that_one_comes_back_to_is_read_again(reading: Any, long: bytes) -> None:
+    async with reading(long) as reader:
+        await reader.press("g")
+        await reader.sees("line 1 of 30,000", "line 5.")
+        await reader.press("shift+tab", "j", "k", "tab")
+        await reader.sees("line 29999.", "30,000 lines")
+        await reader.press("g")
+        await reader.sees("line 1 of 30,000", "line 5.")
+
+
 async def test_a_log_is_followed_at_its_end_only_and_begins_there_when_it_is_another(reading: Any) -> None:
     async with reading(b"".join(b"line %d\n" % number for number in range(100))) as reader:
         await reader.sees("line 99 ", "100 lines")

@@ -62,8 +62,8 @@ class LogFile:
         self._identity: tuple[int, int] | None = None
         self._mark = b""
         self._page = LogPage()
-        self._read: tuple[LineIndex, int, int] | None = None
-        """What the page was read from: the index, its end, the line that was asked for."""
+        self._read: tuple[LineIndex, int, int, int] | None = None
+        """What the page was read from: the index, its first and last line, the end if it goes so far."""
 
     @property
     def counted(self) -> bool:
@@ -99,20 +99,21 @@ class LogFile:
 
     def page(self, around: int | None) -> LogPage:
         """The lines around one, or the last ones. Where the file cannot be read, those that were read before."""
-        index, total, end = self.index, self.index.lines, self.index.end
+        index, total = self.index, self.index.lines
         around = total if around is None else max(0, min(around, total))
-        if self._read != (index, end, around):
-            first = max(0, around - AROUND)
+        first, last = max(0, around - AROUND), min(total, around + 2 * AROUND)
+        read = (index, first, last, index.end if last == total else 0)
+        if read != self._read:
             try:
                 with self._opened() as descriptor:
                     reader = LineReader(descriptor, index)
-                    lines = tuple(reader.line(number) for number in range(first, min(total, around + 2 * AROUND)))
+                    lines = tuple(map(reader.line, range(first, last)))
             except OSError:
                 return self._page
             self._page = LogPage(first, lines, total, 1.0, self._shift, self._edition)
-            self._read = (index, end, around)
+            self._read = read
         share = 1.0 if self.counted else self._whole.end / max(1, self._size)
-        return replace(self._page, counted=share)
+        return replace(self._page, total=total, counted=share)
 
     @contextmanager
     def _opened(self) -> Iterator[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -23,6 +24,8 @@ from xray_tui.widgets.text import cut_end
 
 LONGEST_SAID = 24
 """Cells of the words that an answer repeats."""
+MOST_MARKS = 200
+"""Of one line: a full stop is found thousands of times in some."""
 
 
 class LiveLog(LogView):
@@ -70,7 +73,7 @@ class LiveLog(LogView):
         """What comes next is another log."""
         if self.searches:
             self.end_search()
-        self._page, self._width, self._at_end = NO_LOG, 0, True
+        self._page, self._asked, self._width, self._at_end = NO_LOG, (), 0, True
         self._empty = empty
         self._resized(0)
         self._say_place()
@@ -215,4 +218,4 @@ class LiveLog(LogView):
             self.scroll_to(x=0 if end <= width else begin - width // 3, animate=False)
 
     def _hits(self, line: str) -> Iterator[tuple[int, int]]:
-        return (hit.span() for hit in self._pattern.finditer(line)) if self._pattern else iter(())
+        return (hit.span() for hit in islice(self._pattern.finditer(line), MOST_MARKS)) if self._pattern else iter(())
