@@ -47,6 +47,11 @@ def test_a_tail_begins_anew_where_the_file_was_cut_or_replaced(tmp_path: Path) -
     assert chunk.data == b"another file of more bytes\n"
 
 
+def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert Tail(tmp_path / "pipe").read() is None
+
+
 def test_events_become_curves_over_epochs_and_half_a_line_waits(tmp_path: Path) -> None:
     path = tmp_path / EVENTS
     lines = format_event("start", 1.0, epochs=4, steps=8, step=0)
