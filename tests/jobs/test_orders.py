@@ -110,7 +110,7 @@ def test_a_stopped_training_is_resumed_in_place_with_its_log_and_its_dependants(
     assert place.log(job).startswith("working")
     ended = place.until(job)  # the small program does not know `train`
     assert ended.state is State.FAILED
-    assert place.until(child, State.BLOCKED).waits.startswith("train unet_a failed")
+    eventually(lambda: (place.job(child).waits or "").startswith("train unet_a failed"), "the child's new reason")
 
 
 def test_a_training_that_never_came_to_its_config_begins_anew(place: Place, tmp_path: Path) -> None:
