@@ -105,6 +105,9 @@ def _add_train(commands: Commands) -> None:
     parser.add_argument("--run", type=Path, metavar="runs/NAME", help="default: runs/ and the config's name")
     _add_set(parser)
     parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
+    parser.add_argument(
+        "--gpus", type=_whole(1, 64), metavar="N", help="train on N GPUs; default: all of the job's, or 1"
+    )
 
 
 def _add_evaluate(commands: Commands) -> None:
@@ -183,10 +186,14 @@ def _recipes(given: argparse.Namespace) -> None:
 
 
 def _train(given: argparse.Namespace) -> None:
+    from engine.training import followers
     from engine.training.run import prepare_run, trained_by_us
 
+    if followers.is_follower():
+        followers.follow()
+        return
     config, run = prepare_run(given.config, given.overrides, given.run, given.resume)
-    with trained_by_us(run):
+    with trained_by_us(run), followers.followed(followers.count(given.gpus), _give_up):
         _say_loading(f"train {run}")
         from engine.training.loop import train
 
@@ -276,6 +283,13 @@ def _say(*lines: str) -> None:
     """Into the log, where there is room: the end record and the exit status tell it too."""
     with contextlib.suppress(OSError):
         print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _give_up(cause: str) -> None:
+    """End at once, where the main thread hangs."""
+    _say(cause)
+    _write_end_record(Exit.OTHER, cause)
+    os._exit(Exit.OTHER)
 
 
 def _let_go_of_output() -> None:

@@ -32,7 +32,7 @@ def epoch_order(
 
 class Batches(Sampler[list[Draw]]):
     """All batches of a training from step `first_step` on, epoch after epoch, the last short one of an epoch left out
-    unless it is the only one."""
+    unless it is the only one; of each its share where a training has several ranks."""
 
     def __init__(
         self,
@@ -44,9 +44,12 @@ class Batches(Sampler[list[Draw]]):
         samples_per_epoch: int | None,
         positive_share: float | None,
         first_step: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         self.fractured, self.seed, self.epochs = fractured, seed, epochs
         self.positive_share, self.first_step = positive_share, first_step
+        self.rank, self.ranks = rank, ranks
         self.count = samples_per_epoch or len(fractured)
         self.batch_size = min(batch_size, self.count)
         self.steps_per_epoch = self.count // self.batch_size
@@ -59,7 +62,7 @@ class Batches(Sampler[list[Draw]]):
         for epoch in range(first_epoch, self.epochs):
             order = epoch_order(self.fractured, self.seed, epoch, self.count, self.positive_share)
             for step in range(skip, self.steps_per_epoch):
-                places = range(step * self.batch_size, (step + 1) * self.batch_size)
+                places = range(step * self.batch_size, (step + 1) * self.batch_size)[self.rank :: self.ranks]
                 yield [(order[place], _mix(self.seed, epoch, place)) for place in places]
             skip = 0
 

@@ -26,7 +26,8 @@ def check_losses(reading: Reading, step: int, learner: Learner, material: Materi
         if not math.isfinite(loss):
             ids = ", ".join(clean(material.training.samples[place].id) for place in places[:_IDS])
             more = ", …" if len(places) > _IDS else ""
-            raise Diverged(f"{_kind(loss)} loss at step {number}: {_remedy(learner)} (its images: {ids}{more})")
+            its = f" (its images: {ids}{more})" if learner.ranks.size == 1 else ""  # else another rank's, maybe
+            raise Diverged(f"{_kind(loss)} loss at step {number}: {_remedy(learner)}{its}")
 
 
 def check_weights(learner: Learner, step: int) -> None:

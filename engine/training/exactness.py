@@ -9,20 +9,21 @@ from typing import Any
 import torch
 
 
-def conditions() -> dict[str, str | int]:
-    """Of the arithmetic on this CPU; they are in every last.pt."""
+def conditions(ranks: int) -> dict[str, str | int]:
+    """Of the arithmetic on this CPU, by so many ranks; they are in every last.pt."""
     return {
+        "ranks": ranks,
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),  # a class of its own, which no safe load takes
         "processor": torch.backends.cpu.get_cpu_capability(),
     }
 
 
-def take_up(saved: Mapping[str, Any]) -> None:
+def take_up(saved: Mapping[str, Any], ranks: int) -> None:
     """Compute with as many threads as before, because another count sums in another order. Not where OMP_NUM_THREADS
     asks for others, or there are fewer cores; that, and all else that is not as before, is said in a line."""
     if "OMP_NUM_THREADS" not in os.environ and saved["threads"] <= len(os.sched_getaffinity(0)):
         torch.set_num_threads(saved["threads"])
-    changed = [f"{key} {saved[key]}, now {now}" for key, now in conditions().items() if saved.get(key, now) != now]
+    changed = [f"{key} {saved[key]}, now {now}" for key, now in conditions(ranks).items() if saved.get(key, now) != now]
     if changed:
         print(f"not bit for bit as without the interruption: {'; '.join(changed)}", flush=True)

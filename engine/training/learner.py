@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from engine.contract import names
 from engine.contract.config import TrainConfig
@@ -18,6 +21,7 @@ from engine.models.checkpoint import Damaged, load_checkpoint, load_network, sav
 from engine.models.network import XrayNetwork, build_network
 from engine.training.exactness import conditions, take_up
 from engine.training.losses import training_loss
+from engine.training.ranks import ALONE, Ranks
 from engine.training.schedule import make_optimizer, make_schedule
 
 PARTS = ("network", "optimizer", "schedule", "scaler")
@@ -47,13 +51,16 @@ class Learner:
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     scaler: torch.amp.GradScaler
+    ranks: Ranks
+    forward: nn.Module
+    """The network, with gradients that are averaged over the ranks."""
 
     def step(self, batch: Batch, epoch: float) -> torch.Tensor:
         """One optimiser step; the loss, still on the device. `epoch`: how many have passed, fractions included."""
         image, mask, fractured, _ = (part.to(self.device.device, non_blocking=True) for part in batch)
         with self.device.autocast():
-            prediction = self.network(image)
-        loss = training_loss(prediction, mask, fractured, self.config.loss, epoch)
+            prediction = self.forward(image)
+        loss = training_loss(prediction, mask, fractured, self.config.loss, epoch, self.ranks.mean)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         if self.config.training.grad_clip is not None:
@@ -77,16 +84,21 @@ class Learner:
         )
 
     def save_last(self, path: Path, state: State, data_key: str) -> None:
-        """Everything that a resumed training needs to go on as if it had never stopped."""
+        """Everything that a resumed training needs to go on as if it had never stopped. Rank 0 writes it, every rank
+        gives its random state."""
+        rng = self.ranks.gather(torch.get_rng_state())
+        cuda_rng = self.ranks.gather(torch.cuda.get_rng_state()) if self.device.is_cuda else None
+        if not self.ranks.is_first:
+            return
         save_checkpoint(
             path,
             {
                 **{name: getattr(self, name).state_dict() for name in PARTS},
                 "state": asdict(state),
                 "config": self.config.model_dump(mode="json"),
-                "rng": torch.get_rng_state(),
-                "cuda_rng": torch.cuda.get_rng_state() if self.device.is_cuda else None,
-                **conditions(),
+                "rng": rng,
+                "cuda_rng": cuda_rng,
+                **conditions(self.ranks.size),
                 "data": data_key,
             },
         )
@@ -104,11 +116,17 @@ class Learner:
             if saved[name]:  # a scaler that was off has no state
                 getattr(self, name).load_state_dict(saved[name])
         if not self.device.is_cuda:
-            take_up(saved)
-        torch.set_rng_state(saved["rng"])
+            take_up(saved, self.ranks.size)
+        self._restore_random(saved["rng"], torch.set_rng_state)
         if self.device.is_cuda and saved["cuda_rng"] is not None:
-            torch.cuda.set_rng_state(saved["cuda_rng"])
+            self._restore_random(saved["cuda_rng"], torch.cuda.set_rng_state)
         return State(**saved["state"])
+
+    def _restore_random(self, saved: Any, take: Callable[[torch.Tensor], None]) -> None:
+        """This rank's random state; a rank that is new keeps the one that it began with."""
+        states = saved if isinstance(saved, list) else [saved]
+        if self.ranks.rank < len(states):
+            take(states[self.ranks.rank])
 
 
 def _instead(best: Path) -> str:
@@ -120,11 +138,13 @@ def _instead(best: Path) -> str:
     return f"{best.name}, of epoch {epoch}, is whole: evaluate that, or train a new run"
 
 
-def make_learner(config: TrainConfig, device: Device, steps_per_epoch: int, *, pretrained: bool) -> Learner:
+def make_learner(
+    config: TrainConfig, device: Device, steps_per_epoch: int, *, pretrained: bool, ranks: Ranks = ALONE
+) -> Learner:
     """A new learner; `pretrained`: with the config's encoder weights."""
-    network = build_network(config.model, pretrained=pretrained)
+    network = ranks.in_turn(lambda: build_network(config.model, pretrained=pretrained))
     place(network, device)
     optimizer = make_optimizer(network, config.training)
     schedule = make_schedule(optimizer, config.training, steps_per_epoch)
     scaler = torch.amp.GradScaler(device.device.type, enabled=device.scales_gradients)
-    return Learner(config, device, network, optimizer, schedule, scaler)
+    return Learner(config, device, network, optimizer, schedule, scaler, ranks, ranks.wrap(network, device))

@@ -21,6 +21,7 @@ from engine.training.event_log import EventLog
 from engine.training.learner import Learner, State, make_learner
 from engine.training.material import Material, load_material, make_batches, make_loader
 from engine.training.meter import Meter
+from engine.training.ranks import Ranks, join
 from engine.training.validate import validate
 
 
@@ -28,30 +29,49 @@ def train(config: TrainConfig, run: Path, *, resume: bool) -> None:
     """Train into the run folder; config.yaml is written before the first step. With `resume` it continues from
     last.pt, where there is one, and ends with the same weights as a training that was never interrupted.
 
-    Raises Stopped after SIGTERM, with a checkpoint saved; Diverged, with the last good one kept; BadInput.
+    Where this is rank 0 of several, the others `take_part`. Raises Stopped after SIGTERM, with a checkpoint saved;
+    Diverged, with the last good one kept; BadInput.
     """
+    ranks = join()
+    ranks.tell((config, run, resume))
+    _train(config, run, resume, ranks)
+
+
+def take_part() -> None:
+    """As another rank than the first: train what rank 0 tells, and write nothing."""
+    ranks = join()
+    config, run, resume = ranks.tell(None)
+    _train(config, run, resume, ranks)
+
+
+def _train(config: TrainConfig, run: Path, resume: bool, ranks: Ranks) -> None:
     torch.manual_seed(config.seed)
     checkpoints = run / names.CHECKPOINTS
     last, best = checkpoints / names.LAST, checkpoints / names.BEST
-    for half in (half for path in (run / names.CONFIG, last, best) for half in unfinished(path)):
-        half.unlink(missing_ok=True)  # it was being written when a former training was killed
-    goes_on = resume and last.exists()
+    if ranks.is_first:
+        for half in (half for path in (run / names.CONFIG, last, best) for half in unfinished(path)):
+            half.unlink(missing_ok=True)  # it was being written when a former training was killed
+    goes_on = ranks.tell(resume and last.exists())
 
     device = pick_device(config.device, config.training.precision, config.training.channels_last)
-    material = load_material(config)
-    steps_per_epoch = make_batches(config, material.training, 0).steps_per_epoch
+    material = ranks.in_turn(lambda: load_material(config))
+    batches = make_batches(config, material.training, 0, ranks)
+    ranks.check(config, batches.batch_size)
+    steps_per_epoch = batches.steps_per_epoch
     epochs, steps = config.training.epochs, config.training.epochs * steps_per_epoch
-    learner = make_learner(config, device, steps_per_epoch, pretrained=not goes_on)
+    learner = make_learner(config, device, steps_per_epoch, pretrained=not goes_on, ranks=ranks)
+    if not ranks.is_first:
+        torch.manual_seed(config.seed + ranks.rank)  # the same weights everywhere, but not the same dropout
     state = learner.restore(last, material.key) if goes_on else State()
-    batches = make_batches(config, material.training, state.step)
-    if not goes_on:
+    batches = make_batches(config, material.training, state.step, ranks)
+    if ranks.is_first and not goes_on:
         save_config(config, run / names.CONFIG)
-    events = EventLog(run / names.EVENTS, keep_bytes=state.events_bytes)
+    events = EventLog(run / names.EVENTS if ranks.is_first else None, keep_bytes=state.events_bytes)
     events.write("start", run=run.name, epochs=epochs, steps=steps, step=state.step)
     _say_start(learner, material, state)
 
     started = time.monotonic() - state.seconds
-    meter = Meter(batches.batch_size)
+    meter = Meter(batches.batch_size, ranks.mean)
     stop = StopFlag()
     learner.network.train()
     try:
@@ -61,8 +81,9 @@ def train(config: TrainConfig, run: Path, *, resume: bool) -> None:
                 state.step += 1
                 epoch, into_epoch = divmod(state.step, steps_per_epoch)
                 ends_epoch = into_epoch == 0
-                stops = stop.is_set  # once a step: a signal between two looks would save what was not read yet
-                if meter.is_due or ends_epoch or stops:
+                # Once a step, for all ranks: a signal between two looks would save what was not read yet.
+                stops, is_due = ranks.any(stop.is_set, meter.is_due)
+                if is_due or ends_epoch or stops:
                     reading = meter.read(steps - state.step)
                     check_losses(reading, state.step, learner, material)
                     for step_loss in reading.losses:  # one by one: when it is read must not change the sum's bits
@@ -77,7 +98,7 @@ def train(config: TrainConfig, run: Path, *, resume: bool) -> None:
                     progress.advance(state.step - progress.done, eta_s=reading.eta_s)
                 if ends_epoch or stops:
                     check_weights(learner, state.step)
-                if ends_epoch:
+                if ends_epoch and ranks.is_first:
                     state.metrics = validate(learner, material.validation, state.step)
                     score = _score(state.metrics, config.training.selection_metric)
                     is_best = score > state.best
@@ -87,12 +108,13 @@ def train(config: TrainConfig, run: Path, *, resume: bool) -> None:
                     loss, state.loss_sum = state.loss_sum / steps_per_epoch, 0.0
                     epoch_facts = {"epoch": epoch, "epochs": epochs, "step": state.step, "loss": loss, "best": is_best}
                     events.write("epoch", **epoch_facts, **pace, val=state.metrics)
+                if ends_epoch:
                     meter.skip()
                 if ends_epoch or stops:
                     events.sync()
                     state.seconds, state.events_bytes = time.monotonic() - started, events.size
                     learner.save_last(last, state, material.key)
-                if ends_epoch:
+                if ends_epoch and ranks.is_first:
                     _say_epoch(epoch, epochs, loss, state, is_best)
                 if stops and state.step < steps:
                     events.write("end", state="stopped", step=state.step, seconds=round(state.seconds, 1))

@@ -23,6 +23,7 @@ from engine.data.manifest import read_manifest
 from engine.data.order import Batches
 from engine.device import Device
 from engine.stopping import leave_stopping_to_the_parent
+from engine.training.ranks import Ranks
 
 NEEDS_NEGATIVES = ("joint", "roc_auc_presence", "average_precision_presence")
 
@@ -59,8 +60,8 @@ def load_material(config: TrainConfig) -> Material:
     return Material(*(load_inputs(splits[split], size, keep, cache, split) for split in ("train", "val")))
 
 
-def make_batches(config: TrainConfig, training: Inputs, first_step: int) -> Batches:
-    """All batches from that step on."""
+def make_batches(config: TrainConfig, training: Inputs, first_step: int, ranks: Ranks) -> Batches:
+    """All batches from that step on, of each this rank's share."""
     return Batches(
         [sample.fractured for sample in training.samples],
         seed=config.seed,
@@ -69,6 +70,8 @@ def make_batches(config: TrainConfig, training: Inputs, first_step: int) -> Batc
         samples_per_epoch=config.training.samples_per_epoch,
         positive_share=config.training.positive_share,
         first_step=first_step,
+        rank=ranks.rank,
+        ranks=ranks.size,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -30,8 +31,9 @@ class Reading:
 class Meter:
     """Collects losses on the device."""
 
-    def __init__(self, images_per_step: int) -> None:
-        self._images_per_step = images_per_step
+    def __init__(self, images_per_step: int, across: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """`across`: the mean of losses over the ranks."""
+        self._images_per_step, self._across = images_per_step, across
         self._losses: list[torch.Tensor] = []
         self._places: list[torch.Tensor] = []
         self._started = self._since = time.monotonic()
@@ -49,7 +51,7 @@ class Meter:
 
     def read(self, steps_left: int) -> Reading:
         """Since the last time; at least one step."""
-        losses = tuple(torch.stack(self._losses).float().tolist())
+        losses = tuple(self._across(torch.stack(self._losses).float()).tolist())
         now = time.monotonic()
         images_per_s = len(losses) * self._images_per_step / max(now - self._since, 1e-9)
         eta = (now - self._started) / self._steps * steps_left

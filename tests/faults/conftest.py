@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +26,24 @@ class WarmEngine:
     output: Path
     """What the engines print."""
 
-    def start(self, argv: list[str], dies: Death | None = None, largest_file: int | None = None) -> int:
+    def start(
+        self,
+        argv: list[str],
+        dies: Death | None = None,
+        largest_file: int | None = None,
+        environment: dict[str, str] | None = None,
+        without_noise: bool = False,
+    ) -> int:
         """Begin a run; returns its pid. `end` has to follow."""
         self.output.write_text("")
-        request = {"argv": argv, "dies": dies, "largest_file": largest_file, "output": str(self.output)}
+        request = {
+            "argv": argv,
+            "dies": dies,
+            "largest_file": largest_file,
+            "output": str(self.output),
+            "environment": environment or {},
+            "without_noise": without_noise,
+        }
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
@@ -38,8 +53,14 @@ class WarmEngine:
         """Wait for the run's end; its exit status, negative for a signal."""
         return int(self._answer())
 
-    def run(self, argv: list[str], dies: Death | None = None, largest_file: int | None = None) -> int:
-        self.start(argv, dies, largest_file)
+    def run(
+        self,
+        argv: list[str],
+        dies: Death | None = None,
+        largest_file: int | None = None,
+        without_noise: bool = False,
+    ) -> int:
+        self.start(argv, dies, largest_file, without_noise=without_noise)
         return self.end()
 
     def said(self) -> list[str]:
@@ -53,8 +74,9 @@ class WarmEngine:
         return line
 
 
-@pytest.fixture(scope="session")
-def warm_engine(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmEngine]:
+@contextmanager
+def warmed(project: Path, output: Path) -> Iterator[WarmEngine]:
+    """A warm engine for the block."""
     pytest.importorskip("torch")
     pytest.importorskip("segmentation_models_pytorch")
     process = subprocess.Popen(
@@ -66,7 +88,7 @@ def warm_engine(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"},  # no spinning beside other work
         process_group=0,
     )
-    yield WarmEngine(process, tmp_path_factory.mktemp("warm_engine") / "output.txt")
+    yield WarmEngine(process, output)
     assert process.stdin is not None
     process.stdin.close()
     try:
@@ -74,6 +96,19 @@ def warm_engine(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def warm_engine(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmEngine]:
+    with warmed(project, tmp_path_factory.mktemp("warm_engine") / "output.txt") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def another_warm_engine(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmEngine]:
+    """For what takes two at once."""
+    with warmed(project, tmp_path_factory.mktemp("another_warm_engine") / "output.txt") as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")

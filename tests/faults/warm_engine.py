@@ -1,10 +1,12 @@
 """An engine that is imported already: each line on its standard input is a run of it, in a process of its own.
 
-    {"argv": ["train", …], "dies": ["a step", 1, 0.0], "largest_file": null, "output": FILE}
+    {"argv": ["train", …], "dies": ["a step", 1, 0.0], "largest_file": null, "output": FILE,
+     "environment": {}, "without_noise": false}
 
 It answers with the process's pid, and later with how it ended, as subprocess tells it. Starting the interpreter anew
 for every run would take ten seconds each time, most of them for imports. `dies` names one of the places below: at its
-n-th call the process kills itself with SIGKILL, or so many seconds later, wherever it is by then.
+n-th call the process kills itself with SIGKILL, or so many seconds later, wherever it is by then. `without_noise`: its
+network has no batch norm and no dropout, so that a batch may be computed in parts.
 """
 
 from __future__ import annotations
@@ -88,6 +90,28 @@ def die(place: str, call: int, after: float) -> None:
     places()[place](lambda: next(calls) == call, kill)
 
 
+def build_without_noise() -> None:
+    """Have networks built with group norm in place of batch norm, and dropout that drops nothing."""
+    from torch import nn
+
+    from engine.training import learner
+
+    real = learner.build_network
+
+    def build(*given: Any, **more: Any) -> Any:
+        network = real(*given, **more)
+        for module in list(network.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, nn.BatchNorm2d):
+                    act = getattr(child, "act", nn.Identity())  # timm's norms hold their activation
+                    setattr(module, name, nn.Sequential(nn.GroupNorm(1, child.num_features), act))
+                elif isinstance(child, nn.Dropout):
+                    child.p = 0.0
+        return network
+
+    learner.build_network = build
+
+
 def run(request: dict[str, Any]) -> int:
     """In the child: one run of the engine."""
     from engine.cli import main
@@ -98,6 +122,9 @@ def run(request: dict[str, Any]) -> int:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     if request["largest_file"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"], resource.RLIM_INFINITY))
+    os.environ.update(request["environment"])
+    if request["without_noise"]:
+        build_without_noise()
     if request["dies"]:
         die(*request["dies"])
     return main(request["argv"])
