@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
 
     from xray_tui.board.rank import Board
-    from xray_tui.jobs.job import Job, JobSpec
+    from xray_tui.jobs.job import Job
     from xray_tui.jobs.store import JobStore
     from xray_tui.live.endings import Endings
     from xray_tui.live.follow import Follow
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from xray_tui.news.coming_back import ComingBack
     from xray_tui.news.report import Report
     from xray_tui.screens.gpu import GpuScreen
+    from xray_tui.screens.launch_plan import Launch
     from xray_tui.widgets.live_log import LiveLog
 
 LAST_MOMENT = 1.0
@@ -361,29 +362,36 @@ class XrayApp(KeysInOrder[None]):
         gpus = [(gpu.uuid, f"{gpu.index} {clean(gpu.name)}") for gpu in seen]
         marked = [row.run for row in self._dashboard.board.marked_rows]
         look = looking(self.runs, self.settings, lambda: self._gpus.snapshot if self._gpus else GpuSnapshot())
-        form = LaunchScreen(kind, runs=self.runs, current=self._dashboard.run, marked=marked, gpus=gpus, look=look)
+        form = LaunchScreen(
+            kind, runs=self.runs, current=self._dashboard.run, marked=marked, gpus=gpus, look=look, jobs=self._jobs
+        )
         self.push_screen(form, self._launch)
 
     @property
     def _lease_dir(self) -> str | None:
         return str(self.settings.lease_dir) if self.settings.lease_dir else None
 
-    def _launch(self, spec: JobSpec | None) -> None:
-        if spec is not None:
-            self._in_background(partial(self._launch_job, spec))
+    def _launch(self, launch: Launch | None) -> None:
+        if launch is not None:
+            self._in_background(partial(self._launch_jobs, launch))
 
-    def _launch_job(self, spec: JobSpec) -> None:
-        """In a thread: hand the job to its supervisor, and say how that went."""
+    def _launch_jobs(self, launch: Launch) -> None:
+        """In a thread: hand the jobs to their supervisors, and say how that went."""
         from engine.contract.errors import BadInput
+        from xray_tui.jobs.batch import launch_all
         from xray_tui.jobs.launcher import LocalLauncher
 
         assert self.runs is not None
         try:
-            job = LocalLauncher.of(self.settings, self.runs).launch(spec)
+            jobs = launch_all(LocalLauncher.of(self.settings, self.runs), launch.specs, launch.evaluate, launch.hold)
         except (BadInput, OSError) as error:
             self._post(Said(str(error), "error"))
-            return
-        self._post(Said(f"{job.spec.kind} {clean(job.spec.run)}: launched; it goes on without the app"))
+        else:
+            one = len(jobs) == 1
+            what = f"{jobs[0].spec.kind} {clean(jobs[0].spec.run)}:" if one else f"{len(jobs)} jobs"
+            held = f"held; H in the jobs lets {'it' if one else 'each'} go on"
+            more = held if launch.hold else f"{'it goes' if one else 'they go'} on without the app"
+            self._post(Said(f"{what} launched{', ' if launch.hold else '; '}{more}"))
         if self._jobs_feed is not None:
             self._jobs_feed.wake()
 

@@ -23,7 +23,7 @@ from tests.forms.place import FormApp
 class Program(FormApp):
     def left(self, result):
         self.exit(result)
-print(*Program("train").run().argv)
+print(*Program("train").run().specs[0].argv)
 """
 
 
@@ -52,7 +52,7 @@ async def test_enter_at_the_end_launches_with_what_was_typed_before_it_in_severa
         await pilot.pause()
         await burst(pilot, *"one", "down", "down", "down", *"96", "down", "7", "up", "ctrl+u", *"128", "enter")
     argv = ("train", "--config", "configs/dual.yaml", "--run", "runs/one")
-    assert app.results[0].argv == (*argv, "--set", "data.image_size=128", "--set", "training.epochs=7")
+    assert app.results[0].specs[0].argv == (*argv, "--set", "data.image_size=128", "--set", "training.epochs=7")
 
 
 async def test_keys_wait_for_the_recipe_that_was_chosen_before_them() -> None:
@@ -60,7 +60,7 @@ async def test_keys_wait_for_the_recipe_that_was_chosen_before_them() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await burst(pilot, "right", "down", *"mine", "enter")
-    assert app.results[0].argv == ("train", "--config", "configs/plain.yaml", "--run", "runs/mine")
+    assert app.results[0].specs[0].argv == ("train", "--config", "configs/plain.yaml", "--run", "runs/mine")
 
 
 async def test_a_list_is_opened_searched_and_left_in_one_burst() -> None:
@@ -70,7 +70,7 @@ async def test_a_list_is_opened_searched_and_left_in_one_burst() -> None:
         focus(app, "tta")
         await burst(pilot, "space", "d", "4", "enter", "down", *"0.25", "enter")
     argv = ("evaluate", "--run", "runs/plain_a", "--tta", "d4", "--threshold", "0.25")
-    assert app.results[0].argv == argv
+    assert app.results[0].specs[0].argv == argv
 
 
 async def test_a_file_name_goes_to_the_question_that_was_just_opened(place: Path) -> None:
@@ -98,7 +98,7 @@ async def test_a_launch_takes_what_stands_in_the_fields_whatever_the_form_was_to
         await settle(pilot)
         row(app, "training.epochs").control.value = "3"
         await app.form.action_launch()
-    assert app.results[0].argv[-2:] == ("--set", "training.epochs=3")
+    assert app.results[0].specs[0].argv[-2:] == ("--set", "training.epochs=3")
 
 
 async def test_the_command_shows_the_fields_of_now_and_not_those_of_a_late_message() -> None:

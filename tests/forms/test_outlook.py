@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event, current_thread, main_thread
 
@@ -17,6 +17,7 @@ from xray_tui.jobs.checks import Check
 from xray_tui.jobs.job import JobSpec
 from xray_tui.jobs.outlook import Outlook
 from xray_tui.screens.launch_outlook import looking, short_lines
+from xray_tui.screens.launch_plan import Launch
 from xray_tui.settings import Settings
 
 from .place import PLAIN, RUNS, FormApp, focus, settle, text, type_over, write
@@ -33,7 +34,7 @@ async def until(pilot: Pilot[None], holds: Callable[[], bool]) -> None:
         await pilot.pause(0.02)
 
 
-def real_look(place: Path) -> Callable[[Sequence[JobSpec]], Outlook]:
+def real_look(place: Path) -> Callable[[Launch], Outlook]:
     return looking(RUNS, Settings(lease_dir=place / "leases"), GpuSnapshot)
 
 
@@ -60,18 +61,18 @@ async def test_where_all_is_well_one_line_says_so(place: Path) -> None:
 
 
 async def test_it_looks_in_a_thread_and_once_the_typing_pauses() -> None:
-    seen: list[tuple[JobSpec, ...]] = []
+    seen: list[str] = []
 
-    def look(specs: Sequence[JobSpec]) -> Outlook:
+    def look(launch: Launch) -> Outlook:
         assert current_thread() is not main_thread()
-        seen.append(tuple(specs))
-        return Outlook((Check("✓", f"run: {specs[0].run}"),))
+        seen.append(launch.specs[0].run)
+        return Outlook((Check("✓", f"run: {launch.specs[0].run}"),))
 
     app = FormApp("train", look=look)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await type_over(pilot, app, "run", "a_name_of_many_letters")
-        await until(pilot, lambda: bool(seen) and seen[-1][0].run == "a_name_of_many_letters")
+        await until(pilot, lambda: bool(seen) and seen[-1] == "a_name_of_many_letters")
         await until(pilot, lambda: not app.form.query_one(LINES).has_class("-old"))
     assert len(seen) < len("a_name_of_many_letters")
 
@@ -79,10 +80,10 @@ async def test_it_looks_in_a_thread_and_once_the_typing_pauses() -> None:
 async def test_a_look_that_hangs_holds_up_no_key_and_an_old_one_is_not_shown() -> None:
     go_on = Event()
 
-    def look(specs: Sequence[JobSpec]) -> Outlook:
-        if specs[0].run == "dual":
+    def look(launch: Launch) -> Outlook:
+        if launch.specs[0].run == "dual":
             go_on.wait(PATIENCE)
-        return Outlook((Check("!", f"run {specs[0].run}"),))
+        return Outlook((Check("!", f"run {launch.specs[0].run}"),))
 
     app = FormApp("train", look=look)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -100,7 +101,7 @@ async def test_a_look_that_hangs_holds_up_no_key_and_an_old_one_is_not_shown() -
 
 
 async def test_a_form_with_something_wrong_says_that_alone() -> None:
-    app = FormApp("train", look=lambda specs: Outlook((Check("✓", "data: fine"),)))
+    app = FormApp("train", look=lambda launch: Outlook((Check("✓", "data: fine"),)))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await until(pilot, lambda: text(app, LINES) == "✓ data")
@@ -109,7 +110,7 @@ async def test_a_form_with_something_wrong_says_that_alone() -> None:
 
 
 async def test_a_look_that_fails_is_said_in_one_line() -> None:
-    def look(specs: Sequence[JobSpec]) -> Outlook:
+    def look(launch: Launch) -> Outlook:
         raise OSError("the server \x1b[2J is gone")
 
     app = FormApp("train", look=look)
@@ -127,4 +128,4 @@ def test_what_is_wrong_is_said_and_what_is_well_is_named() -> None:
 def test_settings_that_make_no_sense_stop_no_look(place: Path) -> None:
     look = looking(RUNS, Settings(lease_dir=place / "leases", foreign="perhaps"), GpuSnapshot)
     argv = ("evaluate", "--run", os.fspath(RUNS / "plain_a"))
-    assert look([JobSpec("evaluate", "plain_a", argv)]).checks
+    assert look(Launch((JobSpec("evaluate", "plain_a", argv),))).checks

@@ -19,6 +19,7 @@ from xray_tui.jobs.logind import Kills
 from xray_tui.jobs.session import Place, Session
 from xray_tui.screens import launch_sources
 from xray_tui.screens.launch import LaunchScreen
+from xray_tui.screens.launch_plan import Launch
 from xray_tui.screens.launch_save import SaveScreen, config_path
 from xray_tui.widgets.form import FormRow, FormSection
 from xray_tui.widgets.form_controls import TextField
@@ -39,7 +40,7 @@ async def test_enter_leaves_with_the_job_that_was_shown() -> None:
         )
         await pilot.press("enter")
     argv = ("train", "--config", "configs/dual.yaml", "--run", "runs/dual", "--set", "training.epochs=3")
-    assert app.results == [JobSpec("train", "dual", argv, "auto")]
+    assert app.results == [Launch((JobSpec("train", "dual", argv, "auto"),))]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
@@ -175,7 +176,7 @@ async def test_enter_in_an_open_list_chooses_and_does_not_launch() -> None:
         assert app.results == []
         await pilot.press("enter")
     argv = ("evaluate", "--run", "runs/plain_a", "--tta", "d4", "--threshold", "tuned")
-    assert app.results == [JobSpec("evaluate", "plain_a", argv, "none")]
+    assert app.results == [Launch((JobSpec("evaluate", "plain_a", argv, "none"),))]
 
 
 async def test_an_evaluation_offers_only_runs_that_have_a_checkpoint_and_takes_none_in_place_of_another() -> None:
@@ -189,7 +190,7 @@ async def test_an_evaluation_offers_only_runs_that_have_a_checkpoint_and_takes_n
         assert text(app, SUMMARY) == "✗ not launched: run: unfinished has no checkpoints/best.pt"
         assert app.results == []
         await pilot.press("right", "enter")
-    assert [spec.run for spec in app.results] == ["dual_a"]
+    assert [spec.run for launch in app.results for spec in launch.specs] == ["dual_a"]
 
 
 async def test_without_a_checkpoint_an_evaluation_says_what_is_missing(place: Path) -> None:
@@ -212,7 +213,7 @@ async def test_a_blend_takes_the_marked_runs_and_space_changes_them() -> None:
         assert "two or more are right" in text(app, SUMMARY)
         await pilot.press("space", "enter")
     argv = ("blend", "--members", "runs/plain_a", "runs/dual_a", "--run", "runs/blend", "--tta", "hv")
-    assert app.results == [JobSpec("blend", "blend", argv, "auto")]
+    assert app.results == [Launch((JobSpec("blend", "blend", argv, "auto"),))]
 
 
 async def test_arrows_go_from_field_to_field_and_the_help_line_explains_each() -> None:
@@ -337,7 +338,7 @@ async def test_of_recipes_chosen_one_after_the_other_the_last_one_counts() -> No
         await settle(pilot)
         if not app.results:  # it came before the files were read, and was refused
             await pilot.press("enter")
-    assert app.results[0].argv == ("train", "--config", "configs/plain.yaml", "--run", "runs/plain")
+    assert app.results[0].specs[0].argv == ("train", "--config", "configs/plain.yaml", "--run", "runs/plain")
 
 
 async def test_nothing_is_launched_before_the_files_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,7 +352,7 @@ async def test_nothing_is_launched_before_the_files_are_read(monkeypatch: pytest
         go_on.set()
         await settle(pilot)
         await pilot.press("f5")
-    assert app.results[0].run == "dual"
+    assert app.results[0].specs[0].run == "dual"
 
 
 def test_the_form_s_module_brings_no_pydantic_before_a_form_opens() -> None:

@@ -23,7 +23,6 @@ from textual.widgets import Button, Footer, Static
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from engine.contract.text import clean
-from xray_tui.jobs.job import JobSpec
 from xray_tui.jobs.session import this_session, why_it_would_end
 from xray_tui.screens.launch_outlook import Look, OutlookLines
 from xray_tui.widgets.form import NESTED, Fields, FormRow, FormSection, mount_some_at_a_time
@@ -31,7 +30,9 @@ from xray_tui.widgets.form_controls import Checklist
 
 if TYPE_CHECKING:
     from engine.contract.recipes import Recipe
-    from xray_tui.screens.launch_command import Checked, Kind
+    from xray_tui.jobs.job import Job
+    from xray_tui.screens.launch_command import Kind
+    from xray_tui.screens.launch_plan import Launch, Plan
     from xray_tui.screens.launch_sources import Filling, Sources
     from xray_tui.screens.launch_state import FormState
 
@@ -45,12 +46,12 @@ class CommandLine(VerticalScroll):
         return super().allow_focus() and self.max_scroll_y > 0
 
 
-class LaunchScreen(ModalScreen[JobSpec | None]):
-    """One form. Dismisses with what is to be launched (launching is the caller's), or None.
+class LaunchScreen(ModalScreen["Launch | None"]):
+    """One form. Dismisses with what is to be launched, by `launch_all` (that is the caller's), or with None.
 
     `current` is the run under the cursor and `marked` the marked ones, as names below `runs`; `gpus` are (value of
-    JobSpec.gpu, what to show) of those that there are. Recipes are looked for where none are given. `look` finds out
-    what can be said of the job before it is launched.
+    JobSpec.gpu, what to show) of those that there are, `jobs` those of the runs folder. Recipes are looked for where
+    none are given. `look` finds out what can be said of a launch before it.
     """
 
     CSS_PATH = "../styles/launch.tcss"
@@ -89,6 +90,7 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         gpus: Sequence[tuple[str, str]] = (),
         recipes: Sequence[Recipe] | None = None,
         look: Look | None = None,
+        jobs: Sequence[Job] = (),
     ) -> None:
         super().__init__()
         self.kind: Kind = kind
@@ -96,11 +98,12 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         self.current = current
         self.marked = tuple(marked)
         self.gpus = tuple(gpus)
+        self.jobs = tuple(job for job in jobs if job.readable and not job.state.ended)
         self._recipes = recipes
         self._outlook = None if look is None else OutlookLines(look)
         self._cwd = Path.cwd()
         self._state: FormState | None = None
-        self._checked: Checked | None = None
+        self._checked: Plan | None = None
         self._filling = False
         self._would_end: str | None = None
         """Why the job would not outlive this session."""
@@ -169,7 +172,7 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         )
         fields = self.query_one(Fields)
         await fields.remove_children()
-        widgets = list(rows(state, self.gpus))
+        widgets = list(rows(state, self.gpus, self.jobs))
         await mount_some_at_a_time(fields, widgets)
         self._sections = tuple(widget for widget in widgets if isinstance(widget, FormSection))
         self._rows = {widget.key: widget for widget in widgets if isinstance(widget, FormRow)}
@@ -214,7 +217,7 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         self._rows |= {row.key: row for row in event.section.query(FormRow)}
         self._show_states()
 
-    def _check(self) -> Checked | None:
+    def _check(self) -> Plan | None:
         """Read what stands in the fields now, show what comes of it, and return that; None while a base is read.
 
         The messages of the fields only say that something has changed. What they say of it may be older than the field.
@@ -233,23 +236,23 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
         self._checked = checked = state.check()
         self.query_one("#form-command-text", Static).update(Content(checked.command))
         if not checked.problems:
-            self._say("ready: enter launches" + (f", but {self._would_end}" if self._would_end else ""),
-                      unsure=self._would_end is not None)  # fmt: skip
+            self._say(self._ready(checked.launch), unsure=self._would_end is not None)
         else:
             self._say(self._first_problem(checked), wrong=True)
         self._show_states()
-        self._look_ahead(state, checked)
+        self._look_ahead(checked)
         return checked
 
-    def _look_ahead(self, state: FormState, checked: Checked) -> None:
-        """Have the lines below the command say what this job would find and take."""
+    def _look_ahead(self, checked: Plan) -> None:
+        """Have the lines below the command say what these jobs would find and take."""
         if self._outlook is not None:
-            self._outlook.ask([] if checked.problems else [self._job(state, checked)])
+            self._outlook.ask(None if checked.problems else checked.launch)
 
-    def _job(self, state: FormState, checked: Checked) -> JobSpec:
-        return JobSpec(self.kind, state.run_name(), checked.argv, state.gpu)
+    def _ready(self, launch: Launch) -> str:
+        but = f", but {self._would_end}" if self._would_end else ""
+        return " ".join(filter(None, ("ready: enter launches", launch.words))) + but
 
-    def _first_problem(self, checked: Checked) -> str:
+    def _first_problem(self, checked: Plan) -> str:
         key, problem = next(iter(checked.problems.items()))
         more = len(checked.problems) - 1
         return f"{key}: {problem}" + (f" (and {more} more)" if more else "")
@@ -288,7 +291,7 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
 
     @on(Button.Pressed, "#form-launch")
     async def action_launch(self) -> None:
-        """Leave with the job, or say why not and go to the field that is wrong."""
+        """Leave with the launch, or say why not and go to the field that is wrong."""
         state, checked = self._state, self._check()
         if state is None or checked is None:
             self._say("not launched: files are still being read", wrong=True)
@@ -296,7 +299,7 @@ class LaunchScreen(ModalScreen[JobSpec | None]):
             self._say(f"not launched: {self._first_problem(checked)}", wrong=True)
             await self._go_to(next(iter(checked.problems)))
         else:
-            self.dismiss(self._job(state, checked))
+            self.dismiss(checked.launch)
 
     async def action_save(self) -> None:
         """Ask for a file, and write the values there as a config."""

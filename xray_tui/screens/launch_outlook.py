@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +17,13 @@ from textual.worker import Worker, WorkerState, get_current_worker
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
-from xray_tui.jobs.job import JobSpec
 from xray_tui.settings import Settings
 
 if TYPE_CHECKING:
     from xray_tui.jobs.outlook import Outlook
+    from xray_tui.screens.launch_plan import Launch
 
-Look = Callable[[Sequence[JobSpec]], "Outlook"]
+Look = Callable[["Launch"], "Outlook"]
 
 PAUSE = 0.3
 """Seconds without a change before the disk is looked at."""
@@ -32,7 +32,7 @@ PAUSE = 0.3
 def looking(runs: Path, settings: Settings, snapshot: Callable[[], GpuSnapshot]) -> Look:
     """How a form looks ahead, for a thread: with the GPUs as last seen, and on the terms of the settings."""
 
-    def look(specs: Sequence[JobSpec]) -> Outlook:
+    def look(launch: Launch) -> Outlook:
         # Brings the launcher with it, and reads the configs of past runs: nothing that a key should wait for.
         from xray_tui.jobs.forecast import Surroundings
         from xray_tui.jobs.outlook import look_ahead
@@ -43,7 +43,9 @@ def looking(runs: Path, settings: Settings, snapshot: Callable[[], GpuSnapshot])
         except BadInput:  # the launch says it
             terms = Terms()
         lease_dir = str(settings.lease_dir) if settings.lease_dir else None
-        return look_ahead(specs, Surroundings(runs, snapshot(), terms, lease_dir))
+        found = look_ahead(launch.specs, Surroundings(runs, snapshot(), terms, lease_dir), launch.evaluate)
+        # Nobody knows when a held job begins.
+        return replace(found, queue=None) if launch.hold else found
 
     return look
 
@@ -53,43 +55,43 @@ class OutlookLines(Static):
 
     @dataclass
     class Looked(Message):
-        """What was found out of these jobs."""
+        """What was found out of this launch."""
 
-        specs: tuple[JobSpec, ...]
+        launch: Launch
         outlook: Outlook
 
     def __init__(self, look: Look) -> None:
         super().__init__(id="form-outlook")
         self._look = look
-        self._specs: tuple[JobSpec, ...] = ()
+        self._launch: Launch | None = None
         self._timer: Timer | None = None
 
-    def ask(self, specs: Sequence[JobSpec]) -> None:
-        """Look at these jobs, once they stay the same for a moment; none: there is nothing to say."""
-        if tuple(specs) == self._specs:
+    def ask(self, launch: Launch | None) -> None:
+        """Look at this launch, once it stays the same for a moment; None: there is nothing to say."""
+        if launch == self._launch:
             return
-        self._specs = tuple(specs)
+        self._launch = launch
         if self._timer is not None:
             self._timer.stop()
-        if self._specs:
+        if launch is not None:
             self.add_class("-old")
-            self._timer = self.set_timer(PAUSE, lambda: self._look_at(self._specs))
+            self._timer = self.set_timer(PAUSE, lambda: self._look_at(launch))
         else:
             self.update("")
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="form-outlook")
-    def _look_at(self, specs: tuple[JobSpec, ...]) -> None:
+    def _look_at(self, launch: Launch) -> None:
         worker = get_current_worker()
-        found = self._look(specs)
+        found = self._look(launch)
         if not worker.is_cancelled:
-            self.post_message(self.Looked(specs, found))
+            self.post_message(self.Looked(launch, found))
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR:
             self.update(Content(clean(f"! nothing can be said: {event.worker.error}")))
 
     def on_outlook_lines_looked(self, message: Looked) -> None:
-        if message.specs == self._specs:
+        if message.launch == self._launch:
             self.remove_class("-old")
             self.update(Content("\n".join(short_lines(message.outlook))))
 

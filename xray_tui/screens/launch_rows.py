@@ -7,18 +7,40 @@ from functools import partial
 
 from textual.widget import Widget
 
+from xray_tui.jobs.job import Job
+from xray_tui.screens.launch_plan import WISHES
 from xray_tui.screens.launch_state import BASE, GPU, MAIN_FIELDS, MEMBERS, RUN, FormState
-from xray_tui.widgets.form import NESTED, FormRow, FormSection, field_row
+from xray_tui.widgets.form import NESTED, Control, FormRow, FormSection, field_row
 from xray_tui.widgets.form_controls import Checklist, Choice, TextField, Toggle
 from xray_tui.widgets.form_fields import Field, Section
 
 Gpus = Sequence[tuple[str, str]]
-WIDE = frozenset({"data.manifest", "description"})
+WIDE = frozenset({"data.manifest", "description", "sweep"})
 """Fields whose text is long: they have the hint's room as well."""
+WISH_HINTS = {
+    "seeds": ("such as 42,1337,2025: once for each", "each seed is trained in a run of its own, NAME_seeds/seed_42"),
+    "sweep": (
+        "training.lr=1e-3,3e-4; data.image_size=256,384",
+        "up to 3 fields with their values, such as training.lr=1e-3,3e-4; data.image_size=256,384: "
+        "each combination is trained in a run of its own, NAME_sweep/lr_1e-3_image_size_256",
+    ),
+    "evaluate": (
+        "with hv, tuned threshold",
+        "each training that has succeeded is evaluated with hv and a threshold tuned on validation",
+    ),
+    "gpus": ("how many at once, with gpu auto", ""),
+    "after": (
+        "only once that job has succeeded",
+        "starts only once that job has succeeded; until it does, it is kept back",
+    ),
+    "priority": ("0 is served first, 99 last", ""),
+    "hold": ("keep it waiting until it is released", "keep it waiting until it is released, with H in the jobs"),
+}
+"""What stands beside the launch's own fields, and what the help line says, where that is more."""
 
 
-def rows(state: FormState, gpus: Gpus) -> Iterator[Widget]:
-    """The rows and sections of the form, from top to bottom."""
+def rows(state: FormState, gpus: Gpus, jobs: Sequence[Job] = ()) -> Iterator[Widget]:
+    """The rows and sections of the form, from top to bottom. `jobs` are those that it can come after."""
     if state.kind != "evaluate":
         yield base_row(state)
     if state.kind == "blend":
@@ -27,6 +49,7 @@ def rows(state: FormState, gpus: Gpus) -> Iterator[Widget]:
     yield gpu_row(state, gpus)
     for key in MAIN_FIELDS[state.kind]:
         yield _row(state, state.fields[key], key)
+    yield launch_section(state, jobs)
     yield from sections(state)
 
 
@@ -76,6 +99,28 @@ def members_hint(state: FormState) -> str:
     if state.not_offered:
         return f"without checkpoints/best.pt: {', '.join(state.not_offered)}"
     return "space chooses; two or more"
+
+
+def launch_section(state: FormState, jobs: Sequence[Job]) -> FormSection:
+    """When it starts, how often, on how many GPUs, and what follows: in most launches none of that is asked."""
+    keys = WISHES[state.kind]
+    about = "seeds, sweep, evaluation, after, priority, hold" if state.kind == "train" else "after, priority, hold"
+    return FormSection("launch", keys, lambda: (_wish_row(state, key, jobs) for key in keys), about)
+
+
+def _wish_row(state: FormState, key: str, jobs: Sequence[Job]) -> FormRow:
+    hint, help = WISH_HINTS[key]
+    raw = state.shown(key)
+    if key == "after":
+        options = [(f"{job.spec.kind} {job.spec.run}", job.id, job.state) for job in jobs]
+        control: Control = Choice([("none", "", ""), *options], raw)
+    elif isinstance(raw, bool):
+        control = Toggle(raw)
+    else:
+        fields = [f"{each}=" for each in state.fields] if key == "sweep" else ()
+        control = TextField(raw, suggestions=fields, placeholder=hint if key in WIDE else "")
+    label = "evaluate afterwards" if key == "evaluate" else key
+    return FormRow(key, label, control, hint, help=f"{label}: {help or hint}", classes="-wide" if key in WIDE else "")
 
 
 def sections(state: FormState) -> Iterator[FormSection]:

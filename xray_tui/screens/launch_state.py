@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from engine.contract.names import BEST, CHECKPOINTS
 from engine.contract.text import clean
+from xray_tui.jobs.job import JobSpec
 from xray_tui.screens.launch_command import Checked, Draft, Kind, check, free_name
+from xray_tui.screens.launch_plan import (
+    WISHES,
+    Launch,
+    Plan,
+    Wishes,
+    launch_command,
+    several,
+    specs_of,
+    sweep_problem,
+    terms_problems,
+    whole,
+)
 from xray_tui.screens.launch_sources import Base, Filling, Sources, members_for
 from xray_tui.widgets.form_fields import Field, parse, show
 
@@ -42,6 +57,8 @@ class FormState:
         self.fields: dict[str, Field] = {field.key: field for field in sources.schema.walk()}
         self.raw: dict[str, Any] = {}
         self.gpu = "auto" if gpus else "none"
+        self.gpus = gpus
+        self.wishes = Wishes()
         self.base = sources.first
         self._filling = sources.filling
         self._proposed = ""
@@ -95,6 +112,8 @@ class FormState:
             self.members, self._touched_members = raw, True
         elif key == BASE:
             self.base = raw
+        elif key in WISHES[self.kind]:
+            self.wishes = replace(self.wishes, **{key: raw})
         else:
             self.raw[key] = raw
         return True
@@ -102,7 +121,9 @@ class FormState:
     def shown(self, key: str) -> Any:
         """What the field's control shows: text for a text field, else the value itself."""
         special = {BASE: self.base, RUN: self.run, GPU: self.gpu, MEMBERS: self.members}
-        return special[key] if key in special else self.raw[key]
+        if key in special:
+            return special[key]
+        return getattr(self.wishes, key) if key in WISHES[self.kind] else self.raw[key]
 
     def draft(self) -> Draft:
         """The form's values, read."""
@@ -111,9 +132,31 @@ class FormState:
         config = self.base_of.path if self.base_of else None
         return Draft(self.kind, self.runs, self.run, values, base, config, self.members)
 
-    def check(self) -> Checked:
-        """The command as it stands, with everything that is wrong."""
-        checked = check(self.draft(), self.sources.schema, self.sources.taken, self.cwd)
+    def check(self) -> Plan:
+        """What would be launched as it stands, with everything that is wrong."""
+        wishes, schema, taken = self.wishes, self.sources.schema, self.sources.taken
+        many = several(wishes)
+        draft = self.draft()
+        checked = self._check_command(check(draft, schema, {} if many else taken, self.cwd))
+        after = (wishes.after,) if wishes.after else ()
+        count, priority = whole(wishes.gpus), whole(wishes.priority)
+        # What is no number is a problem already; any other stands in for it.
+        spec = JobSpec(self.kind, self.run_name(), checked.argv, self.gpu, count or 1, after, priority or 0)
+        specs, wrong = specs_of(spec, many, taken)
+        if many.sweep and not wrong and not checked.problems:
+            problem = sweep_problem(many.sweep, draft, schema)
+            wrong |= {"sweep": problem} if problem else {}
+        command = launch_command(spec, wishes, self.runs, self.cwd) if wishes.changed else checked.command
+        problems = dict(checked.problems)
+        for key, problem in chain.from_iterable(
+            found.items() for found in (many.problems, wrong, terms_problems(spec, wishes, self.gpus))
+        ):
+            problems.setdefault(key, problem)
+        launch = Launch(specs, wishes.evaluate, wishes.hold)
+        return Plan(launch, command, problems, checked.changed | wishes.changed)
+
+    def _check_command(self, checked: Checked) -> Checked:
+        """With what is wrong with where it starts from."""
         problem = self._filling.problem
         if problem is None and self.kind == "train" and self.base_of is None:
             problem = "no recipe found; a YAML file in ./configs or beside the runs folder is right"

@@ -109,10 +109,12 @@ class FormSection(Collapsible):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "toggle('collapsed')", "Open or close", show=False)]
 
-    def __init__(self, name: str, keys: Iterable[str], rows: Callable[[], Iterable[FormRow]]) -> None:
+    def __init__(self, name: str, keys: Iterable[str], rows: Callable[[], Iterable[FormRow]], about: str = "") -> None:
+        """`about` names the fields; else they are counted."""
         super().__init__(title="", collapsed_symbol="▸", expanded_symbol="▾", classes="form-section")
         self.section = name
         self.keys = tuple(keys)
+        self._about = about
         self._rows: Callable[[], Iterable[FormRow]] | None = rows
         self._state = (-1, -1)
 
@@ -127,7 +129,8 @@ class FormSection(Collapsible):
         if (problems, changed) == self._state:
             return
         self._state = (problems, changed)
-        parts: list[str | tuple[str, str]] = [(f"{self.section:<10}", "bold"), f" {len(self.keys)} fields"]
+        shown = self._about if self._about and not changed and not problems else f"{len(self.keys)} fields"
+        parts: list[str | tuple[str, str]] = [(f"{self.section:<10}", "bold"), f" {shown}"]
         if changed:
             parts.append(f" · {changed} changed")
         if problems:
