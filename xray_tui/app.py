@@ -434,7 +434,8 @@ class XrayApp(KeysInOrder[None]):
         """Go on with the selected training."""
         from xray_tui.jobs.again import resume
 
-        self._order(resume, "queued again; it continues from its last checkpoint")
+        order = partial(resume, lease_dir=self._lease_dir)
+        self._order(order, "queued again; it continues from its last checkpoint")
 
     def action_hold_job(self) -> None:
         """Hold the selected job, or let it go on if it is held or blocked."""

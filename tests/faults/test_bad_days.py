@@ -96,7 +96,7 @@ def test_a_ticket_that_a_cleaner_removed_is_put_back_and_served_in_its_place(pla
     waiting = [place.launch("note", tmp_path / "served", name, gpu="auto", run=name) for name in "ab"]
     queue = Queue(LeaseDir(place.leases))
     for ticket in queue.waiting():
-        queue.withdraw(ticket)
+        queue.withdraw(ticket.job)
     eventually(lambda: [ticket.job for ticket in queue.waiting()] == [job.id for job in waiting], "the tickets")
     (tmp_path / "go").touch()
     for job in waiting:

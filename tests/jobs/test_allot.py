@@ -155,3 +155,17 @@ def test_who_may_not_take_a_gpu_leaves_it_to_those_after() -> None:
     assert turn(ticket(2), picky, on=TWO) == Place(("GPU-0",))
     leased = replace(TWO, leased=frozenset({"GPU-1"}))
     assert turn(ticket(2), picky, on=leased) == Place(("GPU-0",))
+
+
+def test_a_ticket_for_more_than_there_is_keeps_nothing_from_others() -> None:
+    assert turn(ticket(2), replace(ticket(1), count=999)) == Place(("GPU-0",))
+    assert turn(ticket(2), ticket(1, "GPU-0,GPU-1,GPU-nowhere")) == Place(("GPU-0",))
+    few = replace(ticket(1), count=2, terms=Terms(allowed=("GPU-1",)))
+    assert turn(ticket(2, "GPU-1"), few) == Place(("GPU-1",))
+
+
+def test_several_gpus_that_are_named_are_kept_no_longer_than_any() -> None:
+    half = replace(TWO, leased=frozenset({"GPU-1"}))
+    named = replace(ticket(1, "GPU-0,GPU-1"), since=0.0)
+    assert allot([named, ticket(2)], ticket(2), half, RESERVES - 1.0) == Wait("1 job before it")
+    assert allot([named, ticket(2)], ticket(2), half, RESERVES) == Place(("GPU-0",))

@@ -11,7 +11,9 @@ from engine.contract.errors import BadInput
 from xray_tui.jobs.control import stop
 from xray_tui.jobs.gate import Shut, gate
 from xray_tui.jobs.job import Job, JobSpec, State
-from xray_tui.jobs.orders import hold, release
+from xray_tui.jobs.lease_dir import LeaseDir
+from xray_tui.jobs.orders import hold, move, release
+from xray_tui.jobs.queue import Queue
 from xray_tui.jobs.terms import Terms
 
 from .conftest import Place, eventually, gpu
@@ -66,11 +68,38 @@ def test_no_more_gpus_are_held_at_once_than_the_terms_allow() -> None:
     assert shut(modest, replace(PARENT, user="bo")) is None
     assert shut(replace(modest, terms=Terms(max_gpus=2)), PARENT) is None
     assert shut(replace(modest, wants="none"), PARENT) is None
+    assert shut(modest, replace(PARENT, host="another")) is None
+    two = replace(modest, terms=Terms(max_gpus=2), wants="GPU-1,GPU-2")
+    assert shut(two, PARENT) == Shut(State.QUEUED, "your jobs hold 1 GPU, and max_gpus is 2")
+    assert shut(replace(modest, terms=Terms(max_gpus=2)), PARENT, replace(PARENT, id="p2")) is None, "one GPU, shared"
     wide = replace(modest, spec=replace(modest.spec, gpu_count=2))
     assert shut(wide) is None, "one that alone needs more is not kept waiting for ever"
 
 
+def test_small_jobs_do_not_pass_a_wide_one_that_waits_by_max_gpus() -> None:
+    terms = Terms(max_gpus=2)
+    wide = Job("w", JobSpec("train", "w", (), gpu_count=2), State.QUEUED, user="ana", ticket="50.1.w", terms=terms)
+    small = Job("s", JobSpec("train", "s", ()), State.QUEUED, user="ana", ticket="50.2.s", terms=terms)
+    assert shut(small, PARENT, wide) == Shut(State.QUEUED, "behind train w, which waits by max_gpus")
+    assert shut(replace(small, ticket="50.0.s"), PARENT, wide) is None
+    assert shut(small, wide) is None, "the wide one can begin"
+    assert shut(small, PARENT, replace(wide, state=State.HELD)) is None
+    assert shut(small, PARENT, replace(wide, terms=Terms(max_gpus=2, hours="20:00-08:00"))) is None
+    after = replace(wide, spec=replace(wide.spec, after=("p1",)))
+    assert shut(small, PARENT, after) is None, "another has to end before the wide one can begin"
+
+
 # Real jobs
+
+
+def test_jobs_that_wait_side_by_side_never_hold_more_gpus_than_the_terms_allow(place: Place, tmp_path: Path) -> None:
+    place.have(*map(gpu, range(4)))
+    alone = ("sh", "-c", f"mkdir {tmp_path}/one && sleep 0.1 && rmdir {tmp_path}/one")
+    launcher = place.launcher(terms=Terms(max_gpus=1))
+    jobs = [launcher.launch(JobSpec("command", "c", alone, "auto"), hold=True) for _ in range(5)]
+    for job in jobs:
+        release(place.store, job.id)
+    assert [place.until(job).state for job in jobs] == [State.SUCCEEDED] * 5
 
 
 def test_a_held_job_begins_when_it_is_released(place: Place) -> None:
@@ -95,6 +124,18 @@ def test_a_queued_job_is_held_and_others_pass_it(place: Place, tmp_path: Path) -
     assert place.job(second).state is State.HELD
     release(place.store, second.id)
     assert place.until(second).state is State.SUCCEEDED
+
+
+def test_a_job_that_was_moved_and_held_comes_back_to_its_place(place: Place, tmp_path: Path) -> None:
+    place.have(gpu(0))
+    place.until_working(place.launch("until", tmp_path / "go", gpu="auto"))
+    a, b, c = [place.launch("succeed", gpu="auto", run=name) for name in "abc"]
+    move(place.store, c.id, -1)
+    hold(place.store, c.id)
+    place.until(c, State.HELD)
+    release(place.store, c.id)
+    queue = Queue(LeaseDir(place.leases))
+    eventually(lambda: [ticket.job for ticket in queue.waiting()] == [a.id, c.id, b.id], "its place")
 
 
 def test_a_running_job_cannot_be_held_nor_a_queued_one_released(place: Place, tmp_path: Path) -> None:

@@ -168,9 +168,9 @@ def test_a_job_that_cannot_be_written_lets_others_go_first(place: Place, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr("xray_tui.jobs.turn.write_job", full)
         with pytest.raises(OSError, match="No space left"):
-            turnstile.push(place.job(job), folder)
+            turnstile.push(place.job(job), folder, lambda: None)
     assert Queue(leases).waiting() == []
-    turn = turnstile.push(place.job(job), folder)
+    turn = turnstile.push(place.job(job), folder, lambda: None)
     assert isinstance(turn, Turn)
     for descriptor in turn.leases:
         os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import pytest
 
 from engine.contract.errors import BadInput
 from engine.contract.names import CONFIG
+from xray_tui.gpu.sample import GpuProcess
 from xray_tui.jobs import again, lease, process
 from xray_tui.jobs.again import resume, revive
 from xray_tui.jobs.control import stop
 from xray_tui.jobs.job import Job, JobSpec, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir
-from xray_tui.jobs.orders import move, prioritise
+from xray_tui.jobs.orders import hold, move, prioritise
 from xray_tui.jobs.queue import Queue
 from xray_tui.jobs.store import read_job
 
@@ -158,15 +160,7 @@ def test_after_a_restart_what_waited_waits_again_and_trainings_are_resumed_in_th
     place.until_working(blocker)
     waited = [place.launch("succeed", gpu="auto", run=f"w{number}") for number in range(2)]
     jobs = [ran, evaluated, *waited]
-    for job in [*jobs, blocker]:
-        eventually(lambda job=job: place.job(job).supervisor)
-    place.clear()
-    found = LeaseDir(place.leases)
-    for job in [*jobs, blocker]:
-        for lock in (found.supervised(job.id), found.runs(job.id)):
-            eventually(lambda lock=lock: not lease.is_held(lock))
-        folder = place.store.folder(job.id)
-        write_job(folder, replace(read_job(folder), boot="the boot before"))
+    restart(place, *jobs, blocker)
     told = revive(place.store, place.supervisor)
     assert {job.id: problem is None for job, problem in told} == {
         ran.id: True, waited[0].id: True, waited[1].id: True, evaluated.id: False, blocker.id: False,
@@ -180,6 +174,97 @@ def test_after_a_restart_what_waited_waits_again_and_trainings_are_resumed_in_th
     ]
 
 
+def restart(place: Place, *jobs: Job) -> None:
+    """All processes are gone, and the machine has started anew since."""
+    for job in jobs:
+        eventually(lambda job=job: place.job(job).supervisor)
+    place.clear()
+    found = LeaseDir(place.leases)
+    for job in jobs:
+        for lock in (found.supervised(job.id), found.runs(job.id)):
+            eventually(lambda lock=lock: not lease.is_held(lock))
+        folder = place.store.folder(job.id)
+        write_job(folder, replace(read_job(folder), boot="the boot before"))
+
+
+def test_after_a_restart_a_job_has_one_place_and_what_was_held_is_held_again(place: Place, three_wait) -> None:
+    first, (a, b, c) = three_wait
+    hold(place.store, b.id)
+    place.until(b, State.HELD)
+    restart(place, first, a, b, c)
+    place.have(gpu(0, GpuProcess(1, "C", user="eve")))
+    assert [state.state for state in place.look()] == [State.LOST] * 4
+    assert queue_of(place) == [], "no dead tickets are left behind"
+    revive(place.store, place.supervisor)
+    assert queue_of(place) == [a.id, c.id]
+    eventually(lambda: place.job(b).waits == f"held by {process.user()}", "that it is held")
+    assert place.job(b).state is State.HELD
+
+
+def test_a_ticket_that_was_left_behind_is_no_second_place(place: Place) -> None:
+    job = place.launch("without_record", kind="train", run="b")
+    place.until(job)
+    queue = Queue(LeaseDir(place.leases))
+    queue.put(queue.ticket_for(job))
+    resume(place.store, job.id, ("true",))
+    assert [ticket.name for ticket in queue.waiting()] == [place.job(job).ticket]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
+def test_a_ticket_that_another_user_made_in_the_name_of_a_job_says_nothing(place: Place, three_wait) -> None:
+    _, (a, _, _) = three_wait
+    queue = Queue(LeaseDir(place.leases))
+    mine = queue.ticket_for(a)
+    forged = replace(mine, priority=0)
+    queue.put(forged)
+    os.chown(place.leases / "queue" / forged.name, 65534, 65534)
+    assert queue.ticket_for(a) == mine
+    queue.withdraw(a.id)
+    assert [ticket.name for ticket in queue.waiting() if ticket.job == a.id] == [forged.name]
+
+
+def test_a_resumed_training_whose_supervisor_is_killed_before_it_begins_waits_again(place: Place) -> None:
+    job = place.launch("without_record", kind="train", run="b")
+    place.until(job)
+    resume(place.store, job.id, ("true",))  # a supervisor that is gone at once
+    folder = place.store.folder(job.id)
+    write_job(folder, replace(read_job(folder), state=State.STARTING))
+    place.look()
+    ended = place.until(job)
+    assert (ended.state, ended.cause) == (State.FAILED, "ended without its end record")
+    assert place.log(job).count("all is well") == 2, "what the first attempt said was no sign of the second"
+
+
+def test_the_cause_of_a_second_end_is_not_taken_from_the_first_ones_log(place: Place) -> None:
+    job = place.launch("exit", 1, kind="train", run="b")
+    place.until(job)
+    resume(place.store, job.id, place.supervisor)
+    assert "resumed" not in place.until(job).cause
+
+
+def test_a_training_whose_lease_folder_is_gone_is_resumed_in_that_of_the_settings(place: Place, tmp_path: Path) -> None:
+    job = place.launch("without_record", kind="train", run="b")
+    place.until(job)
+    place.leases.rename(tmp_path / "old")
+    anew = resume(place.store, job.id, place.supervisor, lease_dir=str(tmp_path / "new"))
+    assert anew.lease_dir == str(tmp_path / "new")
+    assert place.until(job).attempt == 2
+
+
+def test_a_copy_of_a_job_claims_no_run(place: Place, tmp_path: Path) -> None:
+    job = place.launch("without_record", kind="train", run="b")
+    place.until(job)
+    other = place.launch("until", tmp_path / "go", kind="train", run="b")
+    place.until_working(other)
+    elsewhere = place.runs / ".jobs" / "a-copy"
+    elsewhere.mkdir()
+    write_job(elsewhere, replace(read_job(place.store.folder(other.id)), id="a-copy"))
+    (tmp_path / "go").touch()
+    place.until(other)
+    resume(place.store, job.id, place.supervisor)
+    assert place.until(job).attempt == 2
+
+
 def test_two_who_resume_one_training_at_once_begin_it_once(place: Place, tmp_path: Path) -> None:
     job = place.launch("without_record", kind="train", run="b")
     ended = place.until(job)
@@ -188,6 +273,10 @@ def test_two_who_resume_one_training_at_once_begin_it_once(place: Place, tmp_pat
     with pytest.raises(BadInput, match="was resumed by another"):
         again._again(place.store, ended, ended.spec.argv, place.supervisor)
     assert place.job(job).attempt == 2
+    third = place.job(job)
+    job = resume(place.store, third.id, ("sh", "-c", "sleep 5"))
+    with pytest.raises(BadInput, match="was resumed by another"):
+        again._again(place.store, third, third.spec.argv, place.supervisor)
 
 
 # A command

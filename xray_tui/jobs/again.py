@@ -16,16 +16,18 @@ from xray_tui.jobs.control import LOST_TO_REBOOT, look, require_own
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir, open_lease_dir
 from xray_tui.jobs.queue import Queue, Ticket
-from xray_tui.jobs.store import STOP, JobStore, read_job
+from xray_tui.jobs.store import STOP, JobStore, claim, read_job
 
-PATIENCE = 2.0
-"""Seconds to wait for the supervisor of a job that has ended."""
+PATIENCE = 10.0
+"""Seconds to wait for the supervisor of a job that has ended: on a busy machine a process takes its time to be gone."""
 
 
-def resume(store: JobStore, identity: str, supervisor: Sequence[str] = detach.SUPERVISOR) -> Job:
+def resume(
+    store: JobStore, identity: str, supervisor: Sequence[str] = detach.SUPERVISOR, lease_dir: str | None = None
+) -> Job:
     """Queue a training that was stopped, has failed or is lost once more; it continues from its last checkpoint.
 
-    Raises BadInput in one line.
+    `lease_dir`: the settings' one, for a job whose own is gone. Raises BadInput in one line.
     """
     job = store.get(identity)
     if job.spec.kind != "train":
@@ -34,12 +36,15 @@ def resume(store: JobStore, identity: str, supervisor: Sequence[str] = detach.SU
         raise BadInput(
             f"{job.id}: {'has succeeded' if job.state.ended else f'is {job.state}'}; there is nothing to resume"
         )
-    return _again(store, job, resumed(job, store.runs), supervisor)
+    return _again(store, job, resumed(job, store.runs), supervisor, lease_dir)
 
 
-def revive(store: JobStore, supervisor: Sequence[str] = detach.SUPERVISOR) -> list[tuple[Job, str | None]]:
-    """After a restart of the machine: queue again what waited then, and resume the trainings that ran, in the order
-    in which they stood. Each with the reason why not, or None. Others' jobs are passed over."""
+def revive(
+    store: JobStore, supervisor: Sequence[str] = detach.SUPERVISOR, lease_dir: str | None = None
+) -> list[tuple[Job, str | None]]:
+    """After a restart of the machine: queue again what waited then (what was held is held again), and resume the
+    trainings that ran, in the order in which they stood. Each with the reason why not, or None. Others' jobs are
+    passed over. `lease_dir` as for resume."""
     done: list[tuple[Job, str | None]] = []
     for job in sorted(look(store, supervisor), key=lambda job: (job.ticket, job.created)):
         if job.state is not State.LOST or not (job.cause or "").startswith(LOST_TO_REBOOT):
@@ -51,7 +56,8 @@ def revive(store: JobStore, supervisor: Sequence[str] = detach.SUPERVISOR) -> li
                 argv = resumed(job, store.runs)
             else:
                 raise BadInput(f"{job.id}: was at work; only a training can be resumed")
-            done.append((_again(store, job, argv, supervisor), None))
+            wishes = job.started is None
+            done.append((_again(store, job, argv, supervisor, lease_dir, wishes), None))
         except BadInput as error:
             done.append((job, error.lines[0]))
     return done
@@ -63,21 +69,26 @@ def resumed(job: Job, runs: Path) -> tuple[str, ...]:
     return ("train", "--run", os.fspath(folder), "--resume") if (folder / CONFIG).exists() else job.spec.argv
 
 
-def _again(store: JobStore, job: Job, argv: tuple[str, ...], supervisor: Sequence[str]) -> Job:
+def _again(
+    store: JobStore,
+    job: Job,
+    argv: tuple[str, ...],
+    supervisor: Sequence[str],
+    lease_dir: str | None = None,
+    wishes: bool = False,
+) -> Job:
+    """The job, which has ended, as it waits once more; still held or released if its `wishes` count."""
     folder = store.folder(job.id)
     try:
         require_own(job, folder, "resume")
-        found = open_lease_dir(job.lease_dir, job.lease_id) or find_lease_dir()
-        held = _sole_supervision(found, job)
+        found = open_lease_dir(job.lease_dir, job.lease_id) or find_lease_dir(lease_dir)
+        held = _sole_supervision(found, job, folder)
         try:
             with found.mutex():
                 _check_unclaimed(store, job)
                 if lease.is_held(found.runs(job.id)):
                     raise BadInput(f"{job.id}: its engine still lives; stop it first")
-                now = read_job(folder)
-                if not now.state.ended or now.attempt != job.attempt:
-                    raise BadInput(f"{job.id}: was resumed by another at this moment")
-                _queue(folder, now, argv, found)
+                _queue(folder, _still_ended(folder, job), argv, found, wishes)
             detach.start_supervisor(folder, held, supervisor)
         finally:
             os.close(held)
@@ -88,7 +99,15 @@ def _again(store: JobStore, job: Job, argv: tuple[str, ...], supervisor: Sequenc
     return store.get(job.id)
 
 
-def _sole_supervision(found: LeaseDir, job: Job) -> int:
+def _still_ended(folder: Path, job: Job) -> Job:
+    """The job as it is now. Raises BadInput where it has begun again meanwhile."""
+    now = read_job(folder)
+    if not now.state.ended or now.attempt != job.attempt:
+        raise BadInput(f"{job.id}: was resumed by another at this moment")
+    return now
+
+
+def _sole_supervision(found: LeaseDir, job: Job, folder: Path) -> int:
     """The job's `.sup` lock. A supervisor that has just written the end needs a moment to be gone."""
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -96,29 +115,29 @@ def _sole_supervision(found: LeaseDir, job: Job) -> int:
             held = lease.try_lock(found.supervised(job.id))
         if held is not None:
             return held
+        _still_ended(folder, job)
         if time.monotonic() > deadline:
             raise BadInput(f"{job.id}: is looked after by another process at this moment; try again")
         time.sleep(0.02)
 
 
 def _check_unclaimed(store: JobStore, job: Job) -> None:
-    for other in store.jobs():
-        if (
-            other.spec.kind == "train"
-            and not other.state.ended
-            and other.spec.run == job.spec.run
-            and other.id != job.id
-        ):
-            raise BadInput(f"{job.spec.run}: claimed by job {other.id} ({other.state}); stop that first")
+    if job.spec.kind != "train":
+        return
+    has = claim(store, (other for other in store.jobs() if other.id != job.id), job.spec.run)
+    if has is not None:
+        raise BadInput(f"{job.spec.run}: claimed by job {has.id} ({has.state}); stop that first")
 
 
-def _queue(folder: Path, job: Job, argv: tuple[str, ...], found: LeaseDir) -> None:
+def _queue(folder: Path, job: Job, argv: tuple[str, ...], found: LeaseDir, wishes: bool) -> None:
     """Write the job as one that waits, with a new number, and remove what its last attempt left. Raises OSError."""
     queue = Queue(found)
     for name in (STOP, END, PROGRESS, detach.WORDS):
         (folder / name).unlink(missing_ok=True)
-    gate.forget(folder)
+    if not wishes:
+        gate.forget(folder)
     environment.keep(folder)
+    queue.withdraw(job.id)  # where it stood before a restart
     spec = replace(job.spec, argv=argv)
     ticket = Ticket(spec.priority, queue.new_number(), job.id, job.wants, job.user, spec.gpu_count, job.terms)
     again = replace(
@@ -139,16 +158,17 @@ def _queue(folder: Path, job: Job, argv: tuple[str, ...], found: LeaseDir) -> No
         lease_id=found.identity(),
         ticket=ticket.name,
         attempt=job.attempt + 1,
+        log_from=_say(folder, job.attempt + 1),
         supervisor=None,
         process=None,
     )
-    _say(folder, again.attempt)
     write_job(folder, again)
-    if not spec.after:
+    if not spec.after and gate.held_by(folder) is None:  # else its supervisor queues it when its time has come
         queue.put(ticket)
 
 
-def _say(folder: Path, attempt: int) -> None:
-    """A line in the log, which goes on."""
+def _say(folder: Path, attempt: int) -> int:
+    """Write a line into the log, which goes on; where that ends now, in bytes."""
     with (folder / LOG).open("a") as log:
         log.write(f"-- resumed {time.strftime('%Y-%m-%d %H:%M:%S')}, attempt {attempt}\n")
+        return log.tell()

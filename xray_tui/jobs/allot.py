@@ -57,8 +57,8 @@ class Wait:
 def allot(alive: Sequence[Ticket], mine: Ticket, machine: Machine, now: float = 0.0) -> Place | Wait:
     """Serve the living tickets in order from what is free, until it is the turn of `mine`, which is among them.
 
-    Each earlier ticket is given what it would take. GPUs that an earlier one names are kept for it, and what is free
-    is kept for one that needs several, if not for longer than RESERVES. `now` is the time of day, as in Ticket.since.
+    Each earlier ticket is given what it would take. A GPU that an earlier one names is kept for it, and so is what is
+    free for one that needs several, if not for longer than RESERVES. `now` is the time of day, as in Ticket.since.
     """
     if machine.on_cpu(mine):
         return _on_cpu(alive, mine, machine)
@@ -69,9 +69,8 @@ def allot(alive: Sequence[Ticket], mine: Ticket, machine: Machine, now: float = 
     for ticket in before:
         left.take(ticket, _takes(ticket, machine, left, now))
     free = _free_for(mine, machine, left)
-    needed = len(mine.fixed) or mine.count
-    if len(free) >= needed:
-        return Place(tuple(free[:needed]))
+    if len(free) >= mine.needs:
+        return Place(tuple(free[: mine.needs]))
     return _fixed_in_use(mine, before, machine) if mine.fixed else _crowded(mine, before, machine, free)
 
 
@@ -94,14 +93,23 @@ class _Left:
 
 
 def _takes(ticket: Ticket, machine: Machine, left: _Left, now: float) -> Sequence[str]:
-    """The GPUs that this ticket takes, or keeps from those after it."""
-    if ticket.fixed:
-        return ticket.fixed
+    """The GPUs that this ticket takes, or keeps from those after it: none for one that needs more than there are."""
     free = _free_for(ticket, machine, left)
-    if len(free) >= ticket.count:
-        return free[: ticket.count]
-    reserves = ticket.since is None or now - ticket.since < RESERVES
-    return free if reserves else ()
+    if len(free) >= ticket.needs:
+        return free[: ticket.needs]
+    if _is_late(ticket, now) or len(_wanted(ticket, machine)) < ticket.needs:
+        return ()
+    return ticket.fixed or free
+
+
+def _is_late(ticket: Ticket, now: float) -> bool:
+    return ticket.since is not None and now - ticket.since >= RESERVES
+
+
+def lets_pass(ticket: Ticket, now: float) -> bool:
+    """Whether one that comes after it stands as good as before all others: it waits for GPUs of its own, or has kept
+    others waiting for long enough."""
+    return bool(ticket.fixed) or _is_late(ticket, now)
 
 
 def _free_for(ticket: Ticket, machine: Machine, left: _Left) -> list[str]:

@@ -113,22 +113,28 @@ def _judge_alone(folder: Path, supervisor: Sequence[str]) -> None:
     """Judge a job that seems to have no supervisor. Raises OSError, and ValueError for a damaged job.json."""
     job = read_job(folder)
     found = open_lease_dir(job.lease_dir, job.lease_id)
-    if job.boot != process.boot():
-        _end(folder, job, State.LOST, _lost_to_reboot(job))
-    elif found is None:
-        if not any(map(process.is_alive, filter(None, (job.supervisor, job.process)))):
-            _end(folder, job, State.LOST, f"its lease folder {clean(job.lease_dir)} is gone")
-    else:
+    if found is not None:
         with _sole_supervision(found, job.id) as held:
             if held is not None:
                 _judge_under_lock(found, folder, held, supervisor)
+    elif job.state.ended:
+        return  # somebody else has judged it at this moment
+    elif job.boot != process.boot():
+        _end(folder, job, State.LOST, _lost_to_reboot(job))
+    elif not any(map(process.is_alive, filter(None, (job.supervisor, job.process)))):
+        _end(folder, job, State.LOST, f"its lease folder {clean(job.lease_dir)} is gone")
 
 
 def _judge_under_lock(found: LeaseDir, folder: Path, held: int, supervisor: Sequence[str]) -> None:
     job = read_job(folder)  # as its supervisor left it
-    if job.state is State.RUNNING or _has_started(found, folder, job):
+    if job.state.ended:
+        return
+    if job.boot != process.boot():
+        Queue(found).withdraw(job.id)
+        _end(folder, job, State.LOST, _lost_to_reboot(job))
+    elif job.state is State.RUNNING or _has_started(found, folder, job):
         _judge_started(found, folder, job, held, supervisor)
-    elif not job.state.ended:
+    else:
         _judge_waiting(found, folder, job, held, supervisor)
 
 
@@ -153,10 +159,10 @@ def _judge_waiting(found: LeaseDir, folder: Path, job: Job, held: int, superviso
         _end(folder, job, State.LOST, f"{JOB}: {clean(str(error))}")
         return
     if (by := read_stop(folder)) is not None:
-        queue.withdraw(ticket)
+        queue.withdraw(job.id)
         _end(folder, job, State.STOPPED, f"stopped by {by.removesuffix(f'@{job.host}')}")
     elif words := _last_words(folder):
-        queue.withdraw(ticket)
+        queue.withdraw(job.id)
         _end(folder, job, State.FAILED, f"its supervisor failed: {words}")
     else:
         if not job.state.waiting:
@@ -178,7 +184,8 @@ def _judge_started(found: LeaseDir, folder: Path, job: Job, held: int, superviso
     cleared = engine_process.clear_away(job.id, None)  # what an engine that was killed has left behind
     end = read_end(folder)
     by = read_stop(folder)
-    verdict = judge(None, end, by and by.removesuffix(f"@{job.host}"), last_log_line(folder), job.writes_end)
+    last_line = last_log_line(folder, job.log_from)
+    verdict = judge(None, end, by and by.removesuffix(f"@{job.host}"), last_line, job.writes_end)
     if end is not None:
         job = replace(job, peak_memory=end.peak_memory, peak_gpu_memory=end.peak_gpu_memory)
     cause = verdict.cause if cleared else f"{verdict.cause or verdict.state}; a process of it does not die"
@@ -189,8 +196,10 @@ def _has_started(found: LeaseDir, folder: Path, job: Job) -> bool:
     """Whether a job that was starting shows a sign of its engine."""
     if job.state is not State.STARTING:
         return False
-    signs = (folder / PROGRESS, folder / END, folder / LOG)
-    return lease.is_held(found.runs(job.id)) or any(sign.exists() and sign.stat().st_size for sign in signs)
+    signs = ((folder / PROGRESS, 0), (folder / END, 0), (folder / LOG, job.log_from))
+    return lease.is_held(found.runs(job.id)) or any(
+        sign.exists() and sign.stat().st_size > before for sign, before in signs
+    )
 
 
 def _last_words(folder: Path) -> str:

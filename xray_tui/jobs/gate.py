@@ -37,8 +37,8 @@ def gate(job: Job, held_by: str | None, released: bool, others: Sequence[Job], m
         return shut
     if not may_start(job.terms.hours, minute):
         return Shut(State.QUEUED, f"may start at {job.terms.hours.replace('-', ' to ')}")
-    if job.wants != "none" and (shut := _too_many(job, others)) is not None:
-        return shut
+    if job.wants != "none":
+        return _too_many(job, others) or _behind(job, others, minute)
     return None
 
 
@@ -66,19 +66,34 @@ def _too_many(job: Job, others: Sequence[Job]) -> Shut | None:
     most = job.terms.max_gpus
     if most is None:
         return None
-    held = held_gpus(job, others)
-    if held + job.spec.gpu_count <= most or not held:
+    held = len(held_gpus(job, others))
+    needed = max(job.spec.gpu_count, len(job.wants.split(",")))
+    if held + needed <= most or not held:
         return None
     return Shut(State.QUEUED, f"your jobs hold {held} GPU{'' if held == 1 else 's'}, and max_gpus is {most}")
 
 
-def held_gpus(job: Job, others: Sequence[Job]) -> int:
-    """GPUs that other jobs of its user hold here."""
-    return sum(
-        len(other.gpus)
-        for other in others
-        if other.user == job.user and other.id != job.id and other.state in (State.STARTING, State.RUNNING)
-    )
+def _behind(job: Job, others: Sequence[Job], minute: int) -> Shut | None:
+    """An earlier job that only max_gpus keeps out, as it needs several: smaller ones would pass it for ever."""
+    if job.terms.max_gpus is None:
+        return None
+    for other in others:
+        if other.state is State.QUEUED and _is_fellow(other, job) and other.ticket < job.ticket:
+            waits = _after(other, others)
+            is_let = waits is None or waits.state is State.BLOCKED  # which it is no more: it was released
+            if is_let and may_start(other.terms.hours, minute) and other.wants != "none" and _too_many(other, others):
+                return Shut(State.QUEUED, f"behind {other.spec.kind} {other.spec.run}, which waits by max_gpus")
+    return None
+
+
+def held_gpus(job: Job, others: Sequence[Job]) -> frozenset[str]:
+    """GPUs that other jobs of its user hold on its machine."""
+    holders = (other for other in others if other.state in (State.STARTING, State.RUNNING) and _is_fellow(other, job))
+    return frozenset(gpu for other in holders for gpu in other.gpus)
+
+
+def _is_fellow(other: Job, job: Job) -> bool:
+    return other.user == job.user and other.host == job.host and other.id != job.id
 
 
 # The wishes in a job's folder

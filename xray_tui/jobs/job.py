@@ -140,6 +140,8 @@ class Job:
     """Under which it takes GPUs."""
     attempt: int = 1
     """One more with each time that it was resumed in place."""
+    log_from: int = 0
+    """Bytes of its log that were there before this attempt."""
     engine: tuple[str, ...] = ()
     """The command before `spec.argv`."""
     source: Source | None = None
@@ -230,6 +232,7 @@ def parse_job(data: bytes, identity: str) -> Job:
         terms=from_values(terms) if isinstance(terms := values.get("terms"), dict) else Terms(),
         source=source.from_values(known) if isinstance(known := values.get("source"), dict) else None,
         attempt=_whole(values, "attempt") or 1,
+        log_from=max(0, _whole(values, "log_from") or 0),
         grace=_number(values, "grace") or 0.0,
         cpu_slots=_whole(values, "cpu_slots") or CPU_SLOTS,
         supervisor=_process(values, "supervisor"),

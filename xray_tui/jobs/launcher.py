@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -28,7 +28,7 @@ from xray_tui.jobs.freeze import Frozen, freeze
 from xray_tui.jobs.job import CPU_SLOTS, GRACE, Job, JobSpec, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
 from xray_tui.jobs.queue import Queue, Ticket
-from xray_tui.jobs.store import JobStore, is_at_home
+from xray_tui.jobs.store import JobStore, claim
 from xray_tui.jobs.terms import Terms, terms_of
 
 if TYPE_CHECKING:
@@ -108,10 +108,10 @@ class LocalLauncher:
     def _check_free(self, store: JobStore, spec: JobSpec) -> None:
         if spec.kind != "train":
             return
-        if (claim := _claim(store, store.jobs(), spec)) is not None:
-            claim = _claim(store, look(store, self.supervisor), spec)  # it may have been lost unseen
-        if claim is not None:
-            raise BadInput(f"{spec.run}: claimed by job {claim.id} ({claim.state}); stop that, or give another name")
+        if (has := claim(store, store.jobs(), spec.run)) is not None:
+            has = claim(store, look(store, self.supervisor), spec.run)  # it may have been lost unseen
+        if has is not None:
+            raise BadInput(f"{spec.run}: claimed by job {has.id} ({has.state}); stop that, or give another name")
         if "--resume" in spec.argv:
             return
         folder = self.runs / spec.run
@@ -136,8 +136,8 @@ class LocalLauncher:
         queue = Queue(found)
         with contextlib.ExitStack() as undo:
             with found.mutex():
-                if spec.kind == "train" and (claim := _claim(store, store.jobs(), spec)) is not None:
-                    raise BadInput(f"{spec.run}: claimed by job {claim.id} at this moment; give another name")
+                if spec.kind == "train" and (has := claim(store, store.jobs(), spec.run)) is not None:
+                    raise BadInput(f"{spec.run}: claimed by job {has.id} at this moment; give another name")
                 folder, held = _new_folder(store, found)
                 undo.callback(os.close, held)
                 undo.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -154,7 +154,7 @@ class LocalLauncher:
                 if (reason := not_ours(folder, JOB)) is not None:  # a file system without owners or modes
                     raise BadInput(f"{clean(str(folder))}: {clean(reason)}; put the runs folder on another file system")
                 if not held_back and not spec.after:  # else its supervisor queues it when its time has come
-                    undo.callback(queue.withdraw, ticket)
+                    undo.callback(queue.withdraw, ticket.job)
                     queue.put(ticket)
             detach.start_supervisor(folder, held, self.supervisor)
             undo.pop_all()
@@ -259,12 +259,6 @@ def check_count(count: int, available: int) -> None:
     if count > available:
         there = "there is no GPU" if not available else f"there {'is' if available == 1 else 'are'} only {available}"
         raise BadInput(f"gpus: {count}: {there}")
-
-
-def _claim(store: JobStore, jobs: Sequence[Job], spec: JobSpec) -> Job | None:
-    """The training that waits for or works in the run folder."""
-    claims = (job for job in jobs if job.spec.kind == "train" and not job.state.ended)
-    return next((job for job in claims if job.spec.run == spec.run and is_at_home(job, store.folder(job.id))), None)
 
 
 def _new_folder(store: JobStore, found: LeaseDir) -> tuple[Path, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.contract.errors import BadInput, Exit
@@ -45,7 +46,7 @@ def _release(given: argparse.Namespace) -> int:
 def _resume(given: argparse.Namespace) -> int:
     from xray_tui.jobs.again import resume
 
-    return _each(given, resume, "queued again")
+    return _each(given, partial(resume, lease_dir=_lease_dir()), "queued again")
 
 
 def _move(given: argparse.Namespace) -> int:
@@ -66,12 +67,20 @@ def _revive(given: argparse.Namespace) -> int:
     from xray_tui.jobs.again import revive
     from xray_tui.jobs.commands import open_store
 
-    told = revive(open_store(given))
+    told = revive(open_store(given), lease_dir=_lease_dir())
     for job, problem in told:
         print(problem or f"{job.id}: {job.spec.kind} {job.spec.run} is queued again")
     if not told:
         print("nothing to revive", file=sys.stderr)
     return Exit.DONE
+
+
+def _lease_dir() -> str | None:
+    """The settings' one."""
+    from xray_tui.settings import load_settings
+
+    found = load_settings()[0].lease_dir
+    return None if found is None else str(found)
 
 
 def _each(given: argparse.Namespace, order: Callable[[JobStore, str], Job], done: str) -> int:

@@ -38,7 +38,7 @@ class Ticket:
     """GPUs that "auto" takes, all at once."""
     terms: Terms = field(default=Terms(), compare=False)
     since: float | None = field(default=None, compare=False)
-    """When a ticket of several GPUs first stood before all others; it keeps free GPUs for some hours from then on."""
+    """When a ticket of several GPUs first stood before all others; it keeps GPUs free for some hours from then on."""
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -49,6 +49,11 @@ class Ticket:
     def shares(self) -> bool:
         """Whether it takes a slot of a GPU, and not all of it."""
         return self.gpu == "auto" and self.count == 1 and self.terms.slots > 1
+
+    @property
+    def needs(self) -> int:
+        """How many GPUs it takes, all at once; 0 for none."""
+        return 0 if self.gpu == "none" else len(self.fixed) or self.count
 
     @property
     def name(self) -> str:
@@ -77,14 +82,14 @@ class Queue:
         self._known = {
             name: ticket for name in names if (ticket := self._known.get(name) or self._read(name)) is not None
         }
-        return sorted(ticket if ticket.count == 1 else self._dated(ticket) for ticket in self._known.values())
+        return sorted(self._dated(ticket) if ticket.needs > 1 else ticket for ticket in self._known.values())
 
     def ticket_for(self, job: Job) -> Ticket:
         """The job's ticket where it stands now, which others of its user may have moved; else as it was given.
         Raises ValueError where it was given none."""
         given = ticket_of(job)
         return next((replace(given, priority=ticket.priority, number=ticket.number, since=ticket.since)
-                     for ticket in self.waiting() if ticket.job == job.id), given)  # fmt: skip
+                     for ticket in self._own(job.id)), given)  # fmt: skip
 
     def is_alive(self, ticket: Ticket) -> bool:
         return lease.is_held(self._dir.supervised(ticket.job))
@@ -109,12 +114,12 @@ class Queue:
             {"gpu": ticket.gpu, "user": ticket.user, "count": ticket.count, "terms": to_values(ticket.terms)}
         )
         path = self._dir.queue / ticket.name
-        if lease.place(path, content.encode(), 0o644) and ticket.count > 1:
+        if lease.place(path, content.encode(), 0o644) and ticket.needs > 1:
             os.utime(path, (0, 0))  # not at the head yet
 
     def reaches_head(self, ticket: Ticket, now: float) -> Ticket:
         """Note that a ticket of several GPUs stands before all others, unless that is noted already."""
-        if ticket.count == 1 or ticket.since is not None:
+        if ticket.needs <= 1 or ticket.since is not None:
             return ticket
         os.utime(self._dir.queue / ticket.name, (now, now))
         return replace(ticket, since=now)
@@ -126,9 +131,23 @@ class Queue:
             (self._dir.queue / ticket.name).rename(self._dir.queue / moved.name)
         return moved
 
-    def withdraw(self, ticket: Ticket) -> None:
-        """Take the ticket out; that it is gone already is no harm."""
-        (self._dir.queue / ticket.name).unlink(missing_ok=True)
+    def withdraw(self, job: str) -> None:
+        """Take this user's job out of the queue, wherever it stands; that it is gone already is no harm.
+
+        Raises OSError.
+        """
+        for ticket in self._own(job):
+            (self._dir.queue / ticket.name).unlink(missing_ok=True)
+
+    def _own(self, job: str) -> list[Ticket]:
+        """The job's tickets, one as a rule; none that another user has put there in its name."""
+        return [ticket for ticket in self.waiting() if ticket.job == job and self._is_ours(ticket)]
+
+    def _is_ours(self, ticket: Ticket) -> bool:
+        try:
+            return (self._dir.queue / ticket.name).lstat().st_uid == os.getuid()
+        except FileNotFoundError:
+            return False
 
     def _read(self, name: str) -> Ticket | None:
         match = _NAME.fullmatch(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -93,6 +93,12 @@ def is_at_home(job: Job, folder: Path) -> bool:
         return not job.folder or Path(job.folder).samefile(folder)
     except (OSError, ValueError):
         return False
+
+
+def claim(store: JobStore, jobs: Iterable[Job], run: str) -> Job | None:
+    """The training among these jobs that waits for or works in the run folder."""
+    claims = (job for job in jobs if job.spec.kind == "train" and not job.state.ended)
+    return next((job for job in claims if job.spec.run == run and is_at_home(job, store.folder(job.id))), None)
 
 
 def read_stop(folder: Path) -> str | None:

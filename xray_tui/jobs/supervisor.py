@@ -32,7 +32,7 @@ from xray_tui.jobs.lease_dir import ID, LeaseDir
 from xray_tui.jobs.oom import own_oom_kills
 from xray_tui.jobs.queue import Queue, Ticket
 from xray_tui.jobs.signals import Wakeups
-from xray_tui.jobs.store import JobStore, read_job, read_stop
+from xray_tui.jobs.store import JobStore, is_at_home, read_job, read_stop
 from xray_tui.jobs.strangers import Watchman
 from xray_tui.jobs.turn import Turn, Turnstile
 from xray_tui.jobs.verdict import judge, last_log_line, read_end
@@ -62,6 +62,7 @@ class Supervisor:
         self._wakeups = Wakeups()
         self._job = read_job(folder)
         self._dir = LeaseDir(Path(self._job.lease_dir))
+        self._queue = Queue(self._dir)
         self._store = JobStore(folder.parent.parent)
         self._judged = time.monotonic()
         self._watchman = Watchman(snapshot)
@@ -88,10 +89,11 @@ class Supervisor:
                 if not (self._folder / JOB).exists():
                     self._withdraw()
                     return None
+                self._judge_others()
                 if (shut := self._gate()) is not None:
                     self._stay_out(shut)
                     continue
-                answer = turnstile.push(self._job, self._folder)
+                answer = turnstile.push(self._job, self._folder, self._gate)
             except OSError as error:  # the mutex is busy, the disk is full: both may pass, the latter not so soon
                 answer = Wait(clean(error.strerror or str(error)), foreign=not isinstance(error, lease.Busy))
             if isinstance(answer, Turn):
@@ -104,43 +106,49 @@ class Supervisor:
         self._end(State.STOPPED, f"stopped by {by}", None)
         return None
 
-    def _note_wait(self, reason: str, ticket: Ticket | None) -> None:
+    def _note_wait(self, reason: str, ticket: Ticket | None, state: State = State.QUEUED) -> None:
         """Write down what the job waits for, and where its owner has moved it."""
         place = self._job.ticket if ticket is None else ticket.name
-        if (reason, State.QUEUED, place) == (self._job.waits, self._job.state, self._job.ticket):
+        if (reason, state, place) == (self._job.waits, self._job.state, self._job.ticket):
             return
         spec = self._job.spec if ticket is None else replace(self._job.spec, priority=ticket.priority)
-        self._record(waits=reason, state=State.QUEUED, ticket=place, spec=spec, final=False)
+        self._record(waits=reason, state=state, ticket=place, spec=spec, final=False)
 
     def _gate(self) -> Shut | None:
         """Whether the job is kept out of the queue. Raises OSError."""
-        minute = time.localtime().tm_hour * 60 + time.localtime().tm_min
-        asks_others = self._job.spec.after or self._job.terms.max_gpus is not None
-        others = self._others() if asks_others else []
-        return gate.gate(self._job, gate.held_by(self._folder), gate.is_freed(self._folder), others, minute)
+        now = time.localtime()
+        others = self._others() if self._asks_others() else []
+        held, freed = gate.held_by(self._folder), gate.is_freed(self._folder)
+        return gate.gate(self._job, held, freed, others, now.tm_hour * 60 + now.tm_min)
 
     def _others(self) -> list[Job]:
-        """The jobs of the runs folder; now and then after judging those whose supervisor is gone, because nobody else
-        may be there to look."""
-        if time.monotonic() - self._judged >= JUDGE_EVERY:
+        """The jobs of the runs folder; without those that have not ended in a copy of it, of which nobody tells."""
+        jobs = self._store.jobs()
+        return [job for job in jobs if job.state.ended or is_at_home(job, self._store.folder(job.id))]
+
+    def _asks_others(self) -> bool:
+        return bool(self._job.spec.after) or self._job.terms.max_gpus is not None
+
+    def _judge_others(self) -> None:
+        """Now and then judge jobs whose supervisor is gone, where this one waits for them: nobody else may be there to
+        look."""
+        if self._asks_others() and time.monotonic() - self._judged >= JUDGE_EVERY:
             from xray_tui.jobs.control import look
 
             self._judged = time.monotonic()
-            return look(self._store)
-        return self._store.jobs()
+            look(self._store)
 
     def _stay_out(self, shut: Shut) -> None:
-        """Leave the queue, say why, and wait a moment."""
+        """Leave the queue, say why, and wait a moment. It comes back to the place to which its owner has moved it."""
+        place = self._queue.ticket_for(self._job)
+        self._note_wait(shut.reason, place, shut.state)
         self._withdraw()
-        if (shut.reason, shut.state) != (self._job.waits, self._job.state):
-            self._record(waits=shut.reason, state=shut.state, final=False)
         self._touch(time.monotonic())
         self._wakeups.sleep(POLL * random.uniform(0.8, 1.2))
 
     def _withdraw(self) -> None:
         with contextlib.suppress(OSError):  # a ticket without a supervisor is passed over anyhow
-            queue = Queue(self._dir)
-            queue.withdraw(queue.ticket_for(self._job))
+            self._queue.withdraw(self._job.id)
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -204,7 +212,8 @@ class Supervisor:
 
     def _judge(self, status: int | None, cleared: bool, oom_killed: bool = False) -> None:
         end = read_end(self._folder)
-        verdict = judge(status, end, self._stopped_by(), last_log_line(self._folder), self._job.writes_end, oom_killed)
+        last_line = last_log_line(self._folder, self._job.log_from)
+        verdict = judge(status, end, self._stopped_by(), last_line, self._job.writes_end, oom_killed)
         cause = verdict.cause
         if not cleared:
             cause = f"{cause or verdict.state}; a process of it does not die"

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from xray_tui.gpu.sample import GpuSnapshot
-from xray_tui.jobs import gate, lease
-from xray_tui.jobs.allot import Machine, Wait, allot
+from xray_tui.jobs import lease
+from xray_tui.jobs.allot import Machine, Wait, allot, lets_pass
+from xray_tui.jobs.gate import Shut
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir
 from xray_tui.jobs.queue import Queue, Ticket
@@ -46,11 +47,13 @@ class Turnstile:
         self.ticket: Ticket | None = None
         """The job's, where it stood when it was last looked at."""
 
-    def push(self, job: Job, folder: Path) -> Turn | Wait:
+    def push(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> Turn | Wait:
         """Whether it is the turn of this waiting job; then job.json says "starting" and its ticket is gone.
 
-        Raises OSError (a full disk, lease.Busy): nothing has changed then, but that a job whose job.json cannot be
-        written has stepped out of the queue until the next call: with room for it or not, others come before it.
+        `shut` tells whether the gate is shut; it is asked once more when nobody else can begin, since jobs that wait
+        side by side find it open all together. Raises OSError (a full disk, lease.Busy): nothing has changed then, but
+        that a job whose job.json cannot be written has stepped out of the queue until the next call: with room for it
+        or not, others come before it.
         """
         mine = self.ticket = self._queue.ticket_for(job)
         if (mine.gpu == "none" or self._looked) and (hopeless := self._hopeless(mine, job.cpu_slots)) is not None:
@@ -58,7 +61,7 @@ class Turnstile:
         if mine.gpu != "none" and not (self._looked and self._machine.on_cpu(mine)):
             self._look_at_gpus()
         with self._dir.mutex():
-            return self._push_under_mutex(job, folder)
+            return self._push_under_mutex(job, folder, shut)
 
     def _hopeless(self, mine: Ticket, slots: int) -> Wait | None:
         """Why this job could not start even if no foreign process were there: too many come first, or all is leased.
@@ -103,12 +106,12 @@ class Turnstile:
             problem=snapshot.problem or snapshot.stale,
         )
 
-    def _push_under_mutex(self, job: Job, folder: Path) -> Turn | Wait:
+    def _push_under_mutex(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> Turn | Wait:
         """Take every lock that is free, see what the queue leaves for this job, keep that and drop the rest."""
         if job.lease_id and self._dir.identity() != job.lease_id:
             return Wait("its lease folder was replaced by another; stop it and launch it again", foreign=True)
-        if gate.held_by(folder) is not None:
-            return Wait("held")  # at this moment: the gate says more of it
+        if (closed := shut()) is not None:
+            return Wait(closed.reason)
         mine = self.ticket = self._queue.ticket_for(job)  # it may have been moved until now
         self._queue.put(mine)  # where a cleaner has taken the ticket away
         alive = [ticket for ticket in self._queue.waiting() if ticket == mine or self._queue.is_alive(ticket)]
@@ -136,7 +139,8 @@ class Turnstile:
             now = time.time()
             place = allot(alive, mine, machine, now)
             if isinstance(place, Wait):
-                if not any(ticket < mine and not machine.on_cpu(ticket) for ticket in alive):
+                before = (ticket for ticket in alive if ticket < mine and not machine.on_cpu(ticket))
+                if all(lets_pass(ticket, now) for ticket in before):
                     self._queue.reaches_head(mine, now)
                 return place
             alone = take(self._dir.runs(job.id))
@@ -156,9 +160,9 @@ class Turnstile:
             try:
                 write_job(folder, starting)
             except OSError:
-                self._queue.withdraw(mine)
+                self._queue.withdraw(job.id)
                 raise
-            self._queue.withdraw(mine)
+            self._queue.withdraw(job.id)
             taken.pop_all()
             for descriptor in (*gpus.values(), *slots):
                 if descriptor is not None and descriptor not in kept:

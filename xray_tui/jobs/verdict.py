@@ -125,12 +125,12 @@ def _memory(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63 else None
 
 
-def last_log_line(folder: Path) -> str:
-    """The last line of the log that says something, safe to print; empty where there is none."""
+def last_log_line(folder: Path, begin: int = 0) -> str:
+    """The last line of the log from this byte on that says something, safe to print; empty where there is none."""
     try:
         with os.fdopen(open_regular(folder / LOG), "rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - _TAIL))
+            file.seek(max(begin, file.tell() - _TAIL))
             lines = file.read().decode("utf-8", "replace").split("\n")
     except OSError:
         return ""
