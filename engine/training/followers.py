@@ -38,7 +38,7 @@ def count(asked: int | None) -> int:
 
 def is_follower() -> bool:
     """Whether torchrun has started this process as another than the first."""
-    return int(os.environ.get("RANK", "0")) > 0
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and int(os.environ.get("RANK", "0")) > 0
 
 
 @contextlib.contextmanager
