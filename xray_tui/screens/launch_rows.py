@@ -21,8 +21,7 @@ WISH_HINTS = {
     "seeds": ("such as 42,1337,2025: once for each", "each seed is trained in a run of its own, NAME_seeds/seed_42"),
     "sweep": (
         "training.lr=1e-3,3e-4; data.image_size=256,384",
-        "up to 3 fields with their values, such as training.lr=1e-3,3e-4; data.image_size=256,384: "
-        "each combination is trained in a run of its own, NAME_sweep/lr_1e-3_image_size_256",
+        "up to 3 fields with values; each combination is a run of its own, NAME_sweep/lr_1e-3_image_size_256",
     ),
     "evaluate": (
         "with hv, tuned threshold",
@@ -31,7 +30,7 @@ WISH_HINTS = {
     "gpus": ("how many at once, with gpu auto", ""),
     "after": (
         "only once that job has succeeded",
-        "starts only once that job has succeeded; until it does, it is kept back",
+        "starts only once that job has succeeded; it is blocked where that fails or is stopped",
     ),
     "priority": ("0 is served first, 99 last", ""),
     "hold": ("keep it waiting until it is released", "keep it waiting until it is released, with H in the jobs"),

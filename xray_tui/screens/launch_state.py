@@ -141,7 +141,9 @@ class FormState:
         after = (wishes.after,) if wishes.after else ()
         count, priority = whole(wishes.gpus), whole(wishes.priority)
         # What is no number is a problem already; any other stands in for it.
-        spec = JobSpec(self.kind, self.run_name(), checked.argv, self.gpu, count or 1, after, priority or 0)
+        spec = JobSpec(
+            self.kind, self.run_name(), checked.argv, self.gpu, 1 if count is None else count, after, priority or 0
+        )
         specs, wrong = specs_of(spec, many, taken)
         if many.sweep and not wrong and not checked.problems:
             problem = sweep_problem(many.sweep, draft, schema)

@@ -36,6 +36,12 @@ class Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
         Binding("pagedown", "page_down", "Page down", show=False),
     ]
 
+    def on_resize(self) -> None:
+        """What stands below the fields has grown: the one that is typed in stays in sight."""
+        focused = self.screen.focused
+        if focused is not None and self in focused.ancestors:
+            self.scroll_to_widget(focused, animate=False)
+
 
 class FormRow(Horizontal):
     """One field. `key` names it in messages; `help` is the whole hint, for where there is more room."""
