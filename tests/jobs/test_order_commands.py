@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
 from xray_tui.cli import main
 from xray_tui.jobs import lease_dir
+from xray_tui.jobs.control import stop
 from xray_tui.jobs.job import State
 from xray_tui.jobs.terms import Terms
 
@@ -103,3 +105,19 @@ def test_settings_that_make_no_sense_are_named_at_the_launch(place: Place, shell
         assert said in shell(*launch, code=2)
     else:
         shell(*launch)  # a job without a GPU does not ask which are allowed
+
+
+def test_who_waits_for_a_blocked_job_is_told_that_it_may_be_for_ever(
+    place: Place, shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parent = shell("launch", "command", "--run", "a", "--gpu", "none", "--", "false").strip()
+    child = shell("launch", "command", "--run", "b", "--gpu", "none", "--after", parent, "--", "true").strip()
+    eventually(lambda: shell.jobs()[child]["state"] == "blocked")
+    threading.Timer(1.0, stop, (place.store, child)).start()
+    said = shell("wait", child, code=3)
+    assert said == f"{child}: is blocked: command a failed (exit code 1); release it or stop it\n"
+
+
+def test_an_evaluation_comes_only_after_a_training(shell: Shell) -> None:
+    assert "comes after a training" in shell("launch", "command", "--run", "a", "--then-evaluate", "--", "true", code=2)
+    assert shell.jobs() == {}

@@ -16,7 +16,7 @@ from xray_tui.jobs.again import resume, revive
 from xray_tui.jobs.control import stop
 from xray_tui.jobs.job import Job, JobSpec, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir
-from xray_tui.jobs.orders import hold, move, prioritise
+from xray_tui.jobs.orders import hold, move, prioritise, release
 from xray_tui.jobs.queue import Queue
 from xray_tui.jobs.store import read_job
 
@@ -233,6 +233,26 @@ def test_a_resumed_training_whose_supervisor_is_killed_before_it_begins_waits_ag
     ended = place.until(job)
     assert (ended.state, ended.cause) == (State.FAILED, "ended without its end record")
     assert place.log(job).count("all is well") == 2, "what the first attempt said was no sign of the second"
+
+
+def test_a_log_that_broke_off_amid_a_line_goes_on_in_a_new_one(place: Place) -> None:
+    job = place.launch("without_record", kind="train", run="b")
+    place.until(job)
+    with place.store.log(job.id).open("a") as log:
+        log.write("epoch 3: 40 %")
+    resume(place.store, job.id, place.supervisor)
+    place.until(job)
+    assert place.log(job).splitlines()[1] == "epoch 3: 40 %"
+
+
+def test_what_was_released_once_is_not_blocked_again_when_it_is_resumed(place: Place) -> None:
+    parent = place.launch("without_record", kind="train", run="a")
+    child = place.launcher().launch(JobSpec("train", "b", ("without_record",), "none", after=(parent.id,)))
+    place.until(child, State.BLOCKED)
+    release(place.store, child.id)
+    place.until(child)
+    resume(place.store, child.id, place.supervisor)
+    assert place.until(child).attempt == 2
 
 
 def test_the_cause_of_a_second_end_is_not_taken_from_the_first_ones_log(place: Place) -> None:

@@ -56,8 +56,8 @@ def revive(
                 argv = resumed(job, store.runs)
             else:
                 raise BadInput(f"{job.id}: was at work; only a training can be resumed")
-            wishes = job.started is None
-            done.append((_again(store, job, argv, supervisor, lease_dir, wishes), None))
+            waited = job.started is None
+            done.append((_again(store, job, argv, supervisor, lease_dir, keeps_hold=waited), None))
         except BadInput as error:
             done.append((job, error.lines[0]))
     return done
@@ -75,9 +75,9 @@ def _again(
     argv: tuple[str, ...],
     supervisor: Sequence[str],
     lease_dir: str | None = None,
-    wishes: bool = False,
+    keeps_hold: bool = False,
 ) -> Job:
-    """The job, which has ended, as it waits once more; still held or released if its `wishes` count."""
+    """The job, which has ended, as it waits once more; held if it was and `keeps_hold`."""
     folder = store.folder(job.id)
     try:
         require_own(job, folder, "resume")
@@ -88,7 +88,7 @@ def _again(
                 _check_unclaimed(store, job)
                 if lease.is_held(found.runs(job.id)):
                     raise BadInput(f"{job.id}: its engine still lives; stop it first")
-                _queue(folder, _still_ended(folder, job), argv, found, wishes)
+                _queue(folder, _still_ended(folder, job), argv, found, keeps_hold)
             detach.start_supervisor(folder, held, supervisor)
         finally:
             os.close(held)
@@ -129,13 +129,13 @@ def _check_unclaimed(store: JobStore, job: Job) -> None:
         raise BadInput(f"{job.spec.run}: claimed by job {has.id} ({has.state}); stop that first")
 
 
-def _queue(folder: Path, job: Job, argv: tuple[str, ...], found: LeaseDir, wishes: bool) -> None:
+def _queue(folder: Path, job: Job, argv: tuple[str, ...], found: LeaseDir, keeps_hold: bool) -> None:
     """Write the job as one that waits, with a new number, and remove what its last attempt left. Raises OSError."""
     queue = Queue(found)
     for name in (STOP, END, PROGRESS, detach.WORDS):
         (folder / name).unlink(missing_ok=True)
-    if not wishes:
-        gate.forget(folder)
+    if not keeps_hold:
+        gate.unhold(folder)  # what was released once is not blocked again by the same
     environment.keep(folder)
     queue.withdraw(job.id)  # where it stood before a restart
     spec = replace(job.spec, argv=argv)
@@ -169,6 +169,9 @@ def _queue(folder: Path, job: Job, argv: tuple[str, ...], found: LeaseDir, wishe
 
 def _say(folder: Path, attempt: int) -> int:
     """Write a line into the log, which goes on; where that ends now, in bytes."""
-    with (folder / LOG).open("a") as log:
-        log.write(f"-- resumed {time.strftime('%Y-%m-%d %H:%M:%S')}, attempt {attempt}\n")
+    with (folder / LOG).open("ab+") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - 1))
+        broken_off = log.read(1) not in (b"", b"\n")  # amid a line, such as a progress bar's
+        words = f"-- resumed {time.strftime('%Y-%m-%d %H:%M:%S')}, attempt {attempt}\n"
+        log.write(b"\n" * broken_off + words.encode())
         return log.tell()

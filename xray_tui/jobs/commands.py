@@ -107,6 +107,8 @@ def _launch(given: argparse.Namespace) -> int:
     for line in problems:
         print(line, file=sys.stderr)
     runs = _runs(given)
+    if given.then_evaluate and given.kind != "train":
+        raise BadInput(f"--then-evaluate: comes after a training; {given.kind} is none")
     if given.kind == "command":
         run, argv = given.name or "", tuple(given.arguments)
     else:
@@ -248,14 +250,20 @@ def _stop(given: argparse.Namespace) -> int:
 
 def _wait(given: argparse.Namespace) -> int:
     from xray_tui.jobs.control import look
+    from xray_tui.jobs.job import State
 
     store = open_store(given)
     wanted = [find(store, identity).id for identity in given.ids]
+    told: set[str] = set()
     while True:
         look(store)
         jobs = [store.get(identity) for identity in wanted]
         if all(job.state.ended for job in jobs):
             return exit_code(jobs)
+        for job in jobs:  # which may be for ever
+            if job.state in (State.HELD, State.BLOCKED) and job.id not in told:
+                told.add(job.id)
+                print(f"{job.id}: is {job.state}: {job.waits}; release it or stop it", file=sys.stderr)
         time.sleep(POLL)
 
 

@@ -126,9 +126,3 @@ def held_by(folder: Path) -> str | None:
 
 def is_freed(folder: Path) -> bool:
     return os.path.lexists(folder / RELEASE)
-
-
-def forget(folder: Path) -> None:
-    """A job that begins anew begins without these wishes. Raises OSError."""
-    for name in (HOLD, RELEASE):
-        (folder / name).unlink(missing_ok=True)
