@@ -1,0 +1,52 @@
+"""Several jobs launched from a form by keys, in the whole app: real jobs, held so that no engine has to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.app.test_dashboard import until
+from tests.jobs.conftest import Place
+from xray_tui.app import XrayApp
+from xray_tui.jobs.job import State
+from xray_tui.jobs.launcher import LocalLauncher
+from xray_tui.screens.launch import LaunchScreen
+from xray_tui.settings import Settings
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path)
+    yield place
+    place.clear()
+
+
+async def test_seeds_with_their_evaluations_are_queued_by_one_enter(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the fixture of this room fixes the clock, which real jobs need to run
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setattr("xray_tui.gpu.sampler.Sampler.start", lambda sampler: None)
+    monkeypatch.setattr("xray_tui.live.host.HostFeed.start", lambda feed: None)
+    monkeypatch.setattr(LocalLauncher, "of", lambda settings, runs: place.launcher())
+    (place.folder / "configs").mkdir()
+    (place.folder / "configs" / "a_first.yaml").write_text(yaml.safe_dump({"kind": "train"}))
+    app = XrayApp(place.runs, Settings(lease_dir=place.leases))
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: app._jobs_feed is not None)
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, LaunchScreen) and bool(app.screen._rows), 20)
+        keys = [*["down"] * 9, "space", "down", *"1,2", "down", "down", "space", *["down"] * 4, "space"]
+        await pilot.press(*keys, "enter")
+        await until(pilot, lambda: len(app._jobs) == 4, 20)
+        await until(pilot, lambda: any(note.message.startswith("4 jobs launched, held") for note in app._notifications))
+    jobs = {(job.spec.kind, job.spec.run): job for job in place.store.jobs()}
+    for seed in (1, 2):
+        run = f"a_first_seeds/seed_{seed}"
+        training, evaluation = jobs["train", run], jobs["evaluate", run]
+        assert training.state is State.HELD
+        assert (evaluation.state, evaluation.spec.after) == (State.QUEUED, (training.id,))
