@@ -1,7 +1,7 @@
-"""An engine that does nothing but witness: `python chaos_engine.py FOLDER SECONDS`.
+"""An engine that does nothing but witness: `python chaos_engine.py FOLDER SECONDS SLOTS`.
 
 For each of its GPUs it takes a lock of its own in FOLDER, which knows nothing of leases; where that is taken, the GPU
-was given twice. It notes each start in FOLDER/starts.
+was given twice. With more than one slot it shares that lock with as many others. It notes each start in FOLDER/starts.
 """
 
 import fcntl
@@ -24,23 +24,29 @@ def note(folder: str, words: str) -> None:
     os.close(line)
 
 
-def main(folder: str, seconds: float) -> None:
+def taken(path: str, kind: int) -> bool:
+    try:
+        fcntl.flock(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def main(folder: str, seconds: float, slots: int) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: end(3, "stopped"))
     job = os.environ["XRAY_TUI_JOB"]
     print("begun", flush=True)
-    held = []
-    for gpu in os.environ["CUDA_VISIBLE_DEVICES"].split(","):
-        mark = os.open(os.path.join(folder, gpu), os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    gpus = os.environ["CUDA_VISIBLE_DEVICES"].split(",")
+    for gpu in gpus:
+        mark = os.path.join(folder, gpu)
+        twice = taken(mark, fcntl.LOCK_SH if slots > 1 else fcntl.LOCK_EX)
+        if twice or (slots > 1 and all(taken(f"{mark}.{slot}", fcntl.LOCK_EX) for slot in range(slots))):
             note(folder, f"TWICE {job} {gpu}")
             end(1, f"{gpu} was given twice")
-        held.append(mark)
-    note(folder, f"start {job} {len(held)} {time.monotonic()}")
+    note(folder, f"start {job} {len(gpus)} {time.monotonic()}")
     time.sleep(seconds)
     end(0, "done")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]))
+    main(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))

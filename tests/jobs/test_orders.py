@@ -343,3 +343,13 @@ def test_several_gpus_are_leased_at_once(place: Place, tmp_path: Path) -> None:
     assert place.until(third).state is State.SUCCEEDED
     with pytest.raises(BadInput, match="there are only 3"):
         place.launcher().launch(JobSpec("command", "two", show, "auto", gpu_count=4))
+
+
+def test_the_time_of_a_wide_job_runs_also_behind_one_that_waits_for_its_own_gpu(place: Place, tmp_path: Path) -> None:
+    place.have(gpu(0), gpu(1))
+    first = place.launch("until", tmp_path / "never", gpu="0")
+    place.until_working(first)
+    place.until_waiting(place.launch("succeed", gpu="0"), "GPU 0 is used by a job")
+    wide = place.launcher().launch(JobSpec("command", "wide", ("true",), "auto", gpu_count=2))
+    queue = Queue(LeaseDir(place.leases))
+    eventually(lambda: next(ticket for ticket in queue.waiting() if ticket.job == wide.id).since, "since when it waits")

@@ -136,7 +136,7 @@ class Supervisor:
             from xray_tui.jobs.control import look
 
             self._judged = time.monotonic()
-            look(self._store)
+            look(self._store, detach.SUPERVISOR)
 
     def _stay_out(self, shut: Shut) -> None:
         """Leave the queue, say why, and wait a moment. It comes back to the place to which its owner has moved it."""
