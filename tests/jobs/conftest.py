@@ -14,10 +14,11 @@ import psutil
 import pytest
 
 from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot, to_json
-from xray_tui.jobs import process
+from xray_tui.jobs import lease, process
 from xray_tui.jobs.control import look
 from xray_tui.jobs.job import Job, JobSpec, State
 from xray_tui.jobs.launcher import LocalLauncher
+from xray_tui.jobs.lease_dir import LeaseDir
 from xray_tui.jobs.store import JobStore
 
 HERE = Path(__file__).parent
@@ -112,11 +113,18 @@ class Place:
         eventually(lambda: not process.is_alive(supervisor))
 
     def clear(self) -> None:
-        """Leave no process behind."""
-        for job in self.store.jobs():
-            for found in (job.supervisor, job.process, *process.members(job.id)):
-                if found is not None:
-                    process.send(found, signal.SIGKILL)
+        """Leave no process behind, also not of a supervisor that has only just begun."""
+        live = LeaseDir(self.leases)
+        for identity in [job.id for job in self.store.jobs()]:
+            deadline = time.monotonic() + PATIENCE
+            while time.monotonic() < deadline:
+                job = self.store.get(identity)
+                for found in (job.supervisor, job.process, *process.members(job.id)):
+                    if found is not None:
+                        process.send(found, signal.SIGKILL)
+                if not (lease.is_held(live.supervised(identity)) or lease.is_held(live.runs(identity))):
+                    break
+                time.sleep(0.02)
 
 
 @pytest.fixture

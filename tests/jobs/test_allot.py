@@ -31,7 +31,7 @@ def test_auto_takes_the_first_free_gpu() -> None:
 def test_an_earlier_ticket_is_left_what_it_would_take() -> None:
     assert turn(ticket(2), ticket(1)) == Place(("GPU-1",))
     assert turn(ticket(2), ticket(1, "GPU-1")) == Place(("GPU-0",))
-    assert turn(ticket(3), ticket(1), ticket(2)) == Wait("2 jobs before it")
+    assert turn(ticket(3), ticket(1), ticket(2)) == Wait("2 jobs before it", before=2)
 
 
 def test_a_later_ticket_never_stands_in_the_way() -> None:
@@ -46,7 +46,7 @@ def test_priority_comes_before_the_number() -> None:
 def test_a_fixed_gpu_is_waited_for_though_another_is_free() -> None:
     leased = replace(TWO, leased=frozenset({"GPU-1"}))
     assert turn(ticket(1, "GPU-1"), on=leased) == Wait("GPU 1 is used by a job")
-    assert turn(ticket(2, "GPU-1"), ticket(1, "GPU-1")) == Wait("1 job before it")
+    assert turn(ticket(2, "GPU-1"), ticket(1, "GPU-1")) == Wait("1 job before it", before=1)
     assert turn(ticket(1, "GPU-7")) == Wait("GPU-7 is not in sight", foreign=True)
 
 
@@ -99,7 +99,7 @@ def test_values_that_have_grown_stale_start_nothing() -> None:
 
 def test_cpu_jobs_wait_for_cpu_jobs_only() -> None:
     assert turn(ticket(3, "none"), ticket(1), ticket(2)) == Place(())
-    assert turn(ticket(3, "none"), ticket(1, "none"), ticket(2, "none")) == Wait("2 jobs before it")
+    assert turn(ticket(3, "none"), ticket(1, "none"), ticket(2, "none")) == Wait("2 jobs before it", before=2)
     full = replace(TWO, cpu_free=0)
     assert turn(ticket(1, "none"), on=full) == Wait("2 jobs run on the CPU already")
 
@@ -122,8 +122,8 @@ def test_a_wide_job_takes_all_its_gpus_at_once_or_none() -> None:
 def test_a_wide_job_that_is_first_keeps_what_is_free_but_not_for_ever() -> None:
     one_free = replace(FOUR, leased=frozenset({"GPU-0", "GPU-1", "GPU-3"}))
     mine = ticket(2)
-    assert allot([wide(1), mine], mine, one_free, now=100.0) == Wait("1 job before it")
-    assert allot([wide(1, since=100.0), mine], mine, one_free, now=101.0) == Wait("1 job before it")
+    assert allot([wide(1), mine], mine, one_free, now=100.0) == Wait("1 job before it", before=1)
+    assert allot([wide(1, since=100.0), mine], mine, one_free, now=101.0) == Wait("1 job before it", before=1)
     assert allot([wide(1, since=100.0), mine], mine, one_free, now=100.0 + RESERVES) == Place(("GPU-2",))
 
 
@@ -134,7 +134,7 @@ def test_a_wide_job_that_waited_too_long_still_gets_what_is_free_at_once() -> No
 
 def test_a_wide_job_behind_others_takes_what_they_leave() -> None:
     assert turn(wide(3), ticket(1), ticket(2), on=FOUR) == Place(("GPU-2", "GPU-3"))
-    assert turn(wide(3, 3), ticket(1), ticket(2), on=FOUR) == Wait("2 jobs before it")
+    assert turn(wide(3, 3), ticket(1), ticket(2), on=FOUR) == Wait("2 jobs before it", before=2)
 
 
 def test_named_gpus_are_taken_together_and_kept_for_who_names_them() -> None:
@@ -142,7 +142,7 @@ def test_named_gpus_are_taken_together_and_kept_for_who_names_them() -> None:
     assert turn(both, on=FOUR) == Place(("GPU-1", "GPU-3"))
     leased = replace(FOUR, leased=frozenset({"GPU-3"}))
     assert turn(both, on=leased) == Wait("GPU 3 is used by a job")
-    assert turn(ticket(2, "GPU-1"), both, on=leased) == Wait("1 job before it")
+    assert turn(ticket(2, "GPU-1"), both, on=leased) == Wait("1 job before it", before=1)
     assert turn(ticket(1, "GPU-1,GPU-7"), on=FOUR) == Wait("GPU-7 is not in sight", foreign=True)
 
 
@@ -167,5 +167,5 @@ def test_a_ticket_for_more_than_there_is_keeps_nothing_from_others() -> None:
 def test_several_gpus_that_are_named_are_kept_no_longer_than_any() -> None:
     half = replace(TWO, leased=frozenset({"GPU-1"}))
     named = replace(ticket(1, "GPU-0,GPU-1"), since=0.0)
-    assert allot([named, ticket(2)], ticket(2), half, RESERVES - 1.0) == Wait("1 job before it")
+    assert allot([named, ticket(2)], ticket(2), half, RESERVES - 1.0) == Wait("1 job before it", before=1)
     assert allot([named, ticket(2)], ticket(2), half, RESERVES) == Place(("GPU-0",))

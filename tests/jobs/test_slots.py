@@ -33,7 +33,7 @@ def turn(mine: Ticket, *others: Ticket, on: Machine = TWO) -> Place | Wait:
 def test_two_small_jobs_take_the_first_gpu_and_the_third_the_next() -> None:
     assert turn(ticket(2), ticket(1)) == Place(("GPU-0",))
     assert turn(ticket(3), ticket(1), ticket(2)) == Place(("GPU-1",))
-    assert turn(ticket(5), *map(ticket, range(1, 5))) == Wait("4 jobs before it")
+    assert turn(ticket(5), *map(ticket, range(1, 5))) == Wait("4 jobs before it", before=4)
 
 
 def test_a_gpu_that_is_shared_already_is_filled_up_first_whatever_computes_there() -> None:

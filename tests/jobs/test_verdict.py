@@ -75,3 +75,11 @@ def test_pipes_in_place_of_the_record_and_the_log_keep_nobody_waiting(tmp_path: 
         os.mkfifo(tmp_path / name)
     assert read_end(tmp_path) is None
     assert last_log_line(tmp_path) == ""
+
+
+def test_a_full_disk_is_a_cause_though_there_was_no_room_for_the_end_record() -> None:
+    assert (
+        judge(5, None, None, "no space left: runs/a/events.jsonl: …").cause == "no space left: runs/a/events.jsonl: …"
+    )
+    assert judge(5, None, None, "epoch 3/20").cause == "no space left: epoch 3/20"
+    assert judge(5, None, None, "").cause == "no space left"

@@ -48,10 +48,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Why a job cannot start yet, in words; `foreign` where only the end of others' processes can help."""
+    """Why a job cannot start yet, in words."""
 
     reason: str
     foreign: bool = False
+    """Only the end of others' processes can help."""
+    before: int = 0
+    """Jobs that are served first."""
 
 
 def allot(alive: Sequence[Ticket], mine: Ticket, machine: Machine, now: float = 0.0) -> Place | Wait:
@@ -145,7 +148,7 @@ def _on_cpu(alive: Sequence[Ticket], mine: Ticket, machine: Machine) -> Place | 
     if machine.cpu_free > before:
         return Place((), NO_GPU_NOTE if mine.gpu == "auto" else None)
     if before:
-        return Wait(_jobs_before(before))
+        return _jobs_before(before)
     slots = machine.cpu_slots
     return Wait("1 job runs on the CPU already" if slots == 1 else f"{slots} jobs run on the CPU already")
 
@@ -187,7 +190,7 @@ def _fixed_in_use(mine: Ticket, before: Sequence[Ticket], machine: Machine) -> W
             return Wait(f"{uuid} is not in sight", foreign=True)
         if (found := _named(seen[uuid], _obstacle_for(mine, seen[uuid], machine))) is not None:
             return found
-    return Wait(_jobs_before(sum(ticket.gpu == "auto" or bool({*ticket.fixed} & {*mine.fixed}) for ticket in before)))
+    return _jobs_before(sum(ticket.gpu == "auto" or bool({*ticket.fixed} & {*mine.fixed}) for ticket in before))
 
 
 def _crowded(mine: Ticket, before: Sequence[Ticket], machine: Machine, free: Sequence[str]) -> Wait:
@@ -197,7 +200,7 @@ def _crowded(mine: Ticket, before: Sequence[Ticket], machine: Machine, free: Seq
         some = "of the allowed GPUs " if mine.terms.allowed else ""
         return Wait(f"needs {mine.count} GPU{'s' * (mine.count > 1)}; {some}{len(wanted)} in sight", foreign=True)
     if before:
-        return Wait(_jobs_before(len(before)))
+        return _jobs_before(len(before))
     found = [each for gpu in wanted if (each := _named(gpu, _obstacle_for(mine, gpu, machine))) is not None]
     others = next((each for each in found if each.foreign), None)
     if mine.count > 1:
@@ -210,5 +213,5 @@ def _crowded(mine: Ticket, before: Sequence[Ticket], machine: Machine, free: Seq
     return Wait(f"no GPU is free: {others.reason}", foreign=True)
 
 
-def _jobs_before(count: int) -> str:
-    return "1 job before it" if count == 1 else f"{count} jobs before it"
+def _jobs_before(count: int) -> Wait:
+    return Wait("1 job before it" if count == 1 else f"{count} jobs before it", before=count)

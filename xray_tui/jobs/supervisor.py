@@ -39,6 +39,8 @@ from xray_tui.jobs.verdict import judge, last_log_line, read_end
 
 POLL = 1.0
 """Seconds between two tries of a waiting job, with jitter."""
+FAR_BACK = 5
+"""So many times as rarely looks one with many before it: a hundred that look each second are a burden."""
 FOREIGN_POLL = 5.0
 """The same while others' processes are in the way: a look at the GPUs costs a process."""
 STOP_POLL = 5.0
@@ -101,7 +103,8 @@ class Supervisor:
                 return answer
             self._note_wait(answer.reason, turnstile.ticket)
             self._touch(time.monotonic())
-            self._wakeups.sleep((FOREIGN_POLL if answer.foreign else POLL) * random.uniform(0.8, 1.2))
+            pause = FOREIGN_POLL if answer.foreign else POLL * min(FAR_BACK, 1 + answer.before / 10)
+            self._wakeups.sleep(pause * random.uniform(0.8, 1.2))
         self._withdraw()
         self._end(State.STOPPED, f"stopped by {by}", None)
         return None

@@ -86,6 +86,8 @@ def _failed(code: int, end: EndRecord | None, last_line: str, oom_killed: bool) 
         return f"bad input: {said}" if said else "bad input"
     if code == Exit.OUT_OF_MEMORY:
         return said if said.startswith("out of memory") else "out of memory"
+    if code == Exit.NO_SPACE:  # then there is often no room for an end record either
+        return said if said.startswith("no space left") else f"no space left: {said}" if said else "no space left"
     if end is not None and end.cause:
         return end.cause
     return f"exit code {code}: {said}" if said else f"exit code {code}"
