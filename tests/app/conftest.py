@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from xray_tui.live.host import Host
 
 from tests.app.samples import GIB, NOW, make_gpu, make_host, make_job, write_artifact
 from xray_tui.app import XrayApp
@@ -14,6 +13,7 @@ from xray_tui.gpu.sample import GpuProcess, GpuSnapshot
 from xray_tui.jobs.job import Job, Progress, State
 from xray_tui.jobs.owners import Owner
 from xray_tui.live.gpu_feed import Gpus
+from xray_tui.live.host import Host
 from xray_tui.settings import Settings
 
 
