@@ -42,11 +42,12 @@ def test_a_job_runs_to_its_end_and_says_so(place: Place, monkeypatch: pytest.Mon
 
 def test_a_launch_returns_at_once_and_leaves_no_child(place: Place) -> None:
     place.launch("succeed")  # the lease folder is made by the first
+    others = set(psutil.Process().children())
     start = time.perf_counter()
     job = place.launch("until", place.folder / "never")
     assert time.perf_counter() - start < 0.5  # 10 ms on an idle machine
     place.until_working(job)
-    assert psutil.Process().children() == []
+    assert set(psutil.Process().children()) <= others
 
 
 def launching_program(place: Place, done: Path) -> list[str]:
