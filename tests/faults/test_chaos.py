@@ -33,7 +33,7 @@ from xray_tui.jobs.terms import Terms
 
 HERE = Path(__file__).parent
 LONG = bool(os.environ.get("XRAY_TUI_LONG"))
-JOBS, SEEDS = (200, (1, 2, 3)) if LONG else (50, (1,))
+JOBS, SEEDS = (100, (1, 2)) if LONG else (50, (1,))
 PATIENCE = 600.0 if LONG else 120.0
 GPUS = range(4)
 
