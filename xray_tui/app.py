@@ -404,31 +404,17 @@ class XrayApp(KeysInOrder[None]):
         self._ask_to_stop(job)
 
     def _ask_to_stop(self, job: Job) -> None:
+        from xray_tui.jobs.control import stop
         from xray_tui.screens.confirm import ConfirmScreen
 
         name = f"{clean(job.spec.kind)} {clean(job.spec.run)}"
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._in_background(partial(self._stop_job, job.id))
+                self._in_background(partial(self._give_order, stop, job, "asked to stop"))
 
         more = "It is still waiting." if job.state.waiting else "A training saves a checkpoint first and can go on."
         self.push_screen(ConfirmScreen(f"Stop {name}?", more, yes="stop it", no="let it go on"), answered)
-
-    def _stop_job(self, identity: str) -> None:
-        from engine.contract.errors import BadInput
-        from xray_tui.jobs.control import stop
-        from xray_tui.jobs.store import JobStore
-
-        assert self.runs is not None
-        try:
-            stop(JobStore(self.runs), identity)
-        except (BadInput, OSError) as error:
-            self._post(Said(str(error), "error"))
-            return
-        self._post(Said("Asked to stop"))
-        if self._jobs_feed is not None:
-            self._jobs_feed.wake()
 
     def action_resume_job(self) -> None:
         """Go on with the selected training."""
