@@ -229,8 +229,8 @@ def test_a_resumed_training_whose_supervisor_is_killed_before_it_begins_waits_ag
     resume(place.store, job.id, ("true",))  # a supervisor that is gone at once
     folder = place.store.folder(job.id)
     write_job(folder, replace(read_job(folder), state=State.STARTING))
-    place.look()
-    ended = place.until(job)
+    eventually(lambda: any(found.state.ended for found in place.look()), "a look once that supervisor is gone")
+    ended = place.job(job)
     assert (ended.state, ended.cause) == (State.FAILED, "ended without its end record")
     assert place.log(job).count("all is well") == 2, "what the first attempt said was no sign of the second"
 
