@@ -36,7 +36,7 @@ def look(store: JobStore, supervisor: Sequence[str] = detach.SUPERVISOR) -> list
     """All jobs, newest first, after judging those whose supervisor is gone.
 
     A waiting one gets a new supervisor with the same ticket, one that was about to start waits again, one whose engine
-    lives is noted, and for the others the engine's end record decides, or else they are lost.
+    lives is given one that adopts it, and for the others the engine's end record decides, or else they are lost.
     """
     for job in store.jobs():
         folder = store.folder(job.id)
@@ -178,7 +178,7 @@ def _judge_started(found: LeaseDir, folder: Path, job: Job, held: int, superviso
     if lease.is_held(found.runs(job.id)):
         if job.state is not State.RUNNING or job.note != ORPHAN:
             write_job(folder, replace(job, state=State.RUNNING, note=ORPHAN))
-        if read_stop(folder) is not None:  # who stops it has to wait for its end
+        if read_stop(folder) is not None or not _last_words(folder):  # who failed to adopt it would fail again
             detach.start_supervisor(folder, held, supervisor)
         return
     cleared = engine_process.clear_away(job.id, None)  # what an engine that was killed has left behind

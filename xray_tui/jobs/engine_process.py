@@ -9,9 +9,10 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from engine.contract.names import ENGINE_GIT_ENV, JOB_DIR_ENV, LEASES_ENV, LOG
-from xray_tui.jobs import process
+from xray_tui.jobs import lease, process
 from xray_tui.jobs.job import Job, Process
 
 PATIENCE = 10.0
@@ -51,23 +52,69 @@ def start(job: Job, folder: Path, leases: Sequence[int]) -> subprocess.Popen[byt
         )
 
 
-def has_ended(engine: subprocess.Popen[bytes]) -> bool:
-    """Whether it has; it is left unreaped, so that the number of its process group cannot be used again yet."""
-    return os.waitid(os.P_PID, engine.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+class Engine(Protocol):
+    """An engine that runs, whoever started it."""
+
+    @property
+    def poll(self) -> float:
+        """Seconds after which to ask again whether it has ended."""
+
+    @property
+    def group(self) -> int | None:
+        """The number of its process group, as long as that is known to be the job's."""
+
+    @property
+    def status(self) -> int | None:
+        """The exit status, once it has ended; None where nobody is there to take it."""
+
+    def has_ended(self) -> bool: ...
+
+    def signal(self, number: int) -> None:
+        """Signal it and all it started, and wake what is stopped, or that would never hear of it."""
 
 
-def signal_all(found: Sequence[Process], number: int) -> None:
-    """Signal each of the processes, and wake those that are stopped, or they would never hear of it."""
-    for member in found:
-        process.send(member, number)
-        process.send(member, signal.SIGCONT)
+class Child:
+    """An engine that this process has started: its end arrives as a signal."""
+
+    poll = 5.0
+
+    def __init__(self, started: subprocess.Popen[bytes]) -> None:
+        self._started = started
+        self.group = started.pid
+
+    @property
+    def status(self) -> int | None:
+        return self._started.wait()
+
+    def has_ended(self) -> bool:
+        """It is left unreaped until its status is asked for, so that its group's number cannot be used again."""
+        return os.waitid(os.P_PID, self._started.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._started.pid, number)
+            os.killpg(self._started.pid, signal.SIGCONT)
 
 
-def signal_group(engine: subprocess.Popen[bytes], number: int) -> None:
-    """Signal the whole process group of an engine that has not been reaped."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(engine.pid, number)
-        os.killpg(engine.pid, signal.SIGCONT)
+class Adopted:
+    """An engine whose own supervisor was killed. It is no child here: its `.run` lock tells when it has ended."""
+
+    poll = 0.5
+    status = None
+
+    def __init__(self, job: Job, alive: Path) -> None:
+        self._job, self._alive = job, alive
+
+    @property
+    def group(self) -> int | None:
+        leader = self._job.process
+        return leader.pid if leader is not None and process.is_alive(leader) else None
+
+    def has_ended(self) -> bool:
+        return not lease.is_held(self._alive)
+
+    def signal(self, number: int) -> None:
+        _signal_all(process.members(self._job.id, self.group), number)
 
 
 def clear_away(job: str, group: int | None) -> bool:
@@ -79,6 +126,12 @@ def clear_away(job: str, group: int | None) -> bool:
     while found := [member for member in process.members(job, group) if member.pid != os.getpid()]:
         if time.monotonic() > deadline:
             return False
-        signal_all(found, signal.SIGKILL)
+        _signal_all(found, signal.SIGKILL)
         time.sleep(0.01)
     return True
+
+
+def _signal_all(found: Sequence[Process], number: int) -> None:
+    for member in found:
+        process.send(member, number)
+        process.send(member, signal.SIGCONT)

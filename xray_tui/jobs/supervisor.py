@@ -11,7 +11,6 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -43,8 +42,7 @@ FAR_BACK = 5
 """So many times as rarely looks one with many before it: a hundred that look each second are a burden."""
 FOREIGN_POLL = 5.0
 """The same while others' processes are in the way: a look at the GPUs costs a process."""
-STOP_POLL = 5.0
-"""Seconds between two looks for stop.json while the engine runs; its writer sends a signal too."""
+ADOPTED = "its first supervisor was killed; another looks after it"
 JUDGE_EVERY = 30.0
 """Seconds between two looks for dead supervisors by a job that waits for others."""
 TOUCH_EVERY = 24 * 3600.0
@@ -78,8 +76,8 @@ class Supervisor:
             if (turn := self._wait_for_turn()) is not None:
                 self._run_engine(turn)
         elif self._job.state is State.RUNNING:
-            self._record(supervisor=process.identify(os.getpid()), final=False)
-            self._attend_orphan()
+            self._record(supervisor=process.identify(os.getpid()), note=ADOPTED, final=False)
+            self._attend(engine_process.Adopted(self._job, self._dir.runs(self._job.id)))
 
     # -- waiting ------------------------------------------------------------------------------------------------------
 
@@ -157,52 +155,38 @@ class Supervisor:
 
     def _run_engine(self, turn: Turn) -> None:
         try:
-            engine = engine_process.start(self._job, self._folder, turn.leases)
+            started = engine_process.start(self._job, self._folder, turn.leases)
         except (OSError, ValueError) as error:
             self._end(State.FAILED, f"could not be started: {clean(str(error))}", None)
             return
-        self._record(state=State.RUNNING, process=process.identify(engine.pid), final=False)
+        self._record(state=State.RUNNING, process=process.identify(started.pid), final=False)
         environment.forget(self._folder)
+        self._attend(engine_process.Child(started))
+
+    def _attend(self, engine: engine_process.Engine) -> None:
+        """Look after an engine that runs, to its end and to that of all it started."""
         kills = own_oom_kills()
         self._wait_for_end(engine)
         killed = kills is not None and (own_oom_kills() or 0) > kills
-        cleared = engine_process.clear_away(self._job.id, engine.pid)
-        status = engine.wait()
-        self._judge(status, cleared, killed)
+        cleared = engine_process.clear_away(self._job.id, engine.group)
+        self._judge(engine.status, cleared, killed)
 
-    def _wait_for_end(self, engine: subprocess.Popen[bytes]) -> None:
+    def _wait_for_end(self, engine: engine_process.Engine) -> None:
         """Until the engine has ended: by itself, or by SIGTERM and after the grace period SIGKILL."""
         kill_at: float | None = None
-        while not engine_process.has_ended(engine):
+        note = self._job.note
+        while not engine.has_ended():
             now = time.monotonic()
             if kill_at is None and self._stopped_by() is not None:
-                engine_process.signal_group(engine, signal.SIGTERM)
+                engine.signal(signal.SIGTERM)
                 kill_at = now + self._job.grace
             elif kill_at is not None and now >= kill_at:
-                engine_process.signal_group(engine, signal.SIGKILL)
-            if (said := self._watchman.ask(self._job)) != self._job.note and self._job.gpus:
+                engine.signal(signal.SIGKILL)
+            if self._job.gpus and (said := self._watchman.ask(self._job) or note) != self._job.note:
                 self._record(note=said, final=False)
             self._touch(now)
-            self._wakeups.sleep(STOP_POLL if kill_at is None else max(0.05, min(STOP_POLL, kill_at - now)))
-
-    def _attend_orphan(self) -> None:
-        """Stop an engine whose supervisor is gone. It is no child of ours: its `.run` lock tells when it has ended."""
-        alive = self._dir.runs(self._job.id)
-        kill_at: float | None = None
-        while lease.is_held(alive):
-            now = time.monotonic()
-            found = process.members(self._job.id, self._own_group())
-            if kill_at is None:
-                engine_process.signal_all(found, signal.SIGTERM)
-                kill_at = now + self._job.grace
-            elif now >= kill_at:
-                engine_process.signal_all(found, signal.SIGKILL)
-            self._wakeups.sleep(0.2)
-        self._judge(None, engine_process.clear_away(self._job.id, self._own_group()))
-
-    def _own_group(self) -> int | None:
-        leader = self._job.process
-        return leader.pid if leader is not None and process.is_alive(leader) else None
+            pause = engine.poll if kill_at is None else max(0.05, min(engine.poll, kill_at - now))
+            self._wakeups.sleep(pause)
 
     # -- what is known ------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,9 @@ from engine.contract.text import clean, clean_log_line
 from xray_tui.jobs.files import open_regular, read_small
 from xray_tui.jobs.job import State, parse_object
 
+NO_RECORD = "its supervisor and its engine are gone, without an end record"
+NO_STATUS = "its supervisor was killed before it, so nobody was there to take its exit status"
+
 _TAIL = 8192
 _LONGEST_CAUSE = 300
 
@@ -52,7 +55,7 @@ def judge(
     if end is None and status is None and stopped_by:
         return Verdict(State.STOPPED, f"stopped by {stopped_by}, without an end record", None)
     if end is None and status is None:
-        return Verdict(State.LOST, "its supervisor and its engine are gone, without an end record", None)
+        return Verdict(State.LOST, NO_RECORD if writes_end else NO_STATUS, None)
     if end is None and status == Exit.DONE and writes_end:
         return Verdict(State.FAILED, "ended without its end record", status)
     code = status if status else (end.code if end else 0)
