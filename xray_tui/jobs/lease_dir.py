@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import shutil
 import stat
 import tempfile
@@ -213,7 +212,7 @@ def _fill(path: Path, mode: int) -> None:
             (path / part).mkdir()
             (path / part).chmod(mode)  # whatever the umask
         _check_folder(path / part)
-    for name, content, permissions in (("seq", "0", 0o666), (ID, secrets.token_hex(16), 0o644)):
+    for name, content, permissions in (("seq", "0", 0o666), (ID, os.urandom(16).hex(), 0o644)):
         if not (path / name).exists():
             lease.place(path / name, f"{content}\n".encode(), permissions)
 

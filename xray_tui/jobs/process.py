@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import pwd
 import signal
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,7 @@ class Stat:
 
 
 def host() -> str:
-    return clean(socket.gethostname())
+    return clean(os.uname().nodename)
 
 
 def boot() -> str:

@@ -13,7 +13,6 @@ import random
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -246,6 +245,8 @@ def main(arguments: Sequence[str], snapshot: Callable[[], GpuSnapshot] | None = 
     try:
         Supervisor(folder, held, snapshot or _sample).run()
     except BaseException as error:
+        import traceback
+
         with contextlib.suppress(OSError):
             (folder / detach.WORDS).write_text("".join(traceback.format_exception(error)), "utf-8", "backslashreplace")
         raise
