@@ -11,8 +11,8 @@ from xray_tui.jobs.terms import Terms
 
 from .conftest import gpu
 
-TWO = Machine(gpus=(gpu(0), gpu(1)), has_driver=True, cpu_slots=2, cpu_free=2)
-NO_GPU = Machine(gpus=(), has_driver=False, problem="No NVIDIA GPU here.", cpu_slots=2, cpu_free=2)
+TWO = Machine(gpus=(gpu(0), gpu(1)), expects_gpus=True, cpu_slots=2, cpu_free=2)
+NO_GPU = Machine(gpus=(), expects_gpus=False, problem="No NVIDIA GPU here.", cpu_slots=2, cpu_free=2)
 
 
 def ticket(number: int, wants: str = "auto") -> Ticket:
@@ -88,7 +88,7 @@ def test_without_a_driver_auto_means_the_cpu() -> None:
 
 
 def test_a_driver_that_shows_no_gpu_is_waited_for() -> None:
-    hanging = replace(NO_GPU, has_driver=True, problem="The driver does not answer.")
+    hanging = replace(NO_GPU, expects_gpus=True, problem="The driver does not answer.")
     assert turn(ticket(1), on=hanging) == Wait("The driver does not answer.", foreign=True)
     assert turn(ticket(1, "none"), on=hanging) == Place(())
 
@@ -106,7 +106,7 @@ def test_cpu_jobs_wait_for_cpu_jobs_only() -> None:
 
 # Several GPUs at once
 
-FOUR = Machine(gpus=(gpu(0), gpu(1), gpu(2), gpu(3)), has_driver=True)
+FOUR = Machine(gpus=(gpu(0), gpu(1), gpu(2), gpu(3)), expects_gpus=True)
 
 
 def wide(number: int, count: int = 2, since: float | None = None) -> Ticket:

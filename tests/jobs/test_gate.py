@@ -89,6 +89,21 @@ def test_small_jobs_do_not_pass_a_wide_one_that_waits_by_max_gpus() -> None:
     assert shut(small, PARENT, after) is None, "another has to end before the wide one can begin"
 
 
+def test_a_small_job_may_share_a_gpu_that_its_users_jobs_hold_and_takes_no_other() -> None:
+    terms = Terms(max_gpus=1, slots=2)
+    first = replace(PARENT, spec=JobSpec("train", "a", ()), terms=terms)
+    small = Job("s", JobSpec("train", "s", ()), State.QUEUED, user="ana", ticket="50.2.s", terms=terms)
+    reason = "your jobs hold 1 GPU, and max_gpus is 1"
+    assert shut(small, first) == Shut(State.QUEUED, reason, but=("GPU-0",))
+    assert shut(small, first, replace(first, id="p2")) == Shut(State.QUEUED, reason), "both slots are taken"
+    assert shut(small, PARENT) == Shut(State.QUEUED, reason), "it is held by one alone"
+    assert shut(replace(small, spec=replace(small.spec, gpu_count=2)), first) == Shut(State.QUEUED, reason)
+    elsewhere = replace(small, terms=replace(terms, allowed=("GPU-1",)))
+    assert shut(elsewhere, first) == Shut(State.QUEUED, reason)
+    earlier = replace(small, id="e", ticket="50.1.e")
+    assert shut(small, first, earlier) == Shut(State.QUEUED, "behind train s, which waits by max_gpus")
+
+
 # Real jobs
 
 

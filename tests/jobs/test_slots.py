@@ -19,7 +19,7 @@ from xray_tui.jobs.terms import Terms
 from .conftest import Place as Desk
 from .conftest import gpu
 
-TWO = Machine(gpus=(gpu(0), gpu(1)), has_driver=True)
+TWO = Machine(gpus=(gpu(0), gpu(1)), expects_gpus=True)
 
 
 def ticket(number: int, slots: int = 2, wants: str = "auto", count: int = 1) -> Ticket:
@@ -108,3 +108,35 @@ def test_who_looks_sees_a_gpu_held_unless_there_is_a_slot_for_them(desk: Desk) -
     assert leased(["GPU-0"], folder, slots=2) == frozenset()
     desk.until_working(small(desk, "b"))
     assert leased(["GPU-0"], folder, slots=2) == {"GPU-0"}
+
+
+def test_a_limit_of_one_gpu_leaves_all_of_its_slots_to_its_user(desk: Desk) -> None:
+    desk.have(gpu(0), gpu(1))
+    launcher = desk.launcher(terms=Terms(slots=2, max_gpus=1))
+    jobs = [launcher.launch(JobSpec("evaluate", name, ("until", str(desk.folder / name)), "auto")) for name in "abc"]
+    for job in jobs[:2]:
+        assert desk.until_working(job).gpus == ("GPU-0",)
+    desk.until_waiting(jobs[2], "your jobs hold 1 GPU, and max_gpus is 1")
+    (desk.folder / "a").touch()
+    assert desk.until_working(jobs[2]).gpus == ("GPU-0",)
+
+
+def test_a_slot_that_others_took_is_waited_for_and_the_free_gpu_left_to_them(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "others").mkdir()
+    others = Desk(tmp_path / "others")
+    others.leases = desk.leases
+    try:
+        modest = desk.launcher(terms=Terms(slots=2, max_gpus=1))
+        first, second = (JobSpec("evaluate", name, ("until", str(desk.folder / name)), "auto") for name in "ab")
+        desk.until_working(modest.launch(first))
+        others.have(gpu(0))
+        theirs = others.until_working(small(others, "a"))
+        for place in (desk, others):
+            place.have(gpu(0), gpu(1))
+        waiting = modest.launch(second)
+        desk.until_waiting(waiting, "your jobs hold 1 GPU, and max_gpus is 1")
+        assert others.until_working(small(others, "b")).gpus == ("GPU-1",)
+        stop(others.store, theirs.id)
+        assert desk.until_working(waiting).gpus == ("GPU-0",)
+    finally:
+        others.clear()

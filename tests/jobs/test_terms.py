@@ -19,7 +19,7 @@ FOREIGN = replace(gpu(0, GpuProcess(4711, "C", user="alice")), memory_used=GIB)
 
 
 def place(terms: Terms, *gpus, leased=()) -> Place | Wait:
-    machine = Machine(gpus=gpus, has_driver=True, leased=frozenset(leased))
+    machine = Machine(gpus=gpus, expects_gpus=True, leased=frozenset(leased))
     mine = Ticket(50, 1, "job1", "auto", "bob", terms=terms)
     return allot([mine], mine, machine)
 

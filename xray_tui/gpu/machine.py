@@ -1,4 +1,4 @@
-"""What the file system says about the NVIDIA driver and the container we may be in."""
+"""What the file system says about the NVIDIA driver, cards without one, and the container we may be in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from pathlib import Path
 
 from xray_tui.gpu.problems import Machine
 
+ROOT = Path("/")
+
+_NVIDIA = "0x10de"
+_DISPLAY = "0x03"
+"""Of a device's vendor and class, as PCI-SIG has numbered them."""
 _CONTAINER_MARKS = (".dockerenv", "run/.containerenv", ".singularity.d")
 
 
@@ -16,6 +21,29 @@ def this_machine() -> Machine:
         devices=Path("/dev/nvidiactl").exists(),
         container=is_container(),
     )
+
+
+def waiting_card(root: Path = ROOT) -> str | None:
+    """Where on the PCI bus an NVIDIA GPU is that no driver has taken yet, such as "0000:01:00.0": soon after a machine's
+    start one may still come. None where there is none, or none that we may see.
+
+    A container sees its host's cards too, but those have their driver there; and one that nouveau or vfio-pci has taken
+    is not to be computed on.
+    """
+    try:
+        devices = sorted((root / "sys/bus/pci/devices").iterdir())
+    except OSError:
+        return None
+    return next((device.name for device in devices if _is_gpu(device) and not (device / "driver").exists()), None)
+
+
+def _is_gpu(device: Path) -> bool:
+    """Whether it is NVIDIA's, and shows or computes: its sound and USB parts are devices of their own."""
+    try:
+        vendor, kind = ((device / name).read_text().strip() for name in ("vendor", "class"))
+    except OSError:
+        return False
+    return vendor == _NVIDIA and kind.startswith(_DISPLAY)
 
 
 def is_container(root: Path = Path("/")) -> bool:

@@ -22,8 +22,9 @@ class Machine:
     """One look at what there is."""
 
     gpus: tuple[GpuSample, ...]
-    has_driver: bool
-    """Whether there is an NVIDIA driver. With one, no GPU in sight is a fault, and "auto" waits for its end."""
+    expects_gpus: bool
+    """Whether there is an NVIDIA driver, or a card that waits for one. No GPU in sight is a fault then, and "auto" waits
+    for its end."""
     problem: str | None = None
     """Why there are no GPUs, or why nothing newer is known of them."""
     leased: frozenset[str] = frozenset()
@@ -35,7 +36,7 @@ class Machine:
 
     def on_cpu(self, ticket: Ticket) -> bool:
         """Whether the job runs without a GPU here."""
-        return ticket.gpu == "none" or (ticket.gpu == "auto" and not self.gpus and not self.has_driver)
+        return ticket.gpu == "none" or (ticket.gpu == "auto" and not self.gpus and not self.expects_gpus)
 
 
 @dataclass(frozen=True, slots=True)

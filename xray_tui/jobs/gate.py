@@ -24,6 +24,8 @@ class Shut:
 
     state: State
     reason: str
+    but: tuple[str, ...] = ()
+    """GPUs of its user's jobs with a slot left: of these it may take one all the same."""
 
 
 def gate(job: Job, held_by: str | None, released: bool, others: Sequence[Job], minute: int) -> Shut | None:
@@ -38,7 +40,7 @@ def gate(job: Job, held_by: str | None, released: bool, others: Sequence[Job], m
     if not may_start(job.terms.hours, minute):
         return Shut(State.QUEUED, f"may start at {job.terms.hours.replace('-', ' to ')}")
     if job.wants != "none":
-        return _too_many(job, others) or _behind(job, others, minute)
+        return _behind(job, others, minute) or _too_many(job, others)
     return None
 
 
@@ -70,11 +72,31 @@ def _too_many(job: Job, others: Sequence[Job]) -> Shut | None:
     needed = max(job.spec.gpu_count, len(job.wants.split(",")))
     if held + needed <= most or not held:
         return None
-    return Shut(State.QUEUED, f"your jobs hold {held} GPU{'' if held == 1 else 's'}, and max_gpus is {most}")
+    reason = f"your jobs hold {held} GPU{'' if held == 1 else 's'}, and max_gpus is {most}"
+    return Shut(State.QUEUED, reason, _with_a_slot(job, others))
+
+
+def _with_a_slot(job: Job, others: Sequence[Job]) -> tuple[str, ...]:
+    """The GPUs on which small jobs of its user leave room for this one, as far as these alone are concerned."""
+    if not _shares(job):
+        return ()
+    holders = _holders(job, others)
+    return tuple(
+        gpu
+        for gpu in sorted(held_gpus(job, others))
+        if all(map(_shares, on_it := [other for other in holders if gpu in other.gpus]))
+        and len(on_it) < job.terms.slots
+        and (not job.terms.allowed or gpu in job.terms.allowed)
+    )
+
+
+def _shares(job: Job) -> bool:
+    """Whether it takes a slot of a GPU, as its ticket has it."""
+    return job.wants == "auto" and job.spec.gpu_count == 1 and job.terms.slots > 1
 
 
 def _behind(job: Job, others: Sequence[Job], minute: int) -> Shut | None:
-    """An earlier job that only max_gpus keeps out, as it needs several: smaller ones would pass it for ever."""
+    """An earlier job that only max_gpus keeps out: smaller ones would pass one that needs several for ever."""
     if job.terms.max_gpus is None:
         return None
     for other in others:
@@ -88,8 +110,11 @@ def _behind(job: Job, others: Sequence[Job], minute: int) -> Shut | None:
 
 def held_gpus(job: Job, others: Sequence[Job]) -> frozenset[str]:
     """GPUs that other jobs of its user hold on its machine."""
-    holders = (other for other in others if other.state in (State.STARTING, State.RUNNING) and _is_fellow(other, job))
-    return frozenset(gpu for other in holders for gpu in other.gpus)
+    return frozenset(gpu for other in _holders(job, others) for gpu in other.gpus)
+
+
+def _holders(job: Job, others: Sequence[Job]) -> list[Job]:
+    return [other for other in others if other.state in (State.STARTING, State.RUNNING) and _is_fellow(other, job)]
 
 
 def _is_fellow(other: Job, job: Job) -> bool:

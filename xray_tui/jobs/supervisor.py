@@ -89,7 +89,7 @@ class Supervisor:
                     self._withdraw()
                     return None
                 self._judge_others()
-                if (shut := self._gate()) is not None:
+                if (shut := self._gate()) is not None and not shut.but:
                     self._stay_out(shut)
                     continue
                 answer = turnstile.push(self._job, self._folder, self._gate)

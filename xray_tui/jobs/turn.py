@@ -42,7 +42,7 @@ class Turnstile:
         self._dir = lease_dir
         self._queue = Queue(lease_dir)
         self._snapshot = snapshot
-        self._machine = Machine(gpus=(), has_driver=False)
+        self._machine = Machine(gpus=(), expects_gpus=False)
         self._looked = False
         self.ticket: Ticket | None = None
         """The job's, where it stood when it was last looked at."""
@@ -50,8 +50,8 @@ class Turnstile:
     def push(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> Turn | Wait:
         """Whether it is the turn of this waiting job; then job.json says "starting" and its ticket is gone.
 
-        `shut` tells whether the gate is shut; it is asked once more when nobody else can begin, since jobs that wait
-        side by side find it open all together. Raises OSError (a full disk, lease.Busy): nothing has changed then, but
+        `shut` tells whether the gate is shut, but for some GPUs perhaps; it is asked once more when nobody else can begin,
+        since jobs that wait side by side find it open all together. Raises OSError (a full disk, lease.Busy): nothing has changed then, but
         that a job whose job.json cannot be written has stepped out of the queue until the next call: with room for it
         or not, others come before it.
         """
@@ -83,7 +83,7 @@ class Turnstile:
                 alive.append(ticket)
         hopeful = Machine(
             gpus=tuple(replace(gpu, processes=(), problem=None) for gpu in machine.gpus),
-            has_driver=machine.has_driver,
+            expects_gpus=machine.expects_gpus,
             leased=frozenset(gpu.uuid for gpu in machine.gpus if gpu.uuid and lease.is_held(self._dir.gpu(gpu.uuid))),
             shared={} if on_cpu else self._shared(),
             cpu_slots=slots,
@@ -96,21 +96,22 @@ class Turnstile:
         return said if isinstance(said, Wait) else answer
 
     def _look_at_gpus(self) -> None:
-        from xray_tui.gpu.machine import this_machine
+        from xray_tui.gpu.machine import this_machine, waiting_card
 
         snapshot = self._snapshot()
+        problem, has_driver = snapshot.problem or snapshot.stale, this_machine().devices
+        card = None if snapshot.gpus or has_driver else waiting_card()
+        if card is not None:
+            problem = f"no driver has taken the NVIDIA GPU at PCI {card} yet: `sudo modprobe nvidia`; else --gpu none"
         self._looked = True
-        self._machine = Machine(
-            gpus=snapshot.gpus,
-            has_driver=this_machine().devices,
-            problem=snapshot.problem or snapshot.stale,
-        )
+        self._machine = Machine(snapshot.gpus, expects_gpus=has_driver or card is not None, problem=problem)
 
     def _push_under_mutex(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> Turn | Wait:
         """Take every lock that is free, see what the queue leaves for this job, keep that and drop the rest."""
         if job.lease_id and self._dir.identity() != job.lease_id:
             return Wait("its lease folder was replaced by another; stop it and launch it again", foreign=True)
-        if (closed := shut()) is not None:
+        closed = shut()
+        if closed is not None and not closed.but:
             return Wait(closed.reason)
         mine = self.ticket = self._queue.ticket_for(job)  # it may have been moved until now
         self._queue.put(mine)  # where a cleaner has taken the ticket away
@@ -137,7 +138,12 @@ class Turnstile:
                 cpu_free=len(free_slots),
             )
             now = time.time()
+            if closed is not None:
+                mine = replace(mine, terms=replace(mine.terms, allowed=closed.but))
             place = allot(alive, mine, machine, now)
+            if isinstance(place, Wait) and closed is not None:
+                self._queue.withdraw(job.id)  # which keeps no GPU from others that max_gpus denies to it
+                return Wait(closed.reason, foreign=True)
             if isinstance(place, Wait):
                 before = (ticket for ticket in alive if ticket < mine and not machine.on_cpu(ticket))
                 if all(lets_pass(ticket, now) for ticket in before):

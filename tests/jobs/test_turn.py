@@ -1,0 +1,61 @@
+"""What a waiting job sees of the machine, and takes it for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from xray_tui.gpu import machine
+from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.jobs.allot import NO_GPU_NOTE, Wait
+from xray_tui.jobs.job import Job, JobSpec
+from xray_tui.jobs.lease_dir import LeaseDir
+from xray_tui.jobs.turn import Turn, Turnstile
+
+from .conftest import Place, gpu
+
+
+@pytest.fixture
+def job(place: Place) -> Job:
+    """It waits, and nobody is there to start it."""
+    nobody = replace(place.launcher(), supervisor=("true",))
+    return nobody.launch(JobSpec("evaluate", "a", ("succeed",), "auto"))
+
+
+@pytest.fixture
+def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a GPU in a /sys of its own."""
+    folder = tmp_path / "machine/sys/bus/pci/devices/0000:01:00.0"
+    folder.mkdir(parents=True)
+    (folder / "vendor").write_text("0x10de\n")
+    (folder / "class").write_text("0x030200\n")
+    monkeypatch.setattr(machine, "waiting_card", partial(machine.waiting_card, tmp_path / "machine"))
+    return folder
+
+
+@pytest.mark.skipif(machine.this_machine().devices, reason="this machine has an NVIDIA driver")
+def test_after_a_restart_auto_waits_for_the_driver_of_a_card_and_then_takes_it(
+    place: Place, job: Job, card: Path
+) -> None:
+    turnstile = Turnstile(LeaseDir(place.leases), lambda: place.snapshot)
+    for _ in range(2):
+        waits = turnstile.push(job, place.store.folder(job.id), lambda: None)
+        assert isinstance(waits, Wait)
+        assert waits.foreign
+        assert waits.reason.startswith("no driver has taken the NVIDIA GPU at PCI 0000:01:00.0 yet")
+    place.have(gpu(0))
+    turn = turnstile.push(job, place.store.folder(job.id), lambda: None)
+    assert isinstance(turn, Turn)
+    assert turn.job.gpus == ("GPU-0",)
+
+
+@pytest.mark.skipif(machine.this_machine().devices, reason="this machine has an NVIDIA driver")
+def test_a_card_that_is_hidden_or_another_drivers_is_none(place: Place, job: Job, card: Path) -> None:
+    (card / "driver").symlink_to("../../../bus/pci")
+    turnstile = Turnstile(LeaseDir(place.leases), lambda: GpuSnapshot(problem="No NVIDIA GPU here."))
+    turn = turnstile.push(job, place.store.folder(job.id), lambda: None)
+    assert isinstance(turn, Turn)
+    assert turn.job.note == NO_GPU_NOTE
