@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -50,12 +51,19 @@ def test_after_a_restart_auto_waits_for_the_driver_of_a_card_and_then_takes_it(
     turn = turnstile.push(job, place.store.folder(job.id), lambda: None)
     assert isinstance(turn, Turn)
     assert turn.job.gpus == ("GPU-0",)
+    give_back(turn)
 
 
 @pytest.mark.skipif(machine.this_machine().devices, reason="this machine has an NVIDIA driver")
 def test_a_card_that_is_hidden_or_another_drivers_is_none(place: Place, job: Job, card: Path) -> None:
-    (card / "driver").symlink_to("../../../bus/pci")
+    (card / "driver").symlink_to("../../drivers/nvidia")
     turnstile = Turnstile(LeaseDir(place.leases), lambda: GpuSnapshot(problem="No NVIDIA GPU here."))
     turn = turnstile.push(job, place.store.folder(job.id), lambda: None)
     assert isinstance(turn, Turn)
     assert turn.job.note == NO_GPU_NOTE
+    give_back(turn)
+
+
+def give_back(turn: Turn) -> None:
+    for held in turn.leases:
+        os.close(held)

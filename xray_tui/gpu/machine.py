@@ -24,7 +24,7 @@ def this_machine() -> Machine:
 
 
 def waiting_card(root: Path = ROOT) -> str | None:
-    """Where on the PCI bus an NVIDIA GPU is that no driver has taken yet, such as "0000:01:00.0": soon after a machine's
+    """Where on the PCI bus an NVIDIA GPU is that no driver has taken, such as "0000:01:00.0": soon after a machine's
     start one may still come. None where there is none, or none that we may see.
 
     A container sees its host's cards too, but those have their driver there; and one that nouveau or vfio-pci has taken
@@ -34,7 +34,7 @@ def waiting_card(root: Path = ROOT) -> str | None:
         devices = sorted((root / "sys/bus/pci/devices").iterdir())
     except OSError:
         return None
-    return next((device.name for device in devices if _is_gpu(device) and not (device / "driver").exists()), None)
+    return next((device.name for device in devices if _is_gpu(device) and not (device / "driver").is_symlink()), None)
 
 
 def _is_gpu(device: Path) -> bool:

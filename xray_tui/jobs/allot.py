@@ -23,8 +23,8 @@ class Machine:
 
     gpus: tuple[GpuSample, ...]
     expects_gpus: bool
-    """Whether there is an NVIDIA driver, or a card that waits for one. No GPU in sight is a fault then, and "auto" waits
-    for its end."""
+    """Whether there is an NVIDIA driver, or a card that waits for one. No GPU in sight is a fault then, for whose end
+    "auto" waits."""
     problem: str | None = None
     """Why there are no GPUs, or why nothing newer is known of them."""
     leased: frozenset[str] = frozenset()

@@ -50,10 +50,10 @@ class Turnstile:
     def push(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> Turn | Wait:
         """Whether it is the turn of this waiting job; then job.json says "starting" and its ticket is gone.
 
-        `shut` tells whether the gate is shut, but for some GPUs perhaps; it is asked once more when nobody else can begin,
-        since jobs that wait side by side find it open all together. Raises OSError (a full disk, lease.Busy): nothing has changed then, but
-        that a job whose job.json cannot be written has stepped out of the queue until the next call: with room for it
-        or not, others come before it.
+        `shut` tells whether the gate is shut, or shut but for some GPUs; it is asked when nobody else can begin, since
+        jobs that wait side by side find it open all together. Raises OSError (a full disk, lease.Busy): nothing has
+        changed then, but that a job whose job.json cannot be written has stepped out of the queue until the next call:
+        with room for it or not, others come before it.
         """
         mine = self.ticket = self._queue.ticket_for(job)
         if (mine.gpu == "none" or self._looked) and (hopeless := self._hopeless(mine, job.cpu_slots)) is not None:
