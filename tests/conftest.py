@@ -30,7 +30,10 @@ def shared() -> Path:
 
 @pytest.fixture(autouse=True)
 def _pressed_keys_have_acted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`pilot.press` returns when what its keys do is done: the app takes them one after the other."""
+    """`pilot.press` returns when what its keys do is done: the app takes them one after the other.
+
+    Textual itself waits behind every single key until the process has been idle for 20 ms, twice.
+    """
     if "textual" not in sys.modules:
         return
     from textual.pilot import Pilot
@@ -43,7 +46,11 @@ def _pressed_keys_have_acted(monkeypatch: pytest.MonkeyPatch) -> None:
             await asyncio.sleep(0.002)
         await pilot.pause()
 
+    async def a_moment(*seconds: float) -> None:
+        await asyncio.sleep(0.002)
+
     monkeypatch.setattr(Pilot, "press", press_and_wait)
+    monkeypatch.setattr("textual.app.wait_for_idle", a_moment)
 
 
 @pytest.fixture(autouse=True)

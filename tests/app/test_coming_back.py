@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.app.piloting import opened, screen_text, until
 from tests.app.samples import NOW, make_job
-from tests.app.test_dashboard import opened, screen_text, until
 from xray_tui.app import XrayApp
 from xray_tui.jobs.job import Job, State
 from xray_tui.jobs.process import user

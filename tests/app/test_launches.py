@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.app.test_dashboard import until
+from tests.app.piloting import until
 from tests.jobs.conftest import Place
 from xray_tui.app import XrayApp
 from xray_tui.jobs.job import State
@@ -39,10 +39,10 @@ async def test_seeds_with_their_evaluations_are_queued_by_one_enter(
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await until(pilot, lambda: app._jobs_feed is not None)
         await pilot.press("t")
-        await until(pilot, lambda: isinstance(app.screen, LaunchScreen) and bool(app.screen._rows), 20)
+        await until(pilot, lambda: isinstance(app.screen, LaunchScreen) and bool(app.screen._rows))
         keys = [*["down"] * 9, "space", "down", *"1,2", "down", "down", "space", *["down"] * 4, "space"]
         await pilot.press(*keys, "enter")
-        await until(pilot, lambda: len(app._jobs) == 4, 20)
+        await until(pilot, lambda: len(app._jobs) == 4)
         await until(pilot, lambda: any(note.message.startswith("4 jobs launched, held") for note in app._notifications))
     jobs = {(job.spec.kind, job.spec.run): job for job in place.store.jobs()}
     for seed in (1, 2):

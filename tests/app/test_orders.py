@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.test_dashboard import until
+from tests.app.piloting import until
 from tests.jobs.conftest import Place
 from xray_tui.app import XrayApp
 from xray_tui.jobs.job import JobSpec, State
@@ -38,11 +38,11 @@ async def test_a_held_job_is_released_by_a_key_and_a_running_one_is_not_held(app
         assert app._jobs[0].state is State.HELD
         app._dashboard.jobs.focus()
         await pilot.press("H")
-        await until(pilot, lambda: app._jobs[0].state is State.RUNNING, 20)
+        await until(pilot, lambda: app._jobs[0].state is State.RUNNING)
         await pilot.press("H")
         await until(pilot, lambda: any("only a waiting job" in note.message for note in app._notifications))
         (place.folder / "go").touch()
-        await until(pilot, lambda: app._jobs[0].state is State.SUCCEEDED, 20)
+        await until(pilot, lambda: app._jobs[0].state is State.SUCCEEDED)
         await pilot.press("R")
         await until(pilot, lambda: any("only a training" in note.message for note in app._notifications))
         await pilot.press("[")
@@ -56,5 +56,5 @@ async def test_a_failed_training_is_resumed_by_a_key(app: XrayApp, place: Place)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: bool(app._jobs))
         await pilot.press("R")
-        await until(pilot, lambda: app._jobs[0].attempt == 2, 20)
-        await until(pilot, lambda: app._jobs[0].state is State.FAILED, 20)
+        await until(pilot, lambda: app._jobs[0].attempt == 2)
+        await until(pilot, lambda: app._jobs[0].state is State.FAILED)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
+from tests.app.piloting import opened, screen_text, until
 from tests.app.samples import NOW, write_artifact
-from tests.app.test_dashboard import opened, screen_text, until
 from xray_tui.app import XrayApp
 from xray_tui.board.details import read_details
 from xray_tui.board.index import RunIndex

@@ -1,0 +1,216 @@
+"""The GPUs on the dashboard, and a GPU's own screen: the cursor, and what is said of one that hangs or is gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.app.piloting import MakeApp, opened, screen_text, until
+from tests.app.samples import GIB, NOW, make_gpu
+from xray_tui.gpu.sample import GpuProcess, GpuSnapshot
+from xray_tui.jobs.owners import Owner
+from xray_tui.live.gpu_feed import Gpus
+from xray_tui.messages import GpuSampled, JobsChanged
+from xray_tui.widgets.gpu_strip import GpuStrip
+from xray_tui.widgets.process_list import ProcessList
+
+
+async def test_the_gpus_are_a_panel_with_a_cursor_that_stays_on_them(make_app: MakeApp, gpus: Gpus) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(gpus))
+        await pilot.press("shift+tab")
+        strip = app._dashboard.gpus
+        assert strip.has_focus
+        assert strip.gpu.index == 0
+        for keys, index in (("j", 1), ("j", 1), ("k", 0), ("right", 1), ("left", 0), ("G", 1), ("g", 0)):
+            await pilot.press(keys)
+            assert strip.gpu.index == index
+
+
+async def test_the_gpu_under_the_cursor_is_seen_only_while_the_gpus_have_the_focus(
+    make_app: MakeApp, gpus: Gpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for no_color in ("", "1"):
+        monkeypatch.setenv("NO_COLOR", no_color)
+        app = make_app()
+        async with app.run_test(size=(120, 40)) as pilot:
+            await opened(pilot)
+            app.post_message(GpuSampled(gpus))
+            await pilot.pause()
+            strip = app._dashboard.gpus
+            before = [strip.render_line(y) for y in range(2)]
+            await pilot.press("shift+tab", "j")
+            assert [strip.render_line(y) == before[y] for y in range(2)] == [True, False]
+            assert strip.render_line(1).text == before[1].text
+
+
+async def test_the_cursor_stays_on_its_gpu_while_others_come_and_go(make_app: MakeApp) -> None:
+    four = tuple(make_gpu(index) for index in range(4))
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(Gpus(GpuSnapshot(four, time=NOW))))
+        await pilot.press("shift+tab", "G")
+        strip = app._dashboard.gpus
+        for left, uuid, place in ((four[1:], "GPU-3", 2), (four, "GPU-3", 3), (four[:2], "GPU-1", 1)):
+            app.post_message(GpuSampled(Gpus(GpuSnapshot(left, time=NOW))))
+            await pilot.pause()
+            assert (strip.gpu.uuid, strip.cursor) == (uuid, place)
+        await pilot.press("k")
+        assert strip.gpu.uuid == "GPU-0", "one key moves it, however many GPUs there were before"
+
+
+async def test_in_several_columns_the_cursor_goes_down_a_column_and_along_a_row_and_where_one_clicks(
+    make_app: MakeApp,
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(Gpus(GpuSnapshot(tuple(make_gpu(index) for index in range(8)), time=NOW))))
+        await pilot.press("shift+tab")
+        strip = app._dashboard.gpus
+        for keys, place in (("j", 2), ("right", 3), ("k", 1), ("k", 1), ("left", 0), ("G", 7), ("j", 7), ("g", 0)):
+            await pilot.press(keys)
+            assert strip.cursor == place, keys
+        await pilot.click(strip, offset=(60, 3))
+        assert strip.cursor == 7
+        await pilot.click(strip, offset=(4, 1))
+        assert strip.cursor == 2
+
+
+async def test_without_a_gpu_the_focus_passes_the_panel_over(make_app: MakeApp, jobs: tuple) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(Gpus(GpuSnapshot(problem="No NVIDIA driver."))))
+        app.post_message(JobsChanged(jobs))
+        await pilot.pause()
+        for _ in range(6):
+            await pilot.press("tab")
+            assert not app._dashboard.gpus.has_focus
+
+
+async def test_more_of_each_gpu_is_shown_and_less_again_and_the_settings_say_how_it_begins(
+    make_app: MakeApp, gpus: Gpus
+) -> None:
+    app = make_app(gpu_detail=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(gpus))
+        await until(pilot, lambda: app._dashboard.gpus.size.height == 4)
+        await pilot.press("d")
+        await until(pilot, lambda: app._dashboard.gpus.size.height == 2)
+        await pilot.press("d")
+        await until(pilot, lambda: app._dashboard.gpus.size.height == 4)
+
+
+async def test_gpus_that_nobody_sees_are_looked_at_more_rarely(make_app: MakeApp, gpus: Gpus) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await until(pilot, lambda: app._gpu_feed is not None)
+        shown: list[bool] = []
+        app._gpu_feed.show = shown.append
+        app.post_message(GpuSampled(gpus))
+        await pilot.press("question_mark")
+        app.post_message(GpuSampled(gpus))
+        await pilot.pause()
+        assert shown[-1] is False
+        await pilot.press("escape")
+        assert shown[-1] is True, "at once, not only with the next look"
+        await pilot.press("shift+tab", "enter")
+        app.post_message(GpuSampled(gpus))
+        await pilot.pause()
+        assert shown[-1] is True, "one GPU's own screen shows it"
+
+
+async def test_the_cursor_of_the_processes_stays_on_its_process(make_app: MakeApp, gpus: Gpus) -> None:
+    worker = gpus.snapshot.gpus[0].processes[0]
+    smaller = replace(worker, pid=4800, memory=GIB, command="other")
+    app = make_app()
+
+    def look(*processes: GpuProcess) -> GpuSampled:
+        gpu = replace(gpus.snapshot.gpus[0], processes=processes)
+        return GpuSampled(replace(gpus, snapshot=replace(gpus.snapshot, gpus=(gpu,))))
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(look(worker, smaller))
+        await pilot.press("shift+tab", "enter", "j")
+        processes = app.screen.query_one(ProcessList)
+        assert processes.process == smaller
+        app.post_message(look(smaller, worker))
+        await pilot.pause()
+        assert processes.process.pid == 4800
+        app.post_message(look(replace(smaller, started=NOW - 3), worker))
+        await pilot.pause()
+        assert processes.cursor == 0, "a pid that is used again is another process; the cursor stays where it was"
+        app.post_message(look())
+        await pilot.pause()
+        assert processes.process is None
+        assert "No process holds this GPU." in screen_text(app)
+
+
+async def test_a_look_that_comes_while_the_gpus_screen_is_being_made_is_shown(make_app: MakeApp, gpus: Gpus) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(gpus))
+        await pilot.pause()
+        app.on_gpu_strip_opened(GpuStrip.Opened(gpus.snapshot.gpus[0]))
+        hotter = replace(gpus.snapshot, gpus=(replace(gpus.snapshot.gpus[0], temperature=77),))
+        app.on_gpu_sampled(GpuSampled(replace(gpus, snapshot=hotter)))
+        await until(pilot, lambda: "77°C" in screen_text(app))
+
+
+async def test_on_its_own_screen_too_a_gpu_says_how_old_its_figures_are_and_grows_older(
+    make_app: MakeApp, gpus: Gpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(gpus))
+        await pilot.press("shift+tab", "enter")
+        assert "old" not in screen_text(app)
+        hangs = replace(gpus.snapshot, stale="The NVIDIA driver has not answered for 5 s.")
+        app.post_message(GpuSampled(replace(gpus, snapshot=hangs)))
+        monkeypatch.setattr("time.time", lambda: NOW + 12)
+        await until(pilot, lambda: "? 12 s old · The NVIDIA driver has not answered for 5 s." in screen_text(app))
+        assert "87%" in screen_text(app)
+
+
+async def test_a_process_whose_job_has_ended_is_not_called_a_strangers(make_app: MakeApp, gpus: Gpus) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        for owners, said in (
+            ({4711: Owner("seeds/s1", None)}, "pid 4711 of ana works for seeds/s1, but its job has ended"),
+            ({}, "pid 4711 of ana works for no job of this runs folder"),
+        ):
+            app.post_message(GpuSampled(replace(gpus, owners=owners)))
+            await pilot.press("shift+tab", "enter", "K")
+            assert any(said in note.message for note in app._notifications)
+            await pilot.press("escape", "tab")
+
+
+async def test_a_gpu_that_is_gone_stays_on_its_screen_as_it_was(make_app: MakeApp, gpus: Gpus) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(gpus))
+        await pilot.press("shift+tab", "j", "enter")
+        fewer = replace(gpus.snapshot, gpus=gpus.snapshot.gpus[:1])
+        app.post_message(GpuSampled(replace(gpus, snapshot=fewer)))
+        await pilot.pause()
+        assert "no longer there" in screen_text(app)
+        unloaded = GpuSnapshot(problem="The NVIDIA driver is not loaded.")
+        app.post_message(GpuSampled(replace(gpus, snapshot=unloaded)))
+        await pilot.pause()
+        assert "this is what was seen last. The NVIDIA driver is not loaded." in screen_text(app)
+        app.post_message(GpuSampled(replace(gpus, snapshot=fewer)))
+        await pilot.press("l")
+        assert "GPU 0" in screen_text(app)
+        assert "no longer there" not in screen_text(app)
