@@ -1,11 +1,12 @@
 """What was asked is what runs: the engine's code and the resolved config, copied when a job is submitted.
 
 One copy of the code serves all jobs that were launched with the same: its folder is named after its content. The copies
-are a user's own, as nobody runs code that somebody else may change.
+are a user's own, as nobody runs code that somebody else may change. Old ones go when a new one comes (old_engines.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -17,12 +18,13 @@ import engine
 from engine.contract.errors import BadInput
 from engine.contract.files import write_whole
 from engine.contract.text import clean
-from xray_tui.jobs import frozen_engine
+from xray_tui.jobs import frozen_engine, old_engines
 from xray_tui.jobs.files import FOLDER_MODE, not_ours
 from xray_tui.jobs.frozen_config import CONFIG, FrozenConfig, freeze_config
 from xray_tui.jobs.frozen_engine import ENGINE, RUN, digest, flaw, read_tree
 from xray_tui.jobs.job import JobSpec
 from xray_tui.jobs.source import Source, commit_of
+from xray_tui.jobs.store import JobStore
 
 PACKAGE = Path(engine.__file__).parent
 """The engine that is installed here."""
@@ -94,10 +96,13 @@ def _copy(files: dict[str, bytes], engines: Path) -> Path:
         engines.parent.mkdir(parents=True, exist_ok=True)
         engines.mkdir(FOLDER_MODE, exist_ok=True)
         engines.chmod(FOLDER_MODE)
+    with contextlib.suppress(FileNotFoundError):
+        old_engines.choose(place)
     if flaw(place) is not None:
         with tempfile.TemporaryDirectory(prefix=".new-", dir=engines) as made:
             _write(files, Path(made) / "new")
             _put(Path(made), place)
+        old_engines.remove_old(engines, place.stat().st_mtime, JobStore(engines.parent.parent).jobs)
     if (reason := not_ours(engines, place.name) or flaw(place)) is not None:
         raise BadInput(f"{clean(str(engines))}: {clean(reason)}; remove it, and launch again")
     return place
