@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tests.conftest import write
 from tests.e2e.conftest import Desk
-from tests.e2e.terminal import DOWN, ENTER, ESCAPE, RIGHT, Terminal
+from tests.e2e.keys import choose_no_gpu, job_line, launch_by_keys
+from tests.e2e.terminal import ENTER, ESCAPE
 from xray_tui.jobs import process
 
 EPOCHS = 40
@@ -18,39 +19,9 @@ TERMINALS_OWN = {7, 25}
 """Autowrap and a visible cursor: what a terminal has on by itself."""
 
 
-def job_line(glyph: str, state: str, kind: str, run: str, tail: str = "") -> re.Pattern[str]:
-    """How the job's line reads in the list."""
-    return re.compile(rf"{glyph} {state} +{kind} +{run} .*{tail}")
-
-
-def go_down_to(app: Terminal, *fields: str) -> None:
-    """From field to field of a form; the line below them says which one has the focus, with its text selected."""
-    for field in fields:
-        app.press(DOWN)
-        app.wait(f"   {field}: ")
-
-
-def choose_no_gpu(app: Terminal) -> None:
-    """From the field before `gpu`; the processor is its last choice, however many GPUs the machine has."""
-    go_down_to(app, "gpu")
-    app.press(*[RIGHT] * 16)
-    app.wait(re.compile(r" gpu +none "))
-
-
 def test_a_training_outlives_the_app_and_its_evaluation_reaches_the_board(desk: Desk, radiographs: Path) -> None:
     with desk.app(150, 40) as app:
-        app.wait("No jobs yet")
-        app.press("t")
-        app.wait("ready")
-        app.press(RIGHT, RIGHT)
-        app.wait("configs/tiny.yaml")
-        go_down_to(app, "run")
-        app.press("seeds/seed_42")
-        choose_no_gpu(app)
-        go_down_to(app, "data.manifest", "data.image_size", "training.epochs")
-        app.press(str(EPOCHS))
-        app.wait(f"--config configs/tiny.yaml --run runs/seeds/seed_42 --set training.epochs={EPOCHS}")
-        app.press(ENTER)
+        launch_by_keys(app, "seeds/seed_42", EPOCHS)
         app.wait(job_line("▶", "running", "train", "seeds/seed_42", r" [1-9]\d?%"))
         app.kill()
 
