@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file, write_whole
+from engine.contract.models import SEGMENTERS, TAG
 from engine.contract.text import brief, clean
 from engine.contract.yaml_file import read_mapping
 
@@ -33,23 +34,17 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     kind = values.get("kind", "train")
     model = KINDS.get(kind) if isinstance(kind, str) else None
     if model is None:
-        raise BadInput(f"{clean(str(path))}: kind: {clean(repr(kind))} is unknown; give {' or '.join(KINDS)}")
+        raise BadInput(f"{clean(str(path))}: kind: {clean(repr(kind))} is unknown; give one of {', '.join(KINDS)}")
     config = validate(model, values, str(path))
-    return _with_absolute_paths(config, path.parent, set_keys)
+    return with_paths(config, lambda key, text: _absolute(text, path.parent, key in set_keys))
 
 
 def save_config(config: Config, path: Path) -> None:
     """Write the resolved config, its paths relative to the file, whole or not at all."""
-    from engine.contract.config import TrainConfig
-
-    values = config.model_dump(mode="json")
-    if isinstance(config, TrainConfig):
-        values["data"]["manifest"] = relative_to_file(Path(config.data.manifest), path)
-        weights = config.model.encoder_weights
-        if weights and Path(weights).is_absolute():
-            values["model"]["encoder_weights"] = relative_to_file(Path(weights), path)
-    else:
-        values["members"] = [relative_to_file(Path(member), path) for member in config.members]
+    moved = with_paths(
+        config, lambda key, text: relative_to_file(Path(text), path) if Path(text).is_absolute() else text
+    )
+    values = moved.model_dump(mode="json")
     write_whole(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
 
 
@@ -96,7 +91,7 @@ def field_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[s
         parts = [
             str(part) for part in item["loc"] if not str(part).startswith(("literal[", "constrained-", "function-"))
         ]
-        dotted = clean(".".join(parts)) or "config"
+        dotted = clean(".".join(part for part in parts if not part.startswith(TAG))) or "config"
         given = "" if item["type"] in ("missing", "extra_forbidden") else f"{brief(item['input'])}: "
         if item["type"] == "extra_forbidden":
             problem = f"unknown key{_did_you_mean(model, parts)}"
@@ -107,17 +102,22 @@ def field_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[s
 
 
 def _section(model: type[BaseModel], parents: Sequence[str]) -> type[BaseModel] | None:
-    """The model that holds the last of the dotted parts, through optional sections too."""
+    """The model that holds the last of the dotted parts, through optional sections too; of several networks the one
+    that an error's place names."""
+    found: type[BaseModel] | None = model
     for part in parents:
-        field = model.model_fields.get(part)
+        if found is not None and part.startswith(TAG):
+            found = SEGMENTERS[part.removeprefix(TAG)]
+            continue
+        field = found.model_fields.get(part) if found is not None else None
         if field is None:
             return None
-        candidates = getattr(field.annotation, "__args__", (field.annotation,))
-        inner = next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-        if inner is None:
+        arms = get_args(field.annotation) or (field.annotation,)
+        models = [kind for arm in arms for kind in ((get_origin(arm) and get_args(arm)[0]) or arm,)]
+        found = next((kind for kind in models if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if found is None:
             return None
-        model = inner
-    return model
+    return found
 
 
 def _meaning(model: type[BaseModel], parts: Sequence[str]) -> str:
@@ -136,18 +136,25 @@ def _did_you_mean(model: type[BaseModel], parts: Sequence[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(section.model_fields)}"
 
 
-def _with_absolute_paths(config: Config, folder: Path, set_keys: frozenset[str]) -> Config:
-    from engine.contract.config import BlendConfig
+Move = Callable[[str, str], str]
+"""(dotted key, path) -> the path, otherwise written."""
 
-    if isinstance(config, BlendConfig):
-        members = tuple(_absolute(member, folder, "members" in set_keys) for member in config.members)
-        return config.model_copy(update={"members": members})
-    manifest = _absolute(config.data.manifest, folder, "data.manifest" in set_keys)
-    update: dict[str, Any] = {"data": config.data.model_copy(update={"manifest": manifest})}
-    weights = config.model.encoder_weights
-    if weights and ("/" in weights or Path(weights).suffix):
-        found = _absolute(weights, folder, "model.encoder_weights" in set_keys)
-        update["model"] = config.model.model_copy(update={"encoder_weights": found})
+_PATHS = ("data.manifest", "model.encoder_weights", "training.init_from", "presence_run")
+
+
+def with_paths(config: Config, move: Move) -> Config:
+    """The config with every path that it holds moved. Words such as `imagenet` are no paths."""
+    update: dict[str, Any] = {}
+    for key in _PATHS:
+        first, _, last = key.partition(".")
+        section = getattr(config, first, None)
+        text = getattr(section, last, None) if last else section
+        if not isinstance(text, str) or not (text and (last != "encoder_weights" or "/" in text or Path(text).suffix)):
+            continue
+        update[first] = section.model_copy(update={last: move(key, text)}) if last and section else move(key, text)
+    members = getattr(config, "members", None)
+    if members is not None:
+        update["members"] = tuple(move("members", member) for member in members)
     return config.model_copy(update=update)
 
 

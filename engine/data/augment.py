@@ -6,7 +6,7 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from engine.contract.config import AugmentConfig
+from engine.contract.augment import AugmentConfig
 
 
 def make_augmentation(config: AugmentConfig) -> v2.Transform | None:

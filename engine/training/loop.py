@@ -12,7 +12,7 @@ from engine.contract.config import TrainConfig
 from engine.contract.errors import Stopped
 from engine.contract.files import unfinished
 from engine.contract.load import save_config
-from engine.contract.text import clean
+from engine.contract.models import title
 from engine.device import pick_device
 from engine.progress import Progress
 from engine.stopping import StopFlag
@@ -133,10 +133,10 @@ def _score(metrics: dict[str, float], selection_metric: str) -> float:
 
 
 def _say_start(learner: Learner, material: Material, state: State) -> None:
-    config, samples = learner.config.model, material.training.samples
+    samples = material.training.samples
     parameters = sum(parameter.numel() for parameter in learner.network.parameters()) / 1e6
     print(
-        f"{config.arch} with {clean(config.encoder)}, {parameters:.1f} M parameters, on {learner.device.name} in "
+        f"{title(learner.config.model)}, {parameters:.1f} M parameters, on {learner.device.name} in "
         f"{learner.device.precision}; {len(samples)} training images "
         f"({sum(sample.fractured for sample in samples)} positive), {len(material.validation.samples)} for validation"
         + (f"; resumed at step {state.step}" if state.step else ""),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-from engine.contract.config import LossConfig
+from engine.contract.losses import LossConfig
 from engine.models.network import Prediction
 
 EPSILON = 1e-6

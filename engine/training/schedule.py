@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from engine.contract.config import TrainingConfig
+from engine.contract.training import TrainingConfig
 from engine.models.network import XrayNetwork
 
 

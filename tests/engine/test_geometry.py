@@ -81,7 +81,7 @@ class TestOrder:
     def test_augmentation_moves_image_and_mask_alike_and_follows_its_seed(self) -> None:
         import torch
 
-        from engine.contract.config import AugmentConfig
+        from engine.contract.augment import AugmentConfig
         from engine.data.augment import augment, make_augmentation
 
         mask = torch.zeros(1, 64, 64, dtype=torch.bool)

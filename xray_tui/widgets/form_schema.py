@@ -31,14 +31,20 @@ def walk(model: type[BaseModel], key: str = "", *, optional: bool = False, defau
         dotted = f"{key}.{name}" if key else name
         choices = _arms(info.annotation)
         arms = [arm for arm in choices if arm is not NoneType]
+        if len(arms) > 1 and all(_is_model(_bare(arm)[0]) for arm in arms):
+            arms = [_bare(arms[0])[0]]
         may_be_none = len(arms) < len(choices)
-        if len(arms) == 1 and inspect.isclass(arms[0]) and issubclass(arms[0], BaseModel):
+        if len(arms) == 1 and _is_model(arms[0]):
             on = info.get_default(call_default_factory=True) is not None
             sections.append(walk(arms[0], dotted, optional=may_be_none, default_on=on))
         elif (field := _field(dotted, info, arms, may_be_none)) is not None:
             fields.append(field)
     description = inspect.getdoc(model) or ""
     return Section(key, description, tuple(fields), tuple(sections), optional, default_on)
+
+
+def _is_model(kind: Any) -> bool:
+    return inspect.isclass(kind) and issubclass(kind, BaseModel)
 
 
 def _field(key: str, info: FieldInfo, arms: list[Any], optional: bool) -> Field | None:

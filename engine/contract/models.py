@@ -1,0 +1,151 @@
+"""Config models of the networks. `arch` says which one; each is built by one function in engine/models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Discriminator, Field, Tag
+
+from engine.contract.section import EncoderWeights, Section
+from engine.contract.text import clean
+
+TAG = "model:"
+"""How the places of errors in one of these models begin."""
+
+SmpArchitecture = Literal["Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PSPNet", "PAN", "DeepLabV3",
+                          "DeepLabV3Plus", "UPerNet", "Segformer"]  # fmt: skip
+
+
+class ClassificationHeadConfig(Section):
+    """A head on the deepest features that says whether there is a fracture at all."""
+
+    hidden: int = Field(128, ge=0, le=4096, description="width of the hidden layer; 0: none")
+    dropout: float = Field(0.2, ge=0.0, lt=1.0, description="dropout before the last layer")
+
+
+_HEAD = Field(None, description="the second head; empty: none")
+
+
+class SmpConfig(Section):
+    """A segmentation-models-pytorch network by name and encoder."""
+
+    arch: SmpArchitecture = Field(
+        "Unet",
+        description="network: one of segmentation-models-pytorch, or plain_unet, torchvision_deeplabv3, swin3d_adapter",
+    )
+    encoder: str = Field(
+        "resnet18",
+        min_length=1,
+        max_length=100,
+        description="encoder, by its segmentation-models-pytorch name; timm's as tu-NAME",
+        examples=[
+            "resnet18",
+            "resnet34",
+            "resnet50",
+            "efficientnet-b0",
+            "tu-tf_efficientnet_lite0",
+            "tu-convnext_tiny",
+        ],
+    )
+    encoder_weights: EncoderWeights = Field(
+        None,
+        description="imagenet (from the hub), efficientnet-lite0 (from its package), a file, or empty: from scratch",
+        examples=["imagenet", "efficientnet-lite0"],
+    )
+    in_channels: Literal[1, 3] = Field(3, description="grey images are repeated to this many channels")
+    decoder_channels: tuple[Annotated[int, Field(ge=4, le=1024)], ...] | None = Field(
+        None, min_length=3, max_length=5, description="channels of a U-shaped decoder, deepest first; empty: smp's own"
+    )
+    classification_head: ClassificationHeadConfig | None = _HEAD
+
+
+class PlainUnetConfig(Section):
+    """The U-Net of Ronneberger et al. (2015) with batch norm, from scratch; the second head sits on the bottleneck."""
+
+    arch: Literal["plain_unet"] = "plain_unet"
+    levels: int = Field(3, ge=1, le=5, description="halvings of the resolution")
+    channels: int = Field(32, ge=4, le=256, description="channels of the first level; each level doubles them")
+    classification_head: ClassificationHeadConfig | None = _HEAD
+
+
+class DeepLabConfig(Section):
+    """torchvision's DeepLabV3 (stride 8, align_corners=False); smp's differs, and their weights do not interchange."""
+
+    arch: Literal["torchvision_deeplabv3"] = "torchvision_deeplabv3"
+    backbone: Literal["resnet50", "resnet101"] = Field("resnet50", description="torchvision's dilated backbone")
+    encoder_weights: EncoderWeights = Field(
+        None, description="imagenet (from the hub), a file, or empty: from scratch", examples=["imagenet"]
+    )
+    classification_head: ClassificationHeadConfig | None = _HEAD
+
+
+class Swin3dConfig(Section):
+    """torchvision's swin3d_t on a pseudo-volume made of one image, with a light decoder."""
+
+    arch: Literal["swin3d_adapter"] = "swin3d_adapter"
+    volume: Literal["repeat", "pyramid", "dnp_plus"] = Field(
+        "repeat",
+        description="slices: the image again; smoothings 9-7-5-3-1; or smooth 7, smooth 3, image, sharpened, detail",
+    )
+    depth: int = Field(5, ge=1, le=5, description="slices of the volume")
+    rgb: bool = Field(False, description="three neighbouring slices as the channels of each; else one grey, repeated")
+    depth_bias: bool = Field(True, description="a learnt bias for each depth of the features")
+    reduce: Literal["mean", "max"] = Field("mean", description="how depth is taken out of the features")
+    decoder_channels: int = Field(64, ge=8, le=512, description="channels of the decoder")
+    encoder_weights: EncoderWeights = Field(
+        None, description="kinetics (from the hub), a file, or empty: from scratch", examples=["kinetics"]
+    )
+    classification_head: ClassificationHeadConfig | None = _HEAD
+
+
+class TimmClassifierConfig(Section):
+    """A stand-alone classifier by timm: a presence logit and no mask."""
+
+    arch: Literal["timm_classifier"] = "timm_classifier"
+    encoder: str = Field(
+        "resnet18",
+        min_length=1,
+        max_length=100,
+        description="network, by timm's name",
+        examples=["resnet18", "resnet50", "convnext_tiny", "tf_efficientnet_lite0"],
+    )
+    encoder_weights: EncoderWeights = Field(
+        None,
+        description="imagenet (from the hub), efficientnet-lite0 (from its package), a file, or empty: from scratch",
+        examples=["imagenet", "efficientnet-lite0"],
+    )
+    in_channels: Literal[1, 3] = Field(3, description="grey images are repeated to this many channels")
+    dropout: float = Field(0.2, ge=0.0, lt=1.0, description="dropout before the last layer")
+
+
+SEGMENTERS: dict[str, type[Section]] = {
+    "smp": SmpConfig,
+    "plain_unet": PlainUnetConfig,
+    "torchvision_deeplabv3": DeepLabConfig,
+    "swin3d_adapter": Swin3dConfig,
+}
+
+
+def _tag(value: Any) -> str:
+    arch = value.get("arch") if isinstance(value, Mapping) else getattr(value, "arch", None)
+    return TAG + (arch if isinstance(arch, str) and arch in SEGMENTERS else "smp")
+
+
+SegmenterConfig: TypeAlias = Annotated[
+    Annotated[SmpConfig, Tag(TAG + "smp")]
+    | Annotated[PlainUnetConfig, Tag(TAG + "plain_unet")]
+    | Annotated[DeepLabConfig, Tag(TAG + "torchvision_deeplabv3")]
+    | Annotated[Swin3dConfig, Tag(TAG + "swin3d_adapter")],
+    Discriminator(_tag),
+]
+"""Any network that makes masks."""
+
+ModelConfig: TypeAlias = SmpConfig | PlainUnetConfig | DeepLabConfig | Swin3dConfig | TimmClassifierConfig
+"""Any network."""
+
+
+def title(config: ModelConfig) -> str:
+    """The network in a few words: `Unet with resnet18`."""
+    inner = getattr(config, "encoder", None) or getattr(config, "backbone", None)
+    return f"{config.arch} with {clean(inner)}" if inner else config.arch

@@ -1,0 +1,95 @@
+"""Config model of the training loop."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from engine.contract.section import Probability, Section
+
+MEASURES = ("dice_pos", "iou_pos", "precision_pos", "recall_pos", "dice", "iou", "roc_auc_presence",
+            "average_precision_presence", "loss")  # fmt: skip
+"""What validation measures during training, as far as a checkpoint may be chosen by it."""
+
+_TERM = re.compile(r"(?:(\d+(?:\.\d+)?)\s*\*\s*)?([a-z_]+)")
+
+
+def selection_terms(text: str) -> list[tuple[float, str]]:
+    """The weighted sum in a selection metric: `dice_pos + 0.5 * roc_auc_presence` -> [(1.0, …), (0.5, …)].
+
+    `joint` is dice_pos + roc_auc_presence. Raises ValueError for what is none.
+
+    >>> selection_terms("joint")
+    [(1.0, 'dice_pos'), (1.0, 'roc_auc_presence')]
+    """
+    terms = []
+    for part in ("dice_pos + roc_auc_presence" if text.strip() == "joint" else text).split("+"):
+        match = _TERM.fullmatch(part.strip())
+        if match is None or match[2] not in MEASURES:
+            known = ", ".join(MEASURES)
+            raise ValueError(f"{part.strip()!r:.60} is no measure; give joint, one of {known}, or a weighted sum")
+        terms.append((float(match[1] or 1), match[2]))
+    return terms
+
+
+def _is_selection(text: str) -> str:
+    selection_terms(text)
+    return text
+
+
+Selection = Annotated[str, Field(max_length=300), AfterValidator(_is_selection)]
+_SELECTION = "what the best checkpoint is best in: a validation metric, a sum as a + 0.5 * b, or joint"
+
+
+class TrainingConfig(Section):
+    """The loop: how long, how fast, and which checkpoint is the best."""
+
+    epochs: int = Field(20, ge=1, le=10_000, description="passes")
+    batch_size: int = Field(16, ge=1, le=4096, description="images a step")
+    accumulate: int = Field(1, ge=1, le=1024, description="steps whose gradients make one update")
+    optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="sgd: with Nesterov momentum 0.9")
+    lr: float = Field(3e-4, gt=0.0, le=10.0, description="highest learning rate")
+    encoder_lr: float | None = Field(None, gt=0.0, le=10.0, description="the encoder's own; empty: the same")
+    layer_decay: float | None = Field(
+        None, gt=0.0, lt=1.0, description="learning rate of each layer as a share of the next one's; empty: the same"
+    )
+    weight_decay: float = Field(1e-2, ge=0.0, le=1.0, description="weight decay")
+    schedule: Literal["cosine", "poly", "constant"] = Field("cosine", description="after the warm-up; poly: power 0.9")
+    warmup_epochs: float = Field(1.0, ge=0.0, le=1000.0, description="linear warm-up, epochs")
+    final_lr_ratio: Probability = Field(0.01, description="learning rate at the end, as a share of the highest")
+    samples_per_epoch: int | None = Field(
+        None, ge=1, le=10_000_000, description="images an epoch; empty: as many as the training split has"
+    )
+    positive_share: float | None = Field(
+        0.5, gt=0.0, lt=1.0, description="share of positives that is drawn (balanced sampling); empty: each image once"
+    )
+    final_positive_share: float | None = Field(
+        None, gt=0.0, lt=1.0, description="the share in the last epoch, reached evenly; empty: the same"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto: bf16 where the processor has it; fp16 needs CUDA"
+    )
+    channels_last: bool = Field(True, description="NHWC memory layout: several times faster on CPUs and tensor cores")
+    compile: bool = Field(False, description="torch.compile the network: slower to start, faster after")
+    grad_clip: float | None = Field(None, gt=0.0, le=1000.0, description="largest gradient norm; empty: no clipping")
+    ema: float | None = Field(
+        None, ge=0.5, lt=1.0, description="decay of the exponential moving average of the weights; empty: none"
+    )
+    init_from: str | None = Field(
+        None, min_length=1, max_length=4096, description="a run folder or checkpoint to begin from; empty: none"
+    )
+    freeze_encoder_epochs: float = Field(0.0, ge=0.0, le=10_000.0, description="epochs in which the encoder rests")
+    freeze_batch_norm: bool = Field(False, description="batch norm keeps its statistics and weights")
+    early_stopping: int | None = Field(
+        None, ge=1, le=10_000, description="epochs without a better checkpoint after which it ends; empty: never"
+    )
+    keep_best: int = Field(1, ge=1, le=50, description="best checkpoints that are kept, for their mean")
+    selection_metric: Selection = Field("dice_pos", description=_SELECTION)
+
+
+class ClassifierTrainingConfig(TrainingConfig):
+    """The same loop; a classifier has no mask to be chosen by."""
+
+    selection_metric: Selection = Field("roc_auc_presence", description=_SELECTION)

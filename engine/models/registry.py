@@ -1,0 +1,45 @@
+"""Which function builds the network of which config. A new network is a config model and one such function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from torch import nn
+
+from engine.contract.section import Section
+
+Built = TypeVar("Built", bound=Section)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A network before its input normalisation.
+
+    `body` takes float (B, in_channels, S, S) and returns mask logits (B, 1, S, S), or a tuple of these and presence
+    logits (B, 1). What was or may be pretrained is its `encoder`: that has a learning rate of its own, and can rest.
+    """
+
+    body: nn.Module
+    in_channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+Builder = Callable[[Any, bool], Parts]
+BUILDERS: dict[type[Section], Builder] = {}
+
+
+def builds(config: type[Built]) -> Callable[[Callable[[Built, bool], Parts]], Callable[[Built, bool], Parts]]:
+    """Decorates the function `(config, pretrained) -> Parts` for a config model.
+
+    `pretrained=False` leaves weights to the checkpoint that follows. It raises BadInput in one line for what cannot be
+    built, or weights that cannot be had.
+    """
+
+    def register(build: Callable[[Built, bool], Parts]) -> Callable[[Built, bool], Parts]:
+        BUILDERS[config] = build
+        return build
+
+    return register

@@ -1,0 +1,1 @@
+"""nnU-Net around its own command line: our manifest in, its log on our curve, its predictions through our scoring."""

@@ -1,0 +1,153 @@
+"""From a manifest to nnU-Net's raw dataset folder: grey PNGs at one longer side, labels, our split as its fold 0."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from engine.contract.errors import BadInput
+from engine.contract.files import named, write_json
+from engine.contract.nnunet import NnunetConfig
+from engine.contract.text import clean
+from engine.data.geometry import Grey, Mask, content_size, image_to_input, mask_to_input
+from engine.data.image import read_image, read_mask
+from engine.data.inputs import size_problem
+from engine.data.manifest import Sample, fingerprint, read_manifest
+from engine.folders import made_whole
+from engine.nnunet.cases import case_name, exported_samples
+from engine.nnunet.layout import CHANNEL, ENDING, SPLITS
+from engine.parallel import each
+
+RECORD = "export.json"
+"""What leads back to our ids, beside nnU-Net's own files."""
+
+_FORMAT = "xray-nnunet-export/1"
+_TRAINING, _LABELS, _TEST = "imagesTr", "labelsTr", "imagesTs"
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A dataset folder that was exported."""
+
+    folder: Path
+    cases: dict[str, str]
+    """Our id -> its case."""
+    fingerprints: dict[str, str]
+    """Split -> fingerprint of the samples of it that were exported."""
+
+    def image(self, sample: Sample) -> Path:
+        """The exported image of a sample."""
+        folder = _TEST if sample.split == "test" else _TRAINING
+        return self.folder / folder / image_name(self.cases[sample.id])
+
+
+def image_name(case: str) -> str:
+    """The file name of a case's image."""
+    return f"{case}{CHANNEL}{ENDING}"
+
+
+def export(config: NnunetConfig, folder: Path) -> Export:
+    """Write the dataset folder whole, in the place of a former export, or leave everything as it was.
+
+    Training and validation images go to imagesTr with a label each, test images to imagesTs. Raises BadInput: a
+    manifest without what a training needs, masks of another size, a folder that is no export; OSError: disk full.
+    """
+    if folder.exists() and not (folder / RECORD).is_file():
+        raise BadInput(f"{clean(str(folder))}: is there already, and is no export of ours; give another place or name")
+    manifest = Path(config.data.manifest)
+    samples = exported_samples(read_manifest(manifest), config.data.negatives_per_positive, config.seed)
+    _check(samples, manifest)
+    splits = {split: [sample for sample in samples if sample.split == split] for split in ("train", "val", "test")}
+    fingerprints = {split: fingerprint(some) for split, some in splits.items() if some}
+    cases = {sample.id: case_name(sample.id) for sample in samples}
+    with made_whole(folder) as making:
+        _write_images(samples, cases, config.data.image_size, making)
+        fold = {split: [cases[sample.id] for sample in splits[split]] for split in ("train", "val")}
+        write_json(making / SPLITS, [fold])
+        write_json(making / "dataset.json", _dataset(len(splits["train"]) + len(splits["val"])))
+        record = {
+            "format": _FORMAT,
+            "image_size": config.data.image_size,
+            "negatives_per_positive": config.data.negatives_per_positive,
+            "seed": config.seed,
+            "fingerprints": fingerprints,
+            "cases": cases,
+        }
+        write_json(making / RECORD, record)
+    return Export(folder, cases, fingerprints)
+
+
+def read_export(folder: Path) -> Export:
+    """The export in a dataset folder. Raises BadInput in one line where there is none."""
+    path = folder / RECORD
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        if record["format"] != _FORMAT:
+            raise ValueError
+        return Export(folder, dict(record["cases"]), dict(record["fingerprints"]))
+    except FileNotFoundError:
+        raise BadInput(f"{clean(str(path))}: no such file; train the run first") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise BadInput(f"{clean(str(path))}: cannot be read as an export; train a new run") from None
+
+
+def _check(samples: Sequence[Sample], manifest: Path) -> None:
+    """Raises BadInput where nnU-Net could not train on the samples."""
+    for split in ("train", "val"):
+        if not any(sample.split == split for sample in samples):
+            raise BadInput(f"{clean(str(manifest))}: no image in split {split}; nnU-Net trains on one and watches the other")
+    if not any(sample.split == "train" and sample.fractured for sample in samples):
+        raise BadInput(f"{clean(str(manifest))}: no positive image in split train; nnU-Net has nothing to learn")
+
+
+def _dataset(number: int) -> dict[str, object]:
+    return {
+        "channel_names": {"0": "X-ray"},  # no name that nnU-Net knows, so each image is normalised by its own mean
+        "labels": {"background": 0, "fracture": 1},
+        "numTraining": number,
+        "file_ending": ENDING,
+    }
+
+
+def _write_images(samples: Sequence[Sample], cases: dict[str, str], size: int, making: Path) -> None:
+    for name in (_TRAINING, _LABELS, _TEST):
+        (making / name).mkdir()
+
+    def write(index: int) -> str | None:
+        sample = samples[index]
+        image = read_image(sample.image)
+        mask = np.zeros(image.shape, np.bool_) if sample.mask is None else read_mask(sample.mask)
+        if mask.shape != image.shape:
+            return size_problem(sample, image.shape, mask.shape)
+        case = cases[sample.id]
+        if sample.split == "test":
+            _write_png(making / _TEST / image_name(case), fitted_image(image, size))
+        else:
+            _write_png(making / _TRAINING / image_name(case), fitted_image(image, size))
+            _write_png(making / _LABELS / f"{case}{ENDING}", fitted_mask(mask, size).astype(np.uint8))
+        return None
+
+    if problems := [problem for problem in each(write, len(samples), "export") if problem]:
+        raise BadInput(problems)
+
+
+def fitted_image(image: Grey, size: int) -> Grey:
+    """(H, W) -> the same with its longer side at `size`, antialiased."""
+    rows, columns = content_size(*image.shape, size, keep_aspect=True)
+    return np.ascontiguousarray(image_to_input(image, size, keep_aspect=True)[:rows, :columns])
+
+
+def fitted_mask(mask: Mask, size: int) -> Mask:
+    """(H, W) -> the same with its longer side at `size`; a positive one keeps a pixel at least."""
+    rows, columns = content_size(*mask.shape, size, keep_aspect=True)
+    return np.ascontiguousarray(mask_to_input(mask, size, keep_aspect=True)[:rows, :columns])
+
+
+def _write_png(path: Path, pixels: Grey) -> None:
+    with named(path):
+        Image.fromarray(pixels).save(path, "PNG")
