@@ -35,6 +35,7 @@ from xray_tui.doctor.wishes import judge_settings, on_end
 from xray_tui.gpu.sample import GpuSample, GpuSnapshot
 from xray_tui.jobs.lease_dir import LEASE_DIR_ENV, find_lease_dir
 from xray_tui.jobs.logind import Kills
+from xray_tui.jobs.quota import parse_quota
 from xray_tui.jobs.session import Place, Session
 from xray_tui.settings import Settings
 
@@ -330,17 +331,20 @@ server:/home {used} {soft} 524288000       0   81234  {files}       0       0
 )
 def test_a_quota_is_read_as_the_command_prints_it(used: str, soft: int, files: int, mark: Mark, words: str) -> None:
     told = QUOTA.format(used=used, soft=soft, files=files)
-    found = judge_quota(told, "server:/home")
-    assert found.mark is mark
-    assert words in found.found
-    assert judge_quota(told, "/dev/sdb1").found == "none set for you on /dev/sdb1"
-    assert judge_quota(told, "/dev/sdc1") == unknown("quota", "`quota` says nothing about /dev/sdc1")
+
+    def judged(source: str) -> Finding:
+        return judge_quota(parse_quota(told, source), source)
+
+    assert judged("server:/home").mark is mark
+    assert words in judged("server:/home").found
+    assert judged("/dev/sdb1").found == "none set for you on /dev/sdb1"
+    assert judged("/dev/sdc1") == unknown("quota", "`quota` says nothing about /dev/sdc1")
 
 
 def test_the_quota_command_is_asked_where_it_is_and_its_status_is_no_failure(
     patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from xray_tui.board.mounts import read_mountinfo, source_of
+    from xray_tui.mounts import read_mountinfo, source_of
 
     source = source_of(patient.runs, read_mountinfo())
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))

@@ -12,7 +12,8 @@ from xray_tui.jobs import checks as module
 from xray_tui.jobs.asked import Asked
 from xray_tui.jobs.checks import BAD, OK, WARNING, Check, checks, room_check
 from xray_tui.jobs.hub import hub_problem
-from xray_tui.jobs.room import quota_left, room, source_of, written
+from xray_tui.jobs.quota import Quota, parse_quota
+from xray_tui.jobs.room import room, written
 
 
 def make_set(folder: Path, images: int = 4, splits: str = "train val test") -> Path:
@@ -155,13 +156,12 @@ server:/home  1000000 2000000 2500000       0    1000       0       0       0
 /dev/sda1     3000000* 2000000 2500000   6days    1000       0       0       0
 /dev/sdb1     3000000       0       0       0    1000       0       0       0
 """
-    assert quota_left(told, "server:/home") == 1_000_000 << 10
-    assert quota_left(told, "/dev/sda1") == -1_000_000 << 10
-    assert quota_left(told, "/dev/sdb1") is None
-    assert quota_left(told, "/dev/sdc1") is None
-    assert quota_left("no quota here", "") is None
-
-
-def test_the_source_of_a_mount_is_found() -> None:
-    assert source_of(Path("/proc")) == "proc"
-    assert source_of(Path("/nowhere")) == ""
+    server = parse_quota(told, "server:/home")
+    assert server == Quota(used=1_000_000 << 10, limit=2_000_000 << 10, files=1000)
+    assert server.left == 1_000_000 << 10
+    passed = parse_quota(told, "/dev/sda1")
+    assert passed is not None
+    assert passed.left == -1_000_000 << 10
+    assert parse_quota(told, "/dev/sdb1") == Quota(used=3_000_000 << 10, limit=None, files=1000)
+    assert parse_quota(told, "/dev/sdc1") is None
+    assert parse_quota("no quota here", "") is None

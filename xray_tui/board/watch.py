@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from engine.contract.names import BOARD, NOTE
-from xray_tui.board.mounts import file_system_of, is_shared, read_mountinfo
 from xray_tui.board.rules import load_rules
+from xray_tui.mounts import file_system_of, is_shared, read_mountinfo
 
 QUIET = 0.1
 """Seconds without a change after which a batch goes out."""

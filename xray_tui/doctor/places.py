@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.contract.text import clean
-from xray_tui.board.mounts import file_system_of, is_shared, read_mountinfo
 from xray_tui.doctor.finding import Finding, bad, ok, unknown, warn
 from xray_tui.doctor.patient import Patient
 from xray_tui.gpu.machine import is_container
 from xray_tui.jobs.lease_dir import LEASE_DIR_ENV, NETWORK, PARTS, PRIVATE_NOTE, SHARED, existing_lease_dir
+from xray_tui.mounts import file_system_of, is_shared, read_mountinfo
 
 WITHOUT_OWNERS = frozenset({"vfat", "exfat", "msdos", "ntfs", "ntfs3", "fuseblk"})
 """File systems that know no owners: what stands in a job's folder could be anybody's word."""

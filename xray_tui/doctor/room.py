@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 from engine.contract.text import clean
-from xray_tui.board.mounts import read_mountinfo, source_of
 from xray_tui.doctor.finding import Finding, bad, ok, unknown, warn
-from xray_tui.doctor.patient import Patient, ask
+from xray_tui.doctor.patient import Patient
+from xray_tui.jobs.quota import Quota, ask_quota, has_command, parse_quota
+from xray_tui.mounts import read_mountinfo, source_of
 
 GIB = 1 << 30
 LITTLE, TOO_LITTLE = 20 * GIB, 2 * GIB
@@ -43,35 +43,28 @@ def judge_disk(free: int, total: int, files: int | None) -> Finding:
 
 def quota(patient: Patient) -> list[Finding]:
     """This user's quota on the file system of the runs folder, by the command `quota`."""
-    if shutil.which("quota") is None:
+    if not has_command():
         return [unknown("quota", "there is no `quota` command here", "the file server's own page or command may tell")]
-    told = ask(["quota", "-w", "-p", "-v"], QUOTA_PATIENCE, failing=True)  # its status says that a quota is reached
-    if told is None:
+    if (told := ask_quota(QUOTA_PATIENCE)) is None:
         return [unknown("quota", "`quota -w -p -v` gave no answer")]
-    return [judge_quota(told, source_of(patient.runs, read_mountinfo()))]
+    source = source_of(patient.runs, read_mountinfo())
+    return [judge_quota(parse_quota(told, source), source)]
 
 
-def judge_quota(told: str, source: str) -> Finding:
-    """What `quota -w -p -v` printed about the file system of that source: blocks of 1 KiB (used, soft and hard limit,
-    the end of the grace period), and the same of files."""
-    for line in told.splitlines():
-        words = line.split()
-        if len(words) < 9 or words[0] != source:
-            continue
-        try:
-            used, soft, hard, _, files, soft_files, hard_files = (int(word.rstrip("*")) for word in words[1:8])
-        except ValueError:
-            break
-        limit, limit_files = soft or hard, soft_files or hard_files
-        if not limit and not limit_files:
-            return ok("quota", f"none set for you on {clean(source)}")
-        shown = f"{gib(used << 10)} used" + (f" of {gib(limit << 10)}" if limit else "") + f" on {clean(source)}"
-        shown += f", {files:,} of {limit_files:,} files" if limit_files else ""
-        remedy = "delete checkpoints/last.pt of ended runs and old predictions folders, or ask for more"
-        if (limit and (limit - used) << 10 < TOO_LITTLE) or (limit_files and files >= limit_files):
-            return bad("quota", f"{shown}: too little for a training's checkpoints", remedy)
-        return warn("quota", shown, remedy) if limit and (limit - used) << 10 < LITTLE else ok("quota", shown)
-    return unknown("quota", f"`quota` says nothing about {clean(source) or 'this file system'}")
+def judge_quota(found: Quota | None, source: str) -> Finding:
+    """What a quota on the file system of that source means; None: the command says nothing of it."""
+    if found is None:
+        return unknown("quota", f"`quota` says nothing about {clean(source) or 'this file system'}")
+    if found.limit is None and found.most_files is None:
+        return ok("quota", f"none set for you on {clean(source)}")
+    of = "" if found.limit is None else f" of {gib(found.limit)}"
+    files = "" if found.most_files is None else f", {found.files:,} of {found.most_files:,} files"
+    shown = f"{gib(found.used)} used{of} on {clean(source)}{files}"
+    remedy = "delete checkpoints/last.pt of ended runs and old predictions folders, or ask for more"
+    left = LITTLE if found.left is None else found.left
+    if left < TOO_LITTLE or (found.most_files is not None and found.files >= found.most_files):
+        return bad("quota", f"{shown}: too little for a training's checkpoints", remedy)
+    return warn("quota", shown, remedy) if left < LITTLE else ok("quota", shown)
 
 
 def shared_memory(patient: Patient) -> list[Finding]:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from engine.contract.text import clean
 from xray_tui.board.inotify import Inotify
-from xray_tui.board.mounts import file_system_of, is_shared, read_mountinfo
 from xray_tui.board.walk import walk
 from xray_tui.board.watch import ENVIRONMENT
 from xray_tui.doctor.finding import Finding, bad, ok, unknown, warn
 from xray_tui.doctor.patient import Patient
+from xray_tui.mounts import file_system_of, is_shared, read_mountinfo
 
 NAME = "watching"
 LIMITS = "proc/sys/fs/inotify"

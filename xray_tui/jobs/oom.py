@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-ROOT = Path("/sys/fs/cgroup")
+from xray_tui.control_groups import ROOT, memory_groups
+
+_TOLD_IN = {1: "memory.oom_control", 2: "memory.events"}
+"""By version: the file whose line `oom_kill` counts."""
 
 
 def oom_kills(own: str, root: Path = ROOT) -> int | None:
     """How many processes the kernel has killed by now in the group of a process whose /proc/PID/cgroup says `own`, and
     below it; None where that is not told. Only a difference between two looks says something.
     """
-    for line in own.splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if not controllers:
-            kills = _count(root, path, "memory.events")
-        elif "memory" in controllers.split(","):
-            kills = _count(root / "memory", path, "memory.oom_control")
-        else:
-            continue
-        if kills is not None:
-            return kills
-    return None
+    counts = (_count(folder / _TOLD_IN[version]) for version, folder in memory_groups(own, root))
+    return next((count for count in counts if count is not None), None)
 
 
 def own_oom_kills() -> int | None:
@@ -33,16 +26,13 @@ def own_oom_kills() -> int | None:
         return None
 
 
-def _count(base: Path, path: str, name: str) -> int | None:
-    """A container may see its own group as the root and yet be told its path on the host, which is not there then."""
-    parts = [part for part in path.split("/") if part]
-    for folder in (base.joinpath(*parts), base) if ".." not in parts else (base,):
-        try:
-            lines = (folder / name).read_text().splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            word, _, value = line.partition(" ")
-            if word == "oom_kill" and value.isdecimal():
-                return int(value)
+def _count(path: Path) -> int | None:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        word, _, value = line.partition(" ")
+        if word == "oom_kill" and value.isdecimal():
+            return int(value)
     return None

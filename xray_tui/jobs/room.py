@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from xray_tui.jobs.quota import ask_quota, parse_quota
+from xray_tui.mounts import read_mountinfo, source_of
+
 PATIENCE = 3.0
-"""Seconds for `quota`, which asks the file server."""
+"""Seconds for `quota`."""
 _MOST_FILES = 20_000
 
 
@@ -32,13 +33,14 @@ def room(folder: Path) -> Room:
     place = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
     status = os.statvfs(place)
     told = _quota_of_minute(int(time.monotonic() / 60))
-    quota = None if told is None else quota_left(told, source_of(place))
-    return Room(status.f_bavail * status.f_frsize, status.f_favail if status.f_files else None, quota)
+    quota = None if told is None else parse_quota(told, source_of(place, read_mountinfo()))
+    files = status.f_favail if status.f_files else None
+    return Room(status.f_bavail * status.f_frsize, files, None if quota is None else quota.left)
 
 
 @lru_cache(maxsize=1)
 def _quota_of_minute(minute: int) -> str | None:
-    return ask_quota()
+    return ask_quota(PATIENCE)
 
 
 def written(folder: Path) -> int | None:
@@ -58,48 +60,3 @@ def written(folder: Path) -> int | None:
     except OSError:
         return None
     return total
-
-
-def ask_quota() -> str | None:
-    """What `quota` says of this user; None where there is no such command, or no answer in time."""
-    command = shutil.which("quota")
-    if command is None:
-        return None
-    try:  # its exit status says whether a quota is reached
-        done = subprocess.run(
-            [command, "-w", "-p", "-v"], stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.decode("utf-8", "replace")
-
-
-def quota_left(told: str, source: str) -> int | None:
-    """Bytes that the quota of the file system of that source leaves, by what `quota -w -p -v` printed: blocks of 1 KiB
-    (used, soft and hard limit). None where there is no limit."""
-    for line in told.splitlines():
-        words = line.split()
-        if len(words) < 4 or words[0] != source:
-            continue
-        try:
-            used, soft, hard = (int(word.rstrip("*")) for word in words[1:4])
-        except ValueError:
-            return None
-        limits = [limit for limit in (soft, hard) if limit]
-        return (min(limits) - used) << 10 if limits else None
-    return None
-
-
-def source_of(path: Path) -> str:
-    """What is mounted where the path lies, such as "/dev/sda1" or "server:/home"; empty where that is not known."""
-    try:
-        device = path.stat().st_dev
-        lines = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
-    except OSError:
-        return ""
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    for line in lines:
-        mount, _, kind = line.partition(" - ")
-        if mount.split()[2:3] == [wanted] and len(kind.split()) > 1:
-            return kind.split()[1]
-    return ""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path("/sys/fs/cgroup")
+from xray_tui.control_groups import ROOT, memory_groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +40,19 @@ def limited_memory(own: str, root: Path = ROOT) -> Memory | None:
     A limit holds for all groups below, so those above are asked as well. Version 1 says "no limit" by a number that no
     machine has, which is not told apart here.
     """
-    found = []
-    for line in own.splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if not controllers:
-            found += list(_limits(root, path, _V2))
-        elif "memory" in controllers.split(","):
-            found += list(_limits(root / "memory", path, _V1))
-    return min(found, key=lambda memory: memory.left, default=None)
+    found = (_limit(folder, _V1 if version == 1 else _V2) for version, folder in memory_groups(own, root))
+    return min((memory for memory in found if memory is not None), key=lambda memory: memory.left, default=None)
 
 
-def _limits(base: Path, path: str, version: _Version) -> Iterator[Memory]:
-    """A container may see its own group as the root and yet be told its path on the host, which is not there then."""
-    parts = [part for part in path.split("/") if part]
-    for count in range(len(parts) if ".." not in parts else 0, -1, -1):
-        folder = base.joinpath(*parts[:count])
-        try:
-            limit = (folder / version.limit).read_text().strip()
-            if limit != "max":
-                used = int((folder / version.usage).read_text()) - _cache(folder, version)
-                yield Memory(max(0, used), int(limit))
-        except (OSError, ValueError):
-            continue
+def _limit(folder: Path, version: _Version) -> Memory | None:
+    try:
+        limit = (folder / version.limit).read_text().strip()
+        if limit == "max":
+            return None
+        used = int((folder / version.usage).read_text()) - _cache(folder, version)
+        return Memory(max(0, used), int(limit))
+    except (OSError, ValueError):
+        return None
 
 
 def _cache(folder: Path, version: _Version) -> int:
