@@ -63,6 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_blend(commands)
+    _add_nnunet(commands)
     return parser
 
 
@@ -95,7 +96,9 @@ def _add_prepare(commands: Commands) -> None:
 
 
 def _add_recipes(commands: Commands) -> None:
-    parser = _add(commands, "recipes", _recipes, "List the configs that there are, a line each.")
+    parser = _add(
+        commands, "recipes", _recipes, "List the recipes: what each is, its size, what it needs."
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="look beside this folder too")
 
 
@@ -134,6 +137,12 @@ def _add_blend(commands: Commands) -> None:
     parser.add_argument("--tta", choices=get_args(names.Tta), help="default: hv")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a config of kind: blend")
     _add_set(parser)
+
+
+def _add_nnunet(commands: Commands) -> None:
+    from engine.nnunet.command_line import add_commands
+
+    add_commands(commands.add_parser("nnunet", help="Train and score nnU-Net on our data (extra: nnunet)."))
 
 
 def _add_set(parser: argparse.ArgumentParser) -> None:
@@ -181,6 +190,8 @@ def _recipes(given: argparse.Namespace) -> None:
     width = max((len(recipe.name) for recipe in recipes), default=0)
     for recipe in recipes:
         print(f"{recipe.name:{width}}  {recipe.kind:10}  {recipe.problem or recipe.description}")
+        if recipe.facts:
+            print(f"{'':{width}}  {'':10}  {recipe.facts}")
     if not recipes:
         raise BadInput("no configs/*.yaml here, beside the runs folder, or in the installed package")
 

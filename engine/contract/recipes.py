@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.contract.errors import BadInput
+from engine.contract.recipe_file import ABOUT, read_recipe
 from engine.contract.text import clean
-from engine.contract.yaml_file import read_mapping
 
 CONFIGS = "configs"
 
@@ -22,6 +23,18 @@ class Recipe:
     kind: str
     description: str
     problem: str | None = None
+    parameters: float | None = None
+    """Of the network, in millions."""
+    needs: str = ""
+    """What must be there before it can run."""
+    board: str = ""
+    """What the system that it rebuilds got on the board it comes from."""
+
+    @property
+    def facts(self) -> str:
+        """The network's size and what the recipe needs, in one line; empty where it says nothing of them."""
+        size = "" if self.parameters is None else f"{self.parameters:g} M parameters, {self.parameters * 4:.0f} MB"
+        return "; ".join(filter(None, (size, self.needs and f"needs {self.needs}", self.board and f"got {self.board}")))
 
 
 def recipe_folders(runs: Path | None = None) -> list[Path]:
@@ -34,10 +47,11 @@ def recipe_folders(runs: Path | None = None) -> list[Path]:
 
 
 def find_recipes(folders: Iterable[Path]) -> list[Recipe]:
-    """Every `*.yaml` in the folders, by name; where two folders hold a name, the nearer folder's."""
+    """Every `*.yaml` in the folders, by name; where two folders hold a name, the nearer folder's. Files whose name
+    begins with `_` are parts of others."""
     found: dict[str, Recipe] = {}
     for folder in folders:
-        for path in sorted(folder.glob("*.yaml")):
+        for path in sorted(folder.glob("[!_]*.yaml")):
             found.setdefault(path.stem, _read(path))
     return sorted(found.values(), key=lambda recipe: recipe.name)
 
@@ -45,7 +59,18 @@ def find_recipes(folders: Iterable[Path]) -> list[Recipe]:
 def _read(path: Path) -> Recipe:
     name = clean(path.stem)
     try:
-        values = read_mapping(path)
+        values = read_recipe(path)
     except BadInput as error:
         return Recipe(name, path, "?", "", error.lines[0])
-    return Recipe(name, path, clean(str(values.get("kind", "train"))), clean(str(values.get("description", ""))))
+    about = values.get(ABOUT)
+    told: dict[str, Any] = about if isinstance(about, dict) else {}
+    size = told.get("parameters")
+    return Recipe(
+        name,
+        path,
+        clean(str(values.get("kind", "train"))),
+        clean(str(values.get("description", ""))),
+        parameters=size if isinstance(size, int | float) else None,
+        needs=clean(str(told.get("needs", ""))),
+        board=clean(str(told.get("board", ""))),
+    )
