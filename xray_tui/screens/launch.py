@@ -169,6 +169,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
             current=self.current,
             marked=self.marked,
             gpus=len(self.gpus),
+            jobs=self.jobs,
         )
         fields = self.query_one(Fields)
         await fields.remove_children()
@@ -225,7 +226,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         state = self._state
         if state is None or self._filling:
             return None
-        given = {key for key, row in self._rows.items() if state.give(key, row.control.raw)}
+        given = self._take(state)
         if not given and self._checked is not None:
             return self._checked
         if "base" in given:
@@ -242,6 +243,19 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         self._show_states()
         self._look_ahead(checked)
         return checked
+
+    def _take(self, state: FormState) -> set[str]:
+        """Give the state what stands in the fields; the keys of what has changed. What follows from that is shown,
+        unless the user has changed it as well."""
+        given = set()
+        for key, row in self._rows.items():
+            before = state.wishes.after
+            if state.give(key, row.control.raw):
+                given.add(key)
+                after = self._rows.get("after")
+                if key == "run" and after is not None and after.control.raw == before:
+                    after.show_raw(state.wishes.after)
+        return given
 
     def _look_ahead(self, checked: Plan) -> None:
         """Have the lines below the command say what these jobs would find and take."""

@@ -67,15 +67,21 @@ def base_hint(state: FormState) -> str:
 
 
 def run_row(state: FormState) -> FormRow:
-    """A new run's name; for an evaluation, one of the runs that have a checkpoint."""
+    """A new run's name; for an evaluation, one of the runs that have a checkpoint or will have one."""
     if state.kind == "evaluate":
-        trained = [(name, name, "") for name in state.sources.trained]
-        none = [] if state.run else [("choose a run" if trained else "none has a checkpoint", "", "")]
-        hint = "a run with checkpoints/best.pt"
-        control = Choice([*none, *trained], state.run)
+        there = [(name, name, _training_of(state, name)) for name in state.to_evaluate]
+        none = [] if state.run else [("choose a run" if there else "none has a checkpoint", "", "")]
+        hint = "a run with checkpoints/best.pt, or in training"
+        control = Choice([*none, *there], state.run)
         return FormRow(RUN, "run", control, hint, classes="-wide")
     hint = f"a new folder in {state.runs.name or state.runs}"
     return FormRow(RUN, "run", TextField(state.run), hint)
+
+
+def _training_of(state: FormState, run: str) -> str:
+    """What is to be known of a run that is not trained yet."""
+    training = state.coming.get(run)
+    return "" if training is None else f"its training is {training.state}: after that"
 
 
 def gpu_row(state: FormState, gpus: Gpus) -> FormRow:

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.contract.names import BEST, CHECKPOINTS
 from engine.contract.text import clean
-from xray_tui.jobs.job import JobSpec
+from xray_tui.jobs.job import Job, JobSpec
 from xray_tui.screens.launch_command import Checked, Draft, Kind, check, free_name
 from xray_tui.screens.launch_plan import (
     WISHES,
@@ -33,11 +33,13 @@ MAIN_FIELDS: dict[Kind, tuple[str, ...]] = {
     "blend": ("tta", "objective", "presence_sources", "weight_step", "threshold_step"),
 }
 BASE, RUN, GPU, MEMBERS = "base", "run", "gpu", "members"
+AFTER = "after"
 """Keys of what is no field of the config: they stand beside the config's own and no config has these at its top."""
 
 
 class FormState:
-    """The values of one form. `current` is the run under the cursor, `marked` the marked ones, `gpus` their number."""
+    """The values of one form. `current` is the run under the cursor, `marked` the marked ones, `gpus` their number,
+    `jobs` those of the runs folder that have not ended."""
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class FormState:
         current: str | None = None,
         marked: Sequence[str] = (),
         gpus: int = 0,
+        jobs: Sequence[Job] = (),
     ) -> None:
         self.kind = kind
         self.runs = runs
@@ -68,20 +71,37 @@ class FormState:
         self.members: tuple[str, ...] = ()
         self.offered: tuple[str, ...] = ()
         self.not_offered: tuple[str, ...] = ()
+        self.coming = {job.spec.run: job for job in jobs if job.spec.kind == "train"}
+        """By run: the training that waits or runs."""
         self._untrained = ""
         """The run under the cursor, where it cannot be evaluated."""
+        self._proposed_after = ""
         if kind == "evaluate":
             self.run = self._run_to_evaluate(current)
+            self._propose_after()
         self.fill(self.base, sources.filling)
 
     def _run_to_evaluate(self, current: str | None) -> str:
         """The run under the cursor and no other in its place; the first one where there is no cursor."""
         if not current:
-            return next(iter(self.sources.trained), "")
-        if current in self.sources.trained:
+            return next(iter(self.to_evaluate), "")
+        if current in self.to_evaluate:
             return current
         self._untrained = current
         return ""
+
+    @property
+    def to_evaluate(self) -> tuple[str, ...]:
+        """The runs that have a checkpoint, then those that a training will give one."""
+        trained = self.sources.trained
+        return (*trained, *sorted(self.coming.keys() - {*trained}))
+
+    def _propose_after(self) -> None:
+        """Let the evaluation come after the training of its run, unless another job was chosen for that."""
+        if self.wishes.after in ("", self._proposed_after):
+            training = self.coming.get(self.run)
+            self._proposed_after = "" if training is None else training.id
+            self.wishes = replace(self.wishes, after=self._proposed_after)
 
     @property
     def base_of(self) -> Base | None:
@@ -106,6 +126,8 @@ class FormState:
             return False
         if key == RUN:
             self.run = raw
+            if self.kind == "evaluate":
+                self._propose_after()
         elif key == GPU:
             self.gpu = raw
         elif key == MEMBERS:
@@ -167,6 +189,10 @@ class FormState:
         if self._untrained and not self.run:
             problem = f"{clean(self._untrained)} has no {CHECKPOINTS}/{BEST}"
             return Checked(checked.argv, {**checked.problems, RUN: problem}, checked.changed)
+        training = self.coming.get(self.run) if self.kind == "evaluate" else None
+        if training is not None and self.run not in self.sources.trained and self.wishes.after != training.id:
+            problem = f"{clean(self.run)} has no {CHECKPOINTS}/{BEST} yet; its training ({training.state}) is right"
+            return Checked(checked.argv, {**checked.problems, AFTER: problem}, checked.changed)
         return checked
 
     def run_name(self) -> str:
