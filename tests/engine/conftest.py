@@ -15,7 +15,9 @@ TINY = [
     "training.batch_size=8",
     "training.epochs=2",
     "model.encoder=tu-test_resnet",  # 0.2 M parameters: timm has it for tests
+    "model.encoder_weights=",
     "model.decoder_channels=[32,16,8,8]",
+    "training.samples_per_epoch=",
     "training.warmup_epochs=0.5",
 ]
 
@@ -46,9 +48,10 @@ def trained(engine_extra: None, synthetic: Path, project: Path, tmp_path_factory
     from engine.cli import main
 
     runs = tmp_path_factory.mktemp("trained") / "runs"
-    for name, recipe in (("plain", "baseline_posmetric"), ("dual", "challenge_dual_head_v1")):
-        config = project / "configs" / f"{recipe}.yaml"
-        given = arguments(f"data.manifest={synthetic}", *TINY)
+    config = project / "configs" / "pretrained_dual_head.yaml"
+    without = ("model.classification_head=", "loss.presence=0", "training.selection_metric=dice_pos")
+    for name, changes in (("plain", without), ("dual", ())):
+        given = arguments(f"data.manifest={synthetic}", *TINY, *changes)
         assert main(["train", "--config", str(config), "--run", str(runs / name), *given]) == 0
     return runs
 

@@ -25,7 +25,7 @@ def cuda() -> None:
 def test_a_training_and_its_evaluation_run_on_the_gpu(
     precision: str, project: Path, synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, run = str(project / "configs" / "challenge_dual_head_v1.yaml"), tmp_path / "run"
+    config, run = str(project / "configs" / "pretrained_dual_head.yaml"), tmp_path / "run"
     given = arguments(f"data.manifest={synthetic}", *TINY, f"training.precision={precision}", "device=cuda")
     assert main(["train", "--config", config, "--run", str(run), *given]) == 0
     assert " on cpu " not in capsys.readouterr().out
@@ -39,7 +39,7 @@ def test_too_little_memory_on_the_gpu_is_exit_status_4_with_a_suggestion(
 ) -> None:
     import torch
 
-    config = str(project / "configs" / "challenge_dual_head_v1.yaml")
+    config = str(project / "configs" / "pretrained_dual_head.yaml")
     torch.cuda.set_per_process_memory_fraction(0.0005)
     try:
         large = (

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("engine_extra")
 
 def command(project: Path, synthetic: Path, run: Path, *more: str) -> list[str]:
     """The arguments of a tiny dual-head training, augmentation and dropout included."""
-    config = str(project / "configs" / "challenge_dual_head_v1.yaml")
+    config = str(project / "configs" / "pretrained_dual_head.yaml")
     return ["train", "--config", config, "--run", str(run), *arguments(f"data.manifest={synthetic}", *TINY, *more)]
 
 

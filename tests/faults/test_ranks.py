@@ -21,7 +21,7 @@ from .conftest import Death, WarmEngine
 
 
 def training(project: Path, radiographs: Path, run: Path, *more: str) -> list[str]:
-    config = str(project / "configs" / "challenge_dual_head_v1.yaml")
+    config = str(project / "configs" / "pretrained_dual_head.yaml")
     changes = (f"data.manifest={radiographs}", *TINY, "device=cpu", "training.precision=fp32", *more)
     return ["train", "--config", config, "--run", str(run), *arguments(*changes)]
 

@@ -45,7 +45,7 @@ def training(project: Path, radiographs: Path, run: Path, workers: int) -> list[
     """The arguments of a training with augmentation and dropout; once its config is there, those that resume it."""
     if (run / "config.yaml").exists():
         return ["train", "--run", str(run), "--resume"]
-    config = str(project / "configs" / "challenge_dual_head_v1.yaml")
+    config = str(project / "configs" / "pretrained_dual_head.yaml")
     changes = (
         f"data.manifest={radiographs}",
         *TINY,
