@@ -70,5 +70,6 @@ class Scaled(nn.Module):
 
 
 def test_a_tensor_that_is_no_buffer_stays_behind_and_is_found() -> None:
+    network = Scaled()
     with fake_cuda(), pytest.raises(AssertionError, match="non_fake_inputs"):
-        on_fake_cuda(Scaled())(torch.rand(2, 3, device="cuda"))
+        on_fake_cuda(network)(torch.rand(2, 3, device="cuda"))
