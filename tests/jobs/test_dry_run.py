@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from engine.contract.errors import Exit
 from xray_tui.cli import main
 from xray_tui.jobs import lease_dir
 
+from .conftest import Place
 from .test_outlook import Desk
 
 
@@ -55,9 +58,35 @@ def test_a_seed_group_is_checked_once_and_each_command_shown(desk: Desk, capsys:
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("✓ data: 2 train and 2 val images") for line in lines) == 1
     assert [line for line in lines if line.startswith("xray-engine")] == [
-        f"xray-engine train --config configs/unet.yaml --run runs/a_seeds/seed_{seed} --set seed={seed}"
+        command
         for seed in (1, 2, 3)
+        for command in (
+            f"xray-engine train --config configs/unet.yaml --run runs/a_seeds/seed_{seed} --set seed={seed}",
+            f"xray-engine evaluate --run runs/a_seeds/seed_{seed} --tta hv --threshold tuned",
+        )
     ]
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Place]:
+    (tmp_path / "other").mkdir()
+    place = Place(tmp_path / "other")
+    yield place
+    place.clear()
+
+
+def test_the_commands_shown_are_those_that_the_launch_then_queues(
+    desk: Desk, other: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xray_tui.jobs.launcher.LocalLauncher.of", lambda settings, runs: other.launcher())
+    words = ("--runs", str(other.runs), "--gpu", "none", "--sweep", "training.lr=1e-3,3e-4", "train", "--run", "a")
+    arguments = ("--then-evaluate", *words, "--", "--config", "configs/unet.yaml")
+    main(["launch", "--dry-run", *arguments])
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("xray-engine")]
+    assert main(["launch", *arguments]) == Exit.DONE
+    jobs = [other.store.get(identity) for identity in capsys.readouterr().out.split()]
+    assert shown == [shlex.join(("xray-engine", *job.spec.argv)) for job in jobs]
+    assert len(shown) == 4
 
 
 def test_a_command_has_room_alone_to_be_checked(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:

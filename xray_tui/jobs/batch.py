@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from xray_tui.jobs.job import Job, JobSpec
+from xray_tui.jobs.job import Job, JobSpec, State
 
 if TYPE_CHECKING:
     from xray_tui.jobs.launcher import LocalLauncher
@@ -81,6 +81,16 @@ def evaluation_of(training: Job, runs: Path) -> JobSpec:
     argv = ("evaluate", "--run", os.path.join(runs, run), "--tta", "hv", "--threshold", "tuned")  # noqa: PTH118
     gpu = training.spec.gpu if "," not in training.spec.gpu else "auto"
     return JobSpec("evaluate", run, argv, gpu, after=(training.id,), priority=training.spec.priority)
+
+
+def planned(specs: Sequence[JobSpec], runs: Path, evaluate: bool) -> list[Job]:
+    """The jobs that `launch_all` would queue, in their order, with ids that no job has."""
+    found = []
+    for number, spec in enumerate(specs):
+        found.append(Job(f"new {number}", spec, State.QUEUED))
+        if evaluate and spec.kind == "train":
+            found.append(Job(f"evaluation {number}", evaluation_of(found[-1], runs), State.QUEUED))
+    return found
 
 
 def launch_all(launcher: LocalLauncher, specs: Sequence[JobSpec], evaluate: bool, hold: bool = False) -> list[Job]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from engine.contract.errors import BadInput, Exit
 from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.jobs.batch import planned
 from xray_tui.jobs.checks import BAD
 from xray_tui.jobs.forecast import Surroundings
 from xray_tui.jobs.job import JobSpec
@@ -16,12 +17,13 @@ from xray_tui.jobs.outlook import look_ahead
 
 
 def dry_run(launcher: LocalLauncher, specs: Sequence[JobSpec], then_evaluate: bool, snapshot: GpuSnapshot) -> int:
-    """Print why the launch would be refused, the checks, what the jobs will take, and the exact commands. Returns the
-    exit status: BAD_INPUT where something is bad."""
+    """Print why the launch would be refused, the checks, what the jobs will take, and the exact command of each in its
+    order. Returns the exit status: BAD_INPUT where something is bad."""
     refused = list(dict.fromkeys(line for spec in specs for line in _refusals(launcher, spec, snapshot)))
     place = Surroundings(launcher.runs, snapshot, launcher.terms, launcher.lease_dir, launcher.cpu_slots)
     found = look_ahead(specs, place, then_evaluate)
-    for line in (*(f"{BAD} {line}" for line in refused), *found.lines, *map(shown_command, specs)):
+    commands = [shown_command(job.spec) for job in planned(specs, launcher.runs, then_evaluate)]
+    for line in (*(f"{BAD} {line}" for line in refused), *found.lines, *commands):
         print(line)
     return Exit.BAD_INPUT if refused or found.is_bad else Exit.DONE
 

@@ -15,12 +15,12 @@ from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.jobs import process
 from xray_tui.jobs.asked import asked
-from xray_tui.jobs.batch import evaluation_of
+from xray_tui.jobs.batch import planned
 from xray_tui.jobs.checks import BAD, OK, WARNING, Check, checks, room_check
 from xray_tui.jobs.estimate import Estimate, size
 from xray_tui.jobs.forecast import Surroundings, forecast
 from xray_tui.jobs.history import History
-from xray_tui.jobs.job import Job, JobSpec, State
+from xray_tui.jobs.job import Job, JobSpec
 from xray_tui.jobs.queue_end import QueueEnd
 from xray_tui.jobs.store import JobStore
 
@@ -60,7 +60,7 @@ def look_ahead(specs: Sequence[JobSpec], place: Surroundings, then_evaluate: boo
         jobs = [job for job in JobStore(place.runs).jobs() if job.host == process.host()]
     except OSError as error:
         return Outlook((Check(BAD, f"jobs: {clean(error.strerror or str(error))}"),))
-    new = _new_jobs(specs, place.runs, then_evaluate)
+    new = planned(specs, place.runs, then_evaluate)
     known = {job.id: job.spec for job in (*jobs, *new)}
     history = History(place.runs.absolute(), jobs)
     found: list[Check] = []
@@ -80,16 +80,6 @@ def look_ahead(specs: Sequence[JobSpec], place: Surroundings, then_evaluate: boo
     found.append(room_check(place.runs, sum(wrote) if wrote else None))
     queue = forecast(new, place, jobs, history)
     return Outlook(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(estimates)), queue)
-
-
-def _new_jobs(specs: Sequence[JobSpec], runs: Path, then_evaluate: bool) -> list[Job]:
-    """The jobs as they would stand in the queue, with ids that no job has."""
-    found = []
-    for number, spec in enumerate(specs):
-        found.append(Job(f"new {number}", spec, State.QUEUED))
-        if then_evaluate and spec.kind == "train":
-            found.append(Job(f"evaluation {number}", evaluation_of(found[-1], runs), State.QUEUED))
-    return found
 
 
 def _fits(similar: Estimate | None, snapshot: GpuSnapshot) -> list[Check]:
