@@ -15,7 +15,7 @@ from engine.contract import names
 from engine.contract.config import TrainConfig
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from engine.data.dataset import Batch
+from engine.data.dataset import Batch, on_device
 from engine.device import Device, place
 from engine.models.checkpoint import Damaged, load_checkpoint, load_network, save_checkpoint
 from engine.models.network import XrayNetwork, build_network
@@ -57,7 +57,7 @@ class Learner:
 
     def step(self, batch: Batch, epoch: float) -> torch.Tensor:
         """One optimiser step; the loss, still on the device. `epoch`: how many have passed, fractions included."""
-        image, mask, fractured, _ = (part.to(self.device.device, non_blocking=True) for part in batch)
+        image, mask, fractured = on_device(batch, self.device.device, self.config.augment)
         with self.device.autocast():
             prediction = self.forward(image)
         loss = training_loss(prediction, mask, fractured, self.config.loss, epoch, self.ranks.mean)

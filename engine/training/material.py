@@ -16,7 +16,6 @@ from engine import title
 from engine.contract.config import TrainConfig
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from engine.data.augment import make_augmentation
 from engine.data.dataset import Batch, TrainingSamples
 from engine.data.inputs import Inputs, load_inputs
 from engine.data.manifest import read_manifest
@@ -82,8 +81,9 @@ def make_loader(config: TrainConfig, training: Inputs, batches: Batches, device:
     if workers is None:
         workers = min(8, torch.get_num_threads()) if device.is_cuda else 0
     return DataLoader(
-        TrainingSamples(training, make_augmentation(config.augment)),
-        batch_sampler=batches,
+        TrainingSamples(training),
+        batch_size=None,  # a sample of the loader is a batch
+        sampler=batches,
         num_workers=workers,
         pin_memory=device.is_cuda,
         worker_init_fn=partial(_begin_loader, os.getpid()),
