@@ -96,9 +96,7 @@ def _add_prepare(commands: Commands) -> None:
 
 
 def _add_recipes(commands: Commands) -> None:
-    parser = _add(
-        commands, "recipes", _recipes, "List the recipes: what each is, its size, what it needs."
-    )
+    parser = _add(commands, "recipes", _recipes, "List the recipes: what each is, its size, what it needs.")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="look beside this folder too")
 
 

@@ -9,15 +9,15 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, model_validator
 
-from engine.contract.config import RunName, Section
+from engine.contract.config import RunName
 from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file, write_whole
 from engine.contract.load import apply_overrides, validate
 from engine.contract.names import Presence
+from engine.contract.section import Section
 from engine.contract.text import clean
 from engine.contract.yaml_file import read_mapping
 
-KIND = "nnunet"
 PLAIN_TRAINER = "nnUNetTrainer"
 
 Epochs = Literal[1, 5, 10, 20, 50, 100, 250, 500, 750, 1000, 2000, 4000, 8000]
@@ -29,13 +29,16 @@ class NnunetDataConfig(Section):
 
     manifest: str = Field("data/manifest.csv", min_length=1, description="CSV with id, image, mask, fractured, split")
     image_size: int = Field(
-        512, ge=32, le=4096, description="longer side of every exported image, pixels: nnU-Net takes a PNG's pixel as 1 mm"
+        512,
+        ge=32,
+        le=4096,
+        description="longer side of every exported image, pixels; nnU-Net takes any pixel as 1 mm",
     )
     negatives_per_positive: float | None = Field(
         1.0,
         ge=0.0,
         le=1000.0,
-        description="negatives drawn for each positive of the training split; empty: all. nnU-Net draws cases uniformly",
+        description="negatives for each positive of the training split; empty: all. Cases are drawn uniformly",
     )
 
 
@@ -74,7 +77,7 @@ class NnunetTrainingConfig(Section):
 class NnunetConfig(Section):
     """A recipe that nnU-Net trains: its 2d configuration on our split, as its fold 0."""
 
-    kind: Literal["nnunet"] = KIND
+    kind: Literal["nnunet"] = "nnunet"
     name: RunName | None = Field(None, description="the run's name; empty: the file's")
     description: str = Field("", max_length=500, description="one line: what this recipe is")
     seed: int = Field(42, ge=0, le=2**32 - 1, description="of the negatives that are drawn; nnU-Net itself has no seed")
@@ -119,8 +122,8 @@ def load_nnunet_config(path: Path, overrides: Sequence[str] = ()) -> NnunetConfi
     """
     values = read_mapping(path)
     set_keys = apply_overrides(values, overrides)
-    if (kind := values.get("kind")) != KIND:
-        raise BadInput(f"{clean(str(path))}: kind: {clean(str(kind))}; nnunet needs kind: {KIND}")
+    if (kind := values.get("kind")) != "nnunet":
+        raise BadInput(f"{clean(str(path))}: kind: {clean(str(kind))}; nnunet needs kind: nnunet")
     config = validate(NnunetConfig, values, str(path))
     manifest, beside = Path(config.data.manifest), path.parent / config.data.manifest
     if "\0" in config.data.manifest:

@@ -1,4 +1,4 @@
-"""What nnU-Net says becomes our events.jsonl and our progress. It tells nothing between two epochs: an epoch is a step."""
+"""What nnU-Net says as our events.jsonl and progress. It tells nothing between two epochs: an epoch is a step."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def _check(samples: Sequence[Sample], manifest: Path) -> None:
     """Raises BadInput where nnU-Net could not train on the samples."""
     for split in ("train", "val"):
         if not any(sample.split == split for sample in samples):
-            raise BadInput(f"{clean(str(manifest))}: no image in split {split}; nnU-Net trains on one and watches the other")
+            raise BadInput(f"{clean(str(manifest))}: no image in split {split}; nnU-Net needs train and val")
     if not any(sample.split == "train" and sample.fractured for sample in samples):
         raise BadInput(f"{clean(str(manifest))}: no positive image in split train; nnU-Net has nothing to learn")
 
@@ -138,13 +138,13 @@ def _write_images(samples: Sequence[Sample], cases: dict[str, str], size: int, m
 
 def fitted_image(image: Grey, size: int) -> Grey:
     """(H, W) -> the same with its longer side at `size`, antialiased."""
-    rows, columns = content_size(*image.shape, size, keep_aspect=True)
+    rows, columns = content_size(image.shape[0], image.shape[1], size, keep_aspect=True)
     return np.ascontiguousarray(image_to_input(image, size, keep_aspect=True)[:rows, :columns])
 
 
 def fitted_mask(mask: Mask, size: int) -> Mask:
     """(H, W) -> the same with its longer side at `size`; a positive one keeps a pixel at least."""
-    rows, columns = content_size(*mask.shape, size, keep_aspect=True)
+    rows, columns = content_size(mask.shape[0], mask.shape[1], size, keep_aspect=True)
     return np.ascontiguousarray(mask_to_input(mask, size, keep_aspect=True)[:rows, :columns])
 
 

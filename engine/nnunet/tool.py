@@ -81,8 +81,8 @@ def run_tool(
 ) -> None:
     """Run a command to its end, its output passed on line by line; `on_tick` is called about every second.
 
-    SIGTERM and SIGINT go on to it and all that it started, which are gone when this returns or raises; they die with
-    this process too. Raises Stopped, Failed with its last words, MemoryError and OSError where memory or disk were full.
+    SIGTERM and SIGINT go on to it and all that it started, which are gone when this returns or raises; it dies with
+    this process too. Raises Stopped; Failed with its last words; MemoryError, or OSError where the disk was full.
     """
     stop = StopFlag()
     process = subprocess.Popen(
@@ -92,7 +92,7 @@ def run_tool(
         stderr=subprocess.STDOUT,
         env=dict(environment),
         process_group=0,
-        preexec_fn=partial(end_with, os.getpid()),  # noqa: PLW1509 - one prctl call, before any thread of ours
+        preexec_fn=partial(end_with, os.getpid()),
     )
     last: deque[str] = deque(maxlen=100)
     try:

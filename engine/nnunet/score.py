@@ -1,0 +1,91 @@
+"""xray-engine nnunet score: our scoring of nnU-Net's predictions, every choice made on validation.
+
+Its own validation counts a false positive on an empty image as Dice 0 and leaves out an empty one that is right, so
+that its mean Dice is neither Dice_pos nor Dice.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from engine.contract import names
+from engine.contract.errors import BadInput
+from engine.contract.files import file_sha256
+from engine.contract.nnunet import ScoreOptions
+from engine.evaluation.artifact import artifact_path, selection_key, write_artifact
+from engine.evaluation.choose import choose
+from engine.evaluation.evaluate import describe
+from engine.evaluation.probabilities import Probabilities
+from engine.evaluation.scores import SplitScores, score_split
+from engine.evaluation.thresholds import GRID
+from engine.nnunet.predict import split_predictions
+from engine.nnunet.run import open_trained
+from engine.nnunet.tool import version
+
+NNUNET_THRESHOLD = 0.5
+"""The more probable of two classes."""
+
+
+def score(options: ScoreOptions) -> Path:
+    """Score a run on its test split and write the artifact; the path of it. What is not predicted yet is predicted.
+
+    Raises BadInput, Stopped.
+    """
+    options = settled(options)
+    started = time.monotonic()
+    run = open_trained(Path(options.run), options.checkpoint)
+    val, test = (split_predictions(run, split, options) for split in ("val", "test"))
+    assert options.threshold is not None
+    fixed = [] if options.threshold == "tuned" else [options.threshold]
+    val_scores, test_scores = (_score(found, fixed) for found in (val, test))
+    choice = choose(val_scores, options.threshold, options.presence, options.gate)
+    asked = options.model_dump(mode="json", exclude={"run", "bootstrap"})
+    key = selection_key(**asked, data=test.fingerprint)
+    stem = names.artifact_stem(options.tta, options.threshold, options.presence, options.gate != "none")
+    path = artifact_path(run.folder, stem, key)
+    artifact = write_artifact(
+        path,
+        key=key,
+        val=val_scores,
+        test=test_scores,
+        choice=choice,
+        tta=options.tta,
+        selection={"asked": asked},
+        data={"split": "test", "fingerprint": test.fingerprint},
+        provenance={
+            "checkpoints": [{"path": str(run.checkpoint.relative_to(run.folder)), "sha256": run.sha256}],
+            "config_sha256": file_sha256(run.folder / names.CONFIG),
+            "device": test.device,
+            "nnunetv2": version(),
+            "trainer": run.config.training.trainer_class,
+            "seconds": round(time.monotonic() - started, 2),
+        },
+        resamples=options.bootstrap,
+        seed=run.config.seed,
+    )
+    print(describe(artifact, path), flush=True)
+    return path
+
+
+def settled(options: ScoreOptions) -> ScoreOptions:
+    """The options without what may be left open. Raises BadInput for a threshold tuned on masks, or a presence score
+    that nnU-Net has not got."""
+    if options.presence == "cls":
+        raise BadInput("--presence cls: nnU-Net has no such head; give auto, max, mean, topk_mean or pred_area")
+    if not options.masks:
+        return options.model_copy(update={"threshold": options.threshold or "tuned"})
+    if options.threshold not in (None, NNUNET_THRESHOLD):
+        raise BadInput(f"--threshold {options.threshold}: a mask has none; leave it out, or --masks")
+    if options.presence not in ("auto", "pred_area"):
+        raise BadInput(f"--presence {options.presence}: a mask has only its area; give pred_area, or leave out --masks")
+    return options.model_copy(update={"threshold": NNUNET_THRESHOLD, "presence": "pred_area"})
+
+
+def _score(found: Probabilities, fixed: list[float]) -> SplitScores:
+    thresholds = np.unique(np.concatenate([GRID, fixed]))
+    return score_split(
+        found.samples, found.content, found.size, found.keep_aspect, thresholds, None, found.samples[0].split
+    )

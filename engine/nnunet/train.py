@@ -1,0 +1,94 @@
+"""xray-engine nnunet train: export, planning and preprocessing, training, each done once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+from engine.contract import names
+from engine.contract.errors import Stopped
+from engine.contract.files import unfinished, write_whole
+from engine.contract.nnunet import NnunetConfig, save_nnunet_config
+from engine.contract.text import clean
+from engine.nnunet.counting import counted
+from engine.nnunet.events import Telling
+from engine.nnunet.export import export
+from engine.nnunet.layout import CONFIGURATION, DATASET, FOLD, SPLITS, Layout
+from engine.nnunet.tool import environment, find_command, run_tool
+
+PLAN, TRAIN = "nnUNetv2_plan_and_preprocess", "nnUNetv2_train"
+
+
+def train(config: NnunetConfig, run: Path, device: str) -> None:
+    """Train into the run folder on cpu or cuda, or go on where a former training of this config was stopped.
+
+    nnU-Net keeps a checkpoint every 50 epochs and whenever its moving average is at its best: a stopped training goes
+    on from the newer of the two, and what came after that is trained again. Raises Stopped, Failed, BadInput.
+    """
+    layout = Layout(run, config)
+    plan, trainer = find_command(PLAN), find_command(TRAIN)
+    for half in unfinished(run / names.CONFIG):
+        half.unlink(missing_ok=True)
+    if not (run / names.CONFIG).exists():
+        save_nnunet_config(config, run / names.CONFIG)
+    if layout.checkpoint("final").exists():
+        print(f"{clean(str(run))}: trained to its end; nothing is left to do", flush=True)
+        return
+    if not layout.dataset.exists():
+        export(config, layout.dataset)
+    if not layout.splits.exists():
+        _preprocess(layout, plan, device)
+    _fit(layout, trainer, device)
+
+
+def _preprocess(layout: Layout, plan: str, device: str) -> None:
+    """Plans and preprocessed cases. Killed on the way, it begins anew: the folds, which come last, are not there."""
+    shutil.rmtree(layout.preprocessed, ignore_errors=True)
+    layout.preprocessed.mkdir(parents=True)
+    processes = str(layout.config.training.processes)
+    command = [plan, "-d", str(int(DATASET[7:10])), "-c", CONFIGURATION, "-pl", layout.planner, "--no_pbar"]
+    command += ["--verify_dataset_integrity", "-np", processes, "-npfp", processes]
+    own = environment(layout, device, compile=False)
+    own["nnUNet_n_proc_DA"] = "1"  # the planner takes it for its number of threads, and fails with 0
+    with counted("nnU-Net preprocesses", layout.cases, "*_seg.b2nd", len(_fold(layout)["all"])) as tick:
+        run_tool([*command], own, on_tick=tick)
+    write_whole(layout.splits, (layout.dataset / SPLITS).read_bytes())
+
+
+def _fit(layout: Layout, trainer: str, device: str) -> None:
+    layout.results.mkdir(parents=True, exist_ok=True)
+    goes_on = set_damaged_aside(layout)
+    command = [trainer, DATASET, CONFIGURATION, str(FOLD), "-p", layout.plans, "-device", device]
+    command += ["-tr", layout.config.training.trainer_class, *(["--c"] if goes_on else [])]
+    telling = Telling(layout.run, layout.fold / "debug.json", len(_fold(layout)["val"]))
+    own = environment(layout, device, compile=device == "cuda" and layout.config.training.compile)
+    try:
+        run_tool(command, own, on_line=telling.take)
+        telling.end("done")
+    except Stopped:
+        telling.end("stopped")
+        raise
+    finally:
+        telling.close()
+
+
+def set_damaged_aside(layout: Layout) -> bool:
+    """Whether there is a checkpoint to go on from. One that was cut short while it was written is renamed: nnU-Net
+    writes in place, takes the latest before the best, and would fail on it for ever."""
+    for which in ("latest", "best"):
+        path = layout.checkpoint(which)
+        if not path.exists():
+            continue
+        if zipfile.is_zipfile(path):  # its directory comes last
+            return True
+        path.rename(path.with_name(f"{path.name}.damaged"))
+        print(f"{clean(str(path))}: cut short; set aside as {path.name}.damaged", flush=True)
+    return False
+
+
+def _fold(layout: Layout) -> dict[str, list[str]]:
+    """The cases of our split: train, val, and all of both."""
+    fold = json.loads((layout.dataset / SPLITS).read_text("utf-8"))[FOLD]
+    return {**fold, "all": [*fold["train"], *fold["val"]]}
