@@ -14,9 +14,9 @@ from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file, write_whole
 from engine.contract.load import apply_overrides, validate
 from engine.contract.names import Presence
+from engine.contract.recipe_file import ABOUT, read_recipe
 from engine.contract.section import Section
 from engine.contract.text import clean
-from engine.contract.yaml_file import read_mapping
 
 PLAIN_TRAINER = "nnUNetTrainer"
 
@@ -120,7 +120,8 @@ def load_nnunet_config(path: Path, overrides: Sequence[str] = ()) -> NnunetConfi
     A manifest in the file is relative to the file, or, where nothing is there, to the working directory; one in an
     override is relative to the working directory. Raises BadInput with a line an error.
     """
-    values = read_mapping(path)
+    values = read_recipe(path)
+    values.pop(ABOUT, None)
     set_keys = apply_overrides(values, overrides)
     if (kind := values.get("kind")) != "nnunet":
         raise BadInput(f"{clean(str(path))}: kind: {clean(str(kind))}; nnunet needs kind: nnunet")
