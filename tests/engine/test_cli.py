@@ -70,11 +70,13 @@ def test_a_launched_engine_leaves_its_end_record(tmp_path: Path, monkeypatch: py
     assert "No such file" in record["cause"]
 
 
-def test_recipes_are_listed_a_line_each(
+def test_recipes_are_listed_with_what_they_are_and_need(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(project)
     assert main(["recipes"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(list((project / "configs").glob("*.yaml")))
-    assert any(line.startswith("baseline_posmetric ") for line in lines)
+    named = [line.split()[0] for line in lines if not line.startswith(" ")]
+    assert named == sorted(path.stem for path in (project / "configs").glob("[!_]*.yaml"))
+    below = lines[next(place for place, line in enumerate(lines) if line.startswith("deeplab_full ")) + 1]
+    assert "needs ImageNet weights from the hub" in below

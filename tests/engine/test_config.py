@@ -12,14 +12,6 @@ from engine.contract.errors import BadInput
 from engine.contract.load import load_config, save_config
 from engine.contract.recipes import find_recipes, recipe_folders
 
-CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_recipe_is_valid_and_says_what_it_is(path: Path) -> None:
-    config = load_config(path)
-    assert config.description
-
 
 def test_every_error_is_reported_at_once_with_file_field_and_meaning(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
@@ -35,6 +27,37 @@ def test_every_error_is_reported_at_once_with_file_field_and_meaning(tmp_path: P
     assert "model.arch: 'Vnet'" in text
     assert "'Unet'" in text
     assert "qqqq: unknown key; known here: kind" in text
+
+
+def test_the_errors_of_a_network_name_its_own_keys(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("model: {arch: swin3d_adapter, depht: 3, depth: 9, volume: ball}\n")
+    with pytest.raises(BadInput) as caught:
+        load_config(path)
+    assert [line.removeprefix(f"{path}: ").partition(" (")[0] for line in caught.value.lines] == [
+        "model.volume: 'ball': Input should be 'repeat', 'pyramid' or 'dnp_plus'",
+        "model.depth: 9: Input should be less than or equal to 5",
+        "model.depht: unknown key; did you mean depth?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("training", "says"),
+    [
+        ("selection_metric: dice", None),
+        ("selection_metric: dice_pos + 0.5 * roc_auc_presence", None),
+        ("selection_metric: dice_pos - loss", "no measure"),
+        ("selection_metric: dice_poz", "'dice_poz' is no measure; give joint, one of dice_pos"),
+    ],
+)
+def test_a_selection_metric_is_a_measure_or_a_weighted_sum(tmp_path: Path, training: str, says: str | None) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"training: {{{training}}}\n")
+    if says is None:
+        load_config(path)
+        return
+    with pytest.raises(BadInput, match=says):
+        load_config(path)
 
 
 @pytest.mark.parametrize(
