@@ -20,6 +20,7 @@ from textual.screen import Screen
 
 from engine.contract.names import JOBS
 from engine.contract.text import clean
+from xray_tui import job_orders
 from xray_tui.commands import COMMANDS, bindings, keymap_problems, shown_keys, usable_keymap
 from xray_tui.in_order import KeysInOrder
 from xray_tui.live.board_feed import BoardFeed
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from xray_tui.board.rank import Board
     from xray_tui.jobs.job import Job
-    from xray_tui.jobs.store import JobStore
     from xray_tui.live.endings import Endings
     from xray_tui.live.follow import Follow
     from xray_tui.live.gpu_feed import GpuFeed, Gpus
@@ -372,28 +372,8 @@ class XrayApp(KeysInOrder[None]):
         return str(self.settings.lease_dir) if self.settings.lease_dir else None
 
     def _launch(self, launch: Launch | None) -> None:
-        if launch is not None:
-            self._in_background(partial(self._launch_jobs, launch))
-
-    def _launch_jobs(self, launch: Launch) -> None:
-        """In a thread: hand the jobs to their supervisors, and say how that went."""
-        from engine.contract.errors import BadInput
-        from xray_tui.jobs.batch import launch_all
-        from xray_tui.jobs.launcher import LocalLauncher
-
-        assert self.runs is not None
-        try:
-            jobs = launch_all(LocalLauncher.of(self.settings, self.runs), launch.specs, launch.evaluate, launch.hold)
-        except (BadInput, OSError) as error:
-            self._post(Said(str(error), "error"))
-        else:
-            one = len(jobs) == 1
-            what = f"{jobs[0].spec.kind} {clean(jobs[0].spec.run)}:" if one else f"{len(jobs)} jobs"
-            held = f"held; H in the jobs lets {'it' if one else 'each'} go on"
-            more = held if launch.hold else f"{'it goes' if one else 'they go'} on without the app"
-            self._post(Said(f"{what} launched{', ' if launch.hold else '; '}{more}"))
-        if self._jobs_feed is not None:
-            self._jobs_feed.wake()
+        if launch is not None and self.runs is not None:
+            self._order(partial(job_orders.launch, launch, self.settings, self.runs))
 
     def action_stop_job(self) -> None:
         """Ask, then stop the job under the cursor of the list."""
@@ -404,65 +384,40 @@ class XrayApp(KeysInOrder[None]):
         self._ask_to_stop(job)
 
     def _ask_to_stop(self, job: Job) -> None:
-        from xray_tui.jobs.control import stop
-        from xray_tui.screens.confirm import ConfirmScreen
-
-        name = f"{clean(job.spec.kind)} {clean(job.spec.run)}"
-
         def answered(yes: bool | None) -> None:
             if yes:
-                self._in_background(partial(self._give_order, stop, job, "asked to stop"))
+                self._give(job_orders.stop(), job)
 
-        more = "It is still waiting." if job.state.waiting else "A training saves a checkpoint first and can go on."
-        self.push_screen(ConfirmScreen(f"Stop {name}?", more, yes="stop it", no="let it go on"), answered)
+        self.push_screen(job_orders.stop_question(job), answered)
 
     def action_resume_job(self) -> None:
         """Go on with the selected training."""
-        from xray_tui.jobs.again import resume
-
-        order = partial(resume, lease_dir=self._lease_dir)
-        self._order(order, "queued again; it continues from its last checkpoint")
+        self._give(job_orders.resume(self._lease_dir), self._dashboard.jobs.job)
 
     def action_hold_job(self) -> None:
         """Hold the selected job, or let it go on if it is held or blocked."""
-        from xray_tui.jobs.orders import hold, release
-
         job = self._dashboard.jobs.job
-        if job is not None and job.state in ("held", "blocked"):
-            self._order(release, "released")
-        else:
-            self._order(hold, "held; H lets it go on")
+        self._give(job_orders.hold_or_release(job), job)
 
     def action_move_job(self, steps: int) -> None:
         """Move the selected job in the queue."""
-        from xray_tui.jobs.orders import move
+        self._give(job_orders.move(steps), self._dashboard.jobs.job)
 
-        def order(store: JobStore, identity: str) -> Job:
-            return move(store, identity, steps)
-
-        self._order(order, "moved up in the queue" if steps < 0 else "moved down in the queue")
-
-    def _order(self, order: Callable[[JobStore, str], Job], said: str) -> None:
-        """Order something of the selected job, in a thread, and say how that went."""
-        job = self._dashboard.jobs.job
-        if job is None:
+    def _give(self, order: job_orders.Order, job: Job | None) -> None:
+        if job is None or self.runs is None:
             self.say("There is no job")
         else:
-            self._in_background(partial(self._give_order, order, job, said))
+            self._order(partial(job_orders.give, order, job, self.runs))
 
-    def _give_order(self, order: Callable[[JobStore, str], Job], job: Job, said: str) -> None:
-        from engine.contract.errors import BadInput
-        from xray_tui.jobs.store import JobStore
+    def _order(self, work: Callable[[], Said]) -> None:
+        """Have it done in a thread, and say how that went."""
 
-        assert self.runs is not None
-        try:
-            order(JobStore(self.runs), job.id)
-        except (BadInput, OSError) as error:
-            self._post(Said(str(error), "error"))
-            return
-        self._post(Said(f"{clean(job.spec.kind)} {clean(job.spec.run)}: {said}"))
-        if self._jobs_feed is not None:
-            self._jobs_feed.wake()
+        def done() -> None:
+            self._post(work())
+            if self._jobs_feed is not None:
+                self._jobs_feed.wake()
+
+        self._in_background(done)
 
     def action_export(self) -> None:
         """Write the board as Markdown."""

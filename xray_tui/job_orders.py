@@ -1,0 +1,103 @@
+"""What the keys order of jobs, and what is said once that is done.
+
+Orders are values; `give` and `launch` carry them out. These wait for files, locks and new processes: not for the UI
+thread. What they need is imported when a key asks for it, as the app's start does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.contract.errors import BadInput
+from engine.contract.text import clean
+from xray_tui.messages import Said
+
+if TYPE_CHECKING:
+    from xray_tui.jobs.job import Job
+    from xray_tui.jobs.store import JobStore
+    from xray_tui.screens.confirm import ConfirmScreen
+    from xray_tui.screens.launch_plan import Launch
+    from xray_tui.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Something that is done to one job."""
+
+    do: Callable[[JobStore, str], Job]
+    """Raises BadInput or OSError where it cannot be done."""
+    done: str
+    """What is said of the job then."""
+
+
+def stop() -> Order:
+    """Stop it; `stop_question` is asked first."""
+    from xray_tui.jobs.control import stop
+
+    return Order(stop, "asked to stop")
+
+
+def stop_question(job: Job) -> ConfirmScreen:
+    """Whether that is meant."""
+    from xray_tui.screens.confirm import ConfirmScreen
+
+    more = "It is still waiting." if job.state.waiting else "A training saves a checkpoint first and can go on."
+    return ConfirmScreen(f"Stop {_named(job)}?", more, yes="stop it", no="let it go on")
+
+
+def resume(lease_dir: str | None) -> Order:
+    """Go on with a training. `lease_dir` is the settings' one."""
+    from xray_tui.jobs.again import resume
+
+    return Order(partial(resume, lease_dir=lease_dir), "queued again; it continues from its last checkpoint")
+
+
+def hold_or_release(job: Job | None) -> Order:
+    """Hold it, or let it go on if it is held or blocked."""
+    from xray_tui.jobs.orders import hold, release
+
+    if job is not None and job.state in ("held", "blocked"):
+        return Order(release, "released")
+    return Order(hold, "held; H lets it go on")
+
+
+def move(steps: int) -> Order:
+    """Let it change places in the queue: -1 up, 1 down."""
+    from xray_tui.jobs.orders import move
+
+    return Order(partial(move, steps=steps), "moved up in the queue" if steps < 0 else "moved down in the queue")
+
+
+def give(order: Order, job: Job, runs: Path) -> Said:
+    """Do it to the job of that runs folder; what there is to say of how that went."""
+    from xray_tui.jobs.store import JobStore
+
+    try:
+        order.do(JobStore(runs), job.id)
+    except (BadInput, OSError) as error:
+        return Said(str(error), "error")
+    return Said(f"{_named(job)}: {order.done}")
+
+
+def launch(launch: Launch, settings: Settings, runs: Path) -> Said:
+    """Hand the jobs to their supervisors; what there is to say of how that went."""
+    from xray_tui.jobs.batch import launch_all
+    from xray_tui.jobs.launcher import LocalLauncher
+
+    try:
+        jobs = launch_all(LocalLauncher.of(settings, runs), launch.specs, launch.evaluate, launch.hold)
+    except (BadInput, OSError) as error:
+        return Said(str(error), "error")
+    one = len(jobs) == 1
+    what = f"{_named(jobs[0])}:" if one else f"{len(jobs)} jobs"
+    held = f"held; H in the jobs lets {'it' if one else 'each'} go on"
+    more = held if launch.hold else f"{'it goes' if one else 'they go'} on without the app"
+    return Said(f"{what} launched{', ' if launch.hold else '; '}{more}")
+
+
+def _named(job: Job) -> str:
+    return f"{clean(job.spec.kind)} {clean(job.spec.run)}"
