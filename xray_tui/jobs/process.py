@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.contract import names
 from engine.contract.text import clean
 from xray_tui.jobs.job import Process
 
 JOB_MARK = "XRAY_TUI_JOB"
-RUN_MARK = "XRAY_TUI_RUN"
+RUN_MARK = names.RUN_ENV
 """In the environment of every engine and of all it starts: the job's id and its run."""
 
 
