@@ -116,7 +116,7 @@ def _blend(folder: Path, argv: Sequence[str], cwd: Path) -> Asked:
     config = {**_resolved(given, every(argv, "--set"), "blend")}
     if tta := option(argv, "--tta"):
         config["tta"] = tta
-    named = _several(argv, "--members") or config["members"]
+    named = several(argv, "--members") or config["members"]
     return Asked("blend", folder, config, members=tuple(cwd / member for member in named))
 
 
@@ -178,7 +178,7 @@ def option(arguments: Sequence[str], name: str) -> str | None:
     return found[-1] if found else None
 
 
-def _several(arguments: Sequence[str], name: str) -> tuple[str, ...]:
+def several(arguments: Sequence[str], name: str) -> tuple[str, ...]:
     """All that follows `NAME` up to the next option."""
     rest: Iterable[str] = arguments[arguments.index(name) + 1 :] if name in arguments else ()
     return tuple(takewhile(lambda word: not word.startswith("-"), rest))
