@@ -57,8 +57,7 @@ def predict_batches(
         for start in range(0, len(images), batch_size):
             with device.autocast():
                 prediction = network(to_tensor(images[start : start + batch_size], device))
-            head = prediction.presence_logit
-            yield start, Prediction(prediction.mask_logits.float().cpu(), None if head is None else head.float().cpu())
+            yield start, Prediction(*(None if logits is None else logits.float().cpu() for logits in prediction))
     finally:
         network.train(was_training)
 
@@ -66,21 +65,32 @@ def predict_batches(
 @torch.inference_mode()
 def predict_views(
     network: XrayNetwork, images: npt.NDArray[np.uint8], device: Device, tta: str
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
-    """Mean probabilities (B, S, S) over the views, and the mean probability of the classification head (B,) or None.
+) -> tuple[npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]:
+    """The means over the views: the probability maps (B, S, S), None of a classifier, and the probability of a fracture
+    (B,) that the classification head or the classifier gives, None without one.
 
     `images`: uint8 (B, S, S). The network must be in eval mode.
     """
-    batch = to_tensor(images, device)
+    maps, presence = mean_over_views(network, to_tensor(images, device), device, tta)
+    return None if maps is None else maps[:, 0].cpu().numpy(), None if presence is None else presence.cpu().numpy()
+
+
+@torch.inference_mode()
+def mean_over_views(
+    network: XrayNetwork, batch: torch.Tensor, device: Device, tta: str
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """As `predict_views`, of images float (B, 1, S, S) on the device, and left there: maps (B, 1, S, S), presence (B,).
+    Does not wait for the device."""
     views = VIEWS[tta]
-    maps = torch.zeros_like(batch)
+    maps: torch.Tensor | None = None
     presence: torch.Tensor | None = None
     for view in views:
         with device.autocast():
             prediction = network(apply_view(batch, view))
-        maps = maps + undo_view(prediction.mask_logits.float().sigmoid(), view)
+        if prediction.mask_logits is not None:
+            seen = undo_view(prediction.mask_logits.float().sigmoid(), view)
+            maps = seen if maps is None else maps + seen
         if prediction.presence_logit is not None:
             score = prediction.presence_logit.float().sigmoid()
             presence = score if presence is None else presence + score
-    means = (maps / len(views))[:, 0].cpu().numpy()
-    return means, None if presence is None else (presence / len(views)).cpu().numpy()
+    return None if maps is None else maps / len(views), None if presence is None else presence / len(views)

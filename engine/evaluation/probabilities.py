@@ -163,6 +163,7 @@ def _predict(
     with Progress(f"predict {what} ({tta})", len(samples), "images") as progress:
         for start in range(0, len(samples), batch_size):
             maps, scores = predict_views(network, inputs.images[start : start + batch_size], device, tta)
+            assert maps is not None, "only a classifier has none"
             out[start : start + len(maps)] = quantise(maps)
             if scores is not None:
                 presence = (presence or []) + scores.astype(float).tolist()

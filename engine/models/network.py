@@ -1,4 +1,4 @@
-"""A network with its input normalisation inside: grey images in, mask and presence logits out."""
+"""A network with its input normalisation inside: grey images in, mask logits, presence logits or both out."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from engine.models.registry import BUILDERS, Parts
 class Prediction(NamedTuple):
     """What a network says of a batch."""
 
-    mask_logits: torch.Tensor
-    """(B, 1, S, S)."""
+    mask_logits: torch.Tensor | None
+    """(B, 1, S, S), None of a classifier."""
     presence_logit: torch.Tensor | None
     """(B,), None without a classification head."""
 
@@ -37,9 +37,8 @@ class XrayNetwork(nn.Module):
     def forward(self, image: torch.Tensor) -> Prediction:
         """`image`: float (B, 1, S, S), 0…1."""
         output = self.segmenter((image.expand(-1, self.in_channels, -1, -1) - self.mean) / self.std)
-        if isinstance(output, tuple):
-            return Prediction(output[0], output[1].squeeze(1))
-        return Prediction(output, None)
+        masks, presence = output if isinstance(output, tuple) else (output, None)
+        return Prediction(masks, None if presence is None else presence.squeeze(1))
 
 
 def build_network(config: ModelConfig, *, pretrained: bool = True) -> XrayNetwork:
