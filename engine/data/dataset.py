@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
 from engine.contract.augment import AugmentConfig
+from engine.contract.data import PatchConfig
+from engine.data import patches
 from engine.data.augment import NUMBERS, augment
 from engine.data.inputs import Inputs
 from engine.data.order import Draw
@@ -30,24 +33,34 @@ class Batch(NamedTuple):
 
 
 class TrainingSamples(Dataset[Batch]):
-    """Samples of a split, a batch at a time, by (index, seed of all that is random about it)."""
+    """Samples of a split, or patches of them, a batch at a time, by (index, seed of all that is random about it)."""
 
-    def __init__(self, inputs: Inputs) -> None:
-        self.inputs = inputs
-        self.fractured = torch.tensor([float(sample.fractured) for sample in inputs.samples])
+    def __init__(self, inputs: Inputs, patch: PatchConfig | None = None) -> None:
+        """With `patch`, the inputs have to have their places."""
+        self.inputs, self.patch = inputs, patch
 
     def __getitem__(self, draws: list[Draw]) -> Batch:
-        places = [index for index, _ in draws]
-        image = np.stack([self.inputs.images[place] for place in places])
-        mask = np.stack([self.inputs.masks[place] for place in places])
-        numbers = torch.stack([_numbers(seed) for _, seed in draws])
+        cut = [self._cut(index, *_numbers(seed)) for index, seed in draws]
+        images, masks, fractured, numbers = zip(*cut, strict=True)
         return Batch(
-            torch.from_numpy(image)[:, None],
-            torch.from_numpy(mask)[:, None],
-            self.fractured[places],
-            torch.tensor(places),
-            numbers,
+            torch.from_numpy(np.stack(images))[:, None],
+            torch.from_numpy(np.stack(masks))[:, None],
+            torch.tensor(fractured, dtype=torch.float32),
+            torch.tensor([index for index, _ in draws]),
+            torch.stack(numbers),
         )
+
+    def _cut(
+        self, index: int, for_patch: torch.Tensor, for_augmentation: torch.Tensor
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], bool, torch.Tensor]:
+        """(image, mask, whether a fracture is in it, numbers). A patch beside the fracture shows none."""
+        image, mask = self.inputs.images[index], self.inputs.masks[index]
+        if self.patch is None:
+            return image, mask, self.inputs.samples[index].fractured, for_augmentation
+        assert self.inputs.places is not None
+        row, column = patches.corner(self.inputs.places[index], self.patch, for_patch.numpy())
+        window = (slice(row, row + self.patch.size), slice(column, column + self.patch.size))
+        return image[window], mask[window], bool(mask[window].any()), for_augmentation
 
 
 def on_device(
@@ -64,5 +77,7 @@ def on_device(
     return image, mask, fractured * (1 - had_one + mask.amax((1, 2, 3)))
 
 
-def _numbers(seed: int) -> torch.Tensor:
-    return torch.rand(NUMBERS, generator=torch.Generator().manual_seed(seed))
+def _numbers(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A sample's numbers for its patch and for its augmentation."""
+    drawn = torch.rand(patches.NUMBERS + NUMBERS, generator=torch.Generator().manual_seed(seed))
+    return drawn[: patches.NUMBERS], drawn[patches.NUMBERS :]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +15,15 @@ import numpy.typing as npt
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
+from engine.data.array_cache import cached
 from engine.data.geometry import image_to_input, mask_to_input
 from engine.data.image import read_image, read_mask
 from engine.data.manifest import Sample
-from engine.folders import made_whole, new_array, open_array
+from engine.data.patches import Coordinates, Places, find_places, table_shape
 from engine.parallel import each
 
 CACHE = ".cache"
+PLACES_KEY = "places-1"
 KEPT = 24
 """Cached splits beside a manifest; the least recently used ones go."""
 
@@ -35,37 +37,53 @@ class Inputs:
     """(N, size, size), grey."""
     masks: npt.NDArray[np.bool_]
     """(N, size, size)."""
+    places: Places | None = None
+    """Where patches may be cut, if that was asked for."""
 
 
 def load_inputs(
-    samples: Sequence[Sample], size: int, keep_aspect: bool, cache_beside: Path | None, what: str
+    samples: Sequence[Sample],
+    size: int,
+    keep_aspect: bool,
+    cache_beside: Path | None,
+    what: str,
+    *,
+    with_places: bool = False,
 ) -> Inputs:
     """Read the samples at the network's size; from and into `.cache` beside the manifest `cache_beside`, unless that is
-    None.
+    None. Of several processes that want the same, one reads and the others wait.
 
     A cache is taken only where every file still has the size and modification time it was made from. Where it
     cannot be written (read-only data, full disk) the arrays stay in memory. Raises BadInput with a line for every
     mask of another size than its image.
     """
-    if cache_beside is not None:
-        folder = cache_beside.parent / CACHE / _key(samples, size, keep_aspect)
-        found = _cached(samples, folder) or _make_cache(samples, size, keep_aspect, folder, what)
-        if found is not None:
-            return found
-    images, masks = _empty(samples, size)
-    _read(samples, keep_aspect, images, masks, what)
-    return Inputs(tuple(samples), images, masks)
-
-
-def _empty(samples: Sequence[Sample], size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    folder = cache_beside.parent / CACHE / _key(samples, size, keep_aspect) if cache_beside is not None else None
     shape = (len(samples), size, size)
-    return np.zeros(shape, np.uint8), np.zeros(shape, np.bool_)
+
+    def read(images: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_]) -> None:
+        _read(samples, keep_aspect, images, masks, what)
+
+    images, masks = cached(folder, {"images": (np.uint8, shape), "masks": (np.bool_, shape)}, read)
+    if folder is not None:
+        _forget_oldest(folder.parent)
+    if not with_places:
+        return Inputs(tuple(samples), images, masks)
+
+    def find(table: Coordinates) -> None:
+        def find_one(index: int) -> None:
+            table[index] = find_places(images[index], masks[index])
+
+        list(each(find_one, len(samples), f"find patches of {what}"))
+
+    beside = folder / PLACES_KEY if folder is not None else None
+    (table,) = cached(beside, {"places": (np.int16, table_shape(len(samples)))}, find)
+    return Inputs(tuple(samples), images, masks, Places(table))
 
 
 def _read(
     samples: Sequence[Sample], keep_aspect: bool, images: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_], what: str
 ) -> None:
-    """Fill the arrays, (N, size, size) each."""
+    """Fill the arrays, (N, size, size) each, with zeros in them."""
     size = images.shape[1]
 
     def read(index: int) -> str | None:
@@ -90,37 +108,11 @@ def size_problem(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) 
     )
 
 
-def _cached(samples: Sequence[Sample], folder: Path) -> Inputs | None:
-    """The cached arrays; None where there are none, or damaged ones, which are taken away."""
-    try:
-        images, masks = (open_array(folder / f"{name}.npy") for name in ("images", "masks"))
-        os.utime(folder)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        shutil.rmtree(folder, ignore_errors=True)
-        return None
-    return Inputs(tuple(samples), images, masks)
-
-
-def _make_cache(samples: Sequence[Sample], size: int, keep_aspect: bool, folder: Path, what: str) -> Inputs | None:
-    """Read the samples into the folder; None where it cannot be written."""
-    shape = (len(samples), size, size)
-    try:
-        with made_whole(folder) as making:
-            images = new_array(making / "images.npy", np.uint8, shape)
-            masks = new_array(making / "masks.npy", np.bool_, shape)
-            _read(samples, keep_aspect, images, masks, what)
-        _forget_oldest(folder.parent)
-    except OSError:
-        return None
-    return _cached(samples, folder)
-
-
 def _forget_oldest(cache: Path) -> None:
-    folders = [entry for entry in cache.iterdir() if not entry.name.startswith(".")]
-    for folder in sorted(folders, key=lambda entry: entry.stat().st_mtime)[:-KEPT]:
-        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # there is none, or another process forgets as well
+        folders = [entry for entry in cache.iterdir() if not entry.name.startswith(".")]
+        for folder in sorted(folders, key=lambda entry: entry.stat().st_mtime)[:-KEPT]:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _key(samples: Sequence[Sample], size: int, keep_aspect: bool) -> str:

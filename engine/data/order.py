@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Sampler
 
 Draw = tuple[int, int]
-"""(index of the sample, seed of its augmentation)."""
+"""(index of the sample, seed of all else that is random about it)."""
 
 
 def epoch_order(
@@ -30,6 +30,14 @@ def epoch_order(
     return [drawn[place] for place in torch.randperm(len(drawn), generator=generator).tolist()]
 
 
+def share_of_epoch(epoch: int, epochs: int, first: float | None, last: float | None) -> float | None:
+    """The share of positives in an epoch: from `first` evenly to `last`, which the last epoch has; None: `first` in
+    all."""
+    if first is None or last is None or epochs == 1:
+        return first
+    return first + (last - first) * epoch / (epochs - 1)
+
+
 class Batches(Sampler[list[Draw]]):
     """All batches of a training from step `first_step` on, epoch after epoch, the last short one of an epoch left out
     unless it is the only one; of each its share where a training has several ranks."""
@@ -43,12 +51,14 @@ class Batches(Sampler[list[Draw]]):
         batch_size: int,
         samples_per_epoch: int | None,
         positive_share: float | None,
+        final_positive_share: float | None = None,
         first_step: int = 0,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
         self.fractured, self.seed, self.epochs = fractured, seed, epochs
-        self.positive_share, self.first_step = positive_share, first_step
+        self.shares = [share_of_epoch(epoch, epochs, positive_share, final_positive_share) for epoch in range(epochs)]
+        self.first_step = first_step
         self.rank, self.ranks = rank, ranks
         self.count = samples_per_epoch or len(fractured)
         self.batch_size = min(batch_size, self.count)
@@ -60,7 +70,7 @@ class Batches(Sampler[list[Draw]]):
     def __iter__(self) -> Iterator[list[Draw]]:
         first_epoch, skip = divmod(self.first_step, self.steps_per_epoch)
         for epoch in range(first_epoch, self.epochs):
-            order = epoch_order(self.fractured, self.seed, epoch, self.count, self.positive_share)
+            order = epoch_order(self.fractured, self.seed, epoch, self.count, self.shares[epoch])
             for step in range(skip, self.steps_per_epoch):
                 places = range(step * self.batch_size, (step + 1) * self.batch_size)[self.rank :: self.ranks]
                 yield [(order[place], _mix(self.seed, epoch, place)) for place in places]

@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from engine import title
-from engine.contract.config import TrainConfig
+from engine.contract.config import LearnConfig
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.dataset import Batch, TrainingSamples
@@ -41,7 +41,7 @@ class Material:
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def load_material(config: TrainConfig) -> Material:
+def load_material(config: LearnConfig) -> Material:
     """Read both splits. Raises BadInput where they cannot teach or choose what the config asks for."""
     manifest = Path(config.data.manifest)
     samples = read_manifest(manifest)
@@ -56,10 +56,13 @@ def load_material(config: TrainConfig) -> Material:
             "give dice_pos, iou_pos or loss"
         )
     size, keep, cache = config.data.image_size, config.data.keep_aspect, manifest if config.data.cache else None
-    return Material(*(load_inputs(splits[split], size, keep, cache, split) for split in ("train", "val")))
+    return Material(
+        load_inputs(splits["train"], size, keep, cache, "train", with_places=config.data.patch is not None),
+        load_inputs(splits["val"], size, keep, cache, "val"),
+    )
 
 
-def make_batches(config: TrainConfig, training: Inputs, first_step: int, ranks: Ranks) -> Batches:
+def make_batches(config: LearnConfig, training: Inputs, first_step: int, ranks: Ranks) -> Batches:
     """All batches from that step on, of each this rank's share."""
     return Batches(
         [sample.fractured for sample in training.samples],
@@ -68,20 +71,21 @@ def make_batches(config: TrainConfig, training: Inputs, first_step: int, ranks: 
         batch_size=config.training.batch_size,
         samples_per_epoch=config.training.samples_per_epoch,
         positive_share=config.training.positive_share,
+        final_positive_share=config.training.final_positive_share,
         first_step=first_step,
         rank=ranks.rank,
         ranks=ranks.size,
     )
 
 
-def make_loader(config: TrainConfig, training: Inputs, batches: Batches, device: Device) -> DataLoader[Batch]:
+def make_loader(config: LearnConfig, training: Inputs, batches: Batches, device: Device) -> DataLoader[Batch]:
     """One pass of this loader is the whole training. Its generator is its own: the default one would draw from the
     global random state and change what dropout sees."""
     workers = config.data.workers
     if workers is None:
         workers = min(8, torch.get_num_threads()) if device.is_cuda else 0
     return DataLoader(
-        TrainingSamples(training),
+        TrainingSamples(training, config.data.patch),
         batch_size=None,  # a sample of the loader is a batch
         sampler=batches,
         num_workers=workers,
