@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import wrap
 from typing import Annotated, Literal
 
@@ -9,12 +10,14 @@ import pytest
 from pydantic import BaseModel
 from pydantic import Field as Key
 
-from engine.contract.config import BlendConfig, EvaluateOptions, TrainConfig
+from engine.contract.config import BlendConfig, ClassifierConfig, EvaluateOptions, TrainConfig
+from engine.contract.load import load_config
 from xray_tui.widgets.form import field_help
 from xray_tui.widgets.form_fields import Field, defaults, differences, flatten, nest, parse, show
 from xray_tui.widgets.form_schema import walk
 
-MODELS = [TrainConfig, EvaluateOptions, BlendConfig]
+MODELS = [TrainConfig, ClassifierConfig, EvaluateOptions, BlendConfig]
+RECIPES = sorted((Path(__file__).resolve().parents[2] / "configs").glob("[!_]*.yaml"))
 
 
 class Inner(BaseModel):
@@ -168,3 +171,22 @@ def test_all_that_there_is_to_say_about_a_field_fits_the_two_lines_for_it_in_80_
         said = field_help(field)
         assert field.bounds in said
         assert len(wrap(said, 80 - 5)) <= 2, said
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_form_of_any_recipe_gives_back_the_recipe(path: Path) -> None:
+    config = load_config(path)
+    schema = walk(type(config), value=config)
+    assert type(config).model_validate(nest(schema, flatten(schema, config.model_dump()))) == config
+    for field in schema.walk():
+        assert len(wrap(field_help(field), 80 - 5)) <= 2, field.key
+
+
+def test_a_form_of_a_network_asks_for_its_own_keys_and_keeps_which_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("model: {arch: swin3d_adapter, depth: 3}\n")
+    config = load_config(tmp_path / "a.yaml")
+    schema = walk(TrainConfig, value=config)
+    keys = {field.key for field in schema.walk()}
+    assert {"model.depth", "model.volume"} <= keys
+    assert not {"model.arch", "model.encoder"} & keys
+    assert nest(schema, flatten(schema, config.model_dump()))["model"]["arch"] == "swin3d_adapter"

@@ -44,7 +44,8 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A group of fields. The root's key is empty; an `optional` section may be off (`default_on` says what it is)."""
+    """A group of fields. The root's key is empty; an `optional` section may be off (`default_on` says what it is).
+    `fixed` holds the keys that can only have one value, as (key in the section, value)."""
 
     key: str
     description: str
@@ -52,6 +53,7 @@ class Section:
     sections: tuple[Section, ...] = ()
     optional: bool = False
     default_on: bool = True
+    fixed: tuple[tuple[str, Any], ...] = ()
 
     def walk(self) -> Iterator[Field]:
         """Every field, those of inner sections after the section's own."""
@@ -86,7 +88,7 @@ def flatten(section: Section, tree: Mapping[str, Any]) -> dict[str, Any]:
 
 def nest(section: Section, values: Values) -> dict[str, Any]:
     """Flat values as the tree that the model is validated from; a section that is off becomes None."""
-    tree = {field.label: values[field.key] for field in section.fields}
+    tree = {**dict(section.fixed), **{field.label: values[field.key] for field in section.fields}}
     for inner in section.sections:
         on = not inner.optional or values[inner.key]
         tree[_last(inner.key)] = nest(inner, values) if on else None

@@ -20,27 +20,40 @@ from xray_tui.widgets.form_fields import Field, Item, Kind, Section
 ITEMS: dict[Any, Item] = {int: "int", float: "float", str: "str"}
 
 
-def walk(model: type[BaseModel], key: str = "", *, optional: bool = False, default_on: bool = True) -> Section:
+def walk(
+    model: type[BaseModel],
+    key: str = "",
+    *,
+    value: BaseModel | None = None,
+    optional: bool = False,
+    default_on: bool = True,
+) -> Section:
     """The model's fields as a section: nested models become sections, `Model | None` ones that can be off.
 
-    A key that can only have one value (`kind`) is no field. Raises TypeError for a kind of field that no form has.
+    Where one of several models may stand, it is that of `value`, a config of this model, and without one the first. A
+    key that can only have one value (`kind`) is no field, but stays with the section. Raises TypeError for a kind of
+    field that no form has.
     """
     fields: list[Field] = []
     sections: list[Section] = []
+    fixed: list[tuple[str, Any]] = []
     for name, info in model.model_fields.items():
         dotted = f"{key}.{name}" if key else name
         choices = _arms(info.annotation)
         arms = [arm for arm in choices if arm is not NoneType]
-        if len(arms) > 1 and all(_is_model(_bare(arm)[0]) for arm in arms):
-            arms = [_bare(arms[0])[0]]
         may_be_none = len(arms) < len(choices)
-        if len(arms) == 1 and _is_model(arms[0]):
+        models: list[type[BaseModel]] = [kind for arm in arms if _is_model(kind := _bare(arm)[0])]
+        if models:
+            given = getattr(value, name, None)
+            chosen = next((kind for kind in models if type(given) is kind), models[0])
             on = info.get_default(call_default_factory=True) is not None
-            sections.append(walk(arms[0], dotted, optional=may_be_none, default_on=on))
+            sections.append(walk(chosen, dotted, value=given, optional=may_be_none, default_on=on))
         elif (field := _field(dotted, info, arms, may_be_none)) is not None:
             fields.append(field)
+        else:
+            fixed.append((name, info.get_default(call_default_factory=True)))
     description = inspect.getdoc(model) or ""
-    return Section(key, description, tuple(fields), tuple(sections), optional, default_on)
+    return Section(key, description, tuple(fields), tuple(sections), optional, default_on, tuple(fixed))
 
 
 def _is_model(kind: Any) -> bool:
