@@ -18,7 +18,8 @@ class Parts:
     """A network before its input normalisation.
 
     `body` takes float (B, in_channels, S, S) and returns mask logits (B, 1, S, S), or a tuple of these and presence
-    logits (B, 1). What was or may be pretrained is its `encoder`: that has a learning rate of its own, and can rest.
+    logits (B, 1), or of None and the latter where it makes no mask. What was or may be pretrained is its `encoder`:
+    that has a learning rate of its own, and can rest.
     """
 
     body: nn.Module
