@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,14 @@ import pytest
 
 from xray_tui.gpu import machine
 from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.jobs import process, stopped
 from xray_tui.jobs.allot import NO_GPU_NOTE, Wait
-from xray_tui.jobs.job import Job, JobSpec
+from xray_tui.jobs.job import Job, JobSpec, State
+from xray_tui.jobs.lease import is_held
 from xray_tui.jobs.lease_dir import LeaseDir
 from xray_tui.jobs.turn import Turn, Turnstile
 
-from .conftest import Place, gpu
+from .conftest import Place, eventually, gpu
 
 
 @pytest.fixture
@@ -62,6 +65,43 @@ def test_a_card_that_is_hidden_or_another_drivers_is_none(place: Place, job: Job
     assert isinstance(turn, Turn)
     assert turn.job.note == NO_GPU_NOTE
     give_back(turn)
+
+
+def test_a_stopped_supervisor_at_the_head_is_passed_over_in_time_and_counts_again_when_continued(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopped, "EVERY", 0.0)
+    place.have(gpu(0))
+    place.until_working(place.launch("until", tmp_path / "go", gpu="auto"))
+    head = place.launch("succeed", gpu="auto")
+    place.until_waiting(head, "GPU 0 is used by a job")
+    mine = replace(place.launcher(), supervisor=("true",)).launch(JobSpec("evaluate", "b", ("succeed",), "auto"))
+    turnstile = Turnstile(LeaseDir(place.leases), lambda: place.snapshot)
+
+    def push() -> Turn | Wait:
+        return turnstile.push(mine, place.store.folder(mine.id), lambda: None)
+
+    supervisor = place.job(head).supervisor
+    assert supervisor is not None
+    os.kill(supervisor.pid, signal.SIGSTOP)
+    eventually(lambda: is_stopped(supervisor.pid), "its stop")
+    (tmp_path / "go").touch()
+    eventually(lambda: not is_held(LeaseDir(place.leases).gpu("GPU-0")), "the free GPU")
+    for _ in range(3):
+        assert push() == Wait("1 job before it", before=1), "it was not stopped for long"
+    monkeypatch.setattr(stopped, "PATIENCE", 0.0)
+    turn = push()
+    assert isinstance(turn, Turn)
+    assert turn.job.gpus == ("GPU-0",)
+    os.kill(supervisor.pid, signal.SIGCONT)
+    place.until_waiting(head, "GPU 0 is used by a job")
+    give_back(turn)
+    assert place.until(head).state is State.SUCCEEDED
+
+
+def is_stopped(pid: int) -> bool:
+    known = process.stat(pid)
+    return known is not None and known.state == "T"
 
 
 def give_back(turn: Turn) -> None:

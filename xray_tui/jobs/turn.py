@@ -17,6 +17,7 @@ from xray_tui.jobs.gate import Shut
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir
 from xray_tui.jobs.queue import Queue, Ticket
+from xray_tui.jobs.stopped import FEW, Stopped
 
 Lock = Callable[[Path], int | None]
 
@@ -41,6 +42,7 @@ class Turnstile:
     def __init__(self, lease_dir: LeaseDir, snapshot: Callable[[], GpuSnapshot]) -> None:
         self._dir = lease_dir
         self._queue = Queue(lease_dir)
+        self._stopped = Stopped(lease_dir)
         self._snapshot = snapshot
         self._machine = Machine(gpus=(), expects_gpus=False)
         self._looked = False
@@ -55,6 +57,12 @@ class Turnstile:
         changed then, but that a job whose job.json cannot be written has stepped out of the queue until the next call:
         with room for it or not, others come before it.
         """
+        answer = self._push(job, folder, shut)
+        if isinstance(answer, Wait) and 0 < answer.before <= FEW:
+            self._stopped.look([ticket for ticket in self._queue.waiting() if self.ticket and ticket < self.ticket])
+        return answer
+
+    def _push(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> Turn | Wait:
         mine = self.ticket = self._queue.ticket_for(job)
         if (mine.gpu == "none" or self._looked) and (hopeless := self._hopeless(mine, job.cpu_slots)) is not None:
             return hopeless
@@ -79,7 +87,7 @@ class Turnstile:
             again = bool(ticket.fixed) and not on_cpu and any(ticket.gpu == other.gpu for other in alive)
             if again or len(alive) >= (slots if on_cpu else len(machine.gpus)):
                 untested.append(ticket)
-            elif self._queue.is_alive(ticket):
+            elif self._counts(ticket):
                 alive.append(ticket)
         hopeful = Machine(
             gpus=tuple(replace(gpu, processes=(), problem=None) for gpu in machine.gpus),
@@ -94,6 +102,10 @@ class Turnstile:
             return None
         said = allot(sorted([*alive, *untested, mine]), mine, hopeful, time.time())
         return said if isinstance(said, Wait) else answer
+
+    def _counts(self, ticket: Ticket) -> bool:
+        """Whether others have to leave it what it would take."""
+        return self._queue.is_alive(ticket) and not self._stopped.passes_over(ticket)
 
     def _look_at_gpus(self) -> None:
         from xray_tui.gpu.machine import this_machine, waiting_card
@@ -115,7 +127,7 @@ class Turnstile:
             return Wait(closed.reason)
         mine = self.ticket = self._queue.ticket_for(job)  # it may have been moved until now
         self._queue.put(mine)  # where a cleaner has taken the ticket away
-        alive = [ticket for ticket in self._queue.waiting() if ticket == mine or self._queue.is_alive(ticket)]
+        alive = [ticket for ticket in self._queue.waiting() if ticket == mine or self._counts(ticket)]
         with contextlib.ExitStack() as taken:
 
             def take(path: Path, lock: Lock = lease.try_lock) -> int | None:
