@@ -20,12 +20,12 @@ def case_name(identity: str) -> str:
     >>> case_name("IMG0000019")
     'IMG0000019'
     >>> case_name("ana/wrist 1.png")
-    'ana_wrist_1_png-2f6db7f0'
+    'ana_wrist_1_png-ed2bb9e6'
     """
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", identity)[:_LONGEST]
     if plain == identity and plain[0] != "-" and not plain.endswith(_RESERVED):
         return plain
-    return f"{plain.lstrip('-')}-{hashlib.sha256(identity.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return f"{plain.lstrip('-') or '_'}-{hashlib.sha256(identity.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def exported_samples(samples: Sequence[Sample], negatives_per_positive: float | None, seed: int) -> list[Sample]:

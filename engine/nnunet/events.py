@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine.contract import names
 from engine.contract.events import parse_events
-from engine.nnunet.log import Began, Epoch, LogReader, Trained, Validates
+from engine.nnunet.log import Began, Epoch, LogReader, Said, Trained, Validates
 from engine.progress import Progress
 from engine.training.event_log import EventLog
 
@@ -31,7 +31,10 @@ class Telling:
 
     def take(self, line: str) -> None:
         """One line of the trainer's output."""
-        for said in self._reader.take(line):
+        self._tell(self._reader.take(line))
+
+    def _tell(self, told: list[Said]) -> None:
+        for said in told:
             match said:
                 case Began():
                     self._began(said.epoch - 1)
@@ -42,9 +45,10 @@ class Telling:
                 case Validates() if self._progress is not None:
                     self._progress.advance()
 
-    def end(self, state: str) -> None:
-        """How it ended, done or stopped; where nothing had begun, nothing is written."""
-        if self._events is not None:
+    def end(self, state: str | None) -> None:
+        """How it ended: done, stopped, or None for a failure; where nothing had begun, nothing is written."""
+        self._tell(self._reader.rest())
+        if self._events is not None and state is not None:
             seconds = round(time.monotonic() - self._started, 1)
             self._events.write("end", state=state, step=self._done, seconds=seconds)
 

@@ -98,11 +98,10 @@ def read_export(folder: Path) -> Export:
 
 def _check(samples: Sequence[Sample], manifest: Path) -> None:
     """Raises BadInput where nnU-Net could not train on the samples."""
-    for split in ("train", "val"):
-        if not any(sample.split == split for sample in samples):
-            raise BadInput(f"{clean(str(manifest))}: no image in split {split}; nnU-Net needs train and val")
     if not any(sample.split == "train" and sample.fractured for sample in samples):
         raise BadInput(f"{clean(str(manifest))}: no positive image in split train; nnU-Net has nothing to learn")
+    if not any(sample.split == "val" for sample in samples):
+        raise BadInput(f"{clean(str(manifest))}: no image in split val; nnU-Net needs some to watch")
 
 
 def _dataset(number: int) -> dict[str, object]:

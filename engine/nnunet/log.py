@@ -85,10 +85,7 @@ class LogReader:
         if stamped is None:
             return []
         text = stamped[1].strip()
-        said: list[Said] = []
-        if self._over and self._open is not None:
-            said.append(replace(self._open, best=text.startswith(_BEST)))
-            self._open, self._over = None, False
+        said: list[Said] = self.rest(best=text.startswith(_BEST))
         if began := _EPOCH.match(text):
             self._open = Epoch(int(began[1]) + 1)
             said.append(Began(self._open.epoch))
@@ -99,6 +96,13 @@ class LogReader:
         elif self._open is not None:
             self._read(self._open, text)
         return said
+
+    def rest(self, best: bool = False) -> list[Said]:
+        """The epoch that is over and not told yet, if there is one."""
+        if not self._over or self._open is None:
+            return []
+        epoch, self._open, self._over = replace(self._open, best=best), None, False
+        return [epoch]
 
     def _read(self, epoch: Epoch, text: str) -> None:
         if dice := _PSEUDO_DICE.match(text):

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from engine.contract import names
-from engine.contract.errors import Stopped
+from engine.contract.errors import Failed, Stopped
 from engine.contract.files import unfinished, write_whole
 from engine.contract.nnunet import NnunetConfig, save_nnunet_config
 from engine.contract.text import clean
@@ -69,6 +69,9 @@ def _fit(layout: Layout, trainer: str, device: str) -> None:
         telling.end("done")
     except Stopped:
         telling.end("stopped")
+        raise
+    except Failed:
+        telling.end(None)
         raise
     finally:
         telling.close()

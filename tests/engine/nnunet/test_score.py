@@ -1,0 +1,159 @@
+"""Scores of predictions that are known: a stand-in for nnU-Net predicts 0.4 where the exported image is bright."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.cli import main
+
+pytestmark = pytest.mark.usefixtures("engine_extra")
+
+
+@pytest.fixture
+def run(config: Path, runs: Path, stand_ins: Path) -> Path:
+    """A run that the stand-ins trained."""
+    assert main(["nnunet", "train", "--config", str(config), "--run", str(runs / "nn")]) == 0
+    return runs / "nn"
+
+
+@pytest.fixture
+def score(run: Path) -> Callable[..., dict[str, Any]]:
+    """Scores it; the artifact that is new."""
+
+    def scored(*given: str) -> dict[str, Any]:
+        before = set(run.glob("test_metrics*.json"))
+        assert main(["nnunet", "score", "--run", str(run), "--bootstrap", "20", *given]) == 0
+        [path] = set(run.glob("test_metrics*.json")) - before
+        found: dict[str, Any] = json.loads(path.read_text())
+        return {**found, "path": path}
+
+    return scored
+
+
+def predictions_told(stand_ins: Path) -> list[list[str]]:
+    lines = [json.loads(line) for line in (stand_ins / "told.jsonl").read_text().splitlines()]
+    return [line["arguments"] for line in lines if line["command"] == "nnUNetv2_predict"]
+
+
+def test_the_threshold_is_tuned_on_validation_and_the_artifact_says_so(score: Callable[..., dict[str, Any]]) -> None:
+    found = score()
+    assert found["path"].name == "test_metrics_tta_mirror_tuned.json"
+    assert found["schema"] == "xray-test-metrics/1"
+    assert found["threshold"] <= 0.4  # nnU-Net's own 0.5 would find nothing
+    assert found["selection"]["threshold_source"] == found["selection"]["selected_on"] == "val"
+    assert found["dice_pos"] > 0.85
+    assert found["input"]["dice_pos"] == pytest.approx(1, abs=0.1)
+    assert found["roc_auc_presence"] == 1
+    assert found["num_samples"] == 3
+    assert found["num_positive"] == 2
+    assert found["fp_area_neg"] == 0
+    assert set(found) >= {"validation", "validation_input", "all_positive", "intervals", "data", "per_image"}
+    [checkpoint] = found["provenance"]["checkpoints"]
+    assert checkpoint["path"].endswith("nnUNetTrainer_5epochs__nnUNetPlans__2d/fold_0/checkpoint_final.pth")
+    assert found["provenance"]["trainer"] == "nnUNetTrainer_5epochs"
+
+
+def test_the_figures_follow_from_the_per_image_table(score: Callable[..., dict[str, Any]]) -> None:
+    found = score()
+    with (found["path"].parent / found["per_image"]).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == ["t1", "t2", "t3"]
+    dice = [float(row["dice"]) for row in rows if row["dice"]]
+    assert found["dice_pos"] == pytest.approx(np.mean(dice), abs=1e-6)
+    tp, fn = (sum(int(row[key]) for row in rows) for key in ("tp", "fn"))
+    assert found["recall_pos"] == pytest.approx(tp / (tp + fn))
+    assert tp + fn == 24 * 18 + 10 * 22  # the masks at their own size
+
+
+def test_nnunets_own_threshold_can_be_asked_for(score: Callable[..., dict[str, Any]]) -> None:
+    found = score("--threshold", "0.5", "--presence", "max")
+    assert found["path"].name == "test_metrics_tta_mirror_thr050_max.json"
+    assert found["selection"]["threshold_source"] == "fixed"
+    assert found["dice_pos"] < 1e-6
+    assert found["roc_auc_presence"] == 1
+
+
+def test_masks_are_scored_by_their_area_and_nothing_is_tuned(
+    score: Callable[..., dict[str, Any]], stand_ins: Path
+) -> None:
+    found = score("--masks")
+    assert found["selection"]["threshold_source"] == "fixed"
+    assert found["threshold"] == 0.5
+    assert found["selection"]["presence_source"] == "pred_area"
+    assert found["dice_pos"] > 0.85
+    assert found["roc_auc_presence"] == 1
+    assert all("--save_probabilities" not in arguments for arguments in predictions_told(stand_ins))
+
+
+def test_predictions_are_kept_and_made_once(
+    run: Path, score: Callable[..., dict[str, Any]], stand_ins: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["nnunet", "predict", "--run", str(run), "--tta", "none"]) == 0
+    assert "test: 3 images, on cpu, float32, nnU-Net" in capsys.readouterr().out
+    told = predictions_told(stand_ins)
+    assert len(told) == 2
+    assert all("--disable_tta" in arguments and "--save_probabilities" in arguments for arguments in told)
+    score("--tta", "none")
+    score("--tta", "none", "--threshold", "0.3")
+    assert len(predictions_told(stand_ins)) == 2
+    kept = sorted(path.name for path in (run / "predictions" / "test_none").iterdir())
+    assert kept == ["index.json", "probabilities.npy"]
+    levels = np.load(run / "predictions" / "test_none" / "probabilities.npy")
+    assert levels.shape == (3, 64, 64)
+    assert levels[0, :, 48:].max() == 0  # t1 is 100 x 75: 64 x 48, and padding
+
+
+def test_the_best_checkpoint_is_predicted_anew(score: Callable[..., dict[str, Any]], stand_ins: Path) -> None:
+    score()
+    found = score("--checkpoint", "best")
+    assert found["path"].name.startswith("test_metrics_tta_mirror_tuned_")  # another selection, another name
+    assert len(predictions_told(stand_ins)) == 4
+    assert "checkpoint_best.pth" in predictions_told(stand_ins)[-1]
+
+
+def test_data_that_changed_since_the_export_are_refused(
+    run: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (manifest.parent / "7.png").write_bytes((manifest.parent / "8.png").read_bytes())
+    assert main(["nnunet", "predict", "--run", str(run)]) == 2
+    assert "split test has changed since the export" in capsys.readouterr().err
+
+
+def test_an_output_that_is_missing_is_a_failure_and_leaves_nothing(
+    run: Path, stand_ins: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = stand_ins / "nnUNetv2_predict"
+    command.write_text(command.read_text().replace("output.mkdir()", "output.mkdir(); return"))
+    assert main(["nnunet", "score", "--run", str(run)]) == 1
+    assert "v1.npz: no probabilities from nnUNetv2_predict" in capsys.readouterr().err
+    assert list((run / "predictions").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--masks", "--threshold", "tuned"), "a mask has none"),
+        (("--masks", "--presence", "max"), "a mask has only its area"),
+        (("--presence", "cls"), "nnU-Net has no such head"),
+        (("--threshold", "2"), "threshold"),
+    ],
+)
+def test_what_makes_no_sense_is_said_before_anything_is_predicted(
+    given: tuple[str, ...], said: str, run: Path, stand_ins: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["nnunet", "score", "--run", str(run), *given]) == 2
+    assert said in capsys.readouterr().err
+    assert predictions_told(stand_ins) == []
+
+
+def test_a_run_that_is_not_trained_to_its_end_is_not_scored(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    next(run.rglob("checkpoint_final.pth")).unlink()
+    assert main(["nnunet", "score", "--run", str(run)]) == 2
+    assert "no such checkpoint; train the run to its end first" in capsys.readouterr().err
