@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -22,7 +23,8 @@ Death = tuple[str, int, float]
 class WarmEngine:
     """A process that forks an engine for each run."""
 
-    process: subprocess.Popen[str]
+    requests: TextIO
+    answers: TextIO
     output: Path
     """What the engines print."""
 
@@ -44,9 +46,7 @@ class WarmEngine:
             "environment": environment or {},
             "without_noise": without_noise,
         }
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
+        print(json.dumps(request), file=self.requests, flush=True)
         return int(self._answer())
 
     def end(self) -> int:
@@ -68,29 +68,37 @@ class WarmEngine:
         return self.output.read_text().splitlines()
 
     def _answer(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        line = self.answers.readline()
         assert line, "the warm engine has died"
         return line
 
 
 @contextmanager
-def warmed(project: Path, output: Path) -> Iterator[WarmEngine]:
-    """A warm engine for the block."""
+def two_warmed(project: Path, folder: Path) -> Iterator[tuple[WarmEngine, WarmEngine]]:
+    """Two warm engines for the block, which share their imports."""
     pytest.importorskip("torch")
     pytest.importorskip("segmentation_models_pytorch")
+    its_requests, requests = os.pipe()
+    answers, its_answers = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.warm_engine"],
+        [sys.executable, "-m", "tests.faults.warm_engine", str(its_requests), str(its_answers)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=project,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"},  # no spinning beside other work
         process_group=0,
+        pass_fds=(its_requests, its_answers),
     )
-    yield WarmEngine(process, output)
+    os.close(its_requests)
+    os.close(its_answers)
     assert process.stdin is not None
-    process.stdin.close()
+    assert process.stdout is not None
+    with process.stdin, process.stdout, open(requests, "w") as second_requests, open(answers) as second_answers:
+        yield (
+            WarmEngine(process.stdin, process.stdout, folder / "output.txt"),
+            WarmEngine(second_requests, second_answers, folder / "second_output.txt"),
+        )
     try:
         process.wait(30)
     except subprocess.TimeoutExpired:
@@ -99,16 +107,17 @@ def warmed(project: Path, output: Path) -> Iterator[WarmEngine]:
 
 
 @pytest.fixture(scope="session")
-def warm_engine(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmEngine]:
-    with warmed(project, tmp_path_factory.mktemp("warm_engine") / "output.txt") as engine:
-        yield engine
+def two_warm_engines(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[WarmEngine, WarmEngine]]:
+    """For what takes two at once."""
+    with two_warmed(project, tmp_path_factory.mktemp("warm_engines")) as engines:
+        yield engines
 
 
 @pytest.fixture(scope="session")
-def another_warm_engine(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmEngine]:
-    """For what takes two at once."""
-    with warmed(project, tmp_path_factory.mktemp("another_warm_engine") / "output.txt") as engine:
-        yield engine
+def warm_engine(two_warm_engines: tuple[WarmEngine, WarmEngine]) -> WarmEngine:
+    return two_warm_engines[0]
 
 
 @pytest.fixture(scope="session")

@@ -70,8 +70,8 @@ class Pair:
 
 
 @pytest.fixture
-def pair(warm_engine: WarmEngine, another_warm_engine: WarmEngine, tmp_path: Path) -> Pair:
-    return Pair(warm_engine, another_warm_engine, tmp_path)
+def pair(two_warm_engines: tuple[WarmEngine, WarmEngine], tmp_path: Path) -> Pair:
+    return Pair(*two_warm_engines, tmp_path)
 
 
 def test_two_ranks_of_half_a_batch_end_nearly_where_one_process_ends(

@@ -4,7 +4,8 @@
      "environment": {}, "without_noise": false}
 
 It answers with the process's pid, and later with how it ended, as subprocess tells it. Starting the interpreter anew
-for every run would take ten seconds each time, most of them for imports. `dies` names one of the places below: at its
+for every run would take ten seconds each time, most of them for imports. Given two descriptors, it serves there too, as
+a process of its own: for what takes two engines at once. `dies` names one of the places below: at its
 n-th call the process kills itself with SIGKILL, or so many seconds later, wherever it is by then. `without_noise`: its
 network has no batch norm and no dropout, so that a batch may be computed in parts.
 """
@@ -18,7 +19,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 Kill = Callable[[], None]
 
@@ -130,14 +131,24 @@ def run(request: dict[str, Any]) -> int:
     return main(request["argv"])
 
 
-def serve() -> None:
+def warm_up() -> None:
+    """Import all that a run would import: what is left to the runs is paid by each of them."""
     import segmentation_models_pytorch  # noqa: F401 - the slowest of the imports
+    import sklearn.metrics  # noqa: F401 - with scipy and pandas behind it, by the first validation
     import timm.models  # noqa: F401
     import torchvision.transforms.v2  # noqa: F401
+    from PIL import Image
+    from torch.utils.data._utils import worker
 
     import engine.training.loop  # noqa: F401
 
-    for line in sys.stdin:
+    Image.init()
+    worker.MP_STATUS_CHECK_INTERVAL = 3600.0  # torch's loaders end by themselves: who else ends them would not be seen
+
+
+def serve(requests: TextIO, answers: TextIO) -> None:
+    """One run after the other, until nobody can ask any more."""
+    for line in requests:
         pid = os.fork()
         if pid == 0:
             os.setpgid(0, 0)
@@ -148,9 +159,22 @@ def serve() -> None:
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(status)
-        print(pid, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        print(pid, file=answers, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=answers, flush=True)
+
+
+def main(*descriptors: int) -> None:
+    warm_up()
+    if descriptors and os.fork() == 0:
+        for stream in (0, 1):  # the other's: who holds them would hide its end
+            os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+        with open(descriptors[0]) as requests, open(descriptors[1], "w") as answers:
+            serve(requests, answers)
+        return
+    for descriptor in descriptors:
+        os.close(descriptor)
+    serve(sys.stdin, sys.stdout)
 
 
 if __name__ == "__main__":
-    serve()
+    main(*map(int, sys.argv[1:]))
