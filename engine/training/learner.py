@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,17 +12,22 @@ import torch
 from torch import nn
 
 from engine.contract import names
-from engine.contract.config import TrainConfig
+from engine.contract.config import LearnConfig
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.dataset import Batch, on_device
 from engine.device import Device, place
 from engine.models.checkpoint import Damaged, load_checkpoint, load_network, save_checkpoint
 from engine.models.network import XrayNetwork, build_network
+from engine.training.accumulate import WHOLE, Part
+from engine.training.best import Best
+from engine.training.ema import Ema
 from engine.training.exactness import conditions, take_up
+from engine.training.freeze import freeze_batch_norm
 from engine.training.losses import training_loss
 from engine.training.ranks import ALONE, Ranks
 from engine.training.schedule import make_optimizer, make_schedule
+from engine.training.start import start_from
 
 PARTS = ("network", "optimizer", "schedule", "scaler")
 
@@ -34,7 +39,7 @@ class State:
     step: int = 0
     loss_sum: float = 0.0
     """Of the current epoch, so far."""
-    best: float = -math.inf
+    best: Best = field(default_factory=Best)
     seconds: float = 0.0
     events_bytes: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
@@ -45,31 +50,48 @@ class State:
 class Learner:
     """A network being trained."""
 
-    config: TrainConfig
+    config: LearnConfig
     device: Device
     network: XrayNetwork
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     scaler: torch.amp.GradScaler
+    ema: Ema | None
     ranks: Ranks
     forward: nn.Module
     """The network, with gradients that are averaged over the ranks."""
 
-    def step(self, batch: Batch, epoch: float) -> torch.Tensor:
-        """One optimiser step; the loss, still on the device. `epoch`: how many have passed, fractions included."""
+    @property
+    def network_that_counts(self) -> XrayNetwork:
+        """What is validated, and kept as the best: the average of the weights, where there is one."""
+        return self.network if self.ema is None else self.ema.network
+
+    def step(self, batch: Batch, epoch: float, part: Part = WHOLE) -> torch.Tensor:
+        """The gradients of a batch, and behind the last part of an update the update; the batch's loss, still on the
+        device. `epoch`: how many have passed, fractions included. Nothing here waits for the device."""
         image, mask, fractured = on_device(batch, self.device.device, self.config.augment)
-        with self.device.autocast():
-            prediction = self.forward(image)
-        loss = training_loss(prediction, mask, fractured, self.config.loss, epoch, self.ranks.mean)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        if part.is_first:
+            self.optimizer.zero_grad(set_to_none=True)
+        with contextlib.nullcontext() if part.is_last else self.ranks.apart(self.forward):
+            with self.device.autocast():
+                prediction = self.forward(image)
+            loss = training_loss(prediction, mask, fractured, self.config.loss, epoch, self.ranks.mean)
+            self.scaler.scale(loss / part.of).backward()
+        if part.is_last:
+            self._update()
+        return loss.detach()
+
+    def _update(self) -> None:
+        """Gradients that are infinite or NaN clip to NaN; with float16 the scaler, which has seen them, leaves the
+        update out, and the schedule goes on without it."""
         if self.config.training.grad_clip is not None:
             self.scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.training.grad_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
-        return loss.detach()
+        if self.ema is not None:
+            self.ema.update(self.network, self.schedule.last_epoch)
 
     @property
     def learning_rate(self) -> float:
@@ -79,9 +101,8 @@ class Learner:
     def save_best(self, path: Path, state: State, epoch: int) -> None:
         """What an evaluation needs."""
         config = self.config.model_dump(mode="json")
-        save_checkpoint(
-            path, {"network": self.network.state_dict(), "config": config, "epoch": epoch, "metrics": state.metrics}
-        )
+        network = self.network_that_counts.state_dict()
+        save_checkpoint(path, {"network": network, "config": config, "epoch": epoch, "metrics": state.metrics})
 
     def save_last(self, path: Path, state: State, data_key: str) -> None:
         """Everything that a resumed training needs to go on as if it had never stopped. Rank 0 writes it, every rank
@@ -94,6 +115,7 @@ class Learner:
             path,
             {
                 **{name: getattr(self, name).state_dict() for name in PARTS},
+                "ema": None if self.ema is None else self.ema.network.state_dict(),
                 "state": asdict(state),
                 "config": self.config.model_dump(mode="json"),
                 "rng": rng,
@@ -106,12 +128,14 @@ class Learner:
     def restore(self, path: Path, data_key: str) -> State:
         """Go on from a last.pt. Raises BadInput where it is damaged, or of other training images."""
         try:
-            saved = load_checkpoint(path, *PARTS, "state")
+            saved = load_checkpoint(path, *PARTS, "state", *(["ema"] if self.ema else []))
         except Damaged as error:
             raise BadInput(f"{error.lines[0]}; {_instead(path.with_name(names.BEST))}") from None
         if saved.get("data") != data_key:
             raise BadInput(f"{clean(str(path))}: the training images are not those it began with; train a new run")
         load_network(self.network, saved["network"], path)
+        if self.ema is not None:
+            load_network(self.ema.network, saved["ema"], path)
         for name in PARTS[1:]:
             if saved[name]:  # a scaler that was off has no state
                 getattr(self, name).load_state_dict(saved[name])
@@ -120,7 +144,7 @@ class Learner:
         self._restore_random(saved["rng"], torch.set_rng_state)
         if self.device.is_cuda and saved["cuda_rng"] is not None:
             self._restore_random(saved["cuda_rng"], torch.cuda.set_rng_state)
-        return State(**saved["state"])
+        return _state(saved["state"])
 
     def _restore_random(self, saved: Any, take: Callable[[torch.Tensor], None]) -> None:
         """This rank's random state; a rank that is new keeps the one that it began with."""
@@ -138,13 +162,28 @@ def _instead(best: Path) -> str:
     return f"{best.name}, of epoch {epoch}, is whole: evaluate that, or train a new run"
 
 
+def _state(saved: dict[str, Any]) -> State:
+    """Of a last.pt, older ones too: they had of the best epoch nothing but its score."""
+    best = saved["best"]
+    return State(**{**saved, "best": Best(**best) if isinstance(best, dict) else Best(score=best)})
+
+
 def make_learner(
-    config: TrainConfig, device: Device, steps_per_epoch: int, *, pretrained: bool, ranks: Ranks = ALONE
+    config: LearnConfig, device: Device, steps_per_epoch: int, *, pretrained: bool, ranks: Ranks = ALONE
 ) -> Learner:
-    """A new learner; `pretrained`: with the config's encoder weights."""
+    """A new learner; `pretrained`: with the weights that its config begins from, else with those that a checkpoint is
+    to bring."""
+    training = config.training
     network = ranks.in_turn(lambda: build_network(config.model, pretrained=pretrained))
+    if pretrained and training.init_from is not None:
+        start_from(network, training.init_from)
     place(network, device)
-    optimizer = make_optimizer(network, config.training)
-    schedule = make_schedule(optimizer, config.training, steps_per_epoch)
+    if training.freeze_batch_norm:
+        freeze_batch_norm(network)
+    optimizer = make_optimizer(network, training, device)
+    schedule = make_schedule(optimizer, training, steps_per_epoch)
     scaler = torch.amp.GradScaler(device.device.type, enabled=device.scales_gradients)
-    return Learner(config, device, network, optimizer, schedule, scaler, ranks, ranks.wrap(network, device))
+    ema = None if training.ema is None else Ema(network, training.ema)
+    if training.compile:
+        network.compile()  # in place: the names of its tensors stay as they are
+    return Learner(config, device, network, optimizer, schedule, scaler, ema, ranks, ranks.wrap(network, device))

@@ -8,24 +8,29 @@ from pathlib import Path
 import torch
 
 from engine.contract import names
-from engine.contract.config import TrainConfig
+from engine.contract.config import LearnConfig
 from engine.contract.errors import Stopped
 from engine.contract.files import unfinished
 from engine.contract.load import save_config
 from engine.contract.models import title
+from engine.contract.training import TrainingConfig
 from engine.device import pick_device
 from engine.progress import Progress
 from engine.stopping import StopFlag
+from engine.training.accumulate import part_of_update
+from engine.training.best import best_of, forget_others, half_written
 from engine.training.diverged import check_losses, check_weights
 from engine.training.event_log import EventLog
+from engine.training.freeze import set_modes, steps_of_rest
 from engine.training.learner import Learner, State, make_learner
 from engine.training.material import Material, load_material, make_batches, make_loader
 from engine.training.meter import Meter
 from engine.training.ranks import Ranks, join
+from engine.training.selection import score
 from engine.training.validate import validate
 
 
-def train(config: TrainConfig, run: Path, *, resume: bool) -> None:
+def train(config: LearnConfig, run: Path, *, resume: bool) -> None:
     """Train into the run folder; config.yaml is written before the first step. With `resume` it continues from
     last.pt, where there is one, and ends with the same weights as a training that was never interrupted.
 
@@ -44,21 +49,21 @@ def take_part() -> None:
     _train(config, run, resume, ranks)
 
 
-def _train(config: TrainConfig, run: Path, resume: bool, ranks: Ranks) -> None:
+def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
     torch.manual_seed(config.seed)
-    checkpoints = run / names.CHECKPOINTS
-    last, best = checkpoints / names.LAST, checkpoints / names.BEST
+    training, checkpoints = config.training, run / names.CHECKPOINTS
+    last = checkpoints / names.LAST
     if ranks.is_first:
-        for half in (half for path in (run / names.CONFIG, last, best) for half in unfinished(path)):
+        for half in (*unfinished(run / names.CONFIG), *half_written(checkpoints)):
             half.unlink(missing_ok=True)  # it was being written when a former training was killed
     goes_on = ranks.tell(resume and last.exists())
 
-    device = pick_device(config.device, config.training.precision, config.training.channels_last)
+    device = pick_device(config.device, training.precision, training.channels_last)
     material = ranks.in_turn(lambda: load_material(config))
     batches = make_batches(config, material.training, 0, ranks)
     ranks.check(config, batches.batch_size)
     steps_per_epoch = batches.steps_per_epoch
-    epochs, steps = config.training.epochs, config.training.epochs * steps_per_epoch
+    epochs, steps = training.epochs, training.epochs * steps_per_epoch
     learner = make_learner(config, device, steps_per_epoch, pretrained=not goes_on, ranks=ranks)
     if not ranks.is_first:
         torch.manual_seed(config.seed + ranks.rank)  # the same weights everywhere, but not the same dropout
@@ -73,16 +78,20 @@ def _train(config: TrainConfig, run: Path, resume: bool, ranks: Ranks) -> None:
     started = time.monotonic() - state.seconds
     meter = Meter(batches.batch_size, ranks.mean)
     stop = StopFlag()
-    learner.network.train()
+    rest = steps_of_rest(training, steps_per_epoch)
+    set_modes(learner.network, training, encoder_rests=state.step < rest)
+    is_over = _is_over(state, training, steps_per_epoch)
     try:
         with Progress(f"train {run.name}", steps, "steps", done=state.step) as progress:
-            for batch in make_loader(config, material.training, batches, device):
-                meter.add(learner.step(batch, state.step / steps_per_epoch), batch.place)
+            for batch in () if is_over else make_loader(config, material.training, batches, device):
+                part = part_of_update(state.step, steps_per_epoch, training.accumulate)
+                meter.add(learner.step(batch, state.step / steps_per_epoch, part), batch.place)
                 state.step += 1
                 epoch, into_epoch = divmod(state.step, steps_per_epoch)
                 ends_epoch = into_epoch == 0
-                # Once a step, for all ranks: a signal between two looks would save what was not read yet.
-                stops, is_due = ranks.any(stop.is_set, meter.is_due)
+                # Once a step, for all ranks: a signal between two looks would save what was not read yet. Only behind
+                # an update: a checkpoint holds no gradients.
+                stops, is_due = ranks.any(stop.is_set and part.is_last, meter.is_due)
                 if is_due or ends_epoch or stops:
                     reading = meter.read(steps - state.step)
                     check_losses(reading, state.step, learner, material)
@@ -100,36 +109,49 @@ def _train(config: TrainConfig, run: Path, resume: bool, ranks: Ranks) -> None:
                     check_weights(learner, state.step)
                 if ends_epoch and ranks.is_first:
                     state.metrics = validate(learner, material.validation, state.step)
-                    score = _score(state.metrics, config.training.selection_metric)
-                    is_best = score > state.best
-                    if is_best:
-                        state.best = score
-                        learner.save_best(best, state, epoch)
+                    is_best = _keep_best(learner, state, epoch, checkpoints)
                     loss, state.loss_sum = state.loss_sum / steps_per_epoch, 0.0
                     epoch_facts = {"epoch": epoch, "epochs": epochs, "step": state.step, "loss": loss, "best": is_best}
                     events.write("epoch", **epoch_facts, **pace, val=state.metrics)
                 if ends_epoch:
                     meter.skip()
+                if ends_epoch or state.step == rest:
+                    set_modes(learner.network, training, encoder_rests=state.step < rest)
                 if ends_epoch or stops:
                     events.sync()
                     state.seconds, state.events_bytes = time.monotonic() - started, events.size
                     learner.save_last(last, state, material.key)
                 if ends_epoch and ranks.is_first:
+                    forget_others(checkpoints, state.best)
                     _say_epoch(epoch, epochs, loss, state, is_best)
+                if ends_epoch and ranks.tell(_is_over(state, training, steps_per_epoch)):
+                    break
                 if stops and state.step < steps:
                     events.write("end", state="stopped", step=state.step, seconds=round(state.seconds, 1))
                     raise Stopped(f"stopped at step {state.step} of {steps}; `--resume` continues there")
+        if state.step < steps:
+            print(f"stopped early: no better checkpoint since epoch {state.best.epoch}", flush=True)
         events.write("end", state="done", step=state.step, seconds=round(time.monotonic() - started, 1))
     finally:
         stop.restore()
         events.close()
 
 
-def _score(metrics: dict[str, float], selection_metric: str) -> float:
-    """Higher is better; a loss counts downwards."""
-    if selection_metric == "joint":
-        return metrics["dice_pos"] + metrics["roc_auc_presence"]
-    return -metrics["loss"] if selection_metric == "loss" else metrics[selection_metric]
+def _keep_best(learner: Learner, state: State, epoch: int, checkpoints: Path) -> bool:
+    """Save the network where the epoch is among the best that are kept; whether it is the very best."""
+    training = learner.config.training
+    is_best = state.best.take(score(state.metrics, training.selection_metric), epoch, training.keep_best)
+    if is_best:
+        learner.save_best(checkpoints / names.BEST, state, epoch)
+    if training.keep_best > 1 and state.best.keeps(epoch):
+        learner.save_best(best_of(checkpoints, epoch), state, epoch)
+    return is_best
+
+
+def _is_over(state: State, training: TrainingConfig, steps_per_epoch: int) -> bool:
+    """Whether so many epochs have brought no better checkpoint that it ends early."""
+    patience = training.early_stopping
+    return patience is not None and state.best.since(state.step // steps_per_epoch) >= patience
 
 
 def _say_start(learner: Learner, material: Material, state: State) -> None:

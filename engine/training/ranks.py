@@ -6,8 +6,10 @@ others follow it step by step. The batch of the config is the whole batch, and e
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -15,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed, nn
 
-from engine.contract.config import TrainConfig
+from engine.contract.config import LearnConfig
 from engine.contract.errors import BadInput
 from engine.device import Device
 
@@ -89,7 +91,13 @@ class Ranks:
         # Encoders may have stages that a decoder does not use; their gradients have to stay empty, as they are alone.
         return nn.parallel.DistributedDataParallel(network, device_ids=place, find_unused_parameters=True)
 
-    def check(self, config: TrainConfig, batch_size: int) -> None:
+    def apart(self, wrapped: nn.Module) -> AbstractContextManager[None]:
+        """A block in which gradients stay each rank's own, and add up: the update that they are of is not complete."""
+        if isinstance(wrapped, nn.parallel.DistributedDataParallel):
+            return wrapped.no_sync()
+        return contextlib.nullcontext()
+
+    def check(self, config: LearnConfig, batch_size: int) -> None:
         """Raises BadInput where the batch cannot be shared evenly."""
         if batch_size % self.size:
             raise BadInput(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from engine.contract import names
-from engine.contract.config import TrainConfig
+from engine.contract.config import ClassifierConfig, LearnConfig, TrainConfig
 from engine.contract.errors import BadInput
 from engine.contract.files import unfinished
 from engine.contract.load import load_config
@@ -17,23 +17,23 @@ from engine.folders import held
 
 def prepare_run(
     config: Path | None, overrides: Sequence[str], run: Path | None, resume: bool
-) -> tuple[TrainConfig, Path]:
+) -> tuple[LearnConfig, Path]:
     """The resolved config and its run folder. Nothing is written yet: a training that cannot begin leaves nothing.
 
     A folder that is not empty is refused without `resume`; with it, its own config counts, and a given one must not
     differ from it. Raises BadInput.
     """
-    given = _train_config(config, overrides) if config is not None else None
+    given = learn_config(config, overrides) if config is not None else None
     if run is None:
         if config is None or given is None:
             raise BadInput("give --config FILE, or --resume with --run FOLDER")
         run = Path(names.RUNS) / (given.name or config.stem)
     path = run / names.CONFIG
     if resume and path.exists():
-        kept = _train_config(path, () if given else overrides)
+        kept = learn_config(path, () if given else overrides)
         if given is not None and given != kept:
             raise BadInput(f"{clean(str(path))}: --resume continues this config; {_difference(kept, given)}")
-        if given is None and overrides and kept != _train_config(path, ()):
+        if given is None and overrides and kept != learn_config(path, ()):
             raise BadInput(f"{clean(str(path))}: --resume continues this config; leave --set out")
         return kept, run
     if given is None:
@@ -55,14 +55,15 @@ def trained_by_us(run: Path) -> Iterator[None]:
                 run.rmdir()
 
 
-def _train_config(path: Path, overrides: Sequence[str]) -> TrainConfig:
+def learn_config(path: Path, overrides: Sequence[str]) -> LearnConfig:
+    """A config that the training loop takes. Raises BadInput."""
     config = load_config(path, overrides)
-    if not isinstance(config, TrainConfig):
-        raise BadInput(f"{clean(str(path))}: kind: {config.kind}; train needs kind: train")
+    if not isinstance(config, TrainConfig | ClassifierConfig):
+        raise BadInput(f"{clean(str(path))}: kind: {config.kind}; train needs kind: train or classifier")
     return config
 
 
-def _difference(kept: TrainConfig, given: TrainConfig) -> str:
+def _difference(kept: LearnConfig, given: LearnConfig) -> str:
     old, new = _flat(kept.model_dump(mode="json")), _flat(given.model_dump(mode="json"))
     key = next(key for key in [*new, *old] if old.get(key) != new.get(key))
     return clean(f"{key} is {old.get(key)} there and {new.get(key)} in what was given")

@@ -1,0 +1,55 @@
+"""Which weights learn how fast: groups of parameters with learning rates and weight decay of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timm.models import group_parameters
+from torch import nn
+
+from engine.contract.training import TrainingConfig
+from engine.models.network import XrayNetwork
+from engine.training.freeze import encoder_of
+
+_TENSORS_A_LAYER = 12
+"""As timm counts layers in a network that does not say which it has."""
+
+
+def parameter_groups(network: XrayNetwork, config: TrainingConfig) -> list[dict[str, Any]]:
+    """What an optimiser takes: all that learns, norms and biases without decay.
+
+    The encoder learns at `encoder_lr`, where one is given, and with `layer_decay` each of its layers at that share of
+    the next one's; decoder and heads, which come behind the last, at `lr`.
+    """
+    encoder = encoder_of(network)
+    shares = layer_shares(encoder, config.layer_decay) if encoder is not None else {}
+    groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = {}
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            share = shares.get(id(parameter))
+            rate = config.lr if share is None else share * (config.encoder_lr or config.lr)
+            groups.setdefault((share is not None, rate, parameter.ndim > 1), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "weight_decay": config.weight_decay if decays else 0.0}
+        for (_, rate, decays), parameters in groups.items()
+    ]
+
+
+def layer_shares(encoder: nn.Module, layer_decay: float | None) -> dict[int, float]:
+    """The share of the encoder's learning rate at which each parameter (by its id) learns.
+
+    Layers are those of timm's group matcher. An encoder without one (smp's own, torchvision's, and timm's as smp wraps
+    them) has twelve tensors a layer, in the order in which they are defined, as timm does it.
+    """
+    layers = _layers(encoder)
+    behind = 1 + max(layers.values(), default=0)
+    decay = layer_decay or 1.0
+    return {id(parameter): decay ** (behind - layers[name]) for name, parameter in encoder.named_parameters()}
+
+
+def _layers(encoder: nn.Module) -> dict[str, int]:
+    """The layer of each parameter, from 0 at the image."""
+    matcher = getattr(encoder, "group_matcher", None)
+    if callable(matcher):
+        return dict(group_parameters(encoder, matcher(coarse=False), reverse=True))
+    return {name: place // _TENSORS_A_LAYER for place, (name, _) in enumerate(encoder.named_parameters())}
