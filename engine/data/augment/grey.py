@@ -22,7 +22,7 @@ def stretch_to_full_range(images: torch.Tensor, draws: Draws, config: AugmentCon
     """An image of one grey value stays as it is."""
     darkest, brightest = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     reach = brightest - darkest
-    return torch.where(reach > 0, (images - darkest) / reach.clamp(min=1e-6), images).clamp(0, 1)
+    return torch.where(reach > 0, (images - darkest) / reach.clamp(min=1e-6), images)
 
 
 @changes_grey("intensity_chance", strengths=("brightness", "contrast"), draws=2)
@@ -30,7 +30,7 @@ def change_brightness_and_contrast(images: torch.Tensor, draws: Draws, config: A
     """Grey values times a factor, then their distance from the image's mean times another."""
     brighter = images * (1 + draws.boosted(0, config.brightness, 1.0))
     mean = brighter.mean((2, 3), keepdim=True)
-    return (mean + (brighter - mean) * (1 + draws.boosted(1, config.contrast, 1.0))).clamp(0, 1)
+    return mean + (brighter - mean) * (1 + draws.boosted(1, config.contrast, 1.0))
 
 
 @changes_grey("gamma_chance", draws=1)
@@ -57,7 +57,7 @@ def add_noise(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torc
     """Gaussian, of a sigma up to `noise` and a seed for each image."""
     seeds = (draws.numbers[:, 1] * 2**24).int().view(-1, 1, 1, 1)
     sigma = draws.between(0, 0.0, config.noise)
-    return (images + sigma * gaussian_noise(seeds, images.shape[2], images.shape[3])).clamp(0, 1)
+    return images + sigma * gaussian_noise(seeds, images.shape[2], images.shape[3])
 
 
 @changes_grey("cutout_chance", draws=4)

@@ -40,7 +40,6 @@ def rotate_zoom_and_shift(
     x, y = (centres[None, None, :] - shift_x) / zoom, (centres[None, :, None] - shift_y) / zoom
     cosine, sine = angle.cos(), angle.sin()
     grid = torch.stack((cosine * x + sine * y, cosine * y - sine * x), 3)
-    return (
-        functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False),
-        functional.grid_sample(masks, grid, mode="nearest", padding_mode="zeros", align_corners=False),
-    )
+    moved = functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    moved_masks = functional.grid_sample(masks, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return moved.clamp(0, 1), moved_masks  # its weights may round to a sum above 1

@@ -70,13 +70,14 @@ def moves(chance: str, *, strengths: tuple[str, ...] = (), draws: int = 0) -> Ca
 
 
 def changes_grey(chance: str, *, strengths: tuple[str, ...] = (), draws: int = 0) -> Callable[[GreyChange], GreyChange]:
-    """Decorates `(images, draws, config) -> images`, a change that leaves the mask as it is."""
+    """Decorates `(images, draws, config) -> images`, a change that leaves the mask as it is. What it returns is
+    clamped to 0…1."""
 
     def register(change: GreyChange) -> GreyChange:
         def both(
             images: torch.Tensor, masks: torch.Tensor, given: Draws, config: AugmentConfig
         ) -> tuple[torch.Tensor, torch.Tensor]:
-            return change(images, given, config), masks
+            return change(images, given, config).clamp(0, 1), masks
 
         AUGMENTATIONS.append(Augmentation(chance, strengths, draws + 1, both))
         return change
