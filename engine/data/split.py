@@ -1,35 +1,49 @@
-"""A stratified, seeded split into train, val and test that tears no group apart."""
+"""Stratified, seeded splits that tear no group apart: into train, val and test, or into any other parts."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
+
+
+Part = TypeVar("Part", bound=Hashable)
 
 
 def stratified_split(
     ids: Sequence[str], fractured: Sequence[bool], groups: Sequence[Sequence[Hashable]], seed: int
 ) -> list[str]:
-    """The split of each sample: 70 / 15 / 15 % of the positives and of the negatives, by whole groups.
+    """The split of each sample: 70 / 15 / 15 % of the positives and of the negatives, by whole groups."""
+    return stratified_parts(ids, fractured, groups, SHARES, seed)
+
+
+def stratified_parts(
+    ids: Sequence[str],
+    fractured: Sequence[bool],
+    groups: Sequence[Sequence[Hashable]],
+    shares: Mapping[Part, float],
+    seed: int,
+) -> list[Part]:
+    """The part of each sample: these shares of the positives and of the negatives, by whole groups.
 
     A sample may belong to several groups (its patient, the images with the same pixels); samples that are joined by
     any chain of groups stay together. The result depends on ids, labels, groups and seed, not on the order given.
     """
     units = _joined(ids, groups)
     rng = random.Random(seed)
-    splits = [""] * len(ids)
+    found: dict[int, Part] = {}
     for positive in (True, False):
         stratum = [unit for unit in units if any(fractured[index] for index in unit) == positive]
         rng.shuffle(stratum)
         stratum.sort(key=len, reverse=True)  # stable: big groups first, so that small ones even out
-        filled = dict.fromkeys(SHARES, 0)
+        filled = dict.fromkeys(shares, 0)
         for unit in stratum:
-            emptiest = min(SHARES, key=lambda split: filled[split] / SHARES[split])
+            emptiest = min(shares, key=lambda part: filled[part] / shares[part])
             filled[emptiest] += len(unit)
-            for index in unit:
-                splits[index] = emptiest
-    return splits
+            found |= dict.fromkeys(unit, emptiest)
+    return [found[index] for index in range(len(ids))]
 
 
 def _joined(ids: Sequence[str], groups: Sequence[Sequence[Hashable]]) -> list[list[int]]:
