@@ -17,14 +17,13 @@ from engine.contract.config import LearnConfig
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.dataset import Batch, TrainingSamples
+from engine.data.folds import read_samples
 from engine.data.inputs import Inputs, load_inputs
-from engine.data.manifest import read_manifest
 from engine.data.order import Batches
 from engine.device import Device
 from engine.stopping import leave_stopping_to_the_parent
 from engine.training.ranks import Ranks
-
-NEEDS_NEGATIVES = ("joint", "roc_auc_presence", "average_precision_presence")
+from engine.training.selection import needs_negatives
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +43,13 @@ class Material:
 def load_material(config: LearnConfig) -> Material:
     """Read both splits. Raises BadInput where they cannot teach or choose what the config asks for."""
     manifest = Path(config.data.manifest)
-    samples = read_manifest(manifest)
+    samples = read_samples(config.data)
     splits = {split: [sample for sample in samples if sample.split == split] for split in ("train", "val")}
     name, metric = clean(str(manifest)), config.training.selection_metric
     for split, found in splits.items():
         if not any(sample.fractured for sample in found):
             raise BadInput(f"{name}: split {split} has {len(found)} images and no fracture among them")
-    if metric in NEEDS_NEGATIVES and all(sample.fractured for sample in splits["val"]):
+    if needs_negatives(metric) and all(sample.fractured for sample in splits["val"]):
         raise BadInput(
             f"{name}: split val has no image without a fracture, which training.selection_metric: {metric} needs; "
             "give dice_pos, iou_pos or loss"
