@@ -11,6 +11,7 @@ from xray_tui.doctor.ending import ending
 from xray_tui.doctor.engine import app, engine
 from xray_tui.doctor.finding import Finding, unknown
 from xray_tui.doctor.gpus import gpus
+from xray_tui.doctor.lease_files import lease_files
 from xray_tui.doctor.limits import clock, limits
 from xray_tui.doctor.patient import Patient
 from xray_tui.doctor.places import lease_place, runs_place
@@ -31,6 +32,7 @@ LOOKS: Sequence[tuple[str, Look]] = (
     ("quota", quota),
     ("watching", watching),
     ("leases", lease_place),
+    ("queue", lease_files),
     ("session", ending),
     ("shared memory", shared_memory),
     ("open files", limits),

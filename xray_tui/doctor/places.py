@@ -7,11 +7,13 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from engine.contract.names import JOBS
 from engine.contract.text import clean
 from xray_tui.doctor.finding import Finding, bad, ok, unknown, warn
 from xray_tui.doctor.patient import Patient
 from xray_tui.gpu.machine import is_container
 from xray_tui.jobs.lease_dir import LEASE_DIR_ENV, NETWORK, PARTS, PRIVATE_NOTE, SHARED, existing_lease_dir
+from xray_tui.jobs.process import user_name
 from xray_tui.mounts import file_system_of, is_shared, read_mountinfo
 
 WITHOUT_OWNERS = frozenset({"vfat", "exfat", "msdos", "ntfs", "ntfs3", "fuseblk"})
@@ -30,7 +32,26 @@ def runs_place(patient: Patient) -> list[Finding]:
     if not os.access(runs, os.W_OK | os.X_OK):
         closed = "cannot be written to by you: no job of yours can be launched there"
         found.append(warn("runs", closed, "ask its owner to open it to your group, or give a folder of your own"))
+    elif (problem := judge_jobs(runs / JOBS)) is not None:
+        found.append(problem)
     return found
+
+
+def judge_jobs(jobs: Path) -> Finding | None:
+    """What the modes of the jobs' folder mean in a runs folder that its users share; None where all is well."""
+    try:
+        found = jobs.stat()
+    except OSError:
+        return None
+    mode, owner = stat.S_IMODE(found.st_mode), user_name(found.st_uid)
+    shown, done_by = f"{clean(str(jobs))} (mode {mode:04o})", f"{clean(str(jobs))}`, which {owner} can do"
+    if not os.access(jobs, os.R_OK | os.W_OK | os.X_OK):
+        return warn(
+            "runs", f"{shown} is closed to you: no job of yours can be launched there", f"`chmod g+rwx,+t {done_by}"
+        )
+    if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
+        return warn("runs", f"{shown}: whoever can write there can replace others' jobs", f"`chmod +t {done_by}")
+    return None
 
 
 def judge_runs(runs: str, kind: str, in_container: bool) -> Finding:
@@ -90,7 +111,11 @@ def judge_leases(path: Path, kind: str, exists: bool, is_private: bool, in_conta
         return bad("leases", f"{clean(str(closed[0]))} cannot be written to by you", f"`chmod 1777` it, or {REMEDY}")
     if is_private:
         return warn("leases", f"{shown}: your own; {PRIVATE_NOTE}", REMEDY)
-    if not stat.S_IMODE(path.stat().st_mode) & stat.S_IWOTH:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        return bad("leases", f"{shown}: everybody can remove the locks of others (mode {mode:04o})",
+                   f"`chmod +t {shown} {shown}/*/`, which {user_name(path.stat().st_uid)} can do")  # fmt: skip
+    if not mode & stat.S_IWOTH:
         return warn("leases", f"{shown} is closed to others: their jobs cannot be seen", f"`chmod 1777 {shown}`")
     if in_container and not _is_mounted(path):
         return warn("leases", f"{shown} is in this container: jobs outside of it cannot be seen",

@@ -7,6 +7,8 @@ import os
 import stat
 from pathlib import Path
 
+from engine.contract.names import JOBS
+
 LARGEST = 1 << 20
 """Bytes; a larger job.json, or any other of our small files, is none of ours."""
 
@@ -18,6 +20,22 @@ def make_folder(path: Path) -> None:
     """Make a job's folder. Raises OSError."""
     path.mkdir(FOLDER_MODE)
     path.chmod(FOLDER_MODE)
+
+
+def make_jobs_folder(runs: Path) -> None:
+    """Make the folder in which the jobs of a runs folder lie, unless it is there: open to whom the runs folder is open,
+    whatever the umask, so that a group can share it. There nobody can remove or replace what is another's.
+
+    Raises OSError.
+    """
+    path = runs / JOBS
+    runs.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return
+    mode = stat.S_IMODE(runs.stat().st_mode)
+    path.chmod(mode | stat.S_ISVTX if mode & (stat.S_IWGRP | stat.S_IWOTH) else mode)
 
 
 def not_ours(folder: Path, name: str) -> str | None:

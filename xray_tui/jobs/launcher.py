@@ -23,7 +23,7 @@ from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.jobs import detach, environment, gate, lease, on_end, process
 from xray_tui.jobs.control import look
-from xray_tui.jobs.files import make_folder, not_ours
+from xray_tui.jobs.files import make_folder, make_jobs_folder, not_ours
 from xray_tui.jobs.freeze import Frozen, freeze
 from xray_tui.jobs.job import CPU_SLOTS, GRACE, Job, JobSpec, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
@@ -86,7 +86,7 @@ class LocalLauncher:
             check_count(spec.gpu_count, len(allowed) or len(snapshot().gpus))
         found = find_lease_dir(self.lease_dir)
         try:
-            (store.runs / JOBS).mkdir(parents=True, exist_ok=True)
+            make_jobs_folder(store.runs)
             frozen = freeze(store.runs / JOBS, spec) if self.engine == ENGINE else Frozen(self.engine, None, spec.argv)
             return self._submit(store, spec, frozen, wants, found, replace(self.terms, allowed=allowed), hold)
         except OSError as error:

@@ -12,6 +12,7 @@ Four habits make them trustworthy, each of them learned the hard way:
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
@@ -21,6 +22,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from engine.contract.files import named
+from xray_tui.jobs.holder import holder, in_its_place
 
 LOOKS_PASS = 0.05
 """Seconds in which a look must be over: some microseconds, and a thread's wait for its turn in a busy app."""
@@ -32,18 +36,19 @@ class Busy(TimeoutError):
 
 def place(path: Path, data: bytes, mode: int) -> bool:
     """Put a file there, whole and with exactly this mode; False where something of its name is there already."""
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
+    with named(path):  # a full disk would name nothing, as a write knows only its descriptor
+        descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
         try:
-            os.write(descriptor, data)
-            os.fchmod(descriptor, mode)
+            try:
+                os.write(descriptor, data)
+                os.fchmod(descriptor, mode)
+            finally:
+                os.close(descriptor)
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
         finally:
-            os.close(descriptor)
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        os.unlink(temporary)  # noqa: PTH108
+            os.unlink(temporary)  # noqa: PTH108
     return True
 
 
@@ -99,7 +104,7 @@ def mutex(path: Path, patience: float = 10.0) -> Iterator[None]:
     deadline = time.monotonic() + patience
     while (descriptor := try_lock(path)) is None:
         if time.monotonic() > deadline:
-            raise Busy(f"{path}: held by another process for {patience:.0f} s")
+            raise Busy(f"{path}: held for {patience:.0f} s, now by {holder(path) or 'another process'}")
         time.sleep(random.uniform(0.002, 0.02))
     try:
         yield
@@ -108,11 +113,25 @@ def mutex(path: Path, patience: float = 10.0) -> Iterator[None]:
 
 
 def _open(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    """A descriptor to lock the file with. Raises OSError, in words that name who laid there what is no lock file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _in_the_way(path, error.errno or errno.EACCES) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(f"{path}: not a regular file")
+        raise _in_the_way(path, errno.EINVAL)
     return descriptor
+
+
+def _in_the_way(path: Path, number: int) -> OSError:
+    try:
+        found = in_its_place(path)
+    except OSError:
+        return OSError(number, f"{path}: {os.strerror(number)}")
+    return OSError(number, f"{path}: {found}, and no lock file that is open to all; whose it is can remove it")
 
 
 def _flock(descriptor: int, kind: int) -> bool:

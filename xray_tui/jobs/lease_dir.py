@@ -50,6 +50,11 @@ class LeaseDir:
     note: str | None = None
 
     @property
+    def lock(self) -> Path:
+        """The file of the mutex."""
+        return self.path / "queue.lock"
+
+    @property
     def queue(self) -> Path:
         return self.path / "queue"
 
@@ -93,7 +98,7 @@ class LeaseDir:
     @contextmanager
     def mutex(self, patience: float = 10.0) -> Iterator[None]:
         """The one mutex, under which tickets and locks change hands. Raises lease.Busy."""
-        with lease.mutex(self.path / "queue.lock", patience):
+        with lease.mutex(self.lock, patience):
             yield
 
 

@@ -47,15 +47,20 @@ def as_json(job: Job) -> dict[str, Any]:
     }
 
 
-def as_table(jobs: Sequence[Job]) -> str:
-    """The jobs in columns, for reading."""
+def as_table(jobs: Sequence[Job], me: str = "") -> str:
+    """The jobs in columns, for reading; those of others than `me` carry their user's name."""
     rows = [("ID", "KIND", "STATE", "RUN", "")]
-    rows += [(job.id, job.spec.kind, str(job.state), job.spec.run, describe(job)) for job in jobs]
+    rows += [(job.id, job.spec.kind, str(job.state), job.spec.run + whose(job, me), describe(job)) for job in jobs]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join(
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
         for row in rows
     )
+
+
+def whose(job: Job, me: str) -> str:
+    """` (alice)` behind the run of another user's job; empty for one of `me`, and where nobody asks."""
+    return f" ({job.user})" if me and job.user and job.user != me else ""
 
 
 def describe(job: Job) -> str:

@@ -15,7 +15,7 @@ from engine.contract.text import clean
 from xray_tui.board.rank import Board
 from xray_tui.jobs.job import Job, State
 from xray_tui.jobs.listing import as_json as job_json
-from xray_tui.jobs.listing import describe, duration
+from xray_tui.jobs.listing import describe, duration, whose
 from xray_tui.news.results import Results, results_since
 
 MOST = 10
@@ -111,8 +111,7 @@ def _jobs(told: Report, width: int, me: str) -> Iterator[str]:
 
 
 def _job(job: Job, now: float, width: int, me: str) -> Iterator[str]:
-    whose = f" ({job.user})" if me and job.user and job.user != me else ""
-    head = f"{job.state!s:9}  {job.spec.kind:8}  {job.spec.run}{whose}"
+    head = f"{job.state!s:9}  {job.spec.kind:8}  {job.spec.run}{whose(job, me)}"
     if job.ended is not None:
         head += f"  {ago(now - job.ended)}"
         if job.started is not None:
