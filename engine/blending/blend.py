@@ -17,8 +17,8 @@ from engine.evaluation.artifact import artifact_path, selection_key, write_artif
 from engine.evaluation.choose import Choice
 from engine.evaluation.evaluate import describe
 from engine.evaluation.metrics import presence_threshold
-from engine.evaluation.probabilities import open_run
 from engine.evaluation.scores import SplitScores, score_split
+from engine.evaluation.trained import open_run
 
 BATCH_SIZE = 16
 

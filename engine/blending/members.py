@@ -12,7 +12,8 @@ from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.geometry import content_size, to_native
 from engine.data.manifest import Sample
-from engine.evaluation.probabilities import Probabilities, Run, split_probabilities
+from engine.evaluation.probabilities import Probabilities, split_probabilities
+from engine.evaluation.trained import Run
 
 Weights = Sequence[float]
 

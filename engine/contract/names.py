@@ -44,8 +44,9 @@ Presence = Literal["auto", "cls", "max", "mean", "topk_mean", "pred_area"]
 PRESENCE_SUFFIX = {"cls": "_cls", "max": "_max", "mean": "_mean", "topk_mean": "_topk", "pred_area": "_area"}
 
 
-def artifact_stem(tta: str, threshold: float | Literal["tuned"], presence: str, gated: bool) -> str:
-    """`test_metrics[_tta_hv][_thr025|_tuned][_cls|…][_gated]`, the name of an artifact without its ending.
+def artifact_stem(tta: str, threshold: float | Literal["tuned"] | None, presence: str, gated: bool) -> str:
+    """`test_metrics[_tta_hv][_thr025|_tuned][_cls|…][_gated]`, the name of an artifact without its ending; a classifier
+    has no threshold.
 
     >>> artifact_stem("hv", 0.25, "auto", False)
     'test_metrics_tta_hv_thr025'
@@ -53,7 +54,7 @@ def artifact_stem(tta: str, threshold: float | Literal["tuned"], presence: str, 
     'test_metrics_tuned_cls_gated'
     """
     view = "" if tta == "none" else f"_tta_{tta}"
-    at = "_tuned" if threshold == "tuned" else f"_thr{_digits(threshold)}"
+    at = "" if threshold is None else "_tuned" if threshold == "tuned" else f"_thr{_digits(threshold)}"
     return f"test_metrics{view}{at}{PRESENCE_SUFFIX.get(presence, '')}{'_gated' if gated else ''}"
 
 

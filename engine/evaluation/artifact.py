@@ -8,6 +8,7 @@ import io
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,22 @@ from engine import __version__
 from engine.contract.files import write_json, write_whole
 from engine.contract.names import ENGINE_GIT_ENV, SCHEMA
 from engine.evaluation.choose import Choice
+from engine.evaluation.heads import HeadScores
 from engine.evaluation.intervals import intervals
 from engine.evaluation.metrics import (
     Confusion,
+    Floats,
     dice_per_image,
     iou_per_image,
     presence_metrics,
+    presence_threshold,
     segmentation_metrics,
     sensitivity,
 )
+from engine.evaluation.presence import HEAD
 from engine.evaluation.scores import SplitScores, Table
+
+Flags = npt.NDArray[np.bool_]
 
 PER_IMAGE_COLUMNS = ("id", "fractured", "dice", "iou", "tp", "fp", "fn", "presence_score")
 
@@ -50,11 +57,15 @@ def artifact_path(folder: Path, stem: str, key: str) -> Path:
 def metrics_of(scores: SplitScores, table: Table, choice: Choice) -> dict[str, float]:
     """All metrics of a split at the chosen threshold, presence source and gate."""
     presence = scores.presence_scores(choice.presence_source, choice.place)
-    metrics = segmentation_metrics(confusion_of(scores, table, choice)) | presence_metrics(presence, scores.fractured)
-    found = sensitivity(presence, scores.fractured, choice.presence_cut)
-    if found is not None:
-        metrics["sensitivity_at_90_specificity"] = found
-    return metrics
+    of_masks = segmentation_metrics(confusion_of(scores, table, choice))
+    return of_masks | metrics_of_presence(presence, scores.fractured, choice.presence_cut)
+
+
+def metrics_of_presence(presence: Floats, fractured: Flags, cut: float) -> dict[str, float]:
+    """The metrics of presence scores; `cut` is the presence threshold that validation gave."""
+    metrics = presence_metrics(presence, fractured)
+    found = sensitivity(presence, fractured, cut)
+    return metrics if found is None else metrics | {"sensitivity_at_90_specificity": found}
 
 
 def confusion_of(scores: SplitScores, table: Table, choice: Choice) -> Confusion:
@@ -88,30 +99,71 @@ def write_artifact(
     """Score the test split once at the choice, write the per-image table, then the artifact; returns the artifact."""
     counts = confusion_of(test, test.native, choice)
     presence = test.presence_scores(choice.presence_source, choice.place)
-    table_path = path.with_name(f"{path.stem}.images.csv")
-    artifact = {
-        "schema": SCHEMA,
+    figures = {
         **metrics_of(test, test.native, choice),
-        "num_samples": len(test.ids),
-        "num_positive": int(test.fractured.sum()),
-        "validation": metrics_of(val, val.native, choice) | _numbers(val),
+        **_numbers(test.fractured),
+        "validation": metrics_of(val, val.native, choice) | _numbers(val.fractured),
         "input": metrics_of(test, test.input, choice),
         "validation_input": metrics_of(val, val.input, choice),
         "all_positive": all_positive(test.native),
         "threshold": choice.threshold,
         "tta_mode": tta,
-        "selection": {
-            "threshold_source": choice.threshold_source,
-            "presence_source": choice.presence_source,
-            "gate": choice.gate,
-            "gate_source": choice.gate_source,
-            "selected_on": "val",
-            "optimism": None,
-            **selection,
-            "key": key,
-        },
         "intervals": intervals(counts, presence, test.fractured, test.groups, resamples, seed),
-        "data": {"metric_resolution": "native", **data},
+    }
+    chosen = {
+        "threshold_source": choice.threshold_source,
+        "presence_source": choice.presence_source,
+        "gate": choice.gate,
+        "gate_source": choice.gate_source,
+        **selection,
+    }
+    table = per_image_csv(test.ids, test.fractured, counts, presence)
+    return _publish(path, figures, table, key, chosen, {"metric_resolution": "native", **data}, provenance)
+
+
+def write_presence_artifact(
+    path: Path,
+    *,
+    key: str,
+    val: HeadScores,
+    test: HeadScores,
+    tta: str,
+    selection: dict[str, Any],
+    data: dict[str, Any],
+    provenance: dict[str, Any],
+    resamples: int,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """As `write_artifact`, of a classifier: presence metrics alone, and a table without pixels."""
+    cut = presence_threshold(val.scores, val.fractured)
+    figures = {
+        "kind": "classifier",
+        **metrics_of_presence(test.scores, test.fractured, cut),
+        **_numbers(test.fractured),
+        "validation": metrics_of_presence(val.scores, val.fractured, cut) | _numbers(val.fractured),
+        "tta_mode": tta,
+        "intervals": intervals(None, test.scores, test.fractured, test.groups, resamples, seed),
+    }
+    table = per_image_csv(test.ids, test.fractured, None, test.scores)
+    return _publish(path, figures, table, key, {"presence_source": HEAD, **selection}, data, provenance)
+
+
+def _publish(
+    path: Path,
+    figures: dict[str, Any],
+    table: str,
+    key: str,
+    selection: dict[str, Any],
+    data: dict[str, Any],
+    provenance: dict[str, Any],
+) -> dict[str, Any]:
+    """Write the per-image table, then the artifact."""
+    table_path = path.with_name(f"{path.stem}.images.csv")
+    artifact = {
+        "schema": SCHEMA,
+        **figures,
+        "selection": {"selected_on": "val", "optimism": None, **selection, "key": key},
+        "data": data,
         "provenance": {
             **provenance,
             "git": git_state(),
@@ -120,23 +172,31 @@ def write_artifact(
         },
         "per_image": table_path.name,
     }
-    write_whole(table_path, per_image_csv(test, counts, presence))
+    write_whole(table_path, table)
     write_json(path, artifact)
     return artifact
 
 
-def per_image_csv(scores: SplitScores, counts: Confusion, presence: npt.NDArray[np.float64]) -> str:
-    """One line an image; dice and iou are empty where the mask is. The artifact's figures follow from it."""
+def per_image_csv(ids: Sequence[str], fractured: Flags, counts: Confusion | None, presence: Floats) -> str:
+    """One line an image; dice and iou are empty where the mask is, and so is all of the masks without `counts`. The
+    artifact's figures follow from it."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(PER_IMAGE_COLUMNS)
-    dice, iou = dice_per_image(counts), iou_per_image(counts)
-    for place, (identity, positive) in enumerate(zip(scores.ids, counts.positive, strict=True)):
-        overlap = (f"{dice[place]:.6f}", f"{iou[place]:.6f}") if positive else ("", "")
-        pixels = (int(counts.tp[place]), int(counts.fp[place]), int(counts.fn[place]))
-        row = (identity, int(scores.fractured[place]), *overlap, *pixels, repr(float(presence[place])))
-        writer.writerow(row)
+    of_masks = [("", "", "", "", "")] * len(ids) if counts is None else _mask_columns(counts)
+    for identity, flag, columns, score in zip(ids, fractured, of_masks, presence, strict=True):
+        writer.writerow((identity, int(flag), *columns, repr(float(score))))
     return text.getvalue()
+
+
+def _mask_columns(counts: Confusion) -> list[tuple[object, ...]]:
+    """dice, iou, tp, fp and fn of each image."""
+    pixels = zip(counts.tp.tolist(), counts.fp.tolist(), counts.fn.tolist(), strict=True)
+    overlaps = zip(dice_per_image(counts), iou_per_image(counts), counts.positive, strict=True)
+    return [
+        (*((f"{dice:.6f}", f"{iou:.6f}") if positive else ("", "")), *each)
+        for (dice, iou, positive), each in zip(overlaps, pixels, strict=True)
+    ]
 
 
 def git_state() -> str | None:
@@ -154,8 +214,8 @@ def git_state() -> str | None:
     return done.stdout.strip() or None
 
 
-def _numbers(scores: SplitScores) -> dict[str, int]:
-    return {"num_samples": len(scores.ids), "num_positive": int(scores.fractured.sum())}
+def _numbers(fractured: Flags) -> dict[str, int]:
+    return {"num_samples": len(fractured), "num_positive": int(fractured.sum())}
 
 
 def _key_of(path: Path) -> str | None:

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from engine.contract.errors import BadInput
 from engine.evaluation.metrics import Confusion, dice_per_image, presence_metrics, presence_threshold
+from engine.evaluation.presence import HEAD, without_head
 from engine.evaluation.scores import SplitScores
 from engine.evaluation.thresholds import best_threshold
 
-AUTO_SOURCES = ("max", "topk_mean", "mean", "pred_area")
 Source = Literal["fixed", "val"]
 
 
@@ -78,14 +78,13 @@ def best_gate(counts: Confusion, scores: npt.NDArray[np.float64]) -> float:
 
 def _presence_source(val: SplitScores, presence: str, place: int) -> str:
     if presence == "auto":
-        if "cls" in val.presence:
-            return "cls"
-        quality = {source: _auc(val, source, place) for source in AUTO_SOURCES}
+        if HEAD in val.presence:
+            return HEAD
+        quality = {source: _auc(val, source, place) for source in without_head()}
         return max(quality, key=lambda source: quality[source])
-    if presence == "cls" and "cls" not in val.presence:
-        raise BadInput(
-            "--presence cls: this run has no classification head; give auto, max, mean, topk_mean or pred_area"
-        )
+    if presence == HEAD and HEAD not in val.presence:
+        others = ", ".join(without_head())
+        raise BadInput(f"--presence {HEAD}: this run has no classification head; give auto, or one of {others}")
     return presence
 
 

@@ -15,14 +15,15 @@ LEVELS = (2.5, 97.5)
 
 
 def intervals(
-    counts: Confusion,
+    counts: Confusion | None,
     scores: npt.NDArray[np.float64],
     fractured: npt.NDArray[np.bool_],
     groups: Sequence[str | None],
     resamples: int,
     seed: int = 0,
 ) -> dict[str, list[float]]:
-    """{metric: [low, high]} of the metrics in SHOWN; a metric that most resamples lack is left out.
+    """{metric: [low, high]} of the metrics in SHOWN, without `counts` those of presence alone; a metric that most
+    resamples lack is left out.
 
     Images are drawn with replacement, positives and negatives apart, so that AUC and AP exist in every resample; groups
     are drawn whole (Efron & Tibshirani 1993, chapter 13).
@@ -35,7 +36,9 @@ def intervals(
     with Progress("bootstrap", resamples, "resamples") as progress:
         for _ in range(resamples):
             chosen = _resample(units, generator)
-            metrics = segmentation_metrics(counts[chosen]) | presence_metrics(scores[chosen], fractured[chosen])
+            metrics = presence_metrics(scores[chosen], fractured[chosen])
+            if counts is not None:
+                metrics |= segmentation_metrics(counts[chosen])
             for name in SHOWN:
                 if name in metrics:
                     drawn[name].append(metrics[name])

@@ -1,20 +1,80 @@
-"""Presence scores: one number an image that says how likely it shows a fracture."""
+"""Presence scores: one number an image that says how likely it shows a fracture.
+
+A new score of the probability map is one function here with a decorator, and its name in engine/contract/names.py,
+where configs and forms find it. Of scores that are equally good on validation the first one here is taken.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 TOPK_FRACTION = 0.01
 
+HEAD = "cls"
+"""The probability that the network itself gives: its classification head, or a classifier. It is no function of the
+map."""
 
-def map_scores(probabilities: npt.NDArray[np.float32]) -> dict[str, float]:
-    """The sources that need nothing but the probability map (padding cut off): max, mean, and the mean of the highest
-    1 % of its pixels."""
+MapScore = Callable[[npt.NDArray[np.float32]], float]
+AreaScore = Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[np.float64]]
+
+OF_MAP: dict[str, MapScore] = {}
+"""Scores that need nothing but the probability map (rows, columns), padding cut off."""
+OF_AREA: dict[str, AreaScore] = {}
+"""Scores of the predicted mask, so of the threshold too: (predicted pixels, pixels of the map) -> score."""
+
+
+def of_map(name: str) -> Callable[[MapScore], MapScore]:
+    """Decorates a score of the probability map, (rows, columns) -> number."""
+
+    def register(score: MapScore) -> MapScore:
+        OF_MAP[name] = score
+        return score
+
+    return register
+
+
+def of_area(name: str) -> Callable[[AreaScore], AreaScore]:
+    """Decorates a score of the predicted mask's size; its arguments are arrays of shapes that go together."""
+
+    def register(score: AreaScore) -> AreaScore:
+        OF_AREA[name] = score
+        return score
+
+    return register
+
+
+@of_map("max")
+def largest(probabilities: npt.NDArray[np.float32]) -> float:
+    return float(probabilities.max())
+
+
+@of_map("topk_mean")
+def topk_mean(probabilities: npt.NDArray[np.float32]) -> float:
+    """The mean of the highest 1 % of the pixels."""
     flat = probabilities.ravel()
     k = max(1, round(TOPK_FRACTION * flat.size))
-    return {
-        "max": float(flat.max()),
-        "mean": float(flat.mean(dtype=np.float64)),
-        "topk_mean": float(np.partition(flat, flat.size - k)[-k:].mean(dtype=np.float64)),
-    }
+    return float(np.partition(flat, flat.size - k)[-k:].mean(dtype=np.float64))
+
+
+@of_map("mean")
+def mean(probabilities: npt.NDArray[np.float32]) -> float:
+    return float(probabilities.mean(dtype=np.float64))
+
+
+@of_area("pred_area")
+def predicted_share(predicted: npt.NDArray[np.int64], pixels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The predicted share of the map."""
+    return predicted / pixels
+
+
+def map_scores(probabilities: npt.NDArray[np.float32]) -> dict[str, float]:
+    """All scores of a probability map."""
+    return {name: score(probabilities) for name, score in OF_MAP.items()}
+
+
+def without_head() -> tuple[str, ...]:
+    """The scores that every map has, in the order in which equals are chosen."""
+    return (*OF_MAP, *OF_AREA)

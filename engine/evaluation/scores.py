@@ -17,7 +17,7 @@ from engine.data.inputs import size_problem
 from engine.data.manifest import Sample
 from engine.evaluation.counts import counts_at, quantise
 from engine.evaluation.metrics import Confusion
-from engine.evaluation.presence import map_scores
+from engine.evaluation.presence import HEAD, OF_AREA, map_scores
 from engine.parallel import each
 
 MapOf = Callable[[int, int, int], Map]
@@ -50,12 +50,13 @@ class SplitScores:
     native: Table
     input: Table
     presence: dict[str, npt.NDArray[np.float64]]
-    """(N,) for each source that does not depend on the threshold: cls where there is a head, max, mean, topk_mean."""
+    """(N,) for each source that does not depend on the threshold: those of the map, and the head's where there is
+    one."""
 
     def presence_scores(self, source: str, place: int) -> npt.NDArray[np.float64]:
-        """The scores of a source at a threshold; pred_area is the predicted share of the map."""
-        if source == "pred_area":
-            return (self.input.tp[:, place] + self.input.fp[:, place]) / self.input.pixels
+        """The scores (N,) of a source at a threshold."""
+        if source in OF_AREA:
+            return OF_AREA[source](self.input.tp[:, place] + self.input.fp[:, place], self.input.pixels)
         return self.presence[source]
 
 
@@ -94,7 +95,7 @@ def score_split(
     natives, native_pixels, inputs, input_pixels, maps = zip(*found, strict=True)
     sources = {name: np.array([scores[name] for scores in maps]) for name in maps[0]}
     if presence is not None:
-        sources = {"cls": presence, **sources}
+        sources = {HEAD: presence, **sources}
     return SplitScores(
         ids=tuple(sample.id for sample in samples),
         groups=tuple(sample.group for sample in samples),
