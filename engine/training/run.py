@@ -14,6 +14,9 @@ from engine.contract.load import load_config
 from engine.contract.text import clean
 from engine.folders import held
 
+AVERAGE = "average.json"
+"""In the folder of a run that is the mean of another's checkpoints: which ones."""
+
 
 def prepare_run(
     config: Path | None, overrides: Sequence[str], run: Path | None, resume: bool
@@ -29,6 +32,8 @@ def prepare_run(
             raise BadInput("give --config FILE, or --resume with --run FOLDER")
         run = Path(names.RUNS) / (given.name or config.stem)
     path = run / names.CONFIG
+    if resume and (run / AVERAGE).exists():
+        raise BadInput(f"{clean(str(run))}: the mean of another run's checkpoints; there is no training to resume")
     if resume and path.exists():
         kept = learn_config(path, () if given else overrides)
         if given is not None and given != kept:
@@ -38,9 +43,14 @@ def prepare_run(
         return kept, run
     if given is None:
         raise BadInput(f"{clean(str(run))}: no {names.CONFIG} to resume from; give --config FILE")
-    if run.exists() and (not run.is_dir() or set(run.iterdir()) - set(unfinished(path))):
-        raise BadInput(f"{clean(str(run))}: not an empty folder; give another --run, or --resume to continue it")
+    check_is_free(run, "another --run, or --resume to continue it")
     return given, run
+
+
+def check_is_free(run: Path, remedy: str = "another one") -> None:
+    """Raises BadInput where there is more than what a killed start has left."""
+    if run.exists() and (not run.is_dir() or set(run.iterdir()) - set(unfinished(run / names.CONFIG))):
+        raise BadInput(f"{clean(str(run))}: not an empty folder; give {remedy}")
 
 
 @contextlib.contextmanager
