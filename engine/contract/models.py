@@ -17,6 +17,9 @@ SmpArchitecture = Literal["Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PS
                           "DeepLabV3Plus", "UPerNet", "Segformer"]  # fmt: skip
 
 
+Volume = Literal["repeat", "pyramid", "dnp_plus"]
+
+
 class ClassificationHeadConfig(Section):
     """A head on the deepest features that says whether there is a fracture at all."""
 
@@ -84,7 +87,7 @@ class Swin3dConfig(Section):
     """torchvision's swin3d_t on a pseudo-volume made of one image, with a light decoder."""
 
     arch: Literal["swin3d_adapter"] = "swin3d_adapter"
-    volume: Literal["repeat", "pyramid", "dnp_plus"] = Field(
+    volume: Volume = Field(
         "repeat",
         description="slices: the image again; smoothings 9-7-5-3-1; or smooth 7, smooth 3, image, sharpened, detail",
     )

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from engine.contract.models import ModelConfig
-from engine.models import classifier, smp  # noqa: F401 - they register their networks
+from engine.models import classifier, deeplab, smp, swin3d, unet  # noqa: F401 - they register their networks
 from engine.models.registry import BUILDERS, Parts
 
 

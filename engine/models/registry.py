@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from torch import nn
 
@@ -27,6 +27,12 @@ class Parts:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+
+Normalisation: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel, of values 0…1."""
+
+IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""What torchvision's weights were trained with, Kinetics' too."""
 
 Builder = Callable[[Any, bool], Parts]
 BUILDERS: dict[type[Section], Builder] = {}

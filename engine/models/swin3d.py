@@ -1,0 +1,107 @@
+"""A 3-D Swin Transformer (Liu et al., 2022, arXiv 2106.13230) on a pseudo-volume made of one image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from engine.contract.models import Swin3dConfig
+from engine.models.convolution import convolution
+from engine.models.head import Logits, classification_head, with_presence
+from engine.models.registry import IMAGENET, Parts, builds
+from engine.models.volume import pseudo_volume
+from engine.models.weights import Part, load_file, load_hub
+
+if TYPE_CHECKING:
+    from torchvision.models.video import SwinTransformer3d
+
+HUB = "kinetics"
+
+
+@builds(Swin3dConfig)
+def build(config: Swin3dConfig, pretrained: bool) -> Parts:
+    """Three equal channels in, normalised as Kinetics' (which is as ImageNet's). A file's weights are swin3d_t's."""
+    from torchvision.models.video import Swin3D_T_Weights, swin3d_t
+
+    body = Swin3dAdapter(Swin3dEncoder(swin3d_t(weights=None)), config)
+    if pretrained and config.encoder_weights == HUB:
+        load_hub(body.encoder, Swin3D_T_Weights.KINETICS400_V1.url, HUB)
+    elif pretrained and config.encoder_weights:
+        load_file({"encoder": Part(body.encoder, ("", "encoder."))}, config.encoder_weights, HUB)
+    return Parts(body, 3, *IMAGENET)
+
+
+class Swin3dAdapter(nn.Module):
+    """(B, 3, S, S), three equal channels -> mask logits (B, 1, S, S), with a second head also presence (B, 1)."""
+
+    def __init__(self, encoder: Swin3dEncoder, config: Swin3dConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = encoder
+        pairs, width = (config.depth + 1) // 2, encoder.widths[0]
+        self.depth_bias = nn.Parameter(torch.zeros(pairs, 1, 1, width)) if config.depth_bias else None
+        self.decoder = PyramidDecoder(encoder.widths, config.decoder_channels)
+        self.classification_head = classification_head(encoder.widths[-1], config.classification_head)
+
+    def forward(self, image: torch.Tensor) -> Logits:
+        volume = pseudo_volume(image, self.config.volume, self.config.depth, self.config.rgb)
+        maps = [self._flat(features) for features in self.encoder(volume, self.depth_bias)]
+        return with_presence(self.decoder(maps), maps[-1], self.classification_head)
+
+    def _flat(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, T, h, w, C) -> (B, C, h, w): depth is taken out."""
+        flat = features.amax(1) if self.config.reduce == "max" else features.mean(1)
+        return flat.permute(0, 3, 1, 2)
+
+
+class Swin3dEncoder(nn.Module):
+    """torchvision's Swin3D without its pooling and classes; its parameters keep their names."""
+
+    def __init__(self, swin: SwinTransformer3d) -> None:
+        super().__init__()
+        self.patch_embed, self.pos_drop = swin.patch_embed, swin.pos_drop
+        self.features, self.norm = swin.features, swin.norm
+        stages = (len(swin.features) + 1) // 2
+        self.widths = [swin.patch_embed.proj.out_channels << stage for stage in range(stages)]
+
+    def forward(self, volume: torch.Tensor, depth_bias: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """(B, 3, D, S, S) -> the map of each stage (B, T, h, w, C), finest first, T = D / 2 and h = S / 4, S / 8 …
+        (rounded up); the last one normalised as torchvision's forward does it before its pooling.
+
+        `depth_bias`, (T, 1, 1, C), is added to the embedded patches: what attention knows of depth is otherwise
+        relative.
+        """
+        tokens = self.patch_embed(volume)
+        if depth_bias is not None:
+            tokens = tokens + depth_bias
+        tokens = self.pos_drop(tokens)
+        maps = []
+        for place, step in enumerate(self.features):  # in turn the blocks of a stage and the merging of its patches
+            tokens = step(tokens)
+            if place % 2 == 0:
+                maps.append(tokens)
+        maps[-1] = self.norm(maps[-1])
+        return maps
+
+
+class PyramidDecoder(nn.Module):
+    """Feature pyramid (Lin et al., 2017, arXiv 1612.03144) from stride 32 to 4, then two more steps to full size."""
+
+    def __init__(self, widths: list[int], channels: int) -> None:
+        super().__init__()
+        self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths)
+        self.levels = nn.ModuleList(convolution(channels, channels) for _ in widths[1:])
+        self.steps = nn.ModuleList((convolution(channels, channels // 2), convolution(channels // 2, channels // 4)))
+        self.mask = nn.Conv2d(channels // 4, 1, 1)
+
+    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        *finer, deep = [lateral(features) for lateral, features in zip(self.laterals, maps, strict=True)]
+        for level, fine in zip(self.levels, reversed(finer), strict=True):
+            deep = level(fine + F.interpolate(deep, fine.shape[-2:], mode="bilinear", align_corners=False))
+        for step in self.steps:
+            deep = step(F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=False))
+        masks: torch.Tensor = self.mask(deep)
+        return masks
