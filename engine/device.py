@@ -64,8 +64,12 @@ def pick_device(device: str = "auto", precision: str = "auto", channels_last: bo
 
 
 def place(network: nn.Module, device: Device) -> nn.Module:
-    """Move a network to the device, in its memory layout."""
-    return network.to(device.device).to(memory_format=device.memory_format)
+    """Move a network to the device, its kernels in the device's memory layout; 3-D ones have no such layout."""
+    network.to(device.device)
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.to(memory_format=device.memory_format)
+    return network
 
 
 def _autocast_dtype(kind: str, precision: str) -> torch.dtype | None:
