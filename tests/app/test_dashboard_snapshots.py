@@ -41,7 +41,7 @@ def followed() -> Followed:
 
 async def until(true: Callable[[], bool]) -> None:
     """Wait for something that the app does by itself."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not true():
             await asyncio.sleep(0.01)
 

@@ -37,7 +37,7 @@ class Reader:
 
     async def sees(self, *texts: str) -> None:
         """Wait until all of these are on the screen."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not all(text in self.text for text in texts):
                 await asyncio.sleep(0.01)
 
@@ -66,7 +66,7 @@ def app(make_app: MakeApp, jobs: tuple[Job, ...], monkeypatch: pytest.MonkeyPatc
 
 async def focused(pilot: Pilot[None]) -> LiveLog:
     """The log, once a job is followed, with the focus."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while pilot.app._follow is None:
             await asyncio.sleep(0.01)
     await pilot.press("tab", "tab")

@@ -18,7 +18,7 @@ from xray_tui.gpu.sample import GpuSnapshot
 QUICK = Pace(silence=10.0, restart=0.05, longest_restart=0.1, absent=0.3, longest_absent=0.3)
 """Short pauses between helpers, because a test waits for them; patience for a busy machine."""
 
-IMPATIENT = replace(QUICK, silence=0.6, hang=0.1)
+IMPATIENT = replace(QUICK, silence=1.0, hang=0.1)
 """For the tests in which the driver hangs."""
 
 ONE_HANGS = replace(QUICK, hang=0.2)
@@ -81,7 +81,7 @@ class Seen:
 
     snapshots: queue.Queue[GpuSnapshot] = field(default_factory=queue.Queue)
 
-    def until(self, holds: Callable[[GpuSnapshot], bool], timeout: float = 10.0) -> GpuSnapshot:
+    def until(self, holds: Callable[[GpuSnapshot], bool], timeout: float = 30.0) -> GpuSnapshot:
         """Wait for the first snapshot that holds; a condition on a GPU that is not there does not."""
         deadline = time.monotonic() + timeout
         last = None
@@ -108,7 +108,7 @@ def helpers() -> list[psutil.Process]:
     return found
 
 
-def wait_until(holds: Callable[[], bool], timeout: float = 10.0) -> None:
+def wait_until(holds: Callable[[], bool], timeout: float = 30.0) -> None:
     deadline = time.monotonic() + timeout
     while not holds():
         assert time.monotonic() < deadline, "did not happen in time"

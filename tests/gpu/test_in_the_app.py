@@ -56,7 +56,7 @@ def screen(app: XrayApp) -> str:
     return "\n".join("".join(part.text for part in line) for line in app.screen._compositor.render_strips())
 
 
-async def until(pilot: Pilot[None], holds: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(pilot: Pilot[None], holds: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait for something that the app does by itself; what is not there yet does not hold."""
     assert isinstance(pilot.app, XrayApp)
     end = time.monotonic() + seconds

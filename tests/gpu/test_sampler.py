@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import psutil
@@ -76,7 +78,7 @@ def test_stop_returns_at_once_while_the_driver_hangs_and_leaves_no_process(nvml,
     wait_until(lambda: len(helpers()) == 1)
     started = time.monotonic()
     sampler.stop()
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 10, "a minute is what it would wait for the driver"
     wait_until(lambda: not helpers())
     assert seen.snapshots.empty()
 
@@ -191,23 +193,32 @@ def test_another_interval_counts_from_now_on(sample, seen):
     seen.until(lambda snapshot: bool(snapshot.gpus))
     sampler.set_interval(0.05)
     for _ in range(3):
-        seen.until(lambda snapshot: bool(snapshot.gpus), timeout=5.0)
+        seen.until(lambda snapshot: bool(snapshot.gpus))
     (helper,) = helpers()
     sampler.set_interval(60.0)
-    time.sleep(0.1)
-    while not seen.snapshots.empty():
-        seen.snapshots.get()
-    time.sleep(0.2)
-    assert seen.snapshots.empty()
+    came = 0
+    with suppress(queue.Empty):
+        while came < 20:
+            seen.snapshots.get(timeout=1.0)
+            came += 1
+    assert came < 20, "what was under way, and then no more"
     assert helper.is_running()
 
 
 def test_who_looks_again_after_a_slow_pace_need_not_wait_for_the_next_look(sample, seen):
+    waits: list[float] = []
     sampler = sample(interval=600.0)
     seen.until(lambda snapshot: bool(snapshot.gpus))
-    time.sleep(2.0)
-    sampler.set_interval(2.0)
-    seen.until(lambda snapshot: bool(snapshot.gpus), timeout=1.7)
+    while len(waits) < 3 and min(waits, default=9.0) >= 1.7:  # a busy machine may hold up one or two
+        sampler.set_interval(600.0)
+        time.sleep(2.0)
+        while not seen.snapshots.empty():
+            seen.snapshots.get()
+        begun = time.monotonic()
+        sampler.set_interval(2.0)
+        seen.until(lambda snapshot: bool(snapshot.gpus))
+        waits.append(time.monotonic() - begun)
+    assert min(waits) < 1.7
 
 
 def test_neither_another_interval_nor_the_end_waits_for_a_helper_that_is_slow_to_start(nvml, seen, monkeypatch):
@@ -215,26 +226,26 @@ def test_neither_another_interval_nor_the_end_waits_for_a_helper_that_is_slow_to
 
     def slow(*arguments: object) -> Child:
         starting.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         return Child(*arguments)
 
     monkeypatch.setattr("xray_tui.gpu.sampler.Child", slow)
     sampler = Sampler(seen.snapshots.put, 600.0, environment=nvml.environment, pace=QUICK)
     sampler.start()
-    assert starting.wait(10)
+    assert starting.wait(30)
     begun = time.monotonic()
     sampler.set_interval(0.05)
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 20
     go_on.set()
     for _ in range(2):
         seen.until(lambda snapshot: bool(snapshot.gpus))
     go_on.clear()
     starting.clear()
     helpers()[0].kill()
-    assert starting.wait(10)
+    assert starting.wait(30)
     begun = time.monotonic()
     sampler.stop()
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 20
     go_on.set()
     wait_until(lambda: not helpers() and not any(thread.name == "gpu-sampler" for thread in threading.enumerate()))
 
@@ -378,7 +389,7 @@ def test_a_helper_whose_parent_ended_before_it_had_begun_does_not_hang_alone(nvm
     with subprocess.Popen(command, env=nvml.environment, stdin=ours, stdout=subprocess.DEVNULL) as helper:
         os.close(ours)
         try:
-            assert helper.wait(20) == 0
+            assert helper.wait(30) == 0
         finally:
             helper.kill()
 
@@ -387,7 +398,7 @@ def test_the_helper_ends_when_its_stdin_closes(nvml):
     with start_helper(nvml) as helper:
         helper.stdout.readline()
         helper.stdin.close()
-        assert helper.wait(5) == 0
+        assert helper.wait(30) == 0
         assert helper.stderr.read() == b""
 
 
@@ -395,7 +406,7 @@ def test_the_helper_ends_when_nobody_reads(nvml):
     with start_helper(nvml) as helper:
         helper.stdout.readline()
         helper.stdout.close()
-        assert helper.wait(5) == 0
+        assert helper.wait(30) == 0
         assert helper.stderr.read() == b""
 
 

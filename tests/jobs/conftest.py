@@ -23,7 +23,7 @@ from xray_tui.jobs.store import JobStore
 
 HERE = Path(__file__).parent
 ENGINE = (sys.executable, "-S", str(HERE / "programs.py"))
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def eventually(holds: Callable[[], object], what: str = "") -> None:
@@ -110,7 +110,14 @@ class Place:
         supervisor = self.job(job).supervisor
         assert supervisor is not None
         os.kill(supervisor.pid, signal.SIGKILL)
-        eventually(lambda: not process.is_alive(supervisor))
+        lock = LeaseDir(self.leases).supervised(job.id)  # held by its last thread, which may outlive the first one
+        eventually(
+            lambda: (
+                not process.is_alive(supervisor)
+                and (not lease.is_held(lock) or self.job(job).supervisor != supervisor)  # or another has it already
+            ),
+            "the supervisor's end",
+        )
 
     def clear(self) -> None:
         """Leave no process behind, also not of a supervisor that has only just begun."""

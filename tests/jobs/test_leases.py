@@ -83,8 +83,8 @@ def test_a_lease_lives_as_long_as_the_engine_though_its_supervisor_is_killed(pla
     place.until_waiting(second, "GPU 0 is used by a job")
     done.touch()
     assert place.until(second).gpus == ("GPU-0",)
-    place.look()
-    assert (place.job(first).state, place.job(first).note) == (State.SUCCEEDED, None)
+    first = place.until(first)
+    assert (first.state, first.note) == (State.SUCCEEDED, None)
 
 
 def test_a_job_is_lost_when_supervisor_and_engine_are_gone_without_a_record(place: Place) -> None:
