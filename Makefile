@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
+# Two tests at a time, as most wait for processes; those of a file in one process, as they share what is dear to set up.
+TWO    := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: all setup demo test test-long test-gpu bench-gpu check clean
 all: setup
@@ -19,10 +21,10 @@ demo: $(READY)
 	@$(BIN)/python scripts/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(TWO)
 
 test-long: $(READY)
-	XRAY_TUI_LONG=1 $(BIN)/python -m pytest -q
+	XRAY_TUI_LONG=1 $(BIN)/python -m pytest -q $(TWO)
 
 test-gpu: $(READY)
 	$(BIN)/python -m pytest -q -m gpu

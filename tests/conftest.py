@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's threads do not spin beside another test's
 
 
 @pytest.fixture(scope="session")

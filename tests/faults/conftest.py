@@ -86,7 +86,7 @@ def two_warmed(project: Path, folder: Path) -> Iterator[tuple[WarmEngine, WarmEn
         stdout=subprocess.PIPE,
         text=True,
         cwd=project,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"},  # no spinning beside other work
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
         process_group=0,
         pass_fds=(its_requests, its_answers),
     )
