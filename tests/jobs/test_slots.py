@@ -113,12 +113,16 @@ def test_who_looks_sees_a_gpu_held_unless_there_is_a_slot_for_them(desk: Desk) -
 def test_a_limit_of_one_gpu_leaves_all_of_its_slots_to_its_user(desk: Desk) -> None:
     desk.have(gpu(0), gpu(1))
     launcher = desk.launcher(terms=Terms(slots=2, max_gpus=1))
-    jobs = [launcher.launch(JobSpec("evaluate", name, ("until", str(desk.folder / name)), "auto")) for name in "abc"]
-    for job in jobs[:2]:
-        assert desk.until_working(job).gpus == ("GPU-0",)
-    desk.until_waiting(jobs[2], "your jobs hold 1 GPU, and max_gpus is 1")
+
+    def launch(name: str) -> Job:
+        return launcher.launch(JobSpec("evaluate", name, ("until", str(desk.folder / name)), "auto"))
+
+    for name in "ab":
+        assert desk.until_working(launch(name)).gpus == ("GPU-0",)
+    third = launch("c")
+    desk.until_waiting(third, "your jobs hold 1 GPU, and max_gpus is 1")
     (desk.folder / "a").touch()
-    assert desk.until_working(jobs[2]).gpus == ("GPU-0",)
+    assert desk.until_working(third).gpus == ("GPU-0",)
 
 
 def test_a_slot_that_others_took_is_waited_for_and_the_free_gpu_left_to_them(desk: Desk, tmp_path: Path) -> None:
