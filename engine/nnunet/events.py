@@ -76,7 +76,7 @@ class Telling:
         if math.isfinite(epoch.seconds):
             self._times.append(epoch.seconds)
         left = self._epochs - epoch.epoch
-        eta = sum(self._times) / len(self._times) * left if self._times else None
+        eta = round(sum(self._times) / len(self._times) * left, 1) if self._times else None
         facts = {"epoch": epoch.epoch, "step": epoch.epoch, "loss": epoch.loss, "lr": epoch.lr, "eta_s": eta}
         self._events.write("step", steps=self._epochs, **facts)
         values = {"pseudo_dice": epoch.pseudo_dice, "loss": epoch.val_loss}

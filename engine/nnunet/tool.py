@@ -85,29 +85,36 @@ def run_tool(
     this process too. Raises Stopped; Failed with its last words; MemoryError, or OSError where the disk was full.
     """
     stop = StopFlag()
-    process = subprocess.Popen(
+    last: deque[str] = deque(maxlen=100)
+    try:
+        process = _start(command, environment)
+        try:
+            for line in _output(process, stop, on_tick):
+                print(line, flush=True)
+                if line.strip():
+                    last.append(line.strip())
+                on_line(line)
+        finally:
+            status = _end(process)
+    finally:
+        stop.restore()
+    if stop.is_set:
+        raise Stopped("stopped")
+    if status:
+        raise failure(Path(command[0]).name, status, last)
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start it in a process group of its own, so that all of that can be ended."""
+    return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=dict(environment),
         process_group=0,
-        preexec_fn=partial(end_with, os.getpid()),
+        preexec_fn=partial(end_with, os.getpid()),  # one prctl call, and exec follows at once
     )
-    last: deque[str] = deque(maxlen=100)
-    try:
-        for line in _output(process, stop, on_tick):
-            print(line, flush=True)
-            if line.strip():
-                last.append(line.strip())
-            on_line(line)
-    finally:
-        status = _end(process)
-        stop.restore()
-    if stop.is_set:
-        raise Stopped("stopped")
-    if status:
-        raise failure(Path(command[0]).name, status, last)
 
 
 def failure(name: str, status: int, last: Sequence[str]) -> Exception:

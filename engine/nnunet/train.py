@@ -24,8 +24,8 @@ PLAN, TRAIN = "nnUNetv2_plan_and_preprocess", "nnUNetv2_train"
 def train(config: NnunetConfig, run: Path, device: str) -> None:
     """Train into the run folder on cpu or cuda, or go on where a former training of this config was stopped.
 
-    nnU-Net keeps a checkpoint every 50 epochs and whenever its moving average is at its best: a stopped training goes
-    on from the newer of the two, and what came after that is trained again. Raises Stopped, Failed, BadInput.
+    nnU-Net keeps a checkpoint every 50 epochs, and one whenever its moving average is at its best. A stopped training
+    goes on from the former, else the latter; what came after that is trained again. Raises Stopped, Failed, BadInput.
     """
     layout = Layout(run, config)
     plan, trainer = find_command(PLAN), find_command(TRAIN)
