@@ -13,6 +13,16 @@ from engine.contract.text import clean
 
 CONFIGS = "configs"
 
+TAKES: dict[str, tuple[str, ...]] = {"train": ("train", "classifier"), "blend": ("blend",)}
+"""Kinds of config, by the command of the engine that takes them."""
+
+
+def check_kind(command: str, config_kind: str, path: Path | str) -> None:
+    """Raises BadInput where the engine's command does not take a config of that kind."""
+    if config_kind not in TAKES[command]:
+        right = " or ".join(f"kind: {kind}" for kind in TAKES[command])
+        raise BadInput(f"{clean(str(path))}: kind: {config_kind}; {command} needs {right}")
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:

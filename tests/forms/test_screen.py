@@ -89,6 +89,32 @@ async def test_choosing_another_recipe_fills_the_fields_and_proposes_a_name() ->
         assert text(app, COMMAND) == "xray-engine train --config configs/plain.yaml --run runs/plain"
 
 
+async def test_a_recipe_of_another_network_has_rows_of_its_own() -> None:
+    write(Path("configs") / "swin.yaml", {"description": "3-D", "model": {"arch": "swin3d_adapter", "depth": 3}})
+    write(Path("configs") / "who.yaml", {"kind": "classifier", "description": "Is there one"})
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await type_over(pilot, app, "run", "mine")
+        focus(app, "base")
+        for recipe, has, has_not in (
+            ("plain", "model.encoder", "model.depth"),
+            ("swin", "model.depth", "model.encoder"),
+            ("who", "model.dropout", "loss.dice"),
+        ):
+            await pilot.press("right")
+            await settle(pilot)
+            assert app.focused is row(app, "base").control
+            assert text(app, COMMAND) == f"xray-engine train --config configs/{recipe}.yaml --run runs/mine"
+            keys = {key for section in app.form.query(FormSection) for key in section.keys}
+            keys |= {each.key for each in app.form.query(FormRow)}
+            assert has in keys
+            assert has_not not in keys
+        await pilot.press("enter")
+    argv = ("train", "--config", "configs/who.yaml", "--run", "runs/mine")
+    assert app.results == [Launch((JobSpec("train", "mine", argv, "none"),))]
+
+
 async def test_a_name_that_was_typed_stays_when_the_recipe_changes() -> None:
     app = FormApp("train")
     async with app.run_test(size=(80, 24)) as pilot:

@@ -81,7 +81,7 @@ def test_without_a_config_in_that_run_it_starts_from_the_first_recipe(place: Pat
 
 def test_a_manifest_is_shown_as_the_command_line_would_give_it(place: Path) -> None:
     sources = read_sources("train", RUNS, "", recipes(), place)
-    filling = read_filling(sources.bases[1], SCHEMA, RUNS, place)
+    filling = read_filling("train", sources.bases[1], RUNS, place)
     assert filling.values["data.manifest"] == "data/manifest.csv"
 
 
@@ -97,7 +97,7 @@ def test_a_manifest_is_shown_as_the_command_line_would_give_it(place: Path) -> N
 def test_a_bad_recipe_says_why_in_one_line_and_gives_the_defaults(place: Path, content: bytes, words: str) -> None:
     path = place / "configs" / "bad.yaml"
     path.write_bytes(content)
-    filling = read_filling(Base("bad", path, "bad"), SCHEMA, RUNS, place)
+    filling = read_filling("train", Base("bad", path, "bad"), RUNS, place)
     assert filling.problem is not None
     assert words in filling.problem
     assert "\n" not in filling.problem

@@ -16,6 +16,7 @@ from typing import Any
 
 from engine.contract import names
 from engine.contract.errors import BadInput
+from engine.contract.recipes import TAKES, check_kind
 from engine.contract.text import clean
 from engine.contract.yaml_file import read_mapping
 from xray_tui.jobs.job import JobSpec
@@ -75,7 +76,7 @@ def of_run(job_kind: str, folder: Path, argv: Sequence[str], cwd: Path) -> Asked
         config = config_of_run(folder)
     except BadInput:
         return None
-    if config.get("kind", "train") != job_kind:
+    if config.get("kind", "train") not in TAKES[job_kind]:
         return None
     if job_kind == "blend":
         members = tuple(_absolute(member, folder) for member in config.get("members") or ())
@@ -141,8 +142,7 @@ def _loaded(path: str, changed: int, cwd: str, overrides: tuple[str, ...], kind:
     from engine.contract.load import load_config
 
     config = load_config(Path(path), overrides)
-    if config.kind != kind:
-        raise BadInput(f"{clean(path)}: kind: {config.kind}; {kind} needs kind: {kind}")
+    check_kind(kind, config.kind, path)
     return config.model_dump(mode="json")
 
 

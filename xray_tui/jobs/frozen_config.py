@@ -10,11 +10,10 @@ from pathlib import Path
 import yaml
 
 from engine.contract.errors import BadInput
+from engine.contract.recipes import TAKES, check_kind
 from engine.contract.text import clean
 
 CONFIG, SET = "--config", "--set"
-KINDS = ("train", "blend")
-"""Kinds of jobs that have a config."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +30,13 @@ def freeze_config(kind: str, argv: Sequence[str]) -> tuple[FrozenConfig | None, 
 
     Its paths are absolute, so that they mean the same wherever the file lies. Raises BadInput with a line an error.
     """
-    named, overrides, rest = _split(argv) if kind in KINDS else (None, (), ())
+    named, overrides, rest = _split(argv) if kind in TAKES else (None, (), ())
     if named is None:
         return None, tuple(argv)
     from engine.contract.load import load_config
 
     config = load_config(Path(named), overrides)
-    if config.kind != kind:
-        raise BadInput(f"{clean(named)}: kind: {config.kind}; {kind} needs kind: {kind}")
+    check_kind(kind, config.kind, named)
     words = shlex.join([CONFIG, named, *(word for override in overrides for word in (SET, override))])
     values = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
     return FrozenConfig(f"{Path(named).stem}.yaml", f"# as launched: {clean(words)}\n{values}"), rest

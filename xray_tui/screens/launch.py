@@ -147,7 +147,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         from xray_tui.screens.launch_sources import read_filling
 
         worker = get_current_worker()
-        filling = read_filling(sources.bases[base], sources.schema, self.runs, self._cwd)
+        filling = read_filling(self.kind, sources.bases[base], self.runs, self._cwd)
         if not worker.is_cancelled:
             self.post_message(self.FillingRead(base, filling))
 
@@ -158,10 +158,9 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
     @on(SourcesRead)
     async def _sources_read(self, event: SourcesRead) -> None:
-        from xray_tui.screens.launch_rows import rows
         from xray_tui.screens.launch_state import FormState
 
-        self._state = state = FormState(
+        self._state = FormState(
             self.kind,
             self.runs,
             event.sources,
@@ -171,26 +170,42 @@ class LaunchScreen(ModalScreen["Launch | None"]):
             gpus=len(self.gpus),
             jobs=self.jobs,
         )
+        await self._make_rows(self._state)
+        self.query_one("#form-launch", Button).disabled = False
+        self._check()
+
+    async def _make_rows(self, state: FormState) -> None:
+        """All rows anew, the first one focused."""
+        from xray_tui.screens.launch_rows import rows
+
         fields = self.query_one(Fields)
         await fields.remove_children()
         widgets = list(rows(state, self.gpus, self.jobs))
         await mount_some_at_a_time(fields, widgets)
         self._sections = tuple(widget for widget in widgets if isinstance(widget, FormSection))
         self._rows = {widget.key: widget for widget in widgets if isinstance(widget, FormRow)}
-        self.query_one("#form-launch", Button).disabled = False
-        self._check()
         next(iter(self._rows.values())).control.focus()
 
     @on(FillingRead)
-    def _filling_read(self, event: FillingRead) -> None:
-        from xray_tui.screens.launch_rows import base_hint, members_hint
-
+    async def _filling_read(self, event: FillingRead) -> None:
         state = self._state
         if state is None or event.base != state.base:  # another one was chosen since
             return
+        before = state.schema
+        state.fill(event.base, event.filling)
+        if state.schema != before:
+            await self._make_rows(state)
+        else:
+            self._show_filling(state)
         self._filling = False
         self._checked = None
-        state.fill(event.base, event.filling)
+        self._show_help()
+        self._check()
+
+    def _show_filling(self, state: FormState) -> None:
+        """The values of another base in the rows that there are."""
+        from xray_tui.screens.launch_rows import base_hint, members_hint
+
         for row in self._rows.values():
             if isinstance(row.control, Checklist):
                 row.control.show_names(state.offered, state.members)
@@ -199,8 +214,6 @@ class LaunchScreen(ModalScreen["Launch | None"]):
                 row.show_raw(state.shown(row.key))
             if row.key == "base":
                 row.show_hint(base_hint(state))
-        self._show_help()
-        self._check()
 
     # Typing.
 
@@ -330,7 +343,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
             return
         from engine.contract.load import save_config
 
-        config = to_config(state.draft(), state.sources.schema, self._cwd)
+        config = to_config(state.draft(), state.schema, self._cwd)
         proposed = path_argument(state.config_file(), self._cwd)
         self.app.push_screen(SaveScreen(proposed, lambda path: save_config(config, path)), self._saved)
 

@@ -10,14 +10,14 @@ import os
 import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from engine.contract.config import BlendConfig, EvaluateOptions, TrainConfig
+from engine.contract.config import BlendConfig, Config, EvaluateOptions, TrainConfig
 from engine.contract.load import field_errors
 from engine.contract.names import CHECKPOINTS, PREDICTIONS
 from engine.contract.text import clean
@@ -25,7 +25,7 @@ from xray_tui.widgets.form_fields import Section, Values, differences, nest
 
 Kind = Literal["train", "evaluate", "blend"]
 MODELS: dict[Kind, type[BaseModel]] = {"train": TrainConfig, "evaluate": EvaluateOptions, "blend": BlendConfig}
-PATH_KEYS = frozenset({"data.manifest", "model.encoder_weights"})
+PATH_KEYS = frozenset({"data.manifest", "model.encoder_weights", "training.init_from", "presence_run"})
 LONGEST_RUN = 200
 
 
@@ -41,6 +41,8 @@ class Draft:
     base: Values
     config: Path | None = None
     members: tuple[str, ...] = ()
+    model: type[BaseModel] | None = None
+    """Of the config that it started from; None: the kind's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,23 +196,23 @@ def to_model(draft: Draft, schema: Section) -> BaseModel:
     return type_of(draft).model_validate(tree)
 
 
-def to_config(draft: Draft, schema: Section, cwd: Path) -> TrainConfig | BlendConfig:
+def to_config(draft: Draft, schema: Section, cwd: Path) -> Config:
     """The draft as a config to save. It is named by its file, unless a name was typed: the run's of which it was made
     would send the next training there. Raises ValidationError."""
     values = dict(draft.values)
     if values.get("name") == draft.base.get("name"):
         values["name"] = None
-    weights = values.get("model.encoder_weights")
-    if weights and "/" in weights:
-        values["model.encoder_weights"] = str(cwd / weights)
-    config = to_model(Draft(draft.kind, draft.runs, draft.run, values, draft.base, None, draft.members), schema)
-    assert isinstance(config, TrainConfig | BlendConfig)
+    for key in PATH_KEYS - {"data.manifest"}:
+        if (path := values.get(key)) and "/" in path:
+            values[key] = str(cwd / path)
+    config = to_model(replace(draft, values=values, config=None), schema)
+    assert isinstance(config, Config)
     return config
 
 
 def type_of(draft: Draft) -> type[BaseModel]:
-    """The config model of the draft's kind."""
-    return MODELS[draft.kind]
+    """The config model of the draft."""
+    return draft.model or MODELS[draft.kind]
 
 
 def _in_few_words(problem: str) -> str:

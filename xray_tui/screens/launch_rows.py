@@ -9,7 +9,7 @@ from textual.widget import Widget
 
 from xray_tui.jobs.job import Job
 from xray_tui.screens.launch_plan import WISHES
-from xray_tui.screens.launch_state import BASE, GPU, MAIN_FIELDS, MEMBERS, RUN, FormState
+from xray_tui.screens.launch_state import BASE, GPU, MEMBERS, RUN, FormState
 from xray_tui.widgets.form import NESTED, Control, FormRow, FormSection, field_row
 from xray_tui.widgets.form_controls import Checklist, Choice, TextField, Toggle
 from xray_tui.widgets.form_fields import Field, Section
@@ -46,8 +46,8 @@ def rows(state: FormState, gpus: Gpus, jobs: Sequence[Job] = ()) -> Iterator[Wid
         yield members_row(state)
     yield run_row(state)
     yield gpu_row(state, gpus)
-    for key in MAIN_FIELDS[state.kind]:
-        yield _row(state, state.fields[key], key)
+    for field in state.main_fields:
+        yield _row(state, field, field.key)
     yield launch_section(state, jobs)
     yield from sections(state)
 
@@ -130,8 +130,8 @@ def _wish_row(state: FormState, key: str, jobs: Sequence[Job]) -> FormRow:
 
 def sections(state: FormState) -> Iterator[FormSection]:
     """What is not shown at once: the config's own sections, and what stands at its top."""
-    main = (*MAIN_FIELDS[state.kind], RUN, MEMBERS)
-    schema = state.sources.schema
+    main = (*(field.key for field in state.main_fields), RUN, MEMBERS)
+    schema = state.schema
     top = Section("", "", tuple(field for field in schema.fields if field.key not in main))
     groups = [("general", top), *((section.key, section) for section in schema.sections)]
     for name, section in groups:

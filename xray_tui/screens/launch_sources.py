@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from engine.contract.errors import BadInput
 from engine.contract.load import load_config
 from engine.contract.names import BEST, CHECKPOINTS, CONFIG
-from engine.contract.recipes import Recipe, find_recipes, recipe_folders
+from engine.contract.recipes import TAKES, Recipe, find_recipes, recipe_folders
 from engine.contract.text import clean
 from engine.contract.yaml_file import read_mapping
 from xray_tui.board.walk import walk as walk_runs
@@ -36,8 +38,11 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """The values of one base; `members` are those of a blend, as names below the runs folder where they lie there."""
+    """The values of one base, and the fields that they belong to: networks differ in theirs. `members` are those of a
+    blend, as names below the runs folder where they lie there."""
 
+    model: type[BaseModel]
+    schema: Section
     values: Mapping[str, Any]
     members: tuple[str, ...] = ()
     problem: str | None = None
@@ -48,7 +53,6 @@ class Sources:
     """All that a form needs to know of the disk. `trained` are the runs that have a best checkpoint, `taken` the
     names that a new run cannot have, with the reason."""
 
-    schema: Section
     bases: tuple[Base, ...]
     first: int
     filling: Filling
@@ -58,30 +62,35 @@ class Sources:
 
 def read_sources(kind: Kind, runs: Path, current: str | None, recipes: Sequence[Recipe] | None, cwd: Path) -> Sources:
     """Everything for a form of that kind, filled from the run `current` where that run has a fitting config."""
-    schema = walk(MODELS[kind])
     trained, taken = read_runs(runs)
     bases = [] if kind == "evaluate" else list(_bases(kind, runs, current, recipes))
     first = next((at for at, base in enumerate(bases) if base.run == current and base.path), 0)
-    filling = read_filling(bases[first], schema, runs, cwd) if bases else Filling(defaults(schema))
-    return Sources(schema, tuple(bases), first, filling, trained, taken)
+    filling = read_filling(kind, bases[first], runs, cwd) if bases else _unfilled(kind)
+    return Sources(tuple(bases), first, filling, trained, taken)
 
 
-def read_filling(base: Base, schema: Section, runs: Path, cwd: Path) -> Filling:
+def read_filling(kind: Kind, base: Base, runs: Path, cwd: Path) -> Filling:
     """The values of a base, its paths as the command line would give them; the defaults and why, where it is bad."""
-    empty = Filling(defaults(schema), problem=base.problem)
     if base.path is None or base.problem:
-        return empty
+        return _unfilled(kind, base.problem)
     try:
         config = load_config(base.path)
     except BadInput as error:
         more = f" (and {len(error.lines) - 1} more)" if len(error.lines) > 1 else ""
-        return replace(empty, problem=error.lines[0] + more)
+        return _unfilled(kind, error.lines[0] + more)
+    schema = walk(type(config), value=config)
     dump = config.model_dump()
     values = flatten(schema, dump)
     for key in PATH_KEYS & values.keys():
         if values[key] and Path(values[key]).is_absolute():
             values[key] = path_argument(Path(values[key]), cwd)
-    return Filling(values, tuple(_below(runs, member) for member in dump.get("members", ())))
+    members = tuple(_below(runs, member) for member in dump.get("members", ()))
+    return Filling(type(config), schema, values, members)
+
+
+def _unfilled(kind: Kind, problem: str | None = None) -> Filling:
+    schema = walk(MODELS[kind])
+    return Filling(MODELS[kind], schema, defaults(schema), problem=problem)
 
 
 def read_runs(runs: Path) -> tuple[Names, dict[str, str]]:
@@ -117,13 +126,14 @@ def claimed(runs: Path) -> dict[str, str]:
 
 def _bases(kind: Kind, runs: Path, current: str | None, recipes: Sequence[Recipe] | None) -> Iterator[Base]:
     """The run under the cursor, the defaults for a blend, the recipes of the kind; unreadable ones to train with."""
-    if current and _config_kind(runs / current / CONFIG) == kind:
+    if current and _config_kind(runs / current / CONFIG) in TAKES[kind]:
         yield Base(f"run {clean(current)}", runs / current / CONFIG, current, f"as it was trained: its {CONFIG}")
     if kind == "blend":
         yield Base("defaults", None, "blend", "what an empty config gives")
     for recipe in find_recipes(recipe_folders(runs)) if recipes is None else recipes:
-        if recipe.kind == kind or (recipe.problem and kind == "train"):
-            yield Base(recipe.name, recipe.path, recipe.path.stem, recipe.description, recipe.problem)
+        if recipe.kind in TAKES[kind] or (recipe.problem and kind == "train"):
+            about = "; ".join(filter(None, (recipe.description, recipe.facts)))
+            yield Base(recipe.name, recipe.path, recipe.path.stem, about, recipe.problem)
 
 
 def _config_kind(path: Path) -> object:

@@ -25,7 +25,7 @@ from xray_tui.screens.launch_plan import (
     whole,
 )
 from xray_tui.screens.launch_sources import Base, Filling, Sources, members_for
-from xray_tui.widgets.form_fields import Field, parse, show
+from xray_tui.widgets.form_fields import Field, Section, parse, show
 
 MAIN_FIELDS: dict[Kind, tuple[str, ...]] = {
     "train": ("data.manifest", "data.image_size", "training.epochs", "training.batch_size", "model.encoder", "seed"),
@@ -57,7 +57,7 @@ class FormState:
         self.runs = runs
         self.sources = sources
         self.cwd = cwd
-        self.fields: dict[str, Field] = {field.key: field for field in sources.schema.walk()}
+        self.fields: dict[str, Field] = {}
         self.raw: dict[str, Any] = {}
         self.gpu = "auto" if gpus else "none"
         self.gpus = gpus
@@ -108,10 +108,21 @@ class FormState:
         """The recipe or config that the values started from; evaluations have none."""
         return self.sources.bases[self.base] if self.sources.bases else None
 
+    @property
+    def schema(self) -> Section:
+        """The fields of the config; another recipe may have others."""
+        return self._filling.schema
+
+    @property
+    def main_fields(self) -> tuple[Field, ...]:
+        """Those that are set most, as far as this config has them."""
+        return tuple(self.fields[key] for key in MAIN_FIELDS[self.kind] if key in self.fields)
+
     def fill(self, base: int, filling: Filling) -> None:
         """Start from another base: all its values; a name for the run, unless one was typed; its members, unless some
         were marked or chosen."""
         self.base, self._filling = base, filling
+        self.fields = {field.key: field for field in filling.schema.walk()}
         values = filling.values
         self.raw = {key: self._raw_of(key, value) for key, value in values.items()}
         if (start := self.base_of) is not None and self.run == self._proposed:
@@ -152,11 +163,11 @@ class FormState:
         base = self._filling.values
         values = {key: self._value_of(key, raw, base[key]) for key, raw in self.raw.items()}
         config = self.base_of.path if self.base_of else None
-        return Draft(self.kind, self.runs, self.run, values, base, config, self.members)
+        return Draft(self.kind, self.runs, self.run, values, base, config, self.members, self._filling.model)
 
     def check(self) -> Plan:
         """What would be launched as it stands, with everything that is wrong."""
-        wishes, schema, taken = self.wishes, self.sources.schema, self.sources.taken
+        wishes, schema, taken = self.wishes, self.schema, self.sources.taken
         many = several(wishes)
         draft = self.draft()
         checked = self._check_command(check(draft, schema, {} if many else taken, self.cwd))
