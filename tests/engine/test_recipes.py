@@ -49,6 +49,20 @@ def test_every_recipe_is_valid_and_says_what_it_is(recipe) -> None:
         assert recipe.board, "what the system got"
 
 
+@pytest.mark.usefixtures("engine_extra")
+def test_the_size_that_a_recipe_names_is_its_networks() -> None:
+    import torch
+
+    from engine.models.network import build_network
+
+    for recipe in RECIPES:
+        if recipe.kind in ("train", "classifier"):
+            with torch.device("meta"):
+                network = build_network(load_config(recipe.path).model, pretrained=False)
+            counted = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+            assert recipe.parameters == round(counted, 2), recipe.name
+
+
 def test_a_recipe_takes_what_its_base_says_and_changes_some_of_it(tmp_path: Path) -> None:
     (tmp_path / "_all.yaml").write_text("seed: 7\ntraining: {epochs: 9, lr: 0.5}\nabout: {needs: luck}\n")
     (tmp_path / "one.yaml").write_text("base: _all.yaml\ntraining: {epochs: 3}\n")
