@@ -21,6 +21,15 @@ TINY = [
     "training.warmup_epochs=0.5",
 ]
 
+TINY_CLASSIFIER = [
+    "data.image_size=64",
+    "training.batch_size=8",
+    "training.epochs=2",
+    "model.encoder=test_resnet",
+    "training.precision=fp32",
+    "training.warmup_epochs=0.5",
+]
+
 
 def arguments(*pairs: str) -> list[str]:
     """`--set` for each pair."""
@@ -56,13 +65,37 @@ def trained(engine_extra: None, synthetic: Path, project: Path, tmp_path_factory
     return runs
 
 
+@pytest.fixture(scope="session")
+def classifier(engine_extra: None, synthetic: Path, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a classifier that was trained for two epochs. Not to be changed: see `with_classifier`."""
+    from engine.cli import main
+
+    run = tmp_path_factory.mktemp("classifier") / "runs" / "classifier"
+    config = str(project / "configs" / "presence_classifier.yaml")
+    given = arguments(f"data.manifest={synthetic}", *TINY_CLASSIFIER)
+    assert main(["train", "--config", config, "--run", str(run), *given]) == 0
+    return run
+
+
+@pytest.fixture
+def with_classifier(runs_copy: Path, classifier: Path, synthetic: Path) -> Path:
+    """`runs_copy` and the classifier beside `plain` and `dual`."""
+    shutil.copytree(classifier, runs_copy / "classifier")
+    _reach(synthetic, runs_copy / "classifier" / "config.yaml")
+    return runs_copy
+
+
 @pytest.fixture
 def runs_copy(trained: Path, tmp_path: Path, synthetic: Path) -> Path:
     """The trained runs in a folder of the test's own; their manifest is reached by its absolute place."""
     copy = tmp_path / "runs"
     shutil.copytree(trained, copy)
     for config in copy.glob("*/config.yaml"):
-        lines = config.read_text().splitlines()
-        lines = [f"  manifest: {synthetic}" if line.startswith("  manifest:") else line for line in lines]
-        config.write_text("\n".join(lines) + "\n")
+        _reach(synthetic, config)
     return copy
+
+
+def _reach(manifest: Path, config: Path) -> None:
+    lines = config.read_text().splitlines()
+    lines = [f"  manifest: {manifest}" if line.startswith("  manifest:") else line for line in lines]
+    config.write_text("\n".join(lines) + "\n")

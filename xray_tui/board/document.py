@@ -112,7 +112,10 @@ class Document:
         name = self.rules.primary
         value = self.hits.get(name)
         if value is None:
-            raise NotComparable(f"{name} is missing")
+            why = (
+                ": a classifier has a presence score and no mask" if _word(self.top.get("kind")) == "classifier" else ""
+            )
+            raise NotComparable(f"{name} is missing{why}")
         number = _number(value)
         if number is None:
             raise NotComparable(f"{name} is {_kind(value)}, not a number")
