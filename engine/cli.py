@@ -195,6 +195,11 @@ def _recipes(given: argparse.Namespace) -> None:
 
 
 def _train(given: argparse.Namespace) -> None:
+    from engine.nnunet import command_line as nnunet
+
+    if nnunet.is_asked_for(given):
+        nnunet.train(given)
+        return
     from engine.training import followers
     from engine.training.run import prepare_run, trained_by_us
 

@@ -22,7 +22,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         return command
 
     _add_export(add("export", _export, "Write a manifest as a raw dataset of nnU-Net, our split as its fold 0."))
-    _add_train(add("train", _train, "Export, plan, preprocess and train into a run folder."))
+    _add_train(add("train", train, "Export, plan, preprocess and train into a run folder."))
     _add_predict(add("predict", _predict, "Predict validation and test; score does it by itself where it is not done."))
     _add_score(add("score", _score, "Score on the test split; every choice is made on validation."))
 
@@ -79,7 +79,23 @@ def _export(given: argparse.Namespace) -> None:
     print(f"{len(done.cases)} images: {clean(str(done.folder))}; nnU-Net reads its folds from nnUNet_preprocessed")
 
 
-def _train(given: argparse.Namespace) -> None:
+def is_asked_for(given: argparse.Namespace) -> bool:
+    """Whether the config of an `xray-engine train`, or of the run that it goes on with, is nnU-Net's."""
+    from engine.contract.recipe_file import read_recipe
+
+    path = given.config or (given.run / names.CONFIG if given.run else None)
+    try:
+        return path is not None and read_recipe(path).get("kind") == "nnunet"
+    except BadInput:
+        return False  # whoever takes it says what is wrong
+
+
+def train(given: argparse.Namespace) -> None:
+    """`nnunet train`, and `train` where the config is nnU-Net's."""
+    if getattr(given, "sanity", False):
+        raise BadInput("--sanity: checks our own networks; nnU-Net trains by itself")
+    if (getattr(given, "gpus", None) or 1) > 1:
+        raise BadInput(f"--gpus {given.gpus}: nnU-Net is trained on one GPU")
     from engine.nnunet.run import prepare_run
     from engine.training.run import trained_by_us
 
@@ -87,9 +103,9 @@ def _train(given: argparse.Namespace) -> None:
     with trained_by_us(run):
         print(f"nnunet train {clean(str(run))}: loading …", flush=True)
         from engine.device import pick_device
-        from engine.nnunet.train import train
+        from engine.nnunet.train import train as train_nnunet
 
-        train(config, run, pick_device(config.device).device.type)
+        train_nnunet(config, run, pick_device(config.device).device.type)
 
 
 def _predict(given: argparse.Namespace) -> None:

@@ -38,7 +38,7 @@ def train():
     fold.mkdir(parents=True, exist_ok=True)
     latest = fold / "checkpoint_latest.pth"
     first = int(latest.read_bytes()[22:]) if "--c" in sys.argv else 0
-    epochs = int(option("-tr").split("_")[1].removesuffix("epochs"))
+    epochs = int(option("-tr").split("_")[1].removesuffix("s").removesuffix("epoch"))
     (fold / "debug.json").write_text(json.dumps({"num_epochs": str(epochs)}))
     print("Using device: cpu")
     for epoch in range(first, epochs):

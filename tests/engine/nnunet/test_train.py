@@ -148,6 +148,15 @@ def test_preprocessing_that_was_killed_begins_anew(train: Callable[..., int], ru
     assert [command["command"] for command in told(stand_ins)].count("nnUNetv2_plan_and_preprocess") == 2
 
 
+def test_the_train_command_trains_it_too(config: Path, runs: Path, stand_ins: Path) -> None:
+    given = ["train", "--run", str(runs / "nn"), "--set", "training.epochs=1"]
+    assert main([*given, "--config", str(config), "--gpus", "2"]) == 2
+    assert main([*given, "--config", str(config)]) == 0
+    assert main(["train", "--run", str(runs / "nn"), "--resume"]) == 0
+    assert [event["state"] for event in events(runs) if event["event"] == "end"] == ["done"]
+    assert len(told(stand_ins)) == 2
+
+
 def test_another_config_is_no_continuation(train: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert train() == 0
     assert train("--resume", "--set", "training.epochs=10") == 2
