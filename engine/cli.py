@@ -61,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_prepare(commands)
     _add_recipes(commands)
     _add_train(commands)
+    _add_average(commands)
     _add_evaluate(commands)
     _add_blend(commands)
     _add_nnunet(commands)
@@ -107,8 +108,19 @@ def _add_train(commands: Commands) -> None:
     _add_set(parser)
     parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
     parser.add_argument(
+        "--sanity", action="store_true", help="only see whether one batch can be learnt by heart; writes no run"
+    )
+    parser.add_argument(
         "--gpus", type=_whole(1, 64), metavar="N", help="train on N GPUs; default: all of the job's, or 1"
     )
+
+
+def _add_average(commands: Commands) -> None:
+    what = "Make a run of the mean of a run's best checkpoints (training.keep_best)."
+    parser = _add(commands, "average", _average, what)
+    parser.add_argument("--run", type=Path, required=True, metavar="runs/NAME")
+    parser.add_argument("--best", type=_whole(2, 50), metavar="K", help="how many; default: all that were kept")
+    parser.add_argument("--output", type=Path, required=True, metavar="runs/NAME_mean")
 
 
 def _add_evaluate(commands: Commands) -> None:
@@ -206,12 +218,34 @@ def _train(given: argparse.Namespace) -> None:
     if followers.is_follower():
         followers.follow()
         return
+    if given.sanity:
+        _check_sanity(given)
+        return
     config, run = prepare_run(given.config, given.overrides, given.run, given.resume)
     with trained_by_us(run), followers.followed(followers.count(given.gpus), _give_up):
         _say_loading(f"train {run}")
         from engine.training.loop import train
 
         train(config, run, resume=given.resume)
+
+
+def _check_sanity(given: argparse.Namespace) -> None:
+    from engine.training.run import learn_config
+
+    if given.resume or (given.config is None) == (given.run is None):
+        raise BadInput("--sanity: give --config FILE, or --run FOLDER for the config of a run, and no --resume")
+    config = learn_config(given.config or given.run / names.CONFIG, given.overrides)
+    _say_loading("train --sanity")
+    from engine.training.sanity import check_sanity
+
+    check_sanity(config)
+
+
+def _average(given: argparse.Namespace) -> None:
+    _say_loading(f"average {given.run}")
+    from engine.training.average import average
+
+    average(given.run, given.output, given.best)
 
 
 def _evaluate(given: argparse.Namespace) -> None:

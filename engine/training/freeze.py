@@ -17,7 +17,7 @@ def encoder_of(network: XrayNetwork) -> nn.Module | None:
     return encoder if isinstance(encoder, nn.Module) else None
 
 
-def batch_norms(network: nn.Module) -> Iterator[nn.Module]:
+def batch_norms(network: nn.Module) -> Iterator[_BatchNorm]:
     """torch's, and timm's, which are of the same class."""
     return (module for module in network.modules() if isinstance(module, _BatchNorm))
 

@@ -1,0 +1,150 @@
+"""`xray-engine average`: the mean of a run's best checkpoints, as a run that can be evaluated and blended itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from engine.contract import names
+from engine.contract.config import LearnConfig
+from engine.contract.errors import BadInput
+from engine.contract.files import file_sha256, relative_to_file, write_json
+from engine.contract.load import save_config
+from engine.contract.text import clean
+from engine.device import Device, pick_device
+from engine.evaluation.predict import to_tensor
+from engine.models.checkpoint import load_checkpoint, load_network, save_checkpoint
+from engine.models.network import XrayNetwork
+from engine.progress import Progress
+from engine.training.best import kept_in
+from engine.training.freeze import batch_norms
+from engine.training.learner import make_learner
+from engine.training.material import load_material
+from engine.training.run import AVERAGE, check_is_free, learn_config, trained_by_us
+from engine.training.selection import score
+from engine.training.validate import validate
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One of a run's best checkpoints."""
+
+    path: Path
+    epoch: int
+    score: float
+
+
+def average(run: Path, output: Path, best: int | None = None) -> None:
+    """Write the mean of the run's `best` best checkpoints (None: of all that were kept) into the new run folder
+    `output`, with where it comes from in average.json, and print what validation says of it.
+
+    Batch norm's statistics are estimated anew, on the training images without augmentation: they are to be those of the
+    activations that the averaged weights make, and the mean of the checkpoints' own is not (Izmailov et al. 2018).
+    Where the training kept them still, they stay as they are. Raises BadInput.
+    """
+    config = learn_config(run / names.CONFIG, ())
+    metric = config.training.selection_metric
+    chosen = _choose(kept_best(run / names.CHECKPOINTS, metric), run, best)
+    check_is_free(output)
+    mean = mean_of([kept.path for kept in chosen])
+    with trained_by_us(output):
+        device = pick_device(
+            "auto" if config.device == "cuda" else config.device,
+            config.training.precision,
+            config.training.channels_last,
+        )
+        material = load_material(config)
+        plain = config.model_copy(update={"training": config.training.model_copy(update={"ema": None})})
+        learner = make_learner(plain, device, 1, pretrained=False)
+        load_network(learner.network, mean, chosen[0].path)
+        if not config.training.freeze_batch_norm:
+            estimate_batch_norm(learner.network, material.training.images, device, config.training.batch_size)
+        metrics = validate(learner, material.validation, 0)
+        _write(output, run, _described(config, run, len(chosen)), chosen, learner.network.state_dict(), metrics)
+    alone = ", ".join(f"{kept.score:.4f}" for kept in chosen)
+    print(f"{clean(str(output))}: mean of epochs {', '.join(str(kept.epoch) for kept in chosen)}", flush=True)
+    print(f"{metric} on validation: {score(metrics, metric):.4f}; each alone: {alone}", flush=True)
+
+
+def kept_best(checkpoints: Path, selection_metric: str) -> list[Kept]:
+    """The best checkpoints that a training has kept, the best first."""
+    found = [
+        Kept(path, epoch, score(load_checkpoint(path, "network", "metrics")["metrics"], selection_metric))
+        for epoch, path in kept_in(checkpoints).items()
+    ]
+    return sorted(found, key=lambda kept: (-kept.score, kept.epoch))
+
+
+def mean_of(checkpoints: Sequence[Path]) -> Tensors:
+    """The mean of their networks' tensors, summed in float64; whole numbers (counters) are those of the first."""
+    first: Tensors = load_checkpoint(checkpoints[0], "network")["network"]
+    sums = {name: tensor.double() for name, tensor in first.items() if tensor.is_floating_point()}
+    for path in checkpoints[1:]:
+        other: Tensors = load_checkpoint(path, "network")["network"]
+        for name in sums:
+            sums[name] += other[name]
+    return {
+        name: (sums[name] / len(checkpoints)).to(tensor.dtype) if name in sums else tensor
+        for name, tensor in first.items()
+    }
+
+
+@torch.inference_mode()
+def estimate_batch_norm(network: XrayNetwork, images: npt.NDArray[np.uint8], device: Device, batch_size: int) -> None:
+    """Give batch norm the mean statistics of these images, uint8 (N, S, S), in full precision. Dropout stays off; a
+    last short batch is left out, because it would weigh as much as a full one."""
+    norms = list(batch_norms(network))
+    if not norms:
+        return
+    before = [norm.momentum for norm in norms]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+        norm.train()
+    count = max(1, len(images) // batch_size)
+    with Progress("batch norm", count, "batches") as progress:
+        for start in range(0, count * batch_size, batch_size):
+            network(to_tensor(images[start : start + batch_size], device))
+            progress.advance()
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
+    network.eval()
+
+
+def _choose(kept: list[Kept], run: Path, best: int | None) -> list[Kept]:
+    name = clean(str(run))
+    if len(kept) < 2:
+        raise BadInput(f"{name}: keeps no checkpoints beside its best; train with training.keep_best: 3, for example")
+    if best is not None and best > len(kept):
+        raise BadInput(f"--best {best}: {name} keeps {len(kept)}; give 2 to {len(kept)}")
+    return kept[:best]
+
+
+def _described(config: LearnConfig, run: Path, count: int) -> LearnConfig:
+    """The config of the mean: it begins from the run that it is the mean of, which tells the two apart."""
+    training = config.training.model_copy(update={"init_from": str(run.resolve())})
+    description = f"mean of the {count} best checkpoints of {run.name}"[:500]
+    return config.model_copy(update={"name": None, "description": clean(description), "training": training})
+
+
+def _write(
+    output: Path, run: Path, config: LearnConfig, chosen: list[Kept], network: Tensors, metrics: dict[str, float]
+) -> None:
+    save_config(config, output / names.CONFIG)
+    note = output / AVERAGE
+    sources = [
+        {"path": relative_to_file(kept.path, note), "epoch": kept.epoch, "sha256": file_sha256(kept.path)}
+        for kept in chosen
+    ]
+    write_json(note, {"of": relative_to_file(run, note), "checkpoints": sources})
+    values = config.model_dump(mode="json")
+    state = {"network": network, "config": values, "epoch": chosen[0].epoch, "metrics": metrics}
+    save_checkpoint(output / names.CHECKPOINTS / names.BEST, state)

@@ -1,0 +1,116 @@
+"""`xray-engine train --sanity`: can a recipe learn one batch by heart? One that cannot, learns nothing from many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from engine.contract.augment import AugmentConfig
+from engine.contract.config import ClassifierConfig, LearnConfig
+from engine.contract.errors import BadInput, Failed
+from engine.data.dataset import Batch, TrainingSamples
+from engine.data.inputs import Inputs
+from engine.device import pick_device
+from engine.progress import Progress
+from engine.training.diverged import check_losses
+from engine.training.freeze import set_modes
+from engine.training.learner import Learner, make_learner
+from engine.training.material import Material, load_material, make_batches
+from engine.training.meter import Meter
+from engine.training.ranks import ALONE
+from engine.training.validate import validate
+
+STEPS = 48
+_SMOOTHED = 4
+"""Losses at either end that are averaged: dropout makes single ones jump."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a figure was before and is after."""
+
+    name: str
+    before: float
+    after: float
+    is_better: bool
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.before:.4f} -> {self.after:.4f}: {'better' if self.is_better else 'not better'}"
+
+
+def check_sanity(config: LearnConfig) -> list[Change]:
+    """Train on one batch for a few dozen steps, without augmentation and at the recipe's highest learning rate, and
+    print what became of the loss and of the batch's Dice (of a classifier: of its ROC-AUC). Writes no run.
+
+    Raises Failed where one of them is not better afterwards; Diverged, BadInput.
+    """
+    config = _plain(config)
+    torch.manual_seed(config.seed)
+    device = pick_device(config.device, config.training.precision, config.training.channels_last)
+    material = load_material(config)
+    batch = _one_batch(config, material)
+    seen = _alone(material.training, batch)
+    learner = make_learner(config, device, STEPS, pretrained=True)
+    positives = sum(sample.fractured for sample in seen.samples)
+    print(f"sanity: {STEPS} steps on one batch of {len(seen.samples)} images ({positives} positive)", flush=True)
+    changes = _learn_by_heart(learner, material, batch, seen)
+    print(*changes, sep="\n", flush=True)
+    if bad := [change.name for change in changes if not change.is_better]:
+        raise Failed(
+            f"sanity: failed: {' and '.join(bad)} of a single batch got no better in {STEPS} steps; look at the masks, "
+            "the loss's weights and training.lr"
+        )
+    print("sanity: passed", flush=True)
+    return changes
+
+
+def _plain(config: LearnConfig) -> LearnConfig:
+    """The recipe without all that keeps it from learning one batch by heart."""
+    still = AugmentConfig(hflip=0.0, affine_chance=0.0, intensity_chance=0.0)
+    training = {
+        "schedule": "constant",
+        "warmup_epochs": 0.0,
+        "accumulate": 1,
+        "ema": None,
+        "freeze_encoder_epochs": 0.0,
+    }
+    training["positive_share"] = config.training.positive_share or 0.5
+    return config.model_copy(update={"augment": still, "training": config.training.model_copy(update=training)})
+
+
+def _one_batch(config: LearnConfig, material: Material) -> Batch:
+    """The first of the training that has a fracture in it."""
+    samples = TrainingSamples(material.training, config.data.patch)
+    for draws in make_batches(config, material.training, 0, ALONE):
+        batch = samples[draws]
+        if bool(batch.fractured.any()):
+            return batch
+    raise BadInput("training.batch_size: no batch has a fracture in it; give a larger one")
+
+
+def _alone(training: Inputs, batch: Batch) -> Inputs:
+    """The images of the batch, or its patches, as validation takes them."""
+    has_fracture = zip(batch.place.tolist(), batch.fractured.tolist(), strict=True)
+    samples = tuple(replace(training.samples[place], fractured=bool(fractured)) for place, fractured in has_fracture)
+    return Inputs(samples, batch.image[:, 0].numpy(), batch.mask[:, 0].numpy())
+
+
+def _learn_by_heart(learner: Learner, material: Material, batch: Batch, seen: Inputs) -> list[Change]:
+    before = validate(learner, seen, 0)
+    set_modes(learner.network, learner.config.training, encoder_rests=False)
+    meter = Meter(len(batch.place), ALONE.mean)
+    with Progress("sanity", STEPS, "steps") as progress:
+        for _ in range(STEPS):
+            # As late as a loss gets that is ramped up: at first it would grow by that alone.
+            meter.add(learner.step(batch, float("inf")), batch.place)
+            progress.advance()
+    reading = meter.read(0)
+    check_losses(reading, STEPS, learner, material)
+    first, last = (sum(losses) / _SMOOTHED for losses in (reading.losses[:_SMOOTHED], reading.losses[-_SMOOTHED:]))
+    changes = [Change("loss", first, last, last < first)]
+    after = validate(learner, seen, STEPS)
+    name = "roc_auc_presence" if isinstance(learner.config, ClassifierConfig) else "dice_pos"
+    if name in before:  # no ROC-AUC where all images of the batch are positive
+        changes.append(Change(name, before[name], after[name], after[name] > before[name] or after[name] == 1.0))
+    return changes
