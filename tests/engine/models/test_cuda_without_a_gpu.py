@@ -1,0 +1,61 @@
+"""Every recipe's network, and prediction, on a CUDA card that is not there: nothing stays on the CPU, nothing waits.
+
+The networks have their full size; as nothing is computed, that costs little.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine.contract.load import load_config
+from engine.contract.models import ClassificationHeadConfig, ModelConfig, PlainUnetConfig, SmpConfig
+from engine.contract.recipes import TAKES, find_recipes, recipe_folders
+from engine.device import Device
+from engine.evaluation.predict import VIEWS, mean_over_views
+from engine.models.network import XrayNetwork, build_network
+
+from ..fake_cuda import fake_cuda, on_fake_cuda
+
+MIXED = Device(torch.device("cuda"), torch.bfloat16, torch.channels_last)
+
+
+def networks_of_recipes() -> dict[str, tuple[ModelConfig, int]]:
+    """Each network that a recipe trains, and the side of its images, under the name of the first such recipe."""
+    found: dict[str, tuple[ModelConfig, int]] = {}
+    for recipe in find_recipes(recipe_folders()):
+        if recipe.kind in TAKES["train"]:
+            config = load_config(recipe.path)
+            if all(config.model != model for model, _ in found.values()):
+                found[recipe.name] = (config.model, config.data.image_size)
+    return found
+
+
+NETWORKS = networks_of_recipes() | {"DeepLabV3Plus": (SmpConfig(arch="DeepLabV3Plus", in_channels=1), 96)}
+
+
+def built(config: ModelConfig) -> XrayNetwork:
+    with torch.device("meta"):
+        return build_network(config, pretrained=False)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_a_forward_of_training_stays_on_the_card_and_never_waits(name: str) -> None:
+    config, size = NETWORKS[name]
+    network = built(config).train()
+    with fake_cuda():
+        with MIXED.autocast():
+            masks, presence = on_fake_cuda(network)(torch.rand(2, 1, size, size, device="cuda"))
+        assert masks is None or (masks.is_cuda and masks.shape == (2, 1, size, size))
+        assert presence is None or (presence.is_cuda and presence.shape == (2,))
+        assert (masks, presence) != (None, None)
+
+
+@pytest.mark.parametrize("tta", sorted(VIEWS))
+def test_prediction_over_all_views_stays_on_the_card_and_never_waits(tta: str) -> None:
+    network = built(PlainUnetConfig(classification_head=ClassificationHeadConfig())).eval()
+    with fake_cuda():
+        batch = torch.rand(4, 1, 64, 64, device="cuda")
+        maps, presence = mean_over_views(on_fake_cuda(network), batch, MIXED, tta)
+        assert (maps.device.type, maps.dtype, tuple(maps.shape)) == ("cuda", torch.float32, (4, 1, 64, 64))
+        assert (presence.device.type, presence.dtype, tuple(presence.shape)) == ("cuda", torch.float32, (4,))

@@ -1,0 +1,194 @@
+"""Weights to begin from: which files fit, what is said of them, and what is said when nothing can be had."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet50
+from torchvision.models.segmentation import deeplabv3_resnet50
+from torchvision.models.video import swin3d_t
+
+from engine.contract.errors import BadInput
+from engine.contract.models import DeepLabConfig, Swin3dConfig
+from engine.models.checkpoint import save_checkpoint
+from engine.models.network import build_network
+from engine.models.weights import Part, load_encoder_weights, load_file, load_hub
+
+State = Mapping[str, torch.Tensor]
+
+
+def encoder() -> nn.Sequential:
+    """Five tensors and a counter."""
+    return nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2))
+
+
+def numbered(state: State) -> dict[str, torch.Tensor]:
+    """Every tensor one number, another one each, and as large on disk as that."""
+    return {name: torch.tensor(1.0 + place).expand(state[name].shape) for place, name in enumerate(state)}
+
+
+def wrapped(prefix: str, state: State) -> dict[str, torch.Tensor]:
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+def on_meta(make: Callable[..., nn.Module]) -> dict[str, torch.Tensor]:
+    """The numbered state of one of torchvision's own networks."""
+    with torch.device("meta"):
+        network = make(weights=None)
+    return numbered(network.state_dict())
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What was printed, without what all lines begin with."""
+    return [line.removeprefix("encoder weights: ") for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize("prefix", ["", "encoder.", "segmenter.encoder.", "module.encoder.", "model.", "module."])
+def test_a_file_may_hold_the_encoder_alone_or_inside_of_a_network(
+    prefix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, expected = tmp_path / "weights.pt", numbered(encoder().state_dict())
+    torch.save({"state_dict": wrapped(prefix, expected)}, path)
+    mine = encoder()
+    load_encoder_weights(mine, str(path))
+    assert all(torch.equal(tensor.float(), expected[name]) for name, tensor in mine.state_dict().items())
+    assert told(capsys) == [f"5 of 5 tensors of the encoder from {path}"]
+
+
+def test_a_checkpoint_of_ours_and_safetensors_serve_too(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    expected = {name: tensor.clone() for name, tensor in numbered(encoder().state_dict()).items()}
+    save_checkpoint(tmp_path / "best.pt", {"network": wrapped("segmenter.encoder.", expected)})
+    save_file(expected, tmp_path / "weights.safetensors")
+    for name in ("best.pt", "weights.safetensors"):
+        mine = encoder()
+        load_encoder_weights(mine, str(tmp_path / name))
+        assert torch.equal(mine[0].weight, expected["0.weight"]), name
+
+
+@pytest.mark.parametrize(("inside", "outside"), [("model.", ""), ("", "model.")])
+def test_timms_encoders_are_known_inside_of_smp_and_outside(inside: str, outside: str, tmp_path: Path) -> None:
+    names = list(encoder().state_dict())
+    mine = nn.ModuleDict({"model": encoder()}) if inside else encoder()
+    torch.save(wrapped(outside, numbered(encoder().state_dict())), tmp_path / "weights.pt")
+    load_encoder_weights(mine, str(tmp_path / "weights.pt"))
+    assert mine.state_dict()[inside + names[0]].unique().tolist() == [1.0]
+
+
+def test_what_was_not_loaded_and_what_was_left_over_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = numbered(encoder().state_dict())
+    state["0.weight"] = torch.zeros(2, 3, 3, 3)  # made for three channels
+    del state["1.bias"]
+    torch.save(state | {f"fc.{part}": torch.zeros(2) for part in "abcd"}, tmp_path / "weights.pt")
+    load_encoder_weights(encoder(), str(tmp_path / "weights.pt"))
+    assert told(capsys) == [
+        f"3 of 5 tensors of the encoder from {tmp_path / 'weights.pt'}",
+        "left as they were: encoder.0.weight, encoder.1.bias",
+        "in the file and not used: 0.weight, fc.a, fc.b and 2 more",
+    ]
+
+
+def test_a_file_of_which_nothing_fits_is_refused_in_one_line(tmp_path: Path) -> None:
+    torch.save({"other": torch.zeros(3)}, tmp_path / "weights.pt")
+    with pytest.raises(BadInput, match=r"weights\.pt: none of its 1 tensors fits this encoder"):
+        load_file({"encoder": Part(encoder(), ("",))}, str(tmp_path / "weights.pt"), "imagenet")
+
+
+def test_a_word_that_means_nothing_here_is_answered_with_those_that_do() -> None:
+    with pytest.raises(BadInput, match="imagenet: no such file; give kinetics or a file"):
+        load_file({"encoder": Part(encoder(), ("",))}, "imagenet", "kinetics")
+
+
+def test_deeplab_takes_a_resnet_into_its_backbone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, expected = tmp_path / "resnet50.pth", on_meta(resnet50)
+    torch.save(expected, path)
+    network = build_network(DeepLabConfig(encoder_weights=str(path)))
+    own = network.segmenter.encoder.state_dict()
+    assert all(torch.equal(tensor.float(), expected[name]) for name, tensor in own.items())
+    lines = told(capsys)
+    assert lines[0] == f"265 of 265 tensors of the encoder, 0 of 37 tensors of the decoder from {path}"
+    assert lines[2] == "in the file and not used: fc.weight, fc.bias"
+
+
+def test_deeplab_takes_a_whole_deeplab_of_torchvision_but_for_its_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with torch.device("meta"):
+        whole = deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=21, aux_loss=True)
+    expected = numbered(whole.state_dict())
+    torch.save(expected, tmp_path / "deeplab.pth")
+    body = build_network(DeepLabConfig(encoder_weights=str(tmp_path / "deeplab.pth"))).segmenter
+    assert torch.equal(body.encoder.conv1.weight, expected["backbone.conv1.weight"])
+    assert torch.equal(body.decoder[1].weight, expected["classifier.1.weight"])
+    lines = told(capsys)
+    assert lines[0].startswith("265 of 265 tensors of the encoder, 30 of 37 tensors of the decoder from ")
+    assert lines[1] == "left as they were: decoder.4.weight, decoder.4.bias"
+    assert lines[2].startswith("in the file and not used: classifier.4.weight, classifier.4.bias, aux_classifier.")
+
+
+def test_the_swin3d_adapter_takes_torchvisions_swin3d_t(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = on_meta(swin3d_t)
+    torch.save(expected, tmp_path / "swin3d_t.pth")
+    own = build_network(Swin3dConfig(encoder_weights=str(tmp_path / "swin3d_t.pth"))).segmenter.encoder.state_dict()
+    assert all(torch.equal(tensor.float(), expected[name]) for name, tensor in own.items())
+    assert told(capsys)[1:] == ["in the file and not used: head.weight, head.bias"]
+
+
+def hub_file(folder: Path, state: State) -> str:
+    """The address of weights that are named as the hub names them, by the beginning of their hash."""
+    torch.save(dict(state), folder / "weights.pth")
+    digest = hashlib.sha256((folder / "weights.pth").read_bytes()).hexdigest()
+    return (folder / "weights.pth").rename(folder / f"weights-{digest[:8]}.pth").as_uri()
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_weights_from_the_hub_are_loaded_and_what_is_no_encoder_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = numbered(encoder().state_dict())
+    url = hub_file(tmp_path, expected | {"fc.weight": torch.zeros(2)})
+    mine = encoder()
+    load_hub(mine, url, "imagenet")
+    assert torch.equal(mine[0].weight, expected["0.weight"])
+    assert told(capsys)[-2:] == [f"5 of 5 tensors of the encoder from {url}", "in the file and not used: fc.weight"]
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_weights_that_are_not_what_the_hub_promised_are_refused(tmp_path: Path) -> None:
+    torch.save(numbered(encoder().state_dict()), tmp_path / "weights-00000000.pth")
+    with pytest.raises(BadInput, match="invalid hash value"):
+        load_hub(encoder(), (tmp_path / "weights-00000000.pth").as_uri(), "imagenet")
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        (DeepLabConfig(encoder_weights="imagenet"), r"imagenet could not .* get https:\S+/resnet50-\w+\.pth elsewhere"),
+        (Swin3dConfig(encoder_weights="kinetics"), r"kinetics could not .* get https:\S+/swin3d_t-\w+\.pth elsewhere"),
+    ],
+)
+def test_without_a_network_the_hub_fails_in_one_line_that_says_what_to_get(
+    config: DeepLabConfig | Swin3dConfig, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_network(*_: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    monkeypatch.delenv("https_proxy", raising=False)
+    with torch.device("meta"), pytest.raises(BadInput, match=line) as raised:
+        build_network(config)
+    assert len(raised.value.lines) == 1
+    assert socket.getdefaulttimeout() is None
