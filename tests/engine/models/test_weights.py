@@ -128,7 +128,7 @@ def test_deeplab_takes_a_whole_deeplab_of_torchvision_but_for_its_classes(
     assert torch.equal(body.encoder.conv1.weight, expected["backbone.conv1.weight"])
     assert torch.equal(body.decoder[1].weight, expected["classifier.1.weight"])
     lines = told(capsys)
-    assert lines[0].startswith("265 of 265 tensors of the encoder, 30 of 37 tensors of the decoder from ")
+    assert lines[0].startswith("265 of 265 tensors of the encoder, 35 of 37 tensors of the decoder from ")
     assert lines[1] == "left as they were: decoder.4.weight, decoder.4.bias"
     assert lines[2].startswith("in the file and not used: classifier.4.weight, classifier.4.bias, aux_classifier.")
 
