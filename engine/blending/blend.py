@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from engine.blending.members import Members, mix, open_members
 from engine.blending.search import Found, search, threshold_grid
@@ -18,9 +20,12 @@ from engine.evaluation.choose import Choice
 from engine.evaluation.evaluate import describe
 from engine.evaluation.metrics import presence_threshold
 from engine.evaluation.scores import SplitScores, score_split
-from engine.evaluation.trained import open_run
+from engine.evaluation.trained import Run, open_run
 
 BATCH_SIZE = 16
+
+MIXED = "mixed"
+"""The presence score that the search chose, as it came out of the mixing."""
 
 
 def blend(config: BlendConfig, folder: Path) -> Path:
@@ -30,13 +35,15 @@ def blend(config: BlendConfig, folder: Path) -> Path:
     """
     started = time.monotonic()
     runs = [open_run(Path(member)) for member in config.members]
-    val, test = (open_members(runs, split, config.tta, BATCH_SIZE) for split in ("val", "test"))
+    presence_run = None if config.presence_run is None else open_run(Path(config.presence_run))
+    val, test = (open_members(runs, split, config.tta, BATCH_SIZE, presence_run) for split in ("val", "test"))
     found = search(val, config)
     folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder / names.CONFIG)
     val_scores = _score(val, found, config, "val")
     choice = _choice(found, val_scores)
-    key = selection_key(config=config.model_dump(mode="json", exclude={"members"}), data=test.parts[0].fingerprint)
+    asked = config.model_dump(mode="json", exclude={"members", "presence_run"})
+    key = selection_key(config=asked, data=test.parts[0].fingerprint)
     path = artifact_path(folder, names.artifact_stem(config.tta, "tuned", "auto", gated=False), key)
     artifact = write_artifact(
         path,
@@ -48,12 +55,17 @@ def blend(config: BlendConfig, folder: Path) -> Path:
         selection={
             "members": [relative_to_file(run.folder, path) for run in runs],
             "weights": found.weights,
+            "presence_source": found.presence_source,
             "presence_weights": found.presence_weights,
+            **_fusion(found, presence_run, path),
             "objective": config.objective,
         },
         data={"split": "test", "fingerprint": test.parts[0].fingerprint},
         provenance={
-            "checkpoints": [{"path": relative_to_file(run.checkpoint, path), "sha256": run.sha256} for run in runs],
+            "checkpoints": [
+                {"path": relative_to_file(run.checkpoint, path), "sha256": run.sha256}
+                for run in (*runs, *([presence_run] if presence_run else []))
+            ],
             "config_sha256": file_sha256(folder / names.CONFIG),
             "device": test.parts[0].device,
             "seconds": round(time.monotonic() - started, 2),
@@ -67,36 +79,54 @@ def blend(config: BlendConfig, folder: Path) -> Path:
 
 
 def _score(members: Members, found: Found, config: BlendConfig, what: str) -> SplitScores:
-    """The chosen mixture's scores on a split."""
+    """The chosen mixture's scores on a split, its presence scores among them as `MIXED`."""
 
-    def mixed(index: int, height: int, width: int) -> Probabilities:
+    def mixture(index: int, height: int, width: int) -> Probabilities:
         return mix(members.contents(index, height, width), found.weights)
 
     largest = members.largest
-    presence = None if found.presence_weights is None else members.mixed_presence(found.presence_weights)
+    heads = None if found.presence_weights is None else members.mixed_presence(found.presence_weights)
     thresholds = threshold_grid(config.threshold_step)
-    return score_split(members.samples, mixed, largest.size, largest.keep_aspect, thresholds, presence, what)
+    scores = score_split(members.samples, mixture, largest.size, largest.keep_aspect, thresholds, heads, what)
+    own = scores.presence_scores(found.presence_source, _place(scores, found))
+    return replace(scores, presence={**scores.presence, MIXED: found.presence(own, members.other)})
 
 
 def _choice(found: Found, val: SplitScores) -> Choice:
-    place = int(val.thresholds.searchsorted(found.threshold))
-    scores = val.presence_scores(found.presence_source, place)
+    place = _place(val, found)
     return Choice(
         threshold=found.threshold,
         place=place,
         threshold_source="val",
-        presence_source=found.presence_source,
+        presence_source=MIXED,
         gate=None,
         gate_source=None,
-        presence_cut=presence_threshold(scores, val.fractured),
+        presence_cut=presence_threshold(val.presence_scores(MIXED, place), val.fractured),
     )
+
+
+def _place(scores: SplitScores, found: Found) -> int:
+    return int(scores.thresholds.searchsorted(found.threshold))
+
+
+def _fusion(found: Found, presence_run: Run | None, path: Path) -> dict[str, Any]:
+    """What the artifact says of the presence score that is mixed in; nothing where there is none."""
+    if presence_run is None:
+        return {}
+    return {
+        "presence_run": relative_to_file(presence_run.folder, path),
+        "gamma": found.gamma,
+        "presence_scale": found.scale,
+    }
 
 
 def _describe_choice(config: BlendConfig, found: Found) -> str:
     weights = ", ".join(
         f"{clean(Path(member).name)} {weight:.2f}" for member, weight in zip(config.members, found.weights, strict=True)
     )
-    heads = (
-        "" if found.presence_weights is None else f" (weights {', '.join(f'{w:.2f}' for w in found.presence_weights)})"
-    )
-    return f"weights: {weights}; presence from {found.presence_source}{heads}"
+    said = f"weights: {weights}; presence from {found.presence_source}"
+    if found.presence_weights is not None:
+        said += f" (weights {', '.join(f'{weight:.2f}' for weight in found.presence_weights)})"
+    if config.presence_run is not None:
+        said += f", gamma {found.gamma:.2f} from {clean(Path(config.presence_run).name)}"
+    return said

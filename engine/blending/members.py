@@ -12,6 +12,7 @@ from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.geometry import content_size, to_native
 from engine.data.manifest import Sample
+from engine.evaluation.heads import split_head_scores
 from engine.evaluation.probabilities import Probabilities, split_probabilities
 from engine.evaluation.trained import Run
 
@@ -23,6 +24,8 @@ class Members:
     """What the members say of a split."""
 
     parts: tuple[Probabilities, ...]
+    other: npt.NDArray[np.float64] | None = None
+    """(N,): the presence scores of the run that is mixed in; None without one."""
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -53,13 +56,26 @@ def mix(contents: npt.NDArray[np.float32], weights: Weights) -> npt.NDArray[np.f
     return np.tensordot(np.asarray(weights, np.float32), contents, 1)
 
 
-def open_members(runs: Sequence[Run], split: str, tta: str, batch_size: int) -> Members:
-    """The members' probabilities on a split. Raises BadInput where two of them were trained on different data."""
+def open_members(
+    runs: Sequence[Run], split: str, tta: str, batch_size: int, presence_run: Run | None = None
+) -> Members:
+    """What the members, and the run whose presence score is mixed in, say of a split. Raises BadInput where two of them
+    were trained on different data, or that run has no presence score."""
     parts = [split_probabilities(run, split, tta, batch_size) for run in runs]
+    samples, data = parts[0].samples, parts[0].fingerprint
     for run, part in zip(runs[1:], parts[1:], strict=True):
-        if part.fingerprint != parts[0].fingerprint:
-            first = clean(str(runs[0].folder))
-            raise BadInput(
-                f"{clean(str(run.folder))}: its {split} split is not that of {first}; members need the same data"
-            )
-    return Members(tuple(part.in_order_of(parts[0].samples) for part in parts))
+        _check_is_same(run, part.fingerprint, runs[0], data, split)
+    other = None
+    if presence_run is not None:
+        heads = split_head_scores(presence_run, split, tta, batch_size)
+        _check_is_same(presence_run, heads.fingerprint, runs[0], data, split)
+        other = heads.of(samples)
+    return Members(tuple(part.in_order_of(samples) for part in parts), other)
+
+
+def _check_is_same(run: Run, data: str, first: Run, expected: str, split: str) -> None:
+    if data != expected:
+        raise BadInput(
+            f"{clean(str(run.folder))}: its {split} split is not that of {clean(str(first.folder))}; "
+            "members need the same data"
+        )

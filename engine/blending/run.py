@@ -24,13 +24,14 @@ def prepare_blend(
         given = given.model_copy(update={"members": tuple(str(Path(member).resolve()) for member in members)})
     if tta:
         given = given.model_copy(update={"tta": tta})
-    if len(given.members) < 2:
-        raise BadInput("members: a blend needs two runs or more; give --members runs/A runs/B")
+    if given.presence_run:
+        given = given.model_copy(update={"presence_run": str(Path(given.presence_run).resolve())})
+    if len(given.members) < 2 and not (given.members and given.presence_run):
+        raise BadInput("members: a blend needs two runs or more, or one and presence_run; give --members runs/A runs/B")
     if len(set(given.members)) < len(given.members):
         raise BadInput("members: a run stands there twice; each once is right")
-    folder = run or Path(names.RUNS) / (
-        given.name or "blend_" + "_".join(Path(member).name for member in given.members)
-    )
+    parts = (*given.members, *([given.presence_run] if given.presence_run else []))
+    folder = run or Path(names.RUNS) / (given.name or "blend_" + "_".join(Path(part).name for part in parts))
     if (folder / names.CONFIG).exists():
         if load_config(folder / names.CONFIG) != given:
             raise BadInput(f"{clean(str(folder))}: holds another run; give another --run")

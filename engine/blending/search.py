@@ -1,4 +1,4 @@
-"""The joint search: segmentation weights, threshold, presence source and its weights, on validation alone."""
+"""The joint search: segmentation weights, threshold, presence source, its weights and gamma, on validation alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from engine.blending.fusion import Flags, Fusion, Values, fit_scale, gamma_grid, mixed, to_probability
 from engine.blending.members import Members, mix
 from engine.contract.config import BlendConfig
 from engine.contract.errors import BadInput
 from engine.data.geometry import mask_to_input, to_native
 from engine.evaluation.counts import counts_at, quantise
 from engine.evaluation.metrics import roc_auc_columns
-from engine.evaluation.presence import map_scores
+from engine.evaluation.presence import HEAD, OF_AREA, OF_MAP, map_scores
 from engine.evaluation.scores import native_mask
 from engine.evaluation.thresholds import mean_dice_pos
 from engine.parallel import each
@@ -36,8 +37,18 @@ class Found:
     presence_source: str
     presence_weights: tuple[float, ...] | None
     """Of the members with a classification head; None where the source is a map's."""
+    gamma: float | None
+    """The share of the other run's presence score; None without one."""
+    scale: tuple[float, float] | None
+    """Slope and offset that make a probability of a map's score; None where there is nothing to mix it with."""
     dice_pos: float
     roc_auc_presence: float
+
+    def presence(self, own: Values, other: Values | None) -> Values:
+        """The blend's presence scores (N,), of those of the chosen source and those of the other run."""
+        if self.gamma is None or other is None:
+            return own
+        return mixed(own if self.scale is None else to_probability(own, np.array(self.scale)), other, self.gamma)
 
 
 def simplex(parts: int, step: float) -> list[tuple[float, ...]]:
@@ -56,18 +67,17 @@ def search(members: Members, config: BlendConfig) -> Found:
     thresholds = threshold_grid(config.threshold_step)
     scored = _score_grid(members, grid, thresholds)
     fractured = np.array([sample.fractured for sample in members.samples], np.bool_)
-    heads = _best_heads(members, config, fractured)
+    fusion = None if members.other is None else Fusion(members.other, gamma_grid(config.gamma_step), fractured)
+    heads = _best_heads(members, config, fractured, fusion)
     best: tuple[tuple[float, ...], Found] | None = None
     for place, weights in enumerate(grid):
         dice = mean_dice_pos(*scored.counts(place))
-        for source, presence_weights, auc in [*heads, *_map_sources(scored, place, config, fractured)]:
-            value = _objective(config.objective, dice, auc)
+        for candidate in [*heads, *_map_sources(scored, place, config, fractured, fusion)]:
+            value = _objective(config.objective, dice, candidate.auc)
             at = int(np.argmax(value[0] if len(value) == 1 else value[0] + 1e-9 * value[1]))
-            auc_at = float(np.broadcast_to(auc, dice.shape)[at])
-            found = Found(weights, float(thresholds[at]), source, presence_weights, float(dice[at]), auc_at)
-            key = tuple(float(part[at] if part.ndim else part) for part in value)
+            key = tuple(float(part[at]) for part in value)
             if best is None or key > best[0]:
-                best = (key, found)
+                best = (key, candidate.found(weights, float(thresholds[at]), float(dice[at]), at))
     if best is None:
         raise BadInput("presence_sources: none of them can be had from these members; add max or pred_area")
     return best[1]
@@ -85,10 +95,10 @@ class _Scored:
     tp: npt.NDArray[np.int64]
     fp: npt.NDArray[np.int64]
     fn: npt.NDArray[np.int64]
-    maps: dict[str, npt.NDArray[np.float64]]
-    """source -> (G, N)."""
-    area: npt.NDArray[np.float32]
-    """(G, N, T)."""
+    maps: dict[str, Values]
+    """Source of the map -> (G, N)."""
+    areas: dict[str, npt.NDArray[np.float32]]
+    """Source of the predicted area -> (G, N, T)."""
 
     def counts(self, place: int) -> Counts:
         return self.tp[place], self.fp[place], self.fn[place]
@@ -97,12 +107,13 @@ class _Scored:
 def _score_grid(members: Members, grid: list[tuple[float, ...]], thresholds: npt.NDArray[np.float64]) -> _Scored:
     largest = members.largest
 
-    def score(index: int) -> tuple[list[Counts], list[dict[str, float]], list[npt.NDArray[np.float64]]]:
+    def score(index: int) -> tuple[list[Counts], list[dict[str, float]], list[dict[str, Values]]]:
         mask = native_mask(members.samples[index])
         height, width = mask.shape
         contents = members.contents(index, height, width)
         rows, columns = contents.shape[1:]
         small = mask_to_input(mask, largest.size, largest.keep_aspect)[:rows, :columns]
+        pixels = np.array(small.size)
         counts: list[Counts] = []
         maps, areas = [], []
         for weights in grid:
@@ -111,7 +122,7 @@ def _score_grid(members: Members, grid: list[tuple[float, ...]], thresholds: npt
                 counts.append(counts_at(quantise(to_native(content, height, width)), mask, thresholds))
             tp, fp, _ = counts_at(quantise(content), small, thresholds)
             maps.append(map_scores(content))
-            areas.append((tp + fp) / small.size)
+            areas.append({source: of(tp + fp, pixels) for source, of in OF_AREA.items()})
         return counts, maps, areas
 
     found = list(each(score, len(members.samples), "search on val"))
@@ -121,40 +132,72 @@ def _score_grid(members: Members, grid: list[tuple[float, ...]], thresholds: npt
     tp, fp, fn = (
         np.stack([np.stack([one[part] for one in image]) for image in per_image], axis=1) for part in range(3)
     )
-    maps = {source: np.array([[one[source] for one in image] for _, image, _ in found]).T for source in found[0][1][0]}
-    area = np.stack([np.stack(image) for _, _, image in found], axis=1).astype(np.float32)
-    return _Scored(tp, fp, fn, maps, area)
+    maps = {source: np.array([[one[source] for one in image] for _, image, _ in found]).T for source in OF_MAP}
+    areas = {
+        source: np.stack([np.stack([one[source] for one in image]) for _, _, image in found], 1).astype(np.float32)
+        for source in OF_AREA
+    }
+    return _Scored(tp, fp, fn, maps, areas)
 
 
-Values = npt.NDArray[np.float64]
-Candidate = tuple[str, tuple[float, ...] | None, Values]
-"""(presence source, weights of the heads or None, ROC-AUC: one, or one for each threshold)."""
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A presence source of a mixture, each of its values one for all thresholds (1,), or one for each (T,)."""
+
+    source: str
+    weights: tuple[float, ...] | None
+    """Of the heads."""
+    auc: Values
+    gamma: Values | None = None
+    scale: Values | None = None
+    """(2, 1) or (2, T)."""
+
+    def found(self, weights: tuple[float, ...], threshold: float, dice: float, at: int) -> Found:
+        """The choice of this source with that mixture at a threshold, the one at that place of the grid."""
+        place = min(at, len(self.auc) - 1)
+        return Found(
+            weights,
+            threshold,
+            self.source,
+            self.weights,
+            gamma=None if self.gamma is None else float(self.gamma[place]),
+            scale=None if self.scale is None else (float(self.scale[0, place]), float(self.scale[1, place])),
+            dice_pos=dice,
+            roc_auc_presence=float(self.auc[place]),
+        )
 
 
-def _best_heads(members: Members, config: BlendConfig, fractured: npt.NDArray[np.bool_]) -> list[Candidate]:
+def _best_heads(members: Members, config: BlendConfig, fractured: Flags, fusion: Fusion | None) -> list[_Candidate]:
     """The heads' best mixture: it depends on neither map nor threshold, so it is found once."""
     heads = members.heads()
-    if "cls" not in config.presence_sources or not heads:
+    if HEAD not in config.presence_sources or not heads:
         return []
     grid = simplex(len(heads), config.weight_step)
-    quality = roc_auc_columns(np.stack([members.mixed_presence(weights) for weights in grid], axis=1), fractured)
+    scores = np.stack([members.mixed_presence(weights) for weights in grid], axis=1)
+    quality, gammas = (roc_auc_columns(scores, fractured), None) if fusion is None else fusion.best(scores)
     best = int(np.argmax(quality))
-    return [("cls", grid[best], quality[best : best + 1])]
+    gamma = None if gammas is None else gammas[best : best + 1]
+    return [_Candidate(HEAD, grid[best], quality[best : best + 1], gamma)]
 
 
 def _map_sources(
-    scored: _Scored, place: int, config: BlendConfig, fractured: npt.NDArray[np.bool_]
-) -> Iterator[Candidate]:
+    scored: _Scored, place: int, config: BlendConfig, fractured: Flags, fusion: Fusion | None
+) -> Iterator[_Candidate]:
     for source in config.presence_sources:
         if source in scored.maps:
-            yield source, None, roc_auc_columns(scored.maps[source][place][:, None], fractured)
-        elif source == "pred_area":
-            yield source, None, roc_auc_columns(scored.area[place], fractured)
+            scores = scored.maps[source][place][:, None]
+        elif source in scored.areas:
+            scores = scored.areas[source][place].astype(np.float64)
+        else:
+            continue
+        if fusion is None:
+            yield _Candidate(source, None, roc_auc_columns(scores, fractured))
+        else:
+            scale = fit_scale(scores, fractured)
+            yield _Candidate(source, None, *fusion.best(to_probability(scores, scale)), scale)
 
 
-def _objective(
-    objective: str, dice: npt.NDArray[np.float64], auc: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], ...]:
+def _objective(objective: str, dice: Values, auc: Values) -> tuple[Values, ...]:
     """What is compared, the most important first; each part has a value for every threshold."""
     auc = np.broadcast_to(auc, dice.shape)
     if objective == "joint":

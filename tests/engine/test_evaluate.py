@@ -145,6 +145,22 @@ def test_a_tuned_gate_never_lowers_the_mean_dice_over_all_validation_images(runs
     assert gated["validation"]["dice"] >= artifact(run / "test_metrics_tuned.json")["validation"]["dice"]
 
 
+def test_a_run_of_one_fold_is_judged_by_that_folds_validation(runs_copy: Path, synthetic: Path) -> None:
+    from engine.data.folds import with_fold
+    from engine.data.manifest import fingerprint, read_manifest
+
+    run = runs_copy / "plain"
+    config = run / "config.yaml"
+    text = config.read_text().replace("  fold: null\n", "  fold: 1\n")
+    config.write_text(text.replace("  folds: 5\n", "  folds: 3\n"))
+    assert main(["evaluate", "--run", str(run), "--tta", "none", "--bootstrap", "0"]) == 0
+    samples = with_fold(read_manifest(synthetic), 1, 3)
+    of_fold = [sample for sample in samples if sample.split == "val"]
+    assert artifact(run / "test_metrics_tuned.json")["validation"]["num_samples"] == len(of_fold)
+    kept = json.loads((run / "predictions" / "val_none" / "index.json").read_text())
+    assert kept["data"] == fingerprint(of_fold)
+
+
 def test_a_run_is_scored_on_other_data_with_that_datas_fingerprint(evaluated: Path, tmp_path: Path) -> None:
     from engine.data.synth import make_synthetic
 
