@@ -12,7 +12,7 @@ from engine.contract.text import clean
 from xray_tui.doctor.finding import Finding, bad, ok, unknown, warn
 from xray_tui.doctor.patient import Patient
 from xray_tui.gpu.machine import is_container
-from xray_tui.jobs.lease_dir import LEASE_DIR_ENV, NETWORK, PARTS, PRIVATE_NOTE, SHARED, existing_lease_dir
+from xray_tui.jobs.lease_dir import LEASE_DIR_ENV, PARTS, PRIVATE_NOTE, SHARED, existing_lease_dir
 from xray_tui.jobs.process import user_name
 from xray_tui.mounts import file_system_of, is_shared, read_mountinfo
 
@@ -95,7 +95,7 @@ def next_place(setting: str | None, environ: Mapping[str, str]) -> Path | None:
 def judge_leases(path: Path, kind: str, exists: bool, is_private: bool, in_container: bool) -> Finding:
     """What the lease folder's place and modes mean."""
     shown = clean(str(path))
-    if kind in NETWORK:
+    if is_shared(kind):
         refused = f"{shown} on {clean(kind)}: a network file system is refused, its locks do not hold"
         return bad("leases", refused, REMEDY)
     if path.is_relative_to("/dev/shm"):  # noqa: S108

@@ -22,15 +22,10 @@ from engine.contract.text import clean
 from xray_tui.jobs import lease
 from xray_tui.jobs.files import read_small
 from xray_tui.jobs.terms import MOST_SLOTS
+from xray_tui.mounts import file_system_of, is_shared, read_mountinfo
 
 LEASE_DIR_ENV = "XRAY_TUI_LEASE_DIR"
 SHARED = (Path("/run/lock/xray-tui"), Path("/var/tmp/xray-tui"))  # noqa: S108 - sticky, and meant to be shared
-
-NETWORK = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "ceph", "lustre", "gpfs", "beegfs", "pvfs2"}
-    | {"glusterfs", "fuse.glusterfs", "fuse.sshfs"}
-)
-"""File systems whose locks cannot be relied on between hosts, as /proc names them."""
 
 OPEN_TO_ALL = 0o1777
 """Everybody makes files of their own in it, nobody removes another's."""
@@ -186,8 +181,8 @@ def _unusable(path: Path, parents: bool, mode: int = OPEN_TO_ALL) -> str | None:
         if parents:
             path.parent.mkdir(parents=True, exist_ok=True)
         missing = not os.path.lexists(path)
-        if (kind := file_system(path.parent if missing else path)) in NETWORK:
-            return f"{kind} is a network file system, whose locks cannot be relied on"
+        if is_shared(kind := file_system(path.parent if missing else path)):
+            return f"{clean(kind)} is a network file system, or may be one: its locks cannot be relied on"
         if missing:
             _make_whole(path, mode)
         _fill(path, mode)
@@ -238,14 +233,4 @@ def _age_cleaned(path: Path) -> str | None:
 
 def file_system(path: Path) -> str:
     """The type of the file system that holds the path, such as "ext4"; empty where /proc does not tell."""
-    device = path.stat().st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    try:
-        lines = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    for line in lines:
-        mount, _, kind = line.partition(" - ")
-        if mount.split()[2] == wanted:
-            return kind.split()[0]
-    return ""
+    return file_system_of(path, read_mountinfo())
