@@ -78,7 +78,9 @@ class DeepLabConfig(Section):
     arch: Literal["torchvision_deeplabv3"] = "torchvision_deeplabv3"
     backbone: Literal["resnet50", "resnet101"] = Field("resnet50", description="torchvision's dilated backbone")
     encoder_weights: EncoderWeights = Field(
-        None, description="imagenet (from the hub), a file, or empty: from scratch", examples=["imagenet"]
+        None,
+        description="imagenet (from the hub), a file with a ResNet or a whole DeepLabV3, or empty: from scratch",
+        examples=["imagenet"],
     )
     classification_head: ClassificationHeadConfig | None = _HEAD
 
@@ -91,13 +93,15 @@ class Swin3dConfig(Section):
         "repeat",
         description="slices: the image again; smoothings 9-7-5-3-1; or smooth 7, smooth 3, image, sharpened, detail",
     )
-    depth: int = Field(5, ge=1, le=5, description="slices of the volume")
+    depth: int = Field(5, ge=1, le=5, description="slices of the volume; fewer than 5: those around the image")
     rgb: bool = Field(False, description="three neighbouring slices as the channels of each; else one grey, repeated")
-    depth_bias: bool = Field(True, description="a learnt bias for each depth of the features")
+    depth_bias: bool = Field(True, description="a learnt bias for each depth, where patches are embedded")
     reduce: Literal["mean", "max"] = Field("mean", description="how depth is taken out of the features")
-    decoder_channels: int = Field(64, ge=8, le=512, description="channels of the decoder")
+    decoder_channels: int = Field(64, ge=8, le=512, description="channels of the decoder, a feature pyramid")
     encoder_weights: EncoderWeights = Field(
-        None, description="kinetics (from the hub), a file, or empty: from scratch", examples=["kinetics"]
+        None,
+        description="kinetics (from the hub), a file with a swin3d_t, or empty: from scratch",
+        examples=["kinetics"],
     )
     classification_head: ClassificationHeadConfig | None = _HEAD
 
