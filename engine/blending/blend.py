@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine.blending.members import Members, mix, open_members
+from engine.blending.members import Members, mix, open_member, open_members
 from engine.blending.search import Found, search, threshold_grid
 from engine.contract import names
 from engine.contract.config import BlendConfig
@@ -18,6 +18,7 @@ from engine.data.geometry import Probabilities
 from engine.evaluation.artifact import artifact_path, selection_key, write_artifact
 from engine.evaluation.choose import Choice
 from engine.evaluation.evaluate import describe
+from engine.evaluation.kept import KeptRun
 from engine.evaluation.metrics import presence_threshold
 from engine.evaluation.scores import SplitScores, score_split
 from engine.evaluation.trained import Run, open_run
@@ -34,7 +35,7 @@ def blend(config: BlendConfig, folder: Path) -> Path:
     Raises BadInput where members do not fit together, before anything is written.
     """
     started = time.monotonic()
-    runs = [open_run(Path(member)) for member in config.members]
+    runs = [open_member(Path(member)) for member in config.members]
     presence_run = None if config.presence_run is None else open_run(Path(config.presence_run))
     val, test = (open_members(runs, split, config.tta, BATCH_SIZE, presence_run) for split in ("val", "test"))
     found = search(val, config)
@@ -54,6 +55,7 @@ def blend(config: BlendConfig, folder: Path) -> Path:
         tta=config.tta,
         selection={
             "members": [relative_to_file(run.folder, path) for run in runs],
+            "member_tta": [run.view if isinstance(run, KeptRun) else config.tta for run in runs],
             "weights": found.weights,
             "presence_source": found.presence_source,
             "presence_weights": found.presence_weights,

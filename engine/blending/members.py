@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,13 @@ from engine.contract.text import clean
 from engine.data.geometry import content_size, to_native
 from engine.data.manifest import Sample
 from engine.evaluation.heads import split_head_scores
+from engine.evaluation.kept import KeptRun, is_nnunet, open_kept
 from engine.evaluation.probabilities import Probabilities, split_probabilities
-from engine.evaluation.trained import Run
+from engine.evaluation.trained import Run, open_run
 
 Weights = Sequence[float]
+Member = Run | KeptRun
+"""A run of ours, or one of nnU-Net's that was predicted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,22 @@ def mix(contents: npt.NDArray[np.float32], weights: Weights) -> npt.NDArray[np.f
     return np.tensordot(np.asarray(weights, np.float32), contents, 1)
 
 
+def open_member(folder: Path) -> Member:
+    """A run folder as a member. Raises BadInput in one line where it is none."""
+    return open_kept(folder) if is_nnunet(folder) else open_run(folder)
+
+
 def open_members(
-    runs: Sequence[Run], split: str, tta: str, batch_size: int, presence_run: Run | None = None
+    runs: Sequence[Member], split: str, tta: str, batch_size: int, presence_run: Run | None = None
 ) -> Members:
-    """What the members, and the run whose presence score is mixed in, say of a split. Raises BadInput where two of them
-    were trained on different data, or that run has no presence score."""
-    parts = [split_probabilities(run, split, tta, batch_size) for run in runs]
+    """What the members, and the run whose presence score is mixed in, say of a split. nnU-Net's views are its own.
+
+    Raises BadInput where two of them were trained on different data, or that run has no presence score.
+    """
+    parts = [
+        run.probabilities(split) if isinstance(run, KeptRun) else split_probabilities(run, split, tta, batch_size)
+        for run in runs
+    ]
     samples, data = parts[0].samples, parts[0].fingerprint
     for run, part in zip(runs[1:], parts[1:], strict=True):
         _check_is_same(run, part.fingerprint, runs[0], data, split)
@@ -73,7 +87,7 @@ def open_members(
     return Members(tuple(part.in_order_of(samples) for part in parts), other)
 
 
-def _check_is_same(run: Run, data: str, first: Run, expected: str, split: str) -> None:
+def _check_is_same(run: Member, data: str, first: Member, expected: str, split: str) -> None:
     if data != expected:
         raise BadInput(
             f"{clean(str(run.folder))}: its {split} split is not that of {clean(str(first.folder))}; "

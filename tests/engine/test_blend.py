@@ -67,6 +67,55 @@ def test_one_run_and_its_copy_blend_to_that_runs_figures(runs_copy: Path) -> Non
         assert found[name] == pytest.approx(alone[name], abs=1e-6), name
 
 
+@pytest.fixture
+def with_nnunet(runs_copy: Path, synthetic: Path) -> Path:
+    """`runs_copy` and `nn`, a run of nnU-Net's as its own commands leave it, that says what `plain` says."""
+    from engine.contract.nnunet import NnunetConfig, NnunetDataConfig, save_nnunet_config
+
+    assert main(["evaluate", "--run", str(runs_copy / "plain"), "--tta", "none", "--bootstrap", "0"]) == 0
+    nn = runs_copy / "nn"
+    for split in ("val", "test"):
+        kept = nn / "predictions" / f"{split}_mirror"
+        shutil.copytree(runs_copy / "plain" / "predictions" / f"{split}_none", kept)
+        index = json.loads((kept / "index.json").read_text())
+        own = {"checkpoint": "5" * 64, "tta": "mirror", "masks": False, "device": "cpu, float32, nnU-Net"}
+        (kept / "index.json").write_text(json.dumps({**index, **own}))
+    config = NnunetConfig(data=NnunetDataConfig(manifest=str(synthetic), image_size=64))
+    save_nnunet_config(config, nn / "config.yaml")
+    return runs_copy
+
+
+def blend_nnunet(runs: Path) -> int:
+    given = ["--tta", "none", "--set", "bootstrap=0", "--set", "presence_sources=[max]"]
+    return main(["blend", "--members", str(runs / "plain"), str(runs / "nn"), "--run", str(runs / "both"), *given])
+
+
+def test_a_run_of_nnunets_that_was_predicted_is_a_member(with_nnunet: Path) -> None:
+    runs = with_nnunet
+    threshold = ["--tta", "none", "--presence", "max", "--bootstrap", "0"]
+    assert main(["evaluate", "--run", str(runs / "plain"), *threshold]) == 0
+    alone = json.loads((runs / "plain" / "test_metrics_tuned_max.json").read_text())
+    assert blend_nnunet(runs) == 0
+    found = json.loads((runs / "both" / "test_metrics_tuned.json").read_text())
+    for name in ("dice_pos", "roc_auc_presence", "precision_pos"):
+        assert found[name] == pytest.approx(alone[name], abs=1e-6), name
+    assert found["selection"]["member_tta"] == ["none", "mirror"]
+    assert found["provenance"]["checkpoints"][1] == {"path": "../nn/predictions/test_mirror", "sha256": "5" * 64}
+
+
+def test_a_run_of_nnunets_that_was_not_predicted_or_of_other_data_says_what_to_do(
+    with_nnunet: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = with_nnunet / "nn" / "predictions" / "test_mirror" / "index.json"
+    kept = json.loads(index.read_text())
+    index.write_text(json.dumps({**kept, "data": "sha256:0"}))
+    assert blend_nnunet(with_nnunet) == 2
+    assert "predict it anew" in capsys.readouterr().err
+    index.unlink()
+    assert blend_nnunet(with_nnunet) == 2
+    assert "run xray-engine nnunet predict --run" in capsys.readouterr().err
+
+
 def test_blending_again_replaces_the_blend_and_another_one_is_refused(
     runs_copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
