@@ -28,6 +28,7 @@ test-long: $(READY)
 
 test-gpu: $(READY)
 	$(BIN)/python -m pytest -q -m gpu
+	$(BIN)/python -P tests/bench/acceptance.py
 
 bench-gpu: $(PEERS)
 	$(BIN)/python tests/bench/gpu.py
