@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # what we print to is full, or its reader has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the interpreter print at its end
         if not isinstance(error, BrokenPipeError):
-            print(f"xray-tui: {clean(str(error))}", file=sys.stderr)
+            where = f"{error.filename}: " if error.filename else ""
+            print(f"xray-tui: {clean(where + (error.strerror or str(error)))}", file=sys.stderr)
         return Exit.OTHER
 
 
