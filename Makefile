@@ -7,7 +7,7 @@ PEERS  := $(VENV)/.peers
 # Two tests at a time, as most wait for processes; those of a file in one process, as they share what is dear to set up.
 TWO    := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: all setup demo test test-long test-gpu bench-gpu check clean
+.PHONY: all setup demo test test-long test-gpu bench-gpu bench-engine check clean
 all: setup
 setup: $(READY)
 
@@ -32,6 +32,9 @@ test-gpu: $(READY)
 
 bench-gpu: $(PEERS)
 	$(BIN)/python tests/bench/gpu.py
+
+bench-engine: $(READY)
+	$(BIN)/python -P tests/bench/engine.py
 
 $(PEERS): $(READY)
 	@echo "Installing nvitop and gpustat, to measure against ..."
