@@ -146,6 +146,12 @@ def test_a_job_fits_its_line_and_says_its_state_by_sign_and_word_or_bar(width: i
     assert "2m10s" in text_of(job_line(jobs[1], width, NOW))
 
 
+def test_a_job_of_somebody_else_carries_its_user() -> None:
+    job = make_job("x", "unet", State.RUNNING, user="ana")
+    assert "unet (ana) " in text_of(job_line(job, 60, NOW, me="bo"))
+    assert "(ana)" not in text_of(job_line(job, 60, NOW, me="ana"))
+
+
 def test_a_job_with_a_bad_name_or_a_wild_progress_stays_on_its_line() -> None:
     job = make_job("x", "bad\x1b]0;name\x07\n", State.RUNNING, progress=Progress(99, 0, "epochs", "training", -4.0))
     assert text_of(job_line(job, 60, NOW)).isprintable()

@@ -29,8 +29,11 @@ Part = tuple[str, str]
 """Text and the name of its style: "", "faint", "bar", or a state."""
 
 
-def job_line(job: Job, width: int, now: float) -> list[Part]:
-    """The job in `width` cells: glyph, state, kind, run, bar or phase, share done and what is left."""
+def job_line(job: Job, width: int, now: float, me: str = "") -> list[Part]:
+    """The job in `width` cells: glyph, state, kind, run, bar or phase, share done and what is left; the run of a job of
+    another than `me` with its user."""
+    from xray_tui.jobs.listing import whose  # an app that starts has no jobs yet
+
     parts: list[Part] = [(f" {GLYPHS[job.state]} ", str(job.state))]
     if width >= STATE_FROM:
         parts.append((f"{job.state:<10}", str(job.state)))
@@ -39,7 +42,7 @@ def job_line(job: Job, width: int, now: float) -> list[Part]:
     bar_width = max(8, min(24, width // 6)) if width >= STATE_FROM else 12 if width >= KIND_FROM else 7
     tail = _tail(job, now, bar_width, words=width >= STATE_FROM)
     room = width - sum(cells(text) for text, _ in (*parts, *tail)) - 1
-    return [*parts, (fit(clean(job.spec.run), max(4, room)), ""), (" ", ""), *tail]
+    return [*parts, (fit(clean(job.spec.run + whose(job, me)), max(4, room)), ""), (" ", ""), *tail]
 
 
 def _tail(job: Job, now: float, bar_width: int, words: bool) -> list[Part]:

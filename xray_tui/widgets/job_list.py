@@ -43,6 +43,7 @@ class JobList(Lines):
         super().__init__(id=id, classes=classes)
         self._jobs: tuple[Job, ...] = ()
         self._others = ""
+        self._me = ""
         self._selected: str | None = None
         self._drawn: tuple[list[Part], ...] = ()
 
@@ -58,7 +59,10 @@ class JobList(Lines):
     def show(self, jobs: Sequence[Job], others: str = "") -> None:
         """Show the jobs as they are now; a new one is selected if the cursor is on the newest or an ended one. `others`
         is a line about those of others."""
+        from xray_tui.jobs.process import user
+
         self._others = others
+        self._me = user()
         following = self.cursor <= 0 or (self.job is not None and self.job.state.ended)
         known = {job.id for job in self._jobs}
         self._jobs = tuple(jobs)
@@ -94,7 +98,7 @@ class JobList(Lines):
         now = time.time()
         if self.job is not None and self.job.stop_asked is not None:
             self.border_subtitle = Content(job_detail(self.job, now))
-        lines = tuple(job_line(job, self.size.width, now) for job in self._jobs[: 2 * self.page_rows])
+        lines = tuple(job_line(job, self.size.width, now, self._me) for job in self._jobs[: 2 * self.page_rows])
         if lines != self._drawn:
             self._drawn = lines
             self.refresh()
@@ -103,7 +107,7 @@ class JobList(Lines):
         base = self.get_component_rich_style("jobs--cursor") if index == self.cursor else self.rich_style
         parts = [
             (text, base + self.get_component_rich_style(f"jobs--{name}", partial=True) if name else base)
-            for text, name in job_line(self._jobs[index], width, time.time())
+            for text, name in job_line(self._jobs[index], width, time.time(), self._me)
         ]
         return strip(parts, width, base)
 
