@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 from types import FrameType
+from typing import Any
 
 
 class StopFlag:
@@ -13,7 +14,10 @@ class StopFlag:
 
     def __init__(self) -> None:
         self.is_set = False
-        self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._before: dict[int, Any] = {}
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.getsignal(number)  # known before the first signal can come
+            signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.is_set = True

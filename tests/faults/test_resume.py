@@ -41,7 +41,20 @@ PLACES: list[Death] = [
 """One after the other, in one run; the calls count from where that start resumes."""
 
 
-def training(project: Path, radiographs: Path, run: Path, workers: int) -> list[str]:
+REMEMBERING = (
+    "training.ema=0.9",
+    "training.accumulate=2",
+    "training.freeze_encoder_epochs=1.5",
+    "training.keep_best=2",
+    "training.early_stopping=3",
+    "training.grad_clip=1",
+    "training.schedule=poly",
+)
+"""All that carries something from step to step, or from epoch to epoch. An epoch's updates are of two steps and of one,
+and the encoder wakes between the two of one."""
+
+
+def training(project: Path, radiographs: Path, run: Path, workers: int, *more: str) -> list[str]:
     """The arguments of a training with augmentation and dropout; once its config is there, those that resume it."""
     if (run / "config.yaml").exists():
         return ["train", "--run", str(run), "--resume"]
@@ -52,22 +65,24 @@ def training(project: Path, radiographs: Path, run: Path, workers: int) -> list[
         f"training.epochs={EPOCHS}",
         f"training.samples_per_epoch={8 * STEPS_PER_EPOCH}",
         f"data.workers={workers}",
+        *more,
     )
     return ["train", "--config", config, "--run", str(run), *arguments(*changes)]
 
 
 def outcome(run: Path) -> dict[str, Any]:
-    """What must be the same bit for bit: the weights of both checkpoints, and all that the epochs told."""
+    """What must be the same bit for bit: the weights of all checkpoints, and all that the epochs told."""
     import torch
 
     found: dict[str, Any] = {}
-    for name in ("last.pt", "best.pt"):
-        digest = hashlib.sha256()
-        tensors = torch.load(run / "checkpoints" / name, weights_only=True)["network"]
-        for key in sorted(tensors):
-            digest.update(f"{key} {tensors[key].dtype} {tuple(tensors[key].shape)}".encode())
-            digest.update(tensors[key].contiguous().numpy().tobytes())
-        found[name] = digest.hexdigest()
+    for path in (run / "checkpoints").iterdir():
+        saved = torch.load(path, weights_only=True)
+        for part in ("network", "ema"):
+            digest = hashlib.sha256()
+            for key, tensor in sorted((saved.get(part) or {}).items()):
+                digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.contiguous().numpy().tobytes())
+            found[f"{path.name} {part}"] = digest.hexdigest()
     told = [event for event in parse_events((run / "events.jsonl").read_text()) if event["event"] == "epoch"]
     found["epochs"] = [[event[key] for key in ("epoch", "step", "loss", "lr", "val", "best")] for event in told]
     return found
@@ -137,6 +152,29 @@ def test_a_training_that_is_killed_at_random_moments_ends_with_the_same_bits(
         assert warm_engine.end() in (0, -signal.SIGKILL), warm_engine.said()
     assert warm_engine.run(training(project, radiographs, run, workers)) == 0, warm_engine.said()
     assert outcome(run) == reference.outcome
+    assert leftovers(run) == []
+
+
+def test_one_with_everything_that_remembers_ends_with_the_same_bits(
+    warm_engine: WarmEngine, project: Path, radiographs: Path, tmp_path: Path
+) -> None:
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert warm_engine.run(training(project, radiographs, whole, 0, *REMEMBERING)) == 0, warm_engine.said()
+    places: list[Death] = [("a step", 2, 0.0), ("between best.pt and last.pt", 1, 0.0), ("a step", 6, 0.0)]
+    for place in places:
+        status = warm_engine.run(training(project, radiographs, run, 0, *REMEMBERING), place)
+        assert status == -signal.SIGKILL, (place, warm_engine.said())
+    starts = (run / "events.jsonl").read_text().count('"start"')
+    pid, deadline = warm_engine.start(training(project, radiographs, run, 0)), time.monotonic() + 90
+    while (run / "events.jsonl").read_text().count('"start"') <= starts:
+        assert time.monotonic() < deadline, warm_engine.said()
+        time.sleep(0.002)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)  # between two steps of one update it waits for the second
+    assert warm_engine.end() in (0, 3), warm_engine.said()
+    assert warm_engine.run(training(project, radiographs, run, 0)) == 0, warm_engine.said()
+    assert outcome(run) == outcome(whole)
+    assert len(outcome(run)) == 2 * 4 + 1, "last.pt, best.pt, and the best two"
     assert leftovers(run) == []
 
 

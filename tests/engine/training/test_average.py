@@ -1,0 +1,86 @@
+"""The mean of a run's best checkpoints, as a run of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from engine.cli import main
+
+from .conftest import MakeLearner, Train, batch_of, saved, tensors
+
+
+def test_the_mean_is_a_run_that_can_be_evaluated_and_says_what_it_is_of(
+    train: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    run = train("run", "training.epochs=3", "training.keep_best=3", "training.ema=0.9")
+    output = run.with_name("run_mean")
+    assert main(["average", "--run", str(run), "--best", "2", "--output", str(output)]) == 0
+    said = capsys.readouterr().out
+    told = json.loads((output / "average.json").read_text())
+    assert told["of"] == "../run"
+    kept = [saved(output / entry["path"]) for entry in told["checkpoints"]]
+    assert len(kept) == 2
+    assert f"mean of epochs {kept[0]['epoch']}, {kept[1]['epoch']}\n" in said
+    mean = saved(output / "checkpoints" / "best.pt")["network"]
+    for name, tensor in mean.items():
+        if "running_" not in name and tensor.is_floating_point():
+            expected = (kept[0]["network"][name].double() + kept[1]["network"][name].double()) / 2
+            assert torch.equal(tensor, expected.float()), name
+    config = yaml.safe_load((output / "config.yaml").read_text())
+    assert config["training"]["init_from"] == "../run", (
+        "a board tells it from the run, and a seed's mean from another's"
+    )
+    assert main(["evaluate", "--run", str(output), "--bootstrap", "0"]) == 0
+    assert main(["train", "--run", str(output), "--resume"]) == 2
+    assert "there is no training to resume" in capsys.readouterr().err
+
+
+def test_statistics_of_batch_norm_are_those_of_the_training_images(make_learner: MakeLearner) -> None:
+    """Where the first norm sees its layer's output of all images, its statistics are that output's."""
+    import numpy as np
+    import torch
+
+    from engine.evaluation.predict import to_tensor
+    from engine.training.average import estimate_batch_norm
+
+    learner = make_learner(lr=0.05)
+    learner.step(batch_of(4), 0.0)
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32), np.uint8)
+    before = tensors(learner.network)
+    estimate_batch_norm(learner.network, images, learner.device, 4)
+    after = tensors(learner.network)
+    stem = learner.network.segmenter.encoder.model.conv1  # type: ignore[union-attr]
+    with torch.no_grad():
+        halves = [
+            stem[0]((to_tensor(half, learner.device).expand(-1, 3, -1, -1) - 0.5) / 0.5)
+            for half in (images[:4], images[4:])
+        ]
+    mean = torch.stack([half.mean((0, 2, 3)) for half in halves]).mean(0)
+    variance = torch.stack([half.var((0, 2, 3)) for half in halves]).mean(0)
+    name = "segmenter.encoder.model.conv1.1"
+    assert torch.allclose(after[f"{name}.running_mean"], mean, atol=1e-5)
+    assert torch.allclose(after[f"{name}.running_var"], variance, rtol=1e-3)
+    moved = {key for key in before if not torch.equal(before[key], after[key])}
+    assert all(key.rpartition(".")[2].startswith(("running_", "num_batches")) for key in moved), "no weight"
+    assert not learner.network.training
+    assert learner.network.segmenter.encoder.model.conv1[1].momentum == 0.1  # type: ignore[union-attr]
+
+
+def test_what_cannot_be_averaged_is_one_line(runs_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = runs_copy / "dual"
+    assert main(["average", "--run", str(run), "--output", str(runs_copy / "mean")]) == 2
+    assert "keeps no checkpoints beside its best; train with training.keep_best: 3" in capsys.readouterr().err
+    best = run / "checkpoints" / "best.pt"
+    for epoch in (1, 2):
+        (run / "checkpoints" / f"best_{epoch}.pt").write_bytes(best.read_bytes())
+    assert main(["average", "--run", str(run), "--best", "3", "--output", str(runs_copy / "mean")]) == 2
+    assert f"--best 3: {run} keeps 2; give 2 to 2" in capsys.readouterr().err
+    assert main(["average", "--run", str(run), "--output", str(runs_copy / "plain")]) == 2
+    assert "not an empty folder; give another one" in capsys.readouterr().err
+    assert not (runs_copy / "mean").exists()

@@ -1,0 +1,36 @@
+"""A fold of a cross-validation, trained and evaluated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.cli import main
+
+from .conftest import Train
+
+
+def test_training_and_evaluation_see_the_same_fold(
+    train: Train, synthetic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from engine.contract.data import DataConfig
+    from engine.data.folds import read_samples
+    from engine.evaluation.trained import open_run
+
+    given = ("data.fold=1", "data.folds=3", "training.epochs=1")
+    run = train("fold1", *given)
+    expected = read_samples(DataConfig(manifest=str(synthetic), fold=1, folds=3))
+    counts = [sum(sample.split == split for sample in expected) for split in ("train", "val")]
+    assert f"{counts[0]} training images (" in capsys.readouterr().out
+    for split in ("val", "test"):
+        found = [sample.id for sample in open_run(run).samples(split)]
+        assert found == [sample.id for sample in expected if sample.split == split]
+    published = [sample.id for sample in read_samples(DataConfig(manifest=str(synthetic))) if sample.split == "val"]
+    assert [sample.id for sample in open_run(run).samples("val")] != published
+    assert main(["evaluate", "--run", str(run), "--bootstrap", "0", "--tta", "none"]) == 0
+    assert main(["train", "--run", str(run), "--resume"]) == 0
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("fold: 1", "fold: 2"))
+    assert main(["train", "--run", str(run), "--resume"]) == 2
+    assert "not those it began with" in capsys.readouterr().err

@@ -1,0 +1,65 @@
+"""Beginning from another run's weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import MakeLearner, Train, changed, tensors
+
+
+def test_a_run_begins_with_the_best_weights_of_another_and_says_what_it_took(
+    train: Train, runs_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From one without a second head, at another resolution."""
+    import torch
+
+    still = ("training.lr=1e-12", "training.encoder_lr=1e-12", "training.freeze_batch_norm=true", "training.epochs=1")
+    run = train("fine", f"training.init_from={runs_copy / 'plain'}", "data.image_size=96", *still)
+    source = torch.load(runs_copy / "plain" / "checkpoints" / "best.pt", weights_only=True)["network"]
+    begun = torch.load(run / "checkpoints" / "best.pt", weights_only=True)["network"]
+    assert all(torch.allclose(begun[name], source[name], atol=1e-6) for name in source)
+    said = capsys.readouterr().out.splitlines()
+    place = next(number for number, line in enumerate(said) if line.startswith("init_from"))
+    assert said[place].endswith(f"best.pt: {len(source)} of {len(begun)} tensors")
+    assert said[place + 1].startswith("  4 not in it: segmenter.classification_head.2.weight, ")
+    assert str(runs_copy) not in (run / "config.yaml").read_text(), "its path is relative: the folder can move"
+
+
+def test_tensors_of_another_shape_keep_what_they_began_with(
+    make_learner: MakeLearner, runs_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    from engine.contract.models import SmpConfig
+
+    wider = SmpConfig(encoder="tu-test_resnet", decoder_channels=(32, 16, 8, 12))
+    scratch = tensors(make_learner(model=wider).network)
+    path = runs_copy / "dual" / "checkpoints" / "last.pt"
+    begun = tensors(make_learner(model=wider, pretrained=True, init_from=str(path)).network)
+    source = torch.load(path, weights_only=True)["network"]
+    taken = changed(scratch, begun)
+    assert all(torch.equal(begun[name], source[name]) for name in taken)
+    said = capsys.readouterr().out
+    other = "segmenter.decoder.blocks.3.conv1.0.weight"
+    assert other not in taken
+    assert f"of another shape: {other} (8x8x3x3 there, 12x8x3x3 here), " in said
+    assert "4 in it, without a place here: segmenter.classification_head.2.weight" in said
+
+
+def test_a_checkpoint_of_quite_another_network_is_one_line(
+    make_learner: MakeLearner, runs_copy: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    from engine.contract.errors import BadInput
+
+    best = runs_copy / "dual" / "checkpoints" / "best.pt"
+    state = torch.load(best, weights_only=True)
+    kept = {name: state["network"][name] for name in ("mean", "std")}  # every network has these
+    torch.save({**state, "network": {**kept, "other": torch.zeros(3)}}, best)
+    with pytest.raises(BadInput, match=r"^training.init_from: .*best.pt: none of its 3 tensors fits this network"):
+        make_learner(pretrained=True, init_from=str(runs_copy / "dual"))
+    with pytest.raises(BadInput, match="no such checkpoint"):
+        make_learner(pretrained=True, init_from=str(tmp_path))
