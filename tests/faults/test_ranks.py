@@ -18,6 +18,7 @@ from engine.contract.events import parse_events
 
 from ..engine.conftest import TINY, arguments
 from .conftest import Death, WarmEngine
+from .test_resume import REMEMBERING
 
 
 def training(project: Path, radiographs: Path, run: Path, *more: str) -> list[str]:
@@ -82,10 +83,12 @@ def test_two_ranks_of_half_a_batch_end_nearly_where_one_process_ends(
     import torch
 
     begun, alone, shared, half = (tmp_path / name for name in ("begun", "alone", "shared", "half"))
+    parts = ("training.accumulate=2", "training.freeze_encoder_epochs=0.5")  # wrapped before the encoder rests
     still = ("training.lr=1e-12", "training.weight_decay=0")
     for run, more in ((begun, still), (alone, ()), (half, ("training.batch_size=4", "training.samples_per_epoch=12"))):
-        assert pair.first.run(training(project, radiographs, run, *more), without_noise=True) == 0, pair.first.said()
-    assert pair.run(training(project, radiographs, shared), without_noise=True) == (0, 0), pair.first.said()
+        given = training(project, radiographs, run, *parts, *more)
+        assert pair.first.run(given, without_noise=True) == 0, pair.first.said()
+    assert pair.run(training(project, radiographs, shared, *parts), without_noise=True) == (0, 0), pair.first.said()
 
     def distance(one: Path, other: Path) -> float:
         first, second = network(one), network(other)
@@ -107,7 +110,7 @@ def test_two_ranks_that_are_stopped_resume_to_the_same_bits(
 ) -> None:
     """With dropout and batch norm, each rank's own."""
     whole, run = tmp_path / "whole", tmp_path / "stopped"
-    more = ("training.epochs=4",)
+    more = ("training.epochs=4", *REMEMBERING)
     assert pair.run(training(project, radiographs, whole, *more)) == (0, 0), pair.first.said()
     pids = pair.start(training(project, radiographs, run, *more))
     wait_for(lambda: len(events(run)) > 1, "a step")
@@ -115,7 +118,7 @@ def test_two_ranks_that_are_stopped_resume_to_the_same_bits(
     assert pair.end() == (3, 3), pair.first.said()
     told = events(run)
     assert told[-1] == {**told[-1], "event": "end", "state": "stopped"}
-    assert sorted(path.name for path in (run / "checkpoints").iterdir()) in (["last.pt"], ["best.pt", "last.pt"])
+    assert (run / "checkpoints" / "last.pt").exists()
     assert pair.run(["train", "--run", str(run), "--resume"]) == (0, 0), pair.first.said()
     assert different(whole, run) == []
     epochs = [event["epoch"] for event in events(run) if event["event"] == "epoch"]
