@@ -87,7 +87,7 @@ def desk(tmp_path: Path, runs: Path) -> Iterator[Desk]:
 
 @pytest.fixture
 def radiographs(desk: Desk) -> Path:
-    """32 synthetic radiographs and the recipe `tiny`, beside the runs; without the engine's extra a skip."""
+    """32 synthetic radiographs and the recipe `a_tiny`, beside the runs; without the engine's extra a skip."""
     for name in ("torch", "segmentation_models_pytorch"):  # found, not imported: that takes seconds
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"needs the extra `engine` for a real training: {name} is not installed")
@@ -95,5 +95,5 @@ def radiographs(desk: Desk) -> Path:
 
     configs = desk.folder / "configs"
     configs.mkdir()
-    (configs / "tiny.yaml").write_text(yaml.safe_dump(RECIPE))
+    (configs / "a_tiny.yaml").write_text(yaml.safe_dump(RECIPE))
     return make_synthetic(desk.folder / "data", images=32, size=64, seed=7)

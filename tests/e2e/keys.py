@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.e2e.terminal import DOWN, ENTER, RIGHT, Terminal
+from tests.e2e.terminal import DOWN, ENTER, LEFT, RIGHT, Terminal
 
 
 def job_line(glyph: str, state: str, kind: str, run: str, tail: str = "") -> re.Pattern[str]:
@@ -27,16 +27,16 @@ def choose_no_gpu(app: Terminal) -> None:
 
 
 def launch_by_keys(app: Terminal, run: str, epochs: int) -> None:
-    """From the dashboard of a folder without jobs: train the recipe `tiny` on no GPU."""
+    """From the dashboard of a folder without jobs: train the recipe `a_tiny` on no GPU."""
     app.wait("No jobs yet")
     app.press("t")
     app.wait("ready")
-    app.press(RIGHT, RIGHT)
-    app.wait("configs/tiny.yaml")
+    app.press(RIGHT, LEFT)  # away from the first of all recipes, and back to it
+    app.wait("configs/a_tiny.yaml")
     go_down_to(app, "run")
     app.press(run)
     choose_no_gpu(app)
     go_down_to(app, "data.manifest", "data.image_size", "training.epochs")
     app.press(str(epochs))
-    app.wait(f"--config configs/tiny.yaml --run runs/{run} --set training.epochs={epochs}")
+    app.wait(f"--config configs/a_tiny.yaml --run runs/{run} --set training.epochs={epochs}")
     app.press(ENTER)

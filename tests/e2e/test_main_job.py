@@ -59,7 +59,7 @@ def what_does_not_pass(board: str) -> str:
 
 
 def test_a_running_training_is_stopped_by_k_and_y_and_says_by_whom(desk: Desk, radiographs: Path) -> None:
-    endless = ["--config", "configs/tiny.yaml", "--set", "training.epochs=10000"]
+    endless = ["--config", "configs/a_tiny.yaml", "--set", "training.epochs=10000"]
     desk.command("launch", "train", "--runs", "runs", "--run", "endless", "--gpu", "none", "--", *endless)
     with desk.app(120, 30) as app:
         app.wait(re.compile(r"epoch [1-9]\d*/10000"))
