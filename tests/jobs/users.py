@@ -27,12 +27,14 @@ _COMMAND = "import sys; from xray_tui.cli import main; sys.exit(main())"
 
 
 def unused_uids(count: int) -> list[int]:
-    """So many uids, from 60100 on, that neither a name nor a process has."""
+    """So many uids that neither a name nor a process has; other ones for tests that run beside these."""
     taken = {entry.pw_uid for entry in pwd.getpwall()}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            taken.update(process.uids())
-    return [uid for uid in range(60100, 60100 + len(taken) + count) if uid not in taken][:count]
+            if process.status() != psutil.STATUS_ZOMBIE:
+                taken.update(process.uids())
+    first = 60100 + count * (os.getpid() % 1000)
+    return [uid for uid in range(first, first + len(taken) + count) if uid not in taken][:count]
 
 
 def become(uid: int, group: int) -> list[str]:
