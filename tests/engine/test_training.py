@@ -172,6 +172,7 @@ def test_a_resume_with_other_threads_says_that_its_bits_will_differ(
 ) -> None:
     import torch
 
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()
     given = ["train", "--run", str(runs_copy / "dual"), "--resume"]
     torch.set_num_threads(before + 1)
@@ -257,7 +258,7 @@ def test_the_packaged_efficientnet_gives_what_its_own_weights_say() -> None:
 
 WILD = (
     "training.lr=10",
-    "training.weight_decay=0.4",
+    "training.weight_decay=0.5",
     "training.final_lr_ratio=1",
     "training.warmup_epochs=1",
     "training.precision=fp32",
@@ -266,7 +267,7 @@ WILD = (
     "training.samples_per_epoch=60",
     "data.image_size=32",
 )
-"""AdamW multiplies the weights by 1 - lr * weight_decay: once it is warm, each step makes them three times as large."""
+"""AdamW multiplies the weights by 1 - lr * weight_decay: once it is warm, each step makes them four times as large."""
 
 
 def test_a_training_that_diverges_says_so_and_keeps_its_last_good_checkpoint(
@@ -403,12 +404,3 @@ def test_the_dice_loss_looks_at_positive_images_alone_one_by_one() -> None:
     logits[1] = -20.0
     assert soft_dice_on_positives(logits, masks) == pytest.approx(0.5, abs=1e-3)
     assert soft_dice_on_positives(logits[2:], masks[2:]) == 0
-
-
-def test_the_learning_rate_warms_up_and_falls_to_its_end() -> None:
-    from engine.training.schedule import warmup_cosine
-
-    values = [warmup_cosine(step, 100, 10, 0.01) for step in range(101)]
-    assert values[0] < values[5] < values[10] == pytest.approx(1.0)
-    assert values[10:] == sorted(values[10:], reverse=True)
-    assert values[100] == pytest.approx(0.01)
