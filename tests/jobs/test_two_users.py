@@ -21,11 +21,12 @@ from engine.contract.names import JOBS
 from xray_tui.doctor.finding import Mark
 from xray_tui.doctor.lease_files import held_mutex, traps
 from xray_tui.doctor.places import judge_jobs, judge_leases
-from xray_tui.gpu.sample import GpuSnapshot, to_json
+from xray_tui.gpu.sample import GpuSample, GpuSnapshot, to_json
 from xray_tui.jobs import lease
 from xray_tui.jobs.holder import holder
 from xray_tui.jobs.job import Job, State
 from xray_tui.jobs.lease_dir import LEASE_DIR_ENV, LeaseDir
+from xray_tui.jobs.others import others
 from xray_tui.jobs.store import JobStore
 
 from .conftest import eventually, gpu
@@ -63,6 +64,13 @@ class Server:
         runs.chmod(0o2770)
         return runs
 
+    def have(self, *gpus: GpuSample) -> None:
+        """From now on these are the machine's GPUs."""
+        fresh = self.folder / "gpus.new"
+        fresh.write_text(json.dumps(to_json(GpuSnapshot(gpus))))
+        fresh.chmod(0o644)
+        fresh.rename(self.folder / "gpus.json")
+
     def ask(self, user: User, runs: Path | None = None, **wishes: object) -> None:
         """The user launches a job that works until `go`."""
         user.send({"runs": str(runs or user.home / "runs"), "leases": str(self.leases.path), "gpu": "auto", "run": "a",
@@ -95,15 +103,15 @@ def server() -> Iterator[Server]:
         folder = Path(name)
         folder.chmod(0o1777)
         gpus = folder / "gpus.json"
-        gpus.write_text(json.dumps(to_json(GpuSnapshot((gpu(0),)))))
-        gpus.chmod(0o644)
         first, second = unused_uids(2)
         more = {LEASE_DIR_ENV: str(folder / "leases")}
         alice = User.come(first, first, folder / "alice", gpus, 0o077, **more)
         bob = User.come(second, first, folder / "bob", gpus, 0o022, **more)
         try:
             all_ready((alice, bob))
-            yield Server(folder, alice, bob)
+            server = Server(folder, alice, bob)
+            server.have(gpu(0))
+            yield server
         finally:
             alice.leave()
             bob.leave()
@@ -223,3 +231,39 @@ def test_the_jobs_folder_is_as_open_as_the_runs_folder_whatever_the_umask(server
     own = server.alice.home / "runs"
     server.launch(server.alice, own)
     assert stat.S_IMODE((own / JOBS).stat().st_mode) == stat.S_IMODE(own.stat().st_mode)
+
+
+def test_a_ticket_in_the_name_of_anothers_job_counts_for_nobody(server: Server) -> None:
+    alice, bob = server.alice, server.bob
+    works = until(server.launch(alice), State.RUNNING)
+    hers = server.launch(alice, run="hers")
+    his = server.launch(bob, run="his")
+    forged = bob.does(
+        'cd "$1" && for place in 00.000000000001 99.000000000001; do cp *."$2" "$place.$2"; done; '
+        'printf %s "{\\"gpu\\": \\"auto\\", \\"user\\": \\"$3\\"}" > 00.000000000002.none',
+        server.leases.queue, hers.id, alice.name,
+    )  # fmt: skip
+    assert forged.returncode == 0, forged
+    assert [(ticket.job, ticket.user) for ticket in others(server.leases, {works.id})] == [
+        (hers.id, alice.name),
+        (his.id, bob.name),
+    ]
+    moved = alice.command("move", "--runs", alice.home / "runs", hers.id, 60)
+    assert moved.returncode == 0, moved.stderr
+    until_waiting(hers, "1 job before it")
+    server.go.touch()
+    until(hers, State.SUCCEEDED)
+    assert (now(his).started or 0.0) < (now(hers).started or 0.0)
+
+
+def test_a_trap_for_one_gpu_keeps_nobody_from_the_others(server: Server) -> None:
+    alice, bob = server.alice, server.bob
+    server.have(gpu(0), gpu(1))
+    until(server.launch(bob, gpu="none", argv=["succeed"]), State.SUCCEEDED)
+    trap = server.leases.gpu("GPU-1")
+    bob.does('mkfifo "$1"', trap)
+    assert until(server.launch(alice), State.RUNNING).gpus == ("GPU-0",)
+    waits = server.launch(alice, gpu="GPU-1", run="b")
+    until_waiting(waits, f"GPU 1: {trap}: a pipe of {bob.name}")
+    bob.does('rm "$1"', trap)
+    until(waits, State.RUNNING)

@@ -40,9 +40,13 @@ def look(store: JobStore, supervisor: Sequence[str] = detach.SUPERVISOR) -> list
     """
     for job in store.jobs():
         folder = store.folder(job.id)
-        with contextlib.suppress(OSError, ValueError):  # mutex busy, disk full: the next look comes soon
+        try:
             if _is_ours(job, folder) and _seems_alone(job):
                 _judge_alone(folder, supervisor)
+        except lease.Busy:
+            break  # nor would it be free for those that follow: the next look comes soon
+        except (OSError, ValueError):
+            continue  # a full disk, a damaged job.json
     return store.jobs()
 
 

@@ -1,7 +1,8 @@
 """The queue: one ticket file a waiting job, in an order that no clock decides.
 
 A ticket's name is `<priority>.<number>.<job>`, lower first; its content says what the job needs. A ticket is alive
-while the `.sup` lock of its job is held; dead ones are passed over.
+while the `.sup` lock of its job is held; dead ones are passed over. Whose a ticket is, its file's owner says: one that
+somebody has put there in the name of another's job counts for nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from engine.contract.text import clean
-from xray_tui.jobs import lease
+from xray_tui.jobs import lease, process
 from xray_tui.jobs.files import read_small
 from xray_tui.jobs.job import Job, parse_object
 from xray_tui.jobs.lease_dir import LeaseDir
@@ -151,14 +152,17 @@ class Queue:
 
     def _read(self, name: str) -> Ticket | None:
         match = _NAME.fullmatch(name)
+        if match is None:
+            return None
         try:
+            owner = (self._dir.queue / name).lstat().st_uid
+            if owner != self._owner(match[3], owner):
+                return None
             values = parse_object(read_small(self._dir.queue / name, 4096))
         except OSError:
             return None  # withdrawn at this moment, or none of ours
-        if match is None or values is None:
-            return None
-        gpu, user = values.get("gpu"), values.get("user")
-        if not isinstance(gpu, str) or not isinstance(user, str):
+        gpu = None if values is None else values.get("gpu")
+        if values is None or not isinstance(gpu, str):
             return None
         count, terms = values.get("count"), values.get("terms")
         return Ticket(
@@ -166,10 +170,17 @@ class Queue:
             int(match[2]),
             match[3],
             clean(gpu),
-            clean(user),
+            process.user_name(owner),
             count if isinstance(count, int) and 0 < count < 1000 else 1,
             from_values(terms) if isinstance(terms, dict) else Terms(),
         )
+
+    def _owner(self, job: str, without: int) -> int:
+        """The user whose job it is, as its `.sup` lock tells; `without` where it has none, and so is dead."""
+        try:
+            return self._dir.supervised(job).lstat().st_uid
+        except FileNotFoundError:
+            return without
 
     def _dated(self, ticket: Ticket) -> Ticket:
         try:

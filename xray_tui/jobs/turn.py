@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from xray_tui.gpu.sample import GpuSnapshot
+from engine.contract.text import clean
+from xray_tui.gpu.sample import GpuSample, GpuSnapshot
 from xray_tui.jobs import lease
 from xray_tui.jobs.allot import Machine, Wait, allot, lets_pass
 from xray_tui.jobs.gate import Shut
@@ -46,6 +47,8 @@ class Turnstile:
         self._snapshot = snapshot
         self._machine = Machine(gpus=(), expects_gpus=False)
         self._looked = False
+        self._trapped: set[str] = set()
+        """UUIDs of GPUs of whose locks one is none: nobody can have these."""
         self.ticket: Ticket | None = None
         """The job's, where it stood when it was last looked at."""
 
@@ -57,7 +60,11 @@ class Turnstile:
         changed then, but that a job whose job.json cannot be written has stepped out of the queue until the next call:
         with room for it or not, others come before it.
         """
-        answer = self._push(job, folder, shut)
+        try:
+            answer = self._push(job, folder, shut)
+        except OSError as error:
+            self._looked = self._looked and isinstance(error, lease.Busy)  # a lock's place may be taken since the look
+            raise
         if isinstance(answer, Wait) and 0 < answer.before <= FEW:
             self._stopped.look([ticket for ticket in self._queue.waiting() if self.ticket and ticket < self.ticket])
         return answer
@@ -92,7 +99,7 @@ class Turnstile:
         hopeful = Machine(
             gpus=tuple(replace(gpu, processes=(), problem=None) for gpu in machine.gpus),
             expects_gpus=machine.expects_gpus,
-            leased=frozenset(gpu.uuid for gpu in machine.gpus if gpu.uuid and lease.is_held(self._dir.gpu(gpu.uuid))),
+            leased=frozenset(gpu.uuid for gpu in self._with_locks() if lease.is_held(self._dir.gpu(gpu.uuid))),
             shared={} if on_cpu else self._shared(),
             cpu_slots=slots,
             cpu_free=slots,
@@ -116,7 +123,22 @@ class Turnstile:
         if card is not None:
             problem = f"no driver has taken the NVIDIA GPU at PCI {card} yet: `sudo modprobe nvidia`; else --gpu none"
         self._looked = True
-        self._machine = Machine(snapshot.gpus, expects_gpus=has_driver or card is not None, problem=problem)
+        self._trapped.clear()
+        gpus = tuple(map(self._lockable, snapshot.gpus))
+        self._machine = Machine(gpus, expects_gpus=has_driver or card is not None, problem=problem)
+
+    def _lockable(self, gpu: GpuSample) -> GpuSample:
+        """The GPU; with a problem where something that is no lock file stands in the place of one of its locks."""
+        try:
+            for path in (self._dir.gpu(gpu.uuid), *self._dir.slots(gpu.uuid)):
+                lease.is_held(path)
+        except OSError as error:
+            self._trapped.add(gpu.uuid)
+            return replace(gpu, problem=clean(error.strerror or str(error)))
+        return gpu
+
+    def _with_locks(self) -> list[GpuSample]:
+        return [gpu for gpu in self._machine.gpus if gpu.uuid and gpu.uuid not in self._trapped]
 
     def _push_under_mutex(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> Turn | Wait:
         """Take every lock that is free, see what the queue leaves for this job, keep that and drop the rest."""
@@ -138,7 +160,7 @@ class Turnstile:
 
             on_cpu = self._machine.on_cpu(mine)
             shared = {} if on_cpu else self._shared()
-            alone_on = [gpu.uuid for gpu in self._machine.gpus if gpu.uuid and gpu.uuid not in shared and not on_cpu]
+            alone_on = [gpu.uuid for gpu in self._with_locks() if gpu.uuid not in shared and not on_cpu]
             gpus = {uuid: take(self._dir.gpu(uuid)) for uuid in alone_on}
             slots = [take(self._dir.cpu(slot)) for slot in range(job.cpu_slots if on_cpu else 0)]
             free_slots = [slot for slot in slots if slot is not None]
@@ -190,8 +212,8 @@ class Turnstile:
     def _shared(self) -> dict[str, int]:
         """How many jobs share each GPU that is shared."""
         found = {}
-        for gpu in self._machine.gpus:
-            if gpu.uuid and (sharing := sum(lease.is_held(slot) for slot in self._dir.slots(gpu.uuid))):
+        for gpu in self._with_locks():
+            if sharing := sum(lease.is_held(slot) for slot in self._dir.slots(gpu.uuid)):
                 found[gpu.uuid] = sharing
         return found
 
