@@ -59,11 +59,6 @@ class Layout:
         return self.raw / DATASET
 
     @property
-    def cases(self) -> Path:
-        """The preprocessed cases: CASE.b2nd, CASE_seg.b2nd, CASE.pkl."""
-        return self.preprocessed / DATASET / f"{self.plans}_{CONFIGURATION}"
-
-    @property
     def splits(self) -> Path:
         """The folds as the trainer reads them; we write them last, so that they also say: preprocessed to the end."""
         return self.preprocessed / DATASET / SPLITS

@@ -52,7 +52,7 @@ def _preprocess(layout: Layout, plan: str, device: str) -> None:
     command += ["--verify_dataset_integrity", "-np", processes, "-npfp", processes]
     own = environment(layout, device, compile=False)
     own["nnUNet_n_proc_DA"] = "1"  # the planner takes it for its number of threads, and fails with 0
-    with counted("nnU-Net preprocesses", layout.cases, "*_seg.b2nd", len(_fold(layout)["all"])) as tick:
+    with counted("nnU-Net preprocesses", layout.splits.parent, "*_2d/*_seg.b2nd", len(_fold(layout)["all"])) as tick:
         run_tool([*command], own, on_tick=tick)
     write_whole(layout.splits, (layout.dataset / SPLITS).read_bytes())
 
