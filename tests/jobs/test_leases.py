@@ -87,6 +87,16 @@ def test_a_lease_lives_as_long_as_the_engine_though_its_supervisor_is_killed(pla
     assert (first.state, first.note) == (State.SUCCEEDED, None)
 
 
+def test_a_lock_file_that_its_owner_removes_is_locked_anew(place: Place) -> None:
+    place.have(gpu(0))
+    place.until_working(place.launch("until", place.folder / "never", gpu="auto"))
+    lock = LeaseDir(place.leases).gpu("GPU-0")
+    lock.unlink()
+    eventually(lambda: lease.is_held(lock), "another lock in its place")
+    second = place.launch("succeed", run="b", gpu="auto")
+    place.until_waiting(second, "GPU 0 is used by a job")
+
+
 def test_a_job_is_lost_when_supervisor_and_engine_are_gone_without_a_record(place: Place) -> None:
     place.have(gpu(0))
     job = place.until_working(place.launch("until", place.folder / "never", gpu="auto"))

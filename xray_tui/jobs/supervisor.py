@@ -66,6 +66,8 @@ class Supervisor:
         self._judged = time.monotonic()
         self._watchman = Watchman(snapshot)
         self._touched = time.monotonic()
+        self._relocked: list[int] = []
+        """Locks of GPUs that took the place of the engine's."""
 
     def run(self) -> None:
         """From where the job stands to its end."""
@@ -183,9 +185,18 @@ class Supervisor:
                 engine.signal(signal.SIGKILL)
             if self._job.gpus and (said := self._watchman.ask(self._job) or note) != self._job.note:
                 self._record(note=said, final=False)
+            self._keep_locks()
             self._touch(now)
             pause = engine.poll if kill_at is None else max(0.05, min(engine.poll, kill_at - now))
             self._wakeups.sleep(pause)
+
+    def _keep_locks(self) -> None:
+        """Hold what stands in the place of a GPU's lock file that its owner has taken away: the engine's own lock keeps
+        nobody out any more. Slots are left: which one is the job's, nobody has written down."""
+        for uuid in () if self._job.terms.slots > 1 else self._job.gpus:
+            with contextlib.suppress(OSError):
+                if not lease.is_held(path := self._dir.gpu(uuid)) and (lock := lease.try_lock(path)) is not None:
+                    self._relocked.append(lock)
 
     # -- what is known ------------------------------------------------------------------------------------------------
 
