@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from xray_tui.jobs.behind import behind
 from xray_tui.jobs.job import JobSpec, State
+from xray_tui.jobs.store import JobStore
 
 from .conftest import Place
 
@@ -29,3 +32,37 @@ def test_what_is_trained_already_is_waited_for_by_nobody(place: Place, tmp_path:
     assert (place.until_working(working).state, ended.state) == (State.RUNNING, State.SUCCEEDED)
     for run in ("a", "b", "no such run"):
         assert behind(place.store, JobSpec("evaluate", run, (), "none"))[1] == ()
+
+
+def test_a_training_comes_after_that_of_the_run_it_begins_from(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = place.launch("until", tmp_path / "go", kind="train", run="seeds/first")
+    recipe = tmp_path / "second.yaml"
+    recipe.write_text("kind: train\ntraining: {init_from: runs/seeds/first}\n")
+
+    def after(*argv: str) -> tuple[str, ...]:
+        return behind(place.store, JobSpec("train", "second", ("train", "--config", str(recipe), *argv), "none"))[
+            0
+        ].after
+
+    assert after() == (first.id,)
+    assert after("--set", "training.init_from=runs/seeds/first/checkpoints/best.pt") == (first.id,)
+    assert after("--set", "training.init_from=") == ()
+    assert after("--set", "training.init_from=weights.pt") == ()
+    assert after("--set", "training.epochs=none") == (), "the launch says what is wrong with the config"
+    linked = tmp_path / "linked"
+    linked.symlink_to(place.runs)
+    spec, _ = behind(JobStore(linked), JobSpec("train", "b", ("train", "--config", str(recipe)), "none"))
+    assert spec.after == (first.id,), "the folder's other name makes no difference"
+
+
+def test_a_blend_comes_after_the_trainings_of_what_its_config_names(place: Place, tmp_path: Path) -> None:
+    a, presence = (place.launch("until", tmp_path / "go", kind="train", run=run) for run in ("a", "presence"))
+    recipe = tmp_path / "blend.yaml"
+    recipe.write_text(f"kind: blend\nmembers: [{place.runs}/a, {place.runs}/old]\n")
+    fused = ("--set", f"presence_run={place.runs}/presence")
+    spec, parents = behind(place.store, JobSpec("blend", "ab", ("blend", "--config", str(recipe), *fused), "none"))
+    assert spec.after == (a.id, presence.id)
+    assert [job.spec.run for job in parents] == ["a", "presence"]

@@ -1,19 +1,24 @@
-"""What is looked at before a launch: real files, a real port, and a real small disk's figures."""
+"""What is looked at before a launch: real files, every recipe, and a real small disk's figures."""
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from engine.contract.recipe_file import read_recipe
+from engine.contract.recipes import TAKES
 from xray_tui.jobs import checks as module
-from xray_tui.jobs.asked import Asked
+from xray_tui.jobs.asked import Asked, asked
 from xray_tui.jobs.checks import BAD, OK, WARNING, Check, checks, room_check
-from xray_tui.jobs.hub import hub_problem
+from xray_tui.jobs.estimate import needs
+from xray_tui.jobs.job import JobSpec
 from xray_tui.jobs.quota import Quota, parse_quota
 from xray_tui.jobs.room import room, written
+
+CACHES = ("TORCH_HOME", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME")
 
 
 def make_set(folder: Path, images: int = 4, splits: str = "train val test") -> Path:
@@ -28,8 +33,16 @@ def make_set(folder: Path, images: int = 4, splits: str = "train val test") -> P
     return manifest
 
 
-def training(manifest: Path | None, **model: Any) -> Asked:
-    return Asked("train", Path("/runs/a"), {"model": {"encoder": "resnet18", **model}}, manifest)
+def training(manifest: Path | None, **config: Any) -> Asked:
+    return Asked("train", Path("/runs/a"), config, manifest)
+
+
+def make_run(folder: Path, checkpoint: str | None = "best.pt", **config: Any) -> Path:
+    (folder / "checkpoints").mkdir(parents=True)
+    if checkpoint is not None:
+        (folder / "checkpoints" / checkpoint).touch()
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
 
 
 # -- data -------------------------------------------------------------------------------------------------------------
@@ -77,36 +90,20 @@ def test_a_run_without_a_config_has_no_data() -> None:
 
 def test_weights_in_a_file_are_looked_for(tmp_path: Path) -> None:
     manifest, weights = make_set(tmp_path), tmp_path / "encoder.pt"
-    assert checks(training(manifest, encoder_weights=str(weights)))[1] == Check(
-        BAD, f"weights: {weights}: no such file"
+    asked = training(manifest, model={"arch": "Unet", "encoder": "resnet18", "encoder_weights": str(weights)})
+    assert checks(asked)[1] == Check(
+        BAD, f"weights: {weights}: no such file; give imagenet, efficientnet-lite0 or a file"
     )
     weights.touch()
-    assert checks(training(manifest, encoder_weights=str(weights)))[1] == Check(OK, f"weights: {weights}")
+    assert checks(asked)[1] == Check(OK, f"weights: {weights}")
 
 
-def test_weights_in_the_hubs_cache_need_no_network(tmp_path: Path) -> None:
-    offline = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    assert hub_problem("imagenet", "resnet18", offline) == (
-        "imagenet for resnet18 is not in the hub's cache, and HF_HUB_OFFLINE is set"
-    )
-    for repository in ("smp-hub--resnet18.imagenet", "timm--convnext_tiny.in12k_ft_in1k"):
-        snapshot = tmp_path / f"hub/models--{repository}/snapshots/abc"
-        snapshot.mkdir(parents=True)
-        (snapshot / "model.safetensors").touch()
-    assert hub_problem("imagenet", "resnet18", offline) is None
-    assert hub_problem("imagenet", "tu-convnext_tiny", offline) is None
-    assert hub_problem("imagenet", "resnet1", offline) is not None
-
-
-def test_the_hub_is_asked_whether_it_is_there(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        asked = {"HF_HOME": str(tmp_path), "HF_ENDPOINT": f"http://127.0.0.1:{port}"}
-        assert hub_problem("imagenet", "resnet18", asked) is None
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        closed = server.getsockname()[1]
-    problem = hub_problem("imagenet", "resnet18", asked | {"HF_ENDPOINT": f"http://127.0.0.1:{closed}"})
-    assert problem == "imagenet for resnet18 is not in the hub's cache, and 127.0.0.1 does not answer; give a file"
+def test_a_training_that_goes_on_needs_neither_weights_nor_what_it_began_from(tmp_path: Path) -> None:
+    config = {"model": {"encoder_weights": "gone.pt"}, "training": {"init_from": "gone"}}
+    run = make_run(tmp_path / "a", "last.pt")
+    found = checks(Asked("train", run, config, make_set(tmp_path), checkpoint="last.pt"))
+    assert [check.sign for check in found] == [OK, OK]
+    assert found[1].text == "checkpoint: a/checkpoints/last.pt"
 
 
 # -- checkpoints ------------------------------------------------------------------------------------------------------
@@ -118,12 +115,115 @@ def test_members_need_checkpoints_or_a_training_that_comes_before(tmp_path: Path
     (tmp_path / "a/checkpoints/best.pt").touch()
     blend = Asked("blend", tmp_path / "c", {}, members=(tmp_path / "a", tmp_path / "b"))
     assert checks(blend) == [
-        Check(OK, "checkpoint: a/checkpoints/best.pt"),
-        Check(BAD, "checkpoint: b/checkpoints/best.pt: no such file, and no job will write it"),
+        Check(OK, "member: a/checkpoints/best.pt"),
+        Check(BAD, "member: b/checkpoints/best.pt: no such file, and no job will write it"),
     ]
     coming = {tmp_path / "b": "b, which is running"}.get
-    assert checks(blend, coming)[1] == Check(OK, "checkpoint: b/checkpoints/best.pt comes from b, which is running")
-    assert checks(Asked("blend", tmp_path / "c"))[-1].text == "members: 0 given; a blend needs two runs or more"
+    assert checks(blend, coming)[1] == Check(OK, "member: b/checkpoints/best.pt comes from b, which is running")
+
+
+def test_a_blend_has_two_members_or_one_and_a_presence_run(tmp_path: Path) -> None:
+    one = (make_run(tmp_path / "a", kind="train"),)
+    few = "members: {} given; a blend needs two runs or more, or one and presence_run"
+    assert checks(Asked("blend", tmp_path / "c"))[-1] == Check(BAD, few.format(0))
+    assert checks(Asked("blend", tmp_path / "c", {}, members=one))[-1] == Check(BAD, few.format(1))
+    classifier = make_run(tmp_path / "presence", kind="classifier")
+    fused = checks(Asked("blend", tmp_path / "c", {"presence_run": str(classifier)}, members=one))
+    assert fused == [
+        Check(OK, "member: a/checkpoints/best.pt"),
+        Check(OK, "presence_run: presence/checkpoints/best.pt"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("use", "config", "reason"),
+    [
+        ("member", {"kind": "classifier"}, "a classifier, which has no masks; it can be the presence_run"),
+        ("member", {"kind": "blend"}, "a blend; its members are right"),
+        (
+            "presence_run",
+            {"kind": "train", "model": {"arch": "plain_unet", "classification_head": None}},
+            "has no classification head; a classifier or a run with one is right",
+        ),
+        ("presence_run", {"kind": "nnunet"}, "has no classification head; a classifier or a run with one is right"),
+    ],
+)
+def test_a_run_that_a_blend_cannot_use_is_refused_with_the_reason(
+    tmp_path: Path, use: str, config: dict[str, Any], reason: str
+) -> None:
+    other, run = make_run(tmp_path / "a"), make_run(tmp_path / "b", **config)
+    if use == "member":
+        found = checks(Asked("blend", tmp_path / "c", {}, members=(other, run)))
+    else:
+        found = checks(Asked("blend", tmp_path / "c", {"presence_run": str(run)}, members=(other,)))
+    assert found[1] == Check(BAD, f"{use}: b: {reason}")
+
+
+def test_nnunets_run_is_a_member_once_it_was_predicted(tmp_path: Path) -> None:
+    other, run = make_run(tmp_path / "a"), make_run(tmp_path / "nn", None, kind="nnunet")
+    blend = Asked("blend", tmp_path / "c", {}, members=(other, run))
+    remedy = f"xray-engine nnunet predict --run {run} makes them"
+    assert checks(blend)[1] == Check(BAD, f"member: nn/predictions: not of val and test yet; {remedy}")
+    for split in ("val", "test"):
+        (run / f"predictions/{split}_mirror").mkdir(parents=True)
+    assert checks(blend)[1] == Check(OK, "member: nn/predictions of nnU-Net")
+
+
+def test_what_a_training_begins_from_is_looked_for(tmp_path: Path) -> None:
+    manifest, run, file = make_set(tmp_path), make_run(tmp_path / "first"), tmp_path / "patches.pt"
+    file.touch()
+
+    def begins(path: Path, coming: Any = lambda folder: None) -> Check:
+        return checks(training(manifest, training={"init_from": str(path)}), coming)[1]
+
+    assert begins(run) == begins(run / "checkpoints/best.pt") == Check(OK, "init_from: first/checkpoints/best.pt")
+    assert begins(file) == Check(OK, f"init_from: {file}")
+    assert begins(tmp_path / "gone.pt") == Check(BAD, f"init_from: {tmp_path / 'gone.pt'}: no such file")
+    waiting = tmp_path / "later"
+    assert begins(waiting) == Check(BAD, "init_from: later/checkpoints/best.pt: no such file, and no job will write it")
+    coming = {waiting: "train later, which is queued"}.get
+    assert begins(waiting, coming) == Check(
+        OK, "init_from: later/checkpoints/best.pt comes from train later, which is queued"
+    )
+
+
+# -- every recipe -----------------------------------------------------------------------------------------------------
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("[!_]*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_that_is_launched_can_be_looked_at(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = next((kind for kind, taken in TAKES.items() if read_recipe(path).get("kind", "train") in taken), None)
+    if kind is None:
+        pytest.skip("its kind of config is no job's")
+    monkeypatch.chdir(tmp_path)
+    for name in CACHES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody is asked
+    argv = (kind, "--config", str(path))
+    if kind == "train":
+        argv = (*argv, "--set", f"data.manifest={make_set(tmp_path, 2, 'train val')}")
+    wanted = asked(tmp_path / "runs", JobSpec(kind, "a", argv), tmp_path)
+    found = checks(wanted)
+    assert all(check.sign in (OK, BAD) and "None" not in check.text for check in found)
+    config = yaml.safe_load(yaml.safe_dump(wanted.config))
+    if kind == "train":
+        model, init_from = config["model"], config["training"]["init_from"]
+        assert found[0].text.startswith("data: 1 train and 1 val images in ")
+        said = [check.text.partition(":")[0] for check in found[1:]]
+        assert said == ["weights"] * bool(model.get("encoder_weights")) + ["init_from"] * bool(init_from)
+    else:
+        uses = ["member"] * len(config["members"]) + ["presence_run"] * bool(config["presence_run"])
+        assert [check.text.partition(":")[0] for check in found] == uses
+    one, other = needs(wanted, on_gpu=True), needs(wanted, on_gpu=False)
+    assert one is not None
+    assert other is not None
+    assert one.key != other.key
+    assert one.work >= 1.0
 
 
 # -- room -------------------------------------------------------------------------------------------------------------

@@ -51,6 +51,75 @@ def test_similar_runs_give_a_span_and_the_most_memory() -> None:
     assert found.sentence == "1 h 06 min to 1 h 24 min, 9.0 GiB GPU, from 3 similar runs"
 
 
+NETWORKS: dict[str, dict[str, Any]] = {
+    "smp": {"arch": "Unet", "encoder": "resnet18", "decoder_channels": [64, 32, 16], "encoder_weights": None},
+    "plain": {"arch": "plain_unet", "levels": 3, "channels": 32},
+    "deeplab": {"arch": "torchvision_deeplabv3", "backbone": "resnet50"},
+    "swin": {"arch": "swin3d_adapter", "volume": "repeat", "depth": 5, "reduce": "mean", "decoder_channels": 64},
+    "classifier": {"arch": "timm_classifier", "encoder": "resnet18", "dropout": 0.2},
+}
+
+
+def key(model: dict[str, Any], kind: str = "train", data: Any = None, job: str = "train", **training: Any) -> str:
+    config = {
+        "kind": kind,
+        "model": model,
+        "data": {"image_size": 256, "patch": None, **(data or {})},
+        "training": {"epochs": 20, "batch_size": 4, "accumulate": 1, "samples_per_epoch": None, **training},
+    }
+    found = needs(Asked(job, Path("/runs/a"), config, Path("/data/manifest.csv"), options=("hv", "16")), on_gpu=True)
+    assert found is not None
+    return found.key
+
+
+def test_networks_are_told_apart_by_all_their_sizes() -> None:
+    changes = [
+        ("smp", {"decoder_channels": [128, 64, 32]}),
+        ("smp", {"arch": "FPN"}),
+        ("smp", {"classification_head": {"hidden": 128}}),
+        ("plain", {"channels": 64}),
+        ("plain", {"levels": 4}),
+        ("deeplab", {"backbone": "resnet101"}),
+        ("swin", {"depth": 1}),
+        ("swin", {"decoder_channels": 128}),
+        ("classifier", {"encoder": "convnext_tiny"}),
+    ]
+    models = [*NETWORKS.values(), *(NETWORKS[name] | change for name, change in changes)]
+    for job in ("train", "evaluate"):
+        assert len({key(model, job=job) for model in models}) == len(models)
+
+
+def test_what_costs_nothing_makes_no_difference() -> None:
+    smp, classifier = NETWORKS["smp"], NETWORKS["classifier"]
+    assert key(smp) == key(smp | {"encoder_weights": "imagenet", "classification_head": None})
+    assert key(classifier) == key(classifier | {"dropout": 0.5})
+    small, large = ({"classification_head": {"hidden": hidden}} for hidden in (64, 128))
+    assert key(smp | small) == key(smp | large)
+    assert key(smp) == key(smp, lr=1e-5, epochs=40)
+
+
+def test_trainings_are_told_apart_by_patches_accumulation_and_kind_of_config() -> None:
+    model = NETWORKS["smp"]
+    whole, patches = key(model), key(model, data={"patch": {"size": 128, "on_positive": 0.85}})
+    assert whole != patches
+    assert patches == key(model, data={"patch": {"size": 128, "on_positive": 0.5}})
+    assert patches != key(model, data={"patch": {"size": 192, "on_positive": 0.85}})
+    assert key(model, data={"patch": {"size": 128}}, job="evaluate") == key(model, job="evaluate")
+    assert whole != key(model, accumulate=2)
+    assert whole != key(model, kind="classifier")
+
+
+def test_blends_are_told_apart_by_members_views_and_a_presence_run() -> None:
+    def blend(members: int = 2, **config: Any) -> str:
+        folders = tuple(Path(f"/runs/{number}") for number in range(members))
+        found = needs(Asked("blend", Path("/runs/c"), {"tta": "hv", **config}, members=folders), on_gpu=True)
+        assert found is not None
+        return found.key
+
+    assert blend() == blend(presence_run=None, description="another")
+    assert len({blend(), blend(3), blend(tta="d4"), blend(presence_run="/runs/p"), blend(gamma_step=0.05)}) == 5
+
+
 @pytest.mark.parametrize("change", ["encoder", "image_size", "batch_size", "manifest", "on_gpu"])
 def test_nothing_is_said_without_a_similar_run(change: str) -> None:
     other: dict[str, Any] = {"encoder": "resnet50", "image_size": 512, "batch_size": 8, "manifest": "/b.csv"}

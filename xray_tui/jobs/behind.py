@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from engine.contract.names import BEST, CHECKPOINTS
-from xray_tui.jobs.asked import several
+from engine.contract.errors import BadInput
+from xray_tui.jobs.asked import asked
 from xray_tui.jobs.job import Job, JobSpec
+from xray_tui.jobs.reads import reads
 from xray_tui.jobs.store import JobStore, claim
 
 
 def behind(store: JobStore, spec: JobSpec) -> tuple[JobSpec, tuple[Job, ...]]:
-    """(the spec, after the trainings whose runs it needs and that have no best checkpoint yet; these trainings)."""
+    """(the spec, after the trainings whose runs it needs and that have not written their checkpoint yet; these
+    trainings). It needs the run that is evaluated, members and presence_run of a blend, and a training's init_from;
+    where its config is no good, nothing: the launch says what is wrong with it."""
     jobs = store.jobs()
-    claims = (claim(store, jobs, run) for run in _needed(store.runs, spec) if not _is_trained(store.runs / run))
+    claims = (claim(store, jobs, run) for run in dict.fromkeys(_missing(store.runs, spec)))
     parents = tuple(job for job in claims if job is not None and job.id not in spec.after)
     return replace(spec, after=(*spec.after, *(job.id for job in parents))), parents
 
 
-def _needed(runs: Path, spec: JobSpec) -> Iterator[str]:
-    """The runs, below the runs folder, that it reads checkpoints of."""
-    if spec.kind == "evaluate":
-        yield spec.run
-    elif spec.kind == "blend":
-        for member in several(spec.argv, "--members"):
-            yield os.path.relpath(member, runs)
-
-
-def _is_trained(run: Path) -> bool:
-    return (run / CHECKPOINTS / BEST).is_file()
+def _missing(runs: Path, spec: JobSpec) -> list[str]:
+    """The runs, relative to the runs folder, whose checkpoints it reads and that have none yet."""
+    try:
+        wanted = asked(runs, spec, Path.cwd())
+    except BadInput:
+        return []
+    home = os.path.realpath(runs)  # a config's paths follow links
+    return [
+        os.path.relpath(os.path.realpath(read.run), home)
+        for read in reads(wanted)
+        if read.run is not None and not read.path.is_file()
+    ]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from engine.contract import names
+from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from xray_tui.jobs.asked import Asked
+from xray_tui.jobs.asked import Asked, config_of_run
 from xray_tui.jobs.estimate import size
-from xray_tui.jobs.hub import IMAGENET, PACKAGES, hub_problem
+from xray_tui.jobs.hub import shown_weights, weights_problem
+from xray_tui.jobs.reads import Read, reads
 from xray_tui.jobs.room import room
 
 OK, WARNING, BAD = "✓", "!", "✗"
@@ -30,6 +32,7 @@ LEAST_ROOM = 2 << 30
 """Bytes: checkpoints of a middling network, and the cached images of a middling set."""
 _LARGEST_TABLE = 256 << 20
 _COLUMNS = ("id", "image", "mask", "split")
+_NNUNET_VIEWS = ("mirror", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +48,21 @@ class Check:
         return self.sign == BAD
 
 
-def checks(asked: Asked, coming: Callable[[Path], str | None] = lambda folder: None) -> list[Check]:
-    """What a job starts from. `coming` says of a run folder which job will have trained it by then, in words; None
-    where none will, and "" where that is launched with it. Takes as long as the disk and the hub do."""
+Coming = Callable[[Path], str | None]
+"""Says of a run folder which job will have trained it by then, in words; None where none will, and "" where that is
+launched with it."""
+
+
+def checks(asked: Asked, coming: Coming = lambda folder: None) -> list[Check]:
+    """What a job starts from. Takes as long as the disk and the hubs do."""
+    found = [check for read in reads(asked) if (check := _checkpoint(read, coming)) is not None]
     if asked.kind == "train":
-        checkpoint = [] if asked.checkpoint is None else [_checkpoint(asked.folder, asked.checkpoint, None)]
-        return [_data(asked, ("train", "val")), *_weights(asked.config), *checkpoint]
+        weights = [] if asked.checkpoint is not None else _weights(asked.config)
+        return [_data(asked, ("train", "val")), *weights, *found]
     if asked.kind == "evaluate":
-        expected = coming(asked.folder)
-        name = asked.checkpoint or names.BEST
-        checkpoint = [] if expected == "" else [_checkpoint(asked.folder, name, expected)]
-        return [*checkpoint, _data(asked, ("val", "test"))]
+        return [*found, _data(asked, ("val", "test"))]
     if asked.kind == "blend":
-        members = [_checkpoint(member, names.BEST, coming(member)) for member in asked.members]
-        few = Check(BAD, f"members: {len(asked.members)} given; a blend needs two runs or more")
-        return members if len(members) > 1 else [*members, few]
+        return [*found, *_enough(asked)]
     return []
 
 
@@ -153,27 +156,73 @@ def _is_file(path: Path) -> bool:
 # Weights and checkpoints
 
 
-def _weights(config: Any) -> Iterator[Check]:
+def _weights(config: Any) -> list[Check]:
     model = config.get("model")
-    weights = model.get("encoder_weights") if isinstance(model, dict) else None
-    if not weights:
-        return
-    if weights != IMAGENET and weights not in PACKAGES:
-        there = _is_file(Path(weights))
-        yield Check(OK if there else BAD, f"weights: {clean(weights)}{'' if there else ': no such file'}")
-        return
-    problem = hub_problem(weights, str(model.get("encoder")))
+    if not isinstance(model, dict) or not model.get("encoder_weights"):
+        return []
+    problem = weights_problem(model)
     if problem is None:
-        yield Check(OK, f"weights: {clean(weights)} for {clean(str(model.get('encoder')))}")
-    else:
-        yield Check(BAD, f"weights: {problem}")
+        return [Check(OK, f"weights: {shown_weights(model)}")]
+    return [Check(BAD, f"weights: {problem}")]
 
 
-def _checkpoint(folder: Path, name: str, coming: str | None) -> Check:
-    path = folder / names.CHECKPOINTS / name
-    shown = f"{clean(folder.name)}/{names.CHECKPOINTS}/{name}"
-    if coming is not None:
-        return Check(OK, f"checkpoint: {shown} comes from {coming}")
-    if _is_file(path):
-        return Check(OK, f"checkpoint: {shown}")
-    return Check(BAD, f"checkpoint: {shown}: no such file, and no job will write it")
+def _enough(asked: Asked) -> list[Check]:
+    """As the engine has it: one member will do beside a run that has a presence score to mix in."""
+    count = len(asked.members)
+    if count > 1 or (count and asked.config.get("presence_run")):
+        return []
+    return [Check(BAD, f"members: {count} given; a blend needs two runs or more, or one and presence_run")]
+
+
+def _checkpoint(read: Read, coming: Coming) -> Check | None:
+    """Whether it is there or will be, and can be used so; None where its training is launched with the job."""
+    if read.run is None:
+        shown = f"{read.use}: {clean(str(read.path))}"
+        return Check(OK, shown) if _is_file(read.path) else Check(BAD, f"{shown}: no such file")
+    expected = coming(read.run)
+    if expected == "":
+        return None
+    kind, config = _kind_of(read.run)
+    if (reason := _unfit(read, kind, config)) is not None:
+        return Check(BAD, f"{read.use}: {clean(read.run.name)}: {reason}")
+    if read.use == "member" and kind == "nnunet":
+        return _predicted(read.run)
+    shown = f"{read.use}: {clean(read.run.name)}/{names.CHECKPOINTS}/{clean(read.path.name)}"
+    if expected is not None:
+        return Check(OK, f"{shown} comes from {expected}")
+    if _is_file(read.path):
+        return Check(OK, shown)
+    return Check(BAD, f"{shown}: no such file, and no job will write it")
+
+
+def _kind_of(run: Path) -> tuple[str, Mapping[str, Any]]:
+    """(kind of the run, its config); "" where none can be read, as of a run that is still to be trained."""
+    try:
+        config = config_of_run(run)
+    except BadInput:
+        return "", {}
+    return str(config.get("kind", "train")), config
+
+
+def _unfit(read: Read, kind: str, config: Mapping[str, Any]) -> str | None:
+    """Why the run can never be used so, as far as its config tells; None where it can."""
+    if read.use == "member":
+        if kind == "classifier":
+            return "a classifier, which has no masks; it can be the presence_run"
+        return "a blend; its members are right" if kind == "blend" else None
+    if read.use == "presence_run" and kind in ("train", "blend", "nnunet"):
+        model = config.get("model")
+        if not isinstance(model, dict) or model.get("classification_head") is None:
+            return "has no classification head; a classifier or a run with one is right"
+    return None
+
+
+def _predicted(run: Path) -> Check:
+    """Of nnU-Net's run a blend reads what it predicted."""
+    folder, shown = run / names.PREDICTIONS, f"member: {clean(run.name)}/{names.PREDICTIONS}"
+    for view in _NNUNET_VIEWS:
+        if all((folder / f"{split}_{view}").is_dir() for split in ("val", "test")):
+            return Check(OK, f"{shown} of nnU-Net")
+    return Check(
+        BAD, f"{shown}: not of val and test yet; xray-engine nnunet predict --run {clean(str(run))} makes them"
+    )

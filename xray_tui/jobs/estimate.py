@@ -1,7 +1,7 @@
 """What a job will take, said from similar ones of the past; where there is none, nothing is said.
 
-Pure. Jobs are similar whose needs follow from the same: network, size of the images, batch, data, and whether they have
-a GPU. A training's time grows with its epochs and their images.
+Pure. Jobs are similar whose needs follow from the same: network, size of images and patches, batch, data, and whether
+they have a GPU. A training's time grows with its epochs and their images.
 """
 
 from __future__ import annotations
@@ -21,6 +21,12 @@ FURTHEST = 4.0
 RUNS = 20
 """So many of the newest count: what was long ago ran another engine."""
 GIB = 1 << 30
+
+_COSTS_NOTHING = frozenset({"encoder_weights", "dropout"})
+"""What a network may differ in and take the same."""
+_OF_A_STEP = ("batch_size", "accumulate", "precision", "channels_last", "compile", "plans", "trainer")
+"""What the time and memory of a step follow from, the network aside; the last two are nnU-Net's."""
+_OF_A_BLEND = ("tta", "weight_step", "gamma_step", "threshold_step", "bootstrap", "presence_sources")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +91,19 @@ def needs(asked: Asked, on_gpu: bool) -> Needs | None:
     if not asked.config:
         return None
     if asked.kind == "blend":
-        choices = [asked.config.get(name) for name in ("tta", "weight_step", "threshold_step", "bootstrap")]
-        return Needs(_key("blend", on_gpu, choices, len(asked.members), asked.config.get("presence_sources")))
+        choices = [asked.config.get(name) for name in _OF_A_BLEND]
+        fused = asked.config.get("presence_run") is not None
+        return Needs(_key("blend", on_gpu, choices, len(asked.members), fused))
     network = _network(asked.config, asked.manifest)
     if asked.kind == "evaluate":
         return Needs(_key("evaluate", on_gpu, network, asked.options))
-    training = _section(asked.config, "training")
+    training, data = _section(asked.config, "training"), _section(asked.config, "data")
     samples, epochs = training.get("samples_per_epoch"), training.get("epochs")
     if not isinstance(epochs, int) or not isinstance(samples, int | None):
         return None
-    batch = [training.get(name) for name in ("batch_size", "precision", "channels_last")]
-    key = _key("train", on_gpu, network, batch, samples is None, asked.config.get("device"))
+    step = [training.get(name) for name in _OF_A_STEP]
+    images = [_section(data, "patch").get("size"), data.get("cache", True)]
+    key = _key("train", on_gpu, network, step, images, samples is None, asked.config.get("device"))
     return Needs(key, float(epochs * (samples or 1)))
 
 
@@ -124,10 +132,12 @@ def size(count: int) -> str:
 
 
 def _network(config: Mapping[str, Any], manifest: Path | None) -> list[Any]:
-    model, data = _section(config, "model"), _section(config, "data")
-    parts = [model.get(name) for name in ("arch", "encoder", "in_channels", "decoder_channels")]
-    head = model.get("classification_head") is not None
-    return [*parts, head, data.get("image_size"), None if manifest is None else str(manifest)]
+    """Kind, architecture with all its sizes, and the images. That a second head is there counts, not its width."""
+    model = {name: value for name, value in _section(config, "model").items() if name not in _COSTS_NOTHING}
+    model["classification_head"] = model.get("classification_head") is not None
+    known = sorted((name, value) for name, value in model.items() if value is not None)
+    size = _section(config, "data").get("image_size")
+    return [config.get("kind", "train"), known, size, None if manifest is None else str(manifest)]
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
