@@ -70,7 +70,7 @@ def _fit(layout: Layout, trainer: str, device: str) -> None:
     except Stopped:
         telling.end("stopped")
         raise
-    except Failed:
+    except (Failed, MemoryError):
         telling.end(None)
         raise
     finally:

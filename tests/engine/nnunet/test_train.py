@@ -238,7 +238,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_stop_ends_the_command_and_all_that_it_started(handler: str, number: signal.Signals) -> None:
     command = [sys.executable, "-c", RUNS_IT, STUBBORN.format(handler=handler)]
-    ours = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    ours = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert ours.stdout is not None
     _, leader, worker = ours.stdout.readline().split()
     ours.send_signal(number)
