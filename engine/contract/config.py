@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from engine.contract.augment import AugmentConfig
 from engine.contract.data import DataConfig
 from engine.contract.losses import ClassifierLossConfig, LossConfig
 from engine.contract.models import SegmenterConfig, SmpConfig, TimmClassifierConfig
 from engine.contract.names import Presence, Tta
+from engine.contract.nnunet import NnunetConfig
+from engine.contract.run_name import RunName
 from engine.contract.section import Section
 from engine.contract.training import ClassifierTrainingConfig, TrainingConfig, selection_terms
 
-
-def _plain_run_name(name: str) -> str:
-    """A run's name leads to a folder below runs/, never out of it."""
-    if not name.isprintable() or any(part in ("", ".", "..") or part.startswith(".") for part in name.split("/")):
-        raise ValueError("give a name such as unet_a or seeds/seed_42: no leading slash or dot, no control character")
-    return name
-
-
-RunName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain_run_name)]
 _NAME = Field(None, description="the run's name; empty: the file's")
 _DESCRIPTION = Field("", max_length=500, description="one line: what this recipe is")
 _SEED = Field(42, ge=0, le=2**32 - 1, description="seed of everything that is random")
@@ -109,7 +102,12 @@ class EvaluateOptions(Section):
     bootstrap: int = Field(1000, ge=0, le=100_000, description="resamples behind each interval; 0: none")
 
 
-Config: TypeAlias = TrainConfig | ClassifierConfig | BlendConfig
+Config: TypeAlias = TrainConfig | ClassifierConfig | BlendConfig | NnunetConfig
 LearnConfig: TypeAlias = TrainConfig | ClassifierConfig
 """What the training loop takes."""
-KINDS: dict[str, type[Config]] = {"train": TrainConfig, "classifier": ClassifierConfig, "blend": BlendConfig}
+KINDS: dict[str, type[Config]] = {
+    "train": TrainConfig,
+    "classifier": ClassifierConfig,
+    "blend": BlendConfig,
+    "nnunet": NnunetConfig,
+}

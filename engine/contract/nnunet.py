@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field, model_validator
 
-from engine.contract.config import RunName
 from engine.contract.errors import BadInput
-from engine.contract.files import relative_to_file, write_whole
-from engine.contract.load import apply_overrides, validate
+from engine.contract.load import load_config
 from engine.contract.names import Presence
-from engine.contract.recipe_file import ABOUT, read_recipe
+from engine.contract.run_name import RunName
 from engine.contract.section import Section
 from engine.contract.text import clean
 
@@ -115,26 +112,8 @@ class ScoreOptions(PredictOptions):
 
 
 def load_nnunet_config(path: Path, overrides: Sequence[str] = ()) -> NnunetConfig:
-    """The config in `path` with `key.sub=value` overrides, its manifest absolute.
-
-    A manifest in the file is relative to the file, or, where nothing is there, to the working directory; one in an
-    override is relative to the working directory. Raises BadInput with a line an error.
-    """
-    values = read_recipe(path)
-    values.pop(ABOUT, None)
-    set_keys = apply_overrides(values, overrides)
-    if (kind := values.get("kind")) != "nnunet":
-        raise BadInput(f"{clean(str(path))}: kind: {clean(str(kind))}; nnunet needs kind: nnunet")
-    config = validate(NnunetConfig, values, str(path))
-    manifest, beside = Path(config.data.manifest), path.parent / config.data.manifest
-    if "\0" in config.data.manifest:
-        raise BadInput(f"{clean(str(path))}: data.manifest: no path can hold a null byte")
-    found = manifest if "data.manifest" in set_keys or not beside.exists() else beside
-    return config.model_copy(update={"data": config.data.model_copy(update={"manifest": str(found.resolve())})})
-
-
-def save_nnunet_config(config: NnunetConfig, path: Path) -> None:
-    """Write the resolved config, its manifest relative to the file, whole or not at all."""
-    values = config.model_dump(mode="json")
-    values["data"]["manifest"] = relative_to_file(Path(config.data.manifest), path)
-    write_whole(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
+    """The config in `path`, as load_config reads it. Raises BadInput, for another kind too."""
+    config = load_config(path, overrides)
+    if not isinstance(config, NnunetConfig):
+        raise BadInput(f"{clean(str(path))}: kind: {config.kind}; nnunet needs kind: nnunet")
+    return config

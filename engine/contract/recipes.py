@@ -13,7 +13,7 @@ from engine.contract.text import clean
 
 CONFIGS = "configs"
 
-TAKES: dict[str, tuple[str, ...]] = {"train": ("train", "classifier"), "blend": ("blend",)}
+TAKES: dict[str, tuple[str, ...]] = {"train": ("train", "classifier", "nnunet"), "blend": ("blend",)}
 """Kinds of config, by the command of the engine that takes them."""
 
 

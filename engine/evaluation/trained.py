@@ -15,6 +15,7 @@ from engine.contract.config import BlendConfig, ClassifierConfig, LearnConfig
 from engine.contract.errors import BadInput
 from engine.contract.files import file_sha256
 from engine.contract.load import load_config
+from engine.contract.nnunet import NnunetConfig
 from engine.contract.text import clean
 from engine.data.folds import read_samples
 from engine.data.inputs import load_inputs
@@ -62,6 +63,8 @@ def open_run(folder: Path, which: str = "best") -> Run:
     config = load_config(folder / names.CONFIG)
     if isinstance(config, BlendConfig):
         raise BadInput(f"{clean(str(folder))}: kind: {config.kind}; only a trained run can be asked anything")
+    if isinstance(config, NnunetConfig):
+        raise BadInput(f"{clean(str(folder))}: kind: nnunet; `xray-engine nnunet score` scores it")
     checkpoint = folder / names.CHECKPOINTS / f"{which}.pt"
     if not checkpoint.is_file():
         raise BadInput(f"{clean(str(checkpoint))}: no such checkpoint; train the run first")

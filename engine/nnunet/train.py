@@ -10,7 +10,8 @@ from pathlib import Path
 from engine.contract import names
 from engine.contract.errors import Failed, Stopped
 from engine.contract.files import unfinished, write_whole
-from engine.contract.nnunet import NnunetConfig, save_nnunet_config
+from engine.contract.load import save_config
+from engine.contract.nnunet import NnunetConfig
 from engine.contract.text import clean
 from engine.nnunet.counting import counted
 from engine.nnunet.events import Telling
@@ -32,7 +33,7 @@ def train(config: NnunetConfig, run: Path, device: str) -> None:
     for half in unfinished(run / names.CONFIG):
         half.unlink(missing_ok=True)
     if not (run / names.CONFIG).exists():
-        save_nnunet_config(config, run / names.CONFIG)
+        save_config(config, run / names.CONFIG)
     if layout.checkpoint("final").exists():
         print(f"{clean(str(run))}: trained to its end; nothing is left to do", flush=True)
         return
