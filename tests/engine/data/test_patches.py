@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +15,12 @@ import torch
 
 from engine.contract.augment import AugmentConfig
 from engine.contract.data import PatchConfig
-from engine.data.dataset import TrainingSamples, on_device
+from engine.data.dataset import Batch, TrainingSamples, on_device
 from engine.data.inputs import Inputs, load_inputs
 from engine.data.manifest import Sample, read_manifest
 from engine.data.patches import PLACES, Places, corner, find_places
+
+from ..conftest import TINY, arguments
 
 SIDE = 128
 
@@ -151,3 +155,42 @@ def test_places_are_kept_beside_the_images_and_read_from_there(tmp_path: Path) -
     again = load_inputs(samples, 64, True, manifest, "all", with_places=True)
     assert again.places is not None
     assert np.array_equal(again.places.table, in_memory.places.table)
+
+
+class Killed(BaseException):
+    """As if by SIGKILL: nobody saves anything on its way."""
+
+
+def test_a_training_on_patches_resumes_to_the_same_bits(
+    engine_extra: None, synthetic: Path, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.cli import main
+    from engine.training import loop
+
+    seen = set()
+    make_loader = loop.make_loader
+
+    def killed_after_four_steps(*given: Any) -> Iterator[Batch]:
+        for step, batch in enumerate(make_loader(*given)):
+            seen.add(tuple(batch.image.shape))
+            if step == 4:
+                raise Killed
+            yield batch
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    changes = arguments(
+        *TINY, f"data.manifest={synthetic}", "data.patch={size: 32}", "training.samples_per_epoch=24",
+        "training.final_positive_share=0.2", "augment.noise=0.1", "augment.cutout_chance=0.5",
+    )  # fmt: skip
+    given = ["train", "--config", str(project / "configs" / "pretrained_dual_head.yaml"), *changes, "--run"]
+    assert main([*given, str(whole)]) == 0
+    monkeypatch.setattr(loop, "make_loader", killed_after_four_steps)
+    with pytest.raises(Killed):
+        main([*given, str(killed)])
+    monkeypatch.undo()
+    assert seen == {(8, 1, 32, 32)}
+    assert main(["train", "--run", str(killed), "--resume"]) == 0
+    states = [
+        torch.load(run / "checkpoints" / "last.pt", weights_only=True)["network"].values() for run in (whole, killed)
+    ]
+    assert all(torch.equal(one, other) for one, other in zip(*states, strict=True))
