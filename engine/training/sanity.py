@@ -24,6 +24,8 @@ from engine.training.validate import validate
 STEPS = 48
 _SMOOTHED = 4
 """Losses at either end that are averaged: dropout makes single ones jump."""
+_LEAST = 0.01
+"""The share by which the loss has to fall; less may be chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def _learn_by_heart(learner: Learner, material: Material, batch: Batch, seen: In
     reading = meter.read(0)
     check_losses(reading, STEPS, learner, material)
     first, last = (sum(losses) / _SMOOTHED for losses in (reading.losses[:_SMOOTHED], reading.losses[-_SMOOTHED:]))
-    changes = [Change("loss", first, last, last < first)]
+    changes = [Change("loss", first, last, first - last > _LEAST * abs(first))]
     after = validate(learner, seen, STEPS)
     name = "roc_auc_presence" if isinstance(learner.config, ClassifierConfig) else "dice_pos"
     if name in before:  # no ROC-AUC where all images of the batch are positive

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import MakeLearner, batch_of, in_encoder, tensors
+from .conftest import MakeLearner, batch_of, changed, in_encoder, tensors
 
 LR = 1e-3
 
@@ -75,3 +75,35 @@ def test_norms_and_biases_do_not_decay(make_learner: MakeLearner) -> None:
     for name, parameter in learner.network.named_parameters():
         share = 0.95 if parameter.ndim > 1 else 1.0
         assert torch.allclose(parameter, before[name] * share), name
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+def test_the_gpus_optimiser_leaves_out_an_infinite_update_without_waiting_to_know_of_it(
+    optimizer: str, make_learner: MakeLearner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kernel is there for the CPU too; what waits for a GPU asks a tensor for its value."""
+    import torch
+
+    from engine.device import Device
+    from engine.training.schedule import make_optimizer
+
+    def waits(tensor: torch.Tensor) -> float:
+        raise AssertionError("it waits for the GPU")
+
+    learner = make_learner(lr=LR)
+    config = learner.config.training.model_copy(update={"optimizer": optimizer})
+    gpu = Device(torch.device("cuda"), torch.float16, torch.contiguous_format)
+    fused, scaler = make_optimizer(learner.network, config, gpu), torch.amp.GradScaler("cpu", init_scale=4.0)
+    parameters = list(learner.network.parameters())
+    before = tensors(learner.network)
+    for gradient, has_moved in ((float("inf"), False), (2.0, True)):
+        for parameter in parameters:
+            parameter.grad = torch.full_like(parameter, gradient)
+        scaler.scale(torch.ones(1))
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.Tensor, "item", waits)
+            scaler.unscale_(fused)
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            scaler.step(fused)
+            scaler.update()
+        assert bool(changed(before, tensors(learner.network))) == has_moved
