@@ -25,7 +25,7 @@ from engine.training.best import kept_in
 from engine.training.freeze import batch_norms
 from engine.training.learner import make_learner
 from engine.training.material import load_material
-from engine.training.run import AVERAGE, check_is_free, learn_config, trained_by_us
+from engine.training.run import check_is_free, learn_config, trained_by_us
 from engine.training.selection import score
 from engine.training.validate import validate
 
@@ -139,7 +139,7 @@ def _write(
     output: Path, run: Path, config: LearnConfig, chosen: list[Kept], network: Tensors, metrics: dict[str, float]
 ) -> None:
     save_config(config, output / names.CONFIG)
-    note = output / AVERAGE
+    note = output / names.AVERAGE
     sources = [
         {"path": relative_to_file(kept.path, note), "epoch": kept.epoch, "sha256": file_sha256(kept.path)}
         for kept in chosen

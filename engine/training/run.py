@@ -14,9 +14,6 @@ from engine.contract.load import load_config
 from engine.contract.text import clean
 from engine.folders import held
 
-AVERAGE = "average.json"
-"""In the folder of a run that is the mean of another's checkpoints: which ones."""
-
 
 def prepare_run(
     config: Path | None, overrides: Sequence[str], run: Path | None, resume: bool
@@ -32,7 +29,7 @@ def prepare_run(
             raise BadInput("give --config FILE, or --resume with --run FOLDER")
         run = Path(names.RUNS) / (given.name or config.stem)
     path = run / names.CONFIG
-    if resume and (run / AVERAGE).exists():
+    if resume and (run / names.AVERAGE).exists():
         raise BadInput(f"{clean(str(run))}: the mean of another run's checkpoints; there is no training to resume")
     if resume and path.exists():
         kept = learn_config(path, () if given else overrides)
