@@ -53,6 +53,16 @@ def test_a_set_that_is_whole_is_counted(tmp_path: Path) -> None:
     assert checks(training(manifest)) == [Check(OK, f"data: 2 train and 2 val images in {manifest}")]
 
 
+def test_folds_are_made_of_all_that_is_not_test(tmp_path: Path) -> None:
+    manifest = make_set(tmp_path, 6, "train test")
+    folds = {"data": {"fold": 0, "folds": 3}}
+    assert checks(training(manifest))[0] == Check(BAD, f"data: {manifest}: no image of split val")
+    assert checks(training(manifest, **folds))[0] == Check(OK, f"data: 3 train or val images in {manifest}")
+    run = make_run(tmp_path / "a", **folds)
+    found = checks(Asked("evaluate", run, folds, manifest))
+    assert found[1] == Check(OK, f"data: 3 train or val and 3 test images in {manifest}")
+
+
 def test_of_many_images_some_are_looked_at(tmp_path: Path) -> None:
     (check,) = checks(training(make_set(tmp_path, 900, "train val")))
     assert check.text.startswith("data: 450 train and 450 val images in ")
@@ -127,6 +137,8 @@ def test_a_blend_has_two_members_or_one_and_a_presence_run(tmp_path: Path) -> No
     few = "members: {} given; a blend needs two runs or more, or one and presence_run"
     assert checks(Asked("blend", tmp_path / "c"))[-1] == Check(BAD, few.format(0))
     assert checks(Asked("blend", tmp_path / "c", {}, members=one))[-1] == Check(BAD, few.format(1))
+    twice = checks(Asked("blend", tmp_path / "c", {}, members=one * 2))
+    assert twice[-1] == Check(BAD, "members: a run stands there twice; each once is right")
     classifier = make_run(tmp_path / "presence", kind="classifier")
     fused = checks(Asked("blend", tmp_path / "c", {"presence_run": str(classifier)}, members=one))
     assert fused == [
@@ -167,6 +179,21 @@ def test_nnunets_run_is_a_member_once_it_was_predicted(tmp_path: Path) -> None:
     for split in ("val", "test"):
         (run / f"predictions/{split}_mirror").mkdir(parents=True)
     assert checks(blend)[1] == Check(OK, "member: nn/predictions of nnU-Net")
+
+
+def test_nnunet_is_trained_where_its_commands_are_and_never_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, run = make_set(tmp_path), make_run(tmp_path / "nn", None, kind="nnunet")
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    resumed = Asked("train", run, {"kind": "nnunet"}, manifest, checkpoint="last.pt")
+    assert checks(resumed)[1:] == [Check(BAD, "nnU-Net: nnUNetv2_train is missing: pip install 'xray-tui[nnunet]'")]
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/nnUNetv2_train").touch(0o755)
+    assert checks(resumed)[1:] == [Check(OK, "nnU-Net: nnUNetv2_train")]
+    evaluation = checks(Asked("evaluate", run, {"kind": "nnunet"}, manifest, checkpoint="best.pt"))
+    assert evaluation[0] == Check(BAD, "nn: nnU-Net's; xray-engine nnunet score scores it")
 
 
 def test_what_a_training_begins_from_is_looked_for(tmp_path: Path) -> None:
@@ -212,10 +239,11 @@ def test_every_recipe_that_is_launched_can_be_looked_at(
     assert all(check.sign in (OK, BAD) and "None" not in check.text for check in found)
     config = yaml.safe_load(yaml.safe_dump(wanted.config))
     if kind == "train":
-        model, init_from = config["model"], config["training"]["init_from"]
+        weights, init_from = config.get("model", {}).get("encoder_weights"), config["training"].get("init_from")
         assert found[0].text.startswith("data: 1 train and 1 val images in ")
         said = [check.text.partition(":")[0] for check in found[1:]]
-        assert said == ["weights"] * bool(model.get("encoder_weights")) + ["init_from"] * bool(init_from)
+        begins = ["weights"] * bool(weights) + ["init_from"] * bool(init_from)
+        assert said == (["nnU-Net"] if config["kind"] == "nnunet" else begins)
     else:
         uses = ["member"] * len(config["members"]) + ["presence_run"] * bool(config["presence_run"])
         assert [check.text.partition(":")[0] for check in found] == uses

@@ -109,6 +109,17 @@ def test_trainings_are_told_apart_by_patches_accumulation_and_kind_of_config() -
     assert whole != key(model, kind="classifier")
 
 
+def test_nnunets_trainings_are_told_apart_by_plans_and_take_longer_with_more_epochs() -> None:
+    def of(**training: Any) -> Needs:
+        config = {"kind": "nnunet", "data": {"image_size": 512}, "training": {"plans": "default", **training}}
+        found = needs(Asked("train", Path("/runs/a"), config, Path("/data/manifest.csv")), on_gpu=True)
+        assert found is not None
+        return found
+
+    assert of(epochs=100).key == of(epochs=250).key != of(epochs=250, plans="resenc_l").key
+    assert of(epochs=250).work == 2.5 * of(epochs=100).work
+
+
 def test_blends_are_told_apart_by_members_views_and_a_presence_run() -> None:
     def blend(members: int = 2, **config: Any) -> str:
         folders = tuple(Path(f"/runs/{number}") for number in range(members))

@@ -58,10 +58,8 @@ def test_torchvisions_weights_lie_in_torchs_cache(
     environ = {"TORCH_HOME": str(tmp_path)}
     shown = f"{model['encoder_weights']} for {encoder}"
     assert shown_weights(model) == shown
-    assert (
-        weights_problem(model, environ)
-        == f"{shown} is not in torch's cache, and 127.0.0.1 does not answer; give a file"
-    )
+    missing = f"{shown} ({FILES[encoder]}) is not in torch's cache"
+    assert weights_problem(model, environ) == f"{missing}, and 127.0.0.1 does not answer; give a file"
     file = tmp_path / "hub/checkpoints" / FILES[encoder]
     file.parent.mkdir(parents=True)
     file.touch()

