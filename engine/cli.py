@@ -254,6 +254,11 @@ def _evaluate(given: argparse.Namespace) -> None:
 
     if (given.manifest is None) != (given.output is None):
         raise BadInput("--manifest and --output go together: other data is scored into a file of its own")
+    from engine.nnunet import command_line as nnunet
+
+    if nnunet.is_asked_for(given):
+        nnunet.evaluate(given)
+        return
     values = {name: getattr(given, name) for name in EvaluateOptions.model_fields if name != "run"}
     options = validate(EvaluateOptions, {**values, "run": str(given.run)}, "xray-engine evaluate")
     _say_loading(f"evaluate {given.run}")

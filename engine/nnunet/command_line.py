@@ -80,10 +80,10 @@ def _export(given: argparse.Namespace) -> None:
 
 
 def is_asked_for(given: argparse.Namespace) -> bool:
-    """Whether the config of an `xray-engine train`, or of the run that it goes on with, is nnU-Net's."""
+    """Whether the config of an `xray-engine train`, or of the run that it goes on with or evaluates, is nnU-Net's."""
     from engine.contract.recipe_file import read_recipe
 
-    path = given.config or (given.run / names.CONFIG if given.run else None)
+    path = getattr(given, "config", None) or (given.run / names.CONFIG if given.run else None)
     try:
         return path is not None and read_recipe(path).get("kind") == "nnunet"
     except BadInput:
@@ -106,6 +106,26 @@ def train(given: argparse.Namespace) -> None:
         from engine.nnunet.train import train as train_nnunet
 
         train_nnunet(config, run, pick_device(config.device).device.type)
+
+
+def evaluate(given: argparse.Namespace) -> None:
+    """`evaluate` of a run that is nnU-Net's: hv is its own mirroring."""
+    if given.manifest is not None:
+        raise BadInput("--manifest: an nnU-Net run is scored on its own test split alone")
+    if given.tta not in ("hv", "none"):
+        raise BadInput(f"--tta {given.tta}: nnU-Net mirrors both ways (give hv) or not at all (none)")
+    from engine.contract.load import validate
+    from engine.contract.nnunet import ScoreOptions
+    from engine.nnunet.score import score
+
+    choices = {name: getattr(given, name) for name in ("threshold", "presence", "gate", "bootstrap")}
+    values = {
+        **choices,
+        "run": str(given.run),
+        "tta": "mirror" if given.tta == "hv" else "none",
+        "checkpoint": "final" if given.checkpoint == "last" else "best",
+    }
+    score(validate(ScoreOptions, values, "xray-engine evaluate"))
 
 
 def _predict(given: argparse.Namespace) -> None:

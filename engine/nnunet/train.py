@@ -35,6 +35,7 @@ def train(config: NnunetConfig, run: Path, device: str) -> None:
     if not (run / names.CONFIG).exists():
         save_config(config, run / names.CONFIG)
     if layout.checkpoint("final").exists():
+        _name_checkpoints(layout)
         print(f"{clean(str(run))}: trained to its end; nothing is left to do", flush=True)
         return
     if not layout.dataset.exists():
@@ -42,6 +43,16 @@ def train(config: NnunetConfig, run: Path, device: str) -> None:
     if not layout.splits.exists():
         _preprocess(layout, plan, device)
     _fit(layout, trainer, device)
+    _name_checkpoints(layout)
+
+
+def _name_checkpoints(layout: Layout) -> None:
+    """Give nnU-Net's checkpoints our names too: by these, lists and the queue see that a run is trained."""
+    for name, which in ((names.BEST, "best"), (names.LAST, "final")):
+        link = layout.run / names.CHECKPOINTS / name
+        link.unlink(missing_ok=True)
+        if layout.checkpoint(which).exists():
+            link.symlink_to(layout.checkpoint(which).relative_to(link.parent))
 
 
 def _preprocess(layout: Layout, plan: str, device: str) -> None:

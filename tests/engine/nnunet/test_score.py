@@ -118,6 +118,21 @@ def test_the_best_checkpoint_is_predicted_anew(score: Callable[..., dict[str, An
     assert "checkpoint_best.pth" in predictions_told(stand_ins)[-1]
 
 
+def test_evaluate_scores_a_run_of_nnunet_too(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, which in (("best.pt", "best"), ("last.pt", "final")):
+        assert (run / "checkpoints" / name).resolve().name == f"checkpoint_{which}.pth"
+    given = ("--run", str(run), "--bootstrap", "0", "--threshold", "0.3", "--presence", "pred_area")
+    assert main(["evaluate", *given]) == 0
+    found = json.loads((run / "test_metrics_tta_mirror_thr030_area.json").read_text())
+    assert found["provenance"]["checkpoints"][0]["path"].endswith("checkpoint_best.pth")
+    for wrong, said in (
+        (("--tta", "d4"), "mirrors both ways"),
+        (("--manifest", "x", "--output", "y"), "own test split"),
+    ):
+        assert main(["evaluate", *given, *wrong]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_data_that_changed_since_the_export_are_refused(
     run: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
