@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 
+STEPS = 2
+"""Raised when a change of the engine makes the same step compute something else; 1 augmented image by image."""
+
 
 def conditions(ranks: int) -> dict[str, str | int]:
     """Of the arithmetic on this CPU, by so many ranks; they are in every last.pt."""
@@ -16,6 +19,7 @@ def conditions(ranks: int) -> dict[str, str | int]:
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),  # a class of its own, which no safe load takes
         "processor": torch.backends.cpu.get_cpu_capability(),
+        "steps of version": STEPS,
     }
 
 
@@ -24,6 +28,9 @@ def take_up(saved: Mapping[str, Any], ranks: int) -> None:
     asks for others, or there are fewer cores; that, and all else that is not as before, is said in a line."""
     if "OMP_NUM_THREADS" not in os.environ and saved["threads"] <= len(os.sched_getaffinity(0)):
         torch.set_num_threads(saved["threads"])
-    changed = [f"{key} {saved[key]}, now {now}" for key, now in conditions(ranks).items() if saved.get(key, now) != now]
+    before = {"steps of version": 1, **saved}
+    changed = [
+        f"{key} {before[key]}, now {now}" for key, now in conditions(ranks).items() if before.get(key, now) != now
+    ]
     if changed:
         print(f"not bit for bit as without the interruption: {'; '.join(changed)}", flush=True)

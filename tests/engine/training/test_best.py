@@ -87,7 +87,7 @@ def test_a_last_checkpoint_of_before_there_was_a_list_of_the_best_goes_on(
     last = runs_copy / "dual" / "checkpoints" / "last.pt"
     state = torch.load(last, weights_only=True)
     state["state"]["best"] = 5.0  # better than any score can be
-    del state["ema"]
+    del state["ema"], state["steps of version"]
     steps = state["state"]["step"]
     state["state"]["step"] = steps // 2
     torch.save(state, last)
@@ -95,3 +95,4 @@ def test_a_last_checkpoint_of_before_there_was_a_list_of_the_best_goes_on(
     now = torch.load(last, weights_only=True)["state"]
     assert (now["step"], now["best"]["score"]) == (steps, 5.0)
     assert not epochs(runs_copy / "dual")[-1]["best"]
+    assert "not bit for bit as without the interruption: steps of version 1, now 2\n" in capsys.readouterr().out
