@@ -11,7 +11,7 @@ others use as well the clock says little about one step: there the processor tim
 - Ours is `engine.training.loop.train` as a user starts it, up to the end of an epoch, with the images cached and in
   memory (`data.cache=false`). It waits for data while it asks the loader for a batch.
 - Bare is forward, loss, backward and AdamW on batches that are tensors on the device before it starts, with the same
-  augmentation, precision and memory layout.
+  augmentation, precision and memory layout. What a recipe asks for besides (EMA, clipping) is in ours alone.
 - Prediction is what an evaluation does, from cached images to quantised probabilities, against three forward passes on
   tensors on the device.
 """
