@@ -12,6 +12,9 @@ MOST_POINTS = 4096
 LARGEST = 1e12
 """No loss, metric, step or epoch is greater: what is, was written by no training, and would leave no room to draw."""
 
+INSTEAD = ("roc_auc_presence", "pseudo_dice")
+"""What is drawn of trainings that have no Dice on positives: a classifier's, and nnU-Net's own Dice over its batches."""
+
 Points = tuple[tuple[float, float], ...]
 
 
@@ -86,6 +89,8 @@ class CurveReader:
         self.epochs = _count(event.get("epochs")) or self.epochs
         if epoch is None or not isinstance(values, dict):
             return
+        if self.metric not in values and not self.validation:
+            self.metric = next((name for name in INSTEAD if name in values), self.metric)
         value = number(values.get(self.metric))
         if value is None:
             return
