@@ -13,7 +13,7 @@ LARGEST = 1e12
 """No loss, metric, step or epoch is greater: what is, was written by no training, and would leave no room to draw."""
 
 INSTEAD = ("roc_auc_presence", "pseudo_dice")
-"""What is drawn of trainings that have no Dice on positives: a classifier's, and nnU-Net's own Dice over its batches."""
+"""What is drawn of trainings without a Dice on positives: a classifier's, and nnU-Net's own Dice over its batches."""
 
 Points = tuple[tuple[float, float], ...]
 
