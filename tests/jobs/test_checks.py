@@ -13,6 +13,7 @@ from engine.contract.recipes import TAKES
 from xray_tui.jobs import checks as module
 from xray_tui.jobs.asked import Asked, asked
 from xray_tui.jobs.checks import BAD, OK, WARNING, Check, checks, room_check
+from xray_tui.jobs.data_check import SAMPLE
 from xray_tui.jobs.estimate import needs
 from xray_tui.jobs.job import JobSpec
 from xray_tui.jobs.quota import Quota, parse_quota
@@ -66,7 +67,7 @@ def test_folds_are_made_of_all_that_is_not_test(tmp_path: Path) -> None:
 def test_of_many_images_some_are_looked_at(tmp_path: Path) -> None:
     (check,) = checks(training(make_set(tmp_path, 900, "train val")))
     assert check.text.startswith("data: 450 train and 450 val images in ")
-    assert int(check.text.rpartition(", ")[2].split()[0]) in range(module.SAMPLE, 2 * module.SAMPLE)
+    assert int(check.text.rpartition(", ")[2].split()[0]) in range(SAMPLE, 2 * SAMPLE)
 
 
 @pytest.mark.parametrize(

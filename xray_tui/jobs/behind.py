@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.contract.errors import BadInput
 from xray_tui.jobs.asked import asked
 from xray_tui.jobs.job import Job, JobSpec
-from xray_tui.jobs.reads import reads
+from xray_tui.jobs.reads import is_file, reads
 from xray_tui.jobs.store import JobStore, claim
 
 
@@ -33,5 +33,5 @@ def _missing(runs: Path, spec: JobSpec) -> list[str]:
     return [
         os.path.relpath(os.path.realpath(read.run), home)
         for read in reads(wanted)
-        if read.run is not None and not read.path.is_file()
+        if read.run is not None and not is_file(read.path)
     ]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +14,16 @@ from engine.contract import names
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from xray_tui.jobs.asked import Asked, config_of_run
+from xray_tui.jobs.data_check import look_at_data
 from xray_tui.jobs.estimate import size
 from xray_tui.jobs.hub import shown_weights, weights_problem
-from xray_tui.jobs.reads import Read, reads
+from xray_tui.jobs.reads import Read, is_file, reads
 from xray_tui.jobs.room import room
 
 OK, WARNING, BAD = "✓", "!", "✗"
 
-SAMPLE = 200
-"""Images that are looked for; a set of ten thousand on a file server takes too long."""
-PATIENCE = 3.0
-"""Seconds after which no more of them are."""
-REMEMBERED = 10.0
-"""Seconds for which a set that was looked at is not looked at again."""
 LEAST_ROOM = 2 << 30
 """Bytes: checkpoints of a middling network, and the cached images of a middling set."""
-_LARGEST_TABLE = 256 << 20
-_COLUMNS = ("id", "image", "mask", "split")
-_SHARED = "train or val"
 _NNUNET_VIEWS = ("mirror", "none")
 _NNUNET_TRAIN = "nnUNetv2_train"
 _NNUNET_SCORE = "xray-engine nnunet score"
@@ -94,76 +82,13 @@ def room_check(runs: Path, before: int | None) -> Check:
     return Check(WARNING if before is None else BAD, f"{left}; {why}")
 
 
-# Data
-
-
 def _data(asked: Asked, splits: tuple[str, ...]) -> Check:
     if asked.manifest is None:
         return Check(BAD, f"data: no config of {clean(asked.folder.name)} names a manifest")
-    name = clean(str(asked.manifest))
     data = asked.config.get("data")
     has_folds = isinstance(data, dict) and data.get("fold") is not None
-    try:
-        changed = asked.manifest.stat().st_mtime_ns
-        return _judge_data(asked.manifest, changed, splits, has_folds, int(time.monotonic() / REMEMBERED))
-    except (OSError, ValueError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        return Check(BAD, f"data: {name}: {clean(reason or str(error))}")
-
-
-@lru_cache(maxsize=8)
-def _judge_data(manifest: Path, changed: int, splits: tuple[str, ...], has_folds: bool, moment: int) -> Check:
-    name = clean(str(manifest))
-    rows = _read_table(manifest)
-    if has_folds:  # what is not of the test split is shared out anew
-        rows = [{**row, "split": row["split"] if row["split"] == "test" else _SHARED} for row in rows]
-        splits = tuple(dict.fromkeys(split if split == "test" else _SHARED for split in splits))
-    counts = Counter(row["split"] for row in rows)
-    if empty := [split for split in splits if not counts[split]]:
-        return Check(BAD, f"data: {name}: no image of split {' and '.join(empty)}")
-    shown = " and ".join(f"{counts[split]} {split}" for split in splits)
-    return _images(f"{shown} images in {name}", manifest, [row for row in rows if row["split"] in splits])
-
-
-def _images(shown: str, manifest: Path, rows: Sequence[dict[str, str]]) -> Check:
-    """Whether the images and masks are there: all of them, or some of many, spread evenly."""
-    looked = missing = 0
-    first = ""
-    deadline = time.monotonic() + PATIENCE
-    step = max(1, len(rows) // SAMPLE)
-    for row in rows[::step]:
-        gone = [path for path in (row["image"], row["mask"]) if path and not _is_file(manifest.parent / path)]
-        looked, missing = looked + 1, missing + bool(gone or not row["image"])
-        first = first or next(iter(gone), "")
-        if time.monotonic() > deadline:
-            break
-    some = "" if looked == len(rows) else f", {looked} looked at"
-    if missing:
-        such = f", such as {clean(first)}" if first else ""
-        return Check(BAD, f"data: {clean(str(manifest))}: files of {missing} of {looked} images are missing{such}")
-    return Check(OK, f"data: {shown}{some}")
-
-
-def _read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a manifest. Raises OSError, csv.Error, and ValueError with the reason."""
-    if path.stat().st_size > _LARGEST_TABLE:
-        raise ValueError(f"larger than {_LARGEST_TABLE >> 20} MiB; that is no manifest")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            missing = [column for column in _COLUMNS if column not in map(str.strip, reader.fieldnames or ())]
-            if missing:
-                raise ValueError(f"no column {', '.join(missing)}; that is no manifest")
-            return [{str(key).strip(): str(value or "").strip() for key, value in row.items()} for row in reader]
-        except UnicodeDecodeError:
-            raise ValueError("not UTF-8 text; a CSV file is right") from None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
+    is_whole, found = look_at_data(asked.manifest, splits, has_folds)
+    return Check(OK if is_whole else BAD, f"data: {found}")
 
 
 # Weights and checkpoints
@@ -200,7 +125,7 @@ def _checkpoint(read: Read, coming: Coming) -> Check | None:
     """Whether it is there or will be, and can be used so; None where its training is launched with the job."""
     if read.run is None:
         shown = f"{read.use}: {clean(str(read.path))}"
-        return Check(OK, shown) if _is_file(read.path) else Check(BAD, f"{shown}: no such file")
+        return Check(OK, shown) if is_file(read.path) else Check(BAD, f"{shown}: no such file")
     expected = coming(read.run)
     if expected == "":
         return None
@@ -212,7 +137,7 @@ def _checkpoint(read: Read, coming: Coming) -> Check | None:
     shown = f"{read.use}: {clean(read.run.name)}/{names.CHECKPOINTS}/{clean(read.path.name)}"
     if expected is not None:
         return Check(OK, f"{shown} comes from {expected}")
-    if _is_file(read.path):
+    if is_file(read.path):
         return Check(OK, shown)
     return Check(BAD, f"{shown}: no such file, and no job will write it")
 

