@@ -194,7 +194,7 @@ def test_nnunet_is_trained_where_its_commands_are_and_never_evaluated(
     (tmp_path / "bin/nnUNetv2_train").touch(0o755)
     assert checks(resumed)[1:] == [Check(OK, "nnU-Net: nnUNetv2_train")]
     evaluation = checks(Asked("evaluate", run, {"kind": "nnunet"}, manifest, checkpoint="best.pt"))
-    assert evaluation[0] == Check(BAD, "nn: nnU-Net's; xray-engine nnunet score scores it")
+    assert evaluation[0] == Check(BAD, "evaluate: nn is of nnU-Net; xray-engine nnunet score scores it")
 
 
 def test_what_a_training_begins_from_is_looked_for(tmp_path: Path) -> None:
