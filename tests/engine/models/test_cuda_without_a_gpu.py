@@ -10,7 +10,7 @@ import torch
 
 from engine.contract.load import load_config
 from engine.contract.models import ClassificationHeadConfig, ModelConfig, PlainUnetConfig, SmpConfig
-from engine.contract.recipes import TAKES, find_recipes, recipe_folders
+from engine.contract.recipes import find_recipes, recipe_folders
 from engine.device import Device
 from engine.evaluation.predict import VIEWS, mean_over_views
 from engine.models.network import XrayNetwork, build_network
@@ -24,7 +24,7 @@ def networks_of_recipes() -> dict[str, tuple[ModelConfig, int]]:
     """Each network that a recipe trains, and the side of its images, under the name of the first such recipe."""
     found: dict[str, tuple[ModelConfig, int]] = {}
     for recipe in find_recipes(recipe_folders()):
-        if recipe.kind in TAKES["train"]:
+        if recipe.kind in ("train", "classifier"):
             config = load_config(recipe.path)
             if all(config.model != model for model, _ in found.values()):
                 found[recipe.name] = (config.model, config.data.image_size)
