@@ -55,12 +55,9 @@ def checks(asked: Asked, coming: Coming = lambda folder: None) -> list[Check]:
         weights = [] if asked.checkpoint is not None else _weights(asked.config)
         return [_data(asked, ("train", "val")), *([_nnunet()] if is_nnunet else weights), *found]
     if asked.kind == "evaluate":
-        scored = (
-            [Check(BAD, f"evaluate: {clean(asked.folder.name)} is of nnU-Net; {_NNUNET_SCORE} scores it")]
-            if is_nnunet
-            else []
-        )
-        return [*found, *scored, _data(asked, ("val", "test"))]
+        if is_nnunet:
+            found = [Check(BAD, f"evaluate: {clean(asked.folder.name)} is of nnU-Net; {_NNUNET_SCORE} scores it")]
+        return [*found, _data(asked, ("val", "test"))]
     if asked.kind == "blend":
         return [*found, *_members(asked)]
     return []
