@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from engine.contract.section import Probability, Section
 
@@ -87,6 +87,12 @@ class TrainingConfig(Section):
     )
     keep_best: int = Field(1, ge=1, le=50, description="best checkpoints that are kept, for their mean")
     selection_metric: Selection = Field("dice_pos", description=_SELECTION)
+
+    @model_validator(mode="after")
+    def _slides_from_somewhere(self) -> Self:
+        if self.final_positive_share is not None and self.positive_share is None:
+            raise ValueError("final_positive_share: slides from positive_share, which is empty; give both")
+        return self
 
 
 class ClassifierTrainingConfig(TrainingConfig):
