@@ -21,10 +21,10 @@ demo: $(READY)
 	@$(BIN)/python scripts/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest -q $(TWO)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(TWO)
 
 test-long: $(READY)
-	XRAY_TUI_LONG=1 $(BIN)/python -m pytest -q $(TWO)
+	XRAY_TUI_LONG=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(TWO)
 
 test-gpu: $(READY)
 	$(BIN)/python -m pytest -q -m gpu
