@@ -182,7 +182,7 @@ def test_nnunets_run_is_a_member_once_it_was_predicted(tmp_path: Path) -> None:
     assert checks(blend)[1] == Check(OK, "member: nn/predictions of nnU-Net")
 
 
-def test_nnunet_is_trained_where_its_commands_are_and_never_evaluated(
+def test_nnunet_is_trained_where_its_commands_are_and_evaluated_as_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest, run = make_set(tmp_path), make_run(tmp_path / "nn", None, kind="nnunet")
@@ -194,7 +194,7 @@ def test_nnunet_is_trained_where_its_commands_are_and_never_evaluated(
     (tmp_path / "bin/nnUNetv2_train").touch(0o755)
     assert checks(resumed)[1:] == [Check(OK, "nnU-Net: nnUNetv2_train")]
     evaluation = checks(Asked("evaluate", run, {"kind": "nnunet"}, manifest, checkpoint="best.pt"))
-    assert evaluation[0] == Check(BAD, "evaluate: nn is of nnU-Net; xray-engine nnunet score scores it")
+    assert evaluation[0].text == "checkpoint: nn/checkpoints/best.pt: no such file, and no job will write it"
 
 
 def test_what_a_training_begins_from_is_looked_for(tmp_path: Path) -> None:

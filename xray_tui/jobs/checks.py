@@ -26,7 +26,6 @@ LEAST_ROOM = 2 << 30
 """Bytes: checkpoints of a middling network, and the cached images of a middling set."""
 _NNUNET_VIEWS = ("mirror", "none")
 _NNUNET_TRAIN = "nnUNetv2_train"
-_NNUNET_SCORE = "xray-engine nnunet score"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +49,13 @@ launched with it."""
 def checks(asked: Asked, coming: Coming = lambda folder: None) -> list[Check]:
     """What a job starts from. Takes as long as the disk and the hubs do."""
     found = [check for read in reads(asked) if (check := _checkpoint(read, coming)) is not None]
-    is_nnunet = asked.config.get("kind") == "nnunet"
     if asked.kind == "train":
-        weights = [] if asked.checkpoint is not None else _weights(asked.config)
-        return [_data(asked, ("train", "val")), *([_nnunet()] if is_nnunet else weights), *found]
+        if asked.config.get("kind") == "nnunet":
+            needed = [_nnunet()]
+        else:
+            needed = [] if asked.checkpoint is not None else _weights(asked.config)
+        return [_data(asked, ("train", "val")), *needed, *found]
     if asked.kind == "evaluate":
-        if is_nnunet:
-            found = [Check(BAD, f"evaluate: {clean(asked.folder.name)} is of nnU-Net; {_NNUNET_SCORE} scores it")]
         return [*found, _data(asked, ("val", "test"))]
     if asked.kind == "blend":
         return [*found, *_members(asked)]

@@ -5,6 +5,7 @@ Looks at the disk and at the jobs of the past: not for the UI thread.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -96,8 +97,8 @@ def _fits(similar: Estimate | None, snapshot: GpuSnapshot) -> list[Check]:
 def _coming(runs: Path, jobs: Sequence[Job], new: Sequence[Job], spec: JobSpec) -> Callable[[Path], str | None]:
     """Says of a run folder which job will have trained it before this one begins: one that it comes after."""
     trained = {
-        runs.absolute() / job.spec.run: "" if job in new else f"train {job.spec.run}, which is {job.state}"
+        os.path.realpath(runs / job.spec.run): "" if job in new else f"train {job.spec.run}, which is {job.state}"
         for job in (*jobs, *new)
         if job.spec.kind == "train" and job.id in spec.after and not job.state.ended
     }
-    return trained.get
+    return lambda run: trained.get(os.path.realpath(run))

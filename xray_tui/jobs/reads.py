@@ -32,7 +32,7 @@ class Read:
 def reads(asked: Asked) -> Iterator[Read]:
     """All of a job's. A training that is resumed begins from its own last one, and from nothing else; nnU-Net looks for
     its own by itself."""
-    if asked.config.get("kind") == "nnunet":
+    if asked.kind == "train" and asked.config.get("kind") == "nnunet":
         return
     if asked.kind == "evaluate" or asked.checkpoint is not None:
         yield Read("checkpoint", asked.folder / CHECKPOINTS / (asked.checkpoint or BEST), asked.folder)

@@ -70,8 +70,10 @@ def check(draft: Draft, schema: Section, taken: Mapping[str, str], cwd: Path) ->
     else:
         if problem := run_name_problem(draft.run, taken):
             problems["run"] = problem
-        if draft.kind == "blend" and len(draft.members) < 2:
-            problems["members"] = f"{len(draft.members)} chosen; two or more are right"
+        least = 1 if draft.values.get("presence_run") else 2
+        if draft.kind == "blend" and len(draft.members) < least:
+            more = "one or more are right" if least == 1 else "two or more are right"
+            problems["members"] = f"{len(draft.members)} chosen; {more}"
         argv = train_arguments(draft, changes, cwd) if draft.kind == "train" else blend_arguments(draft, changes, cwd)
     return Checked(tuple(argv), problems, frozenset(key for key, _ in changes))
 
