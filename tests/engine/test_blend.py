@@ -70,7 +70,8 @@ def test_one_run_and_its_copy_blend_to_that_runs_figures(runs_copy: Path) -> Non
 @pytest.fixture
 def with_nnunet(runs_copy: Path, synthetic: Path) -> Path:
     """`runs_copy` and `nn`, a run of nnU-Net's as its own commands leave it, that says what `plain` says."""
-    from engine.contract.nnunet import NnunetConfig, NnunetDataConfig, save_nnunet_config
+    from engine.contract.load import save_config
+    from engine.contract.nnunet import NnunetConfig, NnunetDataConfig
 
     assert main(["evaluate", "--run", str(runs_copy / "plain"), "--tta", "none", "--bootstrap", "0"]) == 0
     nn = runs_copy / "nn"
@@ -81,7 +82,7 @@ def with_nnunet(runs_copy: Path, synthetic: Path) -> Path:
         own = {"checkpoint": "5" * 64, "tta": "mirror", "masks": False, "device": "cpu, float32, nnU-Net"}
         (kept / "index.json").write_text(json.dumps({**index, **own}))
     config = NnunetConfig(data=NnunetDataConfig(manifest=str(synthetic), image_size=64))
-    save_nnunet_config(config, nn / "config.yaml")
+    save_config(config, nn / "config.yaml")
     return runs_copy
 
 
