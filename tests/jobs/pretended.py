@@ -8,7 +8,7 @@ from pathlib import Path
 from xray_tui.gpu.sample import from_json
 from xray_tui.jobs import detach, engine_process, strangers, supervisor
 
-supervisor.POLL, supervisor.FOREIGN_POLL, supervisor.STOP_POLL, supervisor.JUDGE_EVERY = 0.1, 0.2, 0.5, 0.5
+supervisor.POLL, supervisor.FOREIGN_POLL, supervisor.JUDGE_EVERY = 0.1, 0.2, 0.5
 engine_process.Child.poll = 0.5
 detach.SUPERVISOR = (sys.executable, "-P", __file__, sys.argv[1])  # for those that it starts in its turn
 supervisor.Watchman = functools.partial(strangers.Watchman, every=0.3)
