@@ -213,7 +213,7 @@ def _train(given: argparse.Namespace) -> None:
         nnunet.train(given)
         return
     from engine.training import followers
-    from engine.training.run import prepare_run, trained_by_us
+    from engine.training.run import learn_config, prepare_run, trained_by_us
 
     if followers.is_follower():
         followers.follow()
@@ -221,7 +221,7 @@ def _train(given: argparse.Namespace) -> None:
     if given.sanity:
         _check_sanity(given)
         return
-    config, run = prepare_run(given.config, given.overrides, given.run, given.resume)
+    config, run = prepare_run(learn_config, given.config, given.overrides, given.run, given.resume)
     with trained_by_us(run), followers.followed(followers.count(given.gpus), _give_up):
         _say_loading(f"train {run}")
         from engine.training.loop import train

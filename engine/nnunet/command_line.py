@@ -96,10 +96,10 @@ def train(given: argparse.Namespace) -> None:
         raise BadInput("--sanity: checks our own networks; nnU-Net trains by itself")
     if (getattr(given, "gpus", None) or 1) > 1:
         raise BadInput(f"--gpus {given.gpus}: nnU-Net is trained on one GPU")
-    from engine.nnunet.run import prepare_run
-    from engine.training.run import trained_by_us
+    from engine.contract.nnunet import load_nnunet_config
+    from engine.training.run import prepare_run, trained_by_us
 
-    config, run = prepare_run(given.config, given.overrides, given.run, given.resume)
+    config, run = prepare_run(load_nnunet_config, given.config, given.overrides, given.run, given.resume)
     with trained_by_us(run):
         print(f"nnunet train {clean(str(run))}: loading …", flush=True)
         from engine.device import pick_device

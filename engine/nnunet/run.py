@@ -1,48 +1,19 @@
-"""The run folder of an nnU-Net training: a new one, one that goes on, and a trained one as its readers see it."""
+"""The run folder of an nnU-Net training as those see it who read it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from engine.contract import names
 from engine.contract.errors import BadInput
-from engine.contract.files import file_sha256, unfinished
+from engine.contract.files import file_sha256
 from engine.contract.nnunet import NnunetConfig, load_nnunet_config
 from engine.contract.text import clean
 from engine.data.manifest import Sample, read_manifest
 from engine.nnunet.export import Export, read_export
 from engine.nnunet.layout import Layout
-
-
-def prepare_run(
-    config: Path | None, overrides: Sequence[str], run: Path | None, resume: bool
-) -> tuple[NnunetConfig, Path]:
-    """The resolved config and its run folder. Nothing is written yet.
-
-    A folder that is not empty is refused without `resume`; with it, its own config counts, and a given one must not
-    differ from it. Raises BadInput.
-    """
-    given = load_nnunet_config(config, overrides) if config is not None else None
-    if run is None:
-        if config is None or given is None:
-            raise BadInput("give --config FILE, or --resume with --run FOLDER")
-        run = Path(names.RUNS) / (given.name or config.stem)
-    path = run / names.CONFIG
-    if resume and path.exists():
-        kept = load_nnunet_config(path)
-        if given is None and overrides:
-            raise BadInput(f"{clean(str(path))}: --resume continues this config; leave --set out")
-        if given is not None and given != kept:
-            raise BadInput(f"{clean(str(path))}: --resume continues this config, and what was given differs from it")
-        return kept, run
-    if given is None:
-        raise BadInput(f"{clean(str(run))}: no {names.CONFIG} to resume from; give --config FILE")
-    if run.exists() and (not run.is_dir() or set(run.iterdir()) - set(unfinished(path))):
-        raise BadInput(f"{clean(str(run))}: not an empty folder; give another --run, or --resume to continue it")
-    return given, run
 
 
 @dataclass(frozen=True)

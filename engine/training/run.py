@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from engine.contract import names
 from engine.contract.config import ClassifierConfig, LearnConfig, TrainConfig
 from engine.contract.errors import BadInput
 from engine.contract.files import unfinished
 from engine.contract.load import load_config
+from engine.contract.nnunet import NnunetConfig
+from engine.contract.section import Section
 from engine.contract.text import clean
 from engine.folders import held
 
+Kind = TypeVar("Kind", bound=TrainConfig | ClassifierConfig | NnunetConfig)
+
 
 def prepare_run(
-    config: Path | None, overrides: Sequence[str], run: Path | None, resume: bool
-) -> tuple[LearnConfig, Path]:
-    """The resolved config and its run folder. Nothing is written yet: a training that cannot begin leaves nothing.
+    read: Callable[[Path, Sequence[str]], Kind],
+    config: Path | None,
+    overrides: Sequence[str],
+    run: Path | None,
+    resume: bool,
+) -> tuple[Kind, Path]:
+    """The resolved config, as `read` reads it, and its run folder. Nothing is written yet: a training that cannot begin
+    leaves nothing.
 
     A folder that is not empty is refused without `resume`; with it, its own config counts, and a given one must not
     differ from it. Raises BadInput.
     """
-    given = learn_config(config, overrides) if config is not None else None
+    given = read(config, overrides) if config is not None else None
     if run is None:
         if config is None or given is None:
             raise BadInput("give --config FILE, or --resume with --run FOLDER")
@@ -32,10 +42,10 @@ def prepare_run(
     if resume and (run / names.AVERAGE).exists():
         raise BadInput(f"{clean(str(run))}: the mean of another run's checkpoints; there is no training to resume")
     if resume and path.exists():
-        kept = learn_config(path, () if given else overrides)
+        kept = read(path, () if given else overrides)
         if given is not None and given != kept:
             raise BadInput(f"{clean(str(path))}: --resume continues this config; {_difference(kept, given)}")
-        if given is None and overrides and kept != learn_config(path, ()):
+        if given is None and overrides and kept != read(path, ()):
             raise BadInput(f"{clean(str(path))}: --resume continues this config; leave --set out")
         return kept, run
     if given is None:
@@ -70,7 +80,7 @@ def learn_config(path: Path, overrides: Sequence[str]) -> LearnConfig:
     return config
 
 
-def _difference(kept: LearnConfig, given: LearnConfig) -> str:
+def _difference(kept: Section, given: Section) -> str:
     old, new = _flat(kept.model_dump(mode="json")), _flat(given.model_dump(mode="json"))
     key = next(key for key in [*new, *old] if old.get(key) != new.get(key))
     return clean(f"{key} is {old.get(key)} there and {new.get(key)} in what was given")
