@@ -113,14 +113,14 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
                     loss, state.loss_sum = state.loss_sum / steps_per_epoch, 0.0
                     epoch_facts = {"epoch": epoch, "epochs": epochs, "step": state.step, "loss": loss, "best": is_best}
                     events.write("epoch", **epoch_facts, **pace, val=state.metrics)
-                if ends_epoch:
-                    meter.skip()
                 if ends_epoch or state.step == rest:
                     set_modes(learner.network, training, encoder_rests=state.step < rest)
                 if ends_epoch or stops:
                     events.sync()
                     state.seconds, state.events_bytes = time.monotonic() - started, events.size
                     learner.save_last(last, state, material.key)
+                if ends_epoch:
+                    meter.skip()
                 if ends_epoch and ranks.is_first:
                     forget_others(checkpoints, state.best)
                     _say_epoch(epoch, epochs, loss, state, is_best)
