@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from engine.contract.data import DataConfig
+from engine.contract.files import file_sha256
 from engine.data.manifest import Sample, read_manifest
 from engine.data.split import stratified_parts
 
@@ -14,26 +17,45 @@ _SEED = 0
 """The same for all trainings: whatever their seed, they share the folds, so that members of a blend and the folds of
 one cross-validation see the same images."""
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 
 def read_samples(config: DataConfig) -> list[Sample]:
     """The manifest's samples, in its order, with the splits that the config's fold gives them. Raises BadInput."""
     samples = read_manifest(Path(config.manifest))
-    return samples if config.fold is None else with_fold(samples, config.fold, config.folds)
+    return samples if config.fold is None else with_fold(samples, config.fold, config.folds, copies(samples))
 
 
-def with_fold(samples: Sequence[Sample], fold: int, folds: int) -> list[Sample]:
+def copies(samples: Sequence[Sample]) -> dict[str, str]:
+    """Id -> digest of its image's file, of all samples of train and val that may have copies there: only files of a
+    size that another has are read. An image that was saved anew is not known for one."""
+    alike: dict[int, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        if sample.split != "test":
+            alike[sample.image.stat().st_size].append(sample)
+    return {sample.id: file_sha256(sample.image) for same in alike.values() if len(same) > 1 for sample in same}
+
+
+def with_fold(samples: Sequence[Sample], fold: int, folds: int, alike: Mapping[str, str] = NOTHING) -> list[Sample]:
     """The samples with `fold`, of so many folds of train and val together, as val and the others as train.
 
-    Every fold has its share of the positives and of the negatives, and groups stay whole; which one a sample is in
-    depends on ids, labels and groups alone. The test split stays as it is.
+    Every fold has its share of the positives and of the negatives. Groups stay whole, and so do samples of which
+    `alike` (by their ids) says the same: a copy of a validated image in train would flatter. Which fold a sample is in
+    depends on these, ids and labels alone. The test split stays as it is.
     """
     shared = [sample for sample in samples if sample.split != "test"]
     parts = stratified_parts(
         [sample.id for sample in shared],
         [sample.fractured for sample in shared],
-        [[sample.group] if sample.group is not None else [] for sample in shared],
+        [_kin(sample, alike) for sample in shared],
         dict.fromkeys(range(folds), 1.0),
         _SEED,
     )
     split = {sample.id: "val" if part == fold else "train" for sample, part in zip(shared, parts, strict=True)}
     return [replace(sample, split=split.get(sample.id, "test")) for sample in samples]
+
+
+def _kin(sample: Sample, alike: Mapping[str, str]) -> list[Hashable]:
+    """What a sample shares with others that have to be in its fold."""
+    shared = (("group", sample.group), ("copy", alike.get(sample.id)))
+    return [(kind, value) for kind, value in shared if value is not None]

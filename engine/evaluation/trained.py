@@ -86,14 +86,14 @@ def answers(
     """What the run's network says of samples of a manifest, a batch at a time, in their order."""
     from engine.device import place
     from engine.evaluation.predict import predict_views
-    from engine.models.checkpoint import load_checkpoint, load_network
+    from engine.models.checkpoint import load_checkpoint, load_network, weights_that_count
     from engine.models.network import build_network
 
     data = run.config.data
     what = samples[0].split
     inputs = load_inputs(samples, data.image_size, data.keep_aspect, manifest if data.cache else None, what)
     network = build_network(run.config.model, pretrained=False)
-    load_network(network, load_checkpoint(run.checkpoint, "network")["network"], run.checkpoint)
+    load_network(network, weights_that_count(load_checkpoint(run.checkpoint, "network")), run.checkpoint)
     place(network, device).eval()
     with Progress(f"predict {what} ({tta})", len(samples), "images") as progress:
         for start in range(0, len(samples), batch_size):

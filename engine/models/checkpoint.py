@@ -54,6 +54,12 @@ def load_checkpoint(path: Path, *parts: str) -> dict[str, Any]:
     return state
 
 
+def weights_that_count(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The average of the weights where a last.pt has one beside them, else the weights: what was validated."""
+    found: dict[str, torch.Tensor] = state.get("ema") or state["network"]
+    return found
+
+
 def load_network(network: nn.Module, tensors: Mapping[str, Any], path: Path) -> None:
     """Put a checkpoint's tensors into a network. Raises BadInput in one line where they are another network's."""
     try:

@@ -98,8 +98,12 @@ def mean_of(checkpoints: Sequence[Path]) -> Tensors:
 
 @torch.inference_mode()
 def estimate_batch_norm(network: XrayNetwork, images: npt.NDArray[np.uint8], device: Device, batch_size: int) -> None:
-    """Give batch norm the mean statistics of these images, uint8 (N, S, S), in full precision. Dropout stays off; a
-    last short batch is left out, because it would weigh as much as a full one."""
+    """Give batch norm the mean statistics of these images, uint8 (N, S, S), in full precision. Dropout stays off.
+
+    A batch is spread over all images: of neighbours, which a manifest may have sorted, it would miss how much images
+    differ. It has `batch_size` images or some more, so that all of them weigh the same, and two at least: what is
+    pooled to one pixel has no variance in a batch of one.
+    """
     norms = list(batch_norms(network))
     if not norms:
         return
@@ -109,10 +113,10 @@ def estimate_batch_norm(network: XrayNetwork, images: npt.NDArray[np.uint8], dev
         norm.reset_running_stats()
         norm.momentum = None  # the mean over all batches
         norm.train()
-    count = max(1, len(images) // batch_size)
+    count = max(1, len(images) // max(2, batch_size))
     with Progress("batch norm", count, "batches") as progress:
-        for start in range(0, count * batch_size, batch_size):
-            network(to_tensor(images[start : start + batch_size], device))
+        for first in range(count):
+            network(to_tensor(images[first::count], device))
             progress.advance()
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum

@@ -24,11 +24,12 @@ def parameter_groups(network: XrayNetwork, config: TrainingConfig) -> list[dict[
     encoder = encoder_of(network)
     shares = layer_shares(encoder, config.layer_decay) if encoder is not None else {}
     groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = {}
-    for parameter in network.parameters():
+    for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             share = shares.get(id(parameter))
             rate = config.lr if share is None else share * (config.encoder_lr or config.lr)
-            groups.setdefault((share is not None, rate, parameter.ndim > 1), []).append(parameter)
+            decays = parameter.ndim > 1 and "bias" not in name.rpartition(".")[2]  # Swin has biases of two dimensions
+            groups.setdefault((share is not None, rate, decays), []).append(parameter)
     return [
         {"params": parameters, "lr": rate, "weight_decay": config.weight_decay if decays else 0.0}
         for (_, rate, decays), parameters in groups.items()

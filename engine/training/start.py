@@ -10,7 +10,7 @@ import torch
 from engine.contract import names
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from engine.models.checkpoint import load_checkpoint
+from engine.models.checkpoint import load_checkpoint, weights_that_count
 from engine.models.network import XrayNetwork
 
 _LISTED = 6
@@ -25,8 +25,7 @@ def start_from(network: XrayNetwork, source: str) -> None:
     path = Path(source)
     if path.is_dir():
         path = path / names.CHECKPOINTS / names.BEST
-    saved = load_checkpoint(path, "network")
-    found = saved.get("ema") or saved["network"]
+    found = weights_that_count(load_checkpoint(path, "network"))
     own = network.state_dict()
     fitting = {name: found[name] for name in own if name in found and found[name].shape == own[name].shape}
     if not any(name in fitting for name, _ in network.named_parameters()):

@@ -49,6 +49,16 @@ def test_every_recipe_is_valid_and_says_what_it_is(recipe) -> None:
         assert recipe.board, "what the system got"
 
 
+def test_the_baseline_like_adapter_has_the_baselines_sampling_loss_and_size() -> None:
+    base, adapter = (
+        load_config(CONFIGS / f"{name}.yaml") for name in ("baseline_posmetric", "swin3d_adapter_baseline_like_v2")
+    )
+    assert adapter.loss == base.loss
+    assert adapter.data.image_size == base.data.image_size
+    assert adapter.training.positive_share == base.training.positive_share
+    assert adapter.training.selection_metric == base.training.selection_metric
+
+
 @pytest.mark.usefixtures("engine_extra")
 def test_the_size_that_a_recipe_names_is_its_networks() -> None:
     import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from engine.data.folds import with_fold
+from engine.data.folds import copies, with_fold
 from engine.data.manifest import Sample
 
 
@@ -51,3 +51,24 @@ def test_folds_do_not_depend_on_the_order_of_the_manifest_or_on_its_own_split() 
     swapped = {"train": "val", "val": "train", "test": "test"}
     other = [Sample(s.id, s.image, s.mask, s.fractured, swapped[s.split], s.group) for s in reversed(samples)]
     assert {sample.id: sample.split for sample in with_fold(other, 1, 5)} == expected
+
+
+def test_copies_of_an_image_are_in_the_same_part_of_every_fold(tmp_path: Path) -> None:
+    """A validated image would be known from its copy in train; files of another size cannot be copies."""
+    samples = []
+    for n in range(24):
+        image = tmp_path / f"r{n:02}.png"
+        image.write_bytes(bytes([n // 2]) * (5 if n < 20 else 5 + n))
+        samples.append(Sample(f"r{n:02}", image, image if n % 4 == 0 else None, n % 4 == 0, "train"))
+    alike = copies(samples)
+    assert set(alike) == {f"r{n:02}" for n in range(20)}
+    for fold in range(4):
+        split = {sample.id: sample.split for sample in with_fold(samples, fold, 4, alike)}
+        assert set(split.values()) == {"train", "val"}
+        assert all(split[f"r{n:02}"] == split[f"r{n + 1:02}"] for n in range(0, 20, 2))
+
+
+def test_an_image_of_the_test_split_is_nobodys_copy(tmp_path: Path) -> None:
+    image = tmp_path / "r.png"
+    image.write_bytes(b"same")
+    assert not copies([Sample("a", image, None, False, "test"), Sample("b", image, None, False, "val")])

@@ -42,7 +42,8 @@ def test_the_mean_is_a_run_that_can_be_evaluated_and_says_what_it_is_of(
 
 
 def test_statistics_of_batch_norm_are_those_of_the_training_images(make_learner: MakeLearner) -> None:
-    """Where the first norm sees its layer's output of all images, its statistics are that output's."""
+    """Where the first norm sees its layer's output of all images, its statistics are that output's. Images that a
+    manifest has sorted, four dark and four bright ones, are mixed in its batches."""
     import numpy as np
     import torch
 
@@ -51,7 +52,8 @@ def test_statistics_of_batch_norm_are_those_of_the_training_images(make_learner:
 
     learner = make_learner(lr=0.05)
     learner.step(batch_of(4), 0.0)
-    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32), np.uint8)
+    images = np.random.default_rng(0).integers(0, 56, (8, 32, 32), np.uint8)
+    images[4:] += 200
     before = tensors(learner.network)
     estimate_batch_norm(learner.network, images, learner.device, 4)
     after = tensors(learner.network)
@@ -59,7 +61,7 @@ def test_statistics_of_batch_norm_are_those_of_the_training_images(make_learner:
     with torch.no_grad():
         halves = [
             stem[0]((to_tensor(half, learner.device).expand(-1, 3, -1, -1) - 0.5) / 0.5)
-            for half in (images[:4], images[4:])
+            for half in (images[::2], images[1::2])
         ]
     mean = torch.stack([half.mean((0, 2, 3)) for half in halves]).mean(0)
     variance = torch.stack([half.var((0, 2, 3)) for half in halves]).mean(0)
@@ -70,6 +72,21 @@ def test_statistics_of_batch_norm_are_those_of_the_training_images(make_learner:
     assert all(key.rpartition(".")[2].startswith(("running_", "num_batches")) for key in moved), "no weight"
     assert not learner.network.training
     assert learner.network.segmenter.encoder.model.conv1[1].momentum == 0.1  # type: ignore[union-attr]
+
+
+def test_a_batch_norm_behind_a_pooling_is_estimated_where_batches_have_one_image(make_learner: MakeLearner) -> None:
+    """DeepLab's ASPP pools to one pixel, which in a batch of one has no variance to be measured."""
+    import numpy as np
+    import torch
+
+    from engine.contract.models import SmpConfig
+    from engine.training.average import estimate_batch_norm
+
+    learner = make_learner(model=SmpConfig(arch="DeepLabV3", encoder="tu-test_resnet"))
+    images = np.random.default_rng(0).integers(0, 256, (5, 32, 32), np.uint8)
+    norms = {name: norm for name, norm in learner.network.named_modules() if isinstance(norm, torch.nn.BatchNorm2d)}
+    estimate_batch_norm(learner.network, images, learner.device, 1)
+    assert all(norm.num_batches_tracked == 2 for norm in norms.values()), "of two images, and of three"
 
 
 def test_what_cannot_be_averaged_is_one_line(runs_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

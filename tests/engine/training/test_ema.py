@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import MakeLearner, batch_of, changed, tensors
+from .conftest import MakeLearner, Train, batch_of, changed, tensors
 
 
 def test_it_is_the_average_that_its_decay_says_statistics_of_batch_norm_included(make_learner: MakeLearner) -> None:
@@ -70,6 +70,18 @@ def test_it_warms_up_so_that_a_short_training_does_not_keep_its_random_beginning
     assert [ema.decay(updates) for updates in (1, 100, 1000, 100_000)] == pytest.approx(
         [0, 0.968, 0.994, 0.999], abs=1e-3
     )
+
+
+def test_it_is_what_an_evaluation_of_the_last_checkpoint_asks(train: Train) -> None:
+    """The only epoch is the best one too: both checkpoints hold the same average, one of them beside the weights."""
+    import numpy as np
+
+    from engine.evaluation.probabilities import split_probabilities
+    from engine.evaluation.trained import open_run
+
+    run = train("run", "training.epochs=1", "training.ema=0.9")
+    best, last = (split_probabilities(open_run(run, which), "test", "none", 8) for which in ("best", "last"))
+    assert np.array_equal(best.levels, last.levels)
 
 
 def test_the_best_checkpoint_is_the_average_and_the_last_one_holds_both(

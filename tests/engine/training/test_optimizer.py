@@ -77,6 +77,25 @@ def test_norms_and_biases_do_not_decay(make_learner: MakeLearner) -> None:
         assert torch.allclose(parameter, before[name] * share), name
 
 
+def test_biases_of_two_dimensions_and_more_do_not_decay_either() -> None:
+    import torch
+
+    from engine.contract.models import Swin3dConfig
+    from engine.contract.training import TrainingConfig
+    from engine.models.network import build_network
+    from engine.training.groups import parameter_groups
+
+    with torch.device("meta"):
+        network = build_network(Swin3dConfig(), pretrained=False)
+    groups = parameter_groups(network, TrainingConfig(weight_decay=0.5))
+    decay = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
+    biases = {name for name, _ in network.named_parameters() if "bias" in name.rpartition(".")[2]}
+    assert any("relative_position_bias_table" in name for name in biases)
+    assert "segmenter.depth_bias" in biases
+    for name, parameter in network.named_parameters():
+        assert decay[id(parameter)] == (0.0 if name in biases or parameter.ndim == 1 else 0.5), name
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
 def test_the_gpus_optimiser_leaves_out_an_infinite_update_without_waiting_to_know_of_it(
     optimizer: str, make_learner: MakeLearner, monkeypatch: pytest.MonkeyPatch

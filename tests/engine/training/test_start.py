@@ -38,7 +38,7 @@ def test_tensors_of_another_shape_keep_what_they_began_with(
     scratch = tensors(make_learner(model=wider).network)
     path = runs_copy / "dual" / "checkpoints" / "last.pt"
     begun = tensors(make_learner(model=wider, pretrained=True, init_from=str(path)).network)
-    source = torch.load(path, weights_only=True)["network"]
+    source = torch.load(path, weights_only=True)["ema"]
     taken = changed(scratch, begun)
     assert all(torch.equal(begun[name], source[name]) for name in taken)
     said = capsys.readouterr().out
