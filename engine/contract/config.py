@@ -97,9 +97,7 @@ class EvaluateOptions(Section):
     gate: Annotated[float, Field(ge=0.0, le=1.0)] | Literal["none", "tuned"] = Field(
         "none", description="presence score under which a mask is emptied; tuned: on validation"
     )
-    checkpoint: Literal["best", "last"] = Field(
-        "best", description="which checkpoint; of either the average of the weights, where there is one"
-    )
+    checkpoint: Literal["best", "last"] = Field("best", description="which checkpoint")
     batch_size: int = Field(16, ge=1, le=4096, description="images a step")
     bootstrap: int = Field(1000, ge=0, le=100_000, description="resamples behind each interval; 0: none")
 
