@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TypeAlias, get_args
 
-from engine import __version__, title
+from engine import __version__, ending, title
 from engine.contract import names
-from engine.contract.errors import BadInput, Exit, Failed, Stopped
+from engine.contract.errors import BadInput, Exit, Stopped
 from engine.contract.text import clean
 
 Command = Callable[[argparse.Namespace], None]
@@ -41,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _keep_leases()
     signal.signal(signal.SIGTERM, _stop)
     title.show("starting")
-    status, cause = _run(given.run_command, given)
-    _write_end_record(status, cause)
-    _let_go_of_output()
+    status, cause = ending.of(partial(given.run_command, given))
+    ending.record(status, cause)
+    ending.let_go_of_output()
     return status
 
 
@@ -222,7 +221,7 @@ def _train(given: argparse.Namespace) -> None:
         _check_sanity(given)
         return
     config, run = prepare_run(learn_config, given.config, given.overrides, given.run, given.resume)
-    with trained_by_us(run), followers.followed(followers.count(given.gpus), _give_up):
+    with trained_by_us(run), followers.followed(followers.count(given.gpus), ending.give_up):
         _say_loading(f"train {run}")
         from engine.training.loop import train
 
@@ -281,79 +280,6 @@ def _say_loading(what: str) -> None:
     print(f"{clean(what)}: loading …", flush=True)
 
 
-def _run(command: Command, given: argparse.Namespace) -> tuple[Exit, str]:
-    """(exit status, its cause in words) of a command; the cause is printed where it is none of success."""
-    try:
-        command(given)
-    except BadInput as error:
-        _say(*error.lines)
-        return Exit.BAD_INPUT, error.lines[0] if error.lines else "bad input"
-    except Stopped as error:
-        _say(str(error))
-        return Exit.STOPPED, str(error)
-    except Failed as error:
-        _say(str(error))
-        return Exit.OTHER, str(error)
-    except KeyboardInterrupt:
-        _say("stopped")
-        return Exit.STOPPED, "stopped by Ctrl+C"
-    except ImportError as error:
-        line = f"{clean(str(error))}; the engine needs its extra: pip install 'xray-tui[engine]'"
-        _say(line)
-        return Exit.OTHER, line
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OTHER, "its output was closed"
-    except Exception as error:
-        return _unexpected(error)
-    return Exit.DONE, "done"
-
-
-def _unexpected(error: Exception) -> tuple[Exit, str]:
-    """One line for the user; the traceback only where XRAY_DEBUG asks for it."""
-    if os.environ.get("XRAY_DEBUG"):
-        raise error
-    line = clean(f"{type(error).__name__}: {error}".split("\n")[0])[:400]
-    status = Exit.OTHER
-    memory = isinstance(error, MemoryError)
-    if "torch" in sys.modules:
-        from engine.device import is_out_of_memory
-
-        memory = is_out_of_memory(error)
-    if memory:
-        status = Exit.OUT_OF_MEMORY
-        line = f"out of memory: try a smaller training.batch_size or data.image_size ({line})"
-    elif isinstance(error, OSError):
-        where = f"{clean(str(error.filename))}: " if error.filename else ""
-        line = f"{where}{clean(error.strerror or str(error))}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # a full disk, a full quota, a file-size limit
-            status, line = Exit.NO_SPACE, f"no space left: {line if error.filename else f'its output: {line}'}"
-    _say(line)
-    return status, line
-
-
-def _say(*lines: str) -> None:
-    """Into the log, where there is room: the end record and the exit status tell it too."""
-    with contextlib.suppress(OSError):
-        print("\n".join(lines), file=sys.stderr, flush=True)
-
-
-def _give_up(cause: str) -> None:
-    """End at once, where the main thread hangs."""
-    _say(cause)
-    _write_end_record(Exit.OTHER, cause)
-    os._exit(Exit.OTHER)
-
-
-def _let_go_of_output() -> None:
-    """What cannot be written any more (full disk, closed pipe) must not change the exit status on the way out."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
 def _stop(number: int, frame: FrameType | None) -> None:
     """SIGTERM before, between and after training steps: what is half made is taken away on the way out."""
     raise Stopped("stopped")
@@ -364,26 +290,6 @@ def _keep_leases() -> None:
     for descriptor in filter(str.isdecimal, os.environ.get(names.LEASES_ENV, "").split(",")):
         with contextlib.suppress(OSError):
             os.set_inheritable(int(descriptor), False)
-
-
-def _write_end_record(status: Exit, cause: str) -> None:
-    """end.json in the job's folder: success needs it, an exit status alone does not count."""
-    folder = os.environ.get(names.JOB_DIR_ENV)
-    if not folder:
-        return
-    from engine.contract.files import write_json
-
-    rss: int | None = None
-    gpu: int | None = None
-    if "torch" in sys.modules:
-        from engine.device import peak_memory
-
-        rss, gpu = peak_memory()
-    record = {"code": int(status), "cause": cause, "time": time.time(), "peak_rss": rss, "peak_gpu": gpu}
-    try:
-        write_json(Path(folder) / names.END, record)
-    except OSError as error:
-        _say(f"{clean(folder)}/{names.END}: {error.strerror}")
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

@@ -66,6 +66,8 @@ class Supervisor:
         self._judged = time.monotonic()
         self._watchman = Watchman(snapshot)
         self._touched = time.monotonic()
+        self._unwritten = False
+        """Whether job.json lags behind what is known, for want of room."""
         self._relocked: list[int] = []
         """Locks of GPUs that took the place of the engine's."""
 
@@ -185,6 +187,8 @@ class Supervisor:
                 engine.signal(signal.SIGKILL)
             if self._job.gpus and (said := self._watchman.ask(self._job) or note) != self._job.note:
                 self._record(note=said, final=False)
+            if self._unwritten:
+                self._record(final=False)
             self._keep_locks()
             self._touch(now)
             pause = engine.poll if kill_at is None else max(0.05, min(engine.poll, kill_at - now))
@@ -226,15 +230,18 @@ class Supervisor:
         on_end.start(self._folder)
 
     def _record(self, *, final: bool, **changes: Any) -> None:
-        """Change job.json. On a full disk the end is tried again for a minute; what comes before it may be missed."""
+        """Change job.json. On a full disk the end is tried again for a minute; what comes before it is written with
+        the next look, or never."""
         self._job = replace(self._job, **changes)
         for _ in range(WRITE_TRIES if final else 1):
             try:
                 write_job(self._folder, self._job)
+                self._unwritten = False
                 return
             except FileNotFoundError:
                 return  # somebody removed the job's folder: there is nothing to be told any more
             except OSError:
+                self._unwritten = True
                 if final:
                     time.sleep(1.0)
 
