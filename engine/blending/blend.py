@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engine.blending.members import Members, mix, open_member, open_members
 from engine.blending.search import Found, search, threshold_grid
 from engine.contract import names
@@ -87,7 +89,7 @@ def _score(members: Members, found: Found, config: BlendConfig, what: str) -> Sp
         return mix(members.contents(index, height, width), found.weights)
 
     largest = members.largest
-    heads = None if found.presence_weights is None else members.mixed_presence(found.presence_weights)
+    heads = None if found.presence_weights is None else np.array(found.presence_weights) @ members.own_presence()
     thresholds = threshold_grid(config.threshold_step)
     scores = score_split(members.samples, mixture, largest.size, largest.keep_aspect, thresholds, heads, what)
     own = scores.presence_scores(found.presence_source, _place(scores, found))

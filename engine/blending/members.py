@@ -12,9 +12,11 @@ import numpy.typing as npt
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.geometry import content_size, to_native
+from engine.data.image import image_size
 from engine.data.manifest import Sample
 from engine.evaluation.heads import split_head_scores
 from engine.evaluation.kept import KeptRun, is_nnunet, open_kept
+from engine.evaluation.presence import OF_MAP
 from engine.evaluation.probabilities import Probabilities, split_probabilities
 from engine.evaluation.trained import Run, open_run
 
@@ -40,19 +42,26 @@ class Members:
         """The member with the largest input; maps are mixed at its size."""
         return max(self.parts, key=lambda part: part.size)
 
-    def heads(self) -> tuple[int, ...]:
-        """Places of the members that have a classification head."""
-        return tuple(place for place, part in enumerate(self.parts) if part.presence is not None)
+    @property
+    def has_head(self) -> bool:
+        """Whether one of them has a classification head."""
+        return any(part.presence is not None for part in self.parts)
 
     def contents(self, index: int, height: int, width: int) -> npt.NDArray[np.float32]:
         """(M, rows, columns): every member's map of an image at the common size, padding cut off."""
         rows, columns = content_size(height, width, self.largest.size, self.largest.keep_aspect)
         return np.stack([to_native(part.content(index, height, width), rows, columns) for part in self.parts])
 
-    def mixed_presence(self, weights: Weights) -> npt.NDArray[np.float64]:
-        """(N,): the weighted mean of the classification heads; `weights` are those of `heads()`."""
-        heads = [part.presence for part in self.parts if part.presence is not None]
-        return np.tensordot(np.asarray(weights, np.float64), np.stack(heads), 1)
+    def own_presence(self) -> npt.NDArray[np.float64]:
+        """(M, N): what each member by itself says of presence: its classification head, and without one the maximum of
+        its map, which a presence loss may have trained."""
+        return np.stack([_maxima(part) if part.presence is None else part.presence for part in self.parts])
+
+
+def _maxima(part: Probabilities) -> npt.NDArray[np.float64]:
+    """(N,): the highest probability of each image's map, padding cut off."""
+    sizes = [image_size(sample.image) for sample in part.samples]
+    return np.array([OF_MAP["max"](part.content(place, *size)) for place, size in enumerate(sizes)])
 
 
 def mix(contents: npt.NDArray[np.float32], weights: Weights) -> npt.NDArray[np.float32]:

@@ -36,7 +36,7 @@ class Found:
     threshold: float
     presence_source: str
     presence_weights: tuple[float, ...] | None
-    """Of the members with a classification head; None where the source is a map's."""
+    """Of what each member by itself says; None where the source is one of the mixed map."""
     gamma: float | None
     """The share of the other run's presence score; None without one."""
     scale: tuple[float, float] | None
@@ -146,7 +146,7 @@ class _Candidate:
 
     source: str
     weights: tuple[float, ...] | None
-    """Of the heads."""
+    """Of the members' own scores."""
     auc: Values
     gamma: Values | None = None
     scale: Values | None = None
@@ -168,12 +168,12 @@ class _Candidate:
 
 
 def _best_heads(members: Members, config: BlendConfig, fractured: Flags, fusion: Fusion | None) -> list[_Candidate]:
-    """The heads' best mixture: it depends on neither map nor threshold, so it is found once."""
-    heads = members.heads()
-    if HEAD not in config.presence_sources or not heads:
+    """The best mixture of the members' own scores, where one of them has a head. It depends on neither the mixed map
+    nor the threshold, so it is found once."""
+    if HEAD not in config.presence_sources or not members.has_head:
         return []
-    grid = simplex(len(heads), config.weight_step)
-    scores = np.stack([members.mixed_presence(weights) for weights in grid], axis=1)
+    grid = simplex(len(members.parts), config.weight_step)
+    scores = members.own_presence().T @ np.array(grid).T
     quality, gammas = (roc_auc_columns(scores, fractured), None) if fusion is None else fusion.best(scores)
     best = int(np.argmax(quality))
     gamma = None if gammas is None else gammas[best : best + 1]
@@ -206,7 +206,7 @@ def _objective(objective: str, dice: Values, auc: Values) -> tuple[Values, ...]:
 
 
 def _compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:
-    """All ways to write `total` as an ordered sum of `parts` numbers from 0 on, the first part's largest first."""
+    """All ways to write `total` as an ordered sum of `parts` numbers from 0 on, the first part's smallest first."""
     for bars in combinations(range(total + parts - 1), parts - 1):
         edges = (-1, *bars, total + parts - 1)
         yield tuple(edges[place + 1] - edges[place] - 1 for place in range(parts))

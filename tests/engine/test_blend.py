@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -65,6 +66,30 @@ def test_one_run_and_its_copy_blend_to_that_runs_figures(runs_copy: Path) -> Non
     found = json.loads((runs_copy / "both" / "test_metrics_tuned.json").read_text())
     for name in ("dice_pos", "roc_auc_presence", "average_precision_presence", "precision_pos"):
         assert found[name] == pytest.approx(alone[name], abs=1e-6), name
+
+
+def test_a_member_without_a_head_has_a_share_in_presence_by_the_maximum_of_its_map(runs_copy: Path) -> None:
+    own = []
+    for run, source in (("plain", "max"), ("dual", "cls")):
+        given = ["--tta", "none", "--threshold", "0.5", "--bootstrap", "0", "--presence", source]
+        assert main(["evaluate", "--run", str(runs_copy / run), *given]) == 0
+        own.append(json.loads((runs_copy / run / f"test_metrics_thr050_{source}.json").read_text()))
+    assert blend(runs_copy, "--set", "presence_sources=[cls]", "--set", "objective=roc_auc_presence") == 0
+    found = json.loads((runs_copy / "both" / "test_metrics_tuned.json").read_text())
+    weights = found["selection"]["presence_weights"]
+    assert len(weights) == 2
+    assert sum(weights) == pytest.approx(1)
+    alone = [scores_in(runs_copy / run / each["per_image"]) for run, each in zip(("plain", "dual"), own, strict=True)]
+    mixed = scores_in(runs_copy / "both" / found["per_image"])
+    for name, score in mixed.items():
+        assert score == pytest.approx(weights[0] * alone[0][name] + weights[1] * alone[1][name], abs=1e-6), name
+    best = max(each["validation"]["roc_auc_presence"] for each in own)
+    assert found["validation"]["roc_auc_presence"] >= best - 1e-9
+
+
+def scores_in(table: Path) -> dict[str, float]:
+    with table.open() as file:
+        return {row["id"]: float(row["presence_score"]) for row in csv.DictReader(file)}
 
 
 @pytest.fixture
