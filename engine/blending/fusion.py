@@ -1,9 +1,9 @@
 """The blend's own presence score and another run's, mixed: (1 - gamma) of the one and gamma of the other.
 
 Both have to be probabilities for that. A classifier's and a head's are, and the maximum of the map of a member without
-a head, beside another's head, is taken for one. A score of the mixed map is none (the mean of a map
-with a small fracture is 0.01), so it becomes one by Platt's scaling: p = sigmoid(slope * log-odds(score) + offset), the
-two numbers fitted on validation. It keeps the order of the scores, so that gamma 0 has the score's own ROC-AUC.
+a head, beside another's head, is taken for one. A score of the mixed map is none (the mean of a map with a small
+fracture is 0.01), so it becomes one by Platt's scaling: p = sigmoid(slope * log-odds(score) + offset), the two numbers
+fitted on validation. It keeps the order of the scores, so that gamma 0 has the score's own ROC-AUC.
 """
 
 from __future__ import annotations
