@@ -78,7 +78,10 @@ class TrainingConfig(Section):
         None, ge=0.5, lt=1.0, description="decay of the exponential moving average of the weights; empty: none"
     )
     init_from: str | None = Field(
-        None, min_length=1, max_length=4096, description="a run folder or checkpoint to begin from; empty: none"
+        None,
+        min_length=1,
+        max_length=4096,
+        description="a run folder or checkpoint to begin from, in place of encoder_weights; empty: none",
     )
     freeze_encoder_epochs: float = Field(0.0, ge=0.0, le=10_000.0, description="epochs in which the encoder rests")
     freeze_batch_norm: bool = Field(False, description="batch norm keeps its statistics and weights")

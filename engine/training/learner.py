@@ -172,11 +172,12 @@ def make_learner(
     config: LearnConfig, device: Device, steps_per_epoch: int, *, pretrained: bool, ranks: Ranks = ALONE
 ) -> Learner:
     """A new learner; `pretrained`: with the weights that its config begins from, else with those that a checkpoint is
-    to bring."""
+    to bring. What `init_from` brings stands for the encoder's weights too: no hub is asked for what is replaced."""
     training = config.training
-    network = ranks.in_turn(lambda: build_network(config.model, pretrained=pretrained))
-    if pretrained and training.init_from is not None:
-        start_from(network, training.init_from)
+    begins_from = training.init_from if pretrained else None
+    network = ranks.in_turn(lambda: build_network(config.model, pretrained=pretrained and begins_from is None))
+    if begins_from is not None:
+        start_from(network, begins_from)
     place(network, device)
     if training.freeze_batch_norm:
         freeze_batch_norm(network)

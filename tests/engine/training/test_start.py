@@ -48,6 +48,17 @@ def test_tensors_of_another_shape_keep_what_they_began_with(
     assert "4 in it, without a place here: segmenter.classification_head.2.weight" in said
 
 
+def test_no_encoder_weights_are_fetched_for_what_another_run_brings(make_learner: MakeLearner, runs_copy: Path) -> None:
+    import torch
+
+    from engine.contract.models import SmpConfig
+
+    far = SmpConfig(encoder="tu-test_resnet", decoder_channels=(32, 16, 8, 8), encoder_weights="out/of/reach.pt")
+    begun = tensors(make_learner(model=far, pretrained=True, init_from=str(runs_copy / "plain")).network)
+    source = torch.load(runs_copy / "plain" / "checkpoints" / "best.pt", weights_only=True)["network"]
+    assert not changed(begun, source)
+
+
 def test_a_checkpoint_of_quite_another_network_is_one_line(
     make_learner: MakeLearner, runs_copy: Path, tmp_path: Path
 ) -> None:
