@@ -10,7 +10,7 @@ from torch import nn
 from engine.contract.errors import BadInput
 from engine.contract.models import TimmClassifierConfig
 from engine.contract.text import clean
-from engine.models.registry import Parts, builds
+from engine.models.registry import Normalisation, Parts, builds
 from engine.models.weights import EFFICIENTNET_LITE0, load_encoder_weights
 
 _LITE0 = "tf_efficientnet_lite0"
@@ -32,7 +32,7 @@ class Classifier(nn.Module):
 
 @builds(TimmClassifierConfig)
 def build(config: TimmClassifierConfig, pretrained: bool) -> Parts:
-    """Its input is (x - 0.5) / 0.5, or normalised as its weights from the hub were."""
+    """Its input is (x - 0.5) / 0.5, or normalised as the weights want it that it begins from."""
     import timm
 
     if config.encoder_weights == EFFICIENTNET_LITE0 and config.encoder.split(".")[0] != _LITE0:
@@ -45,12 +45,12 @@ def build(config: TimmClassifierConfig, pretrained: bool) -> Parts:
         features = int(encoder.head_hidden_size)
     except Exception as error:  # timm and the hub raise whatever they like
         raise BadInput(_why(config, hub, error)) from error
-    normalisation = ((0.5,) * config.in_channels, (0.5,) * config.in_channels)
-    if hub and config.in_channels == 3:
+    normalisation: Normalisation = ((0.5,) * config.in_channels, (0.5,) * config.in_channels)
+    if pretrained and config.encoder_weights and config.in_channels == 3:
         known = encoder.pretrained_cfg
         normalisation = (tuple(known["mean"]), tuple(known["std"]))
     if pretrained and config.encoder_weights and not hub:
-        load_encoder_weights(encoder, config.encoder_weights)
+        normalisation = load_encoder_weights(encoder, config.encoder_weights, normalisation)
     return Parts(Classifier(encoder, features, config.dropout), config.in_channels, *normalisation)
 
 

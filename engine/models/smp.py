@@ -7,13 +7,13 @@ from engine.contract.models import SmpConfig
 from engine.contract.text import clean
 from engine.models.batch_norm import bear_batches_of_one
 from engine.models.head import classification_head
-from engine.models.registry import Normalisation, Parts, builds
+from engine.models.registry import IMAGENET, Normalisation, Parts, builds
 from engine.models.weights import load_encoder_weights
 
 
 @builds(SmpConfig)
 def build(config: SmpConfig, pretrained: bool) -> Parts:
-    """Its input is (x - 0.5) / 0.5, or normalised as ImageNet's for weights from the hub."""
+    """Its input is (x - 0.5) / 0.5, or normalised as the weights want it that it begins from."""
     import segmentation_models_pytorch as smp
 
     options = {} if config.decoder_channels is None else _decoder_options(config)
@@ -30,13 +30,15 @@ def build(config: SmpConfig, pretrained: bool) -> Parts:
             classes=1,
             **options,
         )
-        if hub and config.in_channels == 3:
-            known = smp.encoders.get_preprocessing_params(config.encoder, "imagenet")
-            normalisation = (tuple(known["mean"]), tuple(known["std"]))
+        if pretrained and config.encoder_weights and config.in_channels == 3:
+            normalisation = IMAGENET
+            if hub or config.encoder.startswith("tu-"):  # timm says it without its hub
+                known = smp.encoders.get_preprocessing_params(config.encoder, "imagenet")
+                normalisation = (tuple(known["mean"]), tuple(known["std"]))
     except Exception as error:  # smp, timm and the hub raise whatever they like
         raise BadInput(_why(config, hub, error)) from error
     if pretrained and config.encoder_weights and not hub:
-        load_encoder_weights(body.encoder, config.encoder_weights)
+        normalisation = load_encoder_weights(body.encoder, config.encoder_weights, normalisation)
     body.classification_head = classification_head(body.encoder.out_channels[-1], config.classification_head)
     bear_batches_of_one(body)
     return Parts(body, config.in_channels, *normalisation)

@@ -12,6 +12,7 @@ from torch import nn
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
+from engine.models.registry import Normalisation
 
 EFFICIENTNET_LITE0 = "efficientnet-lite0"
 _WRAPPERS = ("", "segmenter.", "network.", "model.", "module.")
@@ -27,15 +28,19 @@ class Part(NamedTuple):
     prefixes: tuple[str, ...]
 
 
-def load_encoder_weights(encoder: nn.Module, source: str) -> None:
+def load_encoder_weights(encoder: nn.Module, source: str, published: Normalisation) -> Normalisation:
     """Load `efficientnet-lite0` or a file into an encoder, which a file may hold by itself or in a network of ours.
 
-    Prints what was loaded and what not. Raises BadInput in one line where nothing fits.
+    Returns how the weights want their input: as a network of ours in the file had it, else as `published`. Prints what
+    was loaded and what not. Raises BadInput in one line where nothing fits.
     """
     if source == EFFICIENTNET_LITE0:
         _load_in_order(encoder, _read(_package_file(), EFFICIENTNET_LITE0))
-    else:
-        load_file({"encoder": Part(encoder, ("", "encoder."))}, source, f"imagenet, {EFFICIENTNET_LITE0}")
+        return published
+    found = _read(Path(source), f"imagenet, {EFFICIENTNET_LITE0}")
+    _load_by_name({"encoder": Part(encoder, ("", "encoder."))}, found, source)
+    own = [tuple(found[key].flatten().tolist()) for key in ("mean", "std") if key in found]
+    return (own[0], own[1]) if [len(values) for values in own] == [len(values) for values in published] else published
 
 
 def load_file(parts: Mapping[str, Part], source: str, instead: str) -> None:
@@ -158,7 +163,7 @@ def _read(path: Path, instead: str) -> dict[str, torch.Tensor]:
         raise BadInput(f"{name}: no such file; give {instead} or a file") from None
     except Exception as error:  # a damaged file fails in many ways, all of them the user's to know
         raise BadInput(f"{name}: not readable as weights ({_first_line(error)})") from None
-    for key in ("state_dict", "model", "model_state_dict", "network"):
+    for key in ("state_dict", "model", "model_state_dict", "ema", "network"):  # of a last.pt the average
         if isinstance(values, dict) and isinstance(values.get(key), dict):
             values = values[key]
     tensors = (

@@ -15,12 +15,13 @@ from torchvision.models.segmentation import deeplabv3_resnet50
 from torchvision.models.video import swin3d_t
 
 from engine.contract.errors import BadInput
-from engine.contract.models import DeepLabConfig, Swin3dConfig
+from engine.contract.models import DeepLabConfig, SmpConfig, Swin3dConfig, TimmClassifierConfig
 from engine.models.checkpoint import save_checkpoint
 from engine.models.network import build_network
 from engine.models.weights import Part, load_encoder_weights, load_file, load_hub
 
 State = Mapping[str, torch.Tensor]
+HALF = ((0.5,) * 3, (0.5,) * 3)
 
 
 def encoder() -> nn.Sequential:
@@ -56,7 +57,7 @@ def test_a_file_may_hold_the_encoder_alone_or_inside_of_a_network(
     path, expected = tmp_path / "weights.pt", numbered(encoder().state_dict())
     torch.save({"state_dict": wrapped(prefix, expected)}, path)
     mine = encoder()
-    load_encoder_weights(mine, str(path))
+    load_encoder_weights(mine, str(path), HALF)
     assert all(torch.equal(tensor.float(), expected[name]) for name, tensor in mine.state_dict().items())
     assert told(capsys) == [f"5 of 5 tensors of the encoder from {path}"]
 
@@ -69,7 +70,7 @@ def test_a_checkpoint_of_ours_and_safetensors_serve_too(tmp_path: Path) -> None:
     save_file(expected, tmp_path / "weights.safetensors")
     for name in ("best.pt", "weights.safetensors"):
         mine = encoder()
-        load_encoder_weights(mine, str(tmp_path / name))
+        load_encoder_weights(mine, str(tmp_path / name), HALF)
         assert torch.equal(mine[0].weight, expected["0.weight"]), name
 
 
@@ -78,7 +79,7 @@ def test_timms_encoders_are_known_inside_of_smp_and_outside(inside: str, outside
     names = list(encoder().state_dict())
     mine = nn.ModuleDict({"model": encoder()}) if inside else encoder()
     torch.save(wrapped(outside, numbered(encoder().state_dict())), tmp_path / "weights.pt")
-    load_encoder_weights(mine, str(tmp_path / "weights.pt"))
+    load_encoder_weights(mine, str(tmp_path / "weights.pt"), HALF)
     assert mine.state_dict()[inside + names[0]].unique().tolist() == [1.0]
 
 
@@ -87,12 +88,37 @@ def test_what_was_not_loaded_and_what_was_left_over_is_said(tmp_path: Path, caps
     state["0.weight"] = torch.zeros(2, 3, 3, 3)  # made for three channels
     del state["1.bias"]
     torch.save(state | {f"fc.{part}": torch.zeros(2) for part in "abcd"}, tmp_path / "weights.pt")
-    load_encoder_weights(encoder(), str(tmp_path / "weights.pt"))
+    load_encoder_weights(encoder(), str(tmp_path / "weights.pt"), HALF)
     assert told(capsys) == [
         f"3 of 5 tensors of the encoder from {tmp_path / 'weights.pt'}",
         "left as they were: encoder.0.weight, encoder.1.bias",
         "in the file and not used: 0.weight, fc.a, fc.b and 2 more",
     ]
+
+
+def test_of_a_last_checkpoint_the_average_is_taken(tmp_path: Path) -> None:
+    average = {name: tensor.clone() for name, tensor in numbered(encoder().state_dict()).items()}
+    raw = {name: tensor + 100 for name, tensor in average.items()}
+    save_checkpoint(tmp_path / "last.pt", {"network": raw, "ema": average})
+    mine = encoder()
+    load_encoder_weights(mine, str(tmp_path / "last.pt"), HALF)
+    assert torch.equal(mine[0].weight, average["0.weight"])
+
+
+def test_weights_from_a_file_get_the_input_that_they_were_trained_on(tmp_path: Path) -> None:
+    """ImageNet's normalisation as from the hub, and that of a network of ours where the file holds one."""
+    path = tmp_path / "weights.pt"
+    for config in (SmpConfig(encoder_weights=str(path)), SmpConfig(encoder="tu-resnet18", encoder_weights=str(path)),
+                   TimmClassifierConfig(encoder_weights=str(path))):  # fmt: skip
+        scratch = build_network(config, pretrained=False)
+        assert scratch.mean.flatten().tolist() == [0.5] * 3
+        body = scratch.segmenter
+        torch.save(body.encoder.state_dict(), path)  # type: ignore[union-attr, operator]
+        begun = build_network(config)
+        assert torch.allclose(begun.mean.flatten(), torch.tensor([0.485, 0.456, 0.406]))
+        assert torch.allclose(begun.std.flatten(), torch.tensor([0.229, 0.224, 0.225]))
+        save_checkpoint(path, {"network": scratch.state_dict()})
+        assert build_network(config).mean.flatten().tolist() == [0.5] * 3
 
 
 def test_a_file_of_which_nothing_fits_is_refused_in_one_line(tmp_path: Path) -> None:
