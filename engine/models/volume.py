@@ -20,7 +20,8 @@ def pseudo_volume(image: torch.Tensor, kind: Volume, depth: int, rgb: bool = Fal
     number with zeros, which no video holds: the last slice comes twice instead. `rgb`: a slice's channels are the slice
     before it, itself and the one after it (at the ends itself); else all three are the slice.
 
-    All slices are linear in the image, so normalising it before or after makes no difference to how they look.
+    All slices are linear in the image, and all but `detail`, which lies around zero, keep its mean: normalising it
+    before or after makes no difference to them.
     """
     slices = [make(image) for make in slices_of(kind, depth)]
     last = depth - 1
