@@ -213,6 +213,8 @@ def test_what_a_training_begins_from_is_looked_for(tmp_path: Path) -> None:
     assert begins(waiting, coming) == Check(
         OK, "init_from: later/checkpoints/best.pt comes from train later, which is queued"
     )
+    both = checks(training(manifest, model={"encoder_weights": "/no/file.pt"}, training={"init_from": str(run)}))
+    assert [check.sign for check in both] == [OK, OK], "what it begins from stands for its encoder's weights"
 
 
 # -- every recipe -----------------------------------------------------------------------------------------------------

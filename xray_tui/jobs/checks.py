@@ -95,9 +95,11 @@ def _data(asked: Asked, splits: tuple[str, ...]) -> Check:
 
 
 def _weights(config: Any) -> list[Check]:
-    model = config.get("model")
+    model, training = config.get("model"), config.get("training")
     if not isinstance(model, dict) or not model.get("encoder_weights"):
         return []
+    if isinstance(training, dict) and training.get("init_from"):
+        return []  # that brings all weights: none are fetched
     problem = weights_problem(model)
     if problem is None:
         return [Check(OK, f"weights: {shown_weights(model)}")]
