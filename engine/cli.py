@@ -141,11 +141,13 @@ def _add_evaluate(commands: Commands) -> None:
 
 def _add_blend(commands: Commands) -> None:
     parser = _add(commands, "blend", _blend, "Blend runs: weights, threshold and presence chosen on validation.")
-    parser.add_argument("--members", nargs="+", metavar="runs/NAME", help="two run folders or more")
+    parser.add_argument(
+        "--members", nargs="+", metavar="runs/NAME", help="two run folders or more; or one and presence_run"
+    )
     parser.add_argument("--run", type=Path, metavar="runs/NAME", help="default: runs/blend_ and the members' names")
     parser.add_argument("--tta", choices=get_args(names.Tta), help="default: hv")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a config of kind: blend")
-    _add_set(parser)
+    _add_set(parser, "presence_run=runs/NAME")
 
 
 def _add_nnunet(commands: Commands) -> None:
@@ -154,14 +156,14 @@ def _add_nnunet(commands: Commands) -> None:
     add_commands(commands.add_parser("nnunet", help="Train and score nnU-Net on our data (extra: nnunet)."))
 
 
-def _add_set(parser: argparse.ArgumentParser) -> None:
+def _add_set(parser: argparse.ArgumentParser, example: str = "training.epochs=3") -> None:
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         dest="overrides",
         metavar="KEY=VALUE",
-        help="for example training.epochs=3",
+        help=f"for example {example}",
     )
 
 

@@ -94,11 +94,14 @@ def field_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[s
             str(part) for part in item["loc"] if not str(part).startswith(("literal[", "constrained-", "function-"))
         ]
         dotted = clean(".".join(part for part in parts if not part.startswith(TAG))) or "config"
-        given = "" if item["type"] in ("missing", "extra_forbidden") else f"{brief(item['input'])}: "
+        is_whole_section = isinstance(item["input"], dict | BaseModel)
+        has_value = item["type"] not in ("missing", "extra_forbidden") and not is_whole_section
+        given = f"{brief(item['input'])}: " if has_value else ""
         if item["type"] == "extra_forbidden":
             problem = f"unknown key{_did_you_mean(model, parts)}"
         else:
-            problem = f"{given}{clean(item['msg'])[:200]}{_meaning(model, parts)}"
+            said = item["msg"].removeprefix("Value error, ")  # pydantic's words before those of a validator of ours
+            problem = f"{given}{clean(said)[:200]}{_meaning(model, parts)}"
         found.append((dotted, problem))
     return found
 

@@ -9,12 +9,14 @@ from typing import Any
 
 from engine.contract.errors import BadInput
 from engine.contract.recipe_file import ABOUT, read_recipe
-from engine.contract.text import clean
+from engine.contract.text import brief, clean
 
 CONFIGS = "configs"
 
 TAKES: dict[str, tuple[str, ...]] = {"train": ("train", "classifier", "nnunet"), "blend": ("blend",)}
 """Kinds of config, by the command of the engine that takes them."""
+
+KINDS = tuple(kind for kinds in TAKES.values() for kind in kinds)
 
 
 def check_kind(command: str, config_kind: str, path: Path | str) -> None:
@@ -72,13 +74,17 @@ def _read(path: Path) -> Recipe:
         values = read_recipe(path)
     except BadInput as error:
         return Recipe(name, path, "?", "", error.lines[0])
+    kind = values.get("kind", "train")
+    if kind not in KINDS:
+        right = ", ".join(KINDS)
+        return Recipe(name, path, "?", "", f"{clean(str(path))}: kind: {brief(kind)} is unknown; give one of {right}")
     about = values.get(ABOUT)
     told: dict[str, Any] = about if isinstance(about, dict) else {}
     size = told.get("parameters")
     return Recipe(
         name,
         path,
-        clean(str(values.get("kind", "train"))),
+        kind,
         clean(str(values.get("description", ""))),
         parameters=size if isinstance(size, int | float) else None,
         needs=clean(str(told.get("needs", ""))),

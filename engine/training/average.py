@@ -128,7 +128,7 @@ def _choose(kept: list[Kept], run: Path, best: int | None) -> list[Kept]:
     if len(kept) < 2:
         raise BadInput(f"{name}: keeps no checkpoints beside its best; train with training.keep_best: 3, for example")
     if best is not None and best > len(kept):
-        raise BadInput(f"--best {best}: {name} keeps {len(kept)}; give 2 to {len(kept)}")
+        raise BadInput(f"--best {best}: {name} keeps {len(kept)}; give no more")
     return kept[:best]
 
 

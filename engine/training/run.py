@@ -76,7 +76,7 @@ def learn_config(path: Path, overrides: Sequence[str]) -> LearnConfig:
     """A config that the training loop takes. Raises BadInput."""
     config = load_config(path, overrides)
     if not isinstance(config, TrainConfig | ClassifierConfig):
-        raise BadInput(f"{clean(str(path))}: kind: {config.kind}; train needs kind: train or classifier")
+        raise BadInput(f"{clean(str(path))}: kind: {config.kind}; train needs kind: train, classifier or nnunet")
     return config
 
 

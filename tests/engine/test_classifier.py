@@ -167,7 +167,7 @@ def test_a_blend_is_not_trained(with_classifier: Path, tmp_path: Path, capsys: p
     config = tmp_path / "blend.yaml"
     config.write_text("kind: blend\n")
     assert main(["train", "--config", str(config)]) == 2
-    assert "kind: blend; train needs kind: train or classifier" in capsys.readouterr().err
+    assert "kind: blend; train needs kind: train, classifier or nnunet" in capsys.readouterr().err
 
 
 def test_weights_come_from_the_package_or_fail_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

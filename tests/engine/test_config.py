@@ -153,3 +153,11 @@ def test_recipes_are_found_beside_the_runs_folder_and_the_nearer_one_wins(tmp_pa
     assert "challenge_dual_head_v1" in recipes
     if Path("configs").resolve() != folder.resolve() and not Path("configs/baseline_posmetric.yaml").exists():
         assert recipes["baseline_posmetric"].description == "my own"
+
+
+def test_what_is_wrong_with_a_section_is_said_without_all_that_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("data: {fold: 7, folds: 5}\ntraining: {positive_share: 0.5}\n")
+    with pytest.raises(BadInput) as caught:
+        load_config(path)
+    assert caught.value.lines == (f"{path}: data: fold: 7 of 5 folds; 0 to 4 is right",)

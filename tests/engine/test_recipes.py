@@ -107,3 +107,14 @@ def test_what_a_recipe_says_about_itself_is_no_part_of_a_run(tmp_path: Path) -> 
     assert "about" not in load_config(tmp_path / "one.yaml").model_dump()
     (recipe,) = find_recipes([tmp_path])
     assert recipe.facts == "2.5 M parameters, 10 MB; needs luck; got nothing"
+
+
+def test_a_recipe_of_no_known_kind_is_listed_with_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "odd.yaml").write_text("kind: [train]\n")
+    (tmp_path / "typo.yaml").write_text("kind: trian\n")
+    wrong = {recipe.name: recipe.problem for recipe in find_recipes([tmp_path])}
+    right = "give one of train, classifier, nnunet, blend"
+    assert wrong == {
+        "odd": f"{tmp_path / 'odd.yaml'}: kind: ['train'] is unknown; {right}",
+        "typo": f"{tmp_path / 'typo.yaml'}: kind: 'trian' is unknown; {right}",
+    }

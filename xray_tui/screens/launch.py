@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on, work
@@ -299,12 +300,15 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
     @on(events.DescendantFocus)
     def _show_help(self) -> None:
-        """All that there is to say about the focused field."""
+        """All that there is to say about the focused field, as far as it has room."""
         above = self.focused.ancestors if self.focused else []
         row = next((node for node in above if isinstance(node, FormRow)), None)
         section = next((node for node in above if isinstance(node, FormSection)), None)
         text = row.help if row else f"{section.section}: space opens or closes" if section else ""
-        self.query_one("#form-help", Static).update(Content(clean(text)))
+        place = self.query_one("#form-help", Static)
+        size = place.content_size
+        lines = wrap(clean(text), max(20, size.width), max_lines=max(1, size.height), placeholder=" …")
+        place.update(Content("\n".join(lines)))
 
     # Leaving.
 

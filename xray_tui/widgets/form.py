@@ -135,7 +135,8 @@ class FormSection(Collapsible):
         if (problems, changed) == self._state:
             return
         self._state = (problems, changed)
-        shown = self._about if self._about and not changed and not problems else f"{len(self.keys)} fields"
+        count = f"{len(self.keys)} field{'' if len(self.keys) == 1 else 's'}"
+        shown = self._about if self._about and not changed and not problems else count
         parts: list[str | tuple[str, str]] = [(f"{self.section:<10}", "bold"), f" {shown}"]
         if changed:
             parts.append(f" · {changed} changed")

@@ -97,7 +97,7 @@ def test_what_cannot_be_averaged_is_one_line(runs_copy: Path, capsys: pytest.Cap
     for epoch in (1, 2):
         (run / "checkpoints" / f"best_{epoch}.pt").write_bytes(best.read_bytes())
     assert main(["average", "--run", str(run), "--best", "3", "--output", str(runs_copy / "mean")]) == 2
-    assert f"--best 3: {run} keeps 2; give 2 to 2" in capsys.readouterr().err
+    assert f"--best 3: {run} keeps 2; give no more" in capsys.readouterr().err
     assert main(["average", "--run", str(run), "--output", str(runs_copy / "plain")]) == 2
     assert "not an empty folder; give another one" in capsys.readouterr().err
     assert not (runs_copy / "mean").exists()
