@@ -30,7 +30,7 @@ from xray_tui.widgets.form_fields import Field, Section, parse, show
 MAIN_FIELDS: dict[Kind, tuple[str, ...]] = {
     "train": ("data.manifest", "data.image_size", "training.epochs", "training.batch_size", "model.encoder", "seed"),
     "evaluate": ("tta", "threshold", "presence", "gate", "checkpoint", "batch_size", "bootstrap"),
-    "blend": ("tta", "objective", "presence_sources", "weight_step", "threshold_step"),
+    "blend": ("tta", "presence_run", "objective", "presence_sources", "weight_step", "threshold_step"),
 }
 BASE, RUN, GPU, MEMBERS = "base", "run", "gpu", "members"
 AFTER = "after"
