@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from tests.app.piloting import MakeApp, opened, screen_text, until
-from tests.app.samples import GIB, NOW, make_page, write_artifact
+from tests.app.samples import GIB, NOW, make_job, make_page, write_artifact
 from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
+from xray_tui.jobs.job import State
 from xray_tui.jobs.process import RUN_MARK
 from xray_tui.live.follow import Followed
 from xray_tui.live.gpu_feed import Gpus
@@ -212,3 +213,13 @@ async def test_enter_shows_all_of_a_run(make_app: MakeApp) -> None:
         assert "0.4500 to 0.5500" in text
         assert "0.6100" in text
         assert "613" in text
+
+
+async def test_the_scroll_bar_of_the_jobs_hides_nothing_of_them(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        app.post_message(JobsChanged(tuple(make_job(f"j{at}", f"run_{at}", State.SUCCEEDED) for at in range(9))))
+        await until(pilot, lambda: app._dashboard.jobs.show_vertical_scrollbar)
+        await until(pilot, lambda: "run_0" in screen_text(app))
+        assert "succeeded        2m" in screen_text(app)

@@ -98,7 +98,7 @@ class JobList(Lines):
         now = time.time()
         if self.job is not None and self.job.stop_asked is not None:
             self.border_subtitle = Content(job_detail(self.job, now))
-        lines = tuple(job_line(job, self.size.width, now, self._me) for job in self._jobs[: 2 * self.page_rows])
+        lines = tuple(job_line(job, self.line_width, now, self._me) for job in self._jobs[: 2 * self.page_rows])
         if lines != self._drawn:
             self._drawn = lines
             self.refresh()

@@ -51,8 +51,13 @@ class Lines(ScrollView, can_focus=True):
         """Rows that fit into the view."""
         return max(1, self.size.height - self.HEAD_ROWS)
 
+    @property
+    def line_width(self) -> int:
+        """Cells of a line, without those under the scroll bar."""
+        return self.scrollable_content_region.width
+
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        width = self.line_width
         if y < self.HEAD_ROWS:
             return self.draw_head(y, width)
         index = self.scroll_offset.y + y - self.HEAD_ROWS
