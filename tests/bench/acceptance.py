@@ -1,6 +1,6 @@
 """One page about training on this machine's GPU: how fast, in which precision, in how much memory.
 
-    python -P tests/bench/acceptance.py [--device cuda|cpu] [--config RECIPE] [--set KEY=VALUE] [--steps N]
+    python -P tests/bench/acceptance.py [--device cuda|cpu] [--config RECIPE] [--set KEY=VALUE] [--batch N] [--steps N]
 
 What `make test-gpu` prints after its tests. -P: or this folder's files would stand for the package `engine`. Each
 precision trains the same network on the same batch from the same seed. Floating-point operations are counted by
@@ -155,12 +155,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--config", type=Path, default=RECIPES / "pretrained_dual_head.yaml", metavar="RECIPE")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    parser.add_argument("--batch", type=int, default=64, metavar="N", help="images a step (default 64)")
     parser.add_argument("--steps", type=int, default=30)
     given = parser.parse_args(arguments)
     try:
-        config = load_config(given.config, ["training.batch_size=64", *given.overrides])
-        assert isinstance(config, TrainConfig)
+        config = load_config(given.config, given.overrides)
+        if not isinstance(config, TrainConfig):
+            raise BadInput(f"{given.config}: kind: {config.kind}; kind: train is right here")
         pick_device(given.device)
+        config = config.model_copy(update={"training": config.training.model_copy(update={"batch_size": given.batch})})
     except BadInput as error:
         print("\n".join(error.lines), file=sys.stderr)
         return 2

@@ -245,7 +245,7 @@ def test_every_recipe_that_is_launched_can_be_looked_at(
         weights, init_from = config.get("model", {}).get("encoder_weights"), config["training"].get("init_from")
         assert found[0].text.startswith("data: 1 train and 1 val images in ")
         said = [check.text.partition(":")[0] for check in found[1:]]
-        begins = ["weights"] * bool(weights) + ["init_from"] * bool(init_from)
+        begins = ["init_from"] if init_from else ["weights"] if weights else []
         assert said == (["nnU-Net"] if config["kind"] == "nnunet" else begins)
     else:
         uses = ["member"] * len(config["members"]) + ["presence_run"] * bool(config["presence_run"])
