@@ -135,6 +135,14 @@ def test_a_blend_under_the_cursor_gives_its_members_and_choices(place: Path) -> 
     assert state.check().argv[:6] == ("blend", "--members", "runs/plain_a", "runs/dual_a", "--run", "runs/mix_2")
 
 
+def test_a_classifier_is_evaluated_and_is_no_member(place: Path) -> None:
+    write(place / "runs" / "who" / "config.yaml", {"kind": "classifier"})
+    (place / "runs" / "who" / "checkpoints").mkdir()
+    (place / "runs" / "who" / "checkpoints" / "best.pt").touch()
+    assert "who" in read_sources("evaluate", RUNS, None, recipes(), place).trained
+    assert read_sources("blend", RUNS, None, recipes(), place).trained == ("dual_a", "plain_a")
+
+
 def test_what_was_not_touched_stays_the_base_s_own_however_odd_it_is(place: Path) -> None:
     write(place / "configs" / "odd.yaml", PLAIN | {"description": " a\tb ", "data": {"manifest": "/data/a b .csv"}})
     sources = read_sources("train", RUNS, None, [recipe for recipe in recipes() if recipe.name == "odd"], place)

@@ -63,6 +63,8 @@ class Sources:
 def read_sources(kind: Kind, runs: Path, current: str | None, recipes: Sequence[Recipe] | None, cwd: Path) -> Sources:
     """Everything for a form of that kind, filled from the run `current` where that run has a fitting config."""
     trained, taken = read_runs(runs)
+    if kind == "blend":  # a classifier has no mask to blend
+        trained = tuple(run for run in trained if _config_kind(runs / run / CONFIG) != "classifier")
     bases = [] if kind == "evaluate" else list(_bases(kind, runs, current, recipes))
     first = next((at for at, base in enumerate(bases) if base.run == current and base.path), 0)
     filling = read_filling(kind, bases[first], runs, cwd) if bases else _unfilled(kind)
