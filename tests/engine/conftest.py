@@ -18,6 +18,7 @@ TINY = [
     "model.encoder_weights=",
     "model.decoder_channels=[32,16,8,8]",
     "training.samples_per_epoch=",
+    "training.ema=",
     "training.warmup_epochs=0.5",
 ]
 
