@@ -37,7 +37,7 @@ def held(folder: Path, other: str) -> Iterator[None]:
     try:
         until = time.monotonic() + _PATIENCE_S
         with contextlib.suppress(OSError):
-            while not _locked(descriptor):
+            while not locked(descriptor):
                 if time.monotonic() > until:
                     raise BadInput(f"{clean(str(folder))}: {other}")
                 time.sleep(0.02)
@@ -46,8 +46,8 @@ def held(folder: Path, other: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
-    """Whether the lock is ours now. Raises OSError where there are no locks."""
+def locked(descriptor: int) -> bool:
+    """Whether the lock of an opened folder is ours now. Raises OSError where there are no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

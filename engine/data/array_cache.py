@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import sys
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.contract.text import clean
-from engine.folders import made_whole, new_array, open_array
+from engine.folders import locked, made_whole, new_array, open_array
 
 Layout = Mapping[str, tuple[npt.DTypeLike, tuple[int, ...]]]
 """dtype and shape of each array by its name."""
@@ -99,9 +98,6 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 def _is_locked_by_another(descriptor: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not locked(descriptor)
     except OSError:
-        pass
-    return False
+        return False
