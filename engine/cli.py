@@ -195,13 +195,15 @@ def _prepare(given: argparse.Namespace) -> None:
 
 
 def _recipes(given: argparse.Namespace) -> None:
+    from engine.contract.load import problem_of
     from engine.contract.recipes import find_recipes, recipe_folders
 
     recipes = find_recipes(recipe_folders(given.runs))
     width = max((len(recipe.name) for recipe in recipes), default=0)
     for recipe in recipes:
-        print(f"{recipe.name:{width}}  {recipe.kind:10}  {recipe.problem or recipe.description}")
-        if recipe.facts:
+        problem = recipe.problem or problem_of(recipe.path)
+        print(f"{recipe.name:{width}}  {recipe.kind:10}  {problem or recipe.description}")
+        if recipe.facts and not problem:
             print(f"{'':{width}}  {'':10}  {recipe.facts}")
     if not recipes:
         raise BadInput("no configs/*.yaml here, beside the runs folder, or in the installed package")

@@ -86,10 +86,12 @@ def give(order: Order, job: Job, runs: Path) -> Said:
 def launch(launch: Launch, settings: Settings, runs: Path) -> Said:
     """Hand the jobs to their supervisors; what there is to say of how that went."""
     from xray_tui.jobs.batch import launch_all
+    from xray_tui.jobs.behind import all_behind
     from xray_tui.jobs.launcher import LocalLauncher
 
     try:
-        jobs = launch_all(LocalLauncher.of(settings, runs), launch.specs, launch.evaluate, launch.hold)
+        specs, _ = all_behind(runs, launch.specs)
+        jobs = launch_all(LocalLauncher.of(settings, runs), specs, launch.evaluate, launch.hold)
     except (BadInput, OSError) as error:
         return Said(str(error), "error")
     one = len(jobs) == 1

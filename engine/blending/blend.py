@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def blend(config: BlendConfig, folder: Path) -> Path:
             "weights": found.weights,
             "presence_source": found.presence_source,
             "presence_weights": found.presence_weights,
+            "member_presence": None if found.presence_weights is None else val.own_sources,
             **_fusion(found, presence_run, path),
             "objective": config.objective,
         },
@@ -77,7 +79,7 @@ def blend(config: BlendConfig, folder: Path) -> Path:
         resamples=config.bootstrap,
         seed=config.seed,
     )
-    print(_describe_choice(config, found))
+    print(_describe_choice(config, found, val.own_sources))
     print(describe(artifact, path), flush=True)
     return path
 
@@ -124,13 +126,14 @@ def _fusion(found: Found, presence_run: Run | None, path: Path) -> dict[str, Any
     }
 
 
-def _describe_choice(config: BlendConfig, found: Found) -> str:
-    weights = ", ".join(
-        f"{clean(Path(member).name)} {weight:.2f}" for member, weight in zip(config.members, found.weights, strict=True)
-    )
-    said = f"weights: {weights}; presence from {found.presence_source}"
+def _describe_choice(config: BlendConfig, found: Found, own_sources: Sequence[str]) -> str:
+    members = [clean(Path(member).name) for member in config.members]
+    weights = ", ".join(f"{member} {weight:.2f}" for member, weight in zip(members, found.weights, strict=True))
+    presence = found.presence_source
     if found.presence_weights is not None:
-        said += f" (weights {', '.join(f'{weight:.2f}' for weight in found.presence_weights)})"
+        own = zip(own_sources, members, found.presence_weights, strict=True)
+        presence = ", ".join(f"{source} of {member} {weight:.2f}" for source, member, weight in own)
+    said = f"weights: {weights}; presence from {presence}"
     if config.presence_run is not None:
-        said += f", gamma {found.gamma:.2f} from {clean(Path(config.presence_run).name)}"
+        said += f"; gamma {found.gamma:.2f} from {clean(Path(config.presence_run).name)}"
     return said

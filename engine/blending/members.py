@@ -16,7 +16,7 @@ from engine.data.image import image_size
 from engine.data.manifest import Sample
 from engine.evaluation.heads import split_head_scores
 from engine.evaluation.kept import KeptRun, is_nnunet, open_kept
-from engine.evaluation.presence import OF_MAP
+from engine.evaluation.presence import HEAD, OF_MAP
 from engine.evaluation.probabilities import Probabilities, split_probabilities
 from engine.evaluation.trained import Run, open_run
 
@@ -46,6 +46,11 @@ class Members:
     def has_head(self) -> bool:
         """Whether one of them has a classification head."""
         return any(part.presence is not None for part in self.parts)
+
+    @property
+    def own_sources(self) -> tuple[str, ...]:
+        """(M,): where what each member by itself says of presence comes from."""
+        return tuple("max" if part.presence is None else HEAD for part in self.parts)
 
     def contents(self, index: int, height: int, width: int) -> npt.NDArray[np.float32]:
         """(M, rows, columns): every member's map of an image at the common size, padding cut off."""

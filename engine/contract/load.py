@@ -41,6 +41,15 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     return with_paths(config, lambda key, text: _absolute(text, path.parent, key in set_keys))
 
 
+def problem_of(path: Path) -> str | None:
+    """The first line of what is wrong with the config in `path`, without a look at the files that it names."""
+    try:
+        load_config(path)
+    except BadInput as error:
+        return error.lines[0]
+    return None
+
+
 def save_config(config: Config, path: Path) -> None:
     """Write the resolved config, its paths relative to the file, whole or not at all."""
     moved = with_paths(
@@ -89,7 +98,11 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
 def field_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[str, str]]:
     """(dotted field, what is wrong and what is right) of every error, for messages and for forms."""
     found = []
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    unknown = [item["loc"][:-1] for item in items if item["type"] == "literal_error" and item["loc"][-1] == "arch"]
+    for item in items:
+        if item["loc"][-1:] != ("arch",) and any(item["loc"][: len(place)] == place for place in unknown):
+            continue  # which keys a network has that nobody knows
         parts = [
             str(part) for part in item["loc"] if not str(part).startswith(("literal[", "constrained-", "function-"))
         ]

@@ -79,6 +79,7 @@ def test_a_member_without_a_head_has_a_share_in_presence_by_the_maximum_of_its_m
     weights = found["selection"]["presence_weights"]
     assert len(weights) == 2
     assert sum(weights) == pytest.approx(1)
+    assert found["selection"]["member_presence"] == ["max", "cls"]
     alone = [scores_in(runs_copy / run / each["per_image"]) for run, each in zip(("plain", "dual"), own, strict=True)]
     mixed = scores_in(runs_copy / "both" / found["per_image"])
     for name, score in mixed.items():

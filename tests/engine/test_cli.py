@@ -80,3 +80,14 @@ def test_recipes_are_listed_with_what_they_are_and_need(
     assert named == sorted(path.stem for path in (project / "configs").glob("[!_]*.yaml"))
     below = lines[next(place for place, line in enumerate(lines) if line.startswith("deeplab_full ")) + 1]
     assert "needs ImageNet weights from the hub" in below
+
+
+def test_a_recipe_that_its_launch_would_refuse_is_listed_with_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "typo.yaml").write_text("description: mine\ntraining: {epocs: 3}\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["recipes"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("typo "))
+    assert line.endswith("configs/typo.yaml: training.epocs: unknown key; did you mean epochs?")

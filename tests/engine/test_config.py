@@ -29,6 +29,17 @@ def test_every_error_is_reported_at_once_with_file_field_and_meaning(tmp_path: P
     assert "qqqq: unknown key; known here: kind" in text
 
 
+def test_of_a_network_that_nobody_knows_only_the_name_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("model: {arch: plain_unett, levels: 3, channels: 32}\ntraining: {lr: fast}\n")
+    with pytest.raises(BadInput) as caught:
+        load_config(path)
+    assert [line.removeprefix(f"{path}: ").partition(": ")[0] for line in caught.value.lines] == [
+        "model.arch",
+        "training.lr",
+    ]
+
+
 def test_the_errors_of_a_network_name_its_own_keys(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("model: {arch: swin3d_adapter, depht: 3, depth: 9, volume: ball}\n")

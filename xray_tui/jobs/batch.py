@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from xray_tui.jobs.behind import behind
 from xray_tui.jobs.job import Job, JobSpec, State
-from xray_tui.jobs.store import JobStore
 
 if TYPE_CHECKING:
     from xray_tui.jobs.launcher import LocalLauncher
@@ -96,8 +94,7 @@ def planned(specs: Sequence[JobSpec], runs: Path, evaluate: bool) -> list[Job]:
 
 
 def launch_all(launcher: LocalLauncher, specs: Sequence[JobSpec], evaluate: bool, hold: bool = False) -> list[Job]:
-    """Launch all of them, each after the trainings that it needs, with its evaluation behind it if `evaluate`; none
-    where one of them cannot be.
+    """Launch all of them, each with its evaluation behind it if `evaluate`; none where one of them cannot be.
 
     Raises BadInput; where that comes after some were launched (a disk that fills up), it says which.
     """
@@ -106,7 +103,7 @@ def launch_all(launcher: LocalLauncher, specs: Sequence[JobSpec], evaluate: bool
     launched: list[Job] = []
     try:
         for spec in specs:
-            launched.append(launcher.launch(behind(JobStore(launcher.runs), spec)[0], hold))
+            launched.append(launcher.launch(spec, hold))
             if evaluate and spec.kind == "train":
                 launched.append(launcher.launch(evaluation_of(launched[-1], launcher.runs)))
     except BadInput as error:

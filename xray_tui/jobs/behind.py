@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,16 @@ def behind(store: JobStore, spec: JobSpec) -> tuple[JobSpec, tuple[Job, ...]]:
     claims = (claim(store, jobs, run) for run in dict.fromkeys(_missing(store.runs, spec)))
     parents = tuple(job for job in claims if job is not None and job.id not in spec.after)
     return replace(spec, after=(*spec.after, *(job.id for job in parents))), parents
+
+
+def all_behind(runs: Path, specs: Sequence[JobSpec]) -> tuple[list[JobSpec], tuple[Job, ...]]:
+    """As `behind`, of all specs of one launch; the runs folder need not be there yet."""
+    if not runs.is_dir():
+        return list(specs), ()
+    store = JobStore(runs)
+    found = [behind(store, spec) for spec in specs]
+    parents = {job.id: job for _, jobs in found for job in jobs}
+    return [spec for spec, _ in found], tuple(parents.values())
 
 
 def _missing(runs: Path, spec: JobSpec) -> list[str]:

@@ -98,11 +98,10 @@ def _split_at_dashes(parser: argparse.ArgumentParser) -> None:
 
 def _launch(given: argparse.Namespace) -> int:
     from xray_tui.jobs.batch import launch_all, parse_seeds, parse_sweep, trainings
-    from xray_tui.jobs.behind import behind
+    from xray_tui.jobs.behind import all_behind
     from xray_tui.jobs.job import JobSpec
     from xray_tui.jobs.launcher import LocalLauncher
     from xray_tui.jobs.session import this_session, why_it_would_end
-    from xray_tui.jobs.store import JobStore
     from xray_tui.settings import load_settings
 
     settings, problems = load_settings()
@@ -118,13 +117,12 @@ def _launch(given: argparse.Namespace) -> int:
         argv = (given.kind, *arguments)
     after = tuple(find(open_store(given), identity).id for identity in given.after)
     spec = JobSpec(given.kind, run, argv, given.gpu, given.gpus, after, given.priority)
-    if runs.is_dir():
-        spec, parents = behind(JobStore(runs), spec)
-        for parent in parents:
-            print(f"xray-tui: waits for job {parent.id}, which trains {parent.spec.run}", file=sys.stderr)
+    specs = trainings(spec, parse_seeds(given.seeds) if given.seeds else (), parse_sweep(given.sweep))
+    specs, parents = all_behind(runs, specs)
+    for parent in parents:
+        print(f"xray-tui: waits for job {parent.id}, which trains {parent.spec.run}", file=sys.stderr)
     if (ending := why_it_would_end(this_session())) is not None:
         print(f"xray-tui: {ending}", file=sys.stderr)
-    specs = trainings(spec, parse_seeds(given.seeds) if given.seeds else (), parse_sweep(given.sweep))
     launcher = LocalLauncher.of(settings, runs)
     if given.dry_run:
         from xray_tui.gpu.sampler import sample_once
