@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -18,7 +16,6 @@ from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 
-from engine.contract.names import JOBS
 from engine.contract.text import clean
 from xray_tui import job_orders
 from xray_tui.commands import COMMANDS, bindings, keymap_problems, shown_keys, usable_keymap
@@ -26,7 +23,8 @@ from xray_tui.in_order import KeysInOrder
 from xray_tui.live.board_feed import BoardFeed
 from xray_tui.messages import BoardChanged, CameBack, FollowedChanged, GpuSampled, HostSampled, JobsChanged, Said
 from xray_tui.screens.dashboard import DashboardScreen
-from xray_tui.settings import Settings, load_settings, settings_path
+from xray_tui.services import Services, Told, lease_dir_of
+from xray_tui.settings import Settings, settings_path
 from xray_tui.themes import XRAY
 from xray_tui.widgets.columns import metrics_asked_for
 from xray_tui.widgets.gpu_strip import GpuStrip
@@ -39,22 +37,11 @@ if TYPE_CHECKING:
     from xray_tui.board.rank import Board
     from xray_tui.jobs.job import Job
     from xray_tui.live.endings import Endings
-    from xray_tui.live.follow import Follow
-    from xray_tui.live.gpu_feed import GpuFeed, Gpus
-    from xray_tui.live.host import HostFeed
-    from xray_tui.live.jobs_feed import JobsFeed
-    from xray_tui.news.coming_back import ComingBack
+    from xray_tui.live.gpu_feed import Gpus
     from xray_tui.news.report import Report
     from xray_tui.screens.gpu import GpuScreen
     from xray_tui.screens.launch_plan import Launch
     from xray_tui.widgets.live_log import LiveLog
-
-LAST_MOMENT = 1.0
-"""Seconds that the end waits for a launch, a stop or an export under way."""
-HEAD_START = 0.25
-"""Seconds that the first scan has before Textual starts; a larger or slower folder goes on beside it."""
-RECENT = 10.0
-"""Seconds up to which an export takes the app's last look at the GPUs for the latest."""
 
 
 class XrayApp(KeysInOrder[None]):
@@ -76,19 +63,13 @@ class XrayApp(KeysInOrder[None]):
         self.runs = runs.absolute() if runs else None
         self.settings = settings or Settings()
         self.problems = [*problems, *keymap_problems(self.settings.keymap)]
-        self._feed = feed
-        self._jobs_feed: JobsFeed | None = None
-        self._gpu_feed: GpuFeed | None = None
-        self._host_feed: HostFeed | None = None
-        self._follow: Follow | None = None
-        self._background: list[threading.Thread] = []
+        self._services = Services(self._post, self.settings, feed)
         self._board: Board | None = None
         self._gpus: Gpus | None = None
         self._gpu_screen: GpuScreen | None = None
         """While it is open."""
         self._jobs: tuple[Job, ...] = ()
         self._endings: Endings | None = None
-        self._coming_back: ComingBack | None = None
         self._news: Report | None = None
         """What is still to be told, once the dashboard is what one sees."""
         self._dashboard = DashboardScreen(self.settings.columns, self.settings.gpu_detail)
@@ -117,7 +98,7 @@ class XrayApp(KeysInOrder[None]):
         if self.runs is None:
             self._ask_for_runs()
         else:
-            self._start_services()
+            self._services.start(self.runs)
 
     def _end_by_signal(self, number: int) -> None:
         """Leave as `q` does, so that the terminal is as it was."""
@@ -131,80 +112,28 @@ class XrayApp(KeysInOrder[None]):
                 self.exit()
             else:
                 self.runs = folder.absolute()
-                self._start_services()
+                self._services.start(self.runs)
 
         self.push_screen(RunsFolderScreen(Path.cwd() / "runs"), answered)
 
     # Services
 
-    def _start_services(self) -> None:
-        assert self.runs is not None
-        if self._feed is None:
-            self._feed = BoardFeed(self.runs)
-            self._feed.start()
-        self._feed.tell(lambda board: self._post(BoardChanged(board)))
-
     def _start_later_services(self) -> None:
-        """What the first rows need not wait for: all of it takes longer to import than the board to read."""
         from xray_tui.jobs.process import user
         from xray_tui.live.endings import Endings
-        from xray_tui.live.gpu_feed import GpuFeed
-        from xray_tui.live.host import HostFeed
-        from xray_tui.live.jobs_feed import JobsFeed
-        from xray_tui.news.coming_back import ComingBack
 
-        if self.runs is None or self._feed is None or self._exit:
+        if self._board is None or self._exit:
             return
-        self._feed.watch()
         self._endings = Endings(user(), time.time())
-        self._coming_back = ComingBack(self.runs, lambda told: self._post(CameBack(told)))
-        self._coming_back.know(board=self._board)
-        self._jobs_feed = JobsFeed(
-            self.runs,
-            lambda jobs, others: self._post(JobsChanged(jobs, others)),
-            self._trouble,
-            self._lease_dir,
-        )
-        self._gpu_feed = GpuFeed(
-            lambda gpus: self._post(GpuSampled(gpus)), self._trouble, self._lease_dir, self.settings.slots
-        )
-        self._host_feed = HostFeed(self.runs, lambda host: self._post(HostSampled(host)))
-        self._gpu_feed.start()
-        self._jobs_feed.start()
-        self._host_feed.start()
+        self._services.start_later(self._board)
 
     def on_unmount(self) -> None:
-        for service in (self._feed, self._jobs_feed, self._gpu_feed, self._host_feed, self._follow):
-            if service is not None:
-                service.stop()
-        deadline = time.monotonic() + LAST_MOMENT
-        for thread in self._background:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        self._services.stop()
 
-    def _in_background(self, work: Callable[[], object]) -> None:
-        """Do what files, locks or a driver may hold up, in a thread that the app's end waits for a moment only:
-        Textual's own workers are waited for without end."""
-
-        def guarded() -> None:
-            try:
-                work()
-            except Exception as error:
-                self._trouble(f"{type(error).__name__}: {error}")
-
-        self._background = [thread for thread in self._background if thread.is_alive()]
-        self._background.append(threading.Thread(target=guarded, daemon=True))
-        self._background[-1].start()
-
-    def _post(
-        self,
-        message: BoardChanged | CameBack | JobsChanged | GpuSampled | HostSampled | FollowedChanged | Said,
-    ) -> None:
+    def _post(self, message: Told) -> None:
         """Post from any thread; what comes while the app ends is dropped."""
         if self.is_running:
             self.post_message(message)
-
-    def _trouble(self, line: str) -> None:
-        self._post(Said(clean(line), "warning"))
 
     # What the services say; once the app leaves, its screens are being taken down and nothing is shown any more
 
@@ -227,10 +156,7 @@ class XrayApp(KeysInOrder[None]):
         self._jobs = message.jobs
         self._dashboard.show_jobs(message.jobs, message.others)
         self._tell_ended(message.jobs)
-        if self._coming_back is not None:
-            self._coming_back.know(jobs=message.jobs)
-        if self._gpu_feed is not None:
-            self._gpu_feed.know_jobs(message.jobs)
+        self._services.know_jobs(message.jobs)
 
     def on_gpu_sampled(self, message: GpuSampled) -> None:
         if self._exit:
@@ -252,8 +178,8 @@ class XrayApp(KeysInOrder[None]):
                 self.bell()
 
     async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.Key) and self._coming_back is not None:
-            self._coming_back.used()
+        if isinstance(event, events.Key):
+            self._services.used()
         await super().on_event(event)
 
     def on_came_back(self, message: CameBack) -> None:
@@ -275,8 +201,7 @@ class XrayApp(KeysInOrder[None]):
 
     def _pace_gpus(self) -> None:
         """Look at the GPUs often only while they can be seen: on the dashboard, behind a question, on their screen."""
-        if self._gpu_feed is not None:
-            self._gpu_feed.show(not any(getattr(screen, "covers", False) for screen in self.screen_stack))
+        self._services.show_gpus(not any(getattr(screen, "covers", False) for screen in self.screen_stack))
 
     def on_host_sampled(self, message: HostSampled) -> None:
         if not self._exit:
@@ -297,26 +222,15 @@ class XrayApp(KeysInOrder[None]):
         self.notify(clean(line), severity=severity, timeout=5 if severity == "information" else 12, markup=False)
 
     def on_job_list_selected(self, message: JobList.Selected) -> None:
-        """Follow the files of the job under the cursor, and of no other."""
-        from xray_tui.live.follow import Follow
-
-        if self._follow is not None:
-            self._follow.stop()
-            self._follow = None
-        job = message.job
-        if job is not None and self.runs is not None:
-            folder = self.runs / JOBS / job.id
-            run = self.runs / job.spec.run if job.readable else None
-            self._follow = Follow(job.id, folder, run, lambda followed: self._post(FollowedChanged(followed)))
-            self._follow.start()
+        self._services.follow_job(message.job)
 
     def on_live_log_wanted(self, message: LiveLog.Wanted) -> None:
-        if self._follow is not None:
-            self._follow.want(message.around)
+        if self._services.follow is not None:
+            self._services.follow.want(message.around)
 
     def on_live_log_search_wanted(self, message: LiveLog.SearchWanted) -> None:
-        if self._follow is not None:
-            self._follow.search(message.search)
+        if self._services.follow is not None:
+            self._services.follow.search(message.search)
 
     def on_gpu_strip_opened(self, message: GpuStrip.Opened) -> None:
         from xray_tui.screens.gpu import GpuScreen
@@ -367,13 +281,9 @@ class XrayApp(KeysInOrder[None]):
         )
         self.push_screen(form, self._launch)
 
-    @property
-    def _lease_dir(self) -> str | None:
-        return str(self.settings.lease_dir) if self.settings.lease_dir else None
-
     def _launch(self, launch: Launch | None) -> None:
         if launch is not None and self.runs is not None:
-            self._order(partial(job_orders.launch, launch, self.settings, self.runs))
+            self._services.order(partial(job_orders.launch, launch, self.settings, self.runs))
 
     def action_stop_job(self) -> None:
         """Ask, then stop the job under the cursor of the list."""
@@ -392,7 +302,7 @@ class XrayApp(KeysInOrder[None]):
 
     def action_resume_job(self) -> None:
         """Go on with the selected training."""
-        self._give(job_orders.resume(self._lease_dir), self._dashboard.jobs.job)
+        self._give(job_orders.resume(lease_dir_of(self.settings)), self._dashboard.jobs.job)
 
     def action_hold_job(self) -> None:
         """Hold the selected job, or let it go on if it is held or blocked."""
@@ -407,46 +317,17 @@ class XrayApp(KeysInOrder[None]):
         if job is None or self.runs is None:
             self.say("There is no job")
         else:
-            self._order(partial(job_orders.give, order, job, self.runs))
-
-    def _order(self, work: Callable[[], Said]) -> None:
-        """Have it done in a thread, and say how that went."""
-
-        def done() -> None:
-            self._post(work())
-            if self._jobs_feed is not None:
-                self._jobs_feed.wake()
-
-        self._in_background(done)
+            self._services.order(partial(job_orders.give, order, job, self.runs))
 
     def action_export(self) -> None:
         """Write the board as Markdown."""
         if self._board is None:
             self.say("There is no board to export yet", "warning")
             return
-        self._in_background(partial(self._export, self._board, self._gpus, self._jobs))
+        from xray_tui.export_order import export
 
-    def _export(self, board: Board, gpus: Gpus | None, jobs: Iterable[Job]) -> None:
-        """In a thread: write the board, and say where."""
-        from engine.contract.files import write_whole
-        from xray_tui.board.export import default_path, to_markdown
-        from xray_tui.gpu.sampler import sample_once
-        from xray_tui.gpu.status import sentences
-        from xray_tui.jobs.owners import owners, runs_by_gpu
-
-        path = (self.settings.export or default_path(board.runs)).absolute()
-        # After Ctrl+Z and `fg` what was seen last may be of hours ago, and nobody has called it old yet.
-        recent = gpus is not None and (gpus.snapshot.stale or gpus.snapshot.age(time.time()) < RECENT)
-        snapshot = gpus.snapshot if gpus is not None and recent else sample_once()
-        whose = owners((process.pid for gpu in snapshot.gpus for process in gpu.processes or ()), jobs)
-        status = sentences(snapshot, {pid: owner.run for pid, owner in whose.items()}, runs_by_gpu(jobs))
-        try:
-            write_whole(path, to_markdown(board, status, time.strftime("%Y-%m-%d %H:%M:%S")))
-        except OSError as error:
-            self._post(Said(f"{path}: {error.strerror or error}; `export` in the settings names another file", "error"))
-            return
-        count = len(board.rows)
-        self._post(Said(f"Exported {count} run{'' if count == 1 else 's'} to {path}"))
+        work = partial(export, self._board, self.settings.export, self._gpus, self._jobs)
+        self._services.in_background(lambda: self._post(work()))
 
     def action_suspend(self) -> None:
         """Stop until the shell's `fg`. Where no shell waits for just us (`tmux new xray-tui`, a script), nobody could
@@ -458,8 +339,7 @@ class XrayApp(KeysInOrder[None]):
 
     def action_rescan(self) -> None:
         """Read everything again, for file systems that tell nothing."""
-        if self._feed is not None:
-            self._in_background(self._feed.rescan)
+        self._services.rescan()
 
     def action_problems(self) -> None:
         from xray_tui.screens.problems import ProblemsScreen
@@ -486,42 +366,3 @@ class XrayApp(KeysInOrder[None]):
 
     async def _run_command(self, action: str, node: DashboardScreen | Leaderboard) -> None:
         await self.run_action(action, node)
-
-
-def find_runs(given: Path | None, settings: Settings) -> tuple[Path | None, str | None]:
-    """The runs folder that is given, else the settings', else ./runs; and a line where the settings' is not there."""
-    if given is not None:
-        return given, None
-    if settings.runs_dir is not None:
-        if _is_folder(settings.runs_dir):
-            return settings.runs_dir, None
-        return None, f"settings: runs_dir: {clean(str(settings.runs_dir))}: there is no such folder"
-    here = Path("runs")
-    return (here if _is_folder(here) else None), None
-
-
-def _is_folder(path: Path) -> bool:
-    """Whether there is such a folder; Path.is_dir raises where one may not look."""
-    return os.path.isdir(path)  # noqa: PTH112
-
-
-def run_app(runs: Path | None) -> int:
-    """Open the app on `runs`, or on the folder that `find_runs` finds, or ask for one; the exit status when it ends."""
-    if runs is not None and not _is_folder(runs):
-        what = "not a folder" if os.path.lexists(runs) else "there is no such folder"
-        print(f"xray-tui: {clean(str(runs))}: {what}; give the folder that holds the runs", file=sys.stderr)
-        return 2
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print("xray-tui: the app needs a terminal; `xray-tui export` prints the board without one", file=sys.stderr)
-        return 2
-    if os.environ.get("NO_COLOR") == "":
-        del os.environ["NO_COLOR"]  # by no-color.org an empty one says nothing; Textual takes it for a yes
-    settings, problems = load_settings()
-    folder, missing = find_runs(runs, settings)
-    feed = BoardFeed(folder) if folder else None
-    if feed is not None:
-        feed.start()
-        feed.wait(HEAD_START)
-    app = XrayApp(folder, settings, [*problems, *([missing] if missing else [])], feed)
-    app.run(mouse=settings.mouse)
-    return app.return_code or 0

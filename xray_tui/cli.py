@@ -167,7 +167,7 @@ def require_folder(folder: Path, commands: Iterable[str] = ()) -> Path:
 
 def _open_app(options: argparse.Namespace) -> int:
     runs = None if options.runs is None else require_folder(options.runs, COMMANDS)
-    from xray_tui.app import run_app
+    from xray_tui.start import run_app
 
     return int(run_app(runs))
 

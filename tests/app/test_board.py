@@ -136,7 +136,7 @@ async def test_files_that_come_change_move_and_go_change_the_board_within_half_a
     app = make_app()
     async with app.run_test() as pilot:
         board = await opened(pilot)
-        await until(pilot, lambda: app._feed._watch is not None)
+        await until(pilot, lambda: app._services.board._watch is not None)
         loop = asyncio.get_running_loop()
 
         async def seen_after(change: Callable[[], object], true: Callable[[], bool]) -> float:

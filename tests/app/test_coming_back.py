@@ -47,7 +47,7 @@ async def test_after_an_absence_the_app_tells_once_what_happened(make_app: MakeA
 
 def knows_jobs(app: XrayApp) -> bool:
     """Whether the absence has been looked at."""
-    return app._coming_back is not None and app._coming_back._noted is not None
+    return app._services.coming_back is not None and app._services.coming_back._noted is not None
 
 
 @pytest.mark.parametrize("away", [None, 600.0, 0.0])

@@ -111,9 +111,9 @@ async def test_gpus_that_nobody_sees_are_looked_at_more_rarely(make_app: MakeApp
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
-        await until(pilot, lambda: app._gpu_feed is not None)
+        await until(pilot, lambda: app._services.gpus is not None)
         shown: list[bool] = []
-        app._gpu_feed.show = shown.append
+        app._services.gpus.show = shown.append
         app.post_message(GpuSampled(gpus))
         await pilot.press("question_mark")
         app.post_message(GpuSampled(gpus))

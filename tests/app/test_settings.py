@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.app import find_runs
 from xray_tui.settings import Settings, load_settings, settings_path
+from xray_tui.start import find_runs
 
 
 def test_without_a_file_everything_has_its_default(tmp_path):

@@ -22,7 +22,7 @@ import psutil
 import pyte
 import pytest
 
-RUN = "import sys; from pathlib import Path; from xray_tui.app import run_app; sys.exit(run_app(Path(sys.argv[1])))"
+RUN = "import sys; from pathlib import Path; from xray_tui.start import run_app; sys.exit(run_app(Path(sys.argv[1])))"
 
 
 class Terminal:
