@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def bear_batches_of_one(network: nn.Module) -> None:
     """Let every batch norm of a network train on one image, also where that was pooled to one pixel: in DeepLab's ASPP,
     PAN, UPerNet, or at the bottom of a deep encoder at 32 pixels.
 
-    There a batch norm sees one value a channel, which has no variance, and torch's raises. Parameters and names stay.
+    There a batch norm sees one value a channel, which has no variance, and torch's raises. Each gets a forward for that
+    and stays what it is: timm's, which are torch's with dropout and activation behind, too. Names and values stay.
     """
-    for name, child in network.named_children():
-        if type(child) is nn.BatchNorm2d:
-            replacement = BatchNorm(
-                child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats
-            )
-            replacement.load_state_dict(child.state_dict())
-            setattr(network, name, replacement)
-        else:
-            bear_batches_of_one(child)
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and not isinstance(module, BearsOne):
+            kind = type(module)
+            if kind not in _BEARING:
+                _BEARING[kind] = type(kind.__name__, (BearsOne, kind), {})
+            module.__class__ = _BEARING[kind]
 
 
-class BatchNorm(nn.BatchNorm2d):
+class BearsOne(_BatchNorm):
     """Takes one value a channel as its running statistics say, as in evaluation, and leaves these as they are."""
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        if self.training and features.numel() == self.num_features:
-            return F.batch_norm(
-                features, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
-            )
-        return super().forward(features)
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not self.training or input.numel() != self.num_features:
+            return super().forward(input)
+        self.training = False  # its own alone: a dropout inside goes on
+        try:
+            return super().forward(input)
+        finally:
+            self.training = True
+
+
+class BatchNorm(BearsOne, nn.BatchNorm2d):
+    """torch's, for networks of our own."""
+
+
+_BEARING: dict[type, type[BearsOne]] = {nn.BatchNorm2d: BatchNorm}
+"""What bears one in whose place; of other classes made when they are met."""

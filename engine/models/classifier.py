@@ -10,6 +10,7 @@ from torch import nn
 from engine.contract.errors import BadInput
 from engine.contract.models import TimmClassifierConfig
 from engine.contract.text import clean
+from engine.models.batch_norm import bear_batches_of_one
 from engine.models.registry import Normalisation, Parts, builds
 from engine.models.weights import EFFICIENTNET_LITE0, load_encoder_weights
 
@@ -51,6 +52,7 @@ def build(config: TimmClassifierConfig, pretrained: bool) -> Parts:
         normalisation = (tuple(known["mean"]), tuple(known["std"]))
     if pretrained and config.encoder_weights and not hub:
         normalisation = load_encoder_weights(encoder, config.encoder_weights, normalisation)
+    bear_batches_of_one(encoder)
     return Parts(Classifier(encoder, features, config.dropout), config.in_channels, *normalisation)
 
 

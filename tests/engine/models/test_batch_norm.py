@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from engine.contract.models import ModelConfig, SmpConfig, TimmClassifierConfig
 from engine.models.batch_norm import BatchNorm, bear_batches_of_one
+from engine.models.network import build_network
 
 
 def pooling() -> nn.Sequential:
@@ -55,3 +57,34 @@ def test_the_replacement_keeps_names_and_options_and_other_norms_stay() -> None:
     assert network["a"].weight is None
     assert (network["b"], network["c"]) == kept
     assert list(network.state_dict()) == names
+
+
+def test_timms_own_keeps_its_dropout_and_activation() -> None:
+    layers = pytest.importorskip("timm.layers")
+    norm = layers.BatchNormAct2d(3, act_layer=nn.ReLU, drop_layer=lambda: nn.Dropout(1.0)).train()
+    names = list(norm.state_dict())
+    bear_batches_of_one(norm)
+    assert isinstance(norm, layers.BatchNormAct2d)
+    assert list(norm.state_dict()) == names
+    one = torch.tensor([1.0, -1.0, 2.0]).view(1, 3, 1, 1)
+    assert norm(one).abs().sum() == 0, "dropout is still of training"
+    assert (norm.training, norm.drop.training) == (True, True)
+    norm.drop.eval()
+    assert torch.equal(norm(one), norm.eval()(one))
+    assert norm(one).min() == 0, "the activation comes behind"
+    assert norm.num_batches_tracked == 0
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SmpConfig(arch="Unet", encoder="tu-tf_efficientnet_lite0"),
+        TimmClassifierConfig(encoder="tf_efficientnet_lite0"),
+        TimmClassifierConfig(encoder="resnet18"),
+    ],
+    ids=lambda config: config.encoder,
+)
+def test_a_network_of_timm_trains_on_one_small_image(config: ModelConfig) -> None:
+    pytest.importorskip("segmentation_models_pytorch")
+    masks, presence = build_network(config, pretrained=False).train()(torch.rand(1, 1, 32, 32))
+    (presence if masks is None else masks).sum().backward()
