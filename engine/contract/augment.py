@@ -15,10 +15,10 @@ def _in_order(span: tuple[float, float]) -> tuple[float, float]:
     return span
 
 
-Gamma = Annotated[
-    tuple[Annotated[float, Field(ge=0.1, le=10.0)], Annotated[float, Field(ge=0.1, le=10.0)]],
-    AfterValidator(_in_order),
-]
+MOST_GAMMA = 10.0
+"""The largest exponent; its inverse is the smallest."""
+_Exponent = Annotated[float, Field(ge=1 / MOST_GAMMA, le=MOST_GAMMA)]
+Gamma = Annotated[tuple[_Exponent, _Exponent], AfterValidator(_in_order)]
 Share = Annotated[tuple[Probability, Probability], AfterValidator(_in_order)]
 
 
@@ -43,5 +43,5 @@ class AugmentConfig(Section):
     cutout: Share = Field((0.08, 0.2), description="share of the image that a cutout blanks, from and to")
     cutout_chance: Probability = Field(0.0, description="chance of a cutout; the mask stays")
     positive_boost: float = Field(
-        1.0, ge=1.0, le=3.0, description="affine and intensity strengths of positives, as a multiple; 1: as all"
+        1.0, ge=1.0, le=3.0, description="affine, intensity and gamma of positives, as a multiple; 1: as all"
     )

@@ -7,7 +7,7 @@ import math
 import torch
 from torch.nn import functional
 
-from engine.contract.augment import AugmentConfig
+from engine.contract.augment import MOST_GAMMA, AugmentConfig
 from engine.data.augment.registry import Draws, changes_grey
 
 BLUR_SIGMA = (0.3, 1.5)
@@ -36,7 +36,7 @@ def change_brightness_and_contrast(images: torch.Tensor, draws: Draws, config: A
 @changes_grey("gamma_chance", draws=1)
 def raise_to_gamma(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torch.Tensor:
     """Evenly in the logarithm, so that darker and brighter are equally likely in a range such as 0.7…1.45."""
-    return images ** draws.log_between(0, *config.gamma)
+    return images ** draws.log_boosted(0, *config.gamma, MOST_GAMMA)
 
 
 @changes_grey("blur", draws=1)

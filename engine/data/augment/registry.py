@@ -18,7 +18,7 @@ class Draws:
     numbers: torch.Tensor
     """(B, as many as it asked for), evenly from 0 to 1."""
     boost: torch.Tensor
-    """(B,): by which the strengths of affine and intensity are multiplied."""
+    """(B,): by which the strengths of affine, intensity and gamma are multiplied."""
 
     def between(self, column: int, low: float | torch.Tensor, high: float | torch.Tensor) -> torch.Tensor:
         """(B, 1, 1, 1): a number between the two for each image."""
@@ -32,6 +32,13 @@ class Draws:
         """(B, 1, 1, 1): between -strength and strength; on positives up to their multiple of it, and to `most`."""
         reach = (self.boost * strength).clamp(max=most).view(-1, 1, 1, 1)
         return self.between(column, -reach, reach)
+
+    def log_boosted(self, column: int, low: float, high: float, most: float) -> torch.Tensor:
+        """As `log_between`; on positives the logarithm is multiplied, as far as both ends stay between 1 / most and
+        most."""
+        reach = max(abs(math.log(low)), abs(math.log(high)))
+        times = self.boost.clamp(max=math.log(most) / reach) if reach else self.boost
+        return (times.view(-1, 1, 1, 1) * self.between(column, math.log(low), math.log(high))).exp()
 
 
 Change = Callable[[torch.Tensor, torch.Tensor, Draws, AugmentConfig], tuple[torch.Tensor, torch.Tensor]]

@@ -161,7 +161,7 @@ def test_positives_get_stronger_affine_and_intensity_by_the_boost_and_not_beyond
 
 def test_the_boost_reaches_images_with_a_fracture_alone() -> None:
     images, masks, fractured = pictures(40)
-    for chances in ({"affine_chance": 1.0}, {"intensity_chance": 1.0}):
+    for chances in ({"affine_chance": 1.0}, {"intensity_chance": 1.0}, {"gamma_chance": 1.0}):
         plain, boosted = (
             augment(images, masks, fractured, numbers(40), only(**chances, positive_boost=boost))[0]
             for boost in (1.0, 2.0)
@@ -179,6 +179,20 @@ def test_gamma_is_within_its_range_and_as_often_below_one_as_above() -> None:
     assert 0.5 <= exponents.min() < 0.55
     assert 1.8 < exponents.max() <= 2.0
     assert abs(float((exponents < 1).float().mean()) - 0.5) < 0.06
+
+
+def test_the_gamma_of_positives_reaches_further_in_the_logarithm_and_not_beyond_the_limit() -> None:
+    ends = Draws(torch.tensor([[0.0], [1.0]]).repeat(2, 1), torch.tensor([1.0, 1.0, 2.0, 2.0]))
+    assert ends.log_boosted(0, 0.5, 2.0, 10.0).flatten().tolist() == pytest.approx([0.5, 2.0, 0.25, 4.0])
+    assert ends.log_boosted(0, 0.5, 5.0, 10.0)[-1].item() == pytest.approx(10.0)
+    assert ends.log_boosted(0, 0.1, 0.5, 10.0)[2].item() == pytest.approx(0.1)
+    assert ends.log_boosted(0, 1.0, 1.0, 10.0).flatten().tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize("gamma", [(0.7, 1.45), (0.1, 10.0), (1.2, 1.5), (1.0, 1.0)])
+def test_without_a_boost_gamma_is_the_same_bit_for_bit(gamma: tuple[float, float]) -> None:
+    draws = Draws(torch.cat([torch.tensor([[0.0], [1.0]]), numbers(100)[:, :1]]), torch.ones(102))
+    assert torch.equal(draws.log_boosted(0, *gamma, 10.0), draws.log_between(0, *gamma))
 
 
 def test_autocontrast_reaches_from_black_to_white_and_leaves_one_grey() -> None:
