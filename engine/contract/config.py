@@ -10,7 +10,7 @@ from engine.contract.augment import AugmentConfig
 from engine.contract.data import DataConfig
 from engine.contract.losses import ClassifierLossConfig, LossConfig
 from engine.contract.models import SegmenterConfig, SmpConfig, TimmClassifierConfig
-from engine.contract.names import Presence, Tta
+from engine.contract.names import Presence, PresenceSource, Tta
 from engine.contract.nnunet import NnunetConfig
 from engine.contract.run_name import RunName
 from engine.contract.section import Section
@@ -73,7 +73,7 @@ class BlendConfig(Section):
     gamma_step: float = Field(0.1, ge=0.01, le=0.5, description="step of the grid of gamma, that run's share")
     weight_step: float = Field(0.1, ge=0.01, le=0.5, description="step of the grid of segmentation weights")
     threshold_step: float = Field(0.01, ge=0.005, le=0.2, description="step of the grid of thresholds")
-    presence_sources: tuple[Literal["cls", "max", "mean", "topk_mean", "pred_area"], ...] = Field(
+    presence_sources: tuple[PresenceSource, ...] = Field(
         ("cls", "max", "topk_mean", "pred_area"), min_length=1, description="presence sources that may be chosen"
     )
     objective: Literal["joint", "dice_pos", "roc_auc_presence"] = Field(
@@ -92,7 +92,9 @@ class EvaluateOptions(Section):
         "tuned", description="a number between 0 and 1, or tuned: on validation"
     )
     presence: Presence = Field(
-        "auto", description="where the presence score comes from; auto: the second head, else best on validation"
+        "auto",
+        description="where the presence score comes from; auto: the second head, else what map_presence trained, else "
+        "best on validation",
     )
     gate: Annotated[float, Field(ge=0.0, le=1.0)] | Literal["none", "tuned"] = Field(
         "none", description="presence score under which a mask is emptied; tuned: on validation"

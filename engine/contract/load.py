@@ -38,7 +38,14 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     if model is None:
         raise BadInput(f"{clean(str(path))}: kind: {clean(repr(kind))} is unknown; give one of {', '.join(KINDS)}")
     config = validate(model, values, str(path))
-    return with_paths(config, lambda key, text: _absolute(text, path.parent, key in set_keys))
+
+    def absolute(key: str, text: str) -> str:
+        if "\0" in text:
+            raise BadInput(f"{clean(str(path))}: {key}: {clean(text)[:80]}: no path can hold a null byte")
+        beside = path.parent / text
+        return str((Path(text) if key in set_keys or not beside.exists() else beside).resolve())
+
+    return with_paths(config, absolute)
 
 
 def problem_of(path: Path) -> str | None:
@@ -114,6 +121,8 @@ def field_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[s
             problem = f"unknown key{_did_you_mean(model, parts)}"
         else:
             said = item["msg"].removeprefix("Value error, ")  # pydantic's words before those of a validator of ours
+            if item["type"] == "model_type":
+                said = "is a section; give it keys with values, or leave it out"
             problem = f"{given}{clean(said)[:200]}{_meaning(model, parts)}"
         found.append((dotted, problem))
     return found
@@ -174,10 +183,3 @@ def with_paths(config: Config, move: Move) -> Config:
     if members is not None:
         update["members"] = tuple(move("members", member) for member in members)
     return config.model_copy(update=update)
-
-
-def _absolute(path: str, folder: Path, from_here: bool) -> str:
-    if "\0" in path:
-        raise BadInput(f"{clean(path)[:80]}: no path can hold a null byte")
-    beside = folder / path
-    return str((Path(path) if from_here or not beside.exists() else beside).resolve())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import Discriminator, Field, Tag
 
@@ -126,14 +126,6 @@ class TimmClassifierConfig(Section):
     dropout: float = Field(0.2, ge=0.0, lt=1.0, description="dropout before the last layer")
 
 
-SEGMENTERS: dict[str, type[Section]] = {
-    "smp": SmpConfig,
-    "plain_unet": PlainUnetConfig,
-    "torchvision_deeplabv3": DeepLabConfig,
-    "swin3d_adapter": Swin3dConfig,
-}
-
-
 def _tag(value: Any) -> str:
     arch = value.get("arch") if isinstance(value, Mapping) else getattr(value, "arch", None)
     return TAG + (arch if isinstance(arch, str) and arch in SEGMENTERS else "smp")
@@ -146,7 +138,12 @@ SegmenterConfig: TypeAlias = Annotated[
     | Annotated[Swin3dConfig, Tag(TAG + "swin3d_adapter")],
     Discriminator(_tag),
 ]
-"""Any network that makes masks."""
+"""Any network that makes masks. A new one stands here, tagged with its `arch`, and in ModelConfig."""
+
+SEGMENTERS: dict[str, type[Section]] = {
+    get_args(arm)[1].tag.removeprefix(TAG): get_args(arm)[0] for arm in get_args(get_args(SegmenterConfig)[0])
+}
+"""By `arch`; `smp` stands for all of segmentation-models-pytorch's."""
 
 ModelConfig: TypeAlias = SmpConfig | PlainUnetConfig | DeepLabConfig | Swin3dConfig | TimmClassifierConfig
 """Any network."""

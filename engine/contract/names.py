@@ -41,9 +41,11 @@ files differed from it; empty for code of no checkout."""
 SCHEMA = "xray-test-metrics/1"
 
 Tta = Literal["none", "h", "v", "hv", "d4"]
-Presence = Literal["auto", "cls", "max", "mean", "topk_mean", "pred_area"]
+PresenceSource = Literal["cls", "max", "mean", "topk_mean", "pred_area"]
+"""Where a presence score can come from: the classification head, or a function in engine/evaluation/presence.py."""
+Presence = Literal["auto", PresenceSource]
 
-PRESENCE_SUFFIX = {"cls": "_cls", "max": "_max", "mean": "_mean", "topk_mean": "_topk", "pred_area": "_area"}
+_SHORT = {"topk_mean": "topk", "pred_area": "area"}
 
 
 def artifact_stem(tta: str, threshold: float | Literal["tuned"] | None, presence: str, gated: bool) -> str:
@@ -57,7 +59,8 @@ def artifact_stem(tta: str, threshold: float | Literal["tuned"] | None, presence
     """
     view = "" if tta == "none" else f"_tta_{tta}"
     at = "" if threshold is None else "_tuned" if threshold == "tuned" else f"_thr{_digits(threshold)}"
-    return f"test_metrics{view}{at}{PRESENCE_SUFFIX.get(presence, '')}{'_gated' if gated else ''}"
+    source = "" if presence == "auto" else f"_{_SHORT.get(presence, presence)}"
+    return f"test_metrics{view}{at}{source}{'_gated' if gated else ''}"
 
 
 def _digits(threshold: float) -> str:

@@ -24,7 +24,10 @@ def read_recipe(path: Path) -> dict[str, Any]:
     name = clean(str(path))
     if not isinstance(base, str) or Path(base).name != base or base in ("", ".", ".."):
         raise BadInput(f"{name}: base: {brief(base)}; the name of a file beside it is right, as other.yaml")
-    below = read_mapping(path.with_name(base))
+    try:
+        below = read_mapping(path.with_name(base))
+    except BadInput as error:
+        raise BadInput(f"{name}: base: {error}") from None
     if BASE in below:
         raise BadInput(f"{name}: base: {clean(base)} has a base itself; one level is right")
     return merged(below, values)

@@ -9,9 +9,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from engine.contract.section import Probability, Section
 
-MEASURES = ("dice_pos", "iou_pos", "precision_pos", "recall_pos", "dice", "iou", "roc_auc_presence",
+MEASURES = ("dice_pos", "iou_pos", "precision_pos", "recall_pos", "dice", "iou", "dice_pos_median",
+            "precision_pos_mean", "recall_pos_mean", "missed_pos", "fp_area_neg", "roc_auc_presence",
             "average_precision_presence", "loss")  # fmt: skip
-"""What validation measures during training, as far as a checkpoint may be chosen by it."""
+"""What validation measures during training: a checkpoint may be chosen by it."""
 
 _TERM = re.compile(r"(?:(\d+(?:\.\d+)?)\s*\*\s*)?([a-z_]+)")
 
@@ -84,6 +85,9 @@ class TrainingConfig(Section):
         description="a run folder or checkpoint to begin from, in place of encoder_weights; empty: none",
     )
     freeze_encoder_epochs: float = Field(0.0, ge=0.0, le=10_000.0, description="epochs in which the encoder rests")
+    freeze_layers: int = Field(
+        0, ge=0, le=1000, description="layers of the encoder, from the image on, that rest for the whole training"
+    )
     freeze_batch_norm: bool = Field(False, description="batch norm keeps its statistics and weights")
     early_stopping: int | None = Field(
         None, ge=1, le=10_000, description="epochs without a better checkpoint after which it ends; empty: never"

@@ -34,20 +34,24 @@ class Choice:
 
 
 def choose(
-    val: SplitScores, threshold: float | Literal["tuned"], presence: str, gate: float | Literal["none", "tuned"]
+    val: SplitScores,
+    threshold: float | Literal["tuned"],
+    presence: str,
+    gate: float | Literal["none", "tuned"],
+    trained: str | None = None,
 ) -> Choice:
     """Settle what was asked for on the validation split.
 
     threshold `tuned`: highest mean Dice over positives at native size. presence `auto`: the classification head where
-    there is one, else the source with the highest ROC-AUC. gate `tuned`: highest mean Dice over all images (an empty
-    mask predicted empty counts 1), at the threshold that is already chosen. Raises BadInput for a presence source that
-    the run has not got.
+    there is one, else the score of the map that a presence loss has `trained`, else that with the highest ROC-AUC. gate
+    `tuned`: highest mean Dice over all images (an empty mask predicted empty counts 1), at the threshold that is
+    already chosen. Raises BadInput for a presence source that the run has not got.
     """
     if threshold == "tuned":
         place = best_threshold(val.native.tp, val.native.fp, val.native.fn)
     else:
         place = int(np.searchsorted(val.thresholds, threshold))
-    source = _presence_source(val, presence, place)
+    source = _presence_source(val, presence, place, trained)
     scores = val.presence_scores(source, place)
     if gate == "tuned":
         level: float | None = best_gate(val.native.at(place), scores)
@@ -76,10 +80,12 @@ def best_gate(counts: Confusion, scores: npt.NDArray[np.float64]) -> float:
     return float(scores[order][first_of_score[int(np.argmax(means[first_of_score]))]])
 
 
-def _presence_source(val: SplitScores, presence: str, place: int) -> str:
+def _presence_source(val: SplitScores, presence: str, place: int, trained: str | None) -> str:
     if presence == "auto":
         if HEAD in val.presence:
             return HEAD
+        if trained is not None:
+            return trained
         quality = {source: _auc(val, source, place) for source in without_head()}
         return max(quality, key=lambda source: quality[source])
     if presence == HEAD and HEAD not in val.presence:

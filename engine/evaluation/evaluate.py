@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.contract import names
-from engine.contract.config import EvaluateOptions
+from engine.contract.config import EvaluateOptions, LearnConfig, TrainConfig
 from engine.contract.errors import BadInput
 from engine.contract.files import file_sha256, relative_to_file
 from engine.contract.text import clean
@@ -49,7 +49,7 @@ def _segmenter(
     fixed = [] if options.threshold == "tuned" else [float(options.threshold)]
     thresholds = np.unique(np.concatenate([GRID, fixed]))
     val_scores = _score(val, thresholds, "val")
-    choice = choose(val_scores, options.threshold, options.presence, options.gate)
+    choice = choose(val_scores, options.threshold, options.presence, options.gate, _trained_score(run.config))
     test_scores = _score(test, thresholds, "test")
     asked = {name: getattr(options, name) for name in ("tta", "threshold", "presence", "gate", "checkpoint")}
     key = selection_key(**asked, data=test.fingerprint)
@@ -117,6 +117,12 @@ def describe(artifact: dict[str, Any], path: Path) -> str:
             line("validation", artifact["validation"]),
         ]
     )
+
+
+def _trained_score(config: LearnConfig) -> str | None:
+    """The score of the map that the training made a presence score of."""
+    loss = config.loss.map_presence if isinstance(config, TrainConfig) else None
+    return loss.source if loss is not None and loss.weight else None
 
 
 def _check_has_no_masks(options: EvaluateOptions) -> None:

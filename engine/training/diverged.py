@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -11,8 +12,6 @@ from engine.contract.text import clean
 from engine.training.learner import Learner
 from engine.training.material import Material
 from engine.training.meter import Reading
-
-_IDS = 8
 
 
 class Diverged(Failed):
@@ -24,24 +23,31 @@ def check_losses(reading: Reading, step: int, learner: Learner, material: Materi
     first = step - len(reading.losses) + 1
     for number, (loss, places) in enumerate(zip(reading.losses, reading.places, strict=True), first):
         if not math.isfinite(loss):
-            ids = ", ".join(clean(material.training.samples[place].id) for place in places[:_IDS])
-            more = ", …" if len(places) > _IDS else ""
-            its = f" (its images: {ids}{more})" if learner.ranks.size == 1 else ""  # else another rank's, maybe
+            its = _images(places, learner, material)
             raise Diverged(f"{_kind(loss)} loss at step {number}: {_remedy(learner)}{its}")
 
 
-def check_weights(learner: Learner, step: int) -> None:
-    """Raises Diverged where the network holds what is no number: the loss before the last step may have been one."""
+def check_weights(learner: Learner, step: int, places: Sequence[int], material: Material) -> None:
+    """Raises Diverged where the network holds what is no number: the loss before the last step may have been one.
+    `places`: of the last batch's images, whose ids it tells."""
     tensors = [tensor for tensor in learner.network.state_dict().values() if tensor.is_floating_point()]
     finite = torch.stack([tensor.isfinite().all() for tensor in tensors])
     if not bool(finite.all()):
-        raise Diverged(f"NaN or infinite weights after step {step}: {_remedy(learner)}")
+        its = _images(places, learner, material)
+        raise Diverged(f"NaN or infinite weights after step {step}: {_remedy(learner)}{its}")
 
 
 def check_validation(loss: float, step: int, learner: Learner) -> None:
     """Raises Diverged where the network's answers on validation are no numbers."""
     if not math.isfinite(loss):
         raise Diverged(f"{_kind(loss)} loss in the validation after step {step}: {_remedy(learner)}")
+
+
+def _images(places: Sequence[int], learner: Learner, material: Material) -> str:
+    """The images of a batch. Each rank tells its own: the loss is the mean of all."""
+    ids = ", ".join(clean(material.training.samples[place].id) for place in places)
+    whose = "its images" if learner.ranks.size == 1 else f"the images of rank {learner.ranks.rank}"
+    return f" ({whose}: {ids})"
 
 
 def _kind(loss: float) -> str:

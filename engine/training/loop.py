@@ -106,7 +106,7 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
                     events.write("step", epoch=number, step=state.step, steps=steps, loss=reading.loss, **pace)
                     progress.advance(state.step - progress.done, eta_s=reading.eta_s)
                 if ends_epoch or stops:
-                    check_weights(learner, state.step)
+                    check_weights(learner, state.step, reading.places[-1], material)
                 if ends_epoch and ranks.is_first:
                     state.metrics = validate(learner, material.validation, state.step)
                     is_best = _keep_best(learner, state, epoch, checkpoints)

@@ -82,6 +82,9 @@ def test_a_selection_metric_is_a_measure_or_a_weighted_sum(tmp_path: Path, train
         (b"!!python/object/apply:os.system ['true']\n", "not YAML"),
         (b"x: \"\x1b[31m\"\n", "not YAML"),
         (b"[" * 3000, "not YAML"),
+        (b"training:\n  lr: 1.0e-5\ntraining:\n  epochs: 3\n", "line 3: the key training stands there twice"),
+        (b"model: {<<: {arch: Unet}, arch: FPN}\ntraining:\n", "training: None: is a section; give it keys"),
+        (b"training: {init_from: \"a\\0b\"}\n", "training.init_from: a␀b: no path can hold a null byte"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_config_gets_one_clean_line(tmp_path: Path, content: bytes, says: str) -> None:

@@ -22,6 +22,7 @@ LONG = bool(os.environ.get("XRAY_TUI_LONG"))
 RECIPES = {recipe.name: recipe for recipe in find_recipes([Path(__file__).resolve().parents[2] / "configs"])}
 LARGE = {
     "challenge_finetune_v1",
+    "challenge_patches_v1",
     "deeplabv3_resnet101_full_like_v2",
     "deeplabv3_resnet101_highpower_v1",
     "swin3d_adapter_baseline_like_long_v4",

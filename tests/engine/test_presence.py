@@ -20,7 +20,6 @@ RANDOM = np.random.default_rng(2)
 def test_what_is_registered_is_what_configs_may_name() -> None:
     registered = {HEAD, *without_head()}
     assert registered == set(get_args(names.Presence)) - {"auto"}
-    assert registered == set(names.PRESENCE_SUFFIX)
     blends = BlendConfig.model_json_schema()["properties"]["presence_sources"]["items"]["enum"]
     assert registered == set(blends)
 
@@ -63,3 +62,4 @@ def test_a_new_score_is_one_function_with_a_decorator(monkeypatch: pytest.Monkey
     scores = score_split(samples, lambda index, *_: maps[index], 16, False, np.array([0.5]), None, "val")
     assert scores.presence["corner"].tolist() == pytest.approx([float(each[0, 0]) for each in maps])
     assert choose(scores, 0.5, "auto", "none").presence_source == "corner"
+    assert choose(scores, 0.5, "auto", "none", trained="mean").presence_source == "mean", "what a loss has trained"

@@ -296,14 +296,17 @@ def test_weights_that_broke_in_the_last_step_are_not_saved(part: str, runs_copy:
     from engine.device import pick_device
     from engine.training.diverged import Diverged, check_weights
     from engine.training.learner import make_learner
+    from engine.training.material import load_material
 
     config = load_config(runs_copy / "dual" / "config.yaml", ["training.precision=bf16"])
     assert isinstance(config, TrainConfig)
-    learner = make_learner(config, pick_device("cpu", "bf16"), 4, pretrained=False)
-    check_weights(learner, 3)
+    learner, material = make_learner(config, pick_device("cpu", "bf16"), 4, pretrained=False), load_material(config)
+    check_weights(learner, 3, (0, 1), material)
     learner.network.state_dict()[part][0] = float("inf")
-    with pytest.raises(Diverged, match=r"after step 3: lower .* off \(training.precision: fp32; now bf"):
-        check_weights(learner, 3)
+    with pytest.raises(Diverged, match=r"after step 3: lower .* off \(training.precision: fp32; now bf") as caught:
+        check_weights(learner, 3, (0, 1), material)
+    ids = ", ".join(sample.id for sample in material.training.samples[:2])
+    assert str(caught.value).endswith(f" (its images: {ids})")
 
 
 def test_a_loss_that_is_no_number_stops_with_the_ids_of_the_batch(

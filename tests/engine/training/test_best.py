@@ -45,6 +45,7 @@ def test_the_score_is_the_weighted_sum_in_which_a_loss_counts_downwards() -> Non
     assert score(metrics, "loss") == -0.5
     assert score(metrics, "0.5*dice_pos+2*loss") == pytest.approx(-0.8)
     assert score(metrics, "precision_pos") == 0.0, "nothing was predicted"
+    assert score({"dice_pos": 0.4, "missed_pos": 0.1}, "dice_pos + 2 * missed_pos") == pytest.approx(0.2)
     assert needs_negatives("dice_pos + 0.1 * roc_auc_presence")
     assert not needs_negatives("dice_pos + iou_pos + loss")
 
