@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
+NNUNET := $(VENV)/.nnunet
 # Two tests at a time, as most wait for processes; those of a file in one process, as they share what is dear to set up.
 TWO    := -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -23,7 +24,7 @@ demo: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(TWO)
 
-test-long: $(READY)
+test-long: $(NNUNET)
 	XRAY_TUI_LONG=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(TWO)
 
 test-gpu: $(READY)
@@ -35,6 +36,11 @@ bench-gpu: $(PEERS)
 
 bench-engine: $(READY)
 	$(BIN)/python -P tests/bench/engine.py
+
+$(NNUNET): $(READY)
+	@echo "Installing nnU-Net, to train it ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off -e '.[nnunet]'
+	@touch $(NNUNET)
 
 $(PEERS): $(READY)
 	@echo "Installing nvitop and gpustat, to measure against ..."

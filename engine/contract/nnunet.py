@@ -37,6 +37,21 @@ class NnunetDataConfig(Section):
         le=1000.0,
         description="negatives for each positive of the training split; empty: all. Cases are drawn uniformly",
     )
+    fold: int | None = Field(
+        None, ge=0, le=99, description="fold that is validation, of train and val shared out anew; empty: as published"
+    )
+    folds: int = Field(5, ge=2, le=100, description="how many folds there are, where fold says which one")
+
+    @model_validator(mode="after")
+    def _has_the_fold(self) -> NnunetDataConfig:
+        if self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"fold: {self.fold} of {self.folds} folds; 0 to {self.folds - 1} is right")
+        return self
+
+    @property
+    def nnunet_fold(self) -> int:
+        """nnU-Net's number of the fold: the same, and 0 for the published split."""
+        return self.fold or 0
 
 
 class NnunetTrainingConfig(Section):
@@ -72,7 +87,7 @@ class NnunetTrainingConfig(Section):
 
 
 class NnunetConfig(Section):
-    """A recipe that nnU-Net trains: its 2d configuration on our split, as its fold 0."""
+    """A recipe that nnU-Net trains: its 2d configuration on our split as its fold 0, or on a fold of ours."""
 
     kind: Literal["nnunet"] = "nnunet"
     name: RunName | None = Field(None, description="the run's name; empty: the file's")
@@ -91,7 +106,7 @@ class PredictOptions(Section):
         "mirror", description="mirror: nnU-Net's own, the mean over both mirrorings and their combination"
     )
     checkpoint: Literal["final", "best"] = Field(
-        "final", description="nnU-Net's last weights, or those with the best moving average of its pseudo Dice"
+        "best", description="the weights with the best moving average of nnU-Net's pseudo Dice, or its last ones"
     )
     masks: bool = Field(False, description="masks alone, without probabilities: there is no threshold to tune then")
 

@@ -6,8 +6,11 @@ import hashlib
 import random
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
-from engine.data.manifest import Sample
+from engine.contract.nnunet import NnunetDataConfig
+from engine.data.folds import copies, with_fold
+from engine.data.manifest import Sample, read_manifest
 
 _LONGEST = 100
 _RESERVED = "_seg"
@@ -26,6 +29,16 @@ def case_name(identity: str) -> str:
     if plain == identity and plain[0] != "-" and not plain.endswith(_RESERVED):
         return plain
     return f"{plain.lstrip('-') or '_'}-{hashlib.sha256(identity.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def read_folds(data: NnunetDataConfig) -> list[list[Sample]]:
+    """nnU-Net's folds, each the manifest's samples with the splits that it gives them: all of ours where one of them is
+    asked for, else the published split alone. Raises BadInput."""
+    samples = read_manifest(Path(data.manifest))
+    if data.fold is None:
+        return [samples]
+    alike = copies(samples)
+    return [with_fold(samples, fold, data.folds, alike) for fold in range(data.folds)]
 
 
 def exported_samples(samples: Sequence[Sample], negatives_per_positive: float | None, seed: int) -> list[Sample]:

@@ -21,7 +21,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         command.set_defaults(run_command=run)
         return command
 
-    _add_export(add("export", _export, "Write a manifest as a raw dataset of nnU-Net, our split as its fold 0."))
+    _add_export(add("export", _export, "Write a manifest as a raw dataset of nnU-Net, our splits as its folds."))
     _add_train(add("train", train, "Export, plan, preprocess and train into a run folder."))
     _add_predict(add("predict", _predict, "Predict validation and test; score does it by itself where it is not done."))
     _add_score(add("score", _score, "Score on the test split; every choice is made on validation."))
@@ -51,7 +51,7 @@ def _add_config(parser: argparse.ArgumentParser, *, required: bool) -> None:
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", required=True, metavar="runs/NAME")
     parser.add_argument("--tta", choices=("mirror", "none"), default="mirror", help="nnU-Net's mirroring, or none")
-    parser.add_argument("--checkpoint", choices=("final", "best"), default="final")
+    parser.add_argument("--checkpoint", choices=("best", "final"), default="best", help="default: best, as of evaluate")
     parser.add_argument("--masks", action="store_true", help="masks alone, without probabilities")
 
 
@@ -63,6 +63,9 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--presence", choices=get_args(names.Presence), default="auto", help="auto: best on validation")
     parser.add_argument("--gate", default="none", metavar="none|0.3|tuned", help="empty masks under this score")
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples; 0: none")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="the artifact; runs/NAME_test_metrics.json is a row of its own"
+    )
 
 
 def _dataset_name(text: str) -> str:
@@ -109,7 +112,7 @@ def train(given: argparse.Namespace) -> None:
 
 
 def evaluate(given: argparse.Namespace) -> None:
-    """`evaluate` of a run that is nnU-Net's: hv is its own mirroring."""
+    """`evaluate` of a run that is nnU-Net's: hv is its own mirroring, last its final checkpoint."""
     if given.manifest is not None:
         raise BadInput("--manifest: an nnU-Net run is scored on its own test split alone")
     if given.tta not in ("hv", "none"):
@@ -144,7 +147,7 @@ def _score(given: argparse.Namespace) -> None:
     from engine.contract.nnunet import ScoreOptions
     from engine.nnunet.score import score
 
-    score(_options(ScoreOptions, given))
+    score(_options(ScoreOptions, given), given.output)
 
 
 def _options(model: Any, given: argparse.Namespace) -> Any:

@@ -1,4 +1,4 @@
-"""From a manifest to nnU-Net's raw dataset folder: grey PNGs at one longer side, labels, our split as its fold 0."""
+"""From a manifest to nnU-Net's raw dataset folder: grey PNGs at one longer side, labels, our splits as its folds."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from engine.contract.text import clean
 from engine.data.geometry import Grey, Mask, content_size, image_to_input, mask_to_input
 from engine.data.image import read_image, read_mask
 from engine.data.inputs import size_problem
-from engine.data.manifest import Sample, fingerprint, read_manifest
+from engine.data.manifest import SPLITS, Sample, fingerprint
 from engine.folders import made_whole
-from engine.nnunet.cases import case_name, exported_samples
-from engine.nnunet.layout import CHANNEL, ENDING, SPLITS
+from engine.nnunet.cases import case_name, exported_samples, read_folds
+from engine.nnunet.layout import CHANNEL, ENDING, FOLDS
 from engine.parallel import each
 
 RECORD = "export.json"
@@ -38,7 +38,7 @@ class Export:
     cases: dict[str, str]
     """Our id -> its case."""
     fingerprints: dict[str, str]
-    """Split -> fingerprint of the samples of it that were exported."""
+    """Split -> fingerprint of the samples of it that were exported, of the fold that is trained."""
 
     def image(self, sample: Sample) -> Path:
         """The exported image of a sample."""
@@ -54,26 +54,30 @@ def image_name(case: str) -> str:
 def export(config: NnunetConfig, folder: Path) -> Export:
     """Write the dataset folder whole, in the place of a former export, or leave everything as it was.
 
-    Training and validation images go to imagesTr with a label each, test images to imagesTs. Raises BadInput: a
-    manifest without what a training needs, masks of another size, a folder that is no export; OSError: disk full.
+    Training and validation images of all folds go to imagesTr with a label each, test images to imagesTs. Raises
+    BadInput: a manifest without what a training needs, masks of another size, a folder that is no export; OSError: disk
+    full.
     """
     if folder.exists() and not (folder / RECORD).is_file():
         raise BadInput(f"{clean(str(folder))}: is there already, and is no export of ours; give another place or name")
-    manifest = Path(config.data.manifest)
-    samples = exported_samples(read_manifest(manifest), config.data.negatives_per_positive, config.seed)
-    _check(samples, manifest)
-    splits = {split: [sample for sample in samples if sample.split == split] for split in ("train", "val", "test")}
-    fingerprints = {split: fingerprint(some) for split, some in splits.items() if some}
+    data = config.data
+    folds = [exported_samples(samples, data.negatives_per_positive, config.seed) for samples in read_folds(data)]
+    _check(folds, data.manifest)
+    trained = folds[data.nnunet_fold]
+    fingerprints = {split: fingerprint(some) for split in SPLITS if (some := _of(split, trained))}
+    samples = list({sample.id: sample for fold in folds for sample in fold}.values())
     cases = {sample.id: case_name(sample.id) for sample in samples}
     with made_whole(folder) as making:
-        _write_images(samples, cases, config.data.image_size, making)
-        fold = {split: [cases[sample.id] for sample in splits[split]] for split in ("train", "val")}
-        write_json(making / SPLITS, [fold])
-        write_json(making / "dataset.json", _dataset(len(splits["train"]) + len(splits["val"])))
+        _write_images(samples, cases, data.image_size, making)
+        named_folds = [{split: [cases[s.id] for s in _of(split, fold)] for split in ("train", "val")} for fold in folds]
+        write_json(making / FOLDS, named_folds)
+        write_json(making / "dataset.json", _dataset(sum(sample.split != "test" for sample in samples)))
         record = {
             "format": _FORMAT,
-            "image_size": config.data.image_size,
-            "negatives_per_positive": config.data.negatives_per_positive,
+            "image_size": data.image_size,
+            "negatives_per_positive": data.negatives_per_positive,
+            "fold": data.fold,
+            "folds": data.folds,
             "seed": config.seed,
             "fingerprints": fingerprints,
             "cases": cases,
@@ -96,12 +100,18 @@ def read_export(folder: Path) -> Export:
         raise BadInput(f"{clean(str(path))}: cannot be read as an export; train a new run") from None
 
 
-def _check(samples: Sequence[Sample], manifest: Path) -> None:
-    """Raises BadInput where nnU-Net could not train on the samples."""
-    if not any(sample.split == "train" and sample.fractured for sample in samples):
-        raise BadInput(f"{clean(str(manifest))}: no positive image in split train; nnU-Net has nothing to learn")
-    if not any(sample.split == "val" for sample in samples):
-        raise BadInput(f"{clean(str(manifest))}: no image in split val; nnU-Net needs some to watch")
+def _check(folds: Sequence[Sequence[Sample]], manifest: str) -> None:
+    """Raises BadInput where nnU-Net could not train on one of the folds."""
+    for number, samples in enumerate(folds):
+        where = f"{clean(manifest)}: {f'fold {number}: ' if len(folds) > 1 else ''}"
+        if not any(sample.split == "train" and sample.fractured for sample in samples):
+            raise BadInput(f"{where}no positive image in split train; nnU-Net has nothing to learn")
+        if not any(sample.split == "val" for sample in samples):
+            raise BadInput(f"{where}no image in split val; nnU-Net needs some to watch")
+
+
+def _of(split: str, samples: Sequence[Sample]) -> list[Sample]:
+    return [sample for sample in samples if sample.split == split]
 
 
 def _dataset(number: int) -> dict[str, object]:

@@ -12,8 +12,7 @@ DATASET = "Dataset001_xray"
 """The name of a run's own dataset."""
 
 CONFIGURATION = "2d"
-FOLD = 0
-SPLITS = "splits_final.json"
+FOLDS = "splits_final.json"
 ENDING = ".png"
 CHANNEL = "_0000"
 """Every file name of an image ends in its channel's number; we have one channel."""
@@ -59,9 +58,9 @@ class Layout:
         return self.raw / DATASET
 
     @property
-    def splits(self) -> Path:
+    def folds(self) -> Path:
         """The folds as the trainer reads them; we write them last, so that they also say: preprocessed to the end."""
-        return self.preprocessed / DATASET / SPLITS
+        return self.preprocessed / DATASET / FOLDS
 
     @property
     def planner(self) -> str:
@@ -72,11 +71,11 @@ class Layout:
         return PLANNERS[self.config.training.plans][1]
 
     @property
-    def fold(self) -> Path:
+    def trained(self) -> Path:
         """What the trainer writes into."""
         trained = f"{self.config.training.trainer_class}__{self.plans}__{CONFIGURATION}"
-        return self.results / DATASET / trained / f"fold_{FOLD}"
+        return self.results / DATASET / trained / f"fold_{self.config.data.nnunet_fold}"
 
     def checkpoint(self, which: str) -> Path:
         """final, latest or best."""
-        return self.fold / f"checkpoint_{which}.pth"
+        return self.trained / f"checkpoint_{which}.pth"

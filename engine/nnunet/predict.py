@@ -22,7 +22,7 @@ from engine.evaluation.probabilities import Probabilities
 from engine.folders import made_whole, new_array, open_array
 from engine.nnunet.counting import counted
 from engine.nnunet.export import image_name
-from engine.nnunet.layout import CONFIGURATION, DATASET, ENDING, FOLD
+from engine.nnunet.layout import CONFIGURATION, DATASET, ENDING
 from engine.nnunet.run import TrainedRun
 from engine.nnunet.tool import environment, find_command, run_tool
 from engine.parallel import each
@@ -94,7 +94,8 @@ def _predict(
         # One process at a time is nnU-Net's own loop without a pool, which costs seconds to start.
         pool = "0" if processes == 1 else str(processes)
         command = [find_command(PREDICT), "-i", str(images), "-o", str(output), "-d", DATASET, "-c", CONFIGURATION]
-        command += ["-f", str(FOLD), "-tr", run.config.training.trainer_class, "-p", run.layout.plans]
+        command += ["-f", str(run.config.data.nnunet_fold), "-tr", run.config.training.trainer_class]
+        command += ["-p", run.layout.plans]
         command += ["-chk", run.checkpoint.name, "-device", kind, "-npp", pool, "-nps", pool, "--disable_progress_bar"]
         command += [] if options.masks else ["--save_probabilities"]
         command += ["--disable_tta"] if options.tta == "none" else []

@@ -11,7 +11,8 @@ from engine.contract.errors import BadInput
 from engine.contract.files import file_sha256
 from engine.contract.nnunet import NnunetConfig, load_nnunet_config
 from engine.contract.text import clean
-from engine.data.manifest import Sample, read_manifest
+from engine.data.manifest import Sample
+from engine.nnunet.cases import read_folds
 from engine.nnunet.export import Export, read_export
 from engine.nnunet.layout import Layout
 
@@ -35,14 +36,14 @@ class TrainedRun:
         return file_sha256(self.checkpoint)
 
     def samples(self, split: str) -> list[Sample]:
-        """The samples of a split of its manifest. Raises BadInput where there are none, or one was not exported."""
-        manifest = Path(self.config.data.manifest)
-        samples = [sample for sample in read_manifest(manifest) if sample.split == split]
+        """The samples of a split, as its fold has it. Raises BadInput where there are none, or one was not exported."""
+        data = self.config.data
+        samples = [sample for sample in read_folds(data)[data.nnunet_fold] if sample.split == split]
         if not samples:
-            raise BadInput(f"{clean(str(manifest))}: no image in split {split}")
+            raise BadInput(f"{clean(data.manifest)}: no image in split {split}")
         for sample in samples:
             if sample.id not in self.export.cases:
-                raise BadInput(f"{clean(str(manifest))}: {clean(sample.id)} came after the export; train a new run")
+                raise BadInput(f"{clean(data.manifest)}: {clean(sample.id)} came after the export; train a new run")
         return samples
 
     def check_unchanged(self, split: str, fingerprint: str) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 
 from engine.contract import names
 from engine.contract.errors import BadInput
-from engine.contract.files import file_sha256
+from engine.contract.files import file_sha256, relative_to_file
 from engine.contract.nnunet import ScoreOptions
+from engine.contract.text import clean
 from engine.evaluation.artifact import artifact_path, selection_key, write_artifact
 from engine.evaluation.choose import choose
 from engine.evaluation.evaluate import describe
@@ -29,12 +30,15 @@ NNUNET_THRESHOLD = 0.5
 """The more probable of two classes."""
 
 
-def score(options: ScoreOptions) -> Path:
-    """Score a run on its test split and write the artifact; the path of it. What is not predicted yet is predicted.
+def score(options: ScoreOptions, output: Path | None = None) -> Path:
+    """Score a run on its test split and write the artifact, into its folder or as `output`; the path of it. What is not
+    predicted yet is predicted.
 
     Raises BadInput, Stopped.
     """
     options = settled(options)
+    if output is not None and output.is_dir():
+        raise BadInput(f"--output {clean(str(output))}: a folder; give a file")
     started = time.monotonic()
     run = open_trained(Path(options.run), options.checkpoint)
     val, test = (split_predictions(run, split, options) for split in ("val", "test"))
@@ -45,7 +49,8 @@ def score(options: ScoreOptions) -> Path:
     asked = options.model_dump(mode="json", exclude={"run", "bootstrap"})
     key = selection_key(**asked, data=test.fingerprint)
     stem = names.artifact_stem(options.tta, options.threshold, options.presence, options.gate != "none")
-    path = artifact_path(run.folder, stem, key)
+    path = output or artifact_path(run.folder, stem, key)
+    path.parent.mkdir(parents=True, exist_ok=True)
     artifact = write_artifact(
         path,
         key=key,
@@ -56,7 +61,7 @@ def score(options: ScoreOptions) -> Path:
         selection={"asked": asked},
         data={"split": "test", "fingerprint": test.fingerprint},
         provenance={
-            "checkpoints": [{"path": str(run.checkpoint.relative_to(run.folder)), "sha256": run.sha256}],
+            "checkpoints": [{"path": relative_to_file(run.checkpoint, path), "sha256": run.sha256}],
             "config_sha256": file_sha256(run.folder / names.CONFIG),
             "device": test.device,
             "nnunetv2": version(),

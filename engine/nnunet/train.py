@@ -16,7 +16,7 @@ from engine.contract.text import clean
 from engine.nnunet.counting import counted
 from engine.nnunet.events import Telling
 from engine.nnunet.export import export
-from engine.nnunet.layout import CONFIGURATION, DATASET, FOLD, SPLITS, Layout
+from engine.nnunet.layout import CONFIGURATION, DATASET, FOLDS, Layout
 from engine.nnunet.tool import environment, find_command, run_tool
 
 PLAN, TRAIN = "nnUNetv2_plan_and_preprocess", "nnUNetv2_train"
@@ -26,24 +26,36 @@ def train(config: NnunetConfig, run: Path, device: str) -> None:
     """Train into the run folder on cpu or cuda, or go on where a former training of this config was stopped.
 
     nnU-Net keeps a checkpoint every 50 epochs, and one whenever its moving average is at its best. A stopped training
-    goes on from the former, else the latter; what came after that is trained again. Raises Stopped, Failed, BadInput.
+    goes on from the former, else the latter; what came after that is trained again. A training that ends before all is
+    exported leaves nothing. Raises Stopped, Failed, BadInput.
     """
     layout = Layout(run, config)
     plan, trainer = find_command(PLAN), find_command(TRAIN)
     for half in unfinished(run / names.CONFIG):
         half.unlink(missing_ok=True)
     if not (run / names.CONFIG).exists():
-        save_config(config, run / names.CONFIG)
+        _begin(config, layout)
     if layout.checkpoint("final").exists():
         _name_checkpoints(layout)
         print(f"{clean(str(run))}: trained to its end; nothing is left to do", flush=True)
         return
-    if not layout.dataset.exists():
+    if not layout.dataset.exists():  # killed while it was made, or taken away
         export(config, layout.dataset)
-    if not layout.splits.exists():
+    if not layout.folds.exists():
         _preprocess(layout, plan, device)
     _fit(layout, trainer, device)
     _name_checkpoints(layout)
+
+
+def _begin(config: NnunetConfig, layout: Layout) -> None:
+    """The config and the export, or neither: when the data are mended, the folder is free for the same command."""
+    save_config(config, layout.run / names.CONFIG)
+    try:
+        export(config, layout.dataset)
+    except BaseException:
+        shutil.rmtree(layout.run / names.CHECKPOINTS, ignore_errors=True)
+        (layout.run / names.CONFIG).unlink()
+        raise
 
 
 def _name_checkpoints(layout: Layout) -> None:
@@ -64,17 +76,19 @@ def _preprocess(layout: Layout, plan: str, device: str) -> None:
     command += ["--verify_dataset_integrity", "-np", processes, "-npfp", processes]
     own = environment(layout, device, compile=False)
     own["nnUNet_n_proc_DA"] = "1"  # the planner takes it for its number of threads, and fails with 0
-    with counted("nnU-Net preprocesses", layout.splits.parent, "*_2d/*_seg.b2nd", len(_fold(layout)["all"])) as tick:
+    cases = {case for fold in _folds(layout) for case in (*fold["train"], *fold["val"])}
+    with counted("nnU-Net preprocesses", layout.folds.parent, "*_2d/*_seg.b2nd", len(cases)) as tick:
         run_tool([*command], own, on_tick=tick)
-    write_whole(layout.splits, (layout.dataset / SPLITS).read_bytes())
+    write_whole(layout.folds, (layout.dataset / FOLDS).read_bytes())
 
 
 def _fit(layout: Layout, trainer: str, device: str) -> None:
     layout.results.mkdir(parents=True, exist_ok=True)
     goes_on = set_damaged_aside(layout)
-    command = [trainer, DATASET, CONFIGURATION, str(FOLD), "-p", layout.plans, "-device", device]
+    number = layout.config.data.nnunet_fold
+    command = [trainer, DATASET, CONFIGURATION, str(number), "-p", layout.plans, "-device", device]
     command += ["-tr", layout.config.training.trainer_class, *(["--c"] if goes_on else [])]
-    telling = Telling(layout.run, layout.fold / "debug.json", len(_fold(layout)["val"]))
+    telling = Telling(layout.run, layout.trained / "debug.json", len(_folds(layout)[number]["val"]))
     own = environment(layout, device, compile=device == "cuda" and layout.config.training.compile)
     try:
         run_tool(command, own, on_line=telling.take)
@@ -103,7 +117,7 @@ def set_damaged_aside(layout: Layout) -> bool:
     return False
 
 
-def _fold(layout: Layout) -> dict[str, list[str]]:
-    """The cases of our split: train, val, and all of both."""
-    fold = json.loads((layout.dataset / SPLITS).read_text("utf-8"))[FOLD]
-    return {**fold, "all": [*fold["train"], *fold["val"]]}
+def _folds(layout: Layout) -> list[dict[str, list[str]]]:
+    """The cases in train and val of each fold."""
+    folds: list[dict[str, list[str]]] = json.loads((layout.dataset / FOLDS).read_text("utf-8"))
+    return folds

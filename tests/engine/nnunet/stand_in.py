@@ -34,7 +34,7 @@ def plan_and_preprocess():
 
 
 def train():
-    fold = Path(os.environ[RESULTS]) / sys.argv[1] / f"{option('-tr')}__{option('-p')}__2d" / "fold_0"
+    fold = Path(os.environ[RESULTS]) / sys.argv[1] / f"{option('-tr')}__{option('-p')}__2d" / f"fold_{sys.argv[3]}"
     fold.mkdir(parents=True, exist_ok=True)
     latest = fold / "checkpoint_latest.pth"
     first = int(latest.read_bytes()[22:]) if "--c" in sys.argv else 0

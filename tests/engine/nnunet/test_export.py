@@ -16,7 +16,8 @@ from PIL import Image
 from engine.cli import main
 from engine.contract.errors import BadInput
 from engine.contract.nnunet import load_nnunet_config
-from engine.data.manifest import Sample, read_manifest, write_manifest
+from engine.data.folds import copies, with_fold
+from engine.data.manifest import Sample, fingerprint, read_manifest, write_manifest
 from engine.nnunet.cases import case_name, exported_samples
 from engine.nnunet.export import Export, export, read_export
 
@@ -74,6 +75,38 @@ def test_our_split_is_its_only_fold_with_validation_whole(exported: Export) -> N
     assert len(fold["train"]) == 3  # one positive, and two negatives for it
     names = {path.name.removesuffix(".png") for path in (exported.folder / "labelsTr").iterdir()}
     assert names == {*fold["train"], *fold["val"]}
+
+
+def test_with_a_fold_all_of_ours_are_its_folds_in_order_and_the_test_split_is_as_published(
+    config: Path, manifest: Path, tmp_path: Path
+) -> None:
+    (manifest.parent / "3.png").write_bytes((manifest.parent / "5.png").read_bytes())  # p4 of train is v2 of val
+    samples = read_manifest(manifest)
+    folds = [with_fold(samples, fold, 3, copies(samples)) for fold in range(3)]
+    exported = export(load_nnunet_config(config, ["data.fold=1", "data.folds=3"]), tmp_path / "raw" / "Dataset001_xray")
+    found = json.loads((exported.folder / "splits_final.json").read_text())
+    assert len(found) == 3
+    for fold, ours in zip(found, folds, strict=True):
+        assert fold["val"] == [exported.cases[sample.id] for sample in ours if sample.split == "val"]
+        train = [sample for sample in ours if exported.cases[sample.id] in fold["train"]]
+        assert {sample.split for sample in train} == {"train"}
+        assert sum(s.fractured for s in train) == sum(s.fractured for s in ours if s.split == "train")
+        assert sum(not s.fractured for s in train) == 2 * sum(s.fractured for s in train)
+    labels = {path.name.removesuffix(".png") for path in (exported.folder / "labelsTr").iterdir()}
+    tests = {path.name.removesuffix("_0000.png") for path in (exported.folder / "imagesTs").iterdir()}
+    assert labels == {exported.cases[sample.id] for sample in samples if sample.split != "test"}
+    assert tests == {exported.cases[sample.id] for sample in samples if sample.split == "test"}
+    assert json.loads((exported.folder / "dataset.json").read_text())["numTraining"] == len(labels)
+    validated = [sample for sample in folds[1] if sample.split == "val"]
+    assert exported.fingerprints["val"] == fingerprint(validated)
+
+
+def test_a_fold_that_is_not_there_or_cannot_be_trained_is_refused(config: Path, manifest: Path) -> None:
+    with pytest.raises(BadInput, match=r"fold: 3 of 3 folds; 0 to 2 is right"):
+        load_nnunet_config(config, ["data.fold=3", "data.folds=3"])
+    write_manifest(manifest, [sample for sample in read_manifest(manifest) if sample.id != "v1"])
+    with pytest.raises(BadInput, match=r"fold \d: no positive image in split train"):
+        export(load_nnunet_config(config, ["data.fold=0"]), manifest.parent / "Dataset001_xray")
 
 
 def test_cases_lead_back_to_ids(exported: Export) -> None:

@@ -1,32 +1,34 @@
-"""The real nnU-Net, end to end on the CPU: 24 tiny radiographs, its one-epoch trainer of 250 steps, our score."""
+"""The real nnU-Net, end to end on the CPU: 24 tiny radiographs, its one-epoch trainer of 250 steps, our score.
+
+`make test-long` installs it first, so that it is missing there is a failure.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from engine.cli import main
-from engine.contract.errors import BadInput
 from engine.contract.events import parse_events
 from engine.data.synth import make_synthetic
-from engine.nnunet.predict import PREDICT
-from engine.nnunet.tool import find_command
 
 
-@pytest.fixture
-def nnunet(engine_extra: None) -> None:
-    try:
-        find_command(PREDICT)
-    except BadInput as error:
-        pytest.skip(error.lines[0])
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize(("target", "installs"), [("test", False), ("test-long", True)])
+def test_only_the_long_tests_install_nnunet(target: str, installs: bool, project: Path) -> None:
+    planned = ["make", "--dry-run", "--what-if=pyproject.toml", "-C", str(project), target]
+    said = subprocess.run(planned, capture_output=True, text=True, check=True).stdout
+    assert ("-e '.[nnunet]'" in said.partition("pytest")[0]) == installs
 
 
 @pytest.mark.long
 @pytest.mark.skipif(not os.environ.get("XRAY_TUI_LONG"), reason="nnU-Net trains for minutes: make test-long")
-@pytest.mark.usefixtures("nnunet")
+@pytest.mark.usefixtures("engine_extra")
 def test_nnunet_trains_predicts_and_is_scored(project: Path, runs: Path, tmp_path: Path) -> None:
     manifest = make_synthetic(tmp_path / "data", 24, 64, 7)
     run = runs / "nnunet_fold0"

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from engine.cli import main
+from engine.data.folds import with_fold
+from engine.data.manifest import read_manifest
 
 pytestmark = pytest.mark.usefixtures("engine_extra")
 
@@ -56,7 +58,7 @@ def test_the_threshold_is_tuned_on_validation_and_the_artifact_says_so(score: Ca
     assert found["fp_area_neg"] == 0
     assert set(found) >= {"validation", "validation_input", "all_positive", "intervals", "data", "per_image"}
     [checkpoint] = found["provenance"]["checkpoints"]
-    assert checkpoint["path"].endswith("nnUNetTrainer_5epochs__nnUNetPlans__2d/fold_0/checkpoint_final.pth")
+    assert checkpoint["path"].endswith("nnUNetTrainer_5epochs__nnUNetPlans__2d/fold_0/checkpoint_best.pth")
     assert found["provenance"]["trainer"] == "nnUNetTrainer_5epochs"
 
 
@@ -110,12 +112,49 @@ def test_predictions_are_kept_and_made_once(
     assert levels[0, :, 48:].max() == 0  # t1 is 100 x 75: 64 x 48, and padding
 
 
-def test_the_best_checkpoint_is_predicted_anew(score: Callable[..., dict[str, Any]], stand_ins: Path) -> None:
+def test_another_checkpoint_is_predicted_anew(score: Callable[..., dict[str, Any]], stand_ins: Path) -> None:
     score()
-    found = score("--checkpoint", "best")
+    found = score("--checkpoint", "final")
     assert found["path"].name.startswith("test_metrics_tta_mirror_tuned_")  # another selection, another name
     assert len(predictions_told(stand_ins)) == 4
-    assert "checkpoint_best.pth" in predictions_told(stand_ins)[-1]
+    assert "checkpoint_final.pth" in predictions_told(stand_ins)[-1]
+
+
+def test_evaluate_predict_and_score_take_the_same_checkpoint(run: Path, stand_ins: Path) -> None:
+    assert main(["nnunet", "predict", "--run", str(run)]) == 0
+    assert main(["nnunet", "score", "--run", str(run), "--bootstrap", "0"]) == 0
+    assert main(["evaluate", "--run", str(run), "--tta", "hv", "--bootstrap", "0"]) == 0
+    assert len(predictions_told(stand_ins)) == 2, "of val and test, once"
+    assert len(list(run.glob("test_metrics*.json"))) == 1, "the same evaluation, made again"
+
+
+def test_both_rows_of_the_board_are_had_from_one_run(score: Callable[..., dict[str, Any]], run: Path) -> None:
+    assert score("--masks")["provenance"]["checkpoints"][0]["path"].endswith("checkpoint_best.pth")
+    final = run.parent / "nn_final_test_metrics.json"
+    given = ("--run", str(run), "--masks", "--checkpoint", "final", "--output", str(final))
+    assert main(["nnunet", "score", *given, "--bootstrap", "0"]) == 0
+    found = json.loads(final.read_text())
+    checkpoint = final.parent / found["provenance"]["checkpoints"][0]["path"]
+    assert checkpoint.read_bytes() == b"final"
+    assert (final.parent / found["per_image"]).is_file()
+    assert len(list(run.glob("test_metrics*.json"))) == 1
+    assert main(["nnunet", "score", *given, "--output", str(run)]) == 2
+
+
+def test_a_fold_is_scored_on_its_validation_and_on_the_untouched_test_split(
+    config: Path, manifest: Path, runs: Path, stand_ins: Path
+) -> None:
+    given = ["--config", str(config), "--set", "data.fold=1", "--set", "data.folds=3"]
+    assert main(["nnunet", "train", *given, "--run", str(runs / "nn")]) == 0
+    assert main(["nnunet", "score", "--run", str(runs / "nn"), "--bootstrap", "0"]) == 0
+    [path] = (runs / "nn").glob("test_metrics*.json")
+    found = json.loads(path.read_text())
+    samples = with_fold(read_manifest(manifest), 1, 3)
+    assert found["validation"]["num_samples"] == sum(sample.split == "val" for sample in samples)
+    assert found["num_samples"] == 3
+    assert found["provenance"]["checkpoints"][0]["path"].endswith("fold_1/checkpoint_best.pth")
+    for arguments in predictions_told(stand_ins):
+        assert arguments[arguments.index("-f") + 1] == "1"
 
 
 def test_evaluate_scores_a_run_of_nnunet_too(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,7 +207,7 @@ def test_what_makes_no_sense_is_said_before_anything_is_predicted(
     assert predictions_told(stand_ins) == []
 
 
-def test_a_run_that_is_not_trained_to_its_end_is_not_scored(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_is_not_trained_to_its_end_has_no_final_score(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     next(run.rglob("checkpoint_final.pth")).unlink()
-    assert main(["nnunet", "score", "--run", str(run)]) == 2
+    assert main(["nnunet", "score", "--run", str(run), "--checkpoint", "final"]) == 2
     assert "no such checkpoint; train the run to its end first" in capsys.readouterr().err

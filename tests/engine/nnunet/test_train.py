@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from engine.cli import main
 from engine.contract.errors import Failed
@@ -77,7 +79,44 @@ def test_nnunet_is_told_where_its_folders_are_and_what_a_cpu_needs(
 def test_the_folds_are_in_place_before_the_training(train: Callable[..., int], runs: Path, stand_ins: Path) -> None:
     assert train() == 0
     layout = Layout(runs / "nn", load_nnunet_config(runs / "nn" / "config.yaml"))
-    assert json.loads(layout.splits.read_text())[0]["val"] == ["v1", "v2", "v3"]
+    assert json.loads(layout.folds.read_text())[0]["val"] == ["v1", "v2", "v3"]
+
+
+def test_a_fold_of_ours_is_the_one_that_nnunet_trains(train: Callable[..., int], runs: Path, stand_ins: Path) -> None:
+    assert train("--set", "data.fold=2", "--set", "data.folds=3") == 0
+    assert told(stand_ins)[-1]["arguments"][:3] == ["Dataset001_xray", "2d", "2"]
+    layout = Layout(runs / "nn", load_nnunet_config(runs / "nn" / "config.yaml"))
+    assert layout.folds.read_bytes() == (layout.dataset / "splits_final.json").read_bytes()
+    assert layout.checkpoint("final").parent.name == "fold_2"
+    assert (runs / "nn" / "checkpoints" / "best.pt").read_bytes() == b"best"
+
+
+@pytest.mark.parametrize("wrong", ["manifest.csv", "0_mask.png"])
+def test_data_that_are_wrong_leave_nothing_and_the_mended_ones_are_trained_by_the_same_command(
+    wrong: str, train: Callable[..., int], runs: Path, manifest: Path
+) -> None:
+    whole = (manifest.parent / wrong).read_bytes()
+    if wrong == "manifest.csv":
+        manifest.unlink()
+    else:
+        Image.new("L", (5, 5)).save(manifest.parent / wrong)
+    assert train() == 2
+    assert list(runs.iterdir()) == []
+    (manifest.parent / wrong).write_bytes(whole)
+    assert train() == 0
+
+
+def test_an_export_that_fails_takes_no_trained_weights_with_it(
+    train: Callable[..., int], runs: Path, manifest: Path
+) -> None:
+    assert train() == 0
+    layout = Layout(runs / "nn", load_nnunet_config(runs / "nn" / "config.yaml"))
+    shutil.rmtree(layout.raw)
+    layout.checkpoint("final").unlink()
+    manifest.unlink()
+    assert train("--resume") == 2
+    assert layout.checkpoint("latest").exists()
+    assert (runs / "nn" / "config.yaml").exists()
 
 
 def test_a_job_sees_how_far_it_is(train: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +181,7 @@ def test_a_checkpoint_that_was_cut_short_is_set_aside(
 def test_preprocessing_that_was_killed_begins_anew(train: Callable[..., int], runs: Path, stand_ins: Path) -> None:
     assert train() == 0
     layout = Layout(runs / "nn", load_nnunet_config(runs / "nn" / "config.yaml"))
-    layout.splits.unlink()
+    layout.folds.unlink()
     layout.checkpoint("final").unlink()
     assert train("--resume") == 0
     assert [command["command"] for command in told(stand_ins)].count("nnUNetv2_plan_and_preprocess") == 2
