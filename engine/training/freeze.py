@@ -1,4 +1,4 @@
-"""What of a network holds still: its encoder for the first epochs, its batch norm for the whole training."""
+"""What of a network holds still: its encoder for the first epochs, layers and batch norm for the whole training."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from collections.abc import Iterator
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from engine.contract.errors import BadInput
 from engine.contract.training import TrainingConfig
 from engine.models.network import XrayNetwork
-
-
-def encoder_of(network: XrayNetwork) -> nn.Module | None:
-    """The part that was or may be pretrained; None where a network has none."""
-    encoder = getattr(network.segmenter, "encoder", None)
-    return encoder if isinstance(encoder, nn.Module) else None
+from engine.training.layers import encoder_of, layers_of
 
 
 def batch_norms(network: nn.Module) -> Iterator[_BatchNorm]:
@@ -26,6 +22,21 @@ def freeze_batch_norm(network: XrayNetwork) -> None:
     """No gradients for the weights of batch norm, so that no optimiser that is made afterwards holds them."""
     for norm in batch_norms(network):
         norm.requires_grad_(False)
+
+
+def resting_weights(network: XrayNetwork, config: TrainingConfig) -> list[nn.Parameter]:
+    """What rests for the whole training: the weights of the encoder's first `freeze_layers` layers.
+
+    Raises BadInput in one line where it has fewer.
+    """
+    if not config.freeze_layers:
+        return []
+    encoder = encoder_of(network)
+    layers = {} if encoder is None else layers_of(encoder)
+    count = len(set(layers.values()))
+    if encoder is None or config.freeze_layers > count:
+        raise BadInput(f"training.freeze_layers: {config.freeze_layers}; the encoder has {count} layers, give no more")
+    return [parameter for name, parameter in encoder.named_parameters() if layers[name] < config.freeze_layers]
 
 
 def set_modes(network: XrayNetwork, config: TrainingConfig, *, encoder_rests: bool) -> None:
@@ -40,10 +51,23 @@ def set_modes(network: XrayNetwork, config: TrainingConfig, *, encoder_rests: bo
     if encoder is not None and config.freeze_encoder_epochs:
         encoder.train(not encoder_rests)
         encoder.requires_grad_(not encoder_rests)
+    if resting := resting_weights(network, config):
+        _lay_to_rest(network, resting)
     if config.freeze_batch_norm:
         for norm in batch_norms(network):
             norm.eval()
         freeze_batch_norm(network)
+
+
+def _lay_to_rest(network: XrayNetwork, resting: list[nn.Parameter]) -> None:
+    """A part all of whose weights rest is in eval mode, so that its batch norm and dropout rest too."""
+    for weight in resting:
+        weight.requires_grad_(False)
+    ids = {id(weight) for weight in resting}
+    for module in network.modules():
+        own = {id(weight) for weight in module.parameters()}
+        if own and own <= ids:
+            module.eval()
 
 
 def steps_of_rest(config: TrainingConfig, steps_per_epoch: int) -> int:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from timm.models import group_parameters
 from torch import nn
 
 from engine.contract.training import TrainingConfig
 from engine.models.network import XrayNetwork
-from engine.training.freeze import encoder_of
-
-_TENSORS_A_LAYER = 12
-"""As timm counts layers in a network that does not say which it has."""
+from engine.training.freeze import resting_weights
+from engine.training.layers import encoder_of, layers_of
 
 
 def parameter_groups(network: XrayNetwork, config: TrainingConfig) -> list[dict[str, Any]]:
@@ -22,10 +19,11 @@ def parameter_groups(network: XrayNetwork, config: TrainingConfig) -> list[dict[
     the next one's; decoder and heads, which come behind the last, at `lr`.
     """
     encoder = encoder_of(network)
+    resting = {id(weight) for weight in resting_weights(network, config)}
     shares = layer_shares(encoder, config.layer_decay) if encoder is not None else {}
     groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
+        if parameter.requires_grad and id(parameter) not in resting:
             share = shares.get(id(parameter))
             rate = config.lr if share is None else share * (config.encoder_lr or config.lr)
             decays = parameter.ndim > 1 and "bias" not in name.rpartition(".")[2]  # Swin has biases of two dimensions
@@ -37,20 +35,8 @@ def parameter_groups(network: XrayNetwork, config: TrainingConfig) -> list[dict[
 
 
 def layer_shares(encoder: nn.Module, layer_decay: float | None) -> dict[int, float]:
-    """The share of the encoder's learning rate at which each parameter (by its id) learns.
-
-    Layers are those of timm's group matcher. An encoder without one (smp's own, torchvision's, and timm's as smp wraps
-    them) has twelve tensors a layer, in the order in which they are defined, as timm does it.
-    """
-    layers = _layers(encoder)
+    """The share of the encoder's learning rate at which each parameter (by its id) learns."""
+    layers = layers_of(encoder)
     behind = 1 + max(layers.values(), default=0)
     decay = layer_decay or 1.0
     return {id(parameter): decay ** (behind - layers[name]) for name, parameter in encoder.named_parameters()}
-
-
-def _layers(encoder: nn.Module) -> dict[str, int]:
-    """The layer of each parameter, from 0 at the image."""
-    matcher = getattr(encoder, "group_matcher", None)
-    if callable(matcher):
-        return dict(group_parameters(encoder, matcher(coarse=False), reverse=True))
-    return {name: place // _TENSORS_A_LAYER for place, (name, _) in enumerate(encoder.named_parameters())}
