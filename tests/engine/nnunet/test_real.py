@@ -1,6 +1,6 @@
 """The real nnU-Net, end to end on the CPU: 24 tiny radiographs, its one-epoch trainer of 250 steps, our score.
 
-`make test-long` installs it first, so that it is missing there is a failure.
+`make test-long` installs it first: where it is missing the test fails, and is not skipped.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def test_nnunet_trains_predicts_and_is_scored(project: Path, runs: Path, tmp_pat
     manifest = make_synthetic(tmp_path / "data", 24, 64, 7)
     run = runs / "nnunet_fold0"
     config = ["--config", str(project / "configs" / "nnunet_fold0.yaml"), "--set", f"data.manifest={manifest}"]
-    for pair in ("data.image_size=32", "training.epochs=1", "training.processes=1", "device=cpu"):
+    for pair in ("data.fold=1", "data.folds=3", "data.image_size=32", "training.epochs=1", "training.processes=1"):
         config += ["--set", pair]
+    config += ["--set", "device=cpu"]
     assert main(["nnunet", "train", *config, "--run", str(run)]) == 0
     events = {event["event"]: event for event in parse_events((run / "events.jsonl").read_text())}
     assert list(events) == ["start", "step", "epoch", "end"]
@@ -48,7 +49,7 @@ def test_nnunet_trains_predicts_and_is_scored(project: Path, runs: Path, tmp_pat
     assert main(["nnunet", "score", "--run", str(run), "--bootstrap", "10"]) == 0
     found = json.loads((run / "test_metrics_tta_mirror_tuned.json").read_text())
     assert found["num_samples"] == 4
-    assert found["validation"]["num_samples"] == 4
+    assert found["validation"]["num_samples"] == 7  # fold 1 of the 20 others
     assert 0 < found["threshold"] < 1
     assert found["dice_pos"] >= 0
     assert main(["nnunet", "score", "--run", str(run), "--bootstrap", "0", "--masks", "--tta", "none"]) == 0
