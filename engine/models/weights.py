@@ -13,6 +13,7 @@ from torch import nn
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.models.registry import Normalisation
+from engine.models.tensor_names import by_module, counted
 
 EFFICIENTNET_LITE0 = "efficientnet-lite0"
 _WRAPPERS = ("", "segmenter.", "network.", "model.", "module.")
@@ -83,13 +84,14 @@ def _load_by_name(parts: Mapping[str, Part], found: Mapping[str, torch.Tensor], 
     for label, names in fitting.items():
         parts[label].module.load_state_dict({own: found[pairs[label][own]] for own in names}, strict=False)
     loaded = [
-        f"{len(_counted(fitting[label]))} of {len(_counted(pairs[label]))} tensors of the {label}" for label in parts
+        f"{len(counted(fitting[label]))} of {len(counted(pairs[label]))} tensors of the {label}" for label in parts
     ]
     print(f"encoder weights: {', '.join(loaded)} from {name}")
-    lacking = [f"{label}.{own}" for label in parts for own in _counted(pairs[label]) if own not in fitting[label]]
+    asked = [(label, own) for label in parts for own in counted(pairs[label])]
+    lacking = [f"{label}.{own}" for label, own in asked if own not in fitting[label]]
     used = {pairs[label][own] for label in parts for own in fitting[label]}
-    _say("left as they were", lacking)
-    _say("in the file and not used", _counted(theirs for theirs in found if theirs not in used))
+    _say("left as they were", lacking, (f"{label}.{own}" for label, own in asked))
+    _say("in the file and not used", counted(theirs for theirs in found if theirs not in used), counted(found))
 
 
 def _paired(part: Part, found: Mapping[str, torch.Tensor]) -> dict[str, str]:
@@ -116,23 +118,17 @@ def _fitting(module: nn.Module, pairs: Mapping[str, str], found: Mapping[str, to
     ]
 
 
-def _counted(names: Iterable[str]) -> list[str]:
-    """Without batch norms' counters of steps, which older files have not and nothing here reads."""
-    return [name for name in names if not name.endswith("num_batches_tracked")]
-
-
-def _say(what: str, names: Collection[str]) -> None:
+def _say(what: str, names: Collection[str], everything: Iterable[str]) -> None:
     if names:
-        shown = ", ".join(clean(name)[:80] for name in list(names)[:3])
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        print(f"encoder weights: {what}: {shown}{more}")
+        print(f"encoder weights: {what}: {clean(', '.join(by_module(names, everything)))}")
 
 
 def _load_in_order(encoder: nn.Module, found: Mapping[str, torch.Tensor]) -> None:
     """EfficientNet-Lite0's package names its tensors otherwise but holds them in timm's order (its README says so);
     the shapes must agree one by one. The classifier at the end has no place in an encoder."""
-    own = {name: tensor for name, tensor in encoder.state_dict().items() if not name.endswith("num_batches_tracked")}
-    source = [tensor for name, tensor in found.items() if not name.endswith("num_batches_tracked")]
+    state = encoder.state_dict()
+    own = {name: state[name] for name in counted(state)}
+    source = [found[name] for name in counted(found)]
     pairs = list(zip(own.items(), source, strict=False))
     if len(source) < len(own) or any(mine.shape != theirs.shape for (_, mine), theirs in pairs):
         raise BadInput("model.encoder_weights: efficientnet-lite0 fits model.encoder tu-tf_efficientnet_lite0 only")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -12,15 +12,17 @@ from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.models.checkpoint import load_checkpoint, weights_that_count
 from engine.models.network import XrayNetwork
+from engine.models.tensor_names import by_module, counted
 
-_LISTED = 6
+_NORMALISATION = {"mean", "std"}
+"""Of the input: of the same shape in nearly every network, and no weights."""
 
 
 def start_from(network: XrayNetwork, source: str) -> None:
-    """Take every tensor that fits by name and shape out of a run folder's best.pt, or a checkpoint file, and print how
-    many did, which did not, and why. Batch norm's statistics and the input's normalisation come along.
+    """Take every tensor that fits by name and shape out of a run folder's best.pt, or a checkpoint file, and print
+    which did, which did not, and why. Batch norm's statistics and the input's normalisation come along.
 
-    Raises BadInput in one line where none of the network's weights is in it.
+    Raises BadInput in one line where no weight fits: statistics, biases and scales of norms alone are no beginning.
     """
     path = Path(source)
     if path.is_dir():
@@ -28,33 +30,42 @@ def start_from(network: XrayNetwork, source: str) -> None:
     found = weights_that_count(load_checkpoint(path, "network"))
     own = network.state_dict()
     fitting = {name: found[name] for name in own if name in found and found[name].shape == own[name].shape}
-    if not any(name in fitting for name, _ in network.named_parameters()):
+    weights = [name for name, parameter in network.named_parameters() if parameter.ndim > 1]
+    if not any(name in fitting for name in weights):
         raise BadInput(
-            f"training.init_from: {clean(str(path))}: none of its {len(found)} tensors fits this network; "
-            "give a run of the same model"
+            f"training.init_from: {clean(str(path))}: none of this network's {len(weights)} weights is in it in the "
+            "same shape; give a run of the same model"
         )
     network.load_state_dict(fitting, strict=False)
-    print(f"init_from {clean(str(path))}: {len(fitting)} of {len(own)} tensors", flush=True)
-    for line in _left_out(own, found):
+    normalised = "its" if fitting.keys() >= _NORMALISATION else "not its"
+    taken, there = len(_weighed(fitting)), len(_weighed(own))
+    print(f"init_from {clean(str(path))}: {taken} of {there} tensors, and {normalised} input normalisation", flush=True)
+    for line in _listed(_weighed(own), _weighed(found)):
         print(f"  {line}", flush=True)
 
 
-def _left_out(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:
-    """What keeps the weights that it began with, and what of the checkpoint has no place."""
-    missing = [name for name in own if name not in found]
-    other = [
-        f"{name} ({_shape(found[name])} there, {_shape(own[name])} here)"
+def _weighed(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those that say how much of a network was found."""
+    return {name: tensors[name] for name in counted(tensors) if name not in _NORMALISATION}
+
+
+def _listed(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> Iterator[str]:
+    """Every tensor of the network and of the checkpoint, and what became of it."""
+    shapes = {
+        name: f" ({_shape(found[name])} there, {_shape(own[name])} here)"
         for name in own
         if name in found and found[name].shape != own[name].shape
-    ]
-    unknown = [name for name in found if name not in own]
-    kinds = (("not in it", missing), ("of another shape", other), ("in it, without a place here", unknown))
-    return [f"{len(group)} {kind}: {_brief(group)}" for kind, group in kinds if group]
+    }
+    kinds = {
+        "loaded": [name for name in own if name in found and name not in shapes],
+        "not loaded, not in it": [name for name in own if name not in found],
+        "not loaded, of another shape": list(shapes),
+        "in it, without a place here": [name for name in found if name not in own],
+    }
+    for kind, group in kinds.items():
+        if group:
+            yield f"{kind}: {clean(', '.join(by_module(group, {**own, **found}, shapes)))}"
 
 
 def _shape(tensor: torch.Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "scalar"
-
-
-def _brief(group: list[str]) -> str:
-    return clean(", ".join(group[:_LISTED])) + (", …" if len(group) > _LISTED else "")

@@ -22,8 +22,14 @@ def test_a_run_begins_with_the_best_weights_of_another_and_says_what_it_took(
     assert all(torch.allclose(begun[name], source[name], atol=1e-6) for name in source)
     said = capsys.readouterr().out.splitlines()
     place = next(number for number, line in enumerate(said) if line.startswith("init_from"))
-    assert said[place].endswith(f"best.pt: {len(source)} of {len(begun)} tensors")
-    assert said[place + 1].startswith("  4 not in it: segmenter.classification_head.2.weight, ")
+    parts = ("encoder", "decoder", "segmentation_head")
+    counts = [sum(name.startswith(f"segmenter.{part}.") and "tracked" not in name for name in source) for part in parts]
+    assert said[place].endswith(f"best.pt: {sum(counts)} of {sum(counts) + 4} tensors, and its input normalisation")
+    listed = ", ".join(f"segmenter.{part} ({count} tensors)" for part, count in zip(parts, counts, strict=True))
+    assert said[place + 1 : place + 3] == [
+        f"  loaded: {listed}",
+        "  not loaded, not in it: segmenter.classification_head (4 tensors)",
+    ]
     assert str(runs_copy) not in (run / "config.yaml").read_text(), "its path is relative: the folder can move"
 
 
@@ -47,8 +53,12 @@ def test_tensors_of_another_shape_keep_what_they_began_with(
     said = capsys.readouterr().out
     other = "segmenter.decoder.blocks.3.conv1.0.weight"
     assert other not in taken
-    assert f"of another shape: {other} (8x8x3x3 there, 12x8x3x3 here), " in said
-    assert "4 in it, without a place here: segmenter.classification_head.2.weight" in said
+    assert (
+        "  not loaded, of another shape: segmenter.decoder.blocks.3 (10 tensors), "
+        "segmenter.segmentation_head.0.weight (1x8x3x3 there, 1x12x3x3 here)\n" in said
+    )
+    assert "  in it, without a place here: segmenter.classification_head (4 tensors)\n" in said
+    assert ", segmenter.segmentation_head.0.bias\n" in said, "it was loaded, without the weight beside it"
 
 
 def test_no_encoder_weights_are_fetched_for_what_another_run_brings(make_learner: MakeLearner, runs_copy: Path) -> None:
@@ -62,6 +72,36 @@ def test_no_encoder_weights_are_fetched_for_what_another_run_brings(make_learner
     assert not changed(begun, source)
 
 
+def test_a_unet_of_another_width_is_no_beginning_though_its_counters_fit(
+    make_learner: MakeLearner, tmp_path: Path
+) -> None:
+    from engine.contract.errors import BadInput
+    from engine.contract.models import PlainUnetConfig
+    from engine.models.checkpoint import save_checkpoint
+    from engine.models.network import build_network
+
+    narrow = tmp_path / "narrow.pt"
+    save_checkpoint(narrow, {"network": build_network(PlainUnetConfig(channels=4)).state_dict()})
+    with pytest.raises(BadInput, match=r"^training.init_from: .*narrow.pt: none of this network's 18 weights is in it"):
+        make_learner(model=PlainUnetConfig(channels=8), pretrained=True, init_from=str(narrow))
+
+
+def test_an_input_of_other_channels_keeps_its_own_normalisation_and_says_so(
+    make_learner: MakeLearner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from engine.contract.models import SmpConfig
+    from engine.models.checkpoint import save_checkpoint
+    from engine.models.network import build_network
+
+    grey = tmp_path / "grey.pt"
+    model = SmpConfig(encoder="tu-test_resnet", decoder_channels=(32, 16, 8, 8), in_channels=1)
+    save_checkpoint(grey, {"network": build_network(model).state_dict()})
+    make_learner(pretrained=True, init_from=str(grey))
+    said = capsys.readouterr().out
+    assert "tensors, and not its input normalisation\n" in said
+    assert ": segmenter.encoder.model.conv1.0.weight (16x1x3x3 there, 16x3x3x3 here)\n" in said
+
+
 def test_a_checkpoint_of_quite_another_network_is_one_line(
     make_learner: MakeLearner, runs_copy: Path, tmp_path: Path
 ) -> None:
@@ -73,7 +113,9 @@ def test_a_checkpoint_of_quite_another_network_is_one_line(
     state = torch.load(best, weights_only=True)
     kept = {name: state["network"][name] for name in ("mean", "std")}  # every network has these
     torch.save({**state, "network": {**kept, "other": torch.zeros(3)}}, best)
-    with pytest.raises(BadInput, match=r"^training.init_from: .*best.pt: none of its 3 tensors fits this network"):
+    with pytest.raises(
+        BadInput, match=r"^training.init_from: .*best.pt: none of this network's \d+ weights is in it in "
+    ):
         make_learner(pretrained=True, init_from=str(runs_copy / "dual"))
     with pytest.raises(BadInput, match="no such checkpoint"):
         make_learner(pretrained=True, init_from=str(tmp_path))
