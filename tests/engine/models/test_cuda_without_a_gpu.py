@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.contract.load import load_config
-from engine.contract.models import ClassificationHeadConfig, ModelConfig, PlainUnetConfig, SmpConfig
+from engine.contract.models import ModelConfig, SmpConfig, TimmClassifierConfig
 from engine.contract.recipes import find_recipes, recipe_folders
 from engine.device import Device
 from engine.evaluation.predict import VIEWS, mean_over_views
@@ -51,11 +51,19 @@ def test_a_forward_of_training_stays_on_the_card_and_never_waits(name: str) -> N
         assert (masks, presence) != (None, None)
 
 
-@pytest.mark.parametrize("tta", sorted(VIEWS))
-def test_prediction_over_all_views_stays_on_the_card_and_never_waits(tta: str) -> None:
-    network = built(PlainUnetConfig(classification_head=ClassificationHeadConfig())).eval()
+EVERY_NETWORK_HV = [(name, "hv") for name in sorted(NETWORKS)]
+OTHER_VIEWS = [("challenge_dual_head_v1", tta) for tta in sorted(VIEWS.keys() - {"hv"})]
+
+
+@pytest.mark.parametrize(("name", "tta"), EVERY_NETWORK_HV + OTHER_VIEWS)
+def test_prediction_over_all_views_stays_on_the_card_and_never_waits(name: str, tta: str) -> None:
+    config, size = NETWORKS[name]
+    network = built(config).eval()
     with fake_cuda():
-        batch = torch.rand(4, 1, 64, 64, device="cuda")
+        batch = torch.rand(4, 1, size, size, device="cuda")
         maps, presence = mean_over_views(on_fake_cuda(network), batch, MIXED, tta)
-        assert (maps.device.type, maps.dtype, tuple(maps.shape)) == ("cuda", torch.float32, (4, 1, 64, 64))
-        assert (presence.device.type, presence.dtype, tuple(presence.shape)) == ("cuda", torch.float32, (4,))
+        is_classifier = isinstance(config, TimmClassifierConfig)
+        assert (maps is None) == is_classifier
+        assert (presence is None) == (not is_classifier and config.classification_head is None)
+        for told, shape in ((maps, (4, 1, size, size)), (presence, (4,))):
+            assert told is None or (told.device.type, told.dtype, tuple(told.shape)) == ("cuda", torch.float32, shape)
