@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from engine.contract.data import DataConfig
 from engine.contract.files import file_sha256
+from engine.contract.nnunet import NnunetDataConfig
 from engine.data.manifest import Sample, read_manifest
 from engine.data.split import stratified_parts
 
@@ -20,7 +21,7 @@ one cross-validation see the same images."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def read_samples(config: DataConfig) -> list[Sample]:
+def read_samples(config: DataConfig | NnunetDataConfig) -> list[Sample]:
     """The manifest's samples, in its order, with the splits that the config's fold gives them. Raises BadInput."""
     samples = read_manifest(Path(config.manifest))
     return samples if config.fold is None else with_fold(samples, config.fold, config.folds, copies(samples))

@@ -9,10 +9,11 @@ from typing import Any
 
 from engine.contract import names
 from engine.contract.errors import BadInput
-from engine.contract.nnunet import load_nnunet_config
+from engine.contract.nnunet import NnunetDataConfig, load_nnunet_config
 from engine.contract.text import clean
 from engine.contract.yaml_file import read_mapping
-from engine.data.manifest import fingerprint, read_manifest
+from engine.data.folds import read_samples
+from engine.data.manifest import fingerprint
 from engine.evaluation.cache import FORMAT, INDEX
 from engine.evaluation.probabilities import ARRAY, Probabilities
 from engine.folders import open_array
@@ -26,7 +27,7 @@ class KeptRun:
     """A run folder with probabilities of val and test, all of one view and one checkpoint."""
 
     folder: Path
-    manifest: Path
+    data: NnunetDataConfig
     view: str
     sha256: str
     """Of the checkpoint that made them."""
@@ -38,13 +39,13 @@ class KeptRun:
 
     def probabilities(self, split: str) -> Probabilities:
         """Those of a split of its manifest. Raises BadInput where the data have changed since."""
-        samples = [sample for sample in read_manifest(self.manifest) if sample.split == split]
+        samples = [sample for sample in read_samples(self.data) if sample.split == split]
         folder = self.folder / names.PREDICTIONS / f"{split}_{self.view}"
         data, kept = fingerprint(samples), _index(folder)
         levels = open_array(folder / ARRAY) if kept else None
         is_same = kept.get("data") == data and kept.get("ids") == [sample.id for sample in samples]
         if levels is None or not is_same or len(levels) != len(samples):
-            raise BadInput(f"{clean(str(folder))}: not of what {clean(str(self.manifest))} holds now; predict it anew")
+            raise BadInput(f"{clean(str(folder))}: not of what {clean(self.data.manifest)} holds now; predict it anew")
         return Probabilities(tuple(samples), levels, None, True, data, str(kept.get("device")))
 
 
@@ -59,7 +60,7 @@ def open_kept(folder: Path) -> KeptRun:
     for view in VIEWS:
         made = {_index(folder / names.PREDICTIONS / f"{split}_{view}").get("checkpoint") for split in ("val", "test")}
         if len(made) == 1 and isinstance(sha256 := made.pop(), str):
-            return KeptRun(folder, Path(config.data.manifest), view, sha256)
+            return KeptRun(folder, config.data, view, sha256)
     name = clean(str(folder))
     raise BadInput(f"{name}: no probabilities of val and test yet; run xray-engine nnunet predict --run {name} first")
 

@@ -66,7 +66,7 @@ async def test_a_stop_is_asked_for_and_only_y_stops(
         await app.workers.wait_for_complete()
         assert stopped == []
         await pilot.press("K", "y")
-        await until(pilot, lambda: stopped == ["j5"])
+        await until(pilot, lambda: stopped == ["j4"])
 
 
 async def test_the_form_is_filled_from_the_panel_that_has_the_focus(make_app: MakeApp, jobs: tuple) -> None:
@@ -79,7 +79,7 @@ async def test_the_form_is_filled_from_the_panel_that_has_the_focus(make_app: Ma
         assert (app.screen.kind, app.screen.current) == ("evaluate", "dg_aug_seeds/seed_1337")
         assert app.screen.marked == ("dg_aug_seeds/seed_42",)
         await pilot.press("escape", "tab", "e")
-        assert app.screen.current == "challenge_dual_head_v2"
+        assert app.screen.current == "baseline_posmetric_s2"
 
 
 async def test_a_log_stays_at_its_end_until_one_scrolls_up_and_again_after_G(make_app: MakeApp, jobs: tuple) -> None:
@@ -91,7 +91,7 @@ async def test_a_log_stays_at_its_end_until_one_scrolls_up_and_again_after_G(mak
 
         async def say(count: int, seen: str) -> None:
             lines = tuple(f"line {number}" for number in range(count))
-            app.post_message(FollowedChanged(Followed("j5", make_page(lines))))
+            app.post_message(FollowedChanged(Followed("j4", make_page(lines))))
             await until(pilot, lambda: seen in screen_text(app))
 
         await say(30, "line 29 ")
@@ -126,7 +126,7 @@ async def test_the_selected_job_stays_selected_when_others_come_unless_it_was_th
         app.post_message(JobsChanged(jobs))
         await pilot.pause()
         assert app._dashboard.jobs.job.id == "j5"
-        await pilot.press("tab", "j")
+        await pilot.press("tab", "k")
         app.post_message(JobsChanged((replace(jobs[0], id="j6"), *jobs)))
         await pilot.pause()
         assert app._dashboard.jobs.job.id == "j4"

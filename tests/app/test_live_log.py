@@ -27,7 +27,7 @@ LINES = 30_000
 
 
 class Reader:
-    """Somebody who reads the log of the job j5."""
+    """Somebody who reads the log of the job j4."""
 
     def __init__(self, pilot: Pilot[None], log: LiveLog, path: Path) -> None:
         self.app = pilot.app
@@ -58,7 +58,7 @@ class Reader:
 
 @pytest.fixture
 def app(make_app: MakeApp, jobs: tuple[Job, ...], monkeypatch: pytest.MonkeyPatch) -> XrayApp:
-    """The app with some jobs; j5, a queued one, is selected."""
+    """The app with some jobs; j4, which runs, is selected."""
     monkeypatch.setattr("xray_tui.jobs.control.look", lambda store: list(jobs))
     monkeypatch.setattr("xray_tui.jobs.store.JobStore.jobs", lambda store: list(jobs))
     return make_app()
@@ -79,7 +79,7 @@ async def focused(pilot: Pilot[None]) -> LiveLog:
 def reading(app: XrayApp, runs: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Opens the app on a log of these bytes."""
     monkeypatch.delattr("xray_tui.live.follow.Follow.start")  # which this room's tests have replaced
-    path = runs / JOBS / "j5" / LOG
+    path = runs / JOBS / "j4" / LOG
 
     @asynccontextmanager
     async def read(data: bytes) -> AsyncIterator[Reader]:
@@ -120,7 +120,9 @@ async def test_a_log_that_one_comes_back_to_is_read_again(reading: Any, long: by
     async with reading(long) as reader:
         await reader.press("g")
         await reader.sees("line 1 of 30,000", "line 5.")
-        await reader.press("shift+tab", "j", "k", "tab")
+        await reader.press("shift+tab", "j")
+        await reader.sees("Nothing yet")
+        await reader.press("k", "tab")
         await reader.sees("line 29999.", "30,000 lines")
         await reader.press("g")
         await reader.sees("line 1 of 30,000", "line 5.")
@@ -217,12 +219,12 @@ async def test_what_is_read_stays_in_view_when_the_lines_before_it_are_counted(
     async with app.run_test(size=(80, 24)) as pilot:
         log = await focused(pilot)
         lines = tuple(f"line {1000 + number}" for number in range(100))
-        app.post_message(FollowedChanged(Followed("j5", LogPage(0, lines, 100, 0.34, 0, 1))))
+        app.post_message(FollowedChanged(Followed("j4", LogPage(0, lines, 100, 0.34, 0, 1))))
         await pilot.pause()
         assert "counting lines… 34 %" in log.border_subtitle
         await pilot.press("k", "k", "k")
         read = log.render_line(0).text
-        app.post_message(FollowedChanged(Followed("j5", LogPage(1000, lines, 1100, 1.0, 1000, 1))))
+        app.post_message(FollowedChanged(Followed("j4", LogPage(1000, lines, 1100, 1.0, 1000, 1))))
         await pilot.pause()
         assert log.render_line(0).text == read
         assert str(log.border_subtitle) == f"line {int(read.split()[1]) + 1:,} of 1,100"
@@ -234,18 +236,18 @@ async def test_a_search_says_how_far_it_is_and_an_old_answer_is_passed_over(
     async with app.run_test(size=(80, 24)) as pilot:
         log = await focused(pilot)
         page = make_page(tuple(f"line {number}" for number in range(100)))
-        app.post_message(FollowedChanged(Followed("j5", page)))
+        app.post_message(FollowedChanged(Followed("j4", page)))
         await pilot.press("slash", *"5", "enter")
         assert str(log.border_subtitle) == "searching… 0 %"
         first = log._search
-        app.post_message(FollowedChanged(Followed("j5", page, found=Found(first, 0.34))))
+        app.post_message(FollowedChanged(Followed("j4", page, found=Found(first, 0.34))))
         await pilot.pause()
         assert str(log.border_subtitle) == "searching… 34 %"
         await pilot.press("slash", *"6", "enter")
-        app.post_message(FollowedChanged(Followed("j5", page, found=Found(first, 1.0, 50))))
+        app.post_message(FollowedChanged(Followed("j4", page, found=Found(first, 1.0, 50))))
         await pilot.pause()
         assert str(log.border_subtitle) == "searching… 0 %"
-        app.post_message(FollowedChanged(Followed("j5", page, found=Found(log._search, 1.0, 60))))
+        app.post_message(FollowedChanged(Followed("j4", page, found=Found(log._search, 1.0, 60))))
         await pilot.pause()
         assert str(log.border_subtitle) == "line 61 of 100"
 
@@ -267,9 +269,9 @@ def test_a_long_log_that_is_searched(snap_compare: Any, app: XrayApp, size: tupl
     async def show(pilot: Pilot[None]) -> None:
         log = await focused(pilot)
         page = LogPage(11_800, lines, 1_204_331, edition=1)
-        app.post_message(FollowedChanged(Followed("j5", page)))
+        app.post_message(FollowedChanged(Followed("j4", page)))
         await pilot.press("enter", "slash", *"val im", "enter")
-        app.post_message(FollowedChanged(Followed("j5", page, found=Found(log._search, 1.0, 12_337))))
+        app.post_message(FollowedChanged(Followed("j4", page, found=Found(log._search, 1.0, 12_337))))
         await pilot.press("slash")
         await pilot.pause()
 

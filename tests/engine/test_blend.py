@@ -96,6 +96,10 @@ def scores_in(table: Path) -> dict[str, float]:
 @pytest.fixture
 def with_nnunet(runs_copy: Path, synthetic: Path) -> Path:
     """`runs_copy` and `nn`, a run of nnU-Net's as its own commands leave it, that says what `plain` says."""
+    return add_nnunet(runs_copy, synthetic, fold=None)
+
+
+def add_nnunet(runs_copy: Path, synthetic: Path, fold: int | None) -> Path:
     from engine.contract.load import save_config
     from engine.contract.nnunet import NnunetConfig, NnunetDataConfig
 
@@ -107,7 +111,7 @@ def with_nnunet(runs_copy: Path, synthetic: Path) -> Path:
         index = json.loads((kept / "index.json").read_text())
         own = {"checkpoint": "5" * 64, "tta": "mirror", "masks": False, "device": "cpu, float32, nnU-Net"}
         (kept / "index.json").write_text(json.dumps({**index, **own}))
-    config = NnunetConfig(data=NnunetDataConfig(manifest=str(synthetic), image_size=64))
+    config = NnunetConfig(data=NnunetDataConfig(manifest=str(synthetic), image_size=64, fold=fold))
     save_config(config, nn / "config.yaml")
     return runs_copy
 
@@ -128,6 +132,12 @@ def test_a_run_of_nnunets_that_was_predicted_is_a_member(with_nnunet: Path) -> N
         assert found[name] == pytest.approx(alone[name], abs=1e-6), name
     assert found["selection"]["member_tta"] == ["none", "mirror"]
     assert found["provenance"]["checkpoints"][1] == {"path": "../nn/predictions/test_mirror", "sha256": "5" * 64}
+
+
+def test_a_fold_of_nnunets_is_a_member_beside_the_same_fold_of_ours(runs_copy: Path, synthetic: Path) -> None:
+    config = runs_copy / "plain" / "config.yaml"
+    config.write_text(config.read_text().replace("fold: null", "fold: 1"))
+    assert blend_nnunet(add_nnunet(runs_copy, synthetic, fold=1)) == 0
 
 
 def test_a_run_of_nnunets_that_was_not_predicted_or_of_other_data_says_what_to_do(

@@ -8,6 +8,14 @@ from typing import Any
 from xray_tui.jobs.job import Job
 
 
+def in_view(jobs: Sequence[Job]) -> tuple[Job, ...]:
+    """Of jobs that come newest first: those at work, then those that wait, the next to be served first, then those that
+    have ended."""
+    at_work = [job for job in jobs if not job.state.waiting and not job.state.ended]
+    waiting = sorted((job for job in jobs if job.state.waiting), key=lambda job: job.ticket)
+    return (*at_work, *waiting, *(job for job in jobs if job.state.ended))
+
+
 def as_json(job: Job) -> dict[str, Any]:
     """The job as plain values for others' scripts."""
     progress = job.progress

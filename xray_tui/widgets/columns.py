@@ -133,7 +133,8 @@ def _threshold_column(compact: bool) -> Column:
 
 
 def _tta(row: Row, now: float) -> str:
-    return clean(row.artifact.tta or "-")[:4]
+    text = clean(row.artifact.tta or "-")
+    return text if len(text) <= 4 else f"{text[:3]}…"
 
 
 def _age(row: Row, now: float) -> str:

@@ -1,4 +1,4 @@
-"""The jobs, newest first, a line each; the one under the cursor is the one whose log or curve is shown."""
+"""The jobs, a line each: at work, waiting, ended. The one under the cursor is the one whose log or curve is shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class JobList(Lines):
-    """Every job of the runs folder. The cursor stays on its job, or on the newest where it was on that."""
+    """Every job of the runs folder. The cursor stays on its job; from the newest or an ended one it goes to a new."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("jobs")]
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"jobs--{name}" for name in ("cursor", "faint", "bar", *GLYPHS)}
@@ -45,6 +45,7 @@ class JobList(Lines):
         self._others = ""
         self._me = ""
         self._selected: str | None = None
+        self._newest: str | None = None
         self._drawn: tuple[list[Part], ...] = ()
 
     @property
@@ -57,18 +58,19 @@ class JobList(Lines):
         return self._jobs[self.cursor] if 0 <= self.cursor < len(self._jobs) else None
 
     def show(self, jobs: Sequence[Job], others: str = "") -> None:
-        """Show the jobs as they are now; a new one is selected if the cursor is on the newest or an ended one. `others`
-        is a line about those of others."""
+        """Show the jobs as they are now, given newest first; a new one is selected if the cursor is on the newest or an
+        ended one. `others` is a line about those of others."""
+        from xray_tui.jobs.listing import in_view
         from xray_tui.jobs.process import user
 
         self._others = others
         self._me = user()
-        following = self.cursor <= 0 or (self.job is not None and self.job.state.ended)
-        known = {job.id for job in self._jobs}
-        self._jobs = tuple(jobs)
-        ids = [job.id for job in jobs]
-        if following and ids and ids[0] not in known:
-            at = 0
+        following = self.job is not None and (self.job.id == self._newest or self.job.state.ended)
+        known, newest = {job.id for job in self._jobs}, jobs[0].id if jobs else None
+        self._jobs, self._newest = in_view(jobs), newest
+        ids = [job.id for job in self._jobs]
+        if following and newest is not None and newest not in known:
+            at = ids.index(newest)
         elif self._selected in ids:
             at = ids.index(self._selected)
         else:
