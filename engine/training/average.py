@@ -22,7 +22,7 @@ from engine.models.checkpoint import load_checkpoint, load_network, save_checkpo
 from engine.models.network import XrayNetwork
 from engine.progress import Progress
 from engine.training.best import kept_in
-from engine.training.freeze import batch_norms
+from engine.training.freeze import batch_norms, set_modes
 from engine.training.learner import make_learner
 from engine.training.material import load_material
 from engine.training.run import check_is_free, learn_config, trained_by_us
@@ -64,8 +64,9 @@ def average(run: Path, output: Path, best: int | None = None) -> None:
         plain = config.model_copy(update={"training": config.training.model_copy(update={"ema": None})})
         learner = make_learner(plain, device, 1, pretrained=False)
         load_network(learner.network, mean, chosen[0].path)
-        if not config.training.freeze_batch_norm:
-            estimate_batch_norm(learner.network, material.training.images, device, config.training.batch_size)
+        rested = config.training.freeze_encoder_epochs >= config.training.epochs
+        set_modes(learner.network, config.training, encoder_rests=rested)
+        estimate_batch_norm(learner.network, material.training.images, device, config.training.batch_size)
         metrics = validate(learner, material.validation, 0)
         _write(output, run, _described(config, run, len(chosen)), chosen, learner.network.state_dict(), metrics)
     alone = ", ".join(f"{kept.score:.4f}" for kept in chosen)
@@ -98,13 +99,14 @@ def mean_of(checkpoints: Sequence[Path]) -> Tensors:
 
 @torch.inference_mode()
 def estimate_batch_norm(network: XrayNetwork, images: npt.NDArray[np.uint8], device: Device, batch_size: int) -> None:
-    """Give batch norm the mean statistics of these images, uint8 (N, S, S), in full precision. Dropout stays off.
+    """Give batch norm, where it is in training mode, the mean statistics of these images, uint8 (N, S, S), in full
+    precision. Dropout stays off.
 
     A batch is spread over all images: of neighbours, which a manifest may have sorted, it would miss how much images
     differ. It has `batch_size` images or some more, so that all of them weigh the same, and two at least: what is
     pooled to one pixel has no variance in a batch of one.
     """
-    norms = list(batch_norms(network))
+    norms = [norm for norm in batch_norms(network) if norm.training]
     if not norms:
         return
     before = [norm.momentum for norm in norms]

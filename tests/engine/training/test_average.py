@@ -41,6 +41,19 @@ def test_the_mean_is_a_run_that_can_be_evaluated_and_says_what_it_is_of(
     assert "there is no training to resume" in capsys.readouterr().err
 
 
+def test_statistics_of_what_rested_stay(train: Train) -> None:
+    import torch
+
+    run = train("run", "training.epochs=2", "training.keep_best=2", "training.freeze_layers=1")
+    output = run.with_name("run_mean")
+    assert main(["average", "--run", str(run), "--output", str(output)]) == 0
+    before, after = (saved(folder / "checkpoints" / "best.pt")["network"] for folder in (run, output))
+    stem = "segmenter.encoder.model.conv1.1.running_mean"
+    decoder = next(name for name in after if "decoder" in name and name.endswith("running_mean"))
+    assert torch.equal(before[stem], after[stem])
+    assert not torch.equal(before[decoder], after[decoder])
+
+
 def test_statistics_of_batch_norm_are_those_of_the_training_images(make_learner: MakeLearner) -> None:
     """Where the first norm sees its layer's output of all images, its statistics are that output's. Images that a
     manifest has sorted, four dark and four bright ones, are mixed in its batches."""
