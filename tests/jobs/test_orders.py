@@ -87,6 +87,17 @@ def test_a_job_that_runs_or_is_held_has_no_place(place: Place, three_wait) -> No
         move(place.store, held.id, -1)
 
 
+def test_a_released_job_has_its_place_again_though_it_cannot_begin_yet(place: Place, three_wait) -> None:
+    _, (a, b, c) = three_wait
+    place.until_waiting(b, "1 job before it")
+    hold(place.store, b.id)
+    eventually(lambda: queue_of(place) == [a.id, c.id], "the held job to leave the queue")
+    release(place.store, b.id)
+    eventually(lambda: queue_of(place) == [a.id, b.id, c.id], "the released job to come back")
+    move(place.store, b.id, -1)
+    assert queue_of(place) == [b.id, a.id, c.id]
+
+
 # Again, in place
 
 

@@ -72,6 +72,9 @@ class Turnstile:
     def _push(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> Turn | Wait:
         mine = self.ticket = self._queue.ticket_for(job)
         if (mine.gpu == "none" or self._looked) and (hopeless := self._hopeless(mine, job.cpu_slots)) is not None:
+            if not (self._dir.queue / mine.name).exists():  # it stayed out of the queue until now
+                with self._dir.mutex():
+                    self._come_back(job, shut)
             return hopeless
         if mine.gpu != "none" and not (self._looked and self._machine.on_cpu(mine)):
             self._look_at_gpus()
@@ -140,9 +143,18 @@ class Turnstile:
     def _with_locks(self) -> list[GpuSample]:
         return [gpu for gpu in self._machine.gpus if gpu.uuid and gpu.uuid not in self._trapped]
 
+    def _come_back(self, job: Job, shut: Callable[[], Shut | None]) -> None:
+        """Under the mutex: give the job its place again, so that others count it and its owner can move it."""
+        if not self._is_replaced(job) and shut() is None:
+            self._queue.put(self._queue.ticket_for(job))
+
+    def _is_replaced(self, job: Job) -> bool:
+        """Whether the lease folder is another than that to which the job was launched."""
+        return bool(job.lease_id) and self._dir.identity() != job.lease_id
+
     def _push_under_mutex(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> Turn | Wait:
         """Take every lock that is free, see what the queue leaves for this job, keep that and drop the rest."""
-        if job.lease_id and self._dir.identity() != job.lease_id:
+        if self._is_replaced(job):
             return Wait("its lease folder was replaced by another; stop it and launch it again", foreign=True)
         closed = shut()
         if closed is not None and not closed.but:
