@@ -43,13 +43,15 @@ def become(uid: int, group: int) -> list[str]:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """The environment of a user whose home that is; other Pythons find the packages of this one."""
+    """The environment of a user whose home that is; other Pythons find the packages of this one, behind the standard
+    library: among them may be an old argparse, which nnU-Net brings along."""
+    paths = (str(PROJECT), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": os.pathsep.join((str(PROJECT), sysconfig.get_path("purelib"))),
+        "PYTHONPATH": os.pathsep.join(paths),
     }
 
 
