@@ -43,15 +43,14 @@ def become(uid: int, group: int) -> list[str]:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """The environment of a user whose home that is; other Pythons find the packages of this one, behind the standard
-    library: among them may be an old argparse, which nnU-Net brings along."""
-    paths = (str(PROJECT), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
+    """The environment of a user whose home that is; other Pythons find the packages of this one."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONPATH": os.pathsep.join((str(PROJECT), str(HERE / "others_site"))),
+        "XRAY_TEST_PACKAGES": sysconfig.get_path("purelib"),
     }
 
 
