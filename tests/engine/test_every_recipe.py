@@ -104,10 +104,12 @@ def test_a_recipe_trains_is_evaluated_and_is_on_the_board(name: str, manifest: P
 def test_the_blends_are_made_of_what_the_recipes_made(
     manifest: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("challenge_dual_head_v1", "challenge_presence_aux_v1", "presence_classifier"):
-        trained(name, manifest, runs)
+    blends = {name: load_config(recipe.path) for name, recipe in RECIPES.items() if recipe.kind == "blend"}
+    for config in blends.values():
+        for member in filter(None, (*config.members, config.presence_run)):
+            trained(Path(member).name, manifest, runs)
     monkeypatch.chdir(runs.parent)
-    for name in ("blend_dual_presence_valjoint", "final_presence_fusion"):
+    for name in blends:
         small = arguments("bootstrap=0", "weight_step=0.5", "threshold_step=0.1")
         assert main(["blend", "--config", str(RECIPES[name].path), "--run", f"runs/{name}", *small]) == 0
         assert name in ranked(runs)
