@@ -88,6 +88,7 @@ def make_app(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., XrayA
     monkeypatch.setattr("xray_tui.jobs.control.look", lambda store: [])
     monkeypatch.setattr("xray_tui.jobs.store.JobStore.jobs", lambda store: [])
     monkeypatch.setattr("xray_tui.gpu.sampler.Sampler.start", lambda sampler: None)
+    monkeypatch.setattr("xray_tui.live.jobs_feed.JobsFeed.start", lambda feed: None)
     monkeypatch.setattr("xray_tui.live.host.HostFeed.start", lambda feed: None)
     monkeypatch.setattr("xray_tui.live.follow.Follow.start", lambda follow: None)
 

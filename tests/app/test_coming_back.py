@@ -13,12 +13,19 @@ from tests.app.samples import NOW, make_job
 from xray_tui.app import XrayApp
 from xray_tui.jobs.job import Job, State
 from xray_tui.jobs.process import user
+from xray_tui.live.ticking import Ticking
 from xray_tui.messages import JobsChanged
 from xray_tui.news.since import last_use, note_use
 from xray_tui.screens.news import NewsScreen
 
 MakeApp = Callable[..., XrayApp]
 HOUR = 3600.0
+
+
+@pytest.fixture(autouse=True)
+def _jobs_are_read(make_app: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make_app` leaves that out; who comes back is told what the first look at the jobs says."""
+    monkeypatch.setattr("xray_tui.live.jobs_feed.JobsFeed.start", Ticking.start)
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from xray_tui.jobs.job import Job
 from xray_tui.live.follow import Followed
 from xray_tui.live.log_file import LogPage
 from xray_tui.live.log_search import Found
+from xray_tui.live.ticking import Ticking
 from xray_tui.messages import FollowedChanged
 from xray_tui.widgets.live_log import LiveLog
 
@@ -61,6 +62,7 @@ def app(make_app: MakeApp, jobs: tuple[Job, ...], monkeypatch: pytest.MonkeyPatc
     """The app with some jobs; j4, which runs, is selected."""
     monkeypatch.setattr("xray_tui.jobs.control.look", lambda store: list(jobs))
     monkeypatch.setattr("xray_tui.jobs.store.JobStore.jobs", lambda store: list(jobs))
+    monkeypatch.setattr("xray_tui.live.jobs_feed.JobsFeed.start", Ticking.start)
     return make_app()
 
 

@@ -6,8 +6,8 @@ from xray_tui.jobs.job import Job, JobSpec, State
 from xray_tui.jobs.listing import in_view
 
 
-def job(name: str, state: State, place: str = "") -> Job:
-    return Job(name, JobSpec("train", name, ()), state, ticket=f"{place}.{name}" if place else "")
+def job(name: str, state: State, place: str = "", ended: float | None = None) -> Job:
+    return Job(name, JobSpec("train", name, ()), state, ticket=f"{place}.{name}" if place else "", ended=ended)
 
 
 def test_what_is_at_work_comes_first_and_what_waits_in_the_order_in_which_it_is_served() -> None:
@@ -15,10 +15,11 @@ def test_what_is_at_work_comes_first_and_what_waits_in_the_order_in_which_it_is_
         job("late", State.QUEUED, "50.000000000003"),
         job("urgent", State.HELD, "05.000000000002"),
         job("new", State.RUNNING),
-        job("done", State.SUCCEEDED, "50.000000000000"),
+        job("done", State.SUCCEEDED, "50.000000000000", ended=10.0),
+        job("just now", State.FAILED, ended=20.0),
         job("early", State.QUEUED, "50.000000000001"),
         job("old", State.STARTING),
         job("gone", State.LOST),
     ]
     shown = [job.id for job in in_view(newest_first)]
-    assert shown == ["new", "old", "urgent", "early", "late", "done", "gone"]
+    assert shown == ["new", "old", "urgent", "early", "late", "just now", "done", "gone"]

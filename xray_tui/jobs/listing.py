@@ -10,10 +10,11 @@ from xray_tui.jobs.job import Job
 
 def in_view(jobs: Sequence[Job]) -> tuple[Job, ...]:
     """Of jobs that come newest first: those at work, then those that wait, the next to be served first, then those that
-    have ended."""
+    have ended, the last one first."""
     at_work = [job for job in jobs if not job.state.waiting and not job.state.ended]
     waiting = sorted((job for job in jobs if job.state.waiting), key=lambda job: job.ticket)
-    return (*at_work, *waiting, *(job for job in jobs if job.state.ended))
+    ended = sorted((job for job in jobs if job.state.ended), key=lambda job: job.ended or job.created, reverse=True)
+    return (*at_work, *waiting, *ended)
 
 
 def as_json(job: Job) -> dict[str, Any]:
