@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,8 @@ def start() -> Iterator[Start]:
         assert shell.stdout is not None
         pid = int(shell.stdout.readline())
         told.append(process.identify(pid))
+        if SLEEP in script:  # told by the shell before it is that: while a process becomes one it has no environment
+            eventually(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n", f"{pid} to sleep")
         return shell.pid, pid
 
     yield start
