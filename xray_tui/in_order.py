@@ -1,8 +1,11 @@
-"""Keys act one after the other, however fast they come.
+"""Keys act one after the other, however fast they come. Slow links deliver keys in bursts.
 
 Textual hands a key to the widget that has the focus when it arrives, and what is bound to it runs only after the key
 has bubbled up to the app: of `ctrl+u` and `4`, sent at once, the `4` comes first, and after `down` it lands in the
-field that is being left. Slow links deliver keys in such bursts.
+field that is being left. So:
+
+- Where a list has the focus, keys only run bindings: the app runs them itself, each to its end. That costs little.
+- In a form or a line of text, the app waits after each key until all that it set off is done.
 """
 
 from __future__ import annotations
@@ -19,14 +22,14 @@ from textual.screen import Screen
 
 Result = TypeVar("Result")
 LOOK_AGAIN = 0.02
-"""Seconds between two looks at a widget that may have gone, or at a screen that keeps keys waiting."""
+"""Poll interval in seconds for a widget that may be gone, and for a screen that holds keys."""
 
 
 class KeysInOrder(App[Result]):
-    """An app in which a key is handed on when the one before has done all that it does."""
+    """An app in which a key acts after the key before it is done."""
 
     NOT_HELD: ClassVar[frozenset[str]] = frozenset({"escape", "ctrl+q", "ctrl+c"})
-    """Keys that drop those which a screen keeps waiting."""
+    """Keys that discard the keys held by a screen."""
 
     _typed: deque[events.Key | events.Paste]
     acting = False
@@ -35,19 +38,27 @@ class KeysInOrder(App[Result]):
     async def on_event(self, event: events.Event) -> None:
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
-            return
-        if not self.acting:
-            self.acting, self._typed = True, deque([event])
-            self.run_worker(self._act(), group="keys")
-        else:
+        elif self.acting:
             if isinstance(event, events.Key) and event.key in self.NOT_HELD and holds_keys(self.screen):
                 self._typed.clear()
             self._typed.append(event)
+        elif not (isinstance(event, events.Key) and self._only_binds() and await self._run_binding(event.key)):
+            self.acting, self._typed = True, deque([event])
+            self.run_worker(self._act(), group="keys")
+
+    def _only_binds(self) -> bool:
+        """Whether keys do nothing here but run bindings, and no other widget takes part in that."""
+        return bool(getattr(self.focused, "ONLY_BINDINGS", False))
+
+    async def _run_binding(self, key: str) -> bool:
+        """Run the first action bound to the key, as Textual would; False where no binding takes it."""
+        found = self.screen.active_bindings.get(key)
+        return found is not None and found.enabled and await self.run_action(found.binding.action, found.node)
 
     async def _act(self) -> None:
-        """Hand on what was typed, until there is nothing left."""
+        """Hand on the typed keys until none is left or the app ends."""
         try:
-            while self._typed:
+            while self._typed and not self._exit:
                 event = self._typed.popleft()
                 if holds_keys(self.screen) and not (isinstance(event, events.Key) and event.key in self.NOT_HELD):
                     self._typed.appendleft(event)
@@ -64,20 +75,25 @@ class KeysInOrder(App[Result]):
         return tuple((self.focused or self.screen).ancestors_with_self)
 
     async def _settle(self, path: tuple[MessagePump, ...]) -> None:
-        """Until nothing that the key has set off, there or where the focus is by now, waits to be done."""
+        """Wait until no message that the key set off is waiting, neither on its way nor where the focus is now.
+
+        A widget that is closing takes no message and may keep its last ones for ever, so it is not waited for; and
+        each round yields, so that the app can end whatever the widgets do.
+        """
         busy = True
-        while busy:
-            busy = any(node.message_queue_size for node in path)
+        while busy and not self._exit:
+            await asyncio.sleep(0)
+            busy = any(node.message_queue_size for node in path if node.is_running)
             await self._pass(path)
             now = self._path()
             busy, path = busy or now != path, now
 
     async def _pass(self, path: Iterable[MessagePump]) -> None:
-        """Until each of these has done what stood in its queue."""
+        """Wait until each of these has handled the messages in its queue."""
         for node in path:
             done = asyncio.Event()
             waits = node.call_later(done.set)
-            while waits and not done.is_set():
+            while waits and not done.is_set() and not self._exit:
                 try:
                     await asyncio.wait_for(done.wait(), LOOK_AGAIN)
                 except TimeoutError:
@@ -85,5 +101,5 @@ class KeysInOrder(App[Result]):
 
 
 def holds_keys(screen: Screen[object]) -> bool:
-    """Whether the screen keeps keys waiting: what they are to change is still being read."""
+    """Whether the screen holds keys until the files that they would change are read."""
     return bool(getattr(screen, "holds_keys", False))

@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
 
 from tests.app.samples import NOW, make_job, write_artifact
 from xray_tui.board.index import RunIndex
@@ -24,6 +27,7 @@ from xray_tui.widgets.columns import columns_of, place
 from xray_tui.widgets.curve import curve_rows
 from xray_tui.widgets.job_lines import job_detail, job_line
 from xray_tui.widgets.key_bar import chosen
+from xray_tui.widgets.lines import changed_width, strip
 from xray_tui.widgets.order import Sort, arrange, longest_name
 from xray_tui.widgets.text import age, bar, duration, fit
 
@@ -214,3 +218,38 @@ def test_help_and_quit_stay_in_the_key_bar_when_others_must_go() -> None:
     assert chosen(keys, 80) == keys
     assert chosen(keys, 26) == [keys[0], *keys[2:]]
     assert chosen(keys, 5) == keys[2:]
+
+
+PLAIN, FAINT, BOLD, CURSOR = Style(color="white"), Style(color="grey50"), Style(bold=True), Style(bgcolor="blue")
+
+
+def test_blanks_join_the_text_beside_them_where_they_look_the_same() -> None:
+    assert list(strip([(" ", FAINT), ("12", PLAIN), (" ", FAINT), ("34", PLAIN)], 8, BOLD)) == [
+        Segment(" 12 34  ", PLAIN)
+    ]
+    marked = [("12", PLAIN), (" ", CURSOR), (" ", Style(underline=True)), ("3", PLAIN)]
+    assert [segment.text for segment in strip(marked, 5, PLAIN)] == ["12", " ", " ", "3"]
+
+
+@given(st.lists(st.tuples(st.text(st.sampled_from("ab  骨"), max_size=5), st.sampled_from([PLAIN, FAINT, CURSOR]))))
+def test_a_line_has_its_texts_and_grounds_in_its_width(parts: list[tuple[str, Style]]) -> None:
+    def cells(line: Strip) -> list[tuple[str, Style | None]]:
+        return [(char, None if char == " " else part.style) for part in line for char in part.text]
+
+    def grounds(line: Strip) -> list[object]:
+        return [part.style.bgcolor for part in line if part.style for char in part.text for _ in range(cell_len(char))]
+
+    expected = Strip([Segment(text, style) for text, style in parts]).adjust_cell_length(20, PLAIN)
+    line = strip(parts, 20, PLAIN)
+    assert line.cell_length == 20
+    assert cells(line) == cells(expected)
+    assert grounds(line) == grounds(expected)
+
+
+def test_a_line_is_painted_up_to_its_last_difference() -> None:
+    before = strip([("run_a  ", PLAIN), ("5m", FAINT)], 9, PLAIN)
+    assert changed_width(before, before) == 0
+    assert changed_width(before, strip([("run_b  ", PLAIN), ("5m", FAINT)], 9, PLAIN)) == 5
+    assert changed_width(before, strip([("run_a  ", PLAIN), ("6m", FAINT)], 9, PLAIN)) == 8
+    assert changed_width(before, strip([("run_a  ", PLAIN), ("5m", CURSOR)], 9, PLAIN)) == 9
+    assert changed_width(strip([("骨x", PLAIN)], 4, PLAIN), strip([("骨y", PLAIN)], 4, PLAIN)) == 3

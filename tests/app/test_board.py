@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from textual.geometry import Region
 
 from tests.app.piloting import MakeApp, board_of, opened, screen_text, until
 from tests.app.samples import NOW, write_artifact
@@ -181,13 +182,13 @@ async def test_ages_are_drawn_again_only_when_one_reads_differently(make_app: Ma
     async with make_app().run_test() as pilot:
         board = await opened(pilot)
         board.refresh_ages()
-        drawn: list[bool] = []
-        monkeypatch.setattr(board, "refresh", lambda *regions, **more: drawn.append(True))
+        drawn: list[Region] = []
+        monkeypatch.setattr(board, "refresh", lambda *regions, **more: drawn.extend(regions))
         board.refresh_ages()
         assert drawn == []
         monkeypatch.setattr("time.time", lambda: NOW + 3600)
         board.refresh_ages()
-        assert drawn == [True]
+        assert [region.y for region in drawn] == [1, 2, 3, 4]  # the others are days old
 
 
 async def test_the_board_says_where_a_threshold_came_from_and_of_how_many_a_run_is_the_best(make_app: MakeApp) -> None:

@@ -22,6 +22,7 @@ import psutil
 import pyte
 import pytest
 
+LONG = bool(os.environ.get("XRAY_TUI_LONG"))
 RUN = "import sys; from pathlib import Path; from xray_tui.start import run_app; sys.exit(run_app(Path(sys.argv[1])))"
 
 
@@ -56,6 +57,10 @@ class Terminal:
             if time.monotonic() > end:
                 raise AssertionError(f"{text!r} is not on the screen:\n" + "\n".join(self._screen.display))
             self.read(0.05)
+
+    def resize(self, lines: int, columns: int) -> None:
+        """Give the terminal another size, of which the kernel tells the app."""
+        fcntl.ioctl(self.descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def ends(self, seconds: float = 30.0) -> int:
         """Its exit status."""
@@ -133,6 +138,38 @@ def test_an_idle_app_sends_almost_nothing(some_runs: Path) -> None:
         app.until("run_00")
         app.read(2.0)
         assert len(app.read(3.0)) < 3 * 500  # 2,000 bytes a second are allowed
+
+
+def test_a_key_that_moves_the_cursor_repaints_two_rows_and_not_the_board(some_runs: Path) -> None:
+    with terminal(some_runs, COLORTERM="truecolor") as app:
+        app.until("run_00")
+        app.read(2.0)
+        os.write(app.descriptor, b"j")
+        app.read(1.0)
+        for key in (b"j", b"j", b"k"):
+            os.write(app.descriptor, key)
+            assert 0 < len(app.read(0.7)) < 1500
+
+
+def test_what_is_typed_at_once_after_a_key_that_opens_a_line_goes_into_that_line(some_runs: Path) -> None:
+    with terminal(some_runs) as app:
+        app.until("run_00")
+        os.write(app.descriptor, b"jj/run_07\rjk")
+        app.until("1 of 30 runs")
+        os.write(app.descriptor, b"\x1b")
+        app.until("  30 runs")
+        os.write(app.descriptor, b"q")
+        assert app.ends() == 0
+
+
+def test_resizing_and_quitting_at_once_ends_the_app(some_runs: Path) -> None:
+    for pause in [number % 10 / 100 for number in range(200 if LONG else 10)]:
+        with terminal(some_runs) as app:
+            app.until("run_00")
+            app.resize(24, 80)
+            app.read(pause)
+            os.write(app.descriptor, b"q")
+            assert app.ends() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

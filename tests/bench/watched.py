@@ -89,6 +89,10 @@ class Watched:
             self._stream.feed(DEVICE_STRING.sub(b"", data))
         return self._now - self._begun
 
+    def press(self, keys: bytes) -> None:
+        """Type the keys, all at once."""
+        os.write(self._child.child_fd, keys)
+
     def spent(self) -> tuple[float, float]:
         """CPU seconds so far, of the program itself and of all that it started. Raises NotSeen where it has ended."""
         below = 0.0

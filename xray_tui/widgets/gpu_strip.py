@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.binding import BindingType
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import var
 from textual.strip import Strip
@@ -17,7 +17,7 @@ from textual.widget import Widget
 from xray_tui.commands import bindings
 from xray_tui.widgets.gpu_lines import OLD, Cell, Row, gpu_rows
 from xray_tui.widgets.host_line import host_line
-from xray_tui.widgets.lines import strip
+from xray_tui.widgets.lines import Repainted, strip
 from xray_tui.widgets.text import cells
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 STYLES = ("cursor", "faint", "good", "warm", "hot", "bad")
 
 
-class GpuStrip(Widget, can_focus=True):
+class GpuStrip(Repainted, Widget, can_focus=True):
     """Every GPU in as much detail as the screen leaves it room for, or why there is none; and one line for the host."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list", "gpus")]
@@ -94,8 +94,8 @@ class GpuStrip(Widget, can_focus=True):
             self._move_to(self.cursor)
         if len(rows) != len(before):
             self.refresh(layout=True)
-        elif changed := [y for y, (new, old) in enumerate(zip(rows, before, strict=True)) if new != old]:
-            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+        else:
+            self.refresh_changed()
 
     def _rows_for(self, width: int) -> list[Row]:
         """The rows at this width. In detail the GPUs take at most half of the screen from the board, else a sixth."""
@@ -119,7 +119,7 @@ class GpuStrip(Widget, can_focus=True):
     def watch_cursor(self) -> None:
         self.refresh()
 
-    def render_line(self, y: int) -> Strip:
+    def draw_line(self, y: int) -> Strip:
         plain = self.rich_style
         if y >= len(self._rows):
             return Strip.blank(self.size.width, plain)

@@ -124,10 +124,7 @@ class Leaderboard(Lines):
         now = time.monotonic()
         gone = {run for run, (_, until) in self._changed.items() if until <= now}
         self._changed = {run: change for run, change in self._changed.items() if run not in gone}
-        for index in range(self.row_count):
-            row = self.row_at(index)
-            if row is not None and row.run in gone:
-                self.refresh_row(index)
+        self.refresh_changed()
 
     def _rearrange(self, keep_view: bool = True) -> None:
         """Bring the rows into order. The cursor stays on its run, at its height; a view at the top stays there."""
@@ -147,7 +144,7 @@ class Leaderboard(Lines):
             self.call_after_refresh(self.show_cursor)  # with rows that have come back, the view may scroll only then
         elif top > 0 and 0 <= height < self.page_rows:
             self.scroll_to(y=max(0, at - height), animate=False)
-        self.refresh()
+        self.refresh_changed()
         self._title()
         if moved or held not in runs:
             self.cursor_moved()
@@ -179,10 +176,7 @@ class Leaderboard(Lines):
 
     def _subtitle(self) -> None:
         row = self.row
-        if row is None:
-            self.border_subtitle = None
-            return
-        self.border_subtitle = Content(" · ".join([row.source, *map(clean, row.marks)]))
+        self.show_subtitle(Content(" · ".join([row.source, *map(clean, row.marks)])) if row else None)
 
     # Drawing
 
@@ -203,7 +197,7 @@ class Leaderboard(Lines):
         super().on_resize()
 
     def refresh_ages(self) -> None:
-        """Draw again if an age reads differently by now."""
+        """Repaint the rows whose age reads differently than before."""
         now = time.time()
         column = next(column for column in self._columns if column.key == "age")
         top = round(self.scroll_offset.y)
@@ -211,7 +205,7 @@ class Leaderboard(Lines):
         ages = tuple(column.text(row, now) for row in rows)
         if ages != self._drawn_ages:
             self._drawn_ages = ages
-            self.refresh()
+            self.refresh_changed()
 
     def draw_head(self, y: int, width: int) -> Strip:
         style = self.get_component_rich_style("leaderboard--head")
@@ -289,7 +283,7 @@ class Leaderboard(Lines):
     def unmark(self) -> None:
         """Drop all marks."""
         self.marked.clear()
-        self.refresh()
+        self.refresh_changed()
         self._title()
 
     def action_mark(self) -> None:

@@ -1,22 +1,72 @@
-"""What the list widgets share: rows drawn one line at a time, only those in view, with a cursor and a fixed head."""
+"""What the list widgets share: rows drawn one line at a time, only those in view, with a cursor and a fixed head.
+
+Every byte goes over SSH, so a widget repaints only the lines that differ from what it drew before.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import BindingType
-from textual.geometry import Size
+from textual.content import Content
+from textual.geometry import Region, Size
 from textual.reactive import var
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from xray_tui.commands import bindings
 
+if TYPE_CHECKING:
+    from textual.widget import Widget as _Widget
+else:
+    _Widget = object
+    """A widget inherits styles and bindings from its first base that is a widget: Repainted must not be one."""
 
-class Lines(ScrollView, can_focus=True):
+
+class Repainted(_Widget):
+    """Makes a widget that is drawn line by line repaint only the lines that look different than before."""
+
+    ONLY_BINDINGS = True
+    """Keys do nothing here but run bindings (KeysInOrder)."""
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._border_subtitle: Content | None
+        self._painted: dict[int, Strip] = {}
+        """Each line as it was last drawn."""
+
+    def draw_line(self, y: int) -> Strip:
+        """One line of the view."""
+        raise NotImplementedError
+
+    def render_line(self, y: int) -> Strip:
+        line = self._painted[y] = self.draw_line(y)
+        return line
+
+    def refresh_changed(self) -> None:
+        """Repaint the lines that have changed, each from its start, where Textual begins in any case."""
+        for y in range(self.size.height):
+            before = self._painted.get(y)
+            if width := self.size.width if before is None else changed_width(before, self.draw_line(y)):
+                self.refresh(Region(0, y, width, 1))
+
+    def show_subtitle(self, text: Content | None) -> None:
+        """Show the text in the lower border. Textual's own setter repaints the whole widget for it."""
+        text = Content(text.plain.replace("\n", " ")) if text else None
+        before = self._border_subtitle
+        if (before.plain if before else "") == (text.plain if text else ""):
+            return
+        self._border_subtitle = text
+        width = 4 + max(line.cell_length for line in (before, text) if line)
+        frame = Region(0, self.outer_size.height - 1, min(width, self.outer_size.width), 1)
+        self.refresh(frame.translate((-self.content_offset.x, -self.content_offset.y)))
+
+
+class Lines(Repainted, ScrollView, can_focus=True):
     """A list of rows with a cursor. A subclass says how many there are, how one looks, and what a move means."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list")]
@@ -56,7 +106,7 @@ class Lines(ScrollView, can_focus=True):
         """Cells of a line, without those under the scroll bar."""
         return self.scrollable_content_region.width
 
-    def render_line(self, y: int) -> Strip:
+    def draw_line(self, y: int) -> Strip:
         width = self.line_width
         if y < self.HEAD_ROWS:
             return self.draw_head(y, width)
@@ -80,7 +130,7 @@ class Lines(ScrollView, can_focus=True):
         self.refresh()
 
     def refresh_row(self, index: int) -> None:
-        """Draw one row anew."""
+        """Repaint one row."""
         if 0 <= index < self.row_count:
             self.refresh_line(index + self.HEAD_ROWS)
 
@@ -118,5 +168,43 @@ class Lines(ScrollView, can_focus=True):
 
 
 def strip(parts: list[tuple[str, Style]], width: int, rest: Style) -> Strip:
-    """Texts with their styles as one line of exactly this width, cut or filled up with `rest`."""
-    return Strip([Segment(text, style) for text, style in parts]).adjust_cell_length(width, rest)
+    """Texts with their styles as one line of exactly this width, cut or filled up with `rest`.
+
+    Every change of style costs some 20 bytes on the way to the terminal: neighbours of the same style are one segment,
+    and blanks join the text beside them where that looks the same.
+    """
+    joined: list[tuple[str, Style]] = []
+    filling = width - sum(cell_len(text) for text, _ in parts)
+    for text, style in [*parts, (" " * filling, rest)]:
+        if not joined:
+            joined.append((text, style))
+            continue
+        before, its = joined[-1]
+        if style == its or (not text.strip(" ") and _same_ground(style, its)):
+            joined[-1] = (before + text, its)
+        elif not before.strip(" ") and _same_ground(style, its):
+            joined[-1] = (before + text, style)
+        else:
+            joined.append((text, style))
+    return Strip([Segment(text, style) for text, style in joined if text]).adjust_cell_length(width, rest)
+
+
+def _same_ground(one: Style, other: Style) -> bool:
+    """Whether blanks look the same in both styles."""
+    marked = any(style.underline or style.reverse or style.strike for style in (one, other))
+    return one.bgcolor == other.bgcolor and not marked
+
+
+def changed_width(before: Strip, now: Strip) -> int:
+    """How many cells of a line have to be painted so that it looks like `now`: up to the last one that differs."""
+    if before == now:
+        return 0
+    old, new = _cells(before), _cells(now)
+    if len(old) != len(new):
+        return max(len(old), len(new))
+    return 1 + max((x for x in range(len(new)) if old[x] != new[x]), default=-1)
+
+
+def _cells(line: Strip) -> list[tuple[str, Style | None]]:
+    """The character and style of each cell of a line; a wide character fills two."""
+    return [(char, segment.style) for segment in line for char in segment.text for _ in range(cell_len(char))]
