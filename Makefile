@@ -38,7 +38,7 @@ bench-engine: $(READY)
 	$(BIN)/python -P tests/bench/engine.py
 
 bench-terminal: $(READY)
-	$(BIN)/python -P tests/bench/terminal.py
+	$(BIN)/python tests/bench/terminal.py
 
 $(NNUNET): $(READY)
 	@echo "Installing nnU-Net, to train it ..."
