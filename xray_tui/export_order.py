@@ -29,9 +29,9 @@ def export(board: Board, to: Path | None, gpus: Gpus | None, jobs: Iterable[Job]
     path = (to or default_path(board.runs)).absolute()
     # After Ctrl+Z and `fg` what was seen last may be of hours ago, and nobody has called it old yet.
     recent = gpus is not None and (gpus.snapshot.stale or gpus.snapshot.age(time.time()) < RECENT)
-    snapshot = gpus.snapshot if gpus is not None and recent else sample_once()
+    snapshot, looks = (gpus.snapshot, gpus.looks) if gpus is not None and recent else (sample_once(), None)
     whose = owners((process.pid for gpu in snapshot.gpus for process in gpu.processes or ()), jobs)
-    status = sentences(snapshot, {pid: owner.run for pid, owner in whose.items()}, runs_by_gpu(jobs))
+    status = sentences(snapshot, {pid: owner.run for pid, owner in whose.items()}, runs_by_gpu(jobs), looks)
     try:
         write_whole(path, to_markdown(board, status, time.strftime("%Y-%m-%d %H:%M:%S")))
     except OSError as error:

@@ -39,8 +39,8 @@ class Settings:
     """GPUs that jobs with gpu auto may take, by index or UUID, the preferred one first; without it all of them."""
 
     foreign: str | dict[str, str] = "refuse"
-    """Whether a job takes a GPU beside compute processes that are no job's: `refuse`, `share`, or `{idle_under: 2GiB}`
-    where less memory than that is in use."""
+    """Whether a job takes a GPU that is in use by no job: `refuse`, `share`, or `{idle_under: 2GiB}` where less memory
+    than that is in use."""
 
     max_gpus: int | None = None
     """So many GPUs your jobs of one runs folder hold at once."""

@@ -18,12 +18,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write
+from tests.gpu.conftest import built  # noqa: F401 - a fixture
+from tests.gpu.fake import gpu
 from xray_tui.cli import main
 from xray_tui.doctor.ending import judge_lingering, what_happens
 from xray_tui.doctor.engine import engine, needed
 from xray_tui.doctor.examine import examine
 from xray_tui.doctor.finding import Finding, Mark, as_json, as_lines, bad, ok, unknown, warn
-from xray_tui.doctor.gpus import judge_gpus, plugged_in
+from xray_tui.doctor.gpus import gpus, judge_gpus, plugged_in
 from xray_tui.doctor.limits import judge_clock, judge_limits, kernel_clock
 from xray_tui.doctor.patient import Patient, ask
 from xray_tui.doctor.places import judge_leases, judge_runs, lease_place, next_place, runs_place
@@ -152,6 +154,21 @@ def test_gpus_are_told_by_the_driver_and_a_lost_one_is_bad() -> None:
     first, second = judge_gpus(both, 2)
     assert first == ok("driver", "NVIDIA 550.54, NVML answers: 2 × A100")
     assert (second.name, second.mark, second.found) == ("GPU 1", Mark.BAD, "is lost")
+
+
+def test_a_gpu_that_works_without_a_listed_process_is_sampled_again_and_said_to_be_in_use(
+    patient: Patient,
+    built: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scenario = write(tmp_path / "scenario.txt", f"{gpu(0, 'mem_used = 14GiB', 'util = 97')}\n{gpu(1)}\n")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(built / "lib"))
+    monkeypatch.setenv("FAKENVML_SCENARIO", str(scenario))
+    found = [finding for finding in gpus(patient) if finding.name == "GPU 0"]
+    assert [(finding.mark, finding.found) for finding in found] == [
+        (Mark.WARN, "in use: 14.0 GiB and 97 % utilisation of no listed process")
+    ]
 
 
 def test_a_gpu_that_is_plugged_in_without_a_driver_is_bad_and_none_at_all_is_not() -> None:

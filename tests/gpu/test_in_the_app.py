@@ -139,6 +139,16 @@ async def test_a_driver_that_is_unloaded_is_one_sentence_until_it_is_loaded_agai
         await until(pilot, lambda: all_four(strip(app)))
 
 
+async def test_a_gpu_that_works_without_a_listed_process_is_in_use_and_free_again_after_it(app, nvml):
+    nvml.becomes(*machine())
+    async with opened(app, lambda lines: lines[3].rstrip().endswith("free")) as pilot:
+        nvml.becomes(*machine((3, "mem_used = 14GiB")))
+        await until(pilot, lambda: "perhaps used: 14" in strip(app)[3])
+        await until(pilot, lambda: "in use: 14" in strip(app)[3])
+        nvml.becomes(*machine())
+        await until(pilot, lambda: strip(app)[3].rstrip().endswith("free"))
+
+
 async def test_a_process_that_begins_to_compute_makes_its_gpu_busy(app, nvml):
     with a_stranger() as stranger:
         nvml.becomes(*machine((3, f"proc = {stranger.pid} C+G 100MiB")))

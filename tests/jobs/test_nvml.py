@@ -29,3 +29,18 @@ def test_auto_takes_the_gpu_on_which_the_driver_sees_nobody_compute(
     assert (job.state, job.gpus) == (State.SUCCEEDED, ("GPU-00000001",))
     by_index = place.until(launcher.launch(JobSpec("evaluate", "b", ("succeed",), "1")))
     assert by_index.gpus == ("GPU-00000001",)
+
+
+def test_a_gpu_that_is_in_use_without_a_listed_process_is_not_given_away(
+    place: Place,
+    built: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scenario = place.folder / "scenario.txt"
+    scenario.write_text(f"{gpu(0, 'mem_total = 16GiB', 'mem_used = 14360MiB', 'util = 97')}\n")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(built / "lib"))
+    monkeypatch.setenv("FAKENVML_SCENARIO", str(scenario))
+    launcher = replace(place.launcher(), supervisor=detach.SUPERVISOR, snapshot=None)
+    job = launcher.launch(JobSpec("evaluate", "a", ("succeed",), "auto"))
+    place.until_waiting(job, "GPU 0 is in use: 14.0 GiB and 97 % utilisation of no listed process")
+    assert place.job(job).state is State.QUEUED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from dataclasses import replace
@@ -15,7 +16,7 @@ from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.jobs import process, stopped
 from xray_tui.jobs.allot import NO_GPU_NOTE, Wait
 from xray_tui.jobs.job import Job, JobSpec, State
-from xray_tui.jobs.lease import is_held
+from xray_tui.jobs.lease import is_held, try_lock
 from xray_tui.jobs.lease_dir import LeaseDir
 from xray_tui.jobs.turn import Turn, Turnstile
 
@@ -97,6 +98,60 @@ def test_a_stopped_supervisor_at_the_head_is_passed_over_in_time_and_counts_agai
     place.until_waiting(head, "GPU 0 is used by a job")
     give_back(turn)
     assert place.until(head).state is State.SUCCEEDED
+
+
+def test_a_gpu_that_shows_unexplained_use_is_sampled_again_and_taken_once_it_shows_none(place: Place, job: Job) -> None:
+    turnstile = Turnstile(LeaseDir(place.leases), lambda: place.snapshot)
+    for sample, expected in enumerate(("perhaps used", "in use", "in use", "in use")):
+        used = replace(gpu(0), memory_used=14 << 30 if sample < 3 else 0)
+        place.snapshot = GpuSnapshot((used,), time=1000.0 + 5 * sample)
+        waits = turnstile.push(job, place.store.folder(job.id), lambda: None)
+        assert waits == Wait(f"GPU 0 is {expected}: 14.0 GiB of no listed process", foreign=True)
+    place.snapshot = GpuSnapshot((gpu(0),), time=1020.0)
+    turn = turnstile.push(job, place.store.folder(job.id), lambda: None)
+    assert isinstance(turn, Turn)
+    give_back(turn)
+
+
+def test_a_free_gpu_is_taken_at_once_beside_one_that_shows_unexplained_use(place: Place, job: Job) -> None:
+    place.have(replace(gpu(0), utilisation=97), gpu(1))
+    turn = Turnstile(LeaseDir(place.leases), lambda: place.snapshot).push(job, place.store.folder(job.id), lambda: None)
+    assert isinstance(turn, Turn)
+    assert turn.job.gpus == ("GPU-1",)
+    give_back(turn)
+
+
+def test_what_a_job_leaves_in_the_drivers_average_does_not_keep_the_next_one_waiting(place: Place, job: Job) -> None:
+    place.have(replace(gpu(0), utilisation=97, memory_used=14 << 30))
+    leases = LeaseDir(place.leases)
+    turnstile = Turnstile(leases, lambda: place.snapshot)
+    held = try_lock(leases.gpu("GPU-0"))
+    assert held is not None
+    for _ in range(2):
+        assert turnstile.push(job, place.store.folder(job.id), lambda: None) == Wait("GPU 0 is used by a job")
+    os.close(held)
+    waits = turnstile.push(job, place.store.folder(job.id), lambda: None)
+    assert waits == Wait("GPU 0 is perhaps used: 14.0 GiB of no listed process", foreign=True)
+    place.have(replace(gpu(0), utilisation=60))
+    turn = turnstile.push(job, place.store.folder(job.id), lambda: None)
+    assert isinstance(turn, Turn)
+    give_back(turn)
+
+
+def test_a_gpu_that_is_freed_between_the_look_and_the_lock_is_looked_at_again(place: Place, job: Job) -> None:
+    place.have(replace(gpu(0), memory_used=14 << 30))
+    leases = LeaseDir(place.leases)
+    held = try_lock(leases.gpu("GPU-0"))
+    assert held is not None
+    turnstile = Turnstile(leases, lambda: place.snapshot)
+
+    def frees() -> None:
+        with contextlib.suppress(OSError):  # asked twice
+            os.close(held)
+
+    assert turnstile.push(job, place.store.folder(job.id), frees) == Wait("GPU 0 is used by a job")
+    waits = turnstile.push(job, place.store.folder(job.id), lambda: None)
+    assert waits == Wait("GPU 0 is perhaps used: 14.0 GiB of no listed process", foreign=True)
 
 
 def is_stopped(pid: int) -> bool:

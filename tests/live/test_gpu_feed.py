@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
+from xray_tui.jobs import lease
+from xray_tui.jobs.lease_dir import find_lease_dir
 from xray_tui.jobs.process import RUN_MARK
+from xray_tui.live import gpu_feed
 from xray_tui.live.gpu_feed import GpuFeed, Gpus
 
 
@@ -77,3 +80,32 @@ def test_no_gpu_is_free_while_the_driver_hangs_and_it_is_again_with_the_next_ans
     for snapshot in (look(1.0), look(1.0, stale="The driver has not answered."), look(1.1)):
         feed._sampled(snapshot)
     assert [gpus.standings["GPU-0"] for gpus in looks] == [None, "not known now", None]
+
+
+def busy(time: float) -> GpuSnapshot:
+    """A GPU that works although no process is listed, as in a container."""
+    return GpuSnapshot((GpuSample(0, "GPU-0", "A100", 97, 70 << 30, 80 << 30, processes=()),), time=time)
+
+
+def test_a_gpu_that_works_without_a_listed_process_is_never_free(
+    feed: GpuFeed, looks: list[Gpus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_feed, "JUDGED_EVERY", 0.0)
+    for time in (1000.0, 1002.0, 1005.0):
+        feed._sampled(busy(time))
+    words = "70.0 GiB and 97 % utilisation of no listed process"
+    assert [gpus.standings["GPU-0"] for gpus in looks] == [
+        f"{use}: {words}" for use in ["perhaps used"] * 2 + ["in use"]
+    ]
+    assert len(looks[-1].looks["GPU-0"]) == 3, "the export judges by the same samples"
+
+
+def test_what_is_in_use_on_the_gpu_of_a_small_job_is_that_jobs_and_its_free_slot_stays_free(
+    looks: list[Gpus], tmp_path: Path
+) -> None:
+    folder = find_lease_dir(str(tmp_path / "leases"))
+    held = lease.try_lock(folder.slot("GPU-0", 0))
+    assert held is not None
+    GpuFeed(looks.append, pytest.fail, str(folder.path), slots=2)._sampled(busy(1000.0))
+    os.close(held)
+    assert looks[0].standings == {"GPU-0": None}

@@ -41,7 +41,7 @@ LOOKS: Sequence[tuple[str, Look]] = (
 )
 
 PATIENCE = 30.0
-LONGER = {"torch": 125.0}
+LONGER = {"driver": 45.0, "torch": 125.0}
 
 
 def examine(

@@ -2,23 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from engine.contract.text import clean
 from xray_tui.doctor.finding import Finding, bad, ok, unknown, warn
 from xray_tui.doctor.patient import Patient
+from xray_tui.gpu.in_use import Looks, Use, extended, judge
 from xray_tui.gpu.sample import GpuSample, GpuSnapshot
 from xray_tui.gpu.sampler import sample_once
+from xray_tui.jobs.lease_dir import existing_lease_dir
+from xray_tui.jobs.standing import leased
 
 PATIENCE = 20.0
+SAMPLE_EVERY, SAMPLES = 5.0, 3
+"""Seconds between two samples where the first shows memory or utilisation that nothing explains, and how many."""
 _NVIDIA, _DISPLAY = "0x10de", "0x03"
 """In /sys: the vendor's number, and how the class of everything that computes or draws begins."""
 
 
 def gpus(patient: Patient) -> list[Finding]:
-    """The driver, and each GPU with which something is wrong."""
-    return judge_gpus(sample_once(PATIENCE), plugged_in(patient.root))
+    """The driver, and each GPU with which something is wrong, or that is in use without a process or a job."""
+    snapshot = sample_once(PATIENCE)
+    found = judge_gpus(snapshot, plugged_in(patient.root))
+    lease_dir = str(patient.settings.lease_dir) if patient.settings.lease_dir else None
+    held = leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(lease_dir))
+    looks = extended({}, snapshot, held)
+    for _ in range(SAMPLES - 1):
+        if not any(use is Use.PERHAPS for _, use, _ in _uses(snapshot, looks, held)):
+            break
+        time.sleep(SAMPLE_EVERY)
+        snapshot = sample_once(SAMPLE_EVERY)
+        looks = extended(looks, snapshot, held)
+    return [*found, *judge_use(snapshot, looks, held)]
+
+
+def judge_use(snapshot: GpuSnapshot, looks: Looks, held: Collection[str]) -> list[Finding]:
+    """The GPUs that the queue does not give to a job with gpu auto although no process is listed there. `held` are the
+    UUIDs of those that jobs have."""
+    found = []
+    for gpu, use, words in _uses(snapshot, looks, held):
+        if use is Use.UNKNOWN:
+            remedy = f"--gpu {gpu.index} takes it; gpu auto only with foreign: share in the settings"
+            found.append(unknown(f"GPU {gpu.index}", words.removeprefix("unknown: "), remedy))
+        elif use is not Use.FREE:
+            remedy = "gpu auto waits for it; a container started with --pid=host lists the processes"
+            found.append(warn(f"GPU {gpu.index}", words, remedy))
+    return found
+
+
+def _uses(snapshot: GpuSnapshot, looks: Looks, held: Collection[str]) -> list[tuple[GpuSample, Use, str]]:
+    """The GPUs that work and that no job and no listed process computes on, with their use in words."""
+    return [
+        (gpu, *judge(gpu, looks.get(gpu.uuid, ())))
+        for gpu in snapshot.gpus
+        if gpu.problem is None and gpu.uuid not in held and not any(each.computes for each in gpu.processes or ())
+    ]
 
 
 def plugged_in(root: Path) -> int | None:
@@ -56,7 +96,11 @@ def _judge_one(gpu: GpuSample) -> Sequence[Finding]:
     if gpu.problem is not None:
         return [bad(name, clean(gpu.problem), "until then no job gets it")]
     if gpu.processes_problem is not None:
-        return [unknown(name, f"its processes: {clean(gpu.processes_problem)}", "its memory decides if it is free")]
+        return [
+            unknown(
+                name, f"its processes: {clean(gpu.processes_problem)}", "memory and utilisation decide if it is free"
+            )
+        ]
     if gpu.mig:
         return [warn(name, "is split into instances (MIG)", "a job takes it as a whole: CUDA gives it one instance")]
     return []

@@ -6,13 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from engine.contract.text import clean
+from xray_tui.gpu.in_use import MEMORY, UTILISATION, Look, Looks, Use, judge, look_at
 from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
-
-LOW_UTILISATION = 10
-"""%: below it a GPU that only draws a desktop counts as idle."""
-
-UNATTRIBUTED = 1 << 30
-"""Bytes that no listed process holds: from here on somebody we cannot see works there (a driver's share is less)."""
 
 _NAMED = 3
 """Foreign processes that are named before "and N more"."""
@@ -25,9 +20,11 @@ def sentences(
     snapshot: GpuSnapshot,
     runs_by_pid: Mapping[int, str] = _NO_RUNS,
     runs_by_gpu: Mapping[str, Sequence[str]] = _NO_JOBS,
+    looks: Looks | None = None,
 ) -> list[str]:
     """The bullets, as Markdown without the "- ". `runs_by_pid`: the run that a process works for; `runs_by_gpu`: those
-    whose jobs have a GPU, by its UUID.
+    whose jobs have a GPU, by its UUID. `looks`: those at the last samples; without them (`xray-tui export`) this sample
+    alone is judged, and a GPU on which it shows unexplained use is not called idle.
 
     "No active process" is said only where every GPU's list could be read and everything speaks for it: no compute
     process, no process or job of a run, low utilisation and no large memory that nobody listed holds. Of the last two a
@@ -37,9 +34,12 @@ def sentences(
         return [clean(snapshot.problem)]
     if not snapshot.gpus:
         return ["No GPU has been seen yet."]
-    judged = [
-        (gpu, _what_is_up(gpu, runs_by_pid, runs_by_gpu.get(gpu.uuid, ()), snapshot.time)) for gpu in snapshot.gpus
-    ]
+
+    def line_of(gpu: GpuSample) -> str | None:
+        given, last = runs_by_gpu.get(gpu.uuid, ()), (looks or {}).get(gpu.uuid, ())
+        return _what_is_up(gpu, runs_by_pid, given, last, snapshot.time)
+
+    judged = [(gpu, line_of(gpu)) for gpu in snapshot.gpus]
     lines = [line for _, line in judged if line is not None]
     idle = [gpu for gpu, line in judged if line is None]
     if snapshot.stale is not None:  # nothing is known of now, so nothing is called idle, nor at work
@@ -54,7 +54,9 @@ def sentences(
     return lines
 
 
-def _what_is_up(gpu: GpuSample, runs: Mapping[int, str], given: Sequence[str], now: float) -> str | None:
+def _what_is_up(
+    gpu: GpuSample, runs: Mapping[int, str], given: Sequence[str], looks: Sequence[Look], now: float
+) -> str | None:
     """The GPU's sentence, None where it is idle beyond doubt. `given`: the runs whose jobs have it."""
     label = f"GPU {gpu.index} ({clean(gpu.name)})" if gpu.name != f"GPU {gpu.index}" else gpu.name
     if gpu.problem is not None:
@@ -71,14 +73,15 @@ def _what_is_up(gpu: GpuSample, runs: Mapping[int, str], given: Sequence[str], n
         who += [f"given to {_joined([_code(run) for run in unseen])}, with no process listed"] if unseen else []
         who += [_foreign(foreign)] if foreign else []
         return f"{label}; {'; '.join(who)}."
-    hidden = _unattributed(gpu)
-    if hidden >= UNATTRIBUTED:
+    hidden = look_at(gpu).memory
+    if hidden > MEMORY:
         return f"{label}; {_gib(hidden)} GiB are held by no listed process (another container or user?)."
-    if _utilisation(gpu) >= LOW_UTILISATION:
+    if _utilisation(gpu) > UTILISATION:
         return f"{label}; busy, although there is no training or inference process ({_desktop([gpu])})."
     if (doubt := _doubt(gpu)) is not None:
         return f"{label}; whether it is idle cannot be told ({clean(doubt)})."
-    return None
+    use, words = judge(gpu, looks)
+    return None if use is Use.FREE else f"{label}; {words}."
 
 
 def _utilisation(gpu: GpuSample) -> int:
@@ -124,14 +127,6 @@ def _desktop(gpus: Sequence[GpuSample]) -> str:
     if not kinds:
         return "no process"
     return f"only {_joined([f'`{kind}`' for kind in kinds])} desktop/system processes"
-
-
-def _unattributed(gpu: GpuSample) -> int:
-    """Bytes in use that no listed process holds; one that does not tell its memory may hold as much as is small."""
-    if gpu.memory_used is None:
-        return 0
-    held = (UNATTRIBUTED if process.memory is None else process.memory for process in gpu.processes or ())
-    return gpu.memory_used - sum(held)
 
 
 def _duration(since: float | None, now: float) -> str:

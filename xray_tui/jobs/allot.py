@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from xray_tui.gpu.in_use import Look, Looks, Use, judge
 from xray_tui.gpu.sample import GpuSample
 from xray_tui.jobs.queue import Ticket
 from xray_tui.jobs.terms import SHARE, Terms
@@ -31,6 +32,8 @@ class Machine:
     """UUIDs of GPUs that jobs hold alone, ours or others'."""
     shared: Mapping[str, int] = field(default_factory=dict)
     """By UUID of those that jobs share: how many."""
+    looks: Looks = field(default_factory=dict)
+    """What the last samples leave unexplained; a GPU without an entry is judged by its present sample."""
     cpu_slots: int = 1
     cpu_free: int = 0
 
@@ -133,7 +136,7 @@ def _obstacle_for(ticket: Ticket, gpu: GpuSample, machine: Machine) -> Wait | No
     if sharing and (not ticket.shares or sharing >= ticket.terms.slots):
         return Wait(f"shared by {sharing} job{'' if sharing == 1 else 's'}")
     terms = replace(ticket.terms, foreign=SHARE) if sharing else ticket.terms
-    return obstacle(gpu, machine.leased, terms)
+    return obstacle(gpu, machine.leased, terms, machine.looks.get(gpu.uuid, ()), bool(ticket.fixed))
 
 
 def _wanted(ticket: Ticket, machine: Machine) -> list[GpuSample]:
@@ -154,25 +157,34 @@ def _on_cpu(alive: Sequence[Ticket], mine: Ticket, machine: Machine) -> Place | 
     return Wait("1 job runs on the CPU already" if slots == 1 else f"{slots} jobs run on the CPU already")
 
 
-def obstacle(gpu: GpuSample, leased: Collection[str], terms: Terms = Terms()) -> Wait | None:  # noqa: B008 - frozen
-    """Why this GPU cannot be taken now on these terms, without its name; None where it is free."""
+def obstacle(
+    gpu: GpuSample,
+    leased: Collection[str],
+    terms: Terms = Terms(),  # noqa: B008 - frozen
+    looks: Sequence[Look] = (),
+    named: bool = False,
+) -> Wait | None:
+    """Why this GPU cannot be taken now on these terms, without its name; None where it is free.
+
+    `looks` are its last ones (see in_use.judge). `named`: the job asks for this very GPU, so it may report nothing.
+    """
     if gpu.uuid in leased:
         return Wait("used by a job")
     if gpu.problem:
         return Wait(gpu.problem, foreign=True)
     if terms.foreign == SHARE:
         return None
-    if gpu.processes is None:
-        if gpu.memory_used is None or gpu.memory_used >= terms.idle_under:
-            return Wait("perhaps used: its processes cannot be listed", foreign=True)
-        return None
     if terms.foreign == "idle_under" and gpu.memory_used is not None and gpu.memory_used < terms.idle_under:
         return None
-    for process in gpu.processes:
+    for process in gpu.processes or ():
         if process.computes:
             who = f" ({process.user})" if process.user else ""
             return Wait(f"used by pid {process.pid}{who}", foreign=True)
-    return None
+    use, words = judge(gpu, looks, terms.idle_under)
+    if use is Use.FREE or (use is Use.UNKNOWN and named):
+        return None
+    hint = f"; only --gpu {gpu.index} or foreign: share takes it" if use is Use.UNKNOWN else ""
+    return Wait(f"{words}{hint}", foreign=True)
 
 
 def _named(gpu: GpuSample, found: Wait | None) -> Wait | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from xray_tui.gpu.in_use import Looks
 from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.jobs import lease
 from xray_tui.jobs.allot import obstacle
@@ -13,13 +14,16 @@ OLD = "not known now"
 """A waiting job takes no GPU of which nothing new is known."""
 
 
-def standings(snapshot: GpuSnapshot, leased: Collection[str]) -> dict[str, str | None]:
+def standings(snapshot: GpuSnapshot, leased: Collection[str], looks: Looks | None = None) -> dict[str, str | None]:
     """Why each GPU, by its UUID, would not be given to a job now, in a few words; None where it is free.
 
-    By the rule that allots them (`allot.obstacle`). A GPU that never told its UUID is not in it: no job can have it.
+    By the rule that allots them (`allot.obstacle`); without the `looks` of the last samples this one alone is judged. A
+    GPU that never told its UUID is not in it: no job can have it.
     """
     otherwise = OLD if snapshot.problem or snapshot.stale else None
-    found = {gpu.uuid: obstacle(gpu, leased) for gpu in snapshot.gpus if gpu.uuid}
+    found = {
+        gpu.uuid: obstacle(gpu, leased, looks=(looks or {}).get(gpu.uuid, ())) for gpu in snapshot.gpus if gpu.uuid
+    }
     return {uuid: otherwise if wait is None else wait.reason for uuid, wait in found.items()}
 
 

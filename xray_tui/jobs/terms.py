@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from engine.contract.errors import BadInput
 from engine.contract.text import brief
+from xray_tui.gpu.in_use import UNLISTED_MEMORY
 
 if TYPE_CHECKING:
     from xray_tui.settings import Settings
 
 REFUSE, SHARE = "refuse", "share"
 MOST_SLOTS = 8
-IDLE_UNDER = 2 << 30
-"""Bytes in use below which a GPU counts as free where its list of processes cannot be read."""
+IDLE_UNDER = UNLISTED_MEMORY
 
 _SIZES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _HOURS = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*([01]?\d|2[0-3]):([0-5]\d)")

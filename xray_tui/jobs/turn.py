@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.contract.text import clean
+from xray_tui.gpu.in_use import extended
 from xray_tui.gpu.sample import GpuSample, GpuSnapshot
 from xray_tui.jobs import lease
 from xray_tui.jobs.allot import Machine, Wait, allot, lets_pass
@@ -19,6 +20,9 @@ from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir
 from xray_tui.jobs.queue import Queue, Ticket
 from xray_tui.jobs.stopped import FEW, Stopped
+
+JUST_FREED = 3.0
+"""Seconds after the end of a job for which the GPU's utilisation is still that job's: the driver reports an average."""
 
 Lock = Callable[[Path], int | None]
 
@@ -49,6 +53,8 @@ class Turnstile:
         self._looked = False
         self._trapped: set[str] = set()
         """UUIDs of GPUs of whose locks one is none: nobody can have these."""
+        self._held: dict[str, float] = {}
+        """UUIDs of the GPUs that jobs held, and when that was last seen (monotonic)."""
         self.ticket: Ticket | None = None
         """The job's, where it stood when it was last looked at."""
 
@@ -100,9 +106,9 @@ class Turnstile:
             elif self._counts(ticket):
                 alive.append(ticket)
         hopeful = Machine(
-            gpus=tuple(replace(gpu, processes=(), problem=None) for gpu in machine.gpus),
+            gpus=tuple(replace(gpu, processes=(), problem=None, memory_used=0, utilisation=0) for gpu in machine.gpus),
             expects_gpus=machine.expects_gpus,
-            leased=frozenset(gpu.uuid for gpu in self._with_locks() if lease.is_held(self._dir.gpu(gpu.uuid))),
+            leased=self._leased(),
             shared={} if on_cpu else self._shared(),
             cpu_slots=slots,
             cpu_free=slots,
@@ -128,7 +134,13 @@ class Turnstile:
         self._looked = True
         self._trapped.clear()
         gpus = tuple(map(self._lockable, snapshot.gpus))
+        looks = self._machine.looks
         self._machine = Machine(gpus, expects_gpus=has_driver or card is not None, problem=problem)
+        held = self._leased().union(self._shared())
+        freed = {uuid for uuid, seen in self._held.items() if time.monotonic() - seen < JUST_FREED}
+        settled = (replace(gpu, utilisation=0) if gpu.uuid in freed else gpu for gpu in gpus)
+        looks = extended(looks, replace(snapshot, gpus=tuple(settled)), held)
+        self._machine = replace(self._machine, leased=held, looks=looks)
 
     def _lockable(self, gpu: GpuSample) -> GpuSample:
         """The GPU; with a problem where something that is no lock file stands in the place of one of its locks."""
@@ -178,7 +190,8 @@ class Turnstile:
             free_slots = [slot for slot in slots if slot is not None]
             machine = replace(
                 self._machine,
-                leased=frozenset(uuid for uuid, descriptor in gpus.items() if descriptor is None),
+                # What was leased at the look may have been freed since: its sample says nothing of strangers.
+                leased=frozenset(uuid for uuid in gpus if gpus[uuid] is None or uuid in self._machine.leased),
                 shared=shared,
                 cpu_slots=len(slots),
                 cpu_free=len(free_slots),
@@ -221,12 +234,19 @@ class Turnstile:
                     os.close(descriptor)
             return Turn(starting, kept)
 
+    def _leased(self) -> frozenset[str]:
+        """The GPUs that jobs hold alone."""
+        found = frozenset(gpu.uuid for gpu in self._with_locks() if lease.is_held(self._dir.gpu(gpu.uuid)))
+        self._held |= dict.fromkeys(found, time.monotonic())
+        return found
+
     def _shared(self) -> dict[str, int]:
         """How many jobs share each GPU that is shared."""
         found = {}
         for gpu in self._with_locks():
             if sharing := sum(lease.is_held(slot) for slot in self._dir.slots(gpu.uuid)):
                 found[gpu.uuid] = sharing
+        self._held |= dict.fromkeys(found, time.monotonic())
         return found
 
     def _take_slot(self, uuid: str, own: int | None, slots: int, take: Take) -> list[int | None]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from xray_tui.gpu import in_use
 from xray_tui.gpu.history import History, extended
 from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.gpu.sampler import Sampler
@@ -36,6 +37,8 @@ class Gpus:
     """By UUID: why the queue does not give a GPU to a job; None where it does. One that is missing is not judged."""
     stalled: frozenset[str] = frozenset()
     """UUIDs of GPUs that look busy while their run does not get on."""
+    looks: in_use.Looks = field(default_factory=dict)
+    """What the last samples leave unexplained, by UUID."""
 
 
 class GpuFeed:
@@ -60,6 +63,7 @@ class GpuFeed:
         self._jobs: tuple[Job, ...] = ()
         self._last = Gpus(GpuSnapshot())
         self._judged = -JUDGED_EVERY
+        self._looks: in_use.Looks = {}
         self._stalls: Stalls | None = None
         self._marks: Marks | None = None
 
@@ -116,15 +120,15 @@ class GpuFeed:
         jobs = self._jobs
         whose = owners((process.pid for gpu in snapshot.gpus for process in gpu.processes or ()), jobs, self._marks)
         stalled = self._stalls.judge(snapshot, whose, jobs, snapshot.time)
-        return Gpus(snapshot, history, whose, self._standings(snapshot), stalled)
+        return Gpus(snapshot, history, whose, self._standings(snapshot), stalled, self._looks)
 
     def _standings(self, snapshot: GpuSnapshot) -> dict[str, str | None]:
         from xray_tui.jobs.lease_dir import existing_lease_dir
         from xray_tui.jobs.standing import leased, standings
 
-        return standings(
-            snapshot, leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(self._lease_dir), self._slots)
-        )
+        folder, uuids = existing_lease_dir(self._lease_dir), [gpu.uuid for gpu in snapshot.gpus]
+        self._looks = in_use.extended(self._looks, snapshot, leased(uuids, folder))
+        return standings(snapshot, leased(uuids, folder, self._slots), self._looks)
 
 
 def _holders(snapshot: GpuSnapshot) -> list[tuple[str, list[tuple[int, str]] | None]]:
