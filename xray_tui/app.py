@@ -269,15 +269,24 @@ class XrayApp(KeysInOrder[None]):
         if self.runs is None:
             return
         from xray_tui.gpu.sample import GpuSnapshot
+        from xray_tui.jobs.visible_gpus import limit_of_shell
         from xray_tui.screens.launch import LaunchScreen
         from xray_tui.screens.launch_outlook import looking
 
-        seen = self._gpus.snapshot.gpus if self._gpus else ()
-        gpus = [(gpu.uuid, f"{gpu.index} {clean(gpu.name)}") for gpu in seen]
+        seen = self._gpus.snapshot if self._gpus else GpuSnapshot()
+        limit = limit_of_shell(lambda: seen)
+        gpus = [(gpu.uuid, f"{gpu.index} {clean(gpu.name)}") for gpu in (limit or seen).gpus]
         marked = [row.run for row in self._dashboard.board.marked_rows]
         look = looking(self.runs, self.settings, lambda: self._gpus.snapshot if self._gpus else GpuSnapshot())
         form = LaunchScreen(
-            kind, runs=self.runs, current=self._dashboard.run, marked=marked, gpus=gpus, look=look, jobs=self._jobs
+            kind,
+            runs=self.runs,
+            current=self._dashboard.run,
+            marked=marked,
+            gpus=gpus,
+            gpu_limit=limit.words if limit else "",
+            look=look,
+            jobs=self._jobs,
         )
         self.push_screen(form, self._launch)
 

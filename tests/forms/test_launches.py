@@ -280,3 +280,11 @@ def test_a_launch_says_in_words_how_much_it_is(launch: Launch, words: str) -> No
 def test_wishes_know_what_is_not_as_usual() -> None:
     assert Wishes().changed == frozenset()
     assert Wishes(seeds="1", hold=True).changed == {"seeds", "hold"}
+
+
+async def test_a_form_says_beside_the_gpu_what_the_shell_leaves_to_jobs() -> None:
+    limit = "CUDA_VISIBLE_DEVICES=1 limits jobs to GPU 1"
+    app = FormApp("train", gpus=GPUS[1:], gpu_limit=limit)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        assert [str(line.render()) for line in row(app, "gpu").query(".form-hint")] == [limit]

@@ -149,6 +149,22 @@ async def test_a_gpu_that_works_without_a_listed_process_is_in_use_and_free_agai
         await until(pilot, lambda: strip(app)[3].rstrip().endswith("free"))
 
 
+@pytest.mark.parametrize(
+    ("value", "offered", "said"),
+    [
+        ("2", ["GPU-00000002"], "CUDA_VISIBLE_DEVICES=2 limits jobs to GPU 2"),
+        ("-1", [], "CUDA_VISIBLE_DEVICES=-1 leaves jobs no GPU"),
+    ],
+)
+async def test_a_form_offers_the_gpus_that_the_shell_left_to_the_app(app, nvml, monkeypatch, value, offered, said):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    nvml.becomes(*machine())
+    async with opened(app, all_four) as pilot:
+        await pilot.press("t")
+        await until(pilot, lambda: said in screen(app))
+        assert [uuid for uuid, _ in app.screen.gpus] == offered
+
+
 async def test_a_process_that_begins_to_compute_makes_its_gpu_busy(app, nvml):
     with a_stranger() as stranger:
         nvml.becomes(*machine((3, f"proc = {stranger.pid} C+G 100MiB")))

@@ -20,6 +20,7 @@ from xray_tui.jobs.job import Job, JobSpec, State
 from xray_tui.jobs.launcher import LocalLauncher
 from xray_tui.jobs.lease_dir import LeaseDir
 from xray_tui.jobs.store import JobStore
+from xray_tui.jobs.visible_gpus import VARIABLE
 
 HERE = Path(__file__).parent
 ENGINE = (sys.executable, "-S", str(HERE / "programs.py"))
@@ -135,7 +136,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.delenv(VARIABLE, raising=False)
     place = Place(tmp_path)
     yield place
     place.clear()

@@ -14,6 +14,7 @@ from xray_tui.gpu.sample import GpuSample, GpuSnapshot
 from xray_tui.gpu.sampler import sample_once
 from xray_tui.jobs.lease_dir import existing_lease_dir
 from xray_tui.jobs.standing import leased
+from xray_tui.jobs.visible_gpus import limit_of_shell
 
 PATIENCE = 20.0
 SAMPLE_EVERY, SAMPLES = 5.0, 3
@@ -25,7 +26,7 @@ _NVIDIA, _DISPLAY = "0x10de", "0x03"
 def gpus(patient: Patient) -> list[Finding]:
     """The driver, and each GPU with which something is wrong, or that is in use without a process or a job."""
     snapshot = sample_once(PATIENCE)
-    found = judge_gpus(snapshot, plugged_in(patient.root))
+    found = [*judge_gpus(snapshot, plugged_in(patient.root)), *visible_gpus(snapshot)]
     lease_dir = str(patient.settings.lease_dir) if patient.settings.lease_dir else None
     held = leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(lease_dir))
     looks = extended({}, snapshot, held)
@@ -36,6 +37,16 @@ def gpus(patient: Patient) -> list[Finding]:
         snapshot = sample_once(SAMPLE_EVERY)
         looks = extended(looks, snapshot, held)
     return [*found, *judge_use(snapshot, looks, held)]
+
+
+def visible_gpus(snapshot: GpuSnapshot) -> list[Finding]:
+    """What $CUDA_VISIBLE_DEVICES leaves to jobs that are launched from this shell, where it is set."""
+    limit = limit_of_shell(lambda: snapshot)
+    if limit is None:
+        return []
+    if limit.gpus:
+        return [ok("visible GPUs", limit.words)]
+    return [warn("visible GPUs", limit.words, "unset it, or launch with --gpu none")]
 
 
 def judge_use(snapshot: GpuSnapshot, looks: Looks, held: Collection[str]) -> list[Finding]:

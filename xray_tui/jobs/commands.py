@@ -35,7 +35,10 @@ def add_parsers(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     launch.add_argument("kind", choices=("train", "evaluate", "blend", "command"))
     launch.add_argument("--run", dest="name", metavar="NAME", help="the run it is for (default: the engine's --run)")
     launch.add_argument(
-        "--gpu", default="auto", metavar="auto|none|N|UUID", help="which GPU it gets, or which (0,1) (default auto)"
+        "--gpu",
+        default="auto",
+        metavar="auto|none|N|UUID",
+        help="which GPU it gets, or which (0,1); of a UUID the beginning will do (default auto)",
     )
     launch.add_argument("--gpus", type=int, default=1, metavar="N", help="so many GPUs at once, with --gpu auto")
     launch.add_argument("--after", action="append", default=[], metavar="ID", help="only once that job has succeeded")
@@ -97,11 +100,16 @@ def _split_at_dashes(parser: argparse.ArgumentParser) -> None:
 
 
 def _launch(given: argparse.Namespace) -> int:
+    from dataclasses import replace
+    from functools import cache
+
+    from xray_tui.gpu.sampler import sample_once
     from xray_tui.jobs.batch import launch_all, parse_seeds, parse_sweep, trainings
     from xray_tui.jobs.behind import all_behind
     from xray_tui.jobs.job import JobSpec
     from xray_tui.jobs.launcher import LocalLauncher
     from xray_tui.jobs.session import this_session, why_it_would_end
+    from xray_tui.jobs.visible_gpus import limit_of_shell
     from xray_tui.settings import load_settings
 
     settings, problems = load_settings()
@@ -123,12 +131,14 @@ def _launch(given: argparse.Namespace) -> int:
         print(f"xray-tui: waits for job {parent.id}, which trains {parent.spec.run}", file=sys.stderr)
     if (ending := why_it_would_end(this_session())) is not None:
         print(f"xray-tui: {ending}", file=sys.stderr)
-    launcher = LocalLauncher.of(settings, runs)
+    snapshot = cache(sample_once)
+    if given.gpu != "none" and (limit := limit_of_shell(snapshot)) is not None and limit.gpus:
+        print(f"xray-tui: {limit.words}", file=sys.stderr)
+    launcher = replace(LocalLauncher.of(settings, runs), snapshot=snapshot)
     if given.dry_run:
-        from xray_tui.gpu.sampler import sample_once
         from xray_tui.jobs.dry_run import dry_run
 
-        return dry_run(launcher, specs, given.then_evaluate, sample_once())
+        return dry_run(launcher, specs, given.then_evaluate, snapshot())
     for job in launch_all(launcher, specs, given.then_evaluate, given.hold):
         print(job.id)
     return Exit.DONE

@@ -12,7 +12,7 @@ from xray_tui.jobs.batch import planned
 from xray_tui.jobs.checks import BAD
 from xray_tui.jobs.forecast import Surroundings
 from xray_tui.jobs.job import JobSpec
-from xray_tui.jobs.launcher import LocalLauncher, check_count, resolve_gpu
+from xray_tui.jobs.launcher import LocalLauncher, gpus_for
 from xray_tui.jobs.outlook import look_ahead
 
 
@@ -23,7 +23,7 @@ def dry_run(launcher: LocalLauncher, specs: Sequence[JobSpec], then_evaluate: bo
     place = Surroundings(launcher.runs, snapshot, launcher.terms, launcher.lease_dir, launcher.cpu_slots)
     found = look_ahead(specs, place, then_evaluate)
     commands = [shown_command(job.spec) for job in planned(specs, launcher.runs, then_evaluate)]
-    for line in (*(f"{BAD} {line}" for line in refused), *found.lines, *commands):
+    for line in dict.fromkeys((*(f"{BAD} {line}" for line in refused), *found.lines, *commands)):
         print(line)
     return Exit.BAD_INPUT if refused or found.is_bad else Exit.DONE
 
@@ -37,10 +37,7 @@ def _refusals(launcher: LocalLauncher, spec: JobSpec, snapshot: GpuSnapshot) -> 
     """Why the launcher would not take it."""
     try:
         launcher.check(spec)
-        resolve_gpu(spec.gpu, lambda: snapshot)
-        allowed = [resolve_gpu(gpu, lambda: snapshot) for gpu in launcher.terms.allowed] if spec.gpu == "auto" else []
-        if spec.gpu_count > 1:
-            check_count(spec.gpu_count, len(allowed) or len(snapshot.gpus))
+        gpus_for(spec, launcher.terms, lambda: snapshot)
     except BadInput as error:
         return error.lines
     return ()

@@ -30,6 +30,7 @@ from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
 from xray_tui.jobs.queue import Queue, Ticket
 from xray_tui.jobs.store import JobStore, claim
 from xray_tui.jobs.terms import Terms, terms_of
+from xray_tui.jobs.visible_gpus import find_gpu, limit_of_shell
 
 if TYPE_CHECKING:
     from xray_tui.settings import Settings
@@ -55,7 +56,8 @@ class LocalLauncher:
     lease_dir: str | None = None
     """The folder of the GPU locks; None: as find_lease_dir finds it."""
     snapshot: Callable[[], GpuSnapshot] | None = None
-    """The GPUs as last seen, asked only for a fixed GPU; None: one look, which may take a second."""
+    """The GPUs as last seen, asked only where the job, the settings or $CUDA_VISIBLE_DEVICES name GPUs; None: one look,
+    which may take a second."""
     engine: tuple[str, ...] = ENGINE
     supervisor: tuple[str, ...] = detach.SUPERVISOR
     grace: float = GRACE
@@ -79,11 +81,7 @@ class LocalLauncher:
         spec = replace(spec, run=str(PurePosixPath(spec.run)))
         self.check(spec)
         store = JobStore(self.runs)
-        snapshot = cache(self.snapshot or _sample)
-        wants = resolve_gpu(spec.gpu, snapshot)
-        allowed = tuple(resolve_gpu(gpu, snapshot) for gpu in self.terms.allowed) if spec.gpu == "auto" else ()
-        if spec.gpu_count > 1:
-            check_count(spec.gpu_count, len(allowed) or len(snapshot().gpus))
+        wants, allowed = gpus_for(spec, self.terms, cache(self.snapshot or _sample))
         found = find_lease_dir(self.lease_dir)
         try:
             make_jobs_folder(store.runs)
@@ -231,9 +229,33 @@ def check_engine() -> None:
         raise EngineMissing(f"the engine is not installed ({missing[0]} is missing): pip install 'xray-tui[engine]'")
 
 
+def gpus_for(spec: JobSpec, terms: Terms, snapshot: Callable[[], GpuSnapshot]) -> tuple[str, tuple[str, ...]]:
+    """(the job's gpu with UUIDs, the UUIDs of the GPUs that "auto" may take; empty: all).
+
+    Both within $CUDA_VISIBLE_DEVICES of this process. Raises BadInput in one line where that leaves the job no GPU, or
+    fewer than it needs.
+    """
+    wants = resolve_gpu(spec.gpu, snapshot)
+    allowed = tuple(resolve_gpu(gpu, snapshot) for gpu in terms.allowed) if wants == "auto" else ()
+    limit = None if wants == "none" else limit_of_shell(snapshot)
+    if limit is not None:
+        named = allowed if wants == "auto" else tuple(wants.split(","))
+        within = tuple(uuid for uuid in named or limit.uuids if uuid in limit.uuids)
+        if not limit.gpus:
+            raise BadInput(f"gpu: {limit.words}; give --gpu none, or unset the variable")
+        if wants != "auto" and within != named:
+            raise BadInput(f"gpu: {clean(spec.gpu)}: not available: {limit.words}")
+        if not within:
+            raise BadInput(f"gpu: {limit.words}, and the settings' gpus are others; give --gpu, or change one of them")
+        allowed = within if wants == "auto" else ()
+    if spec.gpu_count > 1:
+        check_count(spec.gpu_count, len(allowed) or len(snapshot().gpus))
+    return wants, allowed
+
+
 def resolve_gpu(gpu: str, snapshot: Callable[[], GpuSnapshot]) -> str:
-    """ "auto", "none", or the UUIDs, with commas between, of the GPUs that are asked for by index or UUID. BadInput for
-    others."""
+    """ "auto", "none", or the UUIDs, with commas between, of the GPUs that are asked for by index, UUID or the start of
+    a UUID. BadInput for others."""
     if gpu in ("auto", "none"):
         return gpu
     named = gpu.split(",")
@@ -244,11 +266,14 @@ def resolve_gpu(gpu: str, snapshot: Callable[[], GpuSnapshot]) -> str:
     known = {str(sample.index): sample.uuid for sample in seen.gpus if sample.uuid}
     found = []
     for one in named:
-        if one not in known and one not in known.values():
+        sample = find_gpu(one, seen.gpus)
+        if sample is None:
             if not known:
                 raise BadInput(f"gpu: {one}: no such GPU: {clean(seen.problem or 'none is in sight')}")
+            if any(uuid.startswith(one) for uuid in known.values()):
+                raise BadInput(f"gpu: {one}: several UUIDs begin so; give more of the UUID")
             raise BadInput(f"gpu: {one}: no such GPU; there are {', '.join(known)}, auto and none")
-        found.append(known.get(one, one))
+        found.append(sample.uuid)
     if len(set(found)) < len(found):
         raise BadInput(f"gpu: {clean(gpu)}: names a GPU twice")
     return ",".join(found)

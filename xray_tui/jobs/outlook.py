@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine.contract.errors import BadInput
@@ -22,6 +22,7 @@ from xray_tui.jobs.estimate import Estimate, size
 from xray_tui.jobs.forecast import Surroundings, forecast
 from xray_tui.jobs.history import History
 from xray_tui.jobs.job import Job, JobSpec
+from xray_tui.jobs.launcher import gpus_for
 from xray_tui.jobs.queue_end import QueueEnd
 from xray_tui.jobs.store import JobStore
 
@@ -64,7 +65,7 @@ def look_ahead(specs: Sequence[JobSpec], place: Surroundings, then_evaluate: boo
     new = planned(specs, place.runs, then_evaluate)
     known = {job.id: job.spec for job in (*jobs, *new)}
     history = History(place.runs.absolute(), jobs)
-    found: list[Check] = []
+    place, found = _with_gpus(place, [job.spec for job in new])
     estimates: list[tuple[str, Estimate]] = []
     for job in new:
         try:
@@ -81,6 +82,22 @@ def look_ahead(specs: Sequence[JobSpec], place: Surroundings, then_evaluate: boo
     found.append(room_check(place.runs, sum(wrote) if wrote else None))
     queue = forecast(new, place, jobs, history)
     return Outlook(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(estimates)), queue)
+
+
+def _with_gpus(place: Surroundings, specs: Sequence[JobSpec]) -> tuple[Surroundings, list[Check]]:
+    """(the same with the GPUs that "auto" may take; why the launcher would refuse the GPUs of a job)."""
+    seen = place.snapshot
+    if not seen.gpus and seen.problem is None:
+        return place, []  # no sample has come yet
+    found: list[Check] = []
+    for spec in specs:
+        try:
+            wants, allowed = gpus_for(spec, place.terms, lambda: seen)
+        except BadInput as error:
+            found += [Check(BAD, line) for line in error.lines]
+        else:
+            place = replace(place, terms=replace(place.terms, allowed=allowed)) if wants == "auto" else place
+    return place, found
 
 
 def _fits(similar: Estimate | None, snapshot: GpuSnapshot) -> list[Check]:

@@ -51,8 +51,8 @@ class LaunchScreen(ModalScreen["Launch | None"]):
     """One form. Dismisses with what is to be launched, by `launch_all` (that is the caller's), or with None.
 
     `current` is the run under the cursor and `marked` the marked ones, as names below `runs`; `gpus` are (value of
-    JobSpec.gpu, what to show) of those that there are, `jobs` those of the runs folder. Recipes are looked for where
-    none are given. `look` finds out what can be said of a launch before it.
+    JobSpec.gpu, what to show) of those that it may take, `gpu_limit` says why these alone, `jobs` are those of the runs
+    folder. Recipes are looked for where none are given. `look` finds out what can be said of a launch before it.
     """
 
     CSS_PATH = "../styles/launch.tcss"
@@ -89,6 +89,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         current: str | None = None,
         marked: Sequence[str] = (),
         gpus: Sequence[tuple[str, str]] = (),
+        gpu_limit: str = "",
         recipes: Sequence[Recipe] | None = None,
         look: Look | None = None,
         jobs: Sequence[Job] = (),
@@ -99,6 +100,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         self.current = current
         self.marked = tuple(marked)
         self.gpus = tuple(gpus)
+        self._gpu_limit = gpu_limit
         self.jobs = tuple(job for job in jobs if job.readable and not job.state.ended)
         self._recipes = recipes
         self._outlook = None if look is None else OutlookLines(look)
@@ -181,7 +183,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
         fields = self.query_one(Fields)
         await fields.remove_children()
-        widgets = list(rows(state, self.gpus, self.jobs))
+        widgets = list(rows(state, self.gpus, self.jobs, self._gpu_limit))
         await mount_some_at_a_time(fields, widgets)
         self._sections = tuple(widget for widget in widgets if isinstance(widget, FormSection))
         self._rows = {widget.key: widget for widget in widgets if isinstance(widget, FormRow)}

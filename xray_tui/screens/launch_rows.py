@@ -38,14 +38,15 @@ WISH_HINTS = {
 """What stands beside the launch's own fields, and what the help line says, where that is more."""
 
 
-def rows(state: FormState, gpus: Gpus, jobs: Sequence[Job] = ()) -> Iterator[Widget]:
-    """The rows and sections of the form, from top to bottom. `jobs` are those that it can come after."""
+def rows(state: FormState, gpus: Gpus, jobs: Sequence[Job] = (), gpu_limit: str = "") -> Iterator[Widget]:
+    """The rows and sections of the form, from top to bottom. `jobs` are those that it can come after, `gpu_limit` says
+    why it may take these `gpus` alone."""
     if state.kind != "evaluate":
         yield base_row(state)
     if state.kind == "blend":
         yield members_row(state)
     yield run_row(state)
-    yield gpu_row(state, gpus)
+    yield gpu_row(state, gpus, gpu_limit)
     for field in state.main_fields:
         yield _row(state, field, field.key)
     yield launch_section(state, jobs)
@@ -84,11 +85,11 @@ def _training_of(state: FormState, run: str) -> str:
     return "" if training is None else f"its training is {training.state}: after that"
 
 
-def gpu_row(state: FormState, gpus: Gpus) -> FormRow:
+def gpu_row(state: FormState, gpus: Gpus, limit: str = "") -> FormRow:
     """Where it runs."""
     options = [("auto", "auto", ""), *((label, value, "") for value, label in gpus)]
     control = Choice([*options, ("none", "none", "")], state.gpu)
-    return FormRow(GPU, "gpu", control, "auto waits for a free one; none: the processor")
+    return FormRow(GPU, "gpu", control, limit or "auto waits for a free one; none: the processor")
 
 
 def members_row(state: FormState) -> FormRow:
