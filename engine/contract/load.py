@@ -12,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file, write_whole
 from engine.contract.models import SEGMENTERS, TAG
-from engine.contract.recipe_file import ABOUT, read_recipe
+from engine.contract.recipe_file import ABOUT, Read, read_recipe
 from engine.contract.text import brief, clean
+from engine.contract.yaml_file import read_mapping
 
 if TYPE_CHECKING:
     from engine.contract.config import Config
@@ -21,16 +22,16 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: Path, overrides: Sequence[str] = (), read: Read = read_mapping) -> Config:
     """The config in `path` with `key.sub=value` overrides, its paths absolute.
 
     A path in the file is relative to the file, or, where nothing is there, to the working directory; one in an
-    override is relative to the working directory. `base:` and `about:` are as in engine.contract.recipe_file. Raises
-    BadInput with a line an error.
+    override is relative to the working directory. `base:` and `about:` are as in engine.contract.recipe_file. `read`
+    reads each file, for callers that cache. Raises BadInput with a line an error.
     """
     from engine.contract.config import KINDS
 
-    values = read_recipe(path)
+    values = read_recipe(path, read)
     values.pop(ABOUT, None)
     set_keys = apply_overrides(values, overrides)
     kind = values.get("kind", "train")

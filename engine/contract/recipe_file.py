@@ -6,6 +6,7 @@ what the base says, key by key in sections. `about:` is for lists alone and is n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,20 @@ from engine.contract.yaml_file import read_mapping
 
 BASE, ABOUT = "base", "about"
 
+Read = Callable[[Path], dict[str, Any]]
+"""Reads the mapping in one file, as `read_mapping` does."""
 
-def read_recipe(path: Path) -> dict[str, Any]:
+
+def read_recipe(path: Path, read: Read = read_mapping) -> dict[str, Any]:
     """The mapping in a recipe's file with its base's keys, `about` included. Raises BadInput in one line."""
-    values = read_mapping(path)
+    values = read(path)
     if (base := values.pop(BASE, None)) is None:
         return values
     name = clean(str(path))
     if not isinstance(base, str) or Path(base).name != base or base in ("", ".", ".."):
         raise BadInput(f"{name}: base: {brief(base)}; the name of a file beside it is right, as other.yaml")
     try:
-        below = read_mapping(path.with_name(base))
+        below = read(path.with_name(base))
     except BadInput as error:
         raise BadInput(f"{name}: base: {error}") from None
     if BASE in below:

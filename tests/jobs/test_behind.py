@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,23 @@ def test_a_training_comes_after_that_of_the_run_it_begins_from(
     linked.symlink_to(place.runs)
     spec, _ = behind(JobStore(linked), JobSpec("train", "b", ("train", "--config", str(recipe)), "none"))
     assert spec.after == (first.id,), "the folder's other name makes no difference"
+
+
+def test_a_training_comes_after_what_the_base_of_its_recipe_now_names(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, two = (place.launch("until", tmp_path / "go", kind="train", run=run) for run in ("one", "two"))
+    base, recipe = tmp_path / "_base.yaml", tmp_path / "third.yaml"
+    recipe.write_text("base: _base.yaml\nkind: train\n")
+
+    def after(run: str) -> tuple[str, ...]:
+        base.write_text(f"training: {{init_from: runs/{run}}}\n")
+        for path in (base, recipe):
+            os.utime(path, (10**9, 10**9))
+        return behind(place.store, JobSpec("train", "third", ("train", "--config", str(recipe)), "none"))[0].after
+
+    assert (after("one"), after("two")) == ((one.id,), (two.id,))
 
 
 def test_a_blend_comes_after_the_trainings_of_what_its_config_names(place: Place, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -209,6 +210,41 @@ def test_a_config_that_is_no_good_is_bad(desk: Desk, change: dict[str, Any], lin
     found = desk.look(desk.training("a", **change))
     assert line in found.lines
     assert found.is_bad
+
+
+def aged(path: Path, text: str, seconds: int = 3600) -> None:
+    """Write the file, as if that had been this long ago."""
+    path.write_text(text)
+    then = time.time_ns() // 10**9 - seconds
+    os.utime(path, (then, then))
+
+
+@pytest.mark.parametrize("other_seconds", [3600, 1800], ids=["of the same time and size", "of another time"])
+def test_a_config_is_read_again_when_only_its_base_has_changed(desk: Desk, other_seconds: int) -> None:
+    base = desk.folder / "configs" / "_base.yaml"
+    aged(desk.folder / "configs" / "unet.yaml", "base: _base.yaml\ndata: {manifest: ../data/manifest.csv}\n")
+    aged(base, "training: {epochs: 10}\n")
+    assert not desk.look(desk.training("a")).is_bad
+    aged(base, "training: {epochs: -1}\n", other_seconds)
+    assert desk.look(desk.training("a")).is_bad
+    aged(base, "training: {epochs: 12}\n")
+    assert not desk.look(desk.training("a")).is_bad
+
+
+def test_a_config_that_changes_twice_within_a_tick_of_the_clock_is_read_twice(desk: Desk) -> None:
+    recipe = desk.folder / "configs" / "unet.yaml"
+    for epochs in ("10", "-1", "12", "-2"):
+        recipe.write_text(f"data: {{manifest: ../data/manifest.csv}}\ntraining: {{epochs: {epochs}}}\n")
+        assert desk.look(desk.training("a")).is_bad == epochs.startswith("-")
+
+
+def test_a_manifest_counts_where_it_lies_now(desk: Desk) -> None:
+    recipe = desk.folder / "configs" / "unet.yaml"
+    aged(recipe, "data: {manifest: data/manifest.csv}\n")
+    assert not desk.look(desk.training("a")).is_bad
+    (desk.folder / "configs" / "data").mkdir()
+    (desk.folder / "configs" / "data" / "manifest.csv").write_text("id\n")
+    assert desk.look(desk.training("a")).is_bad, "the one beside the recipe comes first"
 
 
 def test_a_running_job_that_does_not_say_how_far_it_is_takes_what_similar_ones_took(desk: Desk) -> None:

@@ -6,7 +6,9 @@ Reads files, and brings pydantic for a config that is new: not for the UI thread
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import takewhile, zip_longest
@@ -22,6 +24,9 @@ from engine.contract.yaml_file import read_mapping
 from xray_tui.jobs.job import JobSpec
 
 Config = Mapping[str, Any]
+
+SETTLED = 2 * 10**9
+"""Age in nanoseconds from which a file is cached: two changes within one tick of the clock have the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +91,22 @@ def of_run(job_kind: str, folder: Path, argv: Sequence[str], cwd: Path) -> Asked
 
 def config_of_run(folder: Path) -> Config:
     """The resolved config in a run folder. Raises BadInput where there is none."""
-    path = folder / names.CONFIG
+    return _read(folder / names.CONFIG)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The mapping in a file, a copy of the cached one while the file is the same. Raises BadInput."""
     try:
         status = path.stat()
     except OSError as error:
         raise BadInput(f"{clean(str(path))}: {error.strerror}") from None
-    return _read(path, status.st_mtime_ns, status.st_ino)
+    if abs(time.time_ns() - status.st_mtime_ns) < SETTLED:
+        return read_mapping(path)
+    return deepcopy(_parsed(path.absolute(), status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino))
 
 
 @lru_cache(maxsize=512)
-def _read(path: Path, changed: int, inode: int) -> Config:
+def _parsed(path: Path, *version: int) -> dict[str, Any]:
     return read_mapping(path)
 
 
@@ -130,18 +141,9 @@ def _resolved(path: str | None, overrides: tuple[str, ...], kind: str) -> Config
         values: dict[str, Any] = {}
         apply_overrides(values, overrides)
         return validate(KINDS[kind], values, f"xray-engine {kind}").model_dump(mode="json")
-    try:
-        changed = Path(path).stat().st_mtime_ns
-    except OSError:
-        changed = 0
-    return _loaded(path, changed, os.getcwd(), overrides, kind)  # noqa: PTH109
-
-
-@lru_cache(maxsize=512)
-def _loaded(path: str, changed: int, cwd: str, overrides: tuple[str, ...], kind: str) -> Config:
     from engine.contract.load import load_config
 
-    config = load_config(Path(path), overrides)
+    config = load_config(Path(path), overrides, _read)
     check_kind(kind, config.kind, path)
     return config.model_dump(mode="json")
 

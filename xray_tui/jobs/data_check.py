@@ -27,15 +27,18 @@ def look_at_data(manifest: Path, splits: tuple[str, ...], has_folds: bool) -> tu
     """(whether all is well, what is there or missing, safe to print). `has_folds`: all that is not of the test split is
     shared out anew, whatever the manifest says of it."""
     try:
-        changed = manifest.stat().st_mtime_ns
-        return _judge(manifest, changed, splits, has_folds, int(time.monotonic() / REMEMBERED))
+        status = manifest.stat()
+        version = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+        return _judge(manifest, version, splits, has_folds, int(time.monotonic() / REMEMBERED))
     except (OSError, ValueError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return False, f"{clean(str(manifest))}: {clean(reason or str(error))}"
 
 
 @lru_cache(maxsize=8)
-def _judge(manifest: Path, changed: int, splits: tuple[str, ...], has_folds: bool, moment: int) -> tuple[bool, str]:
+def _judge(
+    manifest: Path, version: tuple[int, ...], splits: tuple[str, ...], has_folds: bool, moment: int
+) -> tuple[bool, str]:
     rows = _read_table(manifest)
     if has_folds:
         rows = [{**row, "split": _folded(row["split"])} for row in rows]
