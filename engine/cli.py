@@ -103,7 +103,9 @@ def _add_recipes(commands: Commands) -> None:
 def _add_train(commands: Commands) -> None:
     parser = _add(commands, "train", _train, "Train a recipe into a run folder.")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a recipe; with --resume the run's own is taken")
-    parser.add_argument("--run", type=Path, metavar="runs/NAME", help="default: runs/ and the config's name")
+    parser.add_argument(
+        "--run", type=names.run_folder, metavar="runs/NAME", help="default: runs/ and the config's name"
+    )
     _add_set(parser)
     parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
     parser.add_argument(
@@ -117,14 +119,14 @@ def _add_train(commands: Commands) -> None:
 def _add_average(commands: Commands) -> None:
     what = "Make a run of the mean of a run's best checkpoints (training.keep_best)."
     parser = _add(commands, "average", _average, what)
-    parser.add_argument("--run", type=Path, required=True, metavar="runs/NAME")
+    parser.add_argument("--run", type=names.run_folder, required=True, metavar="runs/NAME")
     parser.add_argument("--best", type=_whole(2, 50), metavar="K", help="how many; default: all that were kept")
-    parser.add_argument("--output", type=Path, required=True, metavar="runs/NAME_mean")
+    parser.add_argument("--output", type=names.run_folder, required=True, metavar="runs/NAME_mean")
 
 
 def _add_evaluate(commands: Commands) -> None:
     parser = _add(commands, "evaluate", _evaluate, "Score a run on the test split; every choice is made on validation.")
-    parser.add_argument("--run", type=Path, required=True, metavar="runs/NAME")
+    parser.add_argument("--run", type=names.run_folder, required=True, metavar="runs/NAME")
     parser.add_argument("--tta", choices=get_args(names.Tta), default="hv")
     parser.add_argument("--threshold", default="tuned", metavar="0.25|tuned", help="tuned: on validation (default)")
     parser.add_argument(
@@ -144,7 +146,9 @@ def _add_blend(commands: Commands) -> None:
     parser.add_argument(
         "--members", nargs="+", metavar="runs/NAME", help="two run folders or more; or one and presence_run"
     )
-    parser.add_argument("--run", type=Path, metavar="runs/NAME", help="default: runs/blend_ and the members' names")
+    parser.add_argument(
+        "--run", type=names.run_folder, metavar="runs/NAME", help="default: runs/blend_ and the members' names"
+    )
     parser.add_argument("--tta", choices=get_args(names.Tta), help="default: hv")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a config of kind: blend")
     _add_set(parser, "presence_run=runs/NAME")

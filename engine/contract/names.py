@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Literal
 
 RUNS = "runs"
@@ -68,3 +70,13 @@ def _digits(threshold: float) -> str:
     text = f"{threshold:.6f}".rstrip("0")
     whole, _, fraction = text.partition(".")
     return whole + fraction.ljust(2, "0")
+
+
+def run_path(given: str) -> str:
+    """A run's path or name in the form that is stored and compared: "a" for "a/", "a/.", ".//a" and "b/../a"."""
+    return os.path.normpath(given) if given else ""
+
+
+def run_folder(given: str) -> Path:
+    """The folder that a command's --run names."""
+    return Path(run_path(given))

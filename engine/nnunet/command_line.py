@@ -37,7 +37,9 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_config(parser, required=False)
-    parser.add_argument("--run", type=Path, metavar="runs/NAME", help="default: runs/ and the config's name")
+    parser.add_argument(
+        "--run", type=names.run_folder, metavar="runs/NAME", help="default: runs/ and the config's name"
+    )
     parser.add_argument("--resume", action="store_true", help="continue from nnU-Net's last checkpoint")
 
 
@@ -49,7 +51,7 @@ def _add_config(parser: argparse.ArgumentParser, *, required: bool) -> None:
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run", required=True, metavar="runs/NAME")
+    parser.add_argument("--run", type=names.run_path, required=True, metavar="runs/NAME")
     parser.add_argument("--tta", choices=("mirror", "none"), default="mirror", help="nnU-Net's mirroring, or none")
     parser.add_argument("--checkpoint", choices=("best", "final"), default="best", help="default: best, as of evaluate")
     parser.add_argument("--masks", action="store_true", help="masks alone, without probabilities")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli import main
+from engine.cli import main, make_parser
 
 HEAVY = ("torch", "torchvision", "segmentation_models_pytorch", "sklearn", "pandas", "numpy", "pydantic")
 
@@ -60,6 +60,21 @@ def test_train_imports_no_torch_before_its_config_is_right(tmp_path: Path) -> No
     command = [sys.executable, "-c", script, "train", "--config", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.split() == ["2", "False"]
+
+
+@pytest.mark.parametrize("spelling", ["a", "a/", "a/.", "a//", "b/../a"])
+def test_the_engine_takes_a_run_however_its_path_is_written(spelling: str) -> None:
+    run, parser = f"runs/{spelling}", make_parser()
+    for words in (
+        ["train", "--run", run],
+        ["average", "--run", run, "--output", run],
+        ["evaluate", "--run", run],
+        ["blend", f"--run={run}"],
+        ["nnunet", "train", "--run", run],
+        ["nnunet", "predict", "--run", run],
+    ):
+        given = parser.parse_args(words)
+        assert {str(given.run), str(getattr(given, "output", None) or given.run)} == {"runs/a"}, words
 
 
 def test_a_launched_engine_leaves_its_end_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

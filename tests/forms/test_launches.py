@@ -147,6 +147,22 @@ async def test_the_name_of_a_run_is_free_for_its_seed_group_until_a_seed_of_it_i
         assert problem(app).startswith("plain_a_seeds/seed_2: the folder exists and is not empty")
 
 
+async def test_a_run_has_one_name_however_it_is_typed() -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(80, 40)) as pilot:
+        await settle(pilot)
+        section = await opened(pilot, app)
+        assert section.section == "launch"
+        await type_over(pilot, app, "run", "dual_a/.")
+        assert "not empty" in problem(app)
+        await type_over(pilot, app, "run", "new//b/../a/.")
+        await type_over(pilot, app, "seeds", "1")
+        await pilot.press("enter")
+    (launch,) = app.results
+    assert [spec.run for spec in launch.specs] == ["new/a_seeds/seed_1"]
+    assert "runs/new/a_seeds/seed_1" in launch.specs[0].argv
+
+
 async def test_a_number_that_the_queue_would_not_take_is_said_under_its_field() -> None:
     refused = [
         ("priority", "", "empty: give a whole number, 0 to 99"),

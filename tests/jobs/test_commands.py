@@ -99,6 +99,37 @@ def test_the_run_is_taken_from_either_side_and_given_to_the_engine(
             name_run(runs, name, arguments)
 
 
+SPELLINGS = ("a", "a/", "a/.", "./a", ".//a", "b/../a", "b/./../a/")
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_run_is_the_same_however_its_path_is_written(
+    spelling: str, place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place.folder)
+    (place.folder / "r.yaml").write_text("kind: train\ndata: {manifest: m.csv}\n")
+    for words in (
+        ("--run", spelling, "--", "--config", "r.yaml"),
+        ("--", "--config", "r.yaml", "--run", f"runs/{spelling}"),
+        ("--", "--config", "r.yaml", f"--run=runs/{spelling}"),
+    ):
+        assert command("launch", "--dry-run", "--gpu", "none", "--seeds", "1", "train", *words) == 2  # no manifest
+        *_, shown = capsys.readouterr().out.splitlines()
+        assert "--run runs/a_seeds/seed_1" in shown.replace("--run=", "--run ")
+    assert place.launch("succeed", run=spelling).spec.run == "a"
+
+
+@pytest.mark.parametrize("spelling", ["", ".", "..", "../a", "a/../../b", "/a", "a/.hidden"])
+def test_a_run_outside_of_the_runs_folder_is_refused_however_it_is_written(
+    spelling: str, place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(BadInput, match="run: "):
+        place.launch("succeed", run=spelling)
+    main(["launch", "train", "--runs", str(place.runs), "--", "--run", os.path.join(place.runs, spelling)])
+    assert "run" in capsys.readouterr().err.partition("\n")[0]
+    assert place.store.jobs() == []
+
+
 def test_options_may_stand_on_both_sides_of_the_kind(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[JobSpec] = []
 

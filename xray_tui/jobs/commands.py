@@ -8,10 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.contract.errors import BadInput, Exit
+from engine.contract.names import run_path
 from engine.contract.text import clean, clean_log_line
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _launch(given: argparse.Namespace) -> int:
     if given.then_evaluate and given.kind != "train":
         raise BadInput(f"--then-evaluate: comes after a training; {given.kind} is none")
     if given.kind == "command":
-        run, argv = given.name or "", tuple(given.arguments)
+        run, argv = run_path(given.name or ""), tuple(given.arguments)
     else:
         run, arguments = name_run(runs, given.name, given.arguments)
         argv = (given.kind, *arguments)
@@ -145,7 +146,7 @@ def _launch(given: argparse.Namespace) -> int:
 
 
 def name_run(runs: Path, name: str | None, arguments: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """(the run relative to the runs folder, the engine's arguments with its --run).
+    """(the run relative to the runs folder, the engine's arguments with its --run), both as `run_path` writes them.
 
     `name` is relative to the runs folder, the engine's `--run runs/NAME` to the working folder. Raises BadInput where
     neither is given, where they differ, and where the engine's lies elsewhere.
@@ -154,13 +155,25 @@ def name_run(runs: Path, name: str | None, arguments: Sequence[str]) -> tuple[st
     if given is None:
         if not name:
             raise BadInput("launch: which run? Give --run NAME")
-        return name, (*arguments, "--run", os.path.join(runs, name))  # noqa: PTH118 - a name may be bad still
-    relative = PurePosixPath(os.path.relpath(given, runs))
-    if relative.parts[:1] in ((), ("..",)):
+        run = run_path(name)
+        return run, (*arguments, "--run", os.path.join(runs, run))  # noqa: PTH118 - a name may be bad still
+    relative = os.path.relpath(given, runs)
+    if relative.split("/")[0] in (".", ".."):
         raise BadInput(f"--run {clean(given)}: lies outside of {clean(str(runs))}; give {clean(str(runs))}/NAME")
-    if name and PurePosixPath(name) != relative:
-        raise BadInput(f"--run {clean(name)}: the engine's arguments say {clean(str(relative))}; give it once")
-    return str(relative), tuple(arguments)
+    if name and run_path(name) != relative:
+        raise BadInput(f"--run {clean(name)}: the engine's arguments say {clean(relative)}; give it once")
+    return relative, _with_plain_runs(arguments)
+
+
+def _with_plain_runs(arguments: Sequence[str]) -> tuple[str, ...]:
+    """The arguments with the value of each --run as `run_path` writes it."""
+    words = list(arguments)
+    for place, word in enumerate(words):
+        if word.startswith("--run="):
+            words[place] = f"--run={run_path(word.partition('=')[2])}"
+        elif words[place - 1 : place] == ["--run"]:
+            words[place] = run_path(word)
+    return tuple(words)
 
 
 def _option(arguments: Sequence[str], name: str) -> str | None:

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from engine.contract.errors import BadInput
-from engine.contract.names import JOB, JOBS
+from engine.contract.names import JOB, JOBS, run_path
 from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.jobs import detach, environment, gate, lease, on_end, process
@@ -78,7 +78,7 @@ class LocalLauncher:
 
         Raises BadInput or EngineMissing in one line, and then nothing was launched.
         """
-        spec = replace(spec, run=str(PurePosixPath(spec.run)))
+        spec = replace(spec, run=run_path(spec.run))
         self.check(spec)
         store = JobStore(self.runs)
         wants, allowed = gpus_for(spec, self.terms, cache(self.snapshot or _sample))

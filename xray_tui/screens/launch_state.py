@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from engine.contract.names import BEST, CHECKPOINTS
+from engine.contract.names import BEST, CHECKPOINTS, run_path
 from engine.contract.text import clean
 from xray_tui.jobs.job import Job, JobSpec
 from xray_tui.screens.launch_command import Checked, Draft, Kind, check, free_name
@@ -163,7 +163,7 @@ class FormState:
         base = self._filling.values
         values = {key: self._value_of(key, raw, base[key]) for key, raw in self.raw.items()}
         config = self.base_of.path if self.base_of else None
-        return Draft(self.kind, self.runs, self.run, values, base, config, self.members, self._filling.model)
+        return Draft(self.kind, self.runs, self.run_name(), values, base, config, self.members, self._filling.model)
 
     def check(self) -> Plan:
         """What would be launched as it stands, with everything that is wrong."""
@@ -208,11 +208,11 @@ class FormState:
 
     def run_name(self) -> str:
         """The run as a name below the runs folder."""
-        return str(PurePosixPath(self.run))
+        return run_path(self.run)
 
     def config_file(self) -> Path:
         """Where the values would be saved: in configs, beside the runs folder, under the run's name."""
-        return self.runs.absolute().parent / "configs" / f"{PurePosixPath(self.run).name or self.kind}.yaml"
+        return self.runs.absolute().parent / "configs" / f"{PurePosixPath(self.run_name()).name or self.kind}.yaml"
 
     def _raw_of(self, key: str, value: Any) -> Any:
         field = self.fields.get(key)
