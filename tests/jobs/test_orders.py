@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from xray_tui.jobs.lease_dir import LeaseDir
 from xray_tui.jobs.orders import hold, move, prioritise, release
 from xray_tui.jobs.queue import Queue
 from xray_tui.jobs.store import read_job
+from xray_tui.jobs.terms import Terms
 
 from .conftest import Place, eventually, gpu
 
@@ -47,9 +50,9 @@ def test_a_job_is_moved_up_and_down_among_its_owners_jobs(place: Place, tmp_path
     move(place.store, c.id, -1)
     move(place.store, a.id, 1)
     assert queue_of(place) == [c.id, a.id, b.id]
-    with pytest.raises(BadInput, match="first of your jobs"):
+    with pytest.raises(BadInput, match="first of your waiting jobs"):
         move(place.store, c.id, -1)
-    with pytest.raises(BadInput, match="last of your jobs"):
+    with pytest.raises(BadInput, match="last of your waiting jobs"):
         move(place.store, b.id, 1)
     (tmp_path / "go").touch()
     for job in (a, b, c):
@@ -78,13 +81,104 @@ def test_a_priority_comes_before_the_number_at_launch_and_later(place: Place, tm
         prioritise(place.store, c.id, 100)
 
 
-def test_a_job_that_runs_or_is_held_has_no_place(place: Place, three_wait) -> None:
+def test_a_job_that_runs_cannot_be_moved(place: Place, three_wait) -> None:
     first, _ = three_wait
-    with pytest.raises(BadInput, match="has no place in the queue now"):
-        move(place.store, first.id, -1)
-    held = place.launcher().launch(JobSpec("evaluate", "h", ("succeed",), "auto"), hold=True)
-    with pytest.raises(BadInput, match=f"held by {process.user()}"):
-        move(place.store, held.id, -1)
+    for order in (lambda: move(place.store, first.id, -1), lambda: prioritise(place.store, first.id, 1)):
+        with pytest.raises(BadInput, match="is running, and only a waiting job can be moved"):
+            order()
+
+
+def supervisor_of(place: Place, job: Job) -> int:
+    eventually(lambda: place.job(job).supervisor, "the supervisor's pid")
+    supervisor = place.job(job).supervisor
+    assert supervisor is not None
+    return supervisor.pid
+
+
+def in_order(place: Place, *jobs: Job) -> str:
+    """The runs of the jobs in the order of the places that their job.json files give them."""
+    return "".join(job.spec.run for job in sorted(map(place.job, jobs), key=lambda job: job.ticket))
+
+
+def kept_out(place: Place, tmp_path: Path, by: str) -> tuple[Job, ...]:
+    """Jobs a, b and c of one GPU each, which note their names when they are served, all kept out of the queue."""
+    settings: dict[str, object] = {}
+    if by == "max_gpus":
+        settings["terms"] = Terms(max_gpus=1)
+        place.until_working(place.launch("until", tmp_path / "go", gpu="auto", **settings))
+    elif by == "hours":
+        soon = time.localtime(time.time() + 2 * 3600)
+        settings["terms"] = Terms(hours=f"{soon.tm_hour:02d}:00-{soon.tm_hour:02d}:01")
+    launcher = place.launcher(**settings)
+    specs = (JobSpec("evaluate", name, ("note", str(tmp_path / "served"), name), "auto") for name in "abc")
+    jobs = tuple(launcher.launch(spec, hold=by == "a hold") for spec in specs)
+    eventually(lambda: queue_of(place) == [], "the jobs to leave the queue")
+    return jobs
+
+
+@pytest.mark.parametrize("by", ["max_gpus", "hours", "a hold"])
+def test_jobs_that_are_kept_out_of_the_queue_are_moved_as_those_in_it(place: Place, tmp_path: Path, by: str) -> None:
+    place.have(*map(gpu, range(2)))
+    a, b, c = kept_out(place, tmp_path, by)
+    move(place.store, c.id, -1)
+    move(place.store, c.id, -1)
+    with pytest.raises(BadInput, match="first of your waiting jobs"):
+        move(place.store, c.id, -1)
+    move(place.store, a.id, 1)
+    eventually(lambda: in_order(place, a, b, c) == "cba", "the new order in job.json")
+    prioritise(place.store, b.id, 7)
+    eventually(lambda: place.job(b).spec.priority == 7, "the priority in job.json")
+    assert in_order(place, a, b, c) == "bca"
+    if by == "max_gpus":
+        (tmp_path / "go").touch()
+        for job in (a, b, c):
+            place.until(job)
+        assert served(place, tmp_path) == ["b", "c", "a"]
+
+
+def test_a_stopped_supervisor_does_not_keep_the_jobs_after_it_out_of_the_queue(place: Place, tmp_path: Path) -> None:
+    place.have(*map(gpu, range(2)))
+    a, b, _ = kept_out(place, tmp_path, "max_gpus")
+    os.kill(supervisor_of(place, a), signal.SIGSTOP)
+    (tmp_path / "go").touch()
+    assert place.until(b).state is State.SUCCEEDED
+    assert place.job(a).state is State.QUEUED
+
+
+def test_a_job_in_the_queue_changes_places_with_one_that_is_held(place: Place, three_wait) -> None:
+    _, (a, b, c) = three_wait
+    hold(place.store, b.id)
+    place.until(b, State.HELD)
+    eventually(lambda: queue_of(place) == [a.id, c.id], "the held job to leave the queue")
+    move(place.store, c.id, -1)
+    move(place.store, c.id, -1)
+    assert queue_of(place) == [c.id, a.id]
+    eventually(lambda: in_order(place, a, b, c) == "cab", "the new order in job.json")
+    release(place.store, b.id)
+    eventually(lambda: queue_of(place) == [c.id, a.id, b.id], "the released job to come back to its place")
+
+
+def test_a_job_behind_one_that_waits_by_max_gpus_is_moved_before_it(place: Place, tmp_path: Path) -> None:
+    place.have(*map(gpu, range(3)))
+    launcher = place.launcher(terms=Terms(max_gpus=2))
+    place.until_working(launcher.launch(JobSpec("evaluate", "first", ("until", str(tmp_path / "go")), "auto")))
+    wide = launcher.launch(JobSpec("command", "wide", ("true",), "auto", 2))
+    small = launcher.launch(JobSpec("evaluate", "small", ("succeed",), "auto"))
+    place.until_waiting(small, "behind command wide, which waits by max_gpus")
+    move(place.store, small.id, -1)
+    assert place.until(small).state is State.SUCCEEDED
+    assert place.job(wide).state is State.QUEUED
+
+
+def test_a_moved_job_that_is_kept_out_keeps_its_place_though_its_supervisor_is_killed(
+    place: Place, tmp_path: Path
+) -> None:
+    a, b, c = kept_out(place, tmp_path, "a hold")
+    os.kill(supervisor_of(place, c), signal.SIGSTOP)
+    move(place.store, c.id, -1)
+    place.kill_supervisor(c)
+    place.look()
+    eventually(lambda: in_order(place, a, b, c) == "acb", "the place in job.json")
 
 
 def test_a_released_job_has_its_place_again_though_it_cannot_begin_yet(place: Place, three_wait) -> None:
@@ -216,7 +310,7 @@ def test_a_ticket_that_was_left_behind_is_no_second_place(place: Place) -> None:
     job = place.launch("without_record", kind="train", run="b")
     place.until(job)
     queue = Queue(LeaseDir(place.leases))
-    queue.put(queue.ticket_for(job))
+    queue.put(queue.ticket_for(job, place.store.folder(job.id)))
     resume(place.store, job.id, ("true",))
     assert [ticket.name for ticket in queue.waiting()] == [place.job(job).ticket]
 
@@ -225,11 +319,11 @@ def test_a_ticket_that_was_left_behind_is_no_second_place(place: Place) -> None:
 def test_a_ticket_that_another_user_made_in_the_name_of_a_job_says_nothing(place: Place, three_wait) -> None:
     _, (a, _, _) = three_wait
     queue = Queue(LeaseDir(place.leases))
-    mine = queue.ticket_for(a)
+    mine = queue.ticket_for(a, place.store.folder(a.id))
     forged = replace(mine, priority=0)
     queue.put(forged)
     os.chown(place.leases / "queue" / forged.name, 65534, 65534)
-    assert queue.ticket_for(a) == mine
+    assert queue.ticket_for(a, place.store.folder(a.id)) == mine
     queue.withdraw(a.id)
     assert (place.leases / "queue" / forged.name).exists()
     assert not any(ticket.job == a.id for ticket in Queue(LeaseDir(place.leases)).waiting())

@@ -136,6 +136,7 @@ def _queue(folder: Path, job: Job, argv: tuple[str, ...], found: LeaseDir, keeps
         (folder / name).unlink(missing_ok=True)
     if not keeps_hold:
         gate.unhold(folder)  # what was released once is not blocked again by the same
+    gate.forget_place(folder)
     environment.keep(folder)
     queue.withdraw(job.id)  # where it stood before a restart
     spec = replace(job.spec, argv=argv)

@@ -41,7 +41,7 @@ def look(store: JobStore, supervisor: Sequence[str] = detach.SUPERVISOR) -> list
     for job in store.jobs():
         folder = store.folder(job.id)
         try:
-            if _is_ours(job, folder) and _seems_alone(job):
+            if is_ours(job, folder) and _seems_alone(job):
                 _judge_alone(folder, supervisor)
         except lease.Busy:
             break  # nor would it be free for those that follow: the next look comes soon
@@ -101,7 +101,7 @@ def _ask_supervisor(job: Job) -> bool:
     return True
 
 
-def _is_ours(job: Job, folder: Path) -> bool:
+def is_ours(job: Job, folder: Path) -> bool:
     """Whether this user may judge the job here. Raises OSError."""
     if job.state.ended or not job.readable or job.host != process.host():
         return False
@@ -158,7 +158,7 @@ def _judge_waiting(found: LeaseDir, folder: Path, job: Job, held: int, superviso
     """A job that has not begun: stopped where somebody asked for that, else it gets a new supervisor."""
     queue = Queue(found)
     try:
-        ticket = queue.ticket_for(job)
+        ticket = queue.ticket_for(job, folder)
     except ValueError as error:
         _end(folder, job, State.LOST, f"{JOB}: {clean(str(error))}")
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from xray_tui.jobs.files import read_small
 from xray_tui.jobs.job import Job, State, parse_object
 from xray_tui.jobs.terms import may_start
 
-HOLD, RELEASE = "hold.json", "release.json"
-"""Wishes of the owner, in the job's folder: keep it waiting; let it go though what it waits for has failed."""
+HOLD, RELEASE, PLACE = "hold.json", "release.json", "place.json"
+"""Orders of the owner, in the job's folder: keep it waiting; let it go though what it waits for has failed; the place
+that it has in the queue from now on, for a job that is kept out of the queue and so has no ticket to rename."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,22 @@ def _behind(job: Job, others: Sequence[Job], minute: int) -> Shut | None:
     return None
 
 
+def entering(
+    job: Job, others: Sequence[Job], queued: Collection[str], folder: Callable[[str], Path], minute: int
+) -> Job | None:
+    """A job of the same user before this one that may enter the queue as well and has not done so yet; None where there
+    is none. `queued` are the ids of the jobs in the queue, `folder` gives a job's folder."""
+    for other in others:
+        if not other.state.waiting or other.id in queued or not (_is_fellow(other, job) and other.ticket < job.ticket):
+            continue
+        place = folder(other.id)
+        if (other.wants == "none") is (job.wants == "none") and gate(
+            other, held_by(place), is_freed(place), others, minute
+        ) is None:
+            return other
+    return None
+
+
 def held_gpus(job: Job, others: Sequence[Job]) -> frozenset[str]:
     """GPUs that other jobs of its user hold on its machine."""
     return frozenset(gpu for other in _holders(job, others) for gpu in other.gpus)
@@ -151,3 +168,25 @@ def held_by(folder: Path) -> str | None:
 
 def is_freed(folder: Path) -> bool:
     return os.path.lexists(folder / RELEASE)
+
+
+def keep_place(folder: Path, priority: int, number: int) -> None:
+    """Give the job this place for the time when it enters the queue. Raises OSError."""
+    write_json(folder / PLACE, {"priority": priority, "number": number})
+
+
+def kept_place(folder: Path) -> tuple[int, int] | None:
+    """The priority and number that the job was given while it was out of the queue."""
+    try:
+        values = parse_object(read_small(folder / PLACE)) or {}
+    except OSError:
+        return None
+    priority, number = values.get("priority"), values.get("number")
+    if isinstance(priority, int) and isinstance(number, int) and 0 <= priority <= 99 and 0 <= number < 10**12:
+        return priority, number
+    return None
+
+
+def forget_place(folder: Path) -> None:
+    """Remove a place that job.json or the ticket has taken over. Raises OSError."""
+    (folder / PLACE).unlink(missing_ok=True)

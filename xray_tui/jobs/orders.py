@@ -1,4 +1,4 @@
-"""What the owner orders of a job that waits: to be held, to be let go, to stand elsewhere in the queue."""
+"""Hold, release and move jobs that wait."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from xray_tui.jobs import gate, process
-from xray_tui.jobs.control import require_own
+from xray_tui.jobs.control import is_ours, require_own
 from xray_tui.jobs.job import Job, State
 from xray_tui.jobs.lease_dir import LeaseDir, open_lease_dir
 from xray_tui.jobs.queue import Queue, Ticket
@@ -43,42 +43,61 @@ def release(store: JobStore, identity: str) -> Job:
 
 
 def move(store: JobStore, identity: str, steps: int) -> Job:
-    """Let a queued job change places with the next of this user's jobs before (-1) or behind it (1). Jobs of others
-    keep their places. Raises BadInput."""
+    """Let a waiting job change places with the next of this user's waiting jobs before (-1) or after it (1), whether
+    they are in the queue or kept out of it. Jobs of others keep their places. Raises BadInput."""
+    store.jobs()  # read before the mutex is taken, which is held for as short as possible
 
     def order(folder: Path, found: LeaseDir) -> None:
         queue = Queue(found)
-        mine = _ticket(queue, read_job(folder))
-        own = [ticket for ticket in queue.waiting() if ticket.user == mine.user and queue.is_alive(ticket)]
-        place = [ticket.job for ticket in own].index(mine.job) + steps
+        job = read_job(folder)
+        mine = _ticket(queue, job, folder)
+        own = _own(store, queue, job)
+        place = own.index(mine) + steps
         if not 0 <= place < len(own):
-            raise BadInput(f"{mine.job}: is the {'first' if steps < 0 else 'last'} of your jobs in the queue already")
+            raise BadInput(f"{mine.job}: is the {'first' if steps < 0 else 'last'} of your waiting jobs already")
         other = own[place]
-        queue.move(mine, other.priority, other.number)
-        queue.move(other, mine.priority, mine.number)
+        _place(store, queue, mine, other.priority, other.number)
+        _place(store, queue, other, mine.priority, mine.number)
 
     return _under_mutex(store, identity, "move", order)
 
 
 def prioritise(store: JobStore, identity: str, priority: int) -> Job:
-    """Give a queued job another priority: 0 is served first, 99 last. Raises BadInput."""
+    """Give a waiting job another priority: 0 is served first, 99 last. Raises BadInput."""
     if not 0 <= priority <= 99:
         raise BadInput(f"priority: {priority}: give 0 (served first) to 99")
 
     def order(folder: Path, found: LeaseDir) -> None:
         queue = Queue(found)
-        mine = _ticket(queue, read_job(folder))
-        queue.move(mine, priority, mine.number)
+        mine = _ticket(queue, read_job(folder), folder)
+        _place(store, queue, mine, priority, mine.number)
 
     return _under_mutex(store, identity, "move", order)
 
 
-def _ticket(queue: Queue, job: Job) -> Ticket:
-    for ticket in queue.waiting():
-        if ticket.job == job.id:
-            return ticket
-    why = job.waits if job.state.waiting and job.waits else _has(job)
-    raise BadInput(f"{job.id}: has no place in the queue now ({clean(why)})")
+def _ticket(queue: Queue, job: Job, folder: Path) -> Ticket:
+    if not job.state.waiting:
+        raise BadInput(f"{job.id}: {_has(job)}, and only a waiting job can be moved")
+    return queue.ticket_for(job, folder)
+
+
+def _own(store: JobStore, queue: Queue, job: Job) -> list[Ticket]:
+    """The tickets of the user's waiting jobs, this one's among them, in their order: of all jobs in the queue, and of
+    those of the runs folder that are kept out of it."""
+    own = {ticket.job: ticket for ticket in queue.waiting() if ticket.user == job.user}
+    for other in store.jobs():
+        folder = store.folder(other.id)
+        if other.state.waiting and other.id not in own and other.lease_id == job.lease_id and is_ours(other, folder):
+            own[other.id] = queue.ticket_for(other, folder)
+    return sorted(ticket for ticket in own.values() if ticket.job == job.id or queue.is_alive(ticket))
+
+
+def _place(store: JobStore, queue: Queue, ticket: Ticket, priority: int, number: int) -> None:
+    """Under the mutex: give the job another place, whether it is in the queue or kept out of it. Raises OSError."""
+    try:
+        queue.move(ticket, priority, number)
+    except FileNotFoundError:
+        gate.keep_place(store.folder(ticket.job), priority, number)
 
 
 def _has(job: Job) -> str:

@@ -11,10 +11,12 @@ import json
 import os
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from engine.contract.text import clean
 from xray_tui.jobs import lease, process
 from xray_tui.jobs.files import read_small
+from xray_tui.jobs.gate import kept_place
 from xray_tui.jobs.job import Job, parse_object
 from xray_tui.jobs.lease_dir import LeaseDir
 from xray_tui.jobs.terms import Terms, from_values, to_values
@@ -85,12 +87,18 @@ class Queue:
         }
         return sorted(self._dated(ticket) if ticket.needs > 1 else ticket for ticket in self._known.values())
 
-    def ticket_for(self, job: Job) -> Ticket:
-        """The job's ticket where it stands now, which others of its user may have moved; else as it was given.
-        Raises ValueError where it was given none."""
+    def ticket_for(self, job: Job, folder: Path) -> Ticket:
+        """The job's ticket where it is now in the queue; for a job that is kept out of the queue, at the place that its
+        owner has moved it to; else as it was given. Raises ValueError where it was given none."""
         given = ticket_of(job)
-        return next((replace(given, priority=ticket.priority, number=ticket.number, since=ticket.since)
-                     for ticket in self._own(job.id)), given)  # fmt: skip
+        for ticket in self._own(job.id):
+            return replace(given, priority=ticket.priority, number=ticket.number, since=ticket.since)
+        priority, number = kept_place(folder) or (given.priority, given.number)
+        return replace(given, priority=priority, number=number)
+
+    def has(self, job: Job) -> bool:
+        """Whether the job has a ticket in the queue."""
+        return bool(self._own(job.id))
 
     def is_alive(self, ticket: Ticket) -> bool:
         return lease.is_held(self._dir.supervised(ticket.job))

@@ -41,6 +41,8 @@ FAR_BACK = 5
 """So many times as rarely looks one with many before it: a hundred that look each second are a burden."""
 FOREIGN_POLL = 5.0
 """The same while others' processes are in the way: a look at the GPUs costs a process."""
+ENTERS_WITHIN = 5.0
+"""Seconds for which a job that may enter the queue lets those before it enter first, which look every second."""
 ADOPTED = "its first supervisor was killed; another looks after it"
 JUDGE_EVERY = 30.0
 """Seconds between two looks for dead supervisors by a job that waits for others."""
@@ -64,6 +66,8 @@ class Supervisor:
         self._queue = Queue(self._dir)
         self._store = JobStore(folder.parent.parent)
         self._judged = time.monotonic()
+        self._let_in: float | None = None
+        """When it was found that this job may enter the queue."""
         self._watchman = Watchman(snapshot)
         self._touched = time.monotonic()
         self._unwritten = False
@@ -121,9 +125,20 @@ class Supervisor:
     def _gate(self) -> Shut | None:
         """Whether the job is kept out of the queue. Raises OSError."""
         now = time.localtime()
-        others = self._others() if self._asks_others() else []
+        minute = now.tm_hour * 60 + now.tm_min
+        others = self._others() if self._asks_others() or self._job.terms.hours else []
         held, freed = gate.held_by(self._folder), gate.is_freed(self._folder)
-        return gate.gate(self._job, held, freed, others, now.tm_hour * 60 + now.tm_min)
+        shut = gate.gate(self._job, held, freed, others, minute)
+        if shut is not None:
+            self._let_in = None
+            return shut
+        self._let_in = self._let_in or time.monotonic()
+        if self._queue.has(self._job) or time.monotonic() - self._let_in > ENTERS_WITHIN:
+            return None
+        queued = {ticket.job for ticket in self._queue.waiting()}
+        living = [other for other in others if lease.is_held(self._dir.supervised(other.id)) or not other.state.waiting]
+        first = gate.entering(self._job, living, queued, self._store.folder, minute)
+        return first and Shut(State.QUEUED, f"after {first.spec.kind} {first.spec.run}, which enters the queue first")
 
     def _others(self) -> list[Job]:
         """The jobs of the runs folder; without those that have not ended in a copy of it, of which nobody tells."""
@@ -143,10 +158,14 @@ class Supervisor:
             look(self._store, detach.SUPERVISOR)
 
     def _stay_out(self, shut: Shut) -> None:
-        """Leave the queue, say why, and wait a moment. It comes back to the place to which its owner has moved it."""
-        place = self._queue.ticket_for(self._job)
-        self._note_wait(shut.reason, place, shut.state)
-        self._withdraw()
+        """Leave the queue, say why, and wait a moment. The job's place goes with it, where its owner has moved it."""
+        if self._queue.has(self._job) or gate.kept_place(self._folder) is not None:
+            with self._dir.mutex():  # so that no move comes between
+                self._note_wait(shut.reason, self._queue.ticket_for(self._job, self._folder), shut.state)
+                self._withdraw()
+                gate.forget_place(self._folder)
+        else:
+            self._note_wait(shut.reason, None, shut.state)
         self._touch(time.monotonic())
         self._wakeups.sleep(POLL * random.uniform(0.8, 1.2))
 

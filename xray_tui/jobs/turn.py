@@ -15,7 +15,7 @@ from xray_tui.gpu.in_use import extended
 from xray_tui.gpu.sample import GpuSample, GpuSnapshot
 from xray_tui.jobs import lease
 from xray_tui.jobs.allot import Machine, Wait, allot, lets_pass
-from xray_tui.jobs.gate import Shut
+from xray_tui.jobs.gate import Shut, forget_place
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir
 from xray_tui.jobs.queue import Queue, Ticket
@@ -76,11 +76,11 @@ class Turnstile:
         return answer
 
     def _push(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> Turn | Wait:
-        mine = self.ticket = self._queue.ticket_for(job)
+        mine = self.ticket = self._queue.ticket_for(job, folder)
         if (mine.gpu == "none" or self._looked) and (hopeless := self._hopeless(mine, job.cpu_slots)) is not None:
             if not (self._dir.queue / mine.name).exists():  # it stayed out of the queue until now
                 with self._dir.mutex():
-                    self._come_back(job, shut)
+                    self._come_back(job, folder, shut)
             return hopeless
         if mine.gpu != "none" and not (self._looked and self._machine.on_cpu(mine)):
             self._look_at_gpus()
@@ -155,10 +155,17 @@ class Turnstile:
     def _with_locks(self) -> list[GpuSample]:
         return [gpu for gpu in self._machine.gpus if gpu.uuid and gpu.uuid not in self._trapped]
 
-    def _come_back(self, job: Job, shut: Callable[[], Shut | None]) -> None:
+    def _come_back(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> None:
         """Under the mutex: give the job its place again, so that others count it and its owner can move it."""
         if not self._is_replaced(job) and shut() is None:
-            self._queue.put(self._queue.ticket_for(job))
+            self._enter(job, folder)
+
+    def _enter(self, job: Job, folder: Path) -> Ticket:
+        """Under the mutex: put the job into the queue unless it is there, at its place."""
+        mine = self._queue.ticket_for(job, folder)
+        self._queue.put(mine)
+        forget_place(folder)
+        return mine
 
     def _is_replaced(self, job: Job) -> bool:
         """Whether the lease folder is another than that to which the job was launched."""
@@ -171,8 +178,7 @@ class Turnstile:
         closed = shut()
         if closed is not None and not closed.but:
             return Wait(closed.reason)
-        mine = self.ticket = self._queue.ticket_for(job)  # it may have been moved until now
-        self._queue.put(mine)  # where a cleaner has taken the ticket away
+        mine = self.ticket = self._enter(job, folder)  # it may have been moved, or a cleaner has removed its ticket
         alive = [ticket for ticket in self._queue.waiting() if ticket == mine or self._counts(ticket)]
         with contextlib.ExitStack() as taken:
 
