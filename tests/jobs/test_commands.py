@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from xray_tui.jobs.commands import exit_code, name_run
 from xray_tui.jobs.job import Job, JobSpec, State
 from xray_tui.jobs.listing import duration
 
-from .conftest import Place
+from .conftest import Place, eventually
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +74,36 @@ def test_logs_follow_to_the_end_and_let_no_control_code_through(
         log.write(b"1 %\r2 %\rdone \x1b[2J\x07\xff\n")
     assert command("logs", "-f", "--runs", place.runs, job.id) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "done \N{SYMBOL FOR BELL}\N{REPLACEMENT CHARACTER}"
+
+
+def test_logs_follow_a_line_that_is_still_written_and_print_it_as_one(place: Place) -> None:
+    script = 'printf "begin\\nhalf a li"; until [ -e go ]; do sleep 0.02; done; printf "ne\\n1 %%\\r"'
+    script += '; until [ -e on ]; do sleep 0.02; done; printf "2 %%\\rdone\\nno newline"'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place.folder)
+        job = place.launch("sh", "-c", script, kind="command")
+    eventually(lambda: place.log(job).endswith("half a li"), "the beginning of a line")
+    printed = place.folder / "printed"
+    words = [sys.executable, "-m", "xray_tui.cli", "logs", "-f", "--runs", str(place.runs), job.id]
+    with printed.open("wb") as file, subprocess.Popen(words, stdout=file) as follower:
+        eventually(lambda: b"begin\n" in printed.read_bytes(), "the first line")
+        (place.folder / "go").touch()
+        eventually(lambda: printed.read_bytes().count(b"\n") == 2, "the second line")
+        (place.folder / "on").touch()
+        assert follower.wait(60) == 0
+    assert printed.read_text().splitlines() == ["begin", "half a line", "done", "no newline"]
+
+
+def test_a_line_of_any_length_is_printed_as_one(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    job = place.launch("succeed")
+    place.until(job)
+    states = b"".join(b"%7d it\r" % number for number in range(40_000))
+    place.store.log(job.id).write_bytes(b"x" * 200_000 + b"\n" + states + b"the end\r\n" + b"y" * 70_000)
+    for follow in ([], ["-f"]):
+        assert command("logs", *follow, "--runs", place.runs, job.id) == 0
+        assert [(line[:7], len(line)) for line in capsys.readouterr().out.splitlines()] == [
+            ("x" * 7, 200_000), ("the end", 7), ("y" * 7, 70_000)
+        ]  # fmt: skip
 
 
 def test_a_runs_folder_that_is_not_there_is_named(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

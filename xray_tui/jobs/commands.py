@@ -232,27 +232,34 @@ def _logs(given: argparse.Namespace) -> int:
 
     store = open_store(given)
     job = find(store, given.id)
-    path = store.log(job.id)
-    position = _print_log(path, 0)
-    while given.follow and not job.state.ended:
+    path, position = store.log(job.id), 0
+    while True:
+        goes_on = given.follow and not job.state.ended
+        position = _print_log(path, position, whole_lines=goes_on)
+        if not goes_on:
+            break
         time.sleep(POLL)
         look(store)
         job = store.get(job.id)
-        position = _print_log(path, position, whole_lines=not job.state.ended)
     return Exit.DONE
 
 
-def _print_log(path: Path, position: int, whole_lines: bool = False) -> int:
-    """Print what follows `position`, neutralised; returns the position after it."""
+def _print_log(path: Path, position: int, whole_lines: bool) -> int:
+    """Print what follows `position`, neutralised, with `whole_lines` without a line that may still grow; returns the
+    position after it. Of a long line only a piece is in memory, and of a progress bar only its last state is shown."""
     from xray_tui.jobs.files import open_regular
 
     try:
         with os.fdopen(open_regular(path), "rb") as file:
             file.seek(position)
             while line := file.readline(_LONGEST_LINE):
-                if whole_lines and not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
+                is_piece = not line.endswith(b"\n") and len(line) == _LONGEST_LINE
+                if whole_lines and not line.endswith(b"\n") and not is_piece:
                     break
-                print(clean_log_line(line.decode("utf-8", "replace")))
+                if is_piece and (last := line.rstrip(b"\r").rfind(b"\r") + 1):
+                    position = file.seek(position + last)
+                    continue
+                print(clean_log_line(line.decode("utf-8", "replace")), end="" if is_piece else "\n")
                 position += len(line)
     except FileNotFoundError:
         pass

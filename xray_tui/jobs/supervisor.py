@@ -138,7 +138,9 @@ class Supervisor:
         queued = {ticket.job for ticket in self._queue.waiting()}
         living = [other for other in others if lease.is_held(self._dir.supervised(other.id)) or not other.state.waiting]
         first = gate.entering(self._job, living, queued, self._store.folder, minute)
-        return first and Shut(State.QUEUED, f"after {first.spec.kind} {first.spec.run}, which enters the queue first")
+        if first is None:
+            return None
+        return Shut(State.QUEUED, f"after {first.spec.kind} {first.spec.run}, which enters the queue first")
 
     def _others(self) -> list[Job]:
         """The jobs of the runs folder; without those that have not ended in a copy of it, of which nobody tells."""
