@@ -90,8 +90,8 @@ def test_the_commands_shown_are_those_that_the_launch_then_queues(
 
 
 def test_a_command_has_room_alone_to_be_checked(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("--gpu", "none", "command", "--run", "a", "--", "python", "scripts/old train.py")
+    words = ("--gpu", "none", "command", "--run", "a", "--", "sh", "scripts/old train.sh")
     assert main(["launch", "--dry-run", *words]) == Exit.DONE
     disk, command = capsys.readouterr().out.splitlines()
     assert disk.startswith("✓ disk: ")
-    assert command == "python 'scripts/old train.py'"
+    assert command == "sh 'scripts/old train.sh'"

@@ -241,6 +241,8 @@ def _logs(given: argparse.Namespace) -> int:
         time.sleep(POLL)
         look(store)
         job = store.get(job.id)
+    if job.state.ended and job.cause and position <= job.log_from:  # such as a job that could not be started
+        print(f"{job.id}: {job.state}, its log is empty: {job.cause}", file=sys.stderr)
     return Exit.DONE
 
 

@@ -27,6 +27,7 @@ from xray_tui.jobs.files import make_folder, make_jobs_folder, not_ours
 from xray_tui.jobs.freeze import Frozen, freeze
 from xray_tui.jobs.job import CPU_SLOTS, GRACE, Job, JobSpec, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
+from xray_tui.jobs.program import check_program
 from xray_tui.jobs.queue import Queue, Ticket
 from xray_tui.jobs.store import JobStore, claim
 from xray_tui.jobs.terms import Terms, terms_of
@@ -98,6 +99,8 @@ class LocalLauncher:
             raise BadInput(f"{clean(str(self.runs))}: no such folder; a runs folder is made only where its parent is")
         if self.engine == ENGINE and spec.kind != "command":
             check_engine()
+        if spec.kind == "command":
+            check_program(spec.argv, Path.cwd(), environment.own_environment())
         store = JobStore(self.runs)
         for identity in spec.after:
             store.get(identity)
