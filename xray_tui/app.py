@@ -23,7 +23,7 @@ from xray_tui.in_order import KeysInOrder
 from xray_tui.live.board_feed import BoardFeed
 from xray_tui.messages import BoardChanged, CameBack, FollowedChanged, GpuSampled, HostSampled, JobsChanged, Said
 from xray_tui.screens.dashboard import DashboardScreen
-from xray_tui.services import Services, Told, lease_dir_of
+from xray_tui.services import Services, Told
 from xray_tui.settings import Settings, settings_path
 from xray_tui.themes import XRAY
 from xray_tui.widgets.columns import metrics_asked_for
@@ -311,7 +311,7 @@ class XrayApp(KeysInOrder[None]):
 
     def action_resume_job(self) -> None:
         """Go on with the selected training."""
-        self._give(job_orders.resume(lease_dir_of(self.settings)), self._dashboard.jobs.job)
+        self._give(job_orders.resume(self.settings), self._dashboard.jobs.job)
 
     def action_hold_job(self) -> None:
         """Hold the selected job, or let it go on if it is held or blocked."""

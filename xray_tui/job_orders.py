@@ -49,11 +49,16 @@ def stop_question(job: Job) -> ConfirmScreen:
     return ConfirmScreen(f"Stop {_named(job)}?", more, yes="stop it", no="let it go on")
 
 
-def resume(lease_dir: str | None) -> Order:
-    """Go on with a training. `lease_dir` is the settings' one."""
+def resume(settings: Settings) -> Order:
+    """Go on with a training."""
     from xray_tui.jobs.again import resume
+    from xray_tui.jobs.environment import Filter
 
-    return Order(partial(resume, lease_dir=lease_dir), "queued again; it continues from its last checkpoint")
+    lease_dir = str(settings.lease_dir) if settings.lease_dir else None
+    return Order(
+        partial(resume, lease_dir=lease_dir, given=Filter.of(settings)),
+        "queued again; it continues from its last checkpoint",
+    )
 
 
 def hold_or_release(job: Job | None) -> Order:
@@ -91,14 +96,16 @@ def launch(launch: Launch, settings: Settings, runs: Path) -> Said:
 
     try:
         specs, _ = all_behind(runs, launch.specs)
-        jobs = launch_all(LocalLauncher.of(settings, runs), specs, launch.evaluate, launch.hold)
+        launcher = LocalLauncher.of(settings, runs)
+        jobs = launch_all(launcher, specs, launch.evaluate, launch.hold)
     except (BadInput, OSError) as error:
         return Said(str(error), "error")
     one = len(jobs) == 1
     what = f"{_named(jobs[0])}:" if one else f"{len(jobs)} jobs"
     held = f"held; H in the jobs lets {'it' if one else 'each'} go on"
     more = held if launch.hold else f"{'it goes' if one else 'they go'} on without the app"
-    return Said(f"{what} launched{', ' if launch.hold else '; '}{more}")
+    note = launcher.environment.note()
+    return Said(f"{what} launched{', ' if launch.hold else '; '}{more}{f' ({note})' if note else ''}")
 
 
 def _named(job: Job) -> str:

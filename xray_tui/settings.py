@@ -65,6 +65,14 @@ class Settings:
     the job in $XRAY_JOB_ID, _RUN, _KIND, _STATE, _CAUSE, _FOLDER and the like, and has a minute. As it stands at the
     launch."""
 
+    environment_drop: tuple[str, ...] = ()
+    """Patterns of variables that jobs do not get from the shell that launches them, such as `[AWS_*]`, besides those
+    whose names look secret: `*TOKEN*`, `*SECRET*`, `*PASSWORD*`, `*PASSWD*`, `*CREDENTIAL*`, `*_KEY`, `SSH_*`."""
+
+    environment_keep: tuple[str, ...] = ()
+    """Patterns of variables that jobs get all the same, such as `[WANDB_API_KEY, HF_TOKEN]`. They wait in
+    `environment.json` of the job's folder, which only you can read, until the job begins."""
+
     mouse: bool = True
     """Whether the app takes the mouse; without it the terminal selects text as usual."""
 

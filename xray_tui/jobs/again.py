@@ -13,6 +13,7 @@ from engine.contract.names import CONFIG, END, LOG, PROGRESS
 from engine.contract.text import clean
 from xray_tui.jobs import detach, environment, gate, lease, process
 from xray_tui.jobs.control import LOST_TO_REBOOT, look, require_own
+from xray_tui.jobs.environment import Filter
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir, open_lease_dir
 from xray_tui.jobs.queue import Queue, Ticket
@@ -23,11 +24,16 @@ PATIENCE = 10.0
 
 
 def resume(
-    store: JobStore, identity: str, supervisor: Sequence[str] = detach.SUPERVISOR, lease_dir: str | None = None
+    store: JobStore,
+    identity: str,
+    supervisor: Sequence[str] = detach.SUPERVISOR,
+    lease_dir: str | None = None,
+    given: Filter = Filter(),  # noqa: B008 - frozen
 ) -> Job:
     """Queue a training that was stopped, has failed or is lost once more; it continues from its last checkpoint.
 
-    `lease_dir`: the settings' one, for a job whose own is gone. Raises BadInput in one line.
+    `lease_dir`: the settings' one, for a job whose own is gone; `given`: which of this process's variables the job
+    gets. Raises BadInput in one line.
     """
     job = store.get(identity)
     if job.spec.kind != "train":
@@ -36,15 +42,18 @@ def resume(
         raise BadInput(
             f"{job.id}: {'has succeeded' if job.state.ended else f'is {job.state}'}; there is nothing to resume"
         )
-    return _again(store, job, resumed(job, store.runs), supervisor, lease_dir)
+    return _again(store, job, resumed(job, store.runs), supervisor, lease_dir, given)
 
 
 def revive(
-    store: JobStore, supervisor: Sequence[str] = detach.SUPERVISOR, lease_dir: str | None = None
+    store: JobStore,
+    supervisor: Sequence[str] = detach.SUPERVISOR,
+    lease_dir: str | None = None,
+    given: Filter = Filter(),  # noqa: B008 - frozen
 ) -> list[tuple[Job, str | None]]:
     """After a restart of the machine: queue again what waited then (what was held is held again), and resume the
     trainings that ran, in the order in which they stood. Each with the reason why not, or None. Others' jobs are
-    passed over. `lease_dir` as for resume."""
+    passed over. `lease_dir` and `given` as for resume."""
     done: list[tuple[Job, str | None]] = []
     for job in sorted(look(store, supervisor), key=lambda job: (job.ticket, job.created)):
         if job.state is not State.LOST or not (job.cause or "").startswith(LOST_TO_REBOOT):
@@ -57,7 +66,7 @@ def revive(
             else:
                 raise BadInput(f"{job.id}: was at work; only a training can be resumed")
             waited = job.started is None
-            done.append((_again(store, job, argv, supervisor, lease_dir, keeps_hold=waited), None))
+            done.append((_again(store, job, argv, supervisor, lease_dir, given, keeps_hold=waited), None))
         except BadInput as error:
             done.append((job, error.lines[0]))
     return done
@@ -74,7 +83,8 @@ def _again(
     job: Job,
     argv: tuple[str, ...],
     supervisor: Sequence[str],
-    lease_dir: str | None = None,
+    lease_dir: str | None,
+    given: Filter,
     keeps_hold: bool = False,
 ) -> Job:
     """The job, which has ended, as it waits once more; held if it was and `keeps_hold`."""
@@ -88,7 +98,7 @@ def _again(
                 _check_unclaimed(store, job)
                 if lease.is_held(found.runs(job.id)):
                     raise BadInput(f"{job.id}: its engine still lives; stop it first")
-                _queue(folder, _still_ended(folder, job), argv, found, keeps_hold)
+                _queue(folder, _still_ended(folder, job), argv, found, given, keeps_hold)
             detach.start_supervisor(folder, held, supervisor)
         finally:
             os.close(held)
@@ -129,7 +139,7 @@ def _check_unclaimed(store: JobStore, job: Job) -> None:
         raise BadInput(f"{job.spec.run}: claimed by job {has.id} ({has.state}); stop that first")
 
 
-def _queue(folder: Path, job: Job, argv: tuple[str, ...], found: LeaseDir, keeps_hold: bool) -> None:
+def _queue(folder: Path, job: Job, argv: tuple[str, ...], found: LeaseDir, given: Filter, keeps_hold: bool) -> None:
     """Write the job as one that waits, with a new number, and remove what its last attempt left. Raises OSError."""
     queue = Queue(found)
     for name in (STOP, END, PROGRESS, detach.WORDS):
@@ -137,7 +147,7 @@ def _queue(folder: Path, job: Job, argv: tuple[str, ...], found: LeaseDir, keeps
     if not keeps_hold:
         gate.unhold(folder)  # what was released once is not blocked again by the same
     gate.forget_place(folder)
-    environment.keep(folder)
+    environment.keep(folder, given)
     queue.withdraw(job.id)  # where it stood before a restart
     spec = replace(job.spec, argv=argv)
     ticket = Ticket(spec.priority, queue.new_number(), job.id, job.wants, job.user, spec.gpu_count, job.terms)

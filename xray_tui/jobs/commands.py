@@ -136,6 +136,8 @@ def _launch(given: argparse.Namespace) -> int:
     if given.gpu != "none" and (limit := limit_of_shell(snapshot)) is not None and limit.gpus:
         print(f"xray-tui: {limit.words}", file=sys.stderr)
     launcher = replace(LocalLauncher.of(settings, runs), snapshot=snapshot)
+    if (note := launcher.environment.note()) is not None:
+        print(f"xray-tui: {note}", file=sys.stderr)
     if given.dry_run:
         from xray_tui.jobs.dry_run import dry_run
 

@@ -23,6 +23,7 @@ from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.jobs import detach, environment, gate, lease, on_end, process
 from xray_tui.jobs.control import look
+from xray_tui.jobs.environment import Filter
 from xray_tui.jobs.files import make_folder, make_jobs_folder, not_ours
 from xray_tui.jobs.freeze import Frozen, freeze
 from xray_tui.jobs.job import CPU_SLOTS, GRACE, Job, JobSpec, State, write_job
@@ -67,12 +68,15 @@ class LocalLauncher:
     """`allowed` may name GPUs by index as well."""
     on_end: tuple[str, ...] = ()
     """A command for the end of the job; it is kept with it."""
+    environment: Filter = Filter()  # noqa: RUF009 - frozen
+    """Which of this process's variables the job gets."""
 
     @classmethod
     def of(cls, settings: Settings, runs: Path) -> LocalLauncher:
         """As the user's settings have it. Raises BadInput where they make no sense."""
         lease_dir = str(settings.lease_dir) if settings.lease_dir else None
-        return cls(runs, lease_dir, terms=terms_of(settings), on_end=settings.on_end)
+        given = Filter.of(settings)
+        return cls(runs, lease_dir, terms=terms_of(settings), on_end=settings.on_end, environment=given)
 
     def launch(self, spec: JobSpec, hold: bool = False) -> Job:
         """Queue the job, or keep it waiting (`hold`), and start its supervisor, detached. Returns the waiting job.
@@ -100,7 +104,7 @@ class LocalLauncher:
         if self.engine == ENGINE and spec.kind != "command":
             check_engine()
         if spec.kind == "command":
-            check_program(spec.argv, Path.cwd(), environment.own_environment())
+            check_program(spec.argv, Path.cwd(), self.environment.environment())
         store = JobStore(self.runs)
         for identity in spec.after:
             store.get(identity)
@@ -146,7 +150,7 @@ class LocalLauncher:
                 ticket = Ticket(spec.priority, number, folder.name, wants, user, spec.gpu_count, terms)
                 spec = replace(spec, argv=frozen.keep(folder))
                 job = self._job(spec, frozen, ticket, found, folder)
-                environment.keep(folder)
+                environment.keep(folder, self.environment)
                 on_end.keep(folder, self.on_end)
                 if held_back:
                     gate.hold(folder, user)

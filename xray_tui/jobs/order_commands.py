@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.contract.errors import BadInput, Exit
 
@@ -46,7 +46,7 @@ def _release(given: argparse.Namespace) -> int:
 def _resume(given: argparse.Namespace) -> int:
     from xray_tui.jobs.again import resume
 
-    return _each(given, partial(resume, lease_dir=_lease_dir()), "queued again")
+    return _each(given, partial(resume, **_settings()), "queued again")
 
 
 def _move(given: argparse.Namespace) -> int:
@@ -67,7 +67,7 @@ def _revive(given: argparse.Namespace) -> int:
     from xray_tui.jobs.again import revive
     from xray_tui.jobs.commands import open_store
 
-    told = revive(open_store(given), lease_dir=_lease_dir())
+    told = revive(open_store(given), **_settings())
     for job, problem in told:
         print(problem or f"{job.id}: {job.spec.kind} {job.spec.run} is queued again")
     if not told:
@@ -75,12 +75,16 @@ def _revive(given: argparse.Namespace) -> int:
     return Exit.DONE
 
 
-def _lease_dir() -> str | None:
-    """The settings' one."""
+def _settings() -> dict[str, Any]:
+    """What a job that begins again takes from the settings; says which variables it does not get."""
+    from xray_tui.jobs.environment import Filter
     from xray_tui.settings import load_settings
 
-    found = load_settings()[0].lease_dir
-    return None if found is None else str(found)
+    found = load_settings()[0]
+    given = Filter.of(found)
+    if (note := given.note()) is not None:
+        print(f"xray-tui: {note}", file=sys.stderr)
+    return {"lease_dir": None if found.lease_dir is None else str(found.lease_dir), "given": given}
 
 
 def _each(given: argparse.Namespace, order: Callable[[JobStore, str], Job], done: str) -> int:
