@@ -33,6 +33,7 @@ from xray_tui.widgets.leaderboard import Leaderboard
 
 if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
+    from textual.timer import Timer
 
     from xray_tui.board.rank import Board
     from xray_tui.jobs.job import Job
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from xray_tui.screens.gpu import GpuScreen
     from xray_tui.screens.launch_plan import Launch
     from xray_tui.widgets.live_log import LiveLog
+
+RESTS = 0.12
+"""Seconds after which the cursor of the job list is taken to rest on its job; a key that is held repeats faster."""
 
 
 class XrayApp(KeysInOrder[None]):
@@ -69,6 +73,9 @@ class XrayApp(KeysInOrder[None]):
         self._gpu_screen: GpuScreen | None = None
         """While it is open."""
         self._jobs: tuple[Job, ...] = ()
+        self._selected_at = -RESTS
+        """When another job was selected, by the monotonic clock."""
+        self._follow_later: Timer | None = None
         self._endings: Endings | None = None
         self._news: Report | None = None
         """What is still to be told, once the dashboard is what one sees."""
@@ -222,7 +229,16 @@ class XrayApp(KeysInOrder[None]):
         self.notify(clean(line), severity=severity, timeout=5 if severity == "information" else 12, markup=False)
 
     def on_job_list_selected(self, message: JobList.Selected) -> None:
-        self._services.follow_job(message.job)
+        """Follow the job at once; while the cursor goes from job to job, only the one that it rests on: each follower
+        is a thread that opens files."""
+        if self._follow_later is not None:
+            self._follow_later.stop()
+        self._services.follow_job(None)
+        before, self._selected_at = self._selected_at, time.monotonic()
+        if self._selected_at - before > RESTS:
+            self._services.follow_job(message.job)
+        else:
+            self._follow_later = self.set_timer(RESTS, partial(self._services.follow_job, message.job))
 
     def on_live_log_wanted(self, message: LiveLog.Wanted) -> None:
         if self._services.follow is not None:

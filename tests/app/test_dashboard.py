@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from tests.app.samples import GIB, NOW, make_job, make_page, write_artifact
 from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
 from xray_tui.jobs.job import State
 from xray_tui.jobs.process import RUN_MARK
-from xray_tui.live.follow import Followed
+from xray_tui.live.follow import Follow, Followed
 from xray_tui.live.gpu_feed import Gpus
 from xray_tui.messages import FollowedChanged, GpuSampled, JobsChanged
 from xray_tui.screens.confirm import ConfirmScreen
@@ -130,6 +131,44 @@ async def test_the_selected_job_stays_selected_when_others_come_unless_it_was_th
         app.post_message(JobsChanged((replace(jobs[0], id="j6"), *jobs)))
         await pilot.pause()
         assert app._dashboard.jobs.job.id == "j4"
+
+
+async def test_times_go_on_in_a_job_list_that_is_scrolled(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = [make_job(f"h{n}", f"held_{n}", State.HELD, created=NOW - 90 * 3600, started=None) for n in range(50)]
+    ended = [make_job(f"e{n}", f"ended_{n}", State.FAILED) for n in range(20)]
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(JobsChanged((*ended, *held)))
+        await pilot.press("tab", "G")
+        await until(pilot, lambda: " 2m " in screen_text(app) and "held_" not in screen_text(app))
+        monkeypatch.setattr("time.time", lambda: NOW + 60)
+        await until(pilot, lambda: " 3m " in screen_text(app))
+
+
+async def test_only_the_job_on_which_the_cursor_rests_is_followed(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed: list[str] = []
+    start = Follow.start
+
+    def started(follow: Follow) -> None:
+        followed.append(follow._job)
+        start(follow)
+
+    monkeypatch.setattr(Follow, "start", started)
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(JobsChanged(tuple(make_job(f"j{n}", f"run_{n}", State.FAILED) for n in range(200))))
+        await pilot.press("tab")
+        await until(pilot, lambda: bool(followed))
+        monkeypatch.setattr("xray_tui.app.RESTS", 3.0)  # a test's keys come as slowly as the machine is busy
+        for _ in range(10):
+            await pilot.press(*"jjjjjjjjjj")
+        await until(pilot, lambda: followed[-1] == "j100")
+        assert len(followed) <= 3
+        assert sum(thread.name == "follow" and thread.is_alive() for thread in threading.enumerate()) <= 2
 
 
 async def test_a_problem_of_the_boards_files_is_named_in_its_title_and_listed(make_app: MakeApp) -> None:

@@ -47,6 +47,7 @@ class JobList(Lines):
         self._selected: str | None = None
         self._newest: str | None = None
         self._drawn: tuple[list[Part], ...] = ()
+        """The lines in view, as they were when their times were last looked at."""
 
     @property
     def row_count(self) -> int:
@@ -100,7 +101,9 @@ class JobList(Lines):
         now = time.time()
         if self.job is not None and self.job.stop_asked is not None:
             self.border_subtitle = Content(job_detail(self.job, now))
-        lines = tuple(job_line(job, self.line_width, now, self._me) for job in self._jobs[: 2 * self.page_rows])
+        top = self.scroll_offset.y
+        in_view = self._jobs[top : top + self.page_rows]
+        lines = tuple(job_line(job, self.line_width, now, self._me) for job in in_view)
         if lines != self._drawn:
             self._drawn = lines
             self.refresh()
