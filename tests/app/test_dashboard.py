@@ -141,9 +141,14 @@ async def test_times_go_on_in_a_job_list_that_is_scrolled(make_app: MakeApp, mon
         await opened(pilot)
         app.post_message(JobsChanged((*ended, *held)))
         await pilot.press("tab", "G")
+        shown, drawn = app._dashboard.jobs, []
         await until(pilot, lambda: " 2m " in screen_text(app) and "held_" not in screen_text(app))
+        shown.refresh_times()  # as every second
+        monkeypatch.setattr(shown, "refresh", lambda *regions, **how: drawn.append(regions))
+        shown.refresh_times()
+        assert drawn == [], "nothing reads differently yet"
         monkeypatch.setattr("time.time", lambda: NOW + 60)
-        await until(pilot, lambda: " 3m " in screen_text(app))
+        await until(pilot, lambda: bool(drawn))
 
 
 async def test_only_the_job_on_which_the_cursor_rests_is_followed(
