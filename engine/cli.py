@@ -137,8 +137,10 @@ def _add_evaluate(commands: Commands) -> None:
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
     parser.add_argument("--batch-size", type=_whole(1, 4096), default=16, metavar="N")
     parser.add_argument("--bootstrap", type=_whole(0, 100_000), default=1000, metavar="N", help="resamples; 0: none")
-    parser.add_argument("--manifest", type=Path, metavar="FILE", help="score on other data (an external test set)")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to, with --manifest")
+    parser.add_argument(
+        "--manifest", type=Path, metavar="FILE", help="new place of the run's data; with --output an external test set"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the artifact of an external test set")
 
 
 def _add_blend(commands: Commands) -> None:
@@ -237,11 +239,14 @@ def _train(given: argparse.Namespace) -> None:
 
 
 def _check_sanity(given: argparse.Namespace) -> None:
+    from engine.data.moved import check_manifest
     from engine.training.run import learn_config
 
     if given.resume or (given.config is None) == (given.run is None):
         raise BadInput("--sanity: give --config FILE, or --run FOLDER for the config of a run, and no --resume")
     config = learn_config(given.config or given.run / names.CONFIG, given.overrides)
+    if given.run is not None:
+        check_manifest(given.run, config.data.manifest)
     _say_loading("train --sanity")
     from engine.training.sanity import check_sanity
 
@@ -259,8 +264,8 @@ def _evaluate(given: argparse.Namespace) -> None:
     from engine.contract.config import EvaluateOptions
     from engine.contract.load import validate
 
-    if (given.manifest is None) != (given.output is None):
-        raise BadInput("--manifest and --output go together: other data is scored into a file of its own")
+    if given.output is not None and given.manifest is None:
+        raise BadInput("--output: add --manifest; the run's own data are scored into the run's folder")
     from engine.nnunet import command_line as nnunet
 
     if nnunet.is_asked_for(given):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file, write_whole
 from engine.contract.models import SEGMENTERS, TAG
+from engine.contract.names import CHECKPOINTS, CONFIG, EVENTS
 from engine.contract.recipe_file import ABOUT, Read, read_recipe
 from engine.contract.text import brief, clean
 from engine.contract.yaml_file import read_mapping
@@ -21,18 +22,22 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_EVERY_KIND = frozenset({"kind", "name", "description", "seed"})
+"""Keys that every resolved config has; a recipe leaves some of them out."""
+
 
 def load_config(path: Path, overrides: Sequence[str] = (), read: Read = read_mapping) -> Config:
     """The config in `path` with `key.sub=value` overrides, its paths absolute.
 
-    A path in the file is relative to the file, or, where nothing is there, to the working directory; one in an
-    override is relative to the working directory. `base:` and `about:` are as in engine.contract.recipe_file. `read`
-    reads each file, for callers that cache. Raises BadInput with a line an error.
+    A path in a recipe is relative to the file, or, where nothing is there, to the working directory; one in the config
+    of a run is relative to the file only, and one in an override to the working directory. `base:` and `about:` are as
+    in engine.contract.recipe_file. `read` reads each file, for callers that cache. Raises BadInput with a line an error.
     """
     from engine.contract.config import KINDS
 
     values = read_recipe(path, read)
     values.pop(ABOUT, None)
+    of_run = _is_of_run(path, values)
     set_keys = apply_overrides(values, overrides)
     kind = values.get("kind", "train")
     model = KINDS.get(kind) if isinstance(kind, str) else None
@@ -44,9 +49,17 @@ def load_config(path: Path, overrides: Sequence[str] = (), read: Read = read_map
         if "\0" in text:
             raise BadInput(f"{clean(str(path))}: {key}: {clean(text)[:80]}: no path can hold a null byte")
         beside = path.parent / text
-        return str((Path(text) if key in set_keys or not beside.exists() else beside).resolve())
+        from_working_directory = key in set_keys or not (of_run or beside.exists())
+        return str((Path(text) if from_working_directory else beside).resolve())
 
     return with_paths(config, absolute)
+
+
+def _is_of_run(path: Path, values: Mapping[str, Any]) -> bool:
+    """Whether the config belongs to a run: `save_config` wrote it, or the folder holds a training."""
+    if path.name != CONFIG:
+        return False
+    return values.keys() >= _EVERY_KIND or any((path.parent / name).exists() for name in (CHECKPOINTS, EVENTS))
 
 
 def problem_of(path: Path) -> str | None:

@@ -31,6 +31,15 @@ class Index:
         return {"format": FORMAT, **asdict(self), "presence_cls": presence, "device": device}
 
 
+def data_of(path: Path, checkpoint: str) -> str | None:
+    """The fingerprint of the data in an index, where its predictions are that checkpoint's."""
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+        return str(kept["data"]) if kept["checkpoint"] == checkpoint else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
 def read_index(folder: Path, index: Index) -> tuple[list[float] | None, str] | None:
     """(presence scores of a head or None, the device) that are kept for exactly this; None where none are."""
     try:

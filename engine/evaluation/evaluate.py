@@ -26,15 +26,17 @@ from engine.evaluation.trained import Run, open_run
 
 
 def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: Path | None = None) -> Path:
-    """Score a run and write its artifact; the path of it. With `manifest` the run is scored on that data (its test
-    split, or all of it where it has none) into `output`; choices are still made on the run's own validation split.
+    """Score a run and write its artifact; the path of it. With `manifest` and `output` the run is scored on that data
+    (its test split, or all of it where it has none) into `output`; choices are still made on the run's own validation
+    split. `manifest` alone is the new place of the run's own data.
 
     Raises BadInput, Stopped.
     """
     if output is not None and output.is_dir():
         raise BadInput(f"--output {clean(str(output))}: a folder; give a file")
-    run = open_run(Path(options.run), options.checkpoint)
-    path, artifact = (_classifier if run.is_classifier else _segmenter)(run, options, manifest, output)
+    run = open_run(Path(options.run), options.checkpoint, manifest if output is None else None)
+    other = manifest if output is not None else None
+    path, artifact = (_classifier if run.is_classifier else _segmenter)(run, options, other, output)
     print(describe(artifact, path), flush=True)
     return path
 

@@ -14,6 +14,7 @@ from engine.contract.text import clean
 from engine.contract.yaml_file import read_mapping
 from engine.data.folds import read_samples
 from engine.data.manifest import fingerprint
+from engine.data.moved import check_manifest
 from engine.evaluation.cache import FORMAT, INDEX
 from engine.evaluation.probabilities import ARRAY, Probabilities
 from engine.folders import open_array
@@ -57,6 +58,7 @@ def is_nnunet(folder: Path) -> bool:
 def open_kept(folder: Path) -> KeptRun:
     """A run of nnU-Net's that was predicted. Raises BadInput in one line where it was not."""
     config = load_nnunet_config(folder / names.CONFIG)
+    check_manifest(folder, config.data.manifest)
     for view in VIEWS:
         made = {_index(folder / names.PREDICTIONS / f"{split}_{view}").get("checkpoint") for split in ("val", "test")}
         if len(made) == 1 and isinstance(sha256 := made.pop(), str):

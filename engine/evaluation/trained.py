@@ -19,7 +19,9 @@ from engine.contract.nnunet import NnunetConfig
 from engine.contract.text import clean
 from engine.data.folds import read_samples
 from engine.data.inputs import load_inputs
-from engine.data.manifest import Sample
+from engine.data.manifest import Sample, fingerprint
+from engine.data.moved import check_manifest, check_same_data, point_to
+from engine.evaluation.cache import INDEX, data_of
 from engine.progress import Progress
 
 if TYPE_CHECKING:
@@ -58,8 +60,12 @@ class Run:
         return {"path": str(self.checkpoint.relative_to(self.folder)), "sha256": self.sha256}
 
 
-def open_run(folder: Path, which: str = "best") -> Run:
-    """A run folder with its config and checkpoint. Raises BadInput in one line where one of them is missing."""
+def open_run(folder: Path, which: str = "best", moved_to: Path | None = None) -> Run:
+    """A run folder with its config and checkpoint. `moved_to`: the manifest's new place, which is written into the
+    config if the data there are those that the run was trained with.
+
+    Raises BadInput in one line where config, checkpoint or manifest is missing, or the data are others.
+    """
     config = load_config(folder / names.CONFIG)
     if isinstance(config, BlendConfig):
         raise BadInput(f"{clean(str(folder))}: kind: {config.kind}; only a trained run can be asked anything")
@@ -68,7 +74,27 @@ def open_run(folder: Path, which: str = "best") -> Run:
     checkpoint = folder / names.CHECKPOINTS / f"{which}.pt"
     if not checkpoint.is_file():
         raise BadInput(f"{clean(str(checkpoint))}: no such checkpoint; train the run first")
-    return Run(folder, config, checkpoint, file_sha256(checkpoint))
+    if moved_to is None:
+        check_manifest(folder, config.data.manifest)
+        return Run(folder, config, checkpoint, file_sha256(checkpoint))
+    data = config.data.model_copy(update={"manifest": str(moved_to.resolve())})
+    run = Run(folder, config.model_copy(update={"data": data}), checkpoint, file_sha256(checkpoint))
+    found = {split: fingerprint(run.samples(split)) for split in ("val", "test")}
+    check_same_data(folder, moved_to, _trained_with(run), found)
+    point_to(folder, moved_to)
+    return run
+
+
+def _trained_with(run: Run) -> dict[str, str]:
+    """Split -> fingerprint of the run's data, from its checkpoint; a checkpoint of an older version has none, and the
+    run's cached predictions tell."""
+    from engine.models.checkpoint import load_checkpoint
+
+    kept = load_checkpoint(run.checkpoint, "network").get("fingerprints")
+    if isinstance(kept, dict):
+        return {str(split): str(value) for split, value in kept.items()}
+    indices = (run.folder / names.PREDICTIONS).glob(f"*/{INDEX}")
+    return {path.parent.name.partition("_")[0]: data for path in indices if (data := data_of(path, run.sha256))}
 
 
 def device_of(run: Run) -> Device:

@@ -115,8 +115,8 @@ def train(given: argparse.Namespace) -> None:
 
 def evaluate(given: argparse.Namespace) -> None:
     """`evaluate` of a run that is nnU-Net's: hv is its own mirroring, last its final checkpoint."""
-    if given.manifest is not None:
-        raise BadInput("--manifest: an nnU-Net run is scored on its own test split alone")
+    if given.output is not None:
+        raise BadInput("--output: an nnU-Net run is scored on its own test split only; leave it out")
     if given.tta not in ("hv", "none"):
         raise BadInput(f"--tta {given.tta}: nnU-Net mirrors both ways (give hv) or not at all (none)")
     from engine.contract.load import validate
@@ -130,7 +130,7 @@ def evaluate(given: argparse.Namespace) -> None:
         "tta": "mirror" if given.tta == "hv" else "none",
         "checkpoint": "final" if given.checkpoint == "last" else "best",
     }
-    score(validate(ScoreOptions, values, "xray-engine evaluate"))
+    score(validate(ScoreOptions, values, "xray-engine evaluate"), moved_to=given.manifest)
 
 
 def _predict(given: argparse.Namespace) -> None:

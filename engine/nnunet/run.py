@@ -11,7 +11,8 @@ from engine.contract.errors import BadInput
 from engine.contract.files import file_sha256
 from engine.contract.nnunet import NnunetConfig, load_nnunet_config
 from engine.contract.text import clean
-from engine.data.manifest import Sample
+from engine.data.manifest import Sample, fingerprint
+from engine.data.moved import check_manifest, check_same_data, point_to
 from engine.nnunet.cases import read_folds
 from engine.nnunet.export import Export, read_export
 from engine.nnunet.layout import Layout
@@ -54,11 +55,24 @@ class TrainedRun:
             )
 
 
-def open_trained(folder: Path, which: str) -> TrainedRun:
-    """A run folder with its export and its checkpoint, final or best. Raises BadInput where one of them is missing."""
+def open_trained(folder: Path, which: str, moved_to: Path | None = None) -> TrainedRun:
+    """A run folder with its export and its checkpoint, final or best. `moved_to`: the manifest's new place, which is
+    written into the config if the data there are those of the export.
+
+    Raises BadInput where config, checkpoint, export or manifest is missing, or the data are others.
+    """
     config = load_nnunet_config(folder / names.CONFIG)
     layout = Layout(folder, config)
     checkpoint = layout.checkpoint(which)
     if not checkpoint.is_file():
         raise BadInput(f"{clean(str(checkpoint))}: no such checkpoint; train the run to its end first")
-    return TrainedRun(folder, config, read_export(layout.dataset), checkpoint)
+    export = read_export(layout.dataset)
+    if moved_to is None:
+        check_manifest(folder, config.data.manifest)
+        return TrainedRun(folder, config, export, checkpoint)
+    data = config.data.model_copy(update={"manifest": str(moved_to.resolve())})
+    run = TrainedRun(folder, config.model_copy(update={"data": data}), export, checkpoint)
+    found = {split: fingerprint(run.samples(split)) for split in ("val", "test")}
+    check_same_data(folder, moved_to, export.fingerprints, found)
+    point_to(folder, moved_to)
+    return run

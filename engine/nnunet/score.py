@@ -30,9 +30,9 @@ NNUNET_THRESHOLD = 0.5
 """The more probable of two classes."""
 
 
-def score(options: ScoreOptions, output: Path | None = None) -> Path:
+def score(options: ScoreOptions, output: Path | None = None, moved_to: Path | None = None) -> Path:
     """Score a run on its test split and write the artifact, into its folder or as `output`; the path of it. What is not
-    predicted yet is predicted.
+    predicted yet is predicted. `moved_to`: the new place of the run's data.
 
     Raises BadInput, Stopped.
     """
@@ -40,7 +40,7 @@ def score(options: ScoreOptions, output: Path | None = None) -> Path:
     if output is not None and output.is_dir():
         raise BadInput(f"--output {clean(str(output))}: a folder; give a file")
     started = time.monotonic()
-    run = open_trained(Path(options.run), options.checkpoint)
+    run = open_trained(Path(options.run), options.checkpoint, moved_to)
     val, test = (split_predictions(run, split, options) for split in ("val", "test"))
     assert options.threshold is not None
     fixed = [] if options.threshold == "tuned" else [options.threshold]

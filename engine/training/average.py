@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from engine.contract.errors import BadInput
 from engine.contract.files import file_sha256, relative_to_file, write_json
 from engine.contract.load import save_config
 from engine.contract.text import clean
+from engine.data.moved import check_manifest
 from engine.device import Device, pick_device
 from engine.evaluation.predict import to_tensor
 from engine.models.checkpoint import load_checkpoint, load_network, save_checkpoint
@@ -50,6 +52,7 @@ def average(run: Path, output: Path, best: int | None = None) -> None:
     Where the training kept them still, they stay as they are. Raises BadInput.
     """
     config = learn_config(run / names.CONFIG, ())
+    check_manifest(run, config.data.manifest)
     metric = config.training.selection_metric
     chosen = _choose(kept_best(run / names.CHECKPOINTS, metric), run, best)
     check_is_free(output)
@@ -68,7 +71,8 @@ def average(run: Path, output: Path, best: int | None = None) -> None:
         set_modes(learner.network, config.training, encoder_rests=rested)
         estimate_batch_norm(learner.network, material.training.images, device, config.training.batch_size)
         metrics = validate(learner, material.validation, 0)
-        _write(output, run, _described(config, run, len(chosen)), chosen, learner.network.state_dict(), metrics)
+        state = {"network": learner.network.state_dict(), "metrics": metrics, "fingerprints": material.fingerprints()}
+        _write(output, run, _described(config, run, len(chosen)), chosen, state)
     alone = ", ".join(f"{kept.score:.4f}" for kept in chosen)
     print(f"{clean(str(output))}: mean of epochs {', '.join(str(kept.epoch) for kept in chosen)}", flush=True)
     print(f"{metric} on validation: {score(metrics, metric):.4f}; each alone: {alone}", flush=True)
@@ -141,9 +145,7 @@ def _described(config: LearnConfig, run: Path, count: int) -> LearnConfig:
     return config.model_copy(update={"name": None, "description": clean(description), "training": training})
 
 
-def _write(
-    output: Path, run: Path, config: LearnConfig, chosen: list[Kept], network: Tensors, metrics: dict[str, float]
-) -> None:
+def _write(output: Path, run: Path, config: LearnConfig, chosen: list[Kept], state: Mapping[str, Any]) -> None:
     save_config(config, output / names.CONFIG)
     note = output / names.AVERAGE
     sources = [
@@ -151,6 +153,5 @@ def _write(
         for kept in chosen
     ]
     write_json(note, {"of": relative_to_file(run, note), "checkpoints": sources})
-    values = config.model_dump(mode="json")
-    state = {"network": network, "config": values, "epoch": chosen[0].epoch, "metrics": metrics}
-    save_checkpoint(output / names.CHECKPOINTS / names.BEST, state)
+    whole = {**state, "config": config.model_dump(mode="json"), "epoch": chosen[0].epoch}
+    save_checkpoint(output / names.CHECKPOINTS / names.BEST, whole)

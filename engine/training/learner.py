@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -30,6 +31,10 @@ from engine.training.schedule import make_optimizer, make_schedule
 from engine.training.start import start_from
 
 PARTS = ("network", "optimizer", "schedule", "scaler")
+
+Fingerprints = Mapping[str, str]
+"""Split -> fingerprint of its data."""
+NONE: Fingerprints = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -98,13 +103,18 @@ class Learner:
         """The highest of the groups' own."""
         return max(float(rate) for rate in self.schedule.get_last_lr())
 
-    def save_best(self, path: Path, state: State, epoch: int) -> None:
+    def save_best(self, path: Path, state: State, epoch: int, fingerprints: Fingerprints = NONE) -> None:
         """What an evaluation needs."""
-        config = self.config.model_dump(mode="json")
-        network = self.network_that_counts.state_dict()
-        save_checkpoint(path, {"network": network, "config": config, "epoch": epoch, "metrics": state.metrics})
+        values = {
+            "network": self.network_that_counts.state_dict(),
+            "config": self.config.model_dump(mode="json"),
+            "epoch": epoch,
+            "metrics": state.metrics,
+            "fingerprints": dict(fingerprints),
+        }
+        save_checkpoint(path, values)
 
-    def save_last(self, path: Path, state: State, data_key: str) -> None:
+    def save_last(self, path: Path, state: State, data_key: str, fingerprints: Fingerprints = NONE) -> None:
         """Everything that a resumed training needs to go on as if it had never stopped. Rank 0 writes it, every rank
         gives its random state."""
         rng = self.ranks.gather(torch.get_rng_state())
@@ -122,6 +132,7 @@ class Learner:
                 "cuda_rng": cuda_rng,
                 **conditions(self.ranks.size),
                 "data": data_key,
+                "fingerprints": dict(fingerprints),
             },
         )
 

@@ -22,7 +22,7 @@ from engine.training.best import best_of, forget_others, half_written
 from engine.training.diverged import check_losses, check_weights
 from engine.training.event_log import EventLog
 from engine.training.freeze import set_modes, steps_of_rest
-from engine.training.learner import Learner, State, make_learner
+from engine.training.learner import Fingerprints, Learner, State, make_learner
 from engine.training.material import Material, load_material, make_batches, make_loader
 from engine.training.meter import Meter
 from engine.training.ranks import Ranks, join
@@ -60,6 +60,7 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
 
     device = pick_device(config.device, training.precision, training.channels_last)
     material = ranks.in_turn(lambda: load_material(config))
+    fingerprints = material.fingerprints() if ranks.is_first else {}
     batches = make_batches(config, material.training, 0, ranks)
     ranks.check(config, batches.batch_size)
     steps_per_epoch = batches.steps_per_epoch
@@ -109,7 +110,7 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
                     check_weights(learner, state.step, reading.places[-1], material)
                 if ends_epoch and ranks.is_first:
                     state.metrics = validate(learner, material.validation, state.step)
-                    is_best = _keep_best(learner, state, epoch, checkpoints)
+                    is_best = _keep_best(learner, state, epoch, checkpoints, fingerprints)
                     loss, state.loss_sum = state.loss_sum / steps_per_epoch, 0.0
                     epoch_facts = {"epoch": epoch, "epochs": epochs, "step": state.step, "loss": loss, "best": is_best}
                     events.write("epoch", **epoch_facts, **pace, val=state.metrics)
@@ -118,7 +119,7 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
                 if ends_epoch or stops:
                     events.sync()
                     state.seconds, state.events_bytes = time.monotonic() - started, events.size
-                    learner.save_last(last, state, material.key)
+                    learner.save_last(last, state, material.key, fingerprints)
                 if ends_epoch:
                     meter.skip()
                 if ends_epoch and ranks.is_first:
@@ -137,14 +138,14 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
         events.close()
 
 
-def _keep_best(learner: Learner, state: State, epoch: int, checkpoints: Path) -> bool:
+def _keep_best(learner: Learner, state: State, epoch: int, checkpoints: Path, fingerprints: Fingerprints) -> bool:
     """Save the network where the epoch is among the best that are kept; whether it is the very best."""
     training = learner.config.training
     is_best = state.best.take(score(state.metrics, training.selection_metric), epoch, training.keep_best)
     if is_best:
-        learner.save_best(checkpoints / names.BEST, state, epoch)
+        learner.save_best(checkpoints / names.BEST, state, epoch, fingerprints)
     if training.keep_best > 1 and state.best.keeps(epoch):
-        learner.save_best(best_of(checkpoints, epoch), state, epoch)
+        learner.save_best(best_of(checkpoints, epoch), state, epoch, fingerprints)
     return is_best
 
 

@@ -19,6 +19,7 @@ from engine.contract.text import clean
 from engine.data.dataset import Batch, TrainingSamples
 from engine.data.folds import read_samples
 from engine.data.inputs import Inputs, load_inputs
+from engine.data.manifest import Sample, fingerprint
 from engine.data.order import Batches
 from engine.device import Device
 from engine.stopping import leave_stopping_to_the_parent
@@ -28,16 +29,22 @@ from engine.training.selection import needs_negatives
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """The training and the validation split at the network's size."""
+    """The training and the validation split at the network's size, and the test split as files."""
 
     training: Inputs
     validation: Inputs
+    test: tuple[Sample, ...] = ()
 
     @property
     def key(self) -> str:
         """Of the training samples and their order, which the order of a resumed epoch counts on."""
         rows = [[sample.id, sample.fractured] for sample in self.training.samples]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+    def fingerprints(self) -> dict[str, str]:
+        """Split -> fingerprint of its data, of the splits that an evaluation reads. Reads every file of them."""
+        splits = {"val": self.validation.samples, "test": self.test}
+        return {split: fingerprint(samples) for split, samples in splits.items() if samples}
 
 
 def load_material(config: LearnConfig) -> Material:
@@ -58,6 +65,7 @@ def load_material(config: LearnConfig) -> Material:
     return Material(
         load_inputs(splits["train"], size, keep, cache, "train", with_places=config.data.patch is not None),
         load_inputs(splits["val"], size, keep, cache, "val"),
+        tuple(sample for sample in samples if sample.split == "test"),
     )
 
 

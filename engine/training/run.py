@@ -15,6 +15,7 @@ from engine.contract.load import load_config
 from engine.contract.nnunet import NnunetConfig
 from engine.contract.section import Section
 from engine.contract.text import clean
+from engine.data.moved import check_manifest
 from engine.folders import held
 
 Kind = TypeVar("Kind", bound=TrainConfig | ClassifierConfig | NnunetConfig)
@@ -47,6 +48,7 @@ def prepare_run(
             raise BadInput(f"{clean(str(path))}: --resume continues this config; {_difference(kept, given)}")
         if given is None and overrides and kept != read(path, ()):
             raise BadInput(f"{clean(str(path))}: --resume continues this config; leave --set out")
+        check_manifest(run, kept.data.manifest)
         return kept, run
     if given is None:
         raise BadInput(f"{clean(str(run))}: no {names.CONFIG} to resume from; give --config FILE")

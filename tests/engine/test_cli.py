@@ -35,7 +35,7 @@ def test_help_and_bad_arguments_import_nothing_heavy(arguments: list[str]) -> No
         (["evaluate", "--run", "none"], "none/config.yaml: No such file"),
         (["evaluate", "--run", "none", "--threshold", "2"], "threshold"),
         (["evaluate", "--run", "none", "--threshold", "nan"], "threshold"),
-        (["evaluate", "--run", "none", "--manifest", "x"], "--manifest and --output go together"),
+        (["evaluate", "--run", "none", "--output", "x"], "--output: add --manifest"),
         (["blend", "--members", "a"], "a blend needs two runs or more"),
         (["blend", "--members", "a", "a"], "a run stands there twice"),
         (["prepare", "none", "--output", "out"], "none"),

@@ -10,6 +10,7 @@ import pytest
 from engine.contract.config import BlendConfig, TrainConfig
 from engine.contract.errors import BadInput
 from engine.contract.load import load_config, save_config
+from engine.contract.models import SmpConfig
 from engine.contract.recipes import find_recipes, recipe_folders
 
 
@@ -143,6 +144,50 @@ def test_a_saved_config_still_finds_its_data_after_its_folders_moved(tmp_path: P
     config = load_config(there / "runs" / "a" / "config.yaml")
     assert isinstance(config, TrainConfig)
     assert Path(config.data.manifest).resolve() == (there / "data" / "manifest.csv").resolve()
+
+
+def test_no_path_of_a_run_is_looked_up_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other data, weights and runs lie where the same relative paths lead from another folder."""
+    mine, others = tmp_path / "mine", tmp_path / "others"
+    for folder in (mine / "runs" / "a", mine / "runs" / "blend", others / "x" / "y"):
+        folder.mkdir(parents=True)
+    for name in ("data.csv", "weights.pth", "begun.pt", "m", "p"):
+        (others / name).touch()
+        (others / "x" / name).touch()
+    (mine / "r.yaml").write_text(
+        f"data: {{manifest: {mine}/data.csv}}\nmodel: {{encoder_weights: {mine}/weights.pth}}\n"
+        f"training: {{init_from: {mine}/begun.pt}}\n"
+    )
+    save_config(load_config(mine / "r.yaml"), mine / "runs" / "a" / "config.yaml")
+    parts = BlendConfig(members=(f"{mine}/runs/m", f"{mine}/runs/o"), presence_run=f"{mine}/runs/p")
+    save_config(parts, mine / "runs" / "blend" / "config.yaml")
+    monkeypatch.chdir(others / "x" / "y")
+    run, blend = load_config(mine / "runs" / "a" / "config.yaml"), load_config(mine / "runs" / "blend" / "config.yaml")
+    assert isinstance(run, TrainConfig)
+    assert isinstance(run.model, SmpConfig)
+    assert [run.data.manifest, run.model.encoder_weights, run.training.init_from] == [
+        f"{mine}/{name}" for name in ("data.csv", "weights.pth", "begun.pt")
+    ]
+    assert isinstance(blend, BlendConfig)
+    assert [*blend.members, blend.presence_run] == [f"{mine}/runs/{name}" for name in ("m", "o", "p")]
+
+
+def test_a_config_beside_a_training_is_the_runs_however_little_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data.csv").touch()
+    for name in ("a", "recipes"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("data: {manifest: data.csv}\n")
+    (tmp_path / "a" / "events.jsonl").touch()
+    monkeypatch.chdir(tmp_path)
+    run, recipe = (load_config(tmp_path / name / "config.yaml") for name in ("a", "recipes"))
+    assert isinstance(run, TrainConfig)
+    assert isinstance(recipe, TrainConfig)
+    assert run.data.manifest == f"{tmp_path}/a/data.csv"
+    assert recipe.data.manifest == f"{tmp_path}/data.csv"
 
 
 def test_a_blend_keeps_its_members_relative_to_its_config(tmp_path: Path) -> None:

@@ -175,6 +175,100 @@ def test_a_run_is_scored_on_other_data_with_that_datas_fingerprint(evaluated: Pa
     assert external["num_samples"] == sum(line.endswith(",test") for line in other.read_text().splitlines())
 
 
+@pytest.fixture
+def moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's run, trained here and now, its data at data_2026 since; the working directory is another project's,
+    where the run's relative path leads to other data."""
+    from engine.data.synth import make_synthetic
+
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    make_synthetic(mine / "data", 24, 64, 1)
+    make_synthetic(other / "data", 24, 64, 2)
+    (other / "x" / "y").mkdir(parents=True)
+    recipe = mine / "recipe.yaml"
+    recipe.write_text(
+        "data: {image_size: 64, manifest: data/manifest.csv}\nmodel: {arch: plain_unet, levels: 2, channels: 4}\n"
+        "training: {epochs: 1, batch_size: 8}\n"
+    )
+    assert main(["train", "--config", str(recipe), "--run", str(mine / "runs" / "a")]) == 0
+    (mine / "data").rename(mine / "data_2026")
+    monkeypatch.chdir(other / "x" / "y")
+    return mine / "runs" / "a"
+
+
+EVALUATE = ("--tta", "none", "--bootstrap", "0")
+
+
+def test_a_run_whose_data_are_gone_is_never_scored_on_those_of_the_working_directory(
+    moved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(moved.rglob("*"))
+    for given in (["evaluate", "--run", str(moved), *EVALUATE], ["train", "--run", str(moved), "--resume"]):
+        assert main(given) == 2
+        said = capsys.readouterr().err
+        assert f"{moved.parents[1]}/data/manifest.csv: no such file (data.manifest of {moved})" in said
+        assert f"xray-engine evaluate --run {moved} --manifest NEW.csv" in said
+    assert sorted(moved.rglob("*")) == before
+
+
+def test_the_command_in_that_message_finds_moved_data_again_for_every_other_command(
+    moved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = moved.parents[1] / "data_2026" / "manifest.csv"
+    assert main(["evaluate", "--run", str(moved), *EVALUATE, "--manifest", str(at)]) == 0
+    assert "data.manifest is now ../../data_2026/manifest.csv" in capsys.readouterr().out
+    found = artifact(moved / "test_metrics_tuned.json")
+    assert "manifest" not in found["data"], "these are the run's own data"
+    assert main(["train", "--run", str(moved), "--resume"]) == 0
+    assert main(["evaluate", "--run", str(moved), "--bootstrap", "0"]) == 0
+
+
+def test_other_data_are_not_taken_for_a_runs_own(moved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = (moved / "config.yaml").read_bytes()
+    for checkpoint in ("best", "last"):
+        given = ["--manifest", "../../data/manifest.csv", "--checkpoint", checkpoint]
+        assert main(["evaluate", "--run", str(moved), *EVALUATE, *given]) == 2
+        said = capsys.readouterr().err
+        assert "split val is not the one of" in said
+        assert "add --output FILE" in said
+    assert (moved / "config.yaml").read_bytes() == config
+    assert not list(moved.glob("*.json"))
+
+
+def test_the_same_images_in_other_splits_are_not_a_runs_own_data(
+    moved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images that it was trained on would be scored as its test split."""
+    at = moved.parents[1] / "data_2026" / "manifest.csv"
+    swapped = at.read_text().replace(",test", ",TRAIN").replace(",train", ",test").replace(",TRAIN", ",train")
+    at.with_name("swapped.csv").write_text(swapped)
+    given = ["--manifest", str(at.with_name("swapped.csv"))]
+    assert main(["evaluate", "--run", str(moved), *EVALUATE, *given]) == 2
+    assert "split test is not the one of" in capsys.readouterr().err
+
+
+def test_moved_data_of_a_run_of_an_older_version_are_known_by_its_predictions(
+    moved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its checkpoints hold no fingerprints."""
+    import torch
+
+    best = moved / "checkpoints" / "best.pt"
+    state = torch.load(best, weights_only=True)
+    del state["fingerprints"]
+    torch.save(state, best)
+    given = ["evaluate", "--run", str(moved), *EVALUATE]
+    at = moved.parents[1] / "data_2026" / "manifest.csv"
+    assert main([*given, "--manifest", str(at)]) == 2
+    assert "has no record of the data that it was trained with" in capsys.readouterr().err
+    at.parent.rename(moved.parents[1] / "data")
+    assert main(given) == 0
+    (moved.parents[1] / "data").rename(at.parent)
+    assert main([*given, "--manifest", "../../data/manifest.csv"]) == 2
+    assert "split val is not the one of" in capsys.readouterr().err
+    assert main([*given, "--manifest", str(at)]) == 0
+
+
 def test_an_evaluation_stops_at_once_and_leaves_nothing_half_made(runs_copy: Path, tmp_path: Path) -> None:
     job = tmp_path / "job"
     job.mkdir()

@@ -99,6 +99,18 @@ def test_a_run_without_a_config_has_no_data() -> None:
 # -- weights ----------------------------------------------------------------------------------------------------------
 
 
+def test_the_data_of_a_run_are_looked_for_where_the_run_says_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, other = tmp_path / "mine" / "runs" / "a", tmp_path / "other"
+    (other / "x" / "y").mkdir(parents=True)
+    (other / "m.csv").touch()
+    make_run(run, data={"manifest": "../../m.csv"})
+    monkeypatch.chdir(other / "x" / "y")
+    spec = JobSpec("evaluate", "a", ("--run", str(run)))
+    assert asked(run.parent, spec, Path.cwd()).manifest == tmp_path / "mine" / "m.csv"
+
+
 def test_weights_in_a_file_are_looked_for(tmp_path: Path) -> None:
     manifest, weights = make_set(tmp_path), tmp_path / "encoder.pt"
     asked = training(manifest, model={"arch": "Unet", "encoder": "resnet18", "encoder_weights": str(weights)})

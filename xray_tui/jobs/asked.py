@@ -155,9 +155,8 @@ def _manifest(config: Config, folder: Path) -> Path | None:
 
 
 def _absolute(path: object, folder: Path) -> Path:
-    """As the engine takes a path of a config: from the file's folder, or where nothing is there the working one."""
-    beside = folder / str(path)
-    return Path(os.path.normpath(beside if os.path.lexists(beside) else Path(str(path)).absolute()))
+    """A path of a run's config, which is relative to the run's folder, as the engine resolves it."""
+    return Path(os.path.realpath(folder / str(path)))
 
 
 # Arguments, as the engine's argparse reads them

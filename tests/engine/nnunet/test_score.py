@@ -180,6 +180,23 @@ def test_data_that_changed_since_the_export_are_refused(
     assert "split test has changed since the export" in capsys.readouterr().err
 
 
+def test_moved_data_are_found_again_and_others_are_not_taken_for_them(
+    run: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "--run", str(run), "--bootstrap", "0"]) == 0
+    there = manifest.parent.rename(manifest.parent.with_name("data_2026"))
+    for given in (["evaluate", "--run"], ["nnunet", "score", "--run"], ["train", "--resume", "--run"]):
+        assert main([*given, str(run)]) == 2
+    assert capsys.readouterr().err.count(f"{manifest}: no such file") == 3
+    rows = (there / "manifest.csv").read_text()
+    (there / "fewer.csv").write_text("".join(line for line in rows.splitlines(True) if not line.startswith("t3,")))
+    given = ["evaluate", "--run", str(run), "--bootstrap", "0", "--manifest"]
+    assert main([*given, str(there / "fewer.csv")]) == 2
+    assert "split test is not the one of" in capsys.readouterr().err
+    assert main([*given, str(there / "manifest.csv")]) == 0
+    assert main(["nnunet", "score", "--run", str(run), "--bootstrap", "0"]) == 0
+
+
 def test_an_output_that_is_missing_is_a_failure_and_leaves_nothing(
     run: Path, stand_ins: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
