@@ -28,6 +28,7 @@ class ClassificationHeadConfig(Section):
 
 
 _HEAD = Field(None, description="the second head; empty: none")
+_PARTIAL = Field(False, description="take weights that fit only a part of the encoder; otherwise they are an error")
 
 
 class SmpConfig(Section):
@@ -56,6 +57,7 @@ class SmpConfig(Section):
         description="imagenet (from the hub), efficientnet-lite0 (from its package), a file, or empty: from scratch",
         examples=["imagenet", "efficientnet-lite0"],
     )
+    partial_weights: bool = _PARTIAL
     in_channels: Literal[1, 3] = Field(3, description="grey images are repeated to this many channels")
     decoder_channels: tuple[Annotated[int, Field(ge=4, le=1024)], ...] | None = Field(
         None, min_length=3, max_length=5, description="channels of a U-shaped decoder, deepest first; empty: smp's own"
@@ -82,6 +84,7 @@ class DeepLabConfig(Section):
         description="imagenet (from the hub), a file with a ResNet or a whole DeepLabV3, or empty: from scratch",
         examples=["imagenet"],
     )
+    partial_weights: bool = _PARTIAL
     classification_head: ClassificationHeadConfig | None = _HEAD
 
 
@@ -103,6 +106,7 @@ class Swin3dConfig(Section):
         description="kinetics (from the hub), a file with a swin3d_t, or empty: from scratch",
         examples=["kinetics"],
     )
+    partial_weights: bool = _PARTIAL
     classification_head: ClassificationHeadConfig | None = _HEAD
 
 
@@ -122,6 +126,7 @@ class TimmClassifierConfig(Section):
         description="imagenet (from the hub), efficientnet-lite0 (from its package), a file, or empty: from scratch",
         examples=["imagenet", "efficientnet-lite0"],
     )
+    partial_weights: bool = _PARTIAL
     in_channels: Literal[1, 3] = Field(3, description="grey images are repeated to this many channels")
     dropout: float = Field(0.2, ge=0.0, lt=1.0, description="dropout before the last layer")
 

@@ -51,7 +51,7 @@ def build(config: TimmClassifierConfig, pretrained: bool) -> Parts:
         known = encoder.pretrained_cfg
         normalisation = (tuple(known["mean"]), tuple(known["std"]))
     if pretrained and config.encoder_weights and not hub:
-        normalisation = load_encoder_weights(encoder, config.encoder_weights, normalisation)
+        normalisation = load_encoder_weights(encoder, config.encoder_weights, normalisation, config.partial_weights)
     bear_batches_of_one(encoder)
     return Parts(Classifier(encoder, features, config.dropout), config.in_channels, *normalisation)
 

@@ -34,10 +34,10 @@ def build(config: DeepLabConfig, pretrained: bool) -> Parts:
         load_hub(body.encoder, hub.url, HUB)
     elif pretrained and config.encoder_weights:
         parts = {
-            "encoder": Part(body.encoder, ("", "encoder.", "backbone.")),
+            "encoder": Part(body.encoder, ("", "encoder.")),
             "decoder": Part(body.decoder, ("decoder.", "classifier.")),
         }
-        load_file(parts, config.encoder_weights, HUB)
+        load_file(parts, config.encoder_weights, HUB, config.partial_weights)
     return Parts(body, 3, *IMAGENET)
 
 

@@ -38,7 +38,9 @@ def build(config: SmpConfig, pretrained: bool) -> Parts:
     except Exception as error:  # smp, timm and the hub raise whatever they like
         raise BadInput(_why(config, hub, error)) from error
     if pretrained and config.encoder_weights and not hub:
-        normalisation = load_encoder_weights(body.encoder, config.encoder_weights, normalisation)
+        normalisation = load_encoder_weights(
+            body.encoder, config.encoder_weights, normalisation, config.partial_weights
+        )
     body.classification_head = classification_head(body.encoder.out_channels[-1], config.classification_head)
     bear_batches_of_one(body)
     return Parts(body, config.in_channels, *normalisation)

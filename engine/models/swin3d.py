@@ -30,7 +30,8 @@ def build(config: Swin3dConfig, pretrained: bool) -> Parts:
     if pretrained and config.encoder_weights == HUB:
         load_hub(body.encoder, Swin3D_T_Weights.KINETICS400_V1.url, HUB)
     elif pretrained and config.encoder_weights:
-        load_file({"encoder": Part(body.encoder, ("", "encoder."))}, config.encoder_weights, HUB)
+        parts = {"encoder": Part(body.encoder, ("", "encoder."))}
+        load_file(parts, config.encoder_weights, HUB, config.partial_weights)
     return Parts(body, 3, *IMAGENET)
 
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
+
+import torch
+
+from engine.contract.text import clean
 
 
 def counted(names: Iterable[str]) -> list[str]:
@@ -25,6 +30,18 @@ def by_module(chosen: Collection[str], everything: Iterable[str], notes: Mapping
         f"{module} ({len(names)} tensors)" if len(names) > 1 else f"{names[0]}{(notes or {}).get(names[0], '')}"
         for module, names in members.items()
     ]
+
+
+def some(tensors: Mapping[str, torch.Tensor]) -> str:
+    """The first three names with their shapes, and how many more there are."""
+    shown = [f"{name} ({shape(tensor)})" for name, tensor in islice(tensors.items(), 3)]
+    more = [f"{len(tensors) - 3} more"] if len(tensors) > 3 else []
+    return clean(", ".join(shown + more)) or "nothing else"
+
+
+def shape(tensor: torch.Tensor) -> str:
+    """`64x3x7x7`, or `scalar`."""
+    return "x".join(map(str, tensor.shape)) or "scalar"
 
 
 def _modules_of(name: str) -> list[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 import socket
 from collections.abc import Collection, Iterable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +16,16 @@ from torch import nn
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.models.registry import Normalisation
-from engine.models.tensor_names import by_module, counted
+from engine.models.tensor_names import by_module, counted, some
 
 EFFICIENTNET_LITE0 = "efficientnet-lite0"
-_WRAPPERS = ("", "segmenter.", "network.", "model.", "module.")
-"""What may stand before a network's own names in a file: our checkpoints', Lightning's, DataParallel's."""
+_WRAPPERS = frozenset({"segmenter", "network", "model", "net", "module", "backbone"})
+"""Modules that a network may be inside of in a file, one in another: those of our checkpoints, Lightning, DataParallel
+and detection frameworks."""
+_COMPILED = "_orig_mod."
+"""What torch.compile puts before the names of a module that it compiled, which may be any part of a network."""
+_STATES = ("state_dict", "model_state_dict", "model_state", "model", "net", "ema", "network")
+"""Keys under which files keep a state dict; of a last.pt the average counts."""
 _HUB_SECONDS = 30.0
 """Of silence, after which the hub counts as out of reach."""
 
@@ -29,28 +37,31 @@ class Part(NamedTuple):
     prefixes: tuple[str, ...]
 
 
-def load_encoder_weights(encoder: nn.Module, source: str, published: Normalisation) -> Normalisation:
+def load_encoder_weights(
+    encoder: nn.Module, source: str, published: Normalisation, partial: bool = False
+) -> Normalisation:
     """Load `efficientnet-lite0` or a file into an encoder, which a file may hold by itself or in a network of ours.
 
     Returns how the weights want their input: as a network of ours in the file had it, else as `published`. Prints what
-    was loaded and what not. Raises BadInput in one line where nothing fits.
+    was loaded and what not. Raises BadInput in one line where nothing fits, or, unless `partial`, not the whole
+    encoder.
     """
     if source == EFFICIENTNET_LITE0:
         _load_in_order(encoder, _read(_package_file(), EFFICIENTNET_LITE0))
         return published
     found = _read(Path(source), f"imagenet, {EFFICIENTNET_LITE0}")
-    _load_by_name({"encoder": Part(encoder, ("", "encoder."))}, found, source)
+    _load_by_name({"encoder": Part(encoder, ("", "encoder."))}, found, source, partial)
     own = [tuple(found[key].flatten().tolist()) for key in ("mean", "std") if key in found]
     return (own[0], own[1]) if [len(values) for values in own] == [len(values) for values in published] else published
 
 
-def load_file(parts: Mapping[str, Part], source: str, instead: str) -> None:
+def load_file(parts: Mapping[str, Part], source: str, instead: str, partial: bool = False) -> None:
     """Load a file (.pt, .pth, .safetensors; also a checkpoint of ours) into parts of a network, tensors by name.
 
-    Prints what was loaded and what not. Raises BadInput in one line where nothing fits; `instead` says what else could
-    have been given.
+    Prints what was loaded and what not. Raises BadInput in one line where nothing fits, or, unless `partial`, not the
+    whole encoder; `instead` says what else could have been given.
     """
-    _load_by_name(parts, _read(Path(source), instead), source)
+    _load_by_name(parts, _read(Path(source), instead), source, partial)
 
 
 def load_hub(encoder: nn.Module, url: str, word: str) -> None:
@@ -75,12 +86,13 @@ def load_hub(encoder: nn.Module, url: str, word: str) -> None:
     _load_by_name({"encoder": Part(encoder, ("",))}, found, url)
 
 
-def _load_by_name(parts: Mapping[str, Part], found: Mapping[str, torch.Tensor], source: str) -> None:
+def _load_by_name(
+    parts: Mapping[str, Part], found: Mapping[str, torch.Tensor], source: str, partial: bool = False
+) -> None:
     name = clean(source)
     pairs = {label: _paired(part, found) for label, part in parts.items()}
     fitting = {label: _fitting(parts[label].module, pairs[label], found) for label in parts}
-    if not any(fitting.values()):
-        raise BadInput(f"model.encoder_weights: {name}: none of its {len(found)} tensors fits this encoder")
+    _check_fit(parts["encoder"].module, pairs["encoder"], found, name, partial)
     for label, names in fitting.items():
         parts[label].module.load_state_dict({own: found[pairs[label][own]] for own in names}, strict=False)
     loaded = [
@@ -94,19 +106,46 @@ def _load_by_name(parts: Mapping[str, Part], found: Mapping[str, torch.Tensor], 
     _say("in the file and not used", counted(theirs for theirs in found if theirs not in used), counted(found))
 
 
+def _check_fit(
+    encoder: nn.Module, pairs: Mapping[str, str], found: Mapping[str, torch.Tensor], name: str, partial: bool
+) -> None:
+    """Raises BadInput where nothing, or less than is wanted, fits the encoder: three tensors of the file, and three
+    that were expected, say why."""
+    own, fitting = encoder.state_dict(), set(_fitting(encoder, pairs, found))
+    wanted = counted(own)
+    lacking = {name: own[name] for name in wanted if name not in fitting}
+    if not lacking or (fitting and partial):
+        return
+    used = {pairs[name] for name in fitting}
+    unused = {theirs: found[theirs] for theirs in counted(found) if theirs not in used}
+    fit = f"{len(wanted) - len(lacking)} of {len(wanted)}" if fitting else f"none of the {len(wanted)}"
+    raise BadInput(
+        f"model.encoder_weights: {name}: {fit} tensors of this encoder are in the file; found {some(unused)}; "
+        f"expected {some(lacking)}" + ("; model.partial_weights: true takes those that fit" if fitting else "")
+    )
+
+
 def _paired(part: Part, found: Mapping[str, torch.Tensor]) -> dict[str, str]:
-    """Own name -> name in the file, by the prefix with which most tensors fit. timm's encoders stand behind `model.`
-    inside of smp, and not elsewhere."""
-    own = list(part.module.state_dict())
+    """Own name -> name in the file, by the prefix with which most tensors fit. Inside of smp the names of timm's
+    encoders begin with `model.`, elsewhere they do not."""
+    own, wrappers = list(part.module.state_dict()), _wrappers(found)
     inner = [{name: name for name in own}]
     inner += [{name: name.removeprefix("model.") for name in own}, {name: f"model.{name}" for name in own}]
     candidates = [
         {name: wrapper + prefix + known for name, known in names.items()}
         for names in inner
         for prefix in part.prefixes
-        for wrapper in _WRAPPERS
+        for wrapper in wrappers
     ]
     return max(candidates, key=lambda pairs: len(_fitting(part.module, pairs, found)))
+
+
+def _wrappers(found: Iterable[str]) -> list[str]:
+    """The prefixes of the file's names that are made up of wrapping modules, none first: `module.`, `module.model.`."""
+    parts = (name.split(".") for name in found)
+    chains = {tuple(takewhile(_WRAPPERS.__contains__, names)) for names in parts}
+    every = {chain[:end] for chain in chains for end in range(len(chain) + 1)}
+    return ["".join(f"{module}." for module in chain) for chain in sorted(every, key=lambda chain: (len(chain), chain))]
 
 
 def _fitting(module: nn.Module, pairs: Mapping[str, str], found: Mapping[str, torch.Tensor]) -> list[str]:
@@ -158,18 +197,28 @@ def _read(path: Path, instead: str) -> dict[str, torch.Tensor]:
     except FileNotFoundError:
         raise BadInput(f"{name}: no such file; give {instead} or a file") from None
     except Exception as error:  # a damaged file fails in many ways, all of them the user's to know
-        raise BadInput(f"{name}: not readable as weights ({_first_line(error)})") from None
-    for key in ("state_dict", "model", "model_state_dict", "ema", "network"):  # of a last.pt the average
+        raise BadInput(f"{name}: not readable as weights ({_reason(error)})") from None
+    for key in _STATES:
         if isinstance(values, dict) and isinstance(values.get(key), dict):
             values = values[key]
     tensors = (
-        {key: value for key, value in values.items() if isinstance(value, torch.Tensor)}
+        {key.replace(_COMPILED, ""): value for key, value in values.items() if isinstance(value, torch.Tensor)}
         if isinstance(values, dict)
         else {}
     )
     if not tensors:
         raise BadInput(f"{name}: holds no tensors by name")
     return tensors
+
+
+def _reason(error: Exception) -> str:
+    """Why torch could not read a file; what it says itself is advice to run the code in it."""
+    if not isinstance(error, pickle.UnpicklingError):
+        return _first_line(error)
+    unsafe = re.search(r"GLOBAL (\S+)", str(error))
+    if unsafe is None:
+        return "expected a file that torch.save or safetensors wrote"
+    return f"it holds a {clean(unsafe[1])[:80]}; expected tensors only, as torch.save(model.state_dict(), FILE) writes"
 
 
 def _first_line(error: Exception) -> str:

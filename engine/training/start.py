@@ -12,7 +12,7 @@ from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.models.checkpoint import load_checkpoint, weights_that_count
 from engine.models.network import XrayNetwork
-from engine.models.tensor_names import by_module, counted
+from engine.models.tensor_names import by_module, counted, shape, some
 
 _NORMALISATION = {"mean", "std"}
 """Of the input: of the same shape in nearly every network, and no weights."""
@@ -34,7 +34,7 @@ def start_from(network: XrayNetwork, source: str) -> None:
     if not any(name in fitting for name in weights):
         raise BadInput(
             f"training.init_from: {clean(str(path))}: none of this network's {len(weights)} weights is in it in the "
-            "same shape; give a run of the same model"
+            f"same shape; found {some(_weighed(found))}; expected {some(_weighed(own))}; give a run of the same model"
         )
     network.load_state_dict(fitting, strict=False)
     normalised = "its" if fitting.keys() >= _NORMALISATION else "not its"
@@ -52,7 +52,7 @@ def _weighed(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def _listed(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> Iterator[str]:
     """Every tensor of the network and of the checkpoint, and what became of it."""
     shapes = {
-        name: f" ({_shape(found[name])} there, {_shape(own[name])} here)"
+        name: f" ({shape(found[name])} there, {shape(own[name])} here)"
         for name in own
         if name in found and found[name].shape != own[name].shape
     }
@@ -65,7 +65,3 @@ def _listed(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) 
     for kind, group in kinds.items():
         if group:
             yield f"{kind}: {clean(', '.join(by_module(group, {**own, **found}, shapes)))}"
-
-
-def _shape(tensor: torch.Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"

@@ -107,6 +107,11 @@ def test_a_description_of_several_lines_does_not_tell_two_seeds_apart() -> None:
     assert seedless(first) == seedless(second) == "lr: 0.1"
 
 
+def test_a_key_that_configs_of_older_versions_do_not_have_keeps_no_seeds_apart() -> None:
+    older, newer = "seed: 1\nmodel:\n  encoder: a", "seed: 2\nmodel:\n  encoder: a\n  partial_weights: false"
+    assert seedless(older) == seedless(newer)
+
+
 @pytest.mark.parametrize("pair", [("resnet34", "resnet50"), ("mobileone_s0", "mobileone_s4")])
 def test_runs_that_are_named_after_their_encoders_are_no_seed_group(runs: Path, pair: tuple[str, str]) -> None:
     configs = {}

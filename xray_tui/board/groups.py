@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from xray_tui.board.rank import Board, Row
 
 _SEED_IN_NAME = re.compile(r"(?<![A-Za-z])(seed_|s|fold)\d+(?![A-Za-z0-9])")
-_SAYS_NOTHING = re.compile(r"\s*(#.*)?$|\s*seed\s*:")
-"""Lines of a config that say nothing of how the run differs: blank, comment, seed."""
+_SAYS_NOTHING = re.compile(r"\s*(#.*)?$|\s*(seed|partial_weights)\s*:")
+"""Lines of a config that say nothing of how the run differs: blank, comment, seed, and a key that only decides whether
+weights are refused, which configs of older versions do not have."""
 _TOLD = re.compile(r"(name|description)\s*:")
 """The top level's keys that are for people; a long description goes on in indented lines."""
 _PATH = re.compile(r"\s*(manifest|encoder_weights|init_from)\s*:")

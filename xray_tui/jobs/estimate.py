@@ -22,7 +22,7 @@ RUNS = 20
 """So many of the newest count: what was long ago ran another engine."""
 GIB = 1 << 30
 
-_COSTS_NOTHING = frozenset({"encoder_weights", "dropout"})
+_COSTS_NOTHING = frozenset({"encoder_weights", "partial_weights", "dropout"})
 """What a network may differ in and take the same."""
 _OF_A_STEP = ("batch_size", "accumulate", "precision", "channels_last", "compile", "plans", "trainer")
 """What the time and memory of a step follow from, the network aside; the last two are nnU-Net's."""

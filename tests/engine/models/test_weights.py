@@ -50,7 +50,13 @@ def told(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line.removeprefix("encoder weights: ") for line in capsys.readouterr().out.splitlines()]
 
 
-@pytest.mark.parametrize("prefix", ["", "encoder.", "segmenter.encoder.", "module.encoder.", "model.", "module."])
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "", "encoder.", "segmenter.encoder.", "module.encoder.", "model.", "module.", "backbone.", "net.encoder.",
+        "_orig_mod.", "_orig_mod.encoder.", "module._orig_mod.model.backbone.", "model._orig_mod.net.",
+    ],
+)  # fmt: skip
 def test_a_file_may_hold_the_encoder_alone_or_inside_of_a_network(
     prefix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,12 +89,69 @@ def test_timms_encoders_are_known_inside_of_smp_and_outside(inside: str, outside
     assert mine.state_dict()[inside + names[0]].unique().tolist() == [1.0]
 
 
+@pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict", "net"])
+def test_a_state_dict_may_lie_in_a_file_beside_other_things(key: str, tmp_path: Path) -> None:
+    expected = numbered(encoder().state_dict())
+    torch.save({key: wrapped("model.", expected), "epoch": 3, "hyper_parameters": {"lr": 0.1}}, tmp_path / "w.ckpt")
+    mine = encoder()
+    load_encoder_weights(mine, str(tmp_path / "w.ckpt"), HALF)
+    assert mine[0].weight.unique().tolist() == [1.0]
+
+
+def test_a_file_that_fits_a_part_of_an_encoder_is_refused_unless_that_is_wanted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A ResNet-18 for a ResNet-34: the blocks that both have are of the same shape."""
+    path = tmp_path / "resnet18.pth"
+    torch.save(build_network(SmpConfig(), pretrained=False).segmenter.encoder.state_dict(), path)  # type: ignore[union-attr, operator]
+    for config in (
+        SmpConfig(encoder="resnet34", encoder_weights=str(path)),
+        DeepLabConfig(encoder_weights=str(path)),
+        TimmClassifierConfig(encoder="resnet34", encoder_weights=str(path)),
+    ):
+        with pytest.raises(BadInput, match=r"\d+ of \d+ tensors of this encoder are in the file; found ") as raised:
+            build_network(config)
+        assert raised.value.lines[0].endswith("; model.partial_weights: true takes those that fit")
+        build_network(config.model_copy(update={"partial_weights": True}))
+        assert "left as they were: " in capsys.readouterr().out
+
+
+def test_three_tensors_of_the_file_and_three_that_were_expected_are_named(tmp_path: Path) -> None:
+    state = numbered(encoder().state_dict())
+    state["0.weight"] = torch.zeros(2, 3, 3, 3)  # made for three channels
+    del state["1.bias"]
+    path = tmp_path / "weights.pt"
+    torch.save(state | {f"fc.{part}": torch.zeros(2) for part in "abcd"}, path)
+    with pytest.raises(BadInput) as raised:
+        load_encoder_weights(encoder(), str(path), HALF)
+    assert raised.value.lines == (
+        f"model.encoder_weights: {path}: 3 of 5 tensors of this encoder are in the file; found 0.weight (2x3x3x3), "
+        "fc.a (2), fc.b (2), 2 more; expected 0.weight (2x1x3x3), 1.bias (2); model.partial_weights: true takes those "
+        "that fit",
+    )
+
+
+def test_a_file_with_more_than_tensors_is_refused_with_what_to_save_instead(tmp_path: Path) -> None:
+    """No setting loads it: a pickle runs the code that it names."""
+    torch.save(encoder(), tmp_path / "module.pth")
+    (tmp_path / "pointer.pth").write_text("version https://git-lfs.github.com/spec/v1\n")
+    for name, says in (
+        (
+            "module.pth",
+            r"it holds a torch\.nn\.\S+; expected tensors only, as torch\.save\(model\.state_dict",
+        ),
+        ("pointer.pth", r"expected a file that torch\.save or safetensors wrote\)$"),
+    ):
+        with pytest.raises(BadInput, match=says):
+            load_encoder_weights(encoder(), str(tmp_path / name), HALF, partial=True)
+
+
 def test_what_was_not_loaded_and_what_was_left_over_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = numbered(encoder().state_dict())
     state["0.weight"] = torch.zeros(2, 3, 3, 3)  # made for three channels
     del state["1.bias"]
     torch.save(state | {f"fc.{part}": torch.zeros(2) for part in "abcd"}, tmp_path / "weights.pt")
-    load_encoder_weights(encoder(), str(tmp_path / "weights.pt"), HALF)
+    load_encoder_weights(encoder(), str(tmp_path / "weights.pt"), HALF, partial=True)
     assert told(capsys) == [
         f"3 of 5 tensors of the encoder from {tmp_path / 'weights.pt'}",
         "left as they were: encoder.0.weight, encoder.1.bias",
@@ -123,7 +186,9 @@ def test_weights_from_a_file_get_the_input_that_they_were_trained_on(tmp_path: P
 
 def test_a_file_of_which_nothing_fits_is_refused_in_one_line(tmp_path: Path) -> None:
     torch.save({"other": torch.zeros(3)}, tmp_path / "weights.pt")
-    with pytest.raises(BadInput, match=r"weights\.pt: none of its 1 tensors fits this encoder"):
+    with pytest.raises(
+        BadInput, match=r"weights\.pt: none of the 5 tensors of this encoder are in the file; found other \(3\); "
+    ):
         load_file({"encoder": Part(encoder(), ("",))}, str(tmp_path / "weights.pt"), "imagenet")
 
 
