@@ -30,8 +30,8 @@ class Order:
 
     do: Callable[[JobStore, str], Job]
     """Raises BadInput or OSError where it cannot be done."""
-    done: str
-    """What is said of the job then."""
+    done: str | Callable[[Job, Path], str]
+    """What is said of the job then, or what makes that up of the job and its runs folder beforehand."""
 
 
 def stop() -> Order:
@@ -51,13 +51,13 @@ def stop_question(job: Job) -> ConfirmScreen:
 
 def resume(settings: Settings) -> Order:
     """Go on with a training."""
-    from xray_tui.jobs.again import resume
+    from xray_tui.jobs.again import resume, start_of
     from xray_tui.jobs.environment import Filter
 
     lease_dir = str(settings.lease_dir) if settings.lease_dir else None
     return Order(
         partial(resume, lease_dir=lease_dir, given=Filter.of(settings)),
-        "queued again; it continues from its last checkpoint",
+        lambda job, runs: f"queued again; {start_of(job, runs)}",
     )
 
 
@@ -82,10 +82,11 @@ def give(order: Order, job: Job, runs: Path) -> Said:
     from xray_tui.jobs.store import JobStore
 
     try:
+        done = order.done if isinstance(order.done, str) else order.done(job, runs)
         order.do(JobStore(runs), job.id)
     except (BadInput, OSError) as error:
         return Said(str(error), "error")
-    return Said(f"{_named(job)}: {order.done}")
+    return Said(f"{_named(job)}: {done}")
 
 
 def launch(launch: Launch, settings: Settings, runs: Path) -> Said:

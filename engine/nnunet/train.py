@@ -33,7 +33,8 @@ def train(config: NnunetConfig, run: Path, device: str) -> None:
     plan, trainer = find_command(PLAN), find_command(TRAIN)
     for half in unfinished(run / names.CONFIG):
         half.unlink(missing_ok=True)
-    if not (run / names.CONFIG).exists():
+    resumes = (run / names.CONFIG).exists()
+    if not resumes:
         _begin(config, layout)
     if layout.checkpoint("final").exists():
         _name_checkpoints(layout)
@@ -43,7 +44,7 @@ def train(config: NnunetConfig, run: Path, device: str) -> None:
         export(config, layout.dataset)
     if not layout.folds.exists():
         _preprocess(layout, plan, device)
-    _fit(layout, trainer, device)
+    _fit(layout, trainer, device, resumes)
     _name_checkpoints(layout)
 
 
@@ -82,9 +83,11 @@ def _preprocess(layout: Layout, plan: str, device: str) -> None:
     write_whole(layout.folds, (layout.dataset / FOLDS).read_bytes())
 
 
-def _fit(layout: Layout, trainer: str, device: str) -> None:
+def _fit(layout: Layout, trainer: str, device: str, resumes: bool) -> None:
     layout.results.mkdir(parents=True, exist_ok=True)
     goes_on = set_damaged_aside(layout)
+    if resumes and not goes_on:
+        print(f"{clean(str(layout.run))}: no checkpoint yet; the training starts from the beginning", flush=True)
     number = layout.config.data.nnunet_fold
     command = [trainer, DATASET, CONFIGURATION, str(number), "-p", layout.plans, "-device", device]
     command += ["-tr", layout.config.training.trainer_class, *(["--c"] if goes_on else [])]

@@ -13,6 +13,7 @@ from engine.contract.errors import Stopped
 from engine.contract.files import unfinished
 from engine.contract.load import save_config
 from engine.contract.models import title
+from engine.contract.text import clean
 from engine.contract.training import TrainingConfig
 from engine.device import pick_device
 from engine.progress import Progress
@@ -56,6 +57,8 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
     if ranks.is_first:
         for half in (*unfinished(run / names.CONFIG), *half_written(checkpoints)):
             half.unlink(missing_ok=True)  # it was being written when a former training was killed
+        if resume and not last.exists():
+            print(f"{clean(str(run))}: no {names.LAST} yet; the training starts from the beginning", flush=True)
     goes_on = ranks.tell(resume and last.exists())
 
     device = pick_device(config.device, training.precision, training.channels_last)

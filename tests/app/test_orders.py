@@ -56,5 +56,7 @@ async def test_a_failed_training_is_resumed_by_a_key(app: XrayApp, place: Place)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: bool(app._jobs))
         await pilot.press("R")
+        says = "queued again; it has no checkpoint and starts from the beginning"
+        await until(pilot, lambda: any(says in note.message for note in app._notifications))
         await until(pilot, lambda: app._jobs[0].attempt == 2)
         await until(pilot, lambda: app._jobs[0].state is State.FAILED)

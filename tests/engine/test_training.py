@@ -106,6 +106,17 @@ def test_a_stopped_training_resumes_to_the_same_weights_bit_for_bit(
     assert [event["epoch"] for event in events if event["event"] == "epoch"] == [1, 2, 3]
 
 
+def test_resuming_a_training_without_a_checkpoint_says_that_it_starts_from_the_beginning(
+    runs_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, said = runs_copy / "dual", "no last.pt yet; the training starts from the beginning"
+    assert main(["train", "--run", str(run), "--resume"]) == 0
+    assert said not in capsys.readouterr().out
+    (run / "checkpoints" / "last.pt").unlink()
+    assert main(["train", "--run", str(run), "--resume"]) == 0
+    assert f"{run}: {said}" in capsys.readouterr().out
+
+
 def test_a_killed_training_resumes_from_its_last_epoch_and_forgets_what_came_after(
     project: Path, synthetic: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -83,6 +84,22 @@ def test_what_cannot_be_ordered_is_one_line_each_and_costs_the_others_nothing(pl
     assert "priority: 100: give 0" in shell("launch", "command", "--run", "a", "--priority", 100, "--", "x", code=2)
     assert "which program" in shell("launch", "command", "--run", "a", "--", code=2)
     assert shell("revive") == ""
+
+
+def test_a_resume_says_whether_it_continues_or_starts_from_the_beginning(place: Place, shell: Shell) -> None:
+    job = place.launch("without_record", kind="train", run="b")
+    for checkpoint, says in (
+        (None, "it has no checkpoint and starts from the beginning"),
+        ("nnunet/results/Dataset001_xray/t__p__2d/fold_0/checkpoint_best.pth", "it continues from its last checkpoint"),
+        ("last.pt", "it continues from its last checkpoint"),
+    ):
+        place.until(job, State.FAILED)
+        checkpoints = place.runs / "b" / "checkpoints"
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        if checkpoint is not None:
+            (checkpoints / checkpoint).parent.mkdir(parents=True)
+            (checkpoints / checkpoint).touch()
+        assert shell("resume", job.id) == f"{job.id}: queued again; {says}\n"
 
 
 def test_the_settings_are_the_terms_of_a_launch(place: Place, shell: Shell) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.contract.errors import BadInput
-from engine.contract.names import CONFIG, END, LOG, PROGRESS
+from engine.contract.names import CHECKPOINTS, CONFIG, END, LAST, LOG, PROGRESS
 from engine.contract.text import clean
 from xray_tui.jobs import detach, environment, gate, lease, process
 from xray_tui.jobs.control import LOST_TO_REBOOT, look, require_own
@@ -21,6 +21,8 @@ from xray_tui.jobs.store import STOP, JobStore, claim, read_job
 
 PATIENCE = 10.0
 """Seconds to wait for the supervisor of a job that has ended: on a busy machine a process takes its time to be gone."""
+_OF_NNUNET = "nnunet/results/*/*/*/checkpoint_*.pth"
+"""Below a run's checkpoints: those that nnU-Net resumes from."""
 
 
 def resume(
@@ -76,6 +78,14 @@ def resumed(job: Job, runs: Path) -> tuple[str, ...]:
     """The engine's arguments that continue the job's run; those of the launch where it has not come to its config."""
     folder = runs / job.spec.run
     return ("train", "--run", os.fspath(folder), "--resume") if (folder / CONFIG).exists() else job.spec.argv
+
+
+def start_of(job: Job, runs: Path) -> str:
+    """Where a training that is resumed starts, in words: at its own checkpoint, nnU-Net's, or the beginning."""
+    checkpoints = runs / job.spec.run / CHECKPOINTS
+    if (checkpoints / LAST).exists() or any(checkpoints.glob(_OF_NNUNET)):
+        return "it continues from its last checkpoint"
+    return "it has no checkpoint and starts from the beginning"
 
 
 def _again(

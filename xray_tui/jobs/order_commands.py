@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.contract.errors import BadInput, Exit
@@ -44,9 +45,9 @@ def _release(given: argparse.Namespace) -> int:
 
 
 def _resume(given: argparse.Namespace) -> int:
-    from xray_tui.jobs.again import resume
+    from xray_tui.jobs.again import resume, start_of
 
-    return _each(given, partial(resume, **_settings()), "queued again")
+    return _each(given, partial(resume, **_settings()), lambda job, runs: f"queued again; {start_of(job, runs)}")
 
 
 def _move(given: argparse.Namespace) -> int:
@@ -64,12 +65,14 @@ def _move(given: argparse.Namespace) -> int:
 
 
 def _revive(given: argparse.Namespace) -> int:
-    from xray_tui.jobs.again import revive
+    from xray_tui.jobs.again import revive, start_of
     from xray_tui.jobs.commands import open_store
 
-    told = revive(open_store(given), **_settings())
+    store = open_store(given)
+    told = revive(store, **_settings())
     for job, problem in told:
-        print(problem or f"{job.id}: {job.spec.kind} {job.spec.run} is queued again")
+        start = f"; {start_of(job, store.runs)}" if "--resume" in job.spec.argv else ""
+        print(problem or f"{job.id}: {job.spec.kind} {job.spec.run} is queued again{start}")
     if not told:
         print("nothing to revive", file=sys.stderr)
     return Exit.DONE
@@ -87,7 +90,9 @@ def _settings() -> dict[str, Any]:
     return {"lease_dir": None if found.lease_dir is None else str(found.lease_dir), "given": given}
 
 
-def _each(given: argparse.Namespace, order: Callable[[JobStore, str], Job], done: str) -> int:
+def _each(
+    given: argparse.Namespace, order: Callable[[JobStore, str], Job], done: str | Callable[[Job, Path], str]
+) -> int:
     """Do it to each job, and say so; what cannot be done is said at the end, and costs the others nothing."""
     from xray_tui.jobs.commands import find, open_store
 
@@ -95,11 +100,13 @@ def _each(given: argparse.Namespace, order: Callable[[JobStore, str], Job], done
     problems: list[str] = []
     for identity in given.ids:
         try:
-            job = order(store, find(store, identity).id)
+            job = find(store, identity)
+            said = done if isinstance(done, str) else done(job, store.runs)
+            order(store, job.id)
         except BadInput as error:
             problems += error.lines
         else:
-            print(f"{job.id}: {done}")
+            print(f"{job.id}: {said}")
     if problems:
         raise BadInput(problems)
     return Exit.DONE

@@ -164,7 +164,11 @@ def test_what_is_trained_to_its_end_is_not_trained_again(
 
 
 def test_a_checkpoint_that_was_cut_short_is_set_aside(
-    train: Callable[..., int], runs: Path, stand_ins: Path, monkeypatch: pytest.MonkeyPatch
+    train: Callable[..., int],
+    runs: Path,
+    stand_ins: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("STAND_IN_FAILS_AT", "1")
     monkeypatch.setenv("STAND_IN_SAYS", "out")
@@ -174,6 +178,7 @@ def test_a_checkpoint_that_was_cut_short_is_set_aside(
     latest.write_bytes(b"PK\3\4 half of it")
     assert train("--resume") == 0
     assert "--c" not in told(stand_ins)[-1]["arguments"]
+    assert "nn: no checkpoint yet; the training starts from the beginning" in capsys.readouterr().out
     assert latest.with_name("checkpoint_latest.pth.damaged").exists()
     assert [event["epoch"] for event in events(runs) if event["event"] == "epoch"] == [1, 2, 3, 4, 5]
 
