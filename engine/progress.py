@@ -65,6 +65,17 @@ class Progress:
             self._bar.close()
 
 
+def say(line: str) -> None:
+    """Print a line. A bar on the terminal is taken off before it and drawn again below it."""
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        tqdm.write(line)
+        sys.stdout.flush()
+    else:
+        print(line, flush=True)
+
+
 def report(phase: str, done: int, total: int, unit: str, eta_s: float | None) -> None:
     """Write progress.json into the job folder, and the process's title, where the engine was launched as a job. A full
     disk stops no work."""

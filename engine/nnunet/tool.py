@@ -22,6 +22,7 @@ from engine.contract.errors import BadInput, Failed, Stopped
 from engine.contract.names import JOB_DIR_ENV, LEASES_ENV
 from engine.contract.text import clean, clean_log_line
 from engine.nnunet.layout import Layout
+from engine.progress import say
 from engine.stopping import StopFlag, end_with
 
 GRACE_S = 5.0
@@ -90,7 +91,7 @@ def run_tool(
         process = _start(command, environment)
         try:
             for line in _output(process, stop, on_tick):
-                print(line, flush=True)
+                say(line)
                 if line.strip():
                     last.append(line.strip())
                 on_line(line)

@@ -16,7 +16,7 @@ from engine.contract.models import title
 from engine.contract.text import clean
 from engine.contract.training import TrainingConfig
 from engine.device import pick_device
-from engine.progress import Progress
+from engine.progress import Progress, say
 from engine.stopping import StopFlag
 from engine.training.accumulate import part_of_update
 from engine.training.best import best_of, forget_others, half_written
@@ -174,4 +174,4 @@ def _say_epoch(epoch: int, epochs: int, loss: float, state: State, is_best: bool
     shown = ("dice_pos", "roc_auc_presence", "average_precision_presence")
     values = "  ".join(f"{name} {state.metrics[name]:.4f}" for name in shown if name in state.metrics)
     mark = "  best" if is_best else ""
-    print(f"epoch {epoch}/{epochs}  loss {loss:.4f}  val: {values}{mark}  {state.seconds:.0f} s", flush=True)
+    say(f"epoch {epoch}/{epochs}  loss {loss:.4f}  val: {values}{mark}  {state.seconds:.0f} s")
