@@ -66,7 +66,27 @@ class Repainted(_Widget):
         self.refresh(frame.translate((-self.content_offset.x, -self.content_offset.y)))
 
 
-class Lines(Repainted, ScrollView, can_focus=True):
+class LineView(ScrollView, can_focus=True):
+    """Rows that scroll as soon as there are more of them than fit, without waiting for the scroll bar.
+
+    Textual 8.2 ignores scroll_to while no scroll bar is shown, and shows one only at the layout after the rows came.
+    """
+
+    @property
+    def allow_vertical_scroll(self) -> bool:
+        return not self._check_disabled() and self.max_scroll_y > 0
+
+    @property
+    def allow_horizontal_scroll(self) -> bool:
+        return not self._check_disabled() and self.max_scroll_x > 0
+
+    def watch_show_vertical_scrollbar(self, shown: bool) -> None:
+        """Place the thumb where the rows are: Textual moves the thumb only of a bar that is shown."""
+        if shown:
+            self.vertical_scrollbar.position = self.scroll_y
+
+
+class Lines(Repainted, LineView):
     """A list of rows with a cursor. A subclass says how many there are, how one looks, and what a move means."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list")]

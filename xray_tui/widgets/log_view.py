@@ -9,13 +9,13 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from textual.binding import BindingType
 from textual.geometry import Size
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from xray_tui.commands import bindings
+from xray_tui.widgets.lines import LineView
 
 
-class LogView(ScrollView, can_focus=True):
+class LogView(LineView):
     """Clean lines, one row each. `follow` keeps the last one in view while new ones come."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list", "log")]
@@ -64,12 +64,7 @@ class LogView(ScrollView, can_focus=True):
         self.refresh()
 
     def _stay_at_end(self) -> None:
-        """Scroll to the end if that is where one was: now, and once more when the layout is settled."""
-        if self._at_end:
-            self._to_end()
-            self.call_after_refresh(self._to_end_still)
-
-    def _to_end_still(self) -> None:
+        """Keep the last line in view, unless the user has scrolled away from it."""
         if self._at_end:
             self._to_end()
 
