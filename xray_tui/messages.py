@@ -62,6 +62,10 @@ class FollowedChanged(Latest):
 
     followed: Followed
 
+    def can_replace(self, message: Message) -> bool:
+        """Only a message of the same job is superseded: one of the job that was selected before may arrive late."""
+        return isinstance(message, FollowedChanged) and message.followed.job == self.followed.job
+
 
 @dataclass
 class CameBack(Message):

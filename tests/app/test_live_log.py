@@ -232,6 +232,18 @@ async def test_what_is_read_stays_in_view_when_the_lines_before_it_are_counted(
         assert str(log.border_subtitle) == f"line {int(read.split()[1]) + 1:,} of 1,100"
 
 
+@pytest.mark.parametrize("order", [("j4", "j3"), ("j3", "j4")], ids=" then ".join)
+async def test_a_late_page_of_another_job_does_not_discard_the_page_of_the_selected_one(
+    app: XrayApp, order: tuple[str, str]
+) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        log = await focused(pilot)
+        for job in order:
+            app.post_message(FollowedChanged(Followed(job, make_page((f"says {job}",)))))
+        await pilot.pause()
+        assert log.render_line(0).text.strip() == "says j4"
+
+
 async def test_a_search_says_how_far_it_is_and_an_old_answer_is_passed_over(
     app: XrayApp,
 ) -> None:
