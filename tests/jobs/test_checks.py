@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,21 @@ def test_what_is_wrong_with_the_data_is_said_in_one_line(tmp_path: Path, spoil: 
     assert check.is_bad
     assert reason in check.text
     assert str(manifest) in check.text
+
+
+def test_images_are_looked_for_each_time_and_the_manifest_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
+    manifest = make_set(tmp_path, 6)
+    image, away = tmp_path / "images/1.png", tmp_path / "away.png"
+    image.rename(away)
+    assert checks(training(manifest))[0].is_bad
+    away.rename(image)
+    assert not checks(training(manifest))[0].is_bad
+    before, text = manifest.stat(), manifest.read_text()
+    manifest.write_text(text.replace("train", "other"))
+    os.utime(manifest, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert not checks(training(manifest))[0].is_bad, "same time and size: not read again"
+    manifest.write_text(text.replace("train", "none"))
+    assert checks(training(manifest))[0].text == f"data: {manifest}: no image of split train"
 
 
 def test_a_run_without_a_config_has_no_data() -> None:

@@ -16,6 +16,7 @@ import yaml
 from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
 from xray_tui.jobs import process
 from xray_tui.jobs.forecast import Surroundings
+from xray_tui.jobs.history import KnownJobs
 from xray_tui.jobs.job import Job, JobSpec, State, write_job
 from xray_tui.jobs.outlook import Outlook, look_ahead
 from xray_tui.jobs.terms import Terms
@@ -267,6 +268,19 @@ def test_jobs_of_another_folder_in_the_queue_leave_the_end_unknown(desk: Desk) -
     Queue(leases).put(Ticket(50, 1, "260215-000000-bcdf", "auto", "bob"))
     (_, done) = desk.look(desk.training("a")).forecast
     assert done.endswith("not known: 1 job of another runs folder waits too")
+
+
+def test_repeated_looks_read_past_runs_again_only_when_another_job_has_succeeded(desk: Desk) -> None:
+    desk.trained("one", 1.0)
+    known = KnownJobs(desk.runs)
+    _, history = known.read()
+    desk.job(desk.training("waits"), State.QUEUED)
+    jobs, same = known.read()
+    assert (len(jobs), same) == (2, history)
+    desk.trained("two", 2.0)
+    place = Surroundings(desk.runs, desk.snapshot, lease_dir=str(desk.folder / "leases"))
+    takes, _ = look_ahead([desk.training("a")], place, known_jobs=known).forecast
+    assert takes.endswith("from 2 similar runs")
 
 
 def test_a_look_with_many_jobs_of_the_past_takes_no_second_the_second_time(desk: Desk) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,54 +17,72 @@ SAMPLE = 200
 """Images that are looked for; a set of ten thousand on a file server takes too long."""
 PATIENCE = 3.0
 """Seconds after which no more of them are."""
-REMEMBERED = 10.0
-"""Seconds for which a set that was looked at is not looked at again."""
 _LARGEST_TABLE = 256 << 20
 _COLUMNS = ("id", "image", "mask", "split")
 _SHARED = "train or val"
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What a manifest says, or why it cannot be used."""
+
+    counts: Mapping[str, int]
+    """Images by split."""
+    sample: Sequence[Mapping[str, str]] = ()
+    """Rows of which the files are looked for."""
+    problem: str | None = None
+
+
 def look_at_data(manifest: Path, splits: tuple[str, ...], has_folds: bool) -> tuple[bool, str]:
     """(whether all is well, what is there or missing, safe to print). `has_folds`: all that is not of the test split is
-    shared out anew, whatever the manifest says of it."""
+    shared out anew, whatever the manifest says of it.
+
+    A manifest is read again only when it has changed; its files are looked for each time.
+    """
+    shown = clean(str(manifest))
     try:
         status = manifest.stat()
         version = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
-        return _judge(manifest, version, splits, has_folds, int(time.monotonic() / REMEMBERED))
-    except (OSError, ValueError, csv.Error) as error:
+        table = _table(manifest, version, splits, has_folds)
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        return False, f"{clean(str(manifest))}: {clean(reason or str(error))}"
+        return False, f"{shown}: {clean(reason or str(error))}"
+    if table.problem is not None:
+        return False, f"{shown}: {table.problem}"
+    looked, problem = _look_for(manifest, table.sample)
+    if problem is not None:
+        return False, f"{shown}: {problem}"
+    counted = " and ".join(f"{count} {split}" for split, count in table.counts.items())
+    some = "" if looked == sum(table.counts.values()) else f", {looked} looked at"
+    return True, f"{counted} images in {shown}{some}"
 
 
 @lru_cache(maxsize=8)
-def _judge(
-    manifest: Path, version: tuple[int, ...], splits: tuple[str, ...], has_folds: bool, moment: int
-) -> tuple[bool, str]:
-    rows = _read_table(manifest)
+def _table(manifest: Path, version: tuple[int, ...], splits: tuple[str, ...], has_folds: bool) -> _Table:
+    try:
+        rows = _read_table(manifest)
+    except (ValueError, csv.Error) as error:
+        return _Table({}, problem=clean(str(error)))
     if has_folds:
         rows = [{**row, "split": _folded(row["split"])} for row in rows]
         splits = tuple(dict.fromkeys(map(_folded, splits)))
-    counts = Counter(row["split"] for row in rows)
-    if empty := [split for split in splits if not counts[split]]:
-        return False, f"{clean(str(manifest))}: no image of split {' and '.join(empty)}"
-    looked, problem = _look_for(manifest, [row for row in rows if row["split"] in splits])
-    if problem is not None:
-        return False, f"{clean(str(manifest))}: {problem}"
-    shown = " and ".join(f"{counts[split]} {split}" for split in splits)
-    some = "" if looked == sum(counts[split] for split in splits) else f", {looked} looked at"
-    return True, f"{shown} images in {clean(str(manifest))}{some}"
+    rows = [row for row in rows if row["split"] in splits]
+    found = Counter(row["split"] for row in rows)
+    if empty := [split for split in splits if not found[split]]:
+        return _Table({}, problem=f"no image of split {' and '.join(empty)}")
+    return _Table({split: found[split] for split in splits}, rows[:: max(1, len(rows) // SAMPLE)])
 
 
 def _folded(split: str) -> str:
     return split if split == "test" else _SHARED
 
 
-def _look_for(manifest: Path, rows: Sequence[dict[str, str]]) -> tuple[int, str | None]:
-    """(how many images and masks were looked for: all of them, or some of many, spread evenly; what is missing)."""
+def _look_for(manifest: Path, rows: Sequence[Mapping[str, str]]) -> tuple[int, str | None]:
+    """(how many rows' images and masks were looked for, what is missing)."""
     looked = missing = 0
     first = ""
     deadline = time.monotonic() + PATIENCE
-    for row in rows[:: max(1, len(rows) // SAMPLE)]:
+    for row in rows:
         gone = [path for path in (row["image"], row["mask"]) if path and not is_file(manifest.parent / path)]
         looked, missing = looked + 1, missing + bool(gone or not row["image"])
         first = first or next(iter(gone), "")

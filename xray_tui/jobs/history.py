@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from xray_tui.jobs import process
 from xray_tui.jobs.asked import Asked, of_run
 from xray_tui.jobs.estimate import Estimate, Needs, Past, estimate, needs
 from xray_tui.jobs.job import Job, State
 from xray_tui.jobs.room import written
+from xray_tui.jobs.store import JobStore
 
 LOOKED_AT = 60
 """So many jobs of a kind are looked at, the newest first: each costs reading its run's config."""
@@ -19,8 +21,12 @@ class History:
 
     def __init__(self, runs: Path, jobs: Sequence[Job]) -> None:
         self._runs = runs
-        self._jobs = [job for job in jobs if job.state is State.SUCCEEDED]
+        self._jobs = succeeded(jobs)
         self._past: dict[str, list[Past]] = {}
+
+    def is_of(self, jobs: Sequence[Job]) -> bool:
+        """Whether it was made from the same succeeded jobs."""
+        return self._jobs == succeeded(jobs)
 
     def estimate(self, kind: str, wanted: Asked, on_gpu: bool) -> Estimate | None:
         """From similar ones."""
@@ -45,3 +51,23 @@ class History:
         seconds = job.ended - job.started if whole and job.ended and job.started else None
         wrote = written(folder) if job.spec.kind in ("train", "blend") else None
         return Past(what, seconds, job.peak_memory, job.peak_gpu_memory, wrote)
+
+
+def succeeded(jobs: Sequence[Job]) -> list[Job]:
+    return [job for job in jobs if job.state is State.SUCCEEDED]
+
+
+class KnownJobs:
+    """This host's jobs of a runs folder and what they took, for repeated looks: only changed files are read again."""
+
+    def __init__(self, runs: Path) -> None:
+        self._store = JobStore(runs)
+        self._history: History | None = None
+
+    def read(self) -> tuple[list[Job], History]:
+        """Raises OSError where the folder of jobs cannot be listed."""
+        jobs = [job for job in self._store.jobs() if job.host == process.host()]
+        history = self._history
+        if history is None or not history.is_of(jobs):
+            self._history = history = History(self._store.runs, jobs)
+        return jobs, history

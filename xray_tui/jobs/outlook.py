@@ -14,17 +14,15 @@ from pathlib import Path
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
-from xray_tui.jobs import process
 from xray_tui.jobs.asked import asked
 from xray_tui.jobs.batch import planned
 from xray_tui.jobs.checks import BAD, OK, WARNING, Check, checks, room_check
 from xray_tui.jobs.estimate import Estimate, size
 from xray_tui.jobs.forecast import Surroundings, forecast
-from xray_tui.jobs.history import History
+from xray_tui.jobs.history import KnownJobs
 from xray_tui.jobs.job import Job, JobSpec
 from xray_tui.jobs.launcher import gpus_for
 from xray_tui.jobs.queue_end import QueueEnd
-from xray_tui.jobs.store import JobStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +37,14 @@ class Outlook:
     seen: float = field(default_factory=time.time)
 
     @property
+    def bad(self) -> list[Check]:
+        """The checks for which a job would fail."""
+        return [check for check in self.checks if check.is_bad]
+
+    @property
     def is_bad(self) -> bool:
         """Whether a job would fail."""
-        return any(check.is_bad for check in self.checks)
+        return bool(self.bad)
 
     @property
     def lines(self) -> list[str]:
@@ -55,16 +58,17 @@ class Outlook:
         return said if self.queue is None else [*said, self.queue.sentence(self.seen)]
 
 
-def look_ahead(specs: Sequence[JobSpec], place: Surroundings, then_evaluate: bool = False) -> Outlook:
+def look_ahead(
+    specs: Sequence[JobSpec], place: Surroundings, then_evaluate: bool = False, known_jobs: KnownJobs | None = None
+) -> Outlook:
     """Everything that can be said now of jobs that are launched together, each training followed by its evaluation if
-    `then_evaluate`. What cannot be read is said as a check."""
+    `then_evaluate`. What cannot be read is said as a check. `known_jobs` makes repeated looks cheap."""
     try:
-        jobs = [job for job in JobStore(place.runs).jobs() if job.host == process.host()]
+        jobs, history = (known_jobs or KnownJobs(place.runs)).read()
     except OSError as error:
         return Outlook((Check(BAD, f"jobs: {clean(error.strerror or str(error))}"),))
     new = planned(specs, place.runs, then_evaluate)
     known = {job.id: job.spec for job in (*jobs, *new)}
-    history = History(place.runs.absolute(), jobs)
     place, found = _with_gpus(place, [job.spec for job in new])
     estimates: list[tuple[str, Estimate]] = []
     for job in new:
