@@ -115,7 +115,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("gpu.previous", "left,h", "step(-1)", "previous GPU", "The GPU before", "gpu", True),
     Command("gpu.next", "right,l", "step(1)", "next GPU", "The next GPU", "gpu", True),
     Command("gpu.close", "escape,q,enter", "close", "close", "Back to the dashboard", "gpu", True),
-    Command("form.launch", "enter", "launch", "launch", "Launch what the form says; open a list, a section", "form"),
+    Command("form.launch", "enter", "launch", "launch", "Open a list or a section; launch from a text field", "form"),
     Command("form.launch_anywhere", "f5", "launch", "launch", "Launch from any field", "form"),
     Command("form.cancel", "escape", "cancel", "cancel", "Leave the form", "form"),
     Command("form.save", "ctrl+s", "save", "save", "Save the values as a config", "form"),

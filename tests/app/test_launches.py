@@ -41,7 +41,9 @@ async def test_seeds_with_their_evaluations_are_queued_by_one_enter(
         await pilot.press("t")
         await until(pilot, lambda: isinstance(app.screen, LaunchScreen) and bool(app.screen._rows))
         keys = [*["down"] * 9, "space", "down", *"1,2", "down", "down", "space", *["down"] * 4, "space"]
-        await pilot.press(*keys, "enter")
+        await pilot.press(*keys)
+        await until(pilot, lambda: "manifest.csv: No such file" in str(app.screen.query_one("#form-summary").render()))
+        await pilot.press("f5", "y")
         await until(pilot, lambda: len(app._jobs) == 4)
         await until(pilot, lambda: any(note.message.startswith("4 jobs launched, held") for note in app._notifications))
     jobs = {(job.spec.kind, job.spec.run): job for job in place.store.jobs()}

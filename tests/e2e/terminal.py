@@ -13,7 +13,7 @@ from types import TracebackType
 import pexpect
 import pyte
 
-ENTER, ESCAPE, DOWN, RIGHT, LEFT = "\r", "\x1b", "\x1b[B", "\x1b[C", "\x1b[D"
+ENTER, ESCAPE, DOWN, RIGHT, LEFT, F5 = "\r", "\x1b", "\x1b[B", "\x1b[C", "\x1b[D", "\x1b[15~"
 
 PATIENCE = 120.0
 """Seconds; a machine that trains beside the tests takes its time, and a quiet one does not need them."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.conftest import write
 from tests.e2e.conftest import Desk
 from tests.e2e.keys import choose_no_gpu, job_line, launch_by_keys
-from tests.e2e.terminal import ENTER, ESCAPE
+from tests.e2e.terminal import ESCAPE, F5
 from xray_tui.jobs import process
 
 EPOCHS = 40
@@ -37,7 +37,7 @@ def test_a_training_outlives_the_app_and_its_evaluation_reaches_the_board(desk: 
         app.press("e")
         app.wait("xray-engine evaluate --run runs/seeds/seed_42 --tta hv --threshold tuned")
         choose_no_gpu(app)
-        app.press(ENTER)
+        app.press(F5)
         app.wait(re.compile(r"│ \+ +1 seeds/seed_42 +0\.\d{4} .* hv +now "))  # + marks what has just come
         app.wait(job_line("✓", "succeeded", "evaluate", "seeds/seed_42"))
         app.press("x")

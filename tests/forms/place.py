@@ -60,6 +60,9 @@ class FormApp(KeysInOrder[None]):
         self.form = LaunchScreen(kind, **({"runs": RUNS, "recipes": recipes()} | given))
         self.results: list[Any] = []
 
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return {"faint": "#808080", "border-focus": "#808080"}
+
     def on_mount(self) -> None:
         self.push_screen(self.form, self.left)
 

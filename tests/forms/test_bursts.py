@@ -110,5 +110,5 @@ async def test_the_command_shows_the_fields_of_now_and_not_those_of_a_late_messa
         field.value = "9"  # the recipe's own
         field.post_message(field.Changed(field, ""))
         await settle(pilot)
-        assert text(app, SUMMARY) == "✓ ready: enter launches"
+        assert text(app, SUMMARY) == "✓ ready: F5 launches"
         assert text(app, COMMAND) == "xray-engine train --config configs/dual.yaml --run runs/dual"

@@ -37,10 +37,10 @@ async def test_a_run_whose_training_waits_is_offered_and_evaluated_after_it() ->
         focus(app, "run")
         await pilot.press("right", "right")
         await settle(pilot)
-        assert text(app, SUMMARY) == "✓ ready: enter launches"
+        assert text(app, SUMMARY) == "✓ ready: F5 launches"
         command = "xray-tui launch evaluate --runs runs --gpu none --after j1 -- --run runs/next"
         assert text(app, COMMAND).startswith(command)
-        await pilot.press("enter")
+        await pilot.press("f5")
     (launch,) = app.results
     assert [(spec.run, spec.after) for spec in launch.specs] == [("next", ("j1",))]
 
@@ -58,7 +58,7 @@ async def test_another_run_takes_the_training_back_unless_it_was_chosen() -> Non
         said = "after: next has no checkpoints/best.pt yet; its training (queued) is right"
         assert text(app, SUMMARY) == f"✗ {said}"
         await choose(pilot, app, "after", "j1")
-        assert text(app, SUMMARY) == "✓ ready: enter launches"
+        assert text(app, SUMMARY) == "✓ ready: F5 launches"
 
 
 async def test_a_run_with_a_checkpoint_that_is_still_in_training_can_be_evaluated_at_once() -> None:
@@ -68,7 +68,7 @@ async def test_a_run_with_a_checkpoint_that_is_still_in_training_can_be_evaluate
         assert offered(app)[1] == "plain_a  its training is running: after that"
         assert row(app, "after").control.raw == "j2"
         await choose(pilot, app, "after", "")
-        assert text(app, SUMMARY) == "✓ ready: enter launches"
+        assert text(app, SUMMARY) == "✓ ready: F5 launches"
         focus(app, "run")
-        await pilot.press("enter")
+        await pilot.press("f5")
     assert app.results[0].specs[0].after == ()

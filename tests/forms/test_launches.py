@@ -54,7 +54,7 @@ async def test_a_form_names_what_a_launch_can_have_and_asks_for_none_of_it() -> 
         section = next(iter(app.form.query(FormSection)))
         assert title(section).endswith("launch     seeds, sweep, evaluation, after, priority, hold")
         assert section.region.bottom <= app.form.query_one("#form-fields").region.bottom  # seen without scrolling
-        await pilot.press("enter")
+        await pilot.press("f5")
     argv = ("train", "--config", "configs/dual.yaml", "--run", "runs/dual")
     assert app.results == [Launch((JobSpec("train", "dual", argv, "none"),))]
 
@@ -65,7 +65,7 @@ async def test_seeds_are_trained_each_in_a_run_of_its_own_and_evaluated() -> Non
         section = await opened(pilot, app)
         await pilot.press("down", *"42,7", "down", "down", "space")
         await settle(pilot)
-        assert text(app, SUMMARY) == "✓ ready: enter launches 2 trainings, each with its evaluation"
+        assert text(app, SUMMARY) == "✓ ready: F5 launches 2 trainings, each with its evaluation"
         assert title(section).endswith("7 fields · 2 changed")
         await pilot.press("enter")
     (launch,) = app.results
@@ -90,7 +90,7 @@ async def test_what_are_no_seeds_is_said_under_the_field_and_nothing_is_launched
         assert app.focused is row(app, "seeds").control
         await pilot.press("end", "backspace", "1")
         await settle(pilot)
-        assert text(app, SUMMARY) == "✓ ready: enter launches 2 trainings"
+        assert text(app, SUMMARY) == "✓ ready: F5 launches 2 trainings"
 
 
 async def test_a_sweep_trains_every_combination() -> None:
@@ -98,7 +98,7 @@ async def test_a_sweep_trains_every_combination() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot, app)
         await type_over(pilot, app, "sweep", "training.lr=1e-3,3e-4; data.image_size=64,96,128")
-        assert text(app, SUMMARY) == "✓ ready: enter launches 6 trainings"
+        assert text(app, SUMMARY) == "✓ ready: F5 launches 6 trainings"
         await pilot.press("enter")
     (launch,) = app.results
     assert launch.specs[0].run == "dual_sweep/lr_1e-3_image_size_64"
@@ -121,7 +121,7 @@ async def test_a_sweep_that_no_training_could_run_is_refused_while_it_is_typed()
             row(app, "sweep").control.value = sweep
             await settle(pilot)
             assert text(app, SUMMARY).startswith(f"✗ sweep: {words}")
-        await pilot.press("enter")
+        await pilot.press("f5")
         assert app.results == []
 
 
@@ -142,7 +142,7 @@ async def test_the_name_of_a_run_is_free_for_its_seed_group_until_a_seed_of_it_i
         await type_over(pilot, app, "run", "plain_a")
         assert "the folder exists" in problem(app)
         await type_over(pilot, app, "seeds", "1")
-        assert text(app, SUMMARY) == "✓ ready: enter launches"
+        assert text(app, SUMMARY) == "✓ ready: F5 launches"
         await type_over(pilot, app, "seeds", "1,2")
         assert problem(app).startswith("plain_a_seeds/seed_2: the folder exists and is not empty")
 
@@ -185,12 +185,12 @@ async def test_several_gpus_are_for_auto_alone() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot, app)
         await type_over(pilot, app, "gpus", "2")
-        assert text(app, SUMMARY) == "✓ ready: enter launches"
+        assert text(app, SUMMARY) == "✓ ready: F5 launches"
         focus(app, "gpu")
         await pilot.press("right")
         await settle(pilot)
         assert problem(app).startswith("2 goes with gpu auto")
-        await pilot.press("left", "enter")
+        await pilot.press("left", "f5")
     assert app.results[0].specs[0].gpu_count == 2
 
 
@@ -204,8 +204,8 @@ async def test_every_kind_can_come_after_a_job_that_has_not_ended_or_be_held(kin
         focus(app, "after")
         await pilot.press("right", "down", "ctrl+u", "9", "down", "space")
         await settle(pilot)
-        assert text(app, SUMMARY) == "✓ ready: enter launches it, held until released"
-        await pilot.press("enter")
+        assert text(app, SUMMARY) == "✓ ready: F5 launches it, held until released"
+        await pilot.press("f5")
     (launch,) = app.results
     (spec,) = launch.specs
     assert (spec.kind, spec.after, spec.priority, launch.hold) == (kind, ("j1",), 9, True)
@@ -249,7 +249,7 @@ async def test_what_is_typed_for_the_launch_stays_when_the_recipe_changes() -> N
         await pilot.press("right")
         await settle(pilot)
         assert row(app, "seeds").control.value == "1,2"
-        await pilot.press("enter")
+        await pilot.press("f5")
     assert [spec.run for spec in app.results[0].specs] == ["plain_seeds/seed_1", "plain_seeds/seed_2"]
 
 

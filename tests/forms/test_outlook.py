@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.jobs.checks import Check
 from xray_tui.jobs.job import JobSpec
 from xray_tui.jobs.outlook import Outlook
+from xray_tui.screens.confirm import ConfirmScreen
 from xray_tui.screens.launch_outlook import looking, short_lines
 from xray_tui.screens.launch_plan import Launch
 from xray_tui.settings import Settings
@@ -23,7 +25,7 @@ from xray_tui.settings import Settings
 from .place import PLAIN, RUNS, FormApp, focus, settle, text, type_over, write
 
 pytestmark = pytest.mark.usefixtures("place")
-LINES = "#form-outlook"
+LINES, SUMMARY = "#form-outlook", "#form-summary"
 PATIENCE = 20.0
 
 
@@ -38,20 +40,73 @@ def real_look(place: Path) -> Callable[[Launch], Outlook]:
     return looking(RUNS, Settings(lease_dir=place / "leases"), GpuSnapshot)
 
 
-async def test_a_form_says_what_is_missing_below_its_command(place: Path) -> None:
+async def test_the_verdict_is_what_is_missing_and_no_line_repeats_it(place: Path) -> None:
     app = FormApp("train", look=real_look(place))
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await pilot.press("right")  # the recipe whose data is there, without a row
-        await until(pilot, lambda: "no image of split train and val" in text(app, LINES))
-        assert text(app, LINES).startswith(f"✗ data: {place}/data/manifest.csv: no image of")
+        await until(pilot, lambda: "no image of split train and val" in text(app, SUMMARY))
+        assert text(app, SUMMARY).startswith(f"✗ data: {place}/data/manifest.csv: no image of")
+        assert "data" not in text(app, LINES)
 
 
-async def test_where_all_is_well_one_line_says_so(place: Path) -> None:
+def fill(place: Path) -> None:
+    """Give the manifest an image of each split."""
     rows = "".join(f"{split},images/1.png,,0,{split}\n" for split in ("train", "val", "test"))
     (place / "data/manifest.csv").write_text(f"id,image,mask,fractured,split\n{rows}")
     (place / "data/images").mkdir()
     (place / "data/images/1.png").touch()
+
+
+@pytest.mark.parametrize("first_missing", ["data/manifest.csv", "data/images/1.png"])
+async def test_a_verdict_follows_the_files_while_the_form_is_open(place: Path, first_missing: str) -> None:
+    fill(place)
+    missing, away = place / first_missing, place / "away"
+    missing.rename(away)
+    write(place / "runs/plain_a/config.yaml", PLAIN | {"data": {"manifest": "../../data/manifest.csv"}})
+    app = FormApp("evaluate", current="plain_a", look=real_look(place))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: text(app, SUMMARY).startswith("✗ data: "))
+        away.rename(missing)
+        await until(pilot, lambda: text(app, SUMMARY) == "✓ ready: F5 launches")
+        missing.rename(away)
+        await until(pilot, lambda: text(app, SUMMARY).startswith("✗ data: "))
+
+
+async def test_a_launch_that_would_fail_is_asked_about_and_no_leads_back_to_the_form(place: Path) -> None:
+    app = FormApp("evaluate", current="plain_a", look=real_look(place))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("f5")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        (why,) = app.screen.query(".more")
+        assert re.fullmatch("✗ data: .*/data/manifest.csv: No such file or directory", str(why.render()))
+        await pilot.press("enter")
+        assert app.screen is app.form
+        assert app.results == []
+        await pilot.press("f5", "y")
+    assert [spec.run for spec in app.results[0].specs] == ["plain_a"]
+
+
+async def test_a_form_is_not_ready_before_its_files_were_looked_at_and_a_hanging_look_does_not_prevent_the_launch() -> (
+    None
+):
+    go_on = Event()
+
+    def look(launch: Launch) -> Outlook:
+        go_on.wait(PATIENCE)
+        return Outlook((Check("✗", "data: gone"),))
+
+    app = FormApp("train", look=look)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: text(app, SUMMARY).startswith("… checking"))
+        await pilot.press("f5")
+        assert [spec.run for spec in app.results[0].specs] == ["dual"]
+        go_on.set()
+
+
+async def test_where_all_is_well_one_line_says_so(place: Path) -> None:
+    fill(place)
     write(place / "runs/plain_a/config.yaml", PLAIN | {"data": {"manifest": "../../data/manifest.csv"}})
     app = FormApp("evaluate", current="plain_a", look=real_look(place))
     async with app.run_test(size=(120, 40)) as pilot:
@@ -116,13 +171,17 @@ async def test_a_look_that_fails_is_said_in_one_line() -> None:
     app = FormApp("train", look=look)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        await until(pilot, lambda: "nothing can be said" in text(app, LINES))
-        assert text(app, LINES) == clean("! nothing can be said: the server \x1b[2J is gone")
+        await until(pilot, lambda: "could not check" in text(app, LINES))
+        assert text(app, LINES) == clean("! could not check: the server \x1b[2J is gone")
+        assert text(app, SUMMARY) == "✓ ready: F5 launches"
 
 
-def test_what_is_wrong_is_said_and_what_is_well_is_named() -> None:
-    assert short_lines(Outlook((Check("✓", "data: 4 images"), Check("✓", "disk: 9 GiB")))) == ["✓ data, disk"]
-    assert short_lines(Outlook((Check("✓", "data: 4 images"), Check("✗", "disk: full")))) == ["✗ disk: full"]
+def test_what_is_wrong_beside_the_verdict_is_said_and_what_is_well_is_named() -> None:
+    well, slow = Check("✓", "data: 4 images"), Check("!", "disk: slow")
+    assert short_lines(Outlook((well, Check("✓", "disk: 9 GiB")))) == ["✓ data, disk"]
+    assert short_lines(Outlook((well, slow))) == ["! disk: slow"]
+    assert short_lines(Outlook((Check("✗", "a: gone"), slow, Check("✗", "b: gone")))) == ["! disk: slow", "✗ b: gone"]
+    assert short_lines(Outlook((well, Check("✗", "disk: full")))) == []
 
 
 def test_settings_that_make_no_sense_stop_no_look(place: Path) -> None:

@@ -52,9 +52,9 @@ async def test_a_launch_that_would_not_outlive_the_session_is_warned_of_and_not_
     app = FormApp("train")
     async with app.run_test(size=size) as pilot:
         await settle(pilot)
-        assert text(app, SUMMARY).startswith("! ready: enter launches, but logind ends a session's processes with it")
+        assert text(app, SUMMARY).startswith("! ready: F5 launches, but logind ends a session's processes with it")
         assert app.form.query_one(SUMMARY).region.height >= 2  # all of it can be read
-        await pilot.press("enter")
+        await pilot.press("f5")
     assert len(app.results) == 1
 
 
@@ -73,7 +73,7 @@ async def test_a_bad_number_is_said_in_words_under_its_field_and_nothing_is_laun
         assert app.results == []
         await pilot.press("ctrl+u", "4")
         await settle(pilot)
-        assert text(app, SUMMARY) == "✓ ready: enter launches"
+        assert text(app, SUMMARY) == "✓ ready: F5 launches"
         assert not app.form.query_one(".form-problem").display
 
 
@@ -110,7 +110,7 @@ async def test_a_recipe_of_another_network_has_rows_of_its_own() -> None:
             keys |= {each.key for each in app.form.query(FormRow)}
             assert has in keys
             assert has_not not in keys
-        await pilot.press("enter")
+        await pilot.press("f5")
     argv = ("train", "--config", "configs/who.yaml", "--run", "runs/mine")
     assert app.results == [Launch((JobSpec("train", "mine", argv, "none"),))]
 
@@ -132,7 +132,7 @@ async def test_a_name_that_is_taken_is_refused_at_once() -> None:
         await settle(pilot)
         await type_over(pilot, app, "run", "plain_a")
         assert "the folder exists and is not empty; plain_a_2 is free" in text(app, SUMMARY)
-        await pilot.press("enter")
+        await pilot.press("f5")
         assert app.results == []
 
 
@@ -192,15 +192,19 @@ async def test_a_refused_launch_opens_the_section_of_the_wrong_field() -> None:
         assert "-1.0: should be greater than or equal to 0" in text(app, SUMMARY)
 
 
-async def test_enter_in_an_open_list_chooses_and_does_not_launch() -> None:
+async def test_enter_opens_a_list_and_chooses_in_it_and_only_f5_launches_from_there() -> None:
     app = FormApp("evaluate", current="plain_a")
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         focus(app, "tta")
-        await pilot.press("space", "d", "4", "enter")
-        await settle(pilot)
-        assert app.results == []
         await pilot.press("enter")
+        assert row(app, "tta").control.expanded
+        await pilot.press("d", "4", "enter")
+        await settle(pilot)
+        assert not row(app, "tta").control.expanded
+        assert row(app, "tta").control.raw == "d4"
+        assert app.results == []
+        await pilot.press("f5")
     argv = ("evaluate", "--run", "runs/plain_a", "--tta", "d4", "--threshold", "tuned")
     assert app.results == [Launch((JobSpec("evaluate", "plain_a", argv, "none"),))]
 
@@ -212,10 +216,10 @@ async def test_an_evaluation_offers_only_runs_that_have_a_checkpoint_and_takes_n
         control = row(app, "run").control
         assert isinstance(control, Select)
         assert [value for _, value in control._options] == ["", "dual_a", "plain_a"]
-        await pilot.press("enter")
+        await pilot.press("f5")
         assert text(app, SUMMARY) == "✗ not launched: run: unfinished has no checkpoints/best.pt"
         assert app.results == []
-        await pilot.press("right", "enter")
+        await pilot.press("right", "f5")
     assert [spec.run for launch in app.results for spec in launch.specs] == ["dual_a"]
 
 
@@ -228,16 +232,16 @@ async def test_without_a_checkpoint_an_evaluation_says_what_is_missing(place: Pa
         assert app.results == []
 
 
-async def test_a_blend_takes_the_marked_runs_and_space_changes_them() -> None:
+async def test_a_blend_takes_the_marked_runs_and_space_or_enter_changes_them() -> None:
     app = FormApp("blend", marked=["plain_a", "dual_a"], gpus=[("0", "0 NVIDIA H100")])
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        assert text(app, SUMMARY) == "✓ ready: enter launches"
+        assert text(app, SUMMARY) == "✓ ready: F5 launches"
         focus(app, "members")
         await pilot.press("down", "space")
         await settle(pilot)
         assert "two or more are right" in text(app, SUMMARY)
-        await pilot.press("space", "enter")
+        await pilot.press("enter", "f5")
     argv = ("blend", "--members", "runs/plain_a", "runs/dual_a", "--run", "runs/blend", "--tta", "hv")
     assert app.results == [Launch((JobSpec("blend", "blend", argv, "auto"),))]
 
@@ -360,10 +364,10 @@ async def test_of_recipes_chosen_one_after_the_other_the_last_one_counts() -> No
     app = FormApp("train", current="dual_a")
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        await pilot.press("right", "right", "enter")
+        await pilot.press("right", "right", "f5")
         await settle(pilot)
         if not app.results:  # it came before the files were read, and was refused
-            await pilot.press("enter")
+            await pilot.press("f5")
     assert app.results[0].specs[0].argv == ("train", "--config", "configs/plain.yaml", "--run", "runs/plain")
 
 

@@ -1,7 +1,8 @@
 """The forms for training, evaluation and blending: made from the config models, checked while typing.
 
-Enter launches from every field; in an open list it chooses, and on a section's line it opens the section. F5 launches
-from anywhere. Up and down go from field to field, space opens lists and switches, left and right step through choices.
+F5 launches from anywhere, and Enter from a text field. On a list Enter opens it, in an open list it chooses, and on a
+section's line it opens the section. Up and down go from field to field, space opens lists and flips switches, left and
+right step through choices.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from textual.worker import Worker, WorkerState, get_current_worker
 
 from engine.contract.text import clean
 from xray_tui.jobs.session import this_session, why_it_would_end
+from xray_tui.screens.confirm import ConfirmScreen
 from xray_tui.screens.launch_outlook import Look, OutlookLines
 from xray_tui.widgets.form import NESTED, Fields, FormRow, FormSection, mount_some_at_a_time
 from xray_tui.widgets.form_controls import Checklist
@@ -36,6 +38,11 @@ if TYPE_CHECKING:
     from xray_tui.screens.launch_plan import Launch, Plan
     from xray_tui.screens.launch_sources import Filling, Sources
     from xray_tui.screens.launch_state import FormState
+
+CHECK_WITHIN = 1.0
+"""Seconds that a launch waits for a check that has not answered yet."""
+MOST_REASONS = 4
+"""Failed checks that the question lists; more would not fit into a small terminal."""
 
 TITLES: Mapping[str, str] = {"train": "Train a network", "evaluate": "Evaluate a run", "blend": "Blend runs"}
 
@@ -60,10 +67,10 @@ class LaunchScreen(ModalScreen["Launch | None"]):
     """Nobody looks at the dashboard meanwhile."""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide-screen")]  # noqa: RUF012 (an instance variable to Textual)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "launch", "Launch", key_display="enter", id="form.launch"),
+        Binding("f5", "launch", "Launch", id="form.launch_anywhere"),
         Binding("escape", "cancel", "Cancel", id="form.cancel"),
         Binding("ctrl+s", "save", "Save as config", id="form.save"),
-        Binding("f5", "launch", "Launch", show=False, id="form.launch_anywhere"),
+        Binding("enter", "launch", "Launch", show=False, id="form.launch"),
         Binding("down", "app.focus_next", "Next field", show=False, id="form.next"),
         Binding("up", "app.focus_previous", "Previous field", show=False, id="form.previous"),
     ]
@@ -110,6 +117,8 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         self._filling = False
         self._would_end: str | None = None
         """Why the job would not outlive this session."""
+        self._verdict = ""
+        """As it is shown."""
         self._rows: dict[str, FormRow] = {}
         self._sections: tuple[FormSection, ...] = ()
 
@@ -252,12 +261,10 @@ class LaunchScreen(ModalScreen["Launch | None"]):
             return None
         self._checked = checked = state.check()
         self.query_one("#form-command-text", Static).update(Content(checked.command))
-        if not checked.problems:
-            self._say(self._ready(checked.launch), unsure=self._would_end is not None)
-        else:
-            self._say(self._first_problem(checked), wrong=True)
+        if self._outlook is not None:
+            self._outlook.ask(None if checked.problems else checked.launch)
         self._show_states()
-        self._look_ahead(checked)
+        self._show_verdict()
         return checked
 
     def _take(self, state: FormState) -> set[str]:
@@ -273,14 +280,25 @@ class LaunchScreen(ModalScreen["Launch | None"]):
                     after.show_raw(state.wishes.after)
         return given
 
-    def _look_ahead(self, checked: Plan) -> None:
-        """Have the lines below the command say what these jobs would find and take."""
-        if self._outlook is not None:
-            self._outlook.ask(None if checked.problems else checked.launch)
+    @on(OutlookLines.Looked)
+    def _show_verdict(self) -> None:
+        """One verdict: what is wrong in the fields, else what is missing on the disk, else that it is ready."""
+        checked, outlook = self._checked, self._outlook
+        if checked is None:
+            return
+        if checked.problems:
+            self._say(self._first_problem(checked), wrong=True)
+        elif outlook is not None and outlook.is_checking:
+            self._say("checking data, weights and disk …", sign="…")
+        elif outlook is not None and outlook.found is not None and outlook.found.is_bad:
+            first, *others = outlook.found.bad
+            self._say(first.text + (f" (and {len(others)} more)" if others else ""), wrong=True)
+        else:
+            self._say(self._ready(checked.launch), sign="!" if self._would_end else "✓")
 
     def _ready(self, launch: Launch) -> str:
         but = f", but {self._would_end}" if self._would_end else ""
-        return " ".join(filter(None, ("ready: enter launches", launch.words))) + but
+        return " ".join(filter(None, ("ready: F5 launches", launch.words))) + but
 
     def _first_problem(self, checked: Plan) -> str:
         key, problem = next(iter(checked.problems.items()))
@@ -306,7 +324,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         above = self.focused.ancestors if self.focused else []
         row = next((node for node in above if isinstance(node, FormRow)), None)
         section = next((node for node in above if isinstance(node, FormSection)), None)
-        text = row.help if row else f"{section.section}: space opens or closes" if section else ""
+        text = row.help if row else f"{section.section}: enter or space opens or closes" if section else ""
         place = self.query_one("#form-help", Static)
         size = place.content_size
         lines = wrap(clean(text), max(20, size.width), max_lines=max(1, size.height), placeholder=" …")
@@ -332,7 +350,29 @@ class LaunchScreen(ModalScreen["Launch | None"]):
             self._say(f"not launched: {self._first_problem(checked)}", wrong=True)
             await self._go_to(next(iter(checked.problems)))
         else:
-            self.dismiss(checked.launch)
+            await self._launch(checked.launch)
+
+    async def _launch(self, launch: Launch) -> None:
+        """Leave with the launch; where a check says that it would fail, only after a question.
+
+        A check that is due or under way is waited for, but not for long: a file server that hangs does not prevent a
+        launch, and the job itself says what it lacks. Keys that are pressed meanwhile come after the launch.
+        """
+        found = await self._outlook.answer(within=CHECK_WITHIN) if self._outlook is not None else None
+        if not self.is_current:  # a second click on the button, handled after the first has launched or asked
+            return
+        if found is None or not found.is_bad:
+            self.dismiss(launch)
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.dismiss(launch)
+
+        failed = [f"{check.sign} {check.text}" for check in found.bad[:MOST_REASONS]]
+        failed += [f"and {len(found.bad) - MOST_REASONS} more"] if len(found.bad) > MOST_REASONS else []
+        question = ConfirmScreen("Launch although the job would fail?", "\n".join(failed), "launch", "back to the form")
+        self.app.push_screen(question, answered)
 
     async def action_save(self) -> None:
         """Ask for a file, and write the values there as a config."""
@@ -367,10 +407,14 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         if key in self._rows:
             self._rows[key].control.focus()
 
-    def _say(self, line: str, *, wrong: bool = False, unsure: bool = False) -> None:
+    def _say(self, line: str, *, sign: str = "✓", wrong: bool = False) -> None:
         try:
             summary = self.query_one("#form-summary", Static)
         except NoMatches:  # the screen is going
             return
-        summary.update(Content(f"{'✗' if wrong else '!' if unsure else '✓'} {clean(line)}"))
-        summary.set_class(wrong, "-wrong")
+        verdict = f"{'✗' if wrong else sign} {clean(line)}"
+        if verdict != self._verdict:
+            self._verdict = verdict
+            summary.update(Content(verdict))
+            summary.set_class(wrong, "-wrong")
+            summary.set_class(sign == "…", "-checking")

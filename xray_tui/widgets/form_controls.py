@@ -1,6 +1,7 @@
-"""The controls of a form: one line high, Enter left to the screen (it launches), state told by words as well as colour.
+"""The controls of a form: one line high, their state told by words as well as colour.
 
-Space opens or switches, left and right step through choices, up and down go to the next field.
+Enter opens a list and chooses in it; text fields and switches leave it to the screen, which launches. Space opens or
+switches, left and right step through choices, up and down go to the next field.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Choice(Select[Any], inherit_bindings=False):
     """One of a few values. Options are (what is shown, value, a remark shown in the open list)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "show_overlay", "Choices", show=False),
+        Binding("enter,space", "show_overlay", "Choices", key_display="enter"),
         Binding("left", "step(-1)", "Previous", show=False),
         Binding("right", "step(1)", "Next", show=False),
     ]
@@ -118,10 +119,10 @@ class Toggle(Static, can_focus=True):
 
 
 class Checklist(OptionList, inherit_bindings=False):
-    """Some of many names; Space chooses. Up on the first and down on the last go to the neighbouring field."""
+    """Some of many names; Enter and Space choose. Up on the first and down on the last go to the neighbouring field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *without(OptionList.BINDINGS, "enter", "up", "down"),
+        *without(OptionList.BINDINGS, "up", "down"),
         Binding("up", "move(-1)", "Up", show=False),
         Binding("down", "move(1)", "Down", show=False),
         Binding("space", "select", "Choose", show=False),
