@@ -11,6 +11,7 @@ from threading import Event, current_thread, main_thread
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Button
 
 from engine.contract.text import clean
 from xray_tui.gpu.sample import GpuSnapshot
@@ -86,6 +87,18 @@ async def test_a_launch_that_would_fail_is_asked_about_and_no_leads_back_to_the_
         assert app.results == []
         await pilot.press("f5", "y")
     assert [spec.run for spec in app.results[0].specs] == ["plain_a"]
+
+
+async def test_two_clicks_on_launch_ask_once() -> None:
+    app = FormApp("train", look=lambda launch: Outlook((Check("✗", "data: gone"),)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: text(app, SUMMARY) == "✗ data: gone")
+        for _ in range(2):
+            app.form.post_message(Button.Pressed(app.form.query_one(Button)))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await pilot.press("n")
+        await settle(pilot)
+        assert app.screen is app.form
 
 
 async def test_a_form_is_not_ready_before_its_files_were_looked_at_and_a_hanging_look_does_not_prevent_the_launch() -> (

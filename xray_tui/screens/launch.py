@@ -359,7 +359,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         launch, and the job itself says what it lacks. Keys that are pressed meanwhile come after the launch.
         """
         found = await self._outlook.answer(within=CHECK_WITHIN) if self._outlook is not None else None
-        if not self.is_current:  # a second click on the button, handled after the first has launched or asked
+        if not self.is_active:  # a second click on the button, handled after the first has launched or asked
             return
         if found is None or not found.is_bad:
             self.dismiss(launch)
