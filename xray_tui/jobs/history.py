@@ -25,7 +25,7 @@ class History:
         self._past: dict[str, list[Past]] = {}
 
     def is_of(self, jobs: Sequence[Job]) -> bool:
-        """Whether it was made from the same succeeded jobs."""
+        """Whether these jobs have the same succeeded ones."""
         return self._jobs == succeeded(jobs)
 
     def estimate(self, kind: str, wanted: Asked, on_gpu: bool) -> Estimate | None:

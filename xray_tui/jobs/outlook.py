@@ -38,7 +38,7 @@ class Outlook:
 
     @property
     def bad(self) -> list[Check]:
-        """The checks for which a job would fail."""
+        """The failed checks: with one of them a job would fail."""
         return [check for check in self.checks if check.is_bad]
 
     @property

@@ -118,7 +118,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         self._would_end: str | None = None
         """Why the job would not outlive this session."""
         self._verdict = ""
-        """As it is shown."""
+        """The shown verdict, with its sign."""
         self._rows: dict[str, FormRow] = {}
         self._sections: tuple[FormSection, ...] = ()
 
@@ -282,7 +282,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
     @on(OutlookLines.Looked)
     def _show_verdict(self) -> None:
-        """One verdict: what is wrong in the fields, else what is missing on the disk, else that it is ready."""
+        """The first problem of the fields, else the first failed check, else ready."""
         checked, outlook = self._checked, self._outlook
         if checked is None:
             return
@@ -353,10 +353,10 @@ class LaunchScreen(ModalScreen["Launch | None"]):
             await self._launch(checked.launch)
 
     async def _launch(self, launch: Launch) -> None:
-        """Leave with the launch; where a check says that it would fail, only after a question.
+        """Leave with the launch; ask first if a check has failed.
 
-        A check that is due or under way is waited for, but not for long: a file server that hangs does not prevent a
-        launch, and the job itself says what it lacks. Keys that are pressed meanwhile come after the launch.
+        Checks that have not answered yet are waited for, but only for CHECK_WITHIN: a hanging file server must not
+        prevent a launch, and the job itself reports what is missing. Keys pressed during the wait take effect after it.
         """
         found = await self._outlook.answer(within=CHECK_WITHIN) if self._outlook is not None else None
         if not self.is_active:  # a second click on the button, handled after the first has launched or asked

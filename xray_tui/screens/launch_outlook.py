@@ -60,9 +60,10 @@ def looking(runs: Path, settings: Settings, snapshot: Callable[[], GpuSnapshot])
 
 
 class OutlookLines(Static):
-    """What is wrong beside the verdict, or that nothing is; what the job will take, and when the queue is done.
+    """The checks of a launch, beyond the one in the verdict, and the forecast: what the job will take, and when the
+    queue is done.
 
-    Looks again every AGAIN seconds, so the verdict follows a file that is put in its place.
+    The checks are repeated every AGAIN seconds, so the verdict changes when a missing file appears.
     """
 
     @dataclass
@@ -82,7 +83,7 @@ class OutlookLines(Static):
         self._answered = asyncio.Event()
         self._lines: list[str] = []
         self.found: Outlook | None = None
-        """What the last look at this launch found; None before it has answered, and where it failed."""
+        """What the last look at this launch found; None before its answer, and where it failed."""
 
     @property
     def is_checking(self) -> bool:
@@ -108,8 +109,8 @@ class OutlookLines(Static):
             self._show([])
 
     async def answer(self, within: float) -> Outlook | None:
-        """What was found of this launch, waiting for a look that is due or under way; None where that takes longer, in
-        seconds, or fails."""
+        """What the look at this launch found. Waits at most `within` seconds for it; None where it has not answered by
+        then, or failed."""
         if self.is_checking:
             if self._timer is not None:
                 self._timer.stop()
@@ -123,7 +124,7 @@ class OutlookLines(Static):
             self._timer, self._looking = None, self._look_at(self._launch)
 
     def _look_again(self) -> None:
-        """Not while a look is due or under way: a file server that hangs would collect threads."""
+        """Repeat the checks, unless a look is due or under way: on a hanging file server threads would pile up."""
         if self._timer is None and (self._looking is None or self._looking.is_finished):
             self._look_now()
 
@@ -138,7 +139,7 @@ class OutlookLines(Static):
             self.post_message(looked)
 
     def on_outlook_lines_looked(self, message: Looked) -> None:
-        """Show it, and let the form say its verdict; an answer about what the form said before goes no further."""
+        """Show what was found; the message goes on to the form, unless the form holds another launch by now."""
         if message.launch != self._launch:
             message.stop()
             return
@@ -154,8 +155,8 @@ class OutlookLines(Static):
 
 
 def short_lines(outlook: Outlook) -> list[str]:
-    """What is wrong, a line each, without the first bad check, which is the verdict; or the names of all that is well
-    on one line. Then the forecast."""
+    """The failed checks and warnings, a line each, except the first failed check, which is the verdict; or the names of
+    the passed checks on one line. Then the forecast."""
     wrong = [check for check in outlook.checks if check.sign != "✓" and check not in outlook.bad[:1]]
     if wrong or outlook.is_bad:
         return [*(f"{check.sign} {check.text}" for check in wrong), *outlook.forecast]
