@@ -25,7 +25,7 @@ from xray_tui.messages import BoardChanged, CameBack, FollowedChanged, GpuSample
 from xray_tui.screens.dashboard import DashboardScreen
 from xray_tui.services import Services, Told
 from xray_tui.settings import Settings, settings_path
-from xray_tui.themes import XRAY
+from xray_tui.themes import XRAY, variable_defaults
 from xray_tui.widgets.columns import metrics_asked_for
 from xray_tui.widgets.gpu_strip import GpuStrip
 from xray_tui.widgets.job_list import JobList
@@ -90,6 +90,9 @@ class XrayApp(KeysInOrder[None]):
             self.problems.append(f"settings: theme: {clean(name)}: there is no such theme; known are {known}")
             name = XRAY.name
         self.theme = name
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return variable_defaults(self.current_theme)
 
     def get_default_screen(self) -> Screen[None]:
         return self._dashboard

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual.color import Color
 from textual.theme import Theme
 
 XRAY = Theme(
@@ -19,9 +20,26 @@ XRAY = Theme(
     dark=True,
     variables={
         "border": "#3a4958",
-        "border-focus": "#6cb6d9",
-        "cursor-row": "#22384a",
-        "cursor-row-blurred": "#18222d",
+        "panel-border": "#3a434f",
         "faint": "#8494a3",
     },
 )
+
+
+def variable_defaults(theme: Theme) -> dict[str, str]:
+    """Values of the variables that our styles use and Textual's themes do not define; a theme may set its own."""
+    colors = theme.to_color_system().generate()
+    primary, foreground = colors["primary"], Color.parse(colors["foreground"])
+    if foreground.ansi is not None:  # the terminal's own 16 colours cannot be mixed
+        border, blurred, faint = foreground.hex, "ansi_bright_black", foreground.hex
+    else:
+        background = Color.parse(colors["background"])
+        border, faint = background.blend(foreground, 0.25).hex, background.blend(foreground, 0.65).hex
+        blurred = f"{primary} 10%"
+    return {
+        "panel-border": border,
+        "border-focus": primary,
+        "cursor-row": f"{primary} 25%",
+        "cursor-row-blurred": blurred,
+        "faint": faint,
+    }

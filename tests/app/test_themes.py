@@ -1,0 +1,80 @@
+"""Dashboard, dialogs and form in Textual's themes: three of them, in `make test-long` all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from rich.style import Style
+from textual.theme import BUILTIN_THEMES
+
+from tests.app.piloting import MakeApp, opened, until
+from xray_tui.app import XrayApp
+from xray_tui.live.gpu_feed import Gpus
+from xray_tui.live.host import Host
+from xray_tui.messages import GpuSampled, HostSampled, JobsChanged
+from xray_tui.screens.confirm import ConfirmScreen
+from xray_tui.screens.gpu import GpuScreen
+from xray_tui.screens.help import HelpScreen
+from xray_tui.screens.launch import LaunchScreen
+
+LONG = bool(os.environ.get("XRAY_TUI_LONG"))
+THEMES = sorted(BUILTIN_THEMES) if LONG else ["ansi-dark", "nord", "solarized-light"]
+READABLE = 1.3
+"""Contrast ratio (WCAG) below which text is taken for invisible."""
+
+
+@pytest.mark.parametrize("theme", THEMES)
+async def test_dashboard_form_and_dialogs_are_readable_in_the_theme(
+    make_app: MakeApp, jobs: Any, gpus: Gpus, host: Host, theme: str
+) -> None:
+    app = make_app(theme=theme)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        for message in (GpuSampled(gpus), HostSampled(host), JobsChanged(jobs)):
+            app.post_message(message)
+            await pilot.pause()
+        assert app.theme == theme
+        assert_readable(app)
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))  # it dims the dashboard
+        await pilot.press("escape", "question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        assert_readable(app)
+        await pilot.press("escape", "shift+tab", "enter")
+        await until(pilot, lambda: isinstance(app.screen, GpuScreen))
+        assert_readable(app)
+        await pilot.press("escape", "t")
+        await until(pilot, lambda: isinstance(app.screen, LaunchScreen) and not app.screen.holds_keys)
+        assert_readable(app)
+
+
+def assert_readable(app: XrayApp) -> None:
+    """No text on the screen nearly has the colour of its background."""
+    hidden = [text for text, style in texts(app) if style.color and style.bgcolor and contrast(style) < READABLE]
+    assert not hidden
+
+
+def texts(app: XrayApp) -> Iterator[tuple[str, Style]]:
+    for strip in app.screen._compositor.render_strips():
+        for part in strip:
+            if part.style is not None and any(character.isalnum() for character in part.text):
+                yield part.text, part.style
+
+
+def contrast(style: Style) -> float:
+    """1 for equal colours to 21; the terminal's own colours are not known and pass."""
+    assert style.color
+    assert style.bgcolor
+    if style.reverse or None in (style.color.triplet, style.bgcolor.triplet):
+        return 21.0
+    light, dark = sorted((luminance(style.color.triplet), luminance(style.bgcolor.triplet)), reverse=True)  # type: ignore[arg-type]
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(rgb: tuple[int, int, int]) -> float:
+    parts = (part / 255 for part in rgb)
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
