@@ -128,16 +128,13 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def find_runs(given: Path | None) -> Path:
-    """The runs folder: the given one, else the settings' `runs_dir`, else ./runs. Raises BadInput in one line."""
-    folder = given
+def find_runs(options: argparse.Namespace) -> Path:
+    """The runs folder: --runs, else the settings' `runs_dir`, else ./runs. Raises BadInput in one line."""
+    folder: Path | None = options.runs
     if folder is None:
-        from xray_tui.settings import load_settings
+        from xray_tui.settings import settings_for
 
-        settings, problems = load_settings()
-        for line in problems:
-            print(f"xray-tui: {clean(line)}", file=sys.stderr)
-        folder = settings.runs_dir or (here if _is_folder(here := Path("runs")) else None)
+        folder = settings_for(options).runs_dir or (here if _is_folder(here := Path("runs")) else None)
     if folder is None:
         raise BadInput(NO_RUNS)
     return require_folder(folder)
@@ -179,7 +176,7 @@ def _export(options: argparse.Namespace) -> int:
     from xray_tui.board.index import RunIndex
     from xray_tui.board.rank import rank
 
-    runs = find_runs(options.runs)
+    runs = find_runs(options)
     stamp = datetime.now().strftime("%Y-%m-%d %H:%M:%S") if options.generated is None else options.generated
     board = rank(RunIndex(runs).scan())
     for line in board.problems:
@@ -233,7 +230,7 @@ def _check(options: argparse.Namespace) -> int:
     from xray_tui.board.check import problem_lines, stray_lines
     from xray_tui.board.index import RunIndex
 
-    snapshot = RunIndex(find_runs(options.runs)).scan()
+    snapshot = RunIndex(find_runs(options)).scan()
     for line in [*problem_lines(snapshot), *stray_lines(snapshot)]:
         print_safe(line)
     if snapshot.rejected:

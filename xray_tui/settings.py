@@ -10,12 +10,15 @@ The file is read with pydantic, which is imported only where there is a file: an
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from pydantic import TypeAdapter
 
 FILE = "settings.yaml"
@@ -112,6 +115,18 @@ def load_settings(path: Path | None = None) -> tuple[Settings, tuple[str, ...]]:
     except BadInput as error:
         return Settings(), error.lines
     return _validate(values, path)
+
+
+def settings_for(command: Namespace) -> Settings:
+    """The settings for one command of `xray-tui`, read once; their problems go to standard error, a line each."""
+    if "settings" not in command:
+        from engine.contract.text import clean
+
+        command.settings, problems = load_settings()
+        for line in problems:
+            print(f"xray-tui: {clean(line)}", file=sys.stderr)
+    found: Settings = command.settings
+    return found
 
 
 def _validate(values: dict[str, Any], path: Path) -> tuple[Settings, tuple[str, ...]]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import write
+from xray_tui.cli import COMMANDS, main
 from xray_tui.settings import Settings, load_settings, settings_path
 from xray_tui.start import find_runs
 
@@ -78,3 +80,24 @@ def test_a_settings_file_that_cannot_be_reached_is_one_line(tmp_path):
     assert settings == Settings()
     assert len(problems) == 1
     assert problems[0].endswith("File name too long")
+
+
+WORDS = {
+    "launch": ["train", "--dry-run", "--", "--config", "none.yaml", "--run", "runs/a"],
+    "move": ["none", "up"],
+    **dict.fromkeys(["logs", "stop", "wait", "hold", "release", "resume"], ("none",)),
+    "export": ["--format", "csv", "--output", "-"],
+}
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "doctor"])  # it has a line for the settings
+def test_every_command_says_once_what_is_wrong_in_the_settings(command, tmp_path, monkeypatch, capsys):
+    write(tmp_path / "config/xray-tui/settings.yaml", "colours: many\nmouse: perhaps\n")
+    write(tmp_path / "runs/a/test_metrics.json", {"dice_pos": 0.3})
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XRAY_TUI_LEASE_DIR", str(tmp_path / "leases"))
+    monkeypatch.chdir(tmp_path)
+    main([command, *WORDS.get(command, [])])
+    said = [line for line in capsys.readouterr().err.splitlines() if "settings.yaml" in line]
+    assert len(said) == 2
+    assert all(line.startswith("xray-tui: ") for line in said)

@@ -111,11 +111,9 @@ def _launch(given: argparse.Namespace) -> int:
     from xray_tui.jobs.launcher import LocalLauncher
     from xray_tui.jobs.session import this_session, why_it_would_end
     from xray_tui.jobs.visible_gpus import limit_of_shell
-    from xray_tui.settings import load_settings
+    from xray_tui.settings import settings_for
 
-    settings, problems = load_settings()
-    for line in problems:
-        print(line, file=sys.stderr)
+    settings = settings_for(given)
     runs = _runs(given)
     if given.then_evaluate and given.kind != "train":
         raise BadInput(f"--then-evaluate: comes after a training; {given.kind} is none")
@@ -207,19 +205,19 @@ def _jobs(given: argparse.Namespace) -> int:
         print(as_table(jobs, me=user()))
     else:
         print("no jobs", file=sys.stderr)
-    if not given.json and (said := _of_others(jobs)):
+    if not given.json and (said := _of_others(given, jobs)):
         print(said, file=sys.stderr)
     return Exit.DONE
 
 
-def _of_others(jobs: Sequence[Job]) -> str:
+def _of_others(given: argparse.Namespace, jobs: Sequence[Job]) -> str:
     """What other users, and other runs folders, wait for on this machine."""
     from xray_tui.jobs.lease_dir import existing_lease_dir
     from xray_tui.jobs.others import in_words, others
-    from xray_tui.settings import load_settings
+    from xray_tui.settings import settings_for
 
-    settings, _ = load_settings()
-    found = existing_lease_dir(None if settings.lease_dir is None else str(settings.lease_dir))
+    lease_dir = settings_for(given).lease_dir
+    found = existing_lease_dir(None if lease_dir is None else str(lease_dir))
     try:
         return in_words(others(found, {job.id for job in jobs}))
     except OSError:
@@ -343,6 +341,6 @@ def _runs(given: argparse.Namespace) -> Path:
     """--runs, else the settings' runs folder, else ./runs."""
     if given.runs is not None:
         return Path(given.runs)
-    from xray_tui.settings import load_settings
+    from xray_tui.settings import settings_for
 
-    return load_settings()[0].runs_dir or Path("runs")
+    return settings_for(given).runs_dir or Path("runs")

@@ -47,7 +47,8 @@ def _release(given: argparse.Namespace) -> int:
 def _resume(given: argparse.Namespace) -> int:
     from xray_tui.jobs.again import resume, start_of
 
-    return _each(given, partial(resume, **_settings()), lambda job, runs: f"queued again; {start_of(job, runs)}")
+    again = partial(resume, **_for_resume(given))
+    return _each(given, again, lambda job, runs: f"queued again; {start_of(job, runs)}")
 
 
 def _move(given: argparse.Namespace) -> int:
@@ -69,7 +70,7 @@ def _revive(given: argparse.Namespace) -> int:
     from xray_tui.jobs.commands import open_store
 
     store = open_store(given)
-    told = revive(store, **_settings())
+    told = revive(store, **_for_resume(given))
     for job, problem in told:
         start = f"; {start_of(job, store.runs)}" if "--resume" in job.spec.argv else ""
         print(problem or f"{job.id}: {job.spec.kind} {job.spec.run} is queued again{start}")
@@ -78,16 +79,16 @@ def _revive(given: argparse.Namespace) -> int:
     return Exit.DONE
 
 
-def _settings() -> dict[str, Any]:
+def _for_resume(given: argparse.Namespace) -> dict[str, Any]:
     """What a job that begins again takes from the settings; says which variables it does not get."""
     from xray_tui.jobs.environment import Filter
-    from xray_tui.settings import load_settings
+    from xray_tui.settings import settings_for
 
-    found = load_settings()[0]
-    given = Filter.of(found)
-    if (note := given.note()) is not None:
+    found = settings_for(given)
+    environment = Filter.of(found)
+    if (note := environment.note()) is not None:
         print(f"xray-tui: {note}", file=sys.stderr)
-    return {"lease_dir": None if found.lease_dir is None else str(found.lease_dir), "given": given}
+    return {"lease_dir": None if found.lease_dir is None else str(found.lease_dir), "given": environment}
 
 
 def _each(
