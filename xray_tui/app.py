@@ -19,9 +19,20 @@ from textual.screen import Screen
 from engine.contract.text import clean
 from xray_tui import job_orders
 from xray_tui.commands import COMMANDS, bindings, keymap_problems, shown_keys, usable_keymap
+from xray_tui.daemon_threads import DaemonThreads
 from xray_tui.in_order import KeysInOrder
 from xray_tui.live.board_feed import BoardFeed
-from xray_tui.messages import BoardChanged, CameBack, FollowedChanged, GpuSampled, HostSampled, JobsChanged, Said
+from xray_tui.messages import (
+    BoardChanged,
+    BoardPolled,
+    CameBack,
+    FeedFailed,
+    FollowedChanged,
+    GpuSampled,
+    HostSampled,
+    JobsChanged,
+    Said,
+)
 from xray_tui.screens.dashboard import DashboardScreen
 from xray_tui.services import Services, Told
 from xray_tui.settings import Settings, settings_path
@@ -98,6 +109,7 @@ class XrayApp(KeysInOrder[None]):
         return self._dashboard
 
     def on_mount(self) -> None:
+        asyncio.get_running_loop().set_default_executor(DaemonThreads())
         self.set_keymap(usable_keymap(self.settings.keymap))
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         if not self.is_headless:
@@ -132,13 +144,30 @@ class XrayApp(KeysInOrder[None]):
         from xray_tui.jobs.process import user
         from xray_tui.live.endings import Endings
 
-        if self._board is None or self._exit:
+        if self._endings is not None or self._exit:
             return
         self._endings = Endings(user(), time.time())
         self._services.start_later(self._board)
 
     def on_unmount(self) -> None:
         self._services.stop()
+
+    def finish(self) -> None:
+        """Wait a moment for orders under way; to be called when the app has left the terminal."""
+        self._services.finish()
+
+    @property
+    def failure(self) -> Exception | None:
+        """The unexpected error that ended the app."""
+        return self._exception
+
+    def _handle_exception(self, error: Exception) -> None:
+        """End the app by this error without Textual's pages of traceback: `start` logs it."""
+        self._return_code = 1
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        self._close_messages_no_wait()
 
     def _post(self, message: Told) -> None:
         """Post from any thread; what comes while the app ends is dropped."""
@@ -156,6 +185,18 @@ class XrayApp(KeysInOrder[None]):
                 self.say(line, "warning")
         self._board = message.board
         self._dashboard.show_board(message.board)
+        self._services.know_board(message.board)
+
+    def on_board_polled(self, message: BoardPolled) -> None:
+        if not self._exit:
+            self._dashboard.board.show_polling(clean(message.reason))
+
+    def on_feed_failed(self, message: FeedFailed) -> None:
+        if self._exit:
+            return
+        if message.feed == "board" and self._board is None:
+            self.call_after_refresh(self._start_later_services)  # jobs and GPUs do not wait for the board
+        self._dashboard.show_failure(message.feed, clean(message.line))
 
     def _column_problems(self, board: Board) -> tuple[str, ...]:
         return metrics_asked_for(self.settings.columns, board.rules)[1]
@@ -354,8 +395,7 @@ class XrayApp(KeysInOrder[None]):
             return
         from xray_tui.export_order import export
 
-        work = partial(export, self._board, self.settings.export, self._gpus, self._jobs)
-        self._services.in_background(lambda: self._post(work()))
+        self._services.order(partial(export, self._board, self.settings.export, self._gpus, self._jobs))
 
     def action_suspend(self) -> None:
         """Stop until the shell's `fg`. Where no shell waits for just us (`tmux new xray-tui`, a script), nobody could

@@ -67,6 +67,26 @@ class FollowedChanged(Latest):
         return isinstance(message, FollowedChanged) and message.followed.job == self.followed.job
 
 
+Feed = Literal["board", "jobs", "gpus", "host", "log"]
+
+
+@dataclass
+class FeedFailed(Message):
+    """A feed failed and will try again, or works again."""
+
+    feed: Feed
+    line: str
+    """The failure, to be shown in the feed's panel; empty: the feed works again."""
+
+
+@dataclass
+class BoardPolled(Message):
+    """The runs folder is polled instead of watched, or is watched again."""
+
+    reason: str
+    """Empty: it is watched."""
+
+
 @dataclass
 class CameBack(Message):
     """The user has been away, and there is something to tell."""

@@ -12,9 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.contract.names import JOBS
-from engine.contract.text import clean
+from xray_tui.error_log import in_words, log_error
 from xray_tui.live.board_feed import BoardFeed
-from xray_tui.messages import BoardChanged, CameBack, FollowedChanged, GpuSampled, HostSampled, JobsChanged, Said
+from xray_tui.messages import (
+    BoardChanged,
+    BoardPolled,
+    CameBack,
+    Feed,
+    FeedFailed,
+    FollowedChanged,
+    GpuSampled,
+    HostSampled,
+    JobsChanged,
+    Said,
+)
 from xray_tui.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,11 +36,14 @@ if TYPE_CHECKING:
     from xray_tui.live.host import HostFeed
     from xray_tui.live.jobs_feed import JobsFeed
     from xray_tui.news.coming_back import ComingBack
+    from xray_tui.retry import Report
 
 LAST_MOMENT = 1.0
-"""Seconds that the end waits for a launch, a stop or an export under way."""
+"""Seconds that `finish` waits for a launch, a stop or an export under way."""
 
-Told = BoardChanged | CameBack | JobsChanged | GpuSampled | HostSampled | FollowedChanged | Said
+Told = (
+    BoardChanged | BoardPolled | CameBack | FeedFailed | JobsChanged | GpuSampled | HostSampled | FollowedChanged | Said
+)
 Tell = Callable[[Told], None]
 """Hands a message to the app, from any thread."""
 
@@ -49,7 +63,8 @@ class Services:
         self.follow: Follow | None = None
         """Of the files of the selected job."""
         self._runs: Path | None = None
-        self._background: list[threading.Thread] = []
+        self._orders: list[threading.Thread] = []
+        """Launches, stops, exports and the like under way."""
 
     def start(self, runs: Path) -> None:
         """Begin with the board."""
@@ -57,11 +72,15 @@ class Services:
         if self.board is None:
             self.board = BoardFeed(runs)
             self.board.start()
-        self.board.tell(lambda board: self._tell(BoardChanged(board)))
+        self.board.tell(
+            lambda board: self._tell(BoardChanged(board)),
+            self._failing("board"),
+            lambda reason: self._tell(BoardPolled(reason)),
+        )
 
-    def start_later(self, board: Board) -> None:
-        """What the first rows, those of `board`, need not wait for: all of it takes longer to import than they to
-        read."""
+    def start_later(self, board: Board | None) -> None:
+        """Start the other feeds, which take longer to import than the first rows to read: after the first board, or
+        after the first failure to read one."""
         from xray_tui.live.gpu_feed import GpuFeed
         from xray_tui.live.host import HostFeed
         from xray_tui.live.jobs_feed import JobsFeed
@@ -74,22 +93,32 @@ class Services:
         self.coming_back = ComingBack(self._runs, lambda told: self._tell(CameBack(told)))
         self.coming_back.know(board=board)
         self.jobs = JobsFeed(
-            self._runs, lambda jobs, others: self._tell(JobsChanged(jobs, others)), self._trouble, lease_dir
+            self._runs, lambda jobs, others: self._tell(JobsChanged(jobs, others)), self._failing("jobs"), lease_dir
         )
-        self.gpus = GpuFeed(lambda gpus: self._tell(GpuSampled(gpus)), self._trouble, lease_dir, self._settings.slots)
-        self._host = HostFeed(self._runs, lambda host: self._tell(HostSampled(host)))
+        self.gpus = GpuFeed(
+            lambda gpus: self._tell(GpuSampled(gpus)), self._failing("gpus"), lease_dir, self._settings.slots
+        )
+        self._host = HostFeed(self._runs, lambda host: self._tell(HostSampled(host)), self._failing("host"))
         self.gpus.start()
         self.jobs.start()
         self._host.start()
 
     def stop(self) -> None:
-        """End all threads, and wait a moment for what is under way in the background."""
+        """Ask all threads to end; waits for none."""
         for service in (self.board, self.jobs, self.gpus, self._host, self.follow):
             if service is not None:
                 service.stop()
+
+    def finish(self) -> None:
+        """Wait a moment for orders under way. Not for the UI thread: call it when the terminal is restored."""
         deadline = time.monotonic() + LAST_MOMENT
-        for thread in self._background:
+        for thread in self._orders:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+    def know_board(self, board: Board) -> None:
+        """Compare the first board with that of the last visit."""
+        if self.coming_back is not None:
+            self.coming_back.know(board=board)
 
     def know_jobs(self, jobs: tuple[Job, ...]) -> None:
         """Let those who name jobs know of these."""
@@ -118,13 +147,15 @@ class Services:
         if job is not None and self._runs is not None:
             folder = self._runs / JOBS / job.id
             run = self._runs / job.spec.run if job.readable else None
-            self.follow = Follow(job.id, folder, run, lambda followed: self._tell(FollowedChanged(followed)))
+            self.follow = Follow(
+                job.id, folder, run, lambda followed: self._tell(FollowedChanged(followed)), self._failing("log")
+            )
             self.follow.start()
 
     def rescan(self) -> None:
         """Read everything again."""
         if self.board is not None:
-            self.in_background(self.board.rescan)
+            self._in_background(self.board.rescan)
 
     def order(self, work: Callable[[], Said]) -> None:
         """Have something done to jobs, say how that went, and look at them."""
@@ -134,24 +165,25 @@ class Services:
             if self.jobs is not None:
                 self.jobs.wake()
 
-        self.in_background(done)
+        self._orders = [thread for thread in self._orders if thread.is_alive()]
+        self._orders.append(self._in_background(done))
 
-    def in_background(self, work: Callable[[], object]) -> None:
-        """Do what files, locks or a driver may hold up, in a thread that the app's end waits for a moment only:
-        Textual's own workers are waited for without end."""
+    def _in_background(self, work: Callable[[], object]) -> threading.Thread:
+        """Do what files, locks or a driver may hold up, in a thread that the app's end does not wait for."""
 
         def guarded() -> None:
             try:
                 work()
             except Exception as error:
-                self._trouble(f"{type(error).__name__}: {error}")
+                log_error("work in the background", error)
+                self._tell(Said(in_words(error), "warning"))
 
-        self._background = [thread for thread in self._background if thread.is_alive()]
-        self._background.append(threading.Thread(target=guarded, daemon=True))
-        self._background[-1].start()
+        thread = threading.Thread(target=guarded, daemon=True)
+        thread.start()
+        return thread
 
-    def _trouble(self, line: str) -> None:
-        self._tell(Said(clean(line), "warning"))
+    def _failing(self, feed: Feed) -> Report:
+        return lambda line: self._tell(FeedFailed(feed, line))
 
 
 def lease_dir_of(settings: Settings) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -289,30 +290,98 @@ def test_a_runs_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> No
         board.watch.stop()
 
 
+LIMITED = """
+import pathlib, sys, time
+from xray_tui.board import watch as module
+module.AGAIN = 0.2
+runs, limit = pathlib.Path(sys.argv[1]), pathlib.Path("/proc/sys/user", sys.argv[2])
+heard, said = [], []
+watch = module.Watch(runs, heard.append, on_polling=said.append)
+
+def until(true):
+    end = time.monotonic() + 20
+    while not true() and time.monotonic() < end:
+        time.sleep(0.02)
+    return true()
+
+def follows(name):
+    (runs / name / "test_metrics.json").write_text("{}")
+    return until(lambda: any(runs / name / "test_metrics.json" in batch for batch in heard))
+
+watch.start()
+for n in range(8):
+    (runs / f"r{n}").mkdir()
+print(until(lambda: watch.mode == "polling"), said[-1], follows("r7"), sep="|")
+limit.write_text("1000")
+print(until(lambda: watch.mode == "inotify"), repr(said[-1]), follows("r6"), sep="|")
+watch.stop()
+"""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
-@pytest.mark.parametrize("limit", ["max_inotify_watches", "max_inotify_instances"])
-def test_where_the_kernels_limit_is_reached_polling_takes_over(runs: Path, project: Path, limit: str) -> None:
+@pytest.mark.parametrize(
+    ("limit", "size", "why"), [("max_inotify_watches", 4, "watches"), ("max_inotify_instances", 0, "instances")]
+)
+def test_polling_takes_over_with_a_reason_where_a_limit_is_reached_until_inotify_works_again(
+    runs: Path, project: Path, limit: str, size: int, why: str
+) -> None:
     """In a user namespace of its own, where the limit can be set without touching anybody else."""
-    code = (
-        "import pathlib, time; from xray_tui.board.watch import Watch\n"
-        f"runs = pathlib.Path({str(runs)!r}); heard = []; watch = Watch(runs, heard.append); watch.start()\n"
-        "for n in range(8): (runs / f'r{n}').mkdir()\n"
-        "time.sleep(0.5); (runs / 'r7/test_metrics.json').write_text('{}')\n"
-        "end = time.monotonic() + 10\n"
-        "while not any(runs / 'r7/test_metrics.json' in batch for batch in heard) and time.monotonic() < end:\n"
-        "    time.sleep(0.05)\n"
-        "print(watch.mode, any(runs / 'r7/test_metrics.json' in batch for batch in heard))"
-    )
-    size = {"max_inotify_watches": 4, "max_inotify_instances": 0}[limit]
-    inner = f'echo {size} > /proc/sys/user/{limit} && exec "$0" -c "$1"'
-    command = ["unshare", "--user", "--map-root-user", "sh", "-c", inner, sys.executable, code]
+    inner = f'echo {size} > /proc/sys/user/{limit} && exec "$0" -c "$1" "$2" {limit}'
+    command = ["unshare", "--user", "--map-root-user", "sh", "-c", inner, sys.executable, LIMITED, str(runs)]
     if shutil.which("unshare") is None:
         pytest.skip("needs unshare")
     env = {key: value for key, value in os.environ.items() if key != ENVIRONMENT}
-    done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=90)
     if done.returncode != 0 and "Traceback" not in done.stderr:
         pytest.skip(f"user namespaces are not allowed here: {done.stderr.strip()}")
-    assert done.stdout == "polling True\n", done.stderr
+    assert done.stdout == f"True|inotify's limit of {why} is reached|True\nTrue|''|True\n", done.stderr
+
+
+def test_inotify_is_tried_again_with_growing_pauses(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[float] = []
+
+    def refuse(*_: object) -> None:
+        tries.append(clock[0])
+        raise OSError(errno.ENOSYS, "this system has no inotify")
+
+    clock = [0.0]
+    monkeypatch.delenv(ENVIRONMENT, raising=False)
+    monkeypatch.setattr("xray_tui.board.inotify.Inotify", refuse)
+    watch = Watch(runs, print)
+    began = time.monotonic()
+    watch._open()
+    while clock[0] < 2500:
+        clock[0] += 10
+        watch._is_watched_again(began + clock[0] + 1)
+    assert tries == [0, 30, 90, 210, 450, 930, 1530, 2130]
+
+
+def test_a_polled_folder_says_that_polling_was_asked_for(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENVIRONMENT, "poll")
+    said: list[str] = []
+    watch = Watch(runs, print, on_polling=said.append)
+    watch.start()
+    watch.stop()
+    assert said == ["$XRAY_TUI_WATCH is poll"]
+
+
+def test_after_an_error_of_its_listener_the_watch_reports_everything_as_changed(
+    board: Board, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+    apply = board.index.apply
+
+    def fail_once(paths: frozenset[Path]) -> object:
+        if not failed.is_set():
+            failed.set()
+            raise KeyError("x")
+        return apply(paths)
+
+    monkeypatch.setattr(board.index, "apply", fail_once)
+    put(runs / "a/test_metrics.json", OK)
+    board.comes_to({"a": 0.3})
+    assert failed.is_set()
+    assert runs in board.batches[-1]
 
 
 MOUNTS = """\

@@ -35,7 +35,7 @@ def app(nvml: FakeNvml, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Xray
     for name in ("LD_LIBRARY_PATH", "FAKENVML_SCENARIO"):
         monkeypatch.setenv(name, nvml.environment[name])
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr("xray_tui.live.gpu_feed.Sampler", lambda post, _: Sampler(post, 0.1, pace=IMPATIENT))
+    monkeypatch.setattr("xray_tui.live.gpu_feed.Sampler", lambda post, _, **given: Sampler(post, 0.1, pace=IMPATIENT))
     monkeypatch.setattr("xray_tui.live.gpu_feed.JUDGED_EVERY", 0.1)
     (tmp_path / "runs").mkdir()
     return XrayApp(tmp_path / "runs", Settings(lease_dir=tmp_path / "leases"))
@@ -258,9 +258,12 @@ async def test_figures_are_shown_though_it_cannot_be_found_out_whose_they_are(ap
     def fails(*_: object) -> None:
         raise RuntimeError("no /proc here")
 
-    monkeypatch.setattr("xray_tui.jobs.owners.owners", fails)
-    nvml.becomes(*machine())
-    async with opened(app, all_four) as pilot:
-        await until(pilot, lambda: any("no /proc here" in note.message for note in app._notifications))
-        nvml.becomes(*machine((0, "temp = 77")))
-        await until(pilot, lambda: "77°C" in strip(app)[0])
+    with monkeypatch.context() as broken:
+        broken.setattr("xray_tui.jobs.owners.owners", fails)
+        nvml.becomes(*machine())
+        async with opened(app, all_four) as pilot:
+            await until(pilot, lambda: any("no /proc here" in line for line in strip(app)))
+            nvml.becomes(*machine((0, "temp = 77")))
+            await until(pilot, lambda: "77°C" in strip(app)[0])
+            broken.undo()
+            await until(pilot, lambda: not any("no /proc here" in line for line in strip(app)))

@@ -279,6 +279,24 @@ def test_who_was_busy_or_suspended_gets_the_newest_sample_not_the_backlog(nvml):
         sampler.stop()
 
 
+def test_after_an_error_of_its_reader_it_samples_again_and_says_so(nvml):
+    seen, said = Seen(), []
+
+    def fails_once(snapshot: GpuSnapshot) -> None:
+        if not said:
+            raise KeyError("x")
+        seen.snapshots.put(snapshot)
+
+    sampler = Sampler(fails_once, 0.05, environment=nvml.environment, pace=QUICK, on_failure=said.append)
+    sampler.start()
+    try:
+        assert seen.snapshots.get(timeout=30).gpus
+        wait_until(lambda: len(said) == 2)
+    finally:
+        sampler.stop()
+    assert said == ["! reading the GPUs failed: KeyError: 'x'; next try in 1 s", ""]
+
+
 def test_who_was_suspended_for_long_does_not_take_that_for_a_hang(nvml):
     code = (
         "import time\nfrom xray_tui.gpu.pace import Pace\nfrom xray_tui.gpu.sampler import Sampler\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from engine.contract.names import BOARD, NOTE
+from engine.contract.text import clean
 from xray_tui.board.rules import load_rules
 from xray_tui.mounts import file_system_of, is_shared, read_mountinfo
+from xray_tui.retry import Report, Retry, unheard
 
 QUIET = 0.1
 """Seconds without a change after which a batch goes out."""
@@ -21,6 +24,8 @@ TICK = 0.25
 """Seconds between two looks at whether the runs folder is still the one that is watched."""
 LAST_CALL = 2.0
 """Seconds that `stop` waits for the thread."""
+AGAIN, AGAIN_AT_MOST = 30.0, 600.0
+"""Seconds until inotify is tried again after a limit of the kernel; each further interval is twice as long."""
 ENVIRONMENT = "XRAY_TUI_WATCH"
 """Set to `poll`, it forbids inotify."""
 
@@ -44,12 +49,22 @@ class Watch:
 
     They are artifacts, board.yaml, note.yaml, and folders, which stand for all below them: the runs folder for
     everything. A path may be gone. The runs folder may be missing, be deleted and come again. Nothing that happens
-    after `start` has returned is missed.
+    after `start` has returned is missed. After an error, of `on_change` too, everything counts as changed, and the
+    watch goes on after a pause.
     """
 
-    def __init__(self, runs: Path, on_change: Callable[[frozenset[Path]], None]) -> None:
+    def __init__(
+        self,
+        runs: Path,
+        on_change: Callable[[frozenset[Path]], None],
+        on_failure: Report = unheard,
+        on_polling: Report = unheard,
+    ) -> None:
+        """`on_polling` gets the reason when the folder is polled, and an empty line when inotify watches it again."""
         self.runs = runs.absolute()
         self._on_change = on_change
+        self._on_polling = on_polling
+        self._retry = Retry("watching the runs folder", on_failure)
         self._rules = load_rules(self.runs)[0]
         self._identity: tuple[int, int] | None = None
         self._source: _Source | None = None
@@ -57,6 +72,14 @@ class Watch:
         """Held while the source changes, so that `stop` never wakes one that is being closed."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._pending: set[str] = set()
+        self._first = self._last = self._looked = time.monotonic()
+        """When the oldest and the newest pending change were heard of, and when the folder was last looked at."""
+        self._polls = ""
+        """Why the folder is polled."""
+        self._again = AGAIN
+        self._again_at: float | None = None
+        """When inotify is tried again; None where it is in use, forbidden or deaf."""
 
     @property
     def mode(self) -> Mode | None:
@@ -67,33 +90,39 @@ class Watch:
         self._open()
         self._thread.start()
 
-    def stop(self) -> None:
-        """No call of `on_change` begins after this; one that is under way is waited for, a moment at most."""
+    def stop(self, patience: float = LAST_CALL) -> None:
+        """No call of `on_change` begins after this; one that is under way is waited for, `patience` seconds at most."""
         self._stopping.set()
         with self._swapping:
             if self._source is not None:
                 self._source.wake()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join(LAST_CALL)
+            self._thread.join(patience)
 
     def _run(self) -> None:
-        pending: set[str] = set()
-        first = last = looked = time.monotonic()
         while not self._stopping.is_set():
-            due = min(last + QUIET, first + LONGEST) if pending else time.monotonic() + TICK
-            changed = self._read(due - time.monotonic())
-            now = time.monotonic()
-            if "" in changed or now - looked >= TICK:
-                looked = now
-                if self._reopen_if_replaced():
-                    changed.add("")
-            if changed:
-                first, last = (first if pending else now), now
-                pending |= changed
-            if pending and now >= min(last + QUIET, first + LONGEST) and not self._stopping.is_set():
-                self._deliver(pending)
-                pending = set()
+            if pause := self._retry.attempt(self._pass):
+                self._pending.add("")
+                self._stopping.wait(pause)
         self._close()
+
+    def _pass(self) -> None:
+        """Wait for changes until they are due, and deliver them."""
+        if self._source is None:  # an error came between closing one and opening the next
+            self._open()
+        due = min(self._last + QUIET, self._first + LONGEST) if self._pending else time.monotonic() + TICK
+        changed = self._read(due - time.monotonic())
+        now = time.monotonic()
+        if "" in changed or now - self._looked >= TICK:
+            self._looked = now
+            if self._reopen_if_replaced() or self._is_watched_again(now):
+                changed.add("")
+        if changed:
+            self._first, self._last = (self._first if self._pending else now), now
+            self._pending |= changed
+        if self._pending and now >= min(self._last + QUIET, self._first + LONGEST) and not self._stopping.is_set():
+            self._deliver(self._pending)
+            self._pending = set()
 
     def _deliver(self, changed: set[str]) -> None:
         if "" in changed or BOARD in changed:
@@ -108,9 +137,9 @@ class Watch:
         assert self._source is not None
         try:
             return self._source.read(timeout)
-        except OSError:  # the kernel's limit was reached by a new folder
+        except OSError as error:  # the kernel's limit was reached by a new folder
             self._close()
-            self._use(self._polling())
+            self._poll(_refusal(error), again=True)
             return {""}
 
     def _reopen_if_replaced(self) -> bool:
@@ -125,35 +154,61 @@ class Watch:
 
     def _open(self) -> None:
         self._identity = _identity(self.runs)
-        self._use(self._inotify() or self._polling())
-
-    def _inotify(self) -> _Source | None:
-        """The better source, or None where it is forbidden, deaf or refused by the kernel."""
         if os.environ.get(ENVIRONMENT, "").strip().lower() == "poll":
-            return None
-        if is_shared(file_system_of(self.runs, read_mountinfo())):
-            return None
+            self._poll(f"${ENVIRONMENT} is poll")
+        elif is_shared(kind := file_system_of(self.runs, read_mountinfo())):
+            self._poll(f"{clean(kind)} is a network file system")
+        elif (refusal := self._use_inotify()) is not None:
+            self._poll(refusal, again=True)
+
+    def _is_watched_again(self, now: float) -> bool:
+        """Try inotify again where a limit of the kernel was in its way, now and then; whether it works."""
+        if self._again_at is None or now < self._again_at:
+            return False
+        self._again = min(2 * self._again, AGAIN_AT_MOST)
+        self._again_at = now + self._again
+        return self._use_inotify() is None
+
+    def _use_inotify(self) -> str | None:
+        """Watch by inotify; the reason where the kernel refuses, and then nothing has changed."""
         from xray_tui.board.inotify import Inotify
 
         try:
-            return Inotify(self.runs, self._matters)
-        except OSError:
-            return None
+            source = Inotify(self.runs, self._matters)
+        except OSError as error:
+            return _refusal(error)
+        self._close()
+        self._use(source, "")
+        self._again, self._again_at = AGAIN, None
+        return None
 
-    def _polling(self) -> _Source:
+    def _poll(self, why: str, again: bool = False) -> None:
         from xray_tui.board.polling import Polling
 
-        return Polling(self.runs, self._matters)
+        self._again_at = time.monotonic() + self._again if again else None
+        self._use(Polling(self.runs, self._matters), why)
 
-    def _use(self, source: _Source) -> None:
+    def _use(self, source: _Source, polls: str) -> None:
         with self._swapping:
             self._source = source
+        if polls != self._polls:
+            self._polls = polls
+            self._on_polling(polls)
 
     def _close(self) -> None:
         with self._swapping:
             if self._source is not None:
                 self._source.close()
                 self._source = None
+
+
+def _refusal(error: OSError) -> str:
+    """Why inotify cannot be used, as it may be shown."""
+    if error.errno == errno.ENOSPC:
+        return "inotify's limit of watches is reached"
+    if error.errno == errno.EMFILE:
+        return "inotify's limit of instances is reached"
+    return f"inotify: {clean(error.strerror or str(error))}"
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

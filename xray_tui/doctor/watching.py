@@ -17,7 +17,7 @@ from xray_tui.mounts import file_system_of, is_shared, read_mountinfo
 NAME = "watching"
 LIMITS = "proc/sys/fs/inotify"
 WATCHES, INSTANCES = "max_user_watches", "max_user_instances"
-_SLOW = "the board looks again and again instead, which is later and costs more"
+_SLOW = "the board polls the folder instead: changes show later and cost more"
 
 
 def watching(patient: Patient) -> list[Finding]:
@@ -27,8 +27,8 @@ def watching(patient: Patient) -> list[Finding]:
     if os.environ.get(ENVIRONMENT, "").strip().lower() == "poll":
         return [warn(NAME, f"${ENVIRONMENT} is poll: {_SLOW}", f"unset {ENVIRONMENT}")]
     if is_shared(kind := file_system_of(patient.runs, read_mountinfo())):
-        return [warn(NAME, f"{clean(kind)} tells nothing of what other machines write: {_SLOW}",
-                     "nothing to be done; `r` in the app reads the folder at once")]  # fmt: skip
+        return [warn(NAME, f"{clean(kind)} does not report what other machines write: {_SLOW}",
+                     "`r` in the app reads the folder at once")]  # fmt: skip
     folders = sum(1 for _ in walk(patient.runs))
     try:
         Inotify(patient.runs, lambda _: False).close()

@@ -12,6 +12,7 @@ from xray_tui.gpu.child import Child, Ended, Silent, left_behind
 from xray_tui.gpu.pace import Pace
 from xray_tui.gpu.sample import GpuSnapshot, from_json, remembering
 from xray_tui.gpu.stuck import Stuck
+from xray_tui.retry import Report, Retry, unheard
 
 _ONE_LOOK = 15.0
 """Seconds for a look that nothing comes after: without nvidia-persistenced starting NVML wakes every GPU first."""
@@ -27,7 +28,8 @@ class Sampler:
     is started anew with back-off; `GpuSnapshot.age` says how old it is. Where one GPU of several hangs, its row says so
     and the others go on; now and then a new helper tries that GPU anew. Where there is no driver or GPU, the snapshot
     has a `problem`, and the next look comes after half a minute, then ever more rarely. `environment` is the helper's
-    whole environment; by default it is this process's.
+    whole environment; by default it is this process's. `on_failure` gets a line while `on_sample`, or the sampler
+    itself, fails.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Sampler:
         *,
         environment: Mapping[str, str] | None = None,
         pace: Pace | None = None,
+        on_failure: Report = unheard,
     ) -> None:
         self._on_sample = on_sample
         self._interval = interval
@@ -44,6 +47,11 @@ class Sampler:
         self._pace = pace or Pace()
         self._last = GpuSnapshot()
         self._stuck = Stuck(self._pace)
+        self._retry = Retry("reading the GPUs", on_failure)
+        self._failures = 0
+        """Helpers in a row that did not work."""
+        self._unanswered = 0
+        """Helpers in a row that hung before their first answer."""
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         """Of _child and _interval. Not held while a process is started, which takes long where the disk is slow."""
@@ -71,22 +79,26 @@ class Sampler:
                 self._child.say(str(seconds))
 
     def _run(self) -> None:
-        failures = unanswered = 0
         while not self._stopping.is_set():
-            life = self._one_helper(self._pace.first_answer(unanswered))
-            if self._stopping.is_set():
-                return
-            failures = 1 if life.answers >= _SETTLED else failures + 1
-            unanswered = unanswered + 1 if life.hung and not life.answers else 0
-            if life.problem is not None:
-                self._post(GpuSnapshot(problem=life.problem, time=time.time()))
-            elif life.stale is not None:
-                self._post_stale(life.stale)
-            else:
-                continue  # it was replaced while it worked
-            rarely = life.problem is not None and not self._last.gpus
-            pause = self._pace.before_looking_again if rarely else self._pace.before_restart
-            self._stopping.wait(pause(failures))
+            if pause := self._retry.attempt(self._one_round):
+                self._stopping.wait(pause)
+
+    def _one_round(self) -> None:
+        """One helper from its start to its end, and the pause after it."""
+        life = self._one_helper(self._pace.first_answer(self._unanswered))
+        if self._stopping.is_set():
+            return
+        self._failures = 1 if life.answers >= _SETTLED else self._failures + 1
+        self._unanswered = self._unanswered + 1 if life.hung and not life.answers else 0
+        if life.problem is not None:
+            self._post(GpuSnapshot(problem=life.problem, time=time.time()))
+        elif life.stale is not None:
+            self._post_stale(life.stale)
+        else:
+            return  # it was replaced while it worked
+        rarely = life.problem is not None and not self._last.gpus
+        pause = self._pace.before_looking_again if rarely else self._pace.before_restart
+        self._stopping.wait(pause(self._failures))
 
     def _one_helper(self, patience: float) -> _Life:
         """Start a helper, hand on what it says, and return why there is no more of it. It is killed afterwards."""
@@ -134,6 +146,7 @@ class Sampler:
     def _post(self, snapshot: GpuSnapshot) -> None:
         if not self._stopping.is_set():
             self._on_sample(snapshot)
+            self._retry.succeeded()
 
 
 @dataclass(frozen=True, slots=True)

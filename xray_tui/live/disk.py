@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
+from xray_tui.error_log import in_words, log_error
+
 NO_ANSWER = "no answer"
 
 
@@ -50,7 +52,11 @@ class DiskLook:
         return self._answer
 
     def _ask(self) -> None:
-        self._answer = room(self._folder)
+        try:
+            self._answer = room(self._folder)
+        except Exception as error:
+            log_error("asking for the disk's room", error)
+            self._answer = Disk(problem=in_words(error))
 
 
 def room(folder: Path) -> Disk:

@@ -14,6 +14,7 @@ from xray_tui.live.log_file import NO_LOG, LogFile, LogPage
 from xray_tui.live.log_search import Found, LogSearch, Search
 from xray_tui.live.tail import Tail
 from xray_tui.live.ticking import Ticking
+from xray_tui.retry import Report, unheard
 
 NO_CURVE = Curve()
 TELL_EVERY = 0.1
@@ -65,8 +66,15 @@ class Follow(Ticking):
     Lines are asked for by their numbers in the page that was told last; those change once, when all are counted.
     """
 
-    def __init__(self, job: str, folder: Path, run: Path | None, on_change: Callable[[Followed], None]) -> None:
-        super().__init__(0.5, name="follow")
+    def __init__(
+        self,
+        job: str,
+        folder: Path,
+        run: Path | None,
+        on_change: Callable[[Followed], None],
+        on_failure: Report = unheard,
+    ) -> None:
+        super().__init__(0.5, "follow", "reading the log", on_failure)
         self._job = job
         self._log = LogFile(folder / LOG)
         self._events = EventTail(run / EVENTS) if run else None

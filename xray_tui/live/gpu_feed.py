@@ -11,6 +11,7 @@ from xray_tui.gpu import in_use
 from xray_tui.gpu.history import History, extended
 from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.gpu.sampler import Sampler
+from xray_tui.retry import Report, Retry
 
 if TYPE_CHECKING:
     from xray_tui.jobs.job import Job
@@ -47,23 +48,25 @@ class GpuFeed:
     def __init__(
         self,
         on_gpus: Callable[[Gpus], None],
-        on_trouble: Callable[[str], None],
+        on_failure: Report,
         lease_dir: str | None = None,
         slots: int = 1,
     ) -> None:
         """`lease_dir`: the settings' one, where there is one; `slots`: how many of this user's jobs share a GPU.
-        `on_trouble` gets a line where whose the processes are, and what is free, cannot be found out."""
+        `on_failure` gets a line while the GPUs cannot be read, or it is not known whose their processes are and which
+        of them are free."""
         self._on_gpus = on_gpus
-        self._on_trouble = on_trouble
-        self._trouble: str | None = None
+        self._judging = Retry("finding out whose the GPUs' processes are", on_failure)
         self._lease_dir = lease_dir
         self._slots = slots
-        self._sampler = Sampler(self._sampled, SHOWN)
+        self._sampler = Sampler(self._sampled, SHOWN, on_failure=on_failure)
         self._interval = SHOWN
         self._jobs: tuple[Job, ...] = ()
         self._last = Gpus(GpuSnapshot())
         self._judged = -JUDGED_EVERY
         self._looks: in_use.Looks = {}
+        self._again = 0.0
+        """When to judge again after a failure; the same clock."""
         self._stalls: Stalls | None = None
         self._marks: Marks | None = None
 
@@ -90,7 +93,7 @@ class GpuFeed:
         now = time.monotonic()
         history = extended(self._last.history, snapshot)
         due = now - self._judged >= JUDGED_EVERY * 0.95 or _holders(snapshot) != _holders(self._last.snapshot)
-        if due or snapshot.stale is not None:
+        if (due or snapshot.stale is not None) and now >= self._again:
             self._judged = now if snapshot.stale is None else -JUDGED_EVERY
             self._last = self._guarded(snapshot, history)
         else:
@@ -98,18 +101,21 @@ class GpuFeed:
         self._on_gpus(self._last)
 
     def _guarded(self, snapshot: GpuSnapshot, history: History) -> Gpus:
-        """The look judged. Where that fails, the figures are shown all the same, and the reason is said once."""
-        try:
+        """The look judged. Where that fails, the figures are shown all the same, with the reason, and it is tried again
+        after a pause."""
+        judged = Gpus(snapshot, history)
+
+        def judge() -> None:
+            nonlocal judged
             if snapshot.stale is None:
-                return self._judge(snapshot, history)
-            # Whose the processes are is known from before; what is free now is not.
-            return replace(self._last, snapshot=snapshot, standings=self._standings(snapshot), stalled=frozenset())
-        except Exception as error:
-            line = f"GPUs: whose processes these are is not known: {type(error).__name__}: {error}"
-            if line != self._trouble:
-                self._on_trouble(line)
-            self._trouble = line
-            return Gpus(snapshot, history)
+                judged = self._judge(snapshot, history)
+            else:  # Whose the processes are is known from before; what is free now is not.
+                judged = replace(
+                    self._last, snapshot=snapshot, standings=self._standings(snapshot), stalled=frozenset()
+                )
+
+        self._again = self._judging.attempt(judge) + time.monotonic()
+        return judged
 
     def _judge(self, snapshot: GpuSnapshot, history: History) -> Gpus:
         from xray_tui.jobs.owners import Marks, owners

@@ -11,6 +11,7 @@ from pathlib import Path
 from xray_tui.live.cgroup import Memory, limited_memory
 from xray_tui.live.disk import DiskLook, room
 from xray_tui.live.ticking import Ticking
+from xray_tui.retry import Report, unheard
 
 GIB = 1 << 30
 
@@ -83,8 +84,8 @@ def _short_of_shm(host: Host) -> bool:
 class HostFeed(Ticking):
     """A thread that looks every two seconds, and calls `on_host` when something has changed by as much as is shown."""
 
-    def __init__(self, runs: Path, on_host: Callable[[Host], None]) -> None:
-        super().__init__(2.0, name="host")
+    def __init__(self, runs: Path, on_host: Callable[[Host], None], on_failure: Report = unheard) -> None:
+        super().__init__(2.0, "host", "looking at the host", on_failure)
         self._cpu = Cpu()
         self._disk = DiskLook(runs)
         self._on_host = on_host

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xray_tui.live.ticking import Ticking
+from xray_tui.retry import Report
 
 if TYPE_CHECKING:
     from xray_tui.jobs.job import Job
@@ -23,18 +24,16 @@ class JobsFeed(Ticking):
         self,
         runs: Path,
         on_jobs: Callable[[tuple[Job, ...], str], None],
-        on_trouble: Callable[[str], None],
+        on_failure: Report,
         lease_dir: str | None = None,
     ) -> None:
         """`lease_dir`: the settings' one, where there is one."""
-        super().__init__(1.0, name="jobs")
+        super().__init__(1.0, "jobs", "reading the jobs", on_failure)
         self._runs = runs
         self._on_jobs = on_jobs
-        self._on_trouble = on_trouble
         self._lease_dir = lease_dir
         self._others = ""
         self._jobs: tuple[Job, ...] | None = None
-        self._trouble: str | None = None
         self._ticks = 0
 
     def tick(self) -> None:
@@ -45,15 +44,7 @@ class JobsFeed(Ticking):
             self._store = JobStore(self._runs)
         looking = self._ticks % self.LOOK_EVERY == 0
         self._ticks += 1
-        try:
-            jobs = tuple(look(self._store) if looking else self._store.jobs())
-        except OSError as error:
-            line = f"{self._runs}: jobs: {error.strerror or error}"
-            if line != self._trouble:
-                self._on_trouble(line)
-            self._trouble = line
-            return
-        self._trouble = None
+        jobs = tuple(look(self._store) if looking else self._store.jobs())
         others = self._of_others(jobs) if looking else self._others
         if (jobs, others) != (self._jobs, self._others) and not self.stopping:
             self._jobs, self._others = jobs, others

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
+from xray_tui.error_log import in_words, log_error
 from xray_tui.jobs.files import open_regular
 from xray_tui.live.line_index import BLOCK, LineIndex
 from xray_tui.live.line_reader import LineReader
@@ -47,6 +48,8 @@ class Found:
     """Of the log that is looked through; 1 at the end."""
     line: int | None = None
     """The line that shows the words."""
+    problem: str = ""
+    """Why the log could not be searched, as it may be shown."""
 
     @property
     def over(self) -> bool:
@@ -81,16 +84,16 @@ class LogSearch(Thread):
     def run(self) -> None:
         try:
             descriptor = open_regular(self._path)
-        except OSError:
-            self._say(Found(self._search, 1.0))
-            return
-        try:
-            found = self._find(descriptor)
-        except OSError:
-            found = None
-        finally:
-            os.close(descriptor)
-        self._say(Found(self._search, 1.0, found))
+            try:
+                found = self._find(descriptor)
+            finally:
+                os.close(descriptor)
+        except Exception as error:
+            if not isinstance(error, OSError):
+                log_error("searching the log", error)
+            self._say(Found(self._search, 1.0, problem=in_words(error)))
+        else:
+            self._say(Found(self._search, 1.0, found))
 
     def _say(self, found: Found) -> None:
         if not self._cancelled:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from threading import Event, Thread
 
+from xray_tui.retry import Report, Retry, unheard
+
 
 class Ticking:
-    """Calls `tick` at once, then every `interval` seconds, or sooner after `wake`, until `stop`."""
+    """Calls `tick` at once, then every `interval` seconds, or sooner after `wake`, until `stop`. After an error it is
+    called again later, with growing pauses."""
 
-    def __init__(self, interval: float, name: str) -> None:
+    def __init__(self, interval: float, name: str, what: str = "", on_failure: Report = unheard) -> None:
+        """`what` is the work as `on_failure` names it: "reading the jobs"."""
         self._interval = interval
         self._wake = Event()
         self._stopping = False
+        self._retry = Retry(what or name, lambda line: None if self._stopping else on_failure(line))
         self._thread = Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -35,6 +40,5 @@ class Ticking:
 
     def _run(self) -> None:
         while not self._stopping:
-            self.tick()
-            self._wake.wait(self._interval)
+            self._wake.wait(self._retry.attempt(self.tick) or self._interval)
             self._wake.clear()

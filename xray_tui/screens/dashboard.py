@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from xray_tui.live.follow import Followed
     from xray_tui.live.gpu_feed import Gpus
     from xray_tui.live.host import Host
+    from xray_tui.messages import Feed
     from xray_tui.widgets.curve import CurveView
 
 TIMES_EVERY = 1.0
@@ -57,6 +58,7 @@ class DashboardScreen(Screen[None]):
         self._curve: CurveView | None = None
         """Made when it is first asked for."""
         self._followed: Followed | None = None
+        self._log_failure = ""
 
     def compose(self) -> ComposeResult:
         yield titled(GpuStrip(self._gpu_detail, id="gpus"), "GPUs")
@@ -119,6 +121,18 @@ class DashboardScreen(Screen[None]):
         self.set_class(not jobs, "-idle")
         self.jobs.show(jobs, others)
 
+    def show_failure(self, feed: Feed, line: str) -> None:
+        """Show in the feed's panel that it failed; an empty line: it works again."""
+        if feed == "board":
+            self.board.show_failure(line)
+        elif feed == "jobs":
+            self.jobs.show_failure(line)
+        elif feed == "log":
+            self._log_failure = line
+            self._title_detail()
+        else:
+            self.gpus.show_failure(feed, line)
+
     def show_followed(self, followed: Followed) -> None:
         self._followed = followed
         self.log_view.show_page(followed.log, followed.found, empty="Nothing yet.")
@@ -128,10 +142,15 @@ class DashboardScreen(Screen[None]):
     @on(JobList.Selected)
     def _name_detail(self, event: JobList.Selected) -> None:
         self._followed = None
-        titled(self.log_view, "Log", self._job_run)
-        if self._curve is not None:
-            titled(self._curve, "Curve", self._job_run)
+        self._log_failure = ""
+        self._title_detail()
         self.log_view.show_nothing("" if event.job else NO_LOG)
+
+    def _title_detail(self) -> None:
+        said = self._log_failure or self._job_run
+        titled(self.log_view, "Log", said)
+        if self._curve is not None:
+            titled(self._curve, "Curve", said)
 
     @on(JobList.Opened)
     def _read_detail(self, event: JobList.Opened) -> None:
@@ -161,7 +180,8 @@ class DashboardScreen(Screen[None]):
     async def _make_curve(self) -> None:
         from xray_tui.widgets.curve import CurveView
 
-        self._curve = titled(CurveView(id="curve", classes="panel"), "Curve", self._job_run)
+        self._curve = CurveView(id="curve", classes="panel")
+        self._title_detail()
         await self.mount(self._curve, after=self.log_view)
         if self._followed is not None:
             self._curve.show(self._followed.curve)

@@ -18,7 +18,7 @@ from xray_tui.commands import bindings
 from xray_tui.widgets.gpu_lines import OLD, Cell, Row, gpu_rows
 from xray_tui.widgets.host_line import host_line
 from xray_tui.widgets.lines import Repainted, strip
-from xray_tui.widgets.text import cells
+from xray_tui.widgets.text import cells, cut_end
 
 if TYPE_CHECKING:
     from rich.style import Style
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from xray_tui.gpu.sample import GpuSample
     from xray_tui.live.gpu_feed import Gpus
     from xray_tui.live.host import Host
+    from xray_tui.messages import Feed
 
 STYLES = ("cursor", "faint", "good", "warm", "hot", "bad")
 
@@ -50,6 +51,7 @@ class GpuStrip(Repainted, Widget, can_focus=True):
         self._gpus: Gpus | None = None
         self._host: Host | None = None
         self._detailed = detailed
+        self._failures: dict[Feed, str] = {}
         self._rows: list[Row] = gpu_rows(None, 80, 1, False, 0.0)
 
     @property
@@ -75,6 +77,11 @@ class GpuStrip(Repainted, Widget, can_focus=True):
         first, self._host = self._host is None, host
         if first or self.gpu is None:
             self._draw()
+
+    def show_failure(self, feed: Feed, line: str) -> None:
+        """Show on a line of its own why a feed's figures may be out of date; an empty line: they are not."""
+        self._failures[feed] = line
+        self._draw()
 
     def refresh_age(self) -> None:
         """Draw again where old figures have grown older."""
@@ -102,7 +109,10 @@ class GpuStrip(Repainted, Widget, can_focus=True):
         height = self.app.size.height
         most = max(1, height // 2 - 2 if self._detailed else height // 6)
         rows = gpu_rows(self._gpus, width, most, self._detailed, time.time())
-        return [*rows, [Cell(None, host_line(self._host, width))]] if self._host is not None else rows
+        if self._host is not None:
+            rows = [*rows, [Cell(None, host_line(self._host, width))]]
+        failures = (cut_end(line, width - 1) for line in self._failures.values() if line)
+        return [*rows, *([Cell(None, [(f" {line}", "bad")])] for line in failures)]
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return max(1, len(self._rows_for(width)))  # of this width: it is asked before the widget has it

@@ -48,6 +48,7 @@ class JobList(Lines):
         self._newest: str | None = None
         self._drawn: tuple[list[Part], ...] = ()
         """The lines in view, as they were when their times were last looked at."""
+        self._failure = ""
 
     @property
     def row_count(self) -> int:
@@ -90,9 +91,15 @@ class JobList(Lines):
             self._selected = job.id if job else None
             self.post_message(self.Selected(job))
 
+    def show_failure(self, line: str) -> None:
+        """Show why the list may be out of date; an empty line: it is not."""
+        self._failure = line
+        self._title()
+
     def _title(self) -> None:
         live = sum(not job.state.ended for job in self._jobs)
-        said = [f"{live} of {len(self._jobs)} active"] if live else []
+        said = [self._failure] if self._failure else []
+        said += [f"{live} of {len(self._jobs)} active"] if live else []
         said += [clean(self._others)] if self._others else []
         self.border_title = Content.assemble(("Jobs", "bold"), f"  {' · '.join(said)}" if said else "")
 

@@ -67,6 +67,8 @@ class Leaderboard(Lines):
         self._name_width = 0
         self._changed: dict[str, tuple[str, float]] = {}
         self._drawn_ages: tuple[str, ...] = ()
+        self._failure = ""
+        self._polls = ""
         self.sort = Sort()
         self.words = ""
         self.marked: set[str] = set()
@@ -157,13 +159,24 @@ class Leaderboard(Lines):
             self._held = row.run
         self._subtitle()
 
+    def show_failure(self, line: str) -> None:
+        """Show why the board may be out of date; an empty line: it is not."""
+        self._failure = line
+        self._title()
+
+    def show_polling(self, reason: str) -> None:
+        """Show why the folder is polled instead of watched; an empty line: it is watched."""
+        self._polls = reason
+        self._title()
+
     def _title(self) -> None:
         board = self._board
+        parts = [self._failure] if self._failure else []
         if board is None:
-            self.border_title = Content("Leaderboard")
+            self.border_title = Content.assemble(("Leaderboard", "bold"), "  ", *parts)
             return
         total = len(board.rows)
-        parts = [f"{self.row_count} of {total} runs" if self.words else f"{total} run{'' if total == 1 else 's'}"]
+        parts += [f"{self.row_count} of {total} runs" if self.words else f"{total} run{'' if total == 1 else 's'}"]
         if self.words:
             parts.append(f"filter: {clean(self.words)}")
         if self.marked:
@@ -172,6 +185,8 @@ class Leaderboard(Lines):
             parts.append(f"{len(board.set_aside)} set aside (p)")
         if board.problems:
             parts.append(f"! {len(board.problems)} problem{'' if len(board.problems) == 1 else 's'} (p)")
+        if self._polls:
+            parts.append(f"polled: {self._polls}")
         self.border_title = Content.assemble((clean(board.rules.title), "bold"), "  ", " · ".join(parts))
 
     def _subtitle(self) -> None:

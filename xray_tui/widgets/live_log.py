@@ -143,6 +143,8 @@ class LiveLog(LogView):
         page, found = self._page, self._found
         if self._search is not None and (found is None or not found.over):
             return f"searching… {100 * found.share if found else 0:.0f} %"
+        if found is not None and found.problem:
+            return f"! search failed: {found.problem}"
         if found is not None and found.line is None:
             return f"no match for {cut_end(clean(found.search.words), LONGEST_SAID)}"
         if page.counted < 1:
