@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
+from engine.contract.errors import Exit
 from engine.contract.text import clean
 from xray_tui.app import XrayApp
+from xray_tui.error_log import error_log, in_words, log_error
 from xray_tui.live.board_feed import BoardFeed
 from xray_tui.settings import Settings, load_settings
 
@@ -49,6 +52,23 @@ def run_app(runs: Path | None) -> int:
     if feed is not None:
         feed.start()
         feed.wait(HEAD_START)
-    app = XrayApp(folder, settings, [*problems, *([missing] if missing else [])], feed)
-    app.run(mouse=settings.mouse)
-    return app.return_code or 0
+    threading.excepthook = _log_thread_error
+    try:
+        app = XrayApp(folder, settings, [*problems, *([missing] if missing else [])], feed)
+        app.run(mouse=settings.mouse)
+        app.finish()
+        failure = app.failure
+    except Exception as error:
+        failure = error
+    if failure is not None:
+        log_error("the app", failure)
+        where = f"its traceback is in {clean(str(error_log()))}, and `xray-tui doctor --report` collects a bug report"
+        print(f"xray-tui: ended by an unexpected error: {in_words(failure)}; {where}", file=sys.stderr)
+        return Exit.OTHER
+    return app.return_code or Exit.DONE
+
+
+def _log_thread_error(thrown: threading.ExceptHookArgs) -> None:
+    """Log the error that ended a thread; its traceback on standard error would cover the screen."""
+    if thrown.exc_value is not None:
+        log_error(f"the thread {thrown.thread.name if thrown.thread else ''}".rstrip(), thrown.exc_value)
