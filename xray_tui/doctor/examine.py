@@ -9,6 +9,7 @@ from threading import Thread
 from engine.contract.text import clean
 from xray_tui.doctor.ending import ending
 from xray_tui.doctor.engine import app, engine
+from xray_tui.doctor.errors import log_file
 from xray_tui.doctor.finding import Finding, unknown
 from xray_tui.doctor.gpus import gpus
 from xray_tui.doctor.lease_files import lease_files
@@ -38,6 +39,7 @@ LOOKS: Sequence[tuple[str, Look]] = (
     ("open files", limits),
     ("clock", clock),
     ("on_end", on_end),
+    ("log file", log_file),
 )
 
 PATIENCE = 30.0
