@@ -31,7 +31,8 @@ def load_config(path: Path, overrides: Sequence[str] = (), read: Read = read_map
 
     A path in a recipe is relative to the file, or, where nothing is there, to the working directory; one in the config
     of a run is relative to the file only, and one in an override to the working directory. `base:` and `about:` are as
-    in engine.contract.recipe_file. `read` reads each file, for callers that cache. Raises BadInput with a line an error.
+    in engine.contract.recipe_file. `read` reads each file, for callers that cache. Raises BadInput with a line per
+    error.
     """
     from engine.contract.config import KINDS
 

@@ -80,13 +80,13 @@ class JobList(Lines):
         self.cursor = at
         self.resized_rows()
         self.show_cursor()
-        self.refresh()
+        self.refresh_changed()
         self._title()
         self.cursor_moved()
 
     def cursor_moved(self) -> None:
         job = self.job
-        self.border_subtitle = Content(job_detail(job, time.time())) if job else None
+        self.show_subtitle(Content(job_detail(job, time.time())) if job else None)
         if job is None or job.id != self._selected:
             self._selected = job.id if job else None
             self.post_message(self.Selected(job))
@@ -107,13 +107,13 @@ class JobList(Lines):
         """Draw again if a time reads differently by now."""
         now = time.time()
         if self.job is not None and self.job.stop_asked is not None:
-            self.border_subtitle = Content(job_detail(self.job, now))
+            self.show_subtitle(Content(job_detail(self.job, now)))
         top = self.scroll_offset.y
         in_view = self._jobs[top : top + self.page_rows]
         lines = tuple(job_line(job, self.line_width, now, self._me) for job in in_view)
         if lines != self._drawn:
             self._drawn = lines
-            self.refresh()
+            self.refresh_changed()
 
     def draw_row(self, index: int, width: int) -> Strip:
         base = self.get_component_rich_style("jobs--cursor") if index == self.cursor else self.rich_style
