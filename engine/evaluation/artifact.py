@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from engine import __version__
 from engine.contract.files import write_json, write_whole
+from engine.contract.formats import newer
 from engine.contract.names import ENGINE_GIT_ENV, SCHEMA
 from engine.evaluation.choose import Choice
 from engine.evaluation.heads import HeadScores
@@ -221,6 +222,6 @@ def _numbers(fractured: Flags) -> dict[str, int]:
 def _key_of(path: Path) -> str | None:
     try:
         found = json.loads(path.read_text("utf-8"))
-        return str(found["selection"]["key"])
+        return None if newer(found.get("schema"), SCHEMA) else str(found["selection"]["key"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.contract import names
 from engine.contract.errors import BadInput
+from engine.contract.formats import newer
 from engine.contract.nnunet import NnunetDataConfig, load_nnunet_config
 from engine.contract.text import clean
 from engine.contract.yaml_file import read_mapping
@@ -74,4 +75,8 @@ def _index(folder: Path) -> dict[str, Any]:
         open_array(folder / ARRAY)
     except (OSError, ValueError, RecursionError):
         return {}
-    return kept if isinstance(kept, dict) and kept.get("format") == FORMAT else {}
+    if not isinstance(kept, dict):
+        return {}
+    if (reason := newer(kept.get("format"), FORMAT)) is not None:
+        raise BadInput(f"{clean(str(folder / INDEX))}: {reason}")
+    return kept if kept.get("format") == FORMAT else {}

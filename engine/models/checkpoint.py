@@ -13,6 +13,7 @@ from torch import nn
 
 from engine.contract.errors import BadInput
 from engine.contract.files import write_whole
+from engine.contract.formats import newer
 from engine.contract.text import clean
 
 FORMAT = "xray-checkpoint/1"
@@ -47,7 +48,9 @@ def load_checkpoint(path: Path, *parts: str) -> dict[str, Any]:
     except Exception as error:  # a damaged file fails in many ways
         raise Damaged(f"{name}: damaged ({clean(str(error).split(chr(10))[0])[:120]})") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise BadInput(f"{name}: not a checkpoint of xray-engine ({FORMAT})")
+        reason = newer(state.get("format"), FORMAT) if isinstance(state, dict) else None
+        other = f"not a checkpoint of xray-engine ({FORMAT}); give weights of other programs as model.encoder_weights"
+        raise BadInput(f"{name}: {reason or other}")
     for part in parts:
         if not isinstance(state.get(part), dict):
             raise Damaged(f"{name}: damaged (it has no {part})")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from engine.contract.errors import BadInput
 from engine.contract.files import named, write_json
+from engine.contract.formats import newer
 from engine.contract.nnunet import NnunetConfig
 from engine.contract.text import clean
 from engine.data.geometry import Grey, Mask, content_size, image_to_input, mask_to_input
@@ -91,6 +92,8 @@ def read_export(folder: Path) -> Export:
     path = folder / RECORD
     try:
         record = json.loads(path.read_text("utf-8"))
+        if (reason := newer(record["format"], _FORMAT)) is not None:
+            raise BadInput(f"{clean(str(path))}: {reason}")
         if record["format"] != _FORMAT:
             raise ValueError
         return Export(folder, dict(record["cases"]), dict(record["fingerprints"]))

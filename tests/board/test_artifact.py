@@ -121,6 +121,14 @@ def test_what_is_not_comparable_says_why(content: str | bytes, expected: str) ->
     assert expected in reason(content)
 
 
+def test_an_artifact_in_the_format_of_a_newer_version_does_not_rank_and_one_without_a_format_does() -> None:
+    says = "written by a newer version (xray-test-metrics/2); this version reads xray-test-metrics/1"
+    assert reason({"schema": "xray-test-metrics/2", "dice_pos": 0.3}) == says
+    assert reason({"Schema": "xray-test-metrics/2"}) == says, "nothing else that is missing is the reason"
+    for schema in ("xray-test-metrics/1", "another tool's", 3, None):
+        assert comparable({"schema": schema, "dice_pos": 0.3}).metrics["dice_pos"] == 0.3
+
+
 def test_a_search_of_one_row_or_on_validation_is_a_plain_result() -> None:
     assert comparable({"split": "test", "num_rows": 1, "best": {"dice_pos": 0.3}}).metrics["dice_pos"] == 0.3
     assert comparable({"split": "val", "num_rows": 99, "best": {"dice_pos": 0.3}}).metrics["dice_pos"] == 0.3

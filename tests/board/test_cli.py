@@ -25,6 +25,13 @@ def without_gpu_section(text: str) -> str:
     return before + "## Ranking" + rest.partition("## Ranking")[2]
 
 
+def test_check_names_an_artifact_of_a_newer_version(tmp_path: Path) -> None:
+    put(tmp_path / "runs/a/test_metrics.json", {"schema": "xray-test-metrics/2", "dice_pos": 0.5})
+    done = xray_tui("check", "--runs", tmp_path / "runs", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "written by a newer version (xray-test-metrics/2); this version reads xray-test-metrics/1" in done.stdout
+
+
 def test_the_users_board_comes_out_of_the_command_but_for_the_gpus(shared: Path, tmp_path: Path) -> None:
     stamp, output = "2026-02-15 00:38:52", tmp_path / "out.md"
     done = xray_tui(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from engine.contract.events import format_event, parse_events
 from engine.contract.files import write_json, write_whole
+from engine.contract.formats import newer
 from engine.contract.metrics import METRICS
 from engine.contract.names import artifact_stem
 from engine.contract.text import clean, clean_log_line
@@ -27,6 +28,19 @@ def test_cleaned_text_is_one_printable_line(text: str) -> None:
 @given(st.text())
 def test_a_cleaned_log_line_is_one_printable_line(text: str) -> None:
     assert clean_log_line(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("found", "is_newer"),
+    [
+        ("xray-job/2", True), ("xray-job/10", True), ("xray-job/2.1", True), ("xray-job/1", False),
+        ("xray-job/0", False), ("xray-job/", False), ("xray-job/x", False), ("xray-job/²", False), ("other/2", False),
+        (2, False), (None, False),
+    ],
+)  # fmt: skip
+def test_a_format_of_a_newer_version_is_named_and_no_other(found: object, is_newer: bool) -> None:
+    expected = f"written by a newer version ({found}); this version reads xray-job/1" if is_newer else None
+    assert newer(found, "xray-job/1") == expected
 
 
 def test_controls_stay_visible_and_plain_text_is_untouched() -> None:

@@ -175,6 +175,25 @@ def test_a_run_is_scored_on_other_data_with_that_datas_fingerprint(evaluated: Pa
     assert external["num_samples"] == sum(line.endswith(",test") for line in other.read_text().splitlines())
 
 
+def test_an_artifact_of_a_newer_version_is_not_overwritten(evaluated: Path) -> None:
+    newer = evaluated.read_text().replace("xray-test-metrics/1", "xray-test-metrics/2")
+    evaluated.write_text(newer)
+    assert main(["evaluate", "--run", str(evaluated.parent), "--tta", "hv", "--bootstrap", "50"]) == 0
+    assert evaluated.read_text() == newer
+    assert len(list(evaluated.parent.glob("test_metrics_tta_hv_tuned_*.json"))) == 1
+
+
+def test_a_checkpoint_of_a_newer_version_is_named_as_such(runs_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    for name, command in (("best.pt", ["evaluate"]), ("last.pt", ["train", "--resume"])):
+        path = runs_copy / "dual" / "checkpoints" / name
+        torch.save({**torch.load(path, weights_only=True), "format": "xray-checkpoint/2"}, path)
+        assert main([*command, "--run", str(runs_copy / "dual")]) == 2
+        says = f"{path}: written by a newer version (xray-checkpoint/2); this version reads xray-checkpoint/1"
+        assert says in capsys.readouterr().err
+
+
 @pytest.fixture
 def moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project's run, trained here and now, its data at data_2026 since; the working directory is another project's,

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
+from xray_tui.jobs.again import resume
+from xray_tui.jobs.control import stop
 from xray_tui.jobs.files import read_small
 from xray_tui.jobs.job import Job, JobSpec, Process, State, parse_job, write_job
+from xray_tui.jobs.orders import hold
 from xray_tui.jobs.store import JobStore, read_stop
 
 JOB = Job(
@@ -109,6 +112,20 @@ def test_a_damaged_job_is_listed_as_lost_with_the_reason(
     assert job.cause.startswith("job.json: ")
     assert reason in job.cause
     assert job.cause.isprintable()
+
+
+def test_a_job_of_a_newer_version_is_listed_with_that_reason_and_left_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, replace(JOB, state=State.STOPPED)) / "job.json"
+    path.write_text(path.read_text().replace("xray-job/1", "xray-job/2"))
+    before = path.read_bytes()
+    store = JobStore(tmp_path)
+    (job,) = store.jobs()
+    says = "job.json: written by a newer version (xray-job/2); this version reads xray-job/1"
+    assert (job.readable, job.state, job.cause) == (False, State.LOST, says)
+    for order in (stop, resume, hold):
+        with pytest.raises(BadInput, match="written by a newer version"):
+            order(store, JOB.id)
+    assert path.read_bytes() == before
 
 
 def test_names_and_texts_of_a_hostile_job_are_safe_to_print(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def read_artifact(data: bytes, path: str, mtime: float, rules: Rules) -> Artifac
         return by_path
     try:
         document = Document(parse(data), rules)
+        document.check_format()
         value = document.primary()
         document.check_selection()
         document.check_pins()

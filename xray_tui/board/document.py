@@ -10,7 +10,9 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from engine.contract.formats import newer
 from engine.contract.metrics import Metric, metric
+from engine.contract.names import SCHEMA
 from engine.contract.text import clean
 from xray_tui.board.rules import Rules
 
@@ -107,6 +109,10 @@ class Document:
                 if value is not None:
                     return value
         return None
+
+    def check_format(self) -> None:
+        if (reason := newer(self.top.get("schema"), SCHEMA)) is not None:
+            raise NotComparable(reason)
 
     def primary(self) -> float:
         name = self.rules.primary

@@ -38,7 +38,7 @@ def resume(
     gets. Raises BadInput in one line.
     """
     job = store.get(identity)
-    if job.spec.kind != "train":
+    if job.readable and job.spec.kind != "train":
         raise BadInput(f"{job.id}: only a training can be resumed; launch the {job.spec.kind} again")
     if not job.state.ended or job.state is State.SUCCEEDED:
         raise BadInput(

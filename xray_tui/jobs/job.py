@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.files import write_json
+from engine.contract.formats import newer
 from engine.contract.names import JOB
 from engine.contract.text import clean
 from xray_tui.jobs import source
@@ -193,6 +194,8 @@ def parse_job(data: bytes, identity: str) -> Job:
     values = parse_object(data)
     if values is None:
         raise ValueError("not a JSON object; it may have been cut off")
+    if (reason := newer(values.get("schema"), SCHEMA)) is not None:
+        raise ValueError(reason)
     try:
         state = State(str(values.get("state")))
     except ValueError:

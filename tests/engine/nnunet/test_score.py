@@ -197,6 +197,18 @@ def test_moved_data_are_found_again_and_others_are_not_taken_for_them(
     assert main(["nnunet", "score", "--run", str(run), "--bootstrap", "0"]) == 0
 
 
+def test_formats_of_a_newer_version_are_named_as_such(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nnunet", "predict", "--run", str(run)]) == 0
+    index = run / "predictions" / "test_mirror" / "index.json"
+    index.write_text(index.read_text().replace("xray-probabilities/2", "xray-probabilities/3"))
+    assert main(["blend", "--members", str(run), str(run.parent / "other")]) == 2
+    assert f"{index}: written by a newer version (xray-probabilities/3)" in capsys.readouterr().err
+    (record,) = run.rglob("export.json")
+    record.write_text(record.read_text().replace("xray-nnunet-export/1", "xray-nnunet-export/2"))
+    assert main(["evaluate", "--run", str(run)]) == 2
+    assert f"{record}: written by a newer version (xray-nnunet-export/2)" in capsys.readouterr().err
+
+
 def test_an_output_that_is_missing_is_a_failure_and_leaves_nothing(
     run: Path, stand_ins: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
