@@ -123,8 +123,12 @@ def test_the_data_of_a_run_are_looked_for_where_the_run_says_and_nowhere_else(
     (other / "m.csv").touch()
     make_run(run, data={"manifest": "../../m.csv"})
     monkeypatch.chdir(other / "x" / "y")
-    spec = JobSpec("evaluate", "a", ("--run", str(run)))
-    assert asked(run.parent, spec, Path.cwd()).manifest == tmp_path / "mine" / "m.csv"
+    wanted = asked(run.parent, JobSpec("evaluate", "a", ("--run", str(run))), Path.cwd())
+    assert wanted.manifest == tmp_path / "mine" / "m.csv"
+    says = (
+        f"data: {wanted.manifest}: No such file or directory; if the data were moved: xray-engine evaluate --run {run}"
+    )
+    assert any(check.is_bad and check.text.startswith(says) for check in checks(wanted))
 
 
 def test_weights_in_a_file_are_looked_for(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -88,6 +89,9 @@ def _data(asked: Asked, splits: tuple[str, ...]) -> Check:
     data = asked.config.get("data")
     has_folds = isinstance(data, dict) and data.get("fold") is not None
     is_whole, found = look_at_data(asked.manifest, splits, has_folds)
+    if asked.checkpoint is not None and not is_file(asked.manifest):
+        run = clean(shlex.quote(str(asked.folder)))
+        found += f"; if the data were moved: xray-engine evaluate --run {run} --manifest NEW.csv"
     return Check(OK if is_whole else BAD, f"data: {found}")
 
 
