@@ -63,6 +63,15 @@ def stubborn(pids: str) -> None:
     time.sleep(600)
 
 
+def hang(pipe: str) -> None:
+    """Be in state D until somebody opens the pipe to write: a vfork waits for its child, which waits for the pipe."""
+    os.mkfifo(pipe)
+    print("working", flush=True)
+    opens = [(os.POSIX_SPAWN_OPEN, 0, pipe, os.O_RDONLY, 0)]
+    os.posix_spawn("/bin/true", ["true"], os.environ, file_actions=opens)
+    time.sleep(600)
+
+
 def progress() -> None:
     with open(os.path.join(os.environ["XRAY_JOB_DIR"], "progress.json"), "w") as file:
         json.dump({"phase": "train", "done": 3, "total": 20, "unit": "epochs", "eta_s": 61.5}, file)

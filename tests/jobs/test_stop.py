@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
+import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,8 +17,10 @@ from engine.contract.errors import BadInput
 from xray_tui.jobs import process
 from xray_tui.jobs.control import stop
 from xray_tui.jobs.job import Job, State, write_job
+from xray_tui.jobs.supervisor import HANGS
+from xray_tui.widgets.job_lines import job_detail
 
-from .conftest import Place, eventually, is_alive
+from .conftest import HERE, Place, eventually, is_alive
 
 
 def ask(place: Place, job: Job, by: str | None = None) -> Job:
@@ -44,6 +49,22 @@ def test_stubborn_children_are_killed_after_the_grace_period(place: Place) -> No
     job = place.until(job)
     assert (job.state, job.cause) == (State.STOPPED, "stopped by alice; it had to be killed")
     assert [pid for pid in json.loads(pids.read_text()) if is_alive(pid)] == []
+
+
+def test_an_engine_that_hangs_in_the_kernel_is_signalled_less_and_less_often_and_the_job_says_it(place: Place) -> None:
+    pipe, kills = place.folder / "pipe", place.folder / "kills"
+    place.supervisor = (sys.executable, "-P", str(HERE / "unkillable.py"), str(kills), str(place.gpus))
+    job = place.until_working(place.launch("hang", pipe))
+    assert job.process is not None
+    eventually(lambda: process.hangs_in_kernel(job.process.pid), "an engine in state D")
+    stop(place.store, job.id)
+    eventually(lambda: place.job(job).note == HANGS, f"the note, not {place.job(job).note!r}")
+    times = [float(line) for line in kills.read_text().split()]
+    assert all(later - earlier >= 0.05 * 2**n for n, (earlier, later) in enumerate(pairwise(times)))
+    assert job_detail(place.job(job), time.time()).endswith(HANGS)
+    pipe.open("wb").close()
+    ended = place.until(job)
+    assert (ended.state, ended.note) == (State.STOPPED, None)
 
 
 def test_a_waiting_job_ends_without_having_run(place: Place) -> None:

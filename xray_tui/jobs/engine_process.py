@@ -122,12 +122,13 @@ def clear_away(job: str, group: int | None) -> bool:
 
     `group` only while its number is known to be the job's (see process.members).
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline, pause = time.monotonic() + PATIENCE, 0.01
     while found := [member for member in process.members(job, group) if member.pid != os.getpid()]:
         if time.monotonic() > deadline:
             return False
         _signal_all(found, signal.SIGKILL)
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(2 * pause, 0.5)
     return True
 
 

@@ -60,8 +60,20 @@ def user_name(uid: int) -> str:
 
 def stat(pid: int) -> Stat | None:
     """The process that has this pid now, a zombie too; None for none, and for one that is hidden from us."""
+    return _stat(Path(f"/proc/{pid}/stat"))
+
+
+def hangs_in_kernel(pid: int) -> bool:
+    """Whether a thread of the process is in a system call that no signal ends (state D)."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_bytes().decode("latin-1")
+        return any((known := _stat(path)) and known.state == "D" for path in Path(f"/proc/{pid}/task").glob("*/stat"))
+    except OSError:
+        return False
+
+
+def _stat(path: Path) -> Stat | None:
+    try:
+        text = path.read_bytes().decode("latin-1")
     except OSError:
         return None
     fields = text[text.rindex(")") + 2 :].split()  # its name, which comes before, may hold blanks and brackets

@@ -43,6 +43,9 @@ FOREIGN_POLL = 5.0
 """The same while others' processes are in the way: a look at the GPUs costs a process."""
 ENTERS_WITHIN = 5.0
 """Seconds for which a job that may enter the queue lets those before it enter first, which look every second."""
+KILL_PAUSES = (0.05, 5.0)
+"""Seconds between the first two SIGKILLs, doubled after each one, and at most."""
+HANGS = "the engine ignores SIGKILL: it hangs in the kernel (state D)"
 ADOPTED = "its first supervisor was killed; another looks after it"
 JUDGE_EVERY = 30.0
 """Seconds between two looks for dead supervisors by a job that waits for others."""
@@ -198,7 +201,8 @@ class Supervisor:
     def _wait_for_end(self, engine: engine_process.Engine) -> None:
         """Until the engine has ended: by itself, or by SIGTERM and after the grace period SIGKILL."""
         kill_at: float | None = None
-        note = self._job.note
+        kill_pause, longest_pause = KILL_PAUSES
+        note, hangs = self._job.note, None
         while not engine.has_ended():
             now = time.monotonic()
             if kill_at is None and self._stopped_by() is not None:
@@ -206,7 +210,10 @@ class Supervisor:
                 kill_at = now + self._job.grace
             elif kill_at is not None and now >= kill_at:
                 engine.signal(signal.SIGKILL)
-            if self._job.gpus and (said := self._watchman.ask(self._job) or note) != self._job.note:
+                kill_at, kill_pause = now + kill_pause, min(2 * kill_pause, longest_pause)
+                hangs = HANGS if kill_pause > 1.0 and self._hangs_in_kernel(engine) else None
+            said = hangs or (self._watchman.ask(self._job) if self._job.gpus else None) or note
+            if said != self._job.note:
                 self._record(note=said, final=False)
             if self._unwritten:
                 self._record(final=False)
@@ -214,6 +221,10 @@ class Supervisor:
             self._touch(now)
             pause = engine.poll if kill_at is None else max(0.05, min(engine.poll, kill_at - now))
             self._wakeups.sleep(pause)
+
+    def _hangs_in_kernel(self, engine: engine_process.Engine) -> bool:
+        found = [*process.members(self._job.id, engine.group), *filter(None, [self._job.process])]
+        return any(process.hangs_in_kernel(member.pid) for member in found)
 
     def _keep_locks(self) -> None:
         """Hold what stands in the place of a GPU's lock file that its owner has taken away: the engine's own lock keeps
