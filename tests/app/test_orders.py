@@ -46,7 +46,9 @@ async def test_a_held_job_is_released_by_a_key_and_a_running_one_is_not_held(app
         await pilot.press("R")
         await until(pilot, lambda: any("only a training" in note.message for note in app._notifications))
         await pilot.press("[")
-        await until(pilot, lambda: any("only a waiting job can be moved" in note.message for note in app._notifications))
+        await until(
+            pilot, lambda: any("only a waiting job can be moved" in note.message for note in app._notifications)
+        )
     assert place.until(job).state is State.SUCCEEDED
 
 

@@ -282,7 +282,7 @@ def test_every_recipe_that_is_launched_can_be_looked_at(
     else:
         uses = ["member"] * len(config["members"]) + ["presence_run"] * bool(config["presence_run"])
         assert [check.text.partition(":")[0] for check in found] == uses
-    one, other = needs(wanted, on_gpu=True), needs(wanted, on_gpu=False)
+    one, other = needs(wanted, gpus=1), needs(wanted, gpus=0)
     assert one is not None
     assert other is not None
     assert one.key != other.key

@@ -30,8 +30,8 @@ def training(**changes: Any) -> Asked:
     return Asked("train", Path("/runs/a"), config, Path(changes.get("manifest", "/data/manifest.csv")))
 
 
-def wants(on_gpu: bool = True, **changes: Any) -> Needs:
-    found = needs(training(**changes), on_gpu)
+def wants(gpus: int = 1, **changes: Any) -> Needs:
+    found = needs(training(**changes), gpus)
     assert found is not None
     return found
 
@@ -67,7 +67,7 @@ def key(model: dict[str, Any], kind: str = "train", data: Any = None, job: str =
         "data": {"image_size": 256, "patch": None, **(data or {})},
         "training": {"epochs": 20, "batch_size": 4, "accumulate": 1, "samples_per_epoch": None, **training},
     }
-    found = needs(Asked(job, Path("/runs/a"), config, Path("/data/manifest.csv"), options=("hv", "16")), on_gpu=True)
+    found = needs(Asked(job, Path("/runs/a"), config, Path("/data/manifest.csv"), options=("hv", "16")), gpus=1)
     assert found is not None
     return found.key
 
@@ -112,7 +112,7 @@ def test_trainings_are_told_apart_by_patches_accumulation_and_kind_of_config() -
 def test_nnunets_trainings_are_told_apart_by_plans_and_take_longer_with_more_epochs() -> None:
     def of(**training: Any) -> Needs:
         config = {"kind": "nnunet", "data": {"image_size": 512}, "training": {"plans": "default", **training}}
-        found = needs(Asked("train", Path("/runs/a"), config, Path("/data/manifest.csv")), on_gpu=True)
+        found = needs(Asked("train", Path("/runs/a"), config, Path("/data/manifest.csv")), gpus=1)
         assert found is not None
         return found
 
@@ -123,7 +123,7 @@ def test_nnunets_trainings_are_told_apart_by_plans_and_take_longer_with_more_epo
 def test_blends_are_told_apart_by_members_views_and_a_presence_run() -> None:
     def blend(members: int = 2, **config: Any) -> str:
         folders = tuple(Path(f"/runs/{number}") for number in range(members))
-        found = needs(Asked("blend", Path("/runs/c"), {"tta": "hv", **config}, members=folders), on_gpu=True)
+        found = needs(Asked("blend", Path("/runs/c"), {"tta": "hv", **config}, members=folders), gpus=1)
         assert found is not None
         return found.key
 
@@ -131,10 +131,10 @@ def test_blends_are_told_apart_by_members_views_and_a_presence_run() -> None:
     assert len({blend(), blend(3), blend(tta="d4"), blend(presence_run="/runs/p"), blend(gamma_step=0.05)}) == 5
 
 
-@pytest.mark.parametrize("change", ["encoder", "image_size", "batch_size", "manifest", "on_gpu"])
+@pytest.mark.parametrize("change", ["encoder", "image_size", "batch_size", "manifest", "gpus"])
 def test_nothing_is_said_without_a_similar_run(change: str) -> None:
     other: dict[str, Any] = {"encoder": "resnet50", "image_size": 512, "batch_size": 8, "manifest": "/b.csv"}
-    other["on_gpu"] = False
+    other["gpus"] = 0
     assert estimate(wants(), [took(wants(**{change: other[change]}), 1.0)]) is None
     assert estimate(wants(), []) is None
 
@@ -160,7 +160,7 @@ def test_epochs_of_all_images_and_of_some_are_not_compared() -> None:
 
 def test_a_command_is_like_itself_alone() -> None:
     def command(*words: str) -> Needs:
-        found = needs(Asked("command", Path("/runs/a"), options=words), on_gpu=True)
+        found = needs(Asked("command", Path("/runs/a"), options=words), gpus=1)
         assert found is not None
         return found
 
@@ -170,7 +170,7 @@ def test_a_command_is_like_itself_alone() -> None:
 
 
 def test_of_a_run_without_a_config_nothing_is_known() -> None:
-    assert needs(Asked("evaluate", Path("/runs/a")), on_gpu=True) is None
+    assert needs(Asked("evaluate", Path("/runs/a")), gpus=1) is None
 
 
 def test_similar_runs_of_which_nothing_was_recorded_say_nothing() -> None:

@@ -186,6 +186,28 @@ def test_a_gpu_that_is_too_small_for_similar_runs_is_said(desk: Desk) -> None:
     assert "! GPU memory: a similar run took 9.0 GiB, and the largest GPU has 8.0 GiB" in lines
 
 
+def test_a_job_of_several_gpus_counts_as_many(desk: Desk) -> None:
+    desk.trained("one", 1.0)
+    desk.have(3, GpuProcess(4711, "C", user="eve"))
+    two = desk.training("a", gpu_count=2)
+    assert "! GPUs: 2 asked for, 0 of 3 free now; the job waits until 2 are free at once" in desk.look(two).lines
+    desk.have(3)
+    found = desk.look(two)
+    assert "✓ GPUs: 2 asked for, 3 of 3 free now" in found.lines
+    assert found.estimates == (), "what one GPU took says nothing of two"
+    past = {"started": 1000.0, "ended": 1000.0 + HOUR, "peak_gpu_memory": 60 * GIB, "gpus": ("GPU-0", "GPU-1")}
+    desk.job(desk.training("one", gpu_count=2), State.SUCCEEDED, **past)
+    found = desk.look(two)
+    assert found.forecast[0] == "train takes about 1 h 00 min, 60.0 GiB on each of 2 GPUs, from 1 similar run"
+    assert "✓ GPU memory: up to 60.0 GiB of 80.0 GiB on each of 2 GPUs" in found.lines
+    assert desk.look(desk.training("a")).estimates == (), "what two took says nothing of one"
+    large, small = (GpuSample(at, f"GPU-{at}", "H", memory_total=size * GIB) for at, size in enumerate((80, 40)))
+    desk.snapshot = GpuSnapshot((large, replace(small, processes=())))
+    assert any("the smallest of the 2 largest GPUs has 40.0 GiB" in line for line in desk.look(two).lines)
+    named = desk.look(desk.training("a", gpu="0,1"))
+    assert any(line.startswith("! GPUs: 2 asked for, 1 of 2 free now") for line in named.lines)
+
+
 def test_a_resumed_training_tells_no_time(desk: Desk) -> None:
     job = desk.trained("one", 1.0)
     write_job(desk.runs / ".jobs" / job.id, replace(job, attempt=2))

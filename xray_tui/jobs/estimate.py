@@ -1,14 +1,14 @@
 """What a job will take, said from similar ones of the past; where there is none, nothing is said.
 
-Pure. Jobs are similar whose needs follow from the same: network, size of images and patches, batch, data, and whether
-they have a GPU. A training's time grows with its epochs and their images.
+Pure. Jobs are similar whose needs follow from the same: network, size of images and patches, batch, data, and their
+number of GPUs. A training's time grows with its epochs and their images.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Needs:
     """Equal for similar jobs."""
     work: float = 1.0
     """Time grows in proportion."""
+    gpus: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ class Estimate:
     memory: int | None = None
     gpu_memory: int | None = None
     written: int | None = None
-    """The most that one of them took, bytes."""
+    """The most that one of them took, bytes; of GPU memory on each of its GPUs."""
+    gpus: int = 1
 
     @property
     def seconds(self) -> float | None:
@@ -78,33 +80,34 @@ class Estimate:
             low, high = duration(self.low), duration(self.high)
             parts.append(f"about {low}" if low == high else f"{low} to {high}")
         if self.gpu_memory is not None:
-            parts.append(f"{size(self.gpu_memory)} GPU")
+            each = f"on each of {self.gpus} GPUs" if self.gpus > 1 else "GPU"
+            parts.append(f"{size(self.gpu_memory)} {each}")
         elif self.memory is not None:
             parts.append(f"{size(self.memory)} RAM")
         return ", ".join([*parts, f"from {self.runs} similar run{'s' * (self.runs > 1)}"])
 
 
-def needs(asked: Asked, on_gpu: bool) -> Needs | None:
+def needs(asked: Asked, gpus: int) -> Needs | None:
     """What the job's time and memory follow from; None where that is not known."""
     if asked.kind == "command":
-        return Needs(_key("command", on_gpu, asked.options))
+        return Needs(_key("command", gpus, asked.options), gpus=gpus)
     if not asked.config:
         return None
     if asked.kind == "blend":
         choices = [asked.config.get(name) for name in _OF_A_BLEND]
         fused = asked.config.get("presence_run") is not None
-        return Needs(_key("blend", on_gpu, choices, len(asked.members), fused))
+        return Needs(_key("blend", gpus, choices, len(asked.members), fused))
     network = _network(asked.config, asked.manifest)
     if asked.kind == "evaluate":
-        return Needs(_key("evaluate", on_gpu, network, asked.options))
+        return Needs(_key("evaluate", gpus, network, asked.options))
     training, data = _section(asked.config, "training"), _section(asked.config, "data")
     samples, epochs = training.get("samples_per_epoch"), training.get("epochs")
     if not isinstance(epochs, int) or not isinstance(samples, int | None):
         return None
     step = [training.get(name) for name in _OF_A_STEP]
     images = [_section(data, "patch").get("size"), data.get("cache", True)]
-    key = _key("train", on_gpu, network, step, images, samples is None, asked.config.get("device"))
-    return Needs(key, float(epochs * (samples or 1)))
+    key = _key("train", gpus, network, step, images, samples is None, asked.config.get("device"))
+    return Needs(key, float(epochs * (samples or 1)), gpus)
 
 
 def estimate(wanted: Needs, past: Iterable[Past]) -> Estimate | None:
@@ -123,7 +126,7 @@ def estimate(wanted: Needs, past: Iterable[Past]) -> Estimate | None:
         _most(one.gpu_memory for one in similar),
         _most(one.written for one in similar),
     )
-    return None if known == Estimate(len(similar)) else known
+    return None if known == Estimate(len(similar)) else replace(known, gpus=wanted.gpus)
 
 
 def size(count: int) -> str:

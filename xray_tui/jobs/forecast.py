@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.errors import BadInput
-from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.gpu.sample import GpuSample, GpuSnapshot
 from xray_tui.jobs.allot import obstacle
 from xray_tui.jobs.asked import asked
 from xray_tui.jobs.history import History
@@ -59,12 +59,12 @@ class Likely:
     history: History
     specs: Mapping[str, JobSpec]
 
-    def seconds(self, spec: JobSpec, on_gpu: bool) -> float | None:
+    def seconds(self, spec: JobSpec, gpus: int) -> float | None:
         try:
             wanted = asked(self.place.runs, spec, Path.cwd(), self.specs)
         except BadInput:
             return None
-        found = self.history.estimate(spec.kind, wanted, on_gpu)
+        found = self.history.estimate(spec.kind, wanted, gpus)
         return None if found is None else found.seconds
 
 
@@ -82,7 +82,7 @@ def _in_order(jobs: Sequence[Job]) -> list[Job]:
 def _running(job: Job, likely: Likely) -> Task:
     name = f"{job.spec.kind} {job.spec.run}"
     left = job.progress.eta_s if job.progress is not None and job.spec.kind == "train" else None
-    if left is None and (whole := likely.seconds(job.spec, bool(job.gpus))) is not None:
+    if left is None and (whole := likely.seconds(job.spec, len(job.gpus))) is not None:
         left = max(0.0, whole - (time.time() - (job.started or time.time())))
     why = f"{name} does not say how long it still takes"
     return Task(job.id, name, left, job.gpus, len(job.gpus), _slots(job.spec, job.terms), why=why)
@@ -90,17 +90,30 @@ def _running(job: Job, likely: Likely) -> Task:
 
 def _waiting(job: Job, terms: Terms, likely: Likely) -> Task:
     spec, name = job.spec, f"{job.spec.kind} {job.spec.run}"
-    gpus = _wanted(spec, terms, likely.place.snapshot)
-    seconds, why = likely.seconds(spec, bool(gpus)), f"no job like {name} has succeeded yet"
+    gpus, count = _wanted(spec, terms, likely.place.snapshot), gpu_count(spec, terms, likely.place.snapshot)
+    seconds, why = likely.seconds(spec, count), f"no job like {name} has succeeded yet"
     if terms.hours:
         seconds, why = None, f"{name} may start at {terms.hours.replace('-', ' to ')} only"
-    count = 0 if not gpus else spec.gpu_count if spec.gpu == "auto" else len(gpus)
     return Task(job.id, name, seconds, gpus, count, _slots(spec, terms), spec.after, why)
 
 
 def _slots(spec: JobSpec, terms: Terms) -> int:
     """How many jobs share its GPU: as Ticket.shares has it."""
     return terms.slots if spec.gpu == "auto" and spec.gpu_count == 1 else 1
+
+
+def gpu_count(spec: JobSpec, terms: Terms, snapshot: GpuSnapshot) -> int:
+    """How many GPUs the job takes; 0 where it is on the CPU."""
+    gpus = _wanted(spec, terms, snapshot)
+    return spec.gpu_count if gpus and spec.gpu == "auto" else len(gpus)
+
+
+def free_of(spec: JobSpec, place: Surroundings) -> tuple[list[GpuSample], list[str]]:
+    """(the GPUs of which the job takes some, the UUIDs of those that it could have at this moment)."""
+    wanted = _wanted(spec, place.terms, place.snapshot)
+    gpus = [gpu for gpu in place.snapshot.gpus if gpu.uuid in wanted]
+    free = _free(place, _slots(spec, place.terms))
+    return gpus, [gpu.uuid for gpu in gpus if gpu.uuid in free]
 
 
 def _wanted(spec: JobSpec, terms: Terms, snapshot: GpuSnapshot) -> tuple[str, ...]:
@@ -115,15 +128,16 @@ def _wanted(spec: JobSpec, terms: Terms, snapshot: GpuSnapshot) -> tuple[str, ..
 def _usable(place: Surroundings, running: Sequence[Task]) -> tuple[str, ...]:
     """The GPUs that jobs of this folder have or could have now, not more than max_gpus."""
     ours = {uuid for task in running for uuid in task.gpus}
-    found = existing_lease_dir(place.lease_dir)
-    taken = leased((gpu.uuid for gpu in place.snapshot.gpus if gpu.uuid not in ours), found, place.terms.slots)
-    free = [
-        gpu.uuid
-        for gpu in place.snapshot.gpus
-        if gpu.uuid and gpu.uuid not in ours and obstacle(gpu, taken, place.terms) is None
-    ]
+    free = _free(place, place.terms.slots, ours)
     most = place.terms.max_gpus
     return (*ours, *(free if most is None else free[: max(0, most - len(ours))]))
+
+
+def _free(place: Surroundings, slots: int, but: Collection[str] = ()) -> list[str]:
+    """The GPUs that nothing keeps a job from taking now, without these."""
+    gpus = [gpu for gpu in place.snapshot.gpus if gpu.uuid and gpu.uuid not in but]
+    taken = leased((gpu.uuid for gpu in gpus), existing_lease_dir(place.lease_dir), slots)
+    return [gpu.uuid for gpu in gpus if obstacle(gpu, taken, place.terms) is None]
 
 
 def _others(place: Surroundings, jobs: Sequence[Job]) -> list[str]:

@@ -28,9 +28,9 @@ class History:
         """Whether these jobs have the same succeeded ones."""
         return self._jobs == succeeded(jobs)
 
-    def estimate(self, kind: str, wanted: Asked, on_gpu: bool) -> Estimate | None:
+    def estimate(self, kind: str, wanted: Asked, gpus: int) -> Estimate | None:
         """From similar ones."""
-        what = needs(wanted, on_gpu)
+        what = needs(wanted, gpus)
         return None if what is None else estimate(what, self._of_kind(kind))
 
     def _of_kind(self, kind: str) -> list[Past]:
@@ -44,7 +44,7 @@ class History:
     def _took(self, job: Job) -> Past | None:
         folder = self._runs / job.spec.run
         had = of_run(job.spec.kind, folder, job.spec.argv, Path(job.cwd))
-        what: Needs | None = None if had is None else needs(had, bool(job.gpus))
+        what: Needs | None = None if had is None else needs(had, len(job.gpus))
         if what is None:
             return None
         whole = job.attempt == 1 and "--resume" not in job.spec.argv

@@ -13,12 +13,11 @@ from pathlib import Path
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.jobs.asked import asked
 from xray_tui.jobs.batch import planned
 from xray_tui.jobs.checks import BAD, OK, WARNING, Check, checks, room_check
 from xray_tui.jobs.estimate import Estimate, size
-from xray_tui.jobs.forecast import Surroundings, forecast
+from xray_tui.jobs.forecast import Surroundings, forecast, free_of, gpu_count
 from xray_tui.jobs.history import KnownJobs
 from xray_tui.jobs.job import Job, JobSpec
 from xray_tui.jobs.launcher import gpus_for
@@ -78,10 +77,11 @@ def look_ahead(
             found += [Check(BAD, f"config: {line}") for line in error.lines]
             continue
         found += checks(wanted, _coming(place.runs, jobs, new, job.spec))
-        on_gpu = job.spec.gpu != "none" and (job.spec.gpu != "auto" or bool(place.snapshot.gpus))
-        if (similar := history.estimate(job.spec.kind, wanted, on_gpu)) is not None:
+        gpus = gpu_count(job.spec, place.terms, place.snapshot)
+        found += _at_once(job.spec, gpus, place) if gpus > 1 else []
+        if (similar := history.estimate(job.spec.kind, wanted, gpus)) is not None:
             estimates.append((job.spec.kind, similar))
-            found += _fits(similar, place.snapshot) if on_gpu else []
+            found += _fits(similar, job.spec, place) if gpus else []
     wrote = [similar.written for kind, similar in estimates if similar.written is not None]
     found.append(room_check(place.runs, sum(wrote) if wrote else None))
     queue = forecast(new, place, jobs, history)
@@ -104,15 +104,31 @@ def _with_gpus(place: Surroundings, specs: Sequence[JobSpec]) -> tuple[Surroundi
     return place, found
 
 
-def _fits(similar: Estimate | None, snapshot: GpuSnapshot) -> list[Check]:
-    """Whether a GPU is large enough for what similar jobs took."""
-    largest = max((gpu.memory_total for gpu in snapshot.gpus if gpu.memory_total is not None), default=None)
-    took = None if similar is None else similar.gpu_memory
-    if took is None or largest is None:
+def _at_once(spec: JobSpec, count: int, place: Surroundings) -> list[Check]:
+    """Whether as many GPUs are free as a job of several takes."""
+    gpus, free = free_of(spec, place)
+    if len(gpus) < count:
+        return []  # the launch is refused for it
+    said = f"GPUs: {count} asked for, {len(free)} of {len(gpus)} free now"
+    return [
+        Check(OK, said)
+        if len(free) >= count
+        else Check(WARNING, f"{said}; the job waits until {count} are free at once")
+    ]
+
+
+def _fits(similar: Estimate, spec: JobSpec, place: Surroundings) -> list[Check]:
+    """Whether as many GPUs as the job takes are large enough for what similar jobs took on each of theirs."""
+    gpus, _ = free_of(spec, place)
+    sizes = sorted((gpu.memory_total for gpu in gpus if gpu.memory_total is not None), reverse=True)
+    took, count = similar.gpu_memory, similar.gpus
+    if took is None or len(sizes) < count:
         return []
-    if took <= largest:
-        return [Check(OK, f"GPU memory: up to {size(took)} of {size(largest)}")]
-    return [Check(WARNING, f"GPU memory: a similar run took {size(took)}, and the largest GPU has {size(largest)}")]
+    room, each = size(sizes[count - 1]), f" on each of {count} GPUs" if count > 1 else ""
+    if took <= sizes[count - 1]:
+        return [Check(OK, f"GPU memory: up to {size(took)} of {room}{each}")]
+    of = "the largest GPU has" if count == 1 else f"the smallest of the {count} largest GPUs has"
+    return [Check(WARNING, f"GPU memory: a similar run took {size(took)}{each}, and {of} {room}")]
 
 
 def _coming(runs: Path, jobs: Sequence[Job], new: Sequence[Job], spec: JobSpec) -> Callable[[Path], str | None]:
