@@ -33,7 +33,7 @@ from xray_tui.doctor.room import GIB, disk, judge_disk, judge_quota, judge_share
 from xray_tui.doctor.torch_build import judge_torch, torch_build
 from xray_tui.doctor.watching import judge_limits as judge_watches
 from xray_tui.doctor.watching import judge_refusal, watching
-from xray_tui.doctor.wishes import judge_settings, on_end
+from xray_tui.doctor.wishes import export, judge_settings, on_end, runs_dir
 from xray_tui.gpu.sample import GpuSample, GpuSnapshot
 from xray_tui.jobs.lease_dir import LEASE_DIR_ENV, find_lease_dir
 from xray_tui.jobs.logind import Kills
@@ -440,5 +440,42 @@ def test_problems_of_the_settings_and_a_command_that_is_not_there_are_told(patie
     assert (found.mark, found.found) == (Mark.WARN, "settings.yaml: mouse: perhaps")
     assert judge_settings([])[0].found.endswith("not there, all is as delivered")
     assert on_end(patient) == []
-    told = [on_end(replace(patient, settings=Settings(on_end=(name, "x"))))[0] for name in ("echo", "/no/such")]
-    assert [(finding.mark) for finding in told] == [Mark.OK, Mark.BAD]
+
+
+def test_the_program_of_on_end_has_to_be_there_and_executable(
+    patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name, mode in (("tell", 0o755), ("plain", 0o644)):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(mode)
+    for program, mark, said in (
+        ("echo", Mark.OK, "after each job's end"),
+        (f"{tmp_path}/tell", Mark.OK, "after each job's end"),
+        ("~/tell", Mark.OK, "after each job's end"),
+        ("./tell", Mark.WARN, "in the folder that a job is launched from"),
+        ("~/plain", Mark.BAD, "not executable"),
+        (str(tmp_path), Mark.BAD, "a folder"),
+        ("/no/such", Mark.BAD, "no such file"),
+        ("no-such", Mark.BAD, "no such program on the PATH"),
+        ("mail -s done ana", Mark.BAD, "a command runs without a shell"),
+    ):
+        (found,) = on_end(replace(patient, settings=Settings(on_end=(program, "x"))))
+        assert (found.mark, said in found.found) == (mark, True), found
+
+
+def test_files_and_folders_that_the_settings_name_are_looked_at(patient: Patient, tmp_path: Path) -> None:
+    assert (export(patient), runs_dir(patient)) == ([], [])
+    (tmp_path / "closed").mkdir(mode=0o555)
+    for path, said in (
+        (tmp_path / "BOARD.md", ""),
+        (tmp_path, "a folder; expected a file"),
+        (tmp_path / "no" / "BOARD.md", "its folder does not exist"),
+        *([(tmp_path / "closed" / "BOARD.md", "you cannot write into its folder")] if os.getuid() else []),
+    ):
+        (found,) = export(replace(patient, settings=Settings(export=path)))
+        assert (found.mark, said in found.found) == (Mark.BAD if said else Mark.OK, True), found
+    assert runs_dir(replace(patient, settings=Settings(runs_dir=tmp_path))) == []
+    (found,) = runs_dir(replace(patient, settings=Settings(runs_dir=tmp_path / "gone")))
+    assert (found.mark, found.found) == (Mark.BAD, f"{tmp_path}/gone: no such folder")

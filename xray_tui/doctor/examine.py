@@ -19,7 +19,7 @@ from xray_tui.doctor.places import lease_place, runs_place
 from xray_tui.doctor.room import disk, quota, shared_memory
 from xray_tui.doctor.torch_build import torch_build
 from xray_tui.doctor.watching import watching
-from xray_tui.doctor.wishes import on_end
+from xray_tui.doctor.wishes import export, on_end, runs_dir
 
 Look = Callable[[Patient], list[Finding]]
 
@@ -29,6 +29,7 @@ LOOKS: Sequence[tuple[str, Look]] = (
     ("torch", torch_build),
     ("engine", engine),
     ("runs", runs_place),
+    ("runs_dir", runs_dir),
     ("disk", disk),
     ("quota", quota),
     ("watching", watching),
@@ -39,6 +40,7 @@ LOOKS: Sequence[tuple[str, Look]] = (
     ("open files", limits),
     ("clock", clock),
     ("on_end", on_end),
+    ("export", export),
     ("log file", log_file),
 )
 

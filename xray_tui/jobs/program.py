@@ -1,4 +1,4 @@
-"""Whether a job of kind command can be started: its program is looked up as the supervisor will, without a shell."""
+"""Whether a program can be started, as a job of kind command or by on_end: looked up as it will be, without a shell."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
 
 def check_program(argv: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> None:
-    """Raises BadInput in one line where no program of that name can be run: by its path, relative to the job's working
-    folder, where the name has a slash; else from the PATH of the job's environment."""
+    """Raises BadInput in one line where the job's program cannot be run."""
+    if (problem := program_problem(argv, cwd, environ)) is not None:
+        raise BadInput(f"command: {problem}")
+
+
+def program_problem(argv: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> str | None:
+    """Why no program of that name can be run, in one line that is safe to print: found by its path, relative to `cwd`,
+    where the name has a slash, else on the PATH of the environment. None where it can be run."""
     name = argv[0]
     folders = [""] if "/" in name else os.get_exec_path(dict(environ))
     found = [os.path.join(cwd, folder, name) for folder in folders]  # noqa: PTH118 - a name may be no path
     if any(os.path.isfile(path) and os.access(path, os.X_OK) for path in found):  # noqa: PTH113
-        return
-    raise BadInput(clean(f"command: {_problem(argv, found)}"))
+        return None
+    return clean(_problem(argv, found))
 
 
 def _problem(argv: Sequence[str], found: Sequence[str]) -> str:
