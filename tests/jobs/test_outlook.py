@@ -202,7 +202,7 @@ def test_a_job_of_several_gpus_counts_as_many(desk: Desk) -> None:
     assert "✓ GPU memory: up to 60.0 GiB of 80.0 GiB on each of 2 GPUs" in found.lines
     assert desk.look(desk.training("a")).estimates == (), "what two took says nothing of one"
     large, small = (GpuSample(at, f"GPU-{at}", "H", memory_total=size * GIB) for at, size in enumerate((80, 40)))
-    desk.snapshot = GpuSnapshot((large, replace(small, processes=())))
+    desk.snapshot = GpuSnapshot((large, replace(small, memory_used=0, utilisation=0, processes=())))
     assert any("the smallest of the 2 largest GPUs has 40.0 GiB" in line for line in desk.look(two).lines)
     named = desk.look(desk.training("a", gpu="0,1"))
     assert any(line.startswith("! GPUs: 2 asked for, 1 of 2 free now") for line in named.lines)
