@@ -19,7 +19,6 @@ from textual.screen import Screen
 from engine.contract.text import clean
 from xray_tui import job_orders
 from xray_tui.commands import COMMANDS, bindings, keymap_problems, shown_keys, usable_keymap
-from xray_tui.daemon_threads import DaemonThreads
 from xray_tui.in_order import KeysInOrder
 from xray_tui.live.board_feed import BoardFeed
 from xray_tui.messages import (
@@ -109,7 +108,7 @@ class XrayApp(KeysInOrder[None]):
         return self._dashboard
 
     def on_mount(self) -> None:
-        asyncio.get_running_loop().set_default_executor(DaemonThreads())
+        self.call_after_refresh(self._wait_for_no_worker)
         self.set_keymap(usable_keymap(self.settings.keymap))
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         if not self.is_headless:
@@ -121,6 +120,12 @@ class XrayApp(KeysInOrder[None]):
             self._ask_for_runs()
         else:
             self._services.start(self.runs)
+
+    def _wait_for_no_worker(self) -> None:
+        """Let the threads of Textual's workers end with the process; imported after the first frame."""
+        from xray_tui.daemon_threads import DaemonThreads
+
+        asyncio.get_running_loop().set_default_executor(DaemonThreads())
 
     def _end_by_signal(self, number: int) -> None:
         """Leave as `q` does, so that the terminal is as it was."""

@@ -297,6 +297,14 @@ def test_after_an_error_of_its_reader_it_samples_again_and_says_so(nvml):
     assert said == ["! reading the GPUs failed: KeyError: 'x'; next try in 1 s", ""]
 
 
+def test_a_helper_that_ends_by_an_error_leaves_its_traceback_in_the_log_file(nvml, tmp_path):
+    code = "from xray_tui.gpu import helper; helper.Driver.look = lambda *_: {}['x']; raise SystemExit(helper.main([]))"
+    environment = {**os.environ, **nvml.environment, "XDG_STATE_HOME": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE) as helper:
+        assert helper.wait(30) == 1
+    assert "the GPU helper process failed\nTraceback" in (tmp_path / "xray-tui/xray-tui.log").read_text()
+
+
 def test_who_was_suspended_for_long_does_not_take_that_for_a_hang(nvml):
     code = (
         "import time\nfrom xray_tui.gpu.pace import Pace\nfrom xray_tui.gpu.sampler import Sampler\n"

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from xray_tui.error_log import log_error
 from xray_tui.gpu.driver import Driver
 from xray_tui.gpu.nvml import NoDriver
 from xray_tui.gpu.pace import Pace
@@ -45,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Nobody reads any more; without this Python complains once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        log_error("the GPU helper process", error)
+        return 1
     if threading.active_count() > 1:
         # A thread hangs in the driver. An orderly end would run the library's own, which may wait for that call.
         os._exit(0)

@@ -111,8 +111,8 @@ class GpuStrip(Repainted, Widget, can_focus=True):
         rows = gpu_rows(self._gpus, width, most, self._detailed, time.time())
         if self._host is not None:
             rows = [*rows, [Cell(None, host_line(self._host, width))]]
-        failures = (cut_end(line, width - 1) for line in self._failures.values() if line)
-        return [*rows, *([Cell(None, [(f" {line}", "bad")])] for line in failures)]
+        failures = (cut_end(line, width) for line in self._failures.values() if line)
+        return [*rows, *([Cell(None, [(line, "bad")])] for line in failures)]
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return max(1, len(self._rows_for(width)))  # of this width: it is asked before the widget has it

@@ -124,7 +124,7 @@ class JobList(Lines):
         return strip(parts, width, base)
 
     def draw_empty(self, y: int, width: int) -> Strip:
-        if y == 0 and not self._jobs:
+        if y == 0 and not self._jobs and not self._failure:
             said = " No jobs yet: t trains a network, e evaluates a run, b blends."
             return strip([(said, self.get_component_rich_style("jobs--faint"))], width, self.rich_style)
         return super().draw_empty(y, width)
