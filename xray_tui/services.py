@@ -49,7 +49,8 @@ Tell = Callable[[Told], None]
 
 
 class Services:
-    """The feeds of one runs folder. All methods are for the UI thread, and none waits for a file or a driver."""
+    """The feeds of one runs folder. All methods but `finish` are for the UI thread; none of them waits for
+    a file or a driver."""
 
     def __init__(self, tell: Tell, settings: Settings, board: BoardFeed | None = None) -> None:
         """`board`, if one reads the runs folder already, is taken over."""

@@ -79,7 +79,7 @@ class Watch:
         """Why the folder is polled."""
         self._again = AGAIN
         self._again_at: float | None = None
-        """When inotify is tried again; None where it is in use, forbidden or deaf."""
+        """When inotify is tried again; None where it is in use, or would report too little."""
 
     @property
     def mode(self) -> Mode | None:
