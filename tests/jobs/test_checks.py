@@ -12,6 +12,7 @@ import yaml
 from engine.contract.recipe_file import read_recipe
 from engine.contract.recipes import TAKES
 from xray_tui.jobs import checks as module
+from xray_tui.jobs import data_check
 from xray_tui.jobs.asked import Asked, asked
 from xray_tui.jobs.checks import BAD, OK, WARNING, Check, checks, room_check
 from xray_tui.jobs.data_check import SAMPLE

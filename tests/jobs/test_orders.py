@@ -16,6 +16,7 @@ from xray_tui.gpu.sample import GpuProcess
 from xray_tui.jobs import again, lease, process
 from xray_tui.jobs.again import resume, revive
 from xray_tui.jobs.control import stop
+from xray_tui.jobs.environment import Filter
 from xray_tui.jobs.job import Job, JobSpec, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir
 from xray_tui.jobs.orders import hold, move, prioritise, release
