@@ -139,7 +139,7 @@ class OutlookLines(Static):
             self.post_message(looked)
 
     def on_outlook_lines_looked(self, message: Looked) -> None:
-        """Show what was found; the message goes on to the form, unless the form holds another launch by now."""
+        """Show what was found; the message goes on to the form, unless the form has changed since."""
         if message.launch != self._launch:
             message.stop()
             return
