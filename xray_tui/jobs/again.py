@@ -93,8 +93,8 @@ def _again(
     job: Job,
     argv: tuple[str, ...],
     supervisor: Sequence[str],
-    lease_dir: str | None,
-    given: Filter,
+    lease_dir: str | None = None,
+    given: Filter = Filter(),  # noqa: B008 - frozen
     keeps_hold: bool = False,
 ) -> Job:
     """The job, which has ended, as it waits once more; held if it was and `keeps_hold`."""

@@ -136,7 +136,7 @@ class Supervisor:
             self._let_in = None
             return shut
         self._let_in = self._let_in or time.monotonic()
-        if self._queue.has(self._job) or time.monotonic() - self._let_in > ENTERS_WITHIN:
+        if not others or self._queue.has(self._job) or time.monotonic() - self._let_in > ENTERS_WITHIN:
             return None
         queued = {ticket.job for ticket in self._queue.waiting()}
         living = [other for other in others if lease.is_held(self._dir.supervised(other.id)) or not other.state.waiting]
