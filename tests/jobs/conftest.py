@@ -16,6 +16,7 @@ import pytest
 from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot, to_json
 from xray_tui.jobs import lease, process
 from xray_tui.jobs.control import look
+from xray_tui.jobs.environment import Filter, own_environment
 from xray_tui.jobs.job import Job, JobSpec, State
 from xray_tui.jobs.launcher import LocalLauncher
 from xray_tui.jobs.lease_dir import LeaseDir
@@ -133,6 +134,13 @@ class Place:
                 if not (lease.is_held(live.supervised(identity)) or lease.is_held(live.runs(identity))):
                     break
                 time.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def _plain_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell of a test has no variable that looks secret, of which a launch would have to say something."""
+    for name in own_environment().keys() - Filter().environment().keys():
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
