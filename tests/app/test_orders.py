@@ -52,6 +52,24 @@ async def test_a_held_job_is_released_by_a_key_and_a_running_one_is_not_held(app
     assert place.until(job).state is State.SUCCEEDED
 
 
+async def test_jobs_that_are_held_are_moved_by_a_key(app: XrayApp, place: Place) -> None:
+    for run in "abc":
+        place.launcher().launch(JobSpec("evaluate", run, ("succeed",), "none"), hold=True)
+
+    def shown() -> str:
+        return "".join(job.spec.run for job in app._dashboard.jobs._jobs)
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: shown() == "abc")
+        app._dashboard.jobs.focus()
+        await pilot.press("G", "[")
+        await until(pilot, lambda: shown() == "acb")
+        await pilot.press("[")
+        await until(pilot, lambda: shown() == "cab")
+        await pilot.press("]")
+        await until(pilot, lambda: shown() == "acb")
+
+
 async def test_a_failed_training_is_resumed_by_a_key(app: XrayApp, place: Place) -> None:
     job = place.launch("without_record", kind="train", run="b")
     place.until(job)
