@@ -104,6 +104,12 @@ class XrayApp(KeysInOrder[None]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults(self.current_theme)
 
+    @property
+    def _background_screens(self) -> list[Screen[object]]:
+        """The screens that are seen behind the current one. Textual counts the one below an opaque screen too, and
+        repaints all of the opaque one with each change below it."""
+        return [] if self.screen.styles.background.a == 1 else super()._background_screens
+
     def get_default_screen(self) -> Screen[None]:
         return self._dashboard
 
