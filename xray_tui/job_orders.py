@@ -31,7 +31,7 @@ class Order:
     do: Callable[[JobStore, str], Job]
     """Raises BadInput or OSError where it cannot be done."""
     done: str | Callable[[Job, Path], str]
-    """What is said of the job then, or what makes that up of the job and its runs folder beforehand."""
+    """The message afterwards, or a function of the job and its runs folder that makes the message beforehand."""
 
 
 def stop() -> Order:

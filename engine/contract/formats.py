@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from engine.contract.text import clean
 
-LONGEST = 60
+_LONGEST = 60
+"""Characters; a longer text is no format."""
 
 
 def newer(found: object, known: str) -> str | None:
@@ -14,7 +15,7 @@ def newer(found: object, known: str) -> str | None:
     'written by a newer version (xray-job/2); this version reads xray-job/1'
     """
     name, _, number = known.rpartition("/")
-    if not isinstance(found, str) or len(found) > LONGEST or not found.startswith(f"{name}/"):
+    if not isinstance(found, str) or len(found) > _LONGEST or not found.startswith(f"{name}/"):
         return None
     later = found.removeprefix(f"{name}/").partition(".")[0]
     if not (later.isascii() and later.isdigit()) or int(later) <= int(number):

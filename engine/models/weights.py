@@ -212,7 +212,7 @@ def _read(path: Path, instead: str) -> dict[str, torch.Tensor]:
 
 
 def _reason(error: Exception) -> str:
-    """Why torch could not read a file; what it says itself is advice to run the code in it."""
+    """Why torch could not read a file. Its own message advises the user to run the code in the file."""
     if not isinstance(error, pickle.UnpicklingError):
         return _first_line(error)
     unsafe = re.search(r"GLOBAL (\S+)", str(error))

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -34,7 +33,6 @@ PARTS = ("network", "optimizer", "schedule", "scaler")
 
 Fingerprints = Mapping[str, str]
 """Split -> fingerprint of its data."""
-NONE: Fingerprints = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -103,7 +101,7 @@ class Learner:
         """The highest of the groups' own."""
         return max(float(rate) for rate in self.schedule.get_last_lr())
 
-    def save_best(self, path: Path, state: State, epoch: int, fingerprints: Fingerprints = NONE) -> None:
+    def save_best(self, path: Path, state: State, epoch: int, fingerprints: Fingerprints) -> None:
         """What an evaluation needs."""
         values = {
             "network": self.network_that_counts.state_dict(),
@@ -114,7 +112,7 @@ class Learner:
         }
         save_checkpoint(path, values)
 
-    def save_last(self, path: Path, state: State, data_key: str, fingerprints: Fingerprints = NONE) -> None:
+    def save_last(self, path: Path, state: State, data_key: str, fingerprints: Fingerprints) -> None:
         """Everything that a resumed training needs to go on as if it had never stopped. Rank 0 writes it, every rank
         gives its random state."""
         rng = self.ranks.gather(torch.get_rng_state())

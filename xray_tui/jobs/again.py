@@ -81,7 +81,7 @@ def resumed(job: Job, runs: Path) -> tuple[str, ...]:
 
 
 def start_of(job: Job, runs: Path) -> str:
-    """Where a training that is resumed starts, in words: at its own checkpoint, nnU-Net's, or the beginning."""
+    """Where the training starts when it is resumed, in words: at a checkpoint, ours or nnU-Net's, or the beginning."""
     checkpoints = runs / job.spec.run / CHECKPOINTS
     if (checkpoints / LAST).exists() or any(checkpoints.glob(_OF_NNUNET)):
         return "it continues from its last checkpoint"

@@ -94,8 +94,8 @@ def test_the_best_checkpoint_is_the_average_and_the_last_one_holds_both(
     learner = make_learner(ema=0.9)
     for seed in range(3):
         learner.step(batch_of(2, seed), 0.0)
-    learner.save_best(tmp_path / "best.pt", State(), 1)
-    learner.save_last(tmp_path / "last.pt", State(), "key")
+    learner.save_best(tmp_path / "best.pt", State(), 1, {})
+    learner.save_last(tmp_path / "last.pt", State(), "key", {})
     best, last = (torch.load(tmp_path / name, weights_only=True) for name in ("best.pt", "last.pt"))
     average, own = tensors(learner.network_that_counts), tensors(learner.network)
     assert changed(average, own)
