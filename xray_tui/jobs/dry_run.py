@@ -20,7 +20,7 @@ def dry_run(launcher: LocalLauncher, specs: Sequence[JobSpec], then_evaluate: bo
     """Print why the launch would be refused, the checks, what the jobs will take, and the exact command of each in its
     order. Returns the exit status: BAD_INPUT where something is bad."""
     refused = list(dict.fromkeys(line for spec in specs for line in _refusals(launcher, spec, snapshot)))
-    place = Surroundings(launcher.runs, snapshot, launcher.terms, launcher.lease_dir, launcher.cpu_slots)
+    place = Surroundings(launcher.runs, snapshot, launcher.terms, launcher.lease_dir)
     found = look_ahead(specs, place, then_evaluate)
     commands = [shown_command(job.spec) for job in planned(specs, launcher.runs, then_evaluate)]
     for line in dict.fromkeys((*(f"{BAD} {line}" for line in refused), *found.lines, *commands)):

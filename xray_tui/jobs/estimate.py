@@ -68,11 +68,6 @@ class Estimate:
     gpus: int = 1
 
     @property
-    def seconds(self) -> float | None:
-        """The middle."""
-        return None if self.low is None or self.high is None else (self.low + self.high) / 2
-
-    @property
     def sentence(self) -> str:
         """`1 h 10 min to 1 h 25 min, 9.3 GiB GPU, from 3 similar runs`. Main memory is told of what has no GPU."""
         parts = []

@@ -1,14 +1,13 @@
-"""What can be said of a job before its launch: whether it has what it needs, what it will take, when the queue ends.
+"""What can be said of a job before its launch: whether it has what it needs, and what it will take.
 
-Looks at the disk and at the jobs of the past: not for the UI thread.
+Reads the disk and the jobs of the past: not for the UI thread.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.contract.errors import BadInput
@@ -17,11 +16,10 @@ from xray_tui.jobs.asked import asked
 from xray_tui.jobs.batch import planned
 from xray_tui.jobs.checks import BAD, OK, WARNING, Check, checks, room_check
 from xray_tui.jobs.estimate import Estimate, size
-from xray_tui.jobs.forecast import Surroundings, forecast, free_of, gpu_count
+from xray_tui.jobs.forecast import Surroundings, free_of, gpu_count
 from xray_tui.jobs.history import KnownJobs
 from xray_tui.jobs.job import Job, JobSpec
 from xray_tui.jobs.launcher import gpus_for
-from xray_tui.jobs.queue_end import QueueEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +28,7 @@ class Outlook:
 
     checks: tuple[Check, ...]
     estimates: tuple[tuple[str, Estimate], ...] = ()
-    """By kind of job; none where no similar job has succeeded."""
-    queue: QueueEnd | None = None
-    """None where there is nothing to say: no other job, and no estimate of this one."""
-    seen: float = field(default_factory=time.time)
+    """By kind of job; empty where no similar job has succeeded."""
 
     @property
     def bad(self) -> list[Check]:
@@ -52,9 +47,8 @@ class Outlook:
 
     @property
     def forecast(self) -> list[str]:
-        """What the jobs will take and when the queue ends, where that can be said."""
-        said = [f"{kind} takes {estimate.sentence}" for kind, estimate in self.estimates]
-        return said if self.queue is None else [*said, self.queue.sentence(self.seen)]
+        """What the jobs will take, a line for each kind of job that has an estimate."""
+        return [f"{kind} takes {estimate.sentence}" for kind, estimate in self.estimates]
 
 
 def look_ahead(
@@ -77,15 +71,14 @@ def look_ahead(
             found += [Check(BAD, f"config: {line}") for line in error.lines]
             continue
         found += checks(wanted, _coming(place.runs, jobs, new, job.spec))
-        gpus = gpu_count(job.spec, place.terms, place.snapshot)
+        gpus = gpu_count(job.spec, place)
         found += _at_once(job.spec, gpus, place) if gpus > 1 else []
         if (similar := history.estimate(job.spec.kind, wanted, gpus)) is not None:
             estimates.append((job.spec.kind, similar))
             found += _fits(similar, job.spec, place) if gpus else []
     wrote = [similar.written for kind, similar in estimates if similar.written is not None]
     found.append(room_check(place.runs, sum(wrote) if wrote else None))
-    queue = forecast(new, place, jobs, history)
-    return Outlook(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(estimates)), queue)
+    return Outlook(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(estimates)))
 
 
 def _with_gpus(place: Surroundings, specs: Sequence[JobSpec]) -> tuple[Surroundings, list[Check]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,16 +52,13 @@ def looking(runs: Path, settings: Settings, snapshot: Callable[[], GpuSnapshot])
         nonlocal known
         known = known or KnownJobs(runs)
         lease_dir = str(settings.lease_dir) if settings.lease_dir else None
-        found = look_ahead(launch.specs, Surroundings(runs, snapshot(), terms, lease_dir), launch.evaluate, known)
-        # Nobody knows when a held job begins.
-        return replace(found, queue=None) if launch.hold else found
+        return look_ahead(launch.specs, Surroundings(runs, snapshot(), terms, lease_dir), launch.evaluate, known)
 
     return look
 
 
 class OutlookLines(Static):
-    """The checks of a launch, beyond the one in the verdict, and the forecast: what the job will take, and when the
-    queue is done.
+    """The checks of a launch, beyond the one in the verdict, and the forecast: what the job will take.
 
     The checks are repeated every AGAIN seconds, so the verdict changes when a missing file appears.
     """
