@@ -17,7 +17,7 @@ from engine.contract.text import clean
 from xray_tui.jobs.asked import Asked, config_of_run
 from xray_tui.jobs.data_check import look_at_data
 from xray_tui.jobs.estimate import size
-from xray_tui.jobs.hub import shown_weights, weights_problem
+from xray_tui.jobs.hub import is_cached, shown_weights, weights_problem
 from xray_tui.jobs.reads import Read, is_file, reads
 from xray_tui.jobs.room import room
 
@@ -48,7 +48,7 @@ launched with it."""
 
 
 def checks(asked: Asked, coming: Coming = lambda folder: None) -> list[Check]:
-    """What a job starts from. Takes as long as the disk and the hubs do."""
+    """What a job starts from. Takes as long as the disk does."""
     found = [check for read in reads(asked) if (check := _checkpoint(read, coming)) is not None]
     if asked.kind == "train":
         if asked.config.get("kind") == "nnunet":
@@ -104,10 +104,12 @@ def _weights(config: Any) -> list[Check]:
         return []
     if isinstance(training, dict) and training.get("init_from"):
         return []  # that brings all weights: none are fetched
-    problem = weights_problem(model)
-    if problem is None:
-        return [Check(OK, f"weights: {shown_weights(model)}")]
-    return [Check(BAD, f"weights: {problem}")]
+    if (problem := weights_problem(model)) is not None:
+        return [Check(BAD, f"weights: {problem}")]
+    shown = f"weights: {shown_weights(model)}"
+    if (cached := is_cached(model)) is None:
+        return []
+    return [Check(OK, shown) if cached else Check(WARNING, f"{shown} is not in the cache; the training downloads it")]
 
 
 def _nnunet() -> Check:
