@@ -100,16 +100,17 @@ def test_lock_files_are_open_to_all_whatever_the_umask(leases: LeaseDir) -> None
     assert leases.gpu("GPU-1").stat().st_mode & 0o777 == 0o666
 
 
-def test_a_trap_in_place_of_a_lock_file_is_refused(tmp_path: Path) -> None:
+def test_a_lock_that_is_no_regular_file_is_refused_with_its_path_and_the_reason(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "link").symlink_to("/etc/passwd")
-    for name in ("fifo", "link"):
-        with pytest.raises(OSError):  # noqa: PT011 - ELOOP has no name of its own
+    for name, reason in (("fifo", "not a regular file"), ("link", os.strerror(errno.ELOOP))):
+        with pytest.raises(OSError, match=f"{tmp_path / name}: {reason}"):
             lease.try_lock(tmp_path / name)
 
 
 def test_who_waits_too_long_for_the_mutex_is_told(leases: LeaseDir) -> None:
-    with leases.mutex(), pytest.raises(lease.Busy), leases.mutex(patience=0.05):
+    by = f"now by (pid {os.getpid()}|another process)$"
+    with leases.mutex(), pytest.raises(lease.Busy, match=by), leases.mutex(patience=0.05):
         pass
 
 

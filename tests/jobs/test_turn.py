@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,14 +12,13 @@ import pytest
 
 from xray_tui.gpu import machine
 from xray_tui.gpu.sample import GpuSnapshot
-from xray_tui.jobs import process, stopped
 from xray_tui.jobs.allot import NO_GPU_NOTE, Wait
-from xray_tui.jobs.job import Job, JobSpec, State
-from xray_tui.jobs.lease import is_held, try_lock
+from xray_tui.jobs.job import Job, JobSpec
+from xray_tui.jobs.lease import try_lock
 from xray_tui.jobs.lease_dir import LeaseDir
 from xray_tui.jobs.turn import Turn, Turnstile
 
-from .conftest import Place, eventually, gpu
+from .conftest import Place, gpu
 
 
 @pytest.fixture
@@ -66,38 +64,6 @@ def test_a_card_that_is_hidden_or_another_drivers_is_none(place: Place, job: Job
     assert isinstance(turn, Turn)
     assert turn.job.note == NO_GPU_NOTE
     give_back(turn)
-
-
-def test_a_stopped_supervisor_at_the_head_is_passed_over_in_time_and_counts_again_when_continued(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stopped, "EVERY", 0.0)
-    place.have(gpu(0))
-    place.until_working(place.launch("until", tmp_path / "go", gpu="auto"))
-    head = place.launch("succeed", gpu="auto")
-    place.until_waiting(head, "GPU 0 is used by a job")
-    mine = replace(place.launcher(), supervisor=("true",)).launch(JobSpec("evaluate", "b", ("succeed",), "auto"))
-    turnstile = Turnstile(LeaseDir(place.leases), lambda: place.snapshot)
-
-    def push() -> Turn | Wait:
-        return turnstile.push(mine, place.store.folder(mine.id), lambda: None)
-
-    supervisor = place.job(head).supervisor
-    assert supervisor is not None
-    os.kill(supervisor.pid, signal.SIGSTOP)
-    eventually(lambda: is_stopped(supervisor.pid), "its stop")
-    (tmp_path / "go").touch()
-    eventually(lambda: not is_held(LeaseDir(place.leases).gpu("GPU-0")), "the free GPU")
-    for _ in range(3):
-        assert push() == Wait("1 job before it", before=1), "it was not stopped for long"
-    monkeypatch.setattr(stopped, "PATIENCE", 0.0)
-    turn = push()
-    assert isinstance(turn, Turn)
-    assert turn.job.gpus == ("GPU-0",)
-    os.kill(supervisor.pid, signal.SIGCONT)
-    place.until_waiting(head, "GPU 0 is used by a job")
-    give_back(turn)
-    assert place.until(head).state is State.SUCCEEDED
 
 
 def test_a_gpu_that_shows_unexplained_use_is_sampled_again_and_taken_once_it_shows_none(place: Place, job: Job) -> None:
@@ -154,9 +120,18 @@ def test_a_gpu_that_is_freed_between_the_look_and_the_lock_is_looked_at_again(pl
     assert waits == Wait("GPU 0 is perhaps used: 14.0 GiB of no listed process", foreign=True)
 
 
-def is_stopped(pid: int) -> bool:
-    known = process.stat(pid)
-    return known is not None and known.state == "T"
+def test_a_lock_that_cannot_be_opened_is_said_with_its_path_and_the_reason(place: Place, job: Job) -> None:
+    place.have(gpu(0))
+    lock = LeaseDir(place.leases).gpu("GPU-0")
+    turnstile = Turnstile(LeaseDir(place.leases), lambda: place.snapshot)
+    os.mkfifo(lock)
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"GPU-0\.lock: not a regular file"):
+            turnstile.push(job, place.store.folder(job.id), lambda: None)
+    lock.unlink()
+    turn = turnstile.push(job, place.store.folder(job.id), lambda: None)
+    assert isinstance(turn, Turn)
+    give_back(turn)
 
 
 def give_back(turn: Turn) -> None:

@@ -1,4 +1,4 @@
-"""What stands in the lease folder: who keeps everybody's jobs waiting, and what is no lock file."""
+"""The files in the lease folder: a mutex that is held for too long or cannot be opened, and too many tickets."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def lease_files(patient: Patient) -> list[Finding]:
     """Nothing where all is well. Takes the folder's mutex for a moment."""
     setting = None if patient.settings.lease_dir is None else str(patient.settings.lease_dir)
     found = existing_lease_dir(setting)
-    return [] if found is None else [*traps(found), *held_mutex(found), *crowd(found)]
+    return [] if found is None else [*held_mutex(found), *crowd(found)]
 
 
 def held_mutex(found: LeaseDir, patience: float = LONG) -> Iterator[Finding]:
-    """Who has held the mutex for too long: one that was stopped (Ctrl+Z), or that hangs on a disk."""
+    """A mutex that cannot be locked: its holder was stopped (Ctrl+Z) or hangs on a disk, or it cannot be opened."""
     if not os.path.lexists(found.lock):
         return
     try:
@@ -38,20 +38,8 @@ def held_mutex(found: LeaseDir, patience: float = LONG) -> Iterator[Finding]:
     except lease.Busy as error:
         yield bad(NAME, f"{clean(str(error))}: meanwhile no job of anybody begins",
                   "let that process go on (`kill -CONT`), or end it: the lock goes with it")  # fmt: skip
-    except OSError:
-        return  # told among the traps
-
-
-def traps(found: LeaseDir) -> Iterator[Finding]:
-    """What keeps everybody from a lock, with whose it is."""
-    paths = [found.lock, *sorted((found.path / "gpu").iterdir()), *sorted((found.path / "cpu").iterdir())]
-    for path in paths:
-        if path.name.startswith("."):
-            continue
-        try:
-            lease.is_held(path)
-        except OSError as error:
-            yield bad(NAME, clean(error.strerror or str(error)), f"`rm -r {clean(str(path))}` as that user, or as root")
+    except OSError as error:
+        yield bad(NAME, clean(error.strerror or str(error)), "its owner, or root, can remove it")
 
 
 def crowd(found: LeaseDir) -> Iterator[Finding]:

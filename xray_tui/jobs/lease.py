@@ -24,7 +24,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.contract.files import named
-from xray_tui.jobs.holder import holder, in_its_place
 
 LOOKS_PASS = 0.05
 """Seconds in which a look must be over: some microseconds, and a thread's wait for its turn in a busy app."""
@@ -100,11 +99,11 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def mutex(path: Path, patience: float = 10.0) -> Iterator[None]:
-    """Hold the lock for the block. Raises Busy after `patience` seconds: its holder may have been stopped (SIGSTOP)."""
+    """Hold the lock for the block. Raises Busy after `patience` seconds: the holder may have been stopped."""
     deadline = time.monotonic() + patience
     while (descriptor := try_lock(path)) is None:
         if time.monotonic() > deadline:
-            raise Busy(f"{path}: held for {patience:.0f} s, now by {holder(path) or 'another process'}")
+            raise Busy(f"{path}: held for {patience:.0f} s, now by {_holder(path)}")
         time.sleep(random.uniform(0.002, 0.02))
     try:
         yield
@@ -113,25 +112,31 @@ def mutex(path: Path, patience: float = 10.0) -> Iterator[None]:
 
 
 def _open(path: Path) -> int:
-    """A descriptor to lock the file with. Raises OSError, in words that name who laid there what is no lock file."""
+    """A descriptor to lock the file with. Raises OSError with the path in `strerror`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise
     except OSError as error:
-        raise _in_the_way(path, error.errno or errno.EACCES) from error
+        raise OSError(error.errno, f"{path}: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise _in_the_way(path, errno.EINVAL)
+        raise OSError(errno.EINVAL, f"{path}: not a regular file")
     return descriptor
 
 
-def _in_the_way(path: Path, number: int) -> OSError:
+def _holder(path: Path) -> str:
+    """`pid 4711`, the process that took the lock, or `another process` where /proc/locks does not list it.
+
+    For messages only: /proc/locks leaves out processes outside of a container, and names the process that took a lock,
+    though a child may hold it now.
+    """
     try:
-        found = in_its_place(path)
+        there = path.lstat()
+        lines = Path("/proc/locks").read_text("ascii", "replace").splitlines()
     except OSError:
-        return OSError(number, f"{path}: {os.strerror(number)}")
-    return OSError(number, f"{path}: {found}, and no lock file that is open to all; whose it is can remove it")
+        return "another process"
+    file = f"{os.major(there.st_dev):02x}:{os.minor(there.st_dev):02x}:{there.st_ino}"
+    locks = (line.split() for line in lines)  # such as `1: FLOCK  ADVISORY  WRITE 4711 fe:00:2589278 0 EOF`
+    return next((f"pid {lock[4]}" for lock in locks if lock[1] == "FLOCK" and lock[5] == file), "another process")
 
 
 def _flock(descriptor: int, kind: int) -> bool:

@@ -10,16 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from engine.contract.text import clean
 from xray_tui.gpu.in_use import extended
-from xray_tui.gpu.sample import GpuSample, GpuSnapshot
+from xray_tui.gpu.sample import GpuSnapshot
 from xray_tui.jobs import lease
 from xray_tui.jobs.allot import Machine, Wait, allot, lets_pass
 from xray_tui.jobs.gate import Shut, forget_place
 from xray_tui.jobs.job import Job, State, write_job
 from xray_tui.jobs.lease_dir import LeaseDir
 from xray_tui.jobs.queue import Queue, Ticket
-from xray_tui.jobs.stopped import FEW, Stopped
 
 JUST_FREED = 3.0
 """Seconds after the end of a job for which the GPU's utilisation is still that job's: the driver reports an average."""
@@ -47,12 +45,9 @@ class Turnstile:
     def __init__(self, lease_dir: LeaseDir, snapshot: Callable[[], GpuSnapshot]) -> None:
         self._dir = lease_dir
         self._queue = Queue(lease_dir)
-        self._stopped = Stopped(lease_dir)
         self._snapshot = snapshot
         self._machine = Machine(gpus=(), expects_gpus=False)
         self._looked = False
-        self._trapped: set[str] = set()
-        """UUIDs of GPUs of whose locks one is none: nobody can have these."""
         self._held: dict[str, float] = {}
         """UUIDs of the GPUs that jobs held, and when that was last seen (monotonic)."""
         self.ticket: Ticket | None = None
@@ -66,16 +61,6 @@ class Turnstile:
         changed then, but that a job whose job.json cannot be written has stepped out of the queue until the next call:
         with room for it or not, others come before it.
         """
-        try:
-            answer = self._push(job, folder, shut)
-        except OSError as error:
-            self._looked = self._looked and isinstance(error, lease.Busy)  # a lock's place may be taken since the look
-            raise
-        if isinstance(answer, Wait) and 0 < answer.before <= FEW:
-            self._stopped.look([ticket for ticket in self._queue.waiting() if self.ticket and ticket < self.ticket])
-        return answer
-
-    def _push(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> Turn | Wait:
         mine = self.ticket = self._queue.ticket_for(job, folder)
         if (mine.gpu == "none" or self._looked) and (hopeless := self._hopeless(mine, job.cpu_slots)) is not None:
             if not (self._dir.queue / mine.name).exists():  # it stayed out of the queue until now
@@ -103,7 +88,7 @@ class Turnstile:
             again = bool(ticket.fixed) and not on_cpu and any(ticket.gpu == other.gpu for other in alive)
             if again or len(alive) >= (slots if on_cpu else len(machine.gpus)):
                 untested.append(ticket)
-            elif self._counts(ticket):
+            elif self._queue.is_alive(ticket):
                 alive.append(ticket)
         hopeful = Machine(
             gpus=tuple(replace(gpu, processes=(), problem=None, memory_used=0, utilisation=0) for gpu in machine.gpus),
@@ -119,10 +104,6 @@ class Turnstile:
         said = allot(sorted([*alive, *untested, mine]), mine, hopeful, time.time())
         return said if isinstance(said, Wait) else answer
 
-    def _counts(self, ticket: Ticket) -> bool:
-        """Whether others have to leave it what it would take."""
-        return self._queue.is_alive(ticket) and not self._stopped.passes_over(ticket)
-
     def _look_at_gpus(self) -> None:
         from xray_tui.gpu.machine import this_machine, waiting_card
 
@@ -132,28 +113,16 @@ class Turnstile:
         if card is not None:
             problem = f"no driver has taken the NVIDIA GPU at PCI {card} yet: `sudo modprobe nvidia`; else --gpu none"
         self._looked = True
-        self._trapped.clear()
-        gpus = tuple(map(self._lockable, snapshot.gpus))
         looks = self._machine.looks
-        self._machine = Machine(gpus, expects_gpus=has_driver or card is not None, problem=problem)
+        self._machine = Machine(snapshot.gpus, expects_gpus=has_driver or card is not None, problem=problem)
         held = self._leased().union(self._shared())
         freed = {uuid for uuid, seen in self._held.items() if time.monotonic() - seen < JUST_FREED}
-        settled = (replace(gpu, utilisation=0) if gpu.uuid in freed else gpu for gpu in gpus)
+        settled = (replace(gpu, utilisation=0) if gpu.uuid in freed else gpu for gpu in snapshot.gpus)
         looks = extended(looks, replace(snapshot, gpus=tuple(settled)), held)
         self._machine = replace(self._machine, leased=held, looks=looks)
 
-    def _lockable(self, gpu: GpuSample) -> GpuSample:
-        """The GPU; with a problem where something that is no lock file stands in the place of one of its locks."""
-        try:
-            for path in (self._dir.gpu(gpu.uuid), *self._dir.slots(gpu.uuid)):
-                lease.is_held(path)
-        except OSError as error:
-            self._trapped.add(gpu.uuid)
-            return replace(gpu, problem=clean(error.strerror or str(error)))
-        return gpu
-
-    def _with_locks(self) -> list[GpuSample]:
-        return [gpu for gpu in self._machine.gpus if gpu.uuid and gpu.uuid not in self._trapped]
+    def _uuids(self) -> list[str]:
+        return [gpu.uuid for gpu in self._machine.gpus if gpu.uuid]
 
     def _come_back(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> None:
         """Under the mutex: give the job its place again, so that others count it and its owner can move it."""
@@ -179,7 +148,7 @@ class Turnstile:
         if closed is not None and not closed.but:
             return Wait(closed.reason)
         mine = self.ticket = self._enter(job, folder)  # it may have been moved, or a cleaner has removed its ticket
-        alive = [ticket for ticket in self._queue.waiting() if ticket == mine or self._counts(ticket)]
+        alive = [ticket for ticket in self._queue.waiting() if ticket == mine or self._queue.is_alive(ticket)]
         with contextlib.ExitStack() as taken:
 
             def take(path: Path, lock: Lock = lease.try_lock) -> int | None:
@@ -190,7 +159,7 @@ class Turnstile:
 
             on_cpu = self._machine.on_cpu(mine)
             shared = {} if on_cpu else self._shared()
-            alone_on = [gpu.uuid for gpu in self._with_locks() if gpu.uuid not in shared and not on_cpu]
+            alone_on = [uuid for uuid in self._uuids() if uuid not in shared and not on_cpu]
             gpus = {uuid: take(self._dir.gpu(uuid)) for uuid in alone_on}
             slots = [take(self._dir.cpu(slot)) for slot in range(job.cpu_slots if on_cpu else 0)]
             free_slots = [slot for slot in slots if slot is not None]
@@ -242,16 +211,16 @@ class Turnstile:
 
     def _leased(self) -> frozenset[str]:
         """The GPUs that jobs hold alone."""
-        found = frozenset(gpu.uuid for gpu in self._with_locks() if lease.is_held(self._dir.gpu(gpu.uuid)))
+        found = frozenset(uuid for uuid in self._uuids() if lease.is_held(self._dir.gpu(uuid)))
         self._held |= dict.fromkeys(found, time.monotonic())
         return found
 
     def _shared(self) -> dict[str, int]:
         """How many jobs share each GPU that is shared."""
         found = {}
-        for gpu in self._with_locks():
-            if sharing := sum(lease.is_held(slot) for slot in self._dir.slots(gpu.uuid)):
-                found[gpu.uuid] = sharing
+        for uuid in self._uuids():
+            if sharing := sum(map(lease.is_held, self._dir.slots(uuid))):
+                found[uuid] = sharing
         self._held |= dict.fromkeys(found, time.monotonic())
         return found
 
