@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xray_tui.gpu.machine import waiting_card
+from xray_tui.gpu.machine import pci_gpus, waiting_card
 
 
 def device(root: Path, address: str, vendor: str = "0x10de", kind: str = "0x030200", driver: str | None = None) -> None:
@@ -24,6 +24,7 @@ def test_a_gpu_that_no_driver_has_taken_is_told_by_its_address(tmp_path: Path) -
     device(tmp_path, "0000:02:00.0", kind="0x030000")
     device(tmp_path, "0000:03:00.0")
     assert waiting_card(tmp_path) == "0000:02:00.0"
+    assert [gpu.name for gpu in pci_gpus(tmp_path)] == ["0000:02:00.0", "0000:03:00.0"]
 
 
 def test_a_gpu_that_some_driver_has_does_not_wait(tmp_path: Path) -> None:
@@ -31,9 +32,11 @@ def test_a_gpu_that_some_driver_has_does_not_wait(tmp_path: Path) -> None:
     for number, driver in enumerate(("nvidia", "vfio-pci", "nouveau")):
         device(tmp_path, f"0000:0{number}:00.0", driver=driver)
     assert waiting_card(tmp_path) is None
+    assert len(pci_gpus(tmp_path)) == 3
 
 
 def test_where_nothing_is_told_there_is_no_card(tmp_path: Path) -> None:
     assert waiting_card(tmp_path) is None
+    assert pci_gpus(tmp_path) == []
     (tmp_path / "sys/bus/pci/devices/0000:01:00.0").mkdir(parents=True)
     assert waiting_card(tmp_path) is None

@@ -13,7 +13,7 @@ from xray_tui.doctor.errors import log_file
 from xray_tui.doctor.finding import Finding, unknown
 from xray_tui.doctor.gpus import gpus
 from xray_tui.doctor.lease_files import lease_files
-from xray_tui.doctor.limits import clock, limits
+from xray_tui.doctor.limits import limits
 from xray_tui.doctor.patient import Patient
 from xray_tui.doctor.places import lease_place, runs_place
 from xray_tui.doctor.room import disk, quota, shared_memory
@@ -38,7 +38,6 @@ LOOKS: Sequence[tuple[str, Look]] = (
     ("session", ending),
     ("shared memory", shared_memory),
     ("open files", limits),
-    ("clock", clock),
     ("on_end", on_end),
     ("export", export),
     ("log file", log_file),

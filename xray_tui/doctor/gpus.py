@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 from engine.contract.text import clean
 from xray_tui.doctor.finding import Finding, bad, ok, unknown, warn
 from xray_tui.doctor.patient import Patient
 from xray_tui.gpu.in_use import Looks, Use, extended, judge
+from xray_tui.gpu.machine import pci_gpus
 from xray_tui.gpu.sample import GpuSample, GpuSnapshot
 from xray_tui.gpu.sampler import sample_once
 from xray_tui.jobs.lease_dir import existing_lease_dir
@@ -19,14 +19,12 @@ from xray_tui.jobs.visible_gpus import limit_of_shell
 PATIENCE = 20.0
 SAMPLE_EVERY, SAMPLES = 5.0, 3
 """Seconds between two samples where the first shows memory or utilisation that nothing explains, and how many."""
-_NVIDIA, _DISPLAY = "0x10de", "0x03"
-"""In /sys: the vendor's number, and how the class of everything that computes or draws begins."""
 
 
 def gpus(patient: Patient) -> list[Finding]:
     """The driver, and each GPU with which something is wrong, or that is in use without a process or a job."""
     snapshot = sample_once(PATIENCE)
-    found = [*judge_gpus(snapshot, plugged_in(patient.root)), *visible_gpus(snapshot)]
+    found = [*judge_gpus(snapshot, len(pci_gpus(patient.root))), *visible_gpus(snapshot)]
     lease_dir = str(patient.settings.lease_dir) if patient.settings.lease_dir else None
     held = leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(lease_dir))
     looks = extended({}, snapshot, held)
@@ -72,17 +70,8 @@ def _uses(snapshot: GpuSnapshot, looks: Looks, held: Collection[str]) -> list[tu
     ]
 
 
-def plugged_in(root: Path) -> int | None:
-    """How many GPUs of NVIDIA's are in this machine, by the PCI bus; None where that shows nothing."""
-    try:
-        devices = list((root / "sys/bus/pci/devices").iterdir())
-    except OSError:
-        return None
-    return sum(_reads(device / "vendor", _NVIDIA) and _reads(device / "class", _DISPLAY) for device in devices)
-
-
-def judge_gpus(snapshot: GpuSnapshot, plugged: int | None) -> list[Finding]:
-    """What a look at the GPUs says beside the number of those that are plugged in."""
+def judge_gpus(snapshot: GpuSnapshot, plugged: int) -> list[Finding]:
+    """What the driver shows, against the number of NVIDIA GPUs on the PCI bus."""
     if not snapshot.gpus:
         problem = clean(snapshot.problem or snapshot.stale or "the driver shows no GPU")
         if plugged:
@@ -92,7 +81,7 @@ def judge_gpus(snapshot: GpuSnapshot, plugged: int | None) -> list[Finding]:
     count = len(snapshot.gpus)
     names = ", ".join(dict.fromkeys(clean(gpu.name) for gpu in snapshot.gpus if gpu.name))
     found = [ok("driver", f"NVIDIA {clean(snapshot.driver or '?')}, NVML answers: {count} × {names}")]
-    if plugged is not None and plugged > count:
+    if plugged > count:
         missing = f"{plugged} NVIDIA GPUs are plugged in, the driver shows {count}"
         found.append(warn("gpus", missing, "`sudo dmesg | grep -i xid` tells of a lost one; a container may hide some"))
     for gpu in snapshot.gpus:
@@ -115,10 +104,3 @@ def _judge_one(gpu: GpuSample) -> Sequence[Finding]:
     if gpu.mig:
         return [warn(name, "is split into instances (MIG)", "a job takes it as a whole: CUDA gives it one instance")]
     return []
-
-
-def _reads(path: Path, beginning: str) -> bool:
-    try:
-        return path.read_text().startswith(beginning)
-    except OSError:
-        return False

@@ -11,8 +11,8 @@ from typing import Any
 
 from engine.contract.text import clean
 from xray_tui.doctor.finding import Finding, bad, ok, unknown, warn
-from xray_tui.doctor.gpus import plugged_in
 from xray_tui.doctor.patient import Patient
+from xray_tui.gpu.machine import pci_gpus
 
 PATIENCE = 120.0
 """Seconds: an import from a cold network file system takes its time."""
@@ -57,10 +57,10 @@ def torch_build(patient: Patient) -> list[Finding]:
         told = json.loads(done.stdout.rstrip().rpartition("\n")[2])
     except ValueError:
         return [bad("torch", f"`import torch` ended with {done.returncode}", f"install it anew: {BUILDS}")]
-    return judge_torch(told, plugged_in(patient.root), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return judge_torch(told, len(pci_gpus(patient.root)), os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
-def judge_torch(told: Mapping[str, Any], plugged: int | None, visible: str | None) -> list[Finding]:
+def judge_torch(told: Mapping[str, Any], plugged: int, visible: str | None) -> list[Finding]:
     """What torch said of itself, beside the number of GPUs that are plugged in and $CUDA_VISIBLE_DEVICES."""
     if (problem := told.get("import")) is not None:
         if "No module named 'torch'" in problem:

@@ -24,17 +24,20 @@ def this_machine() -> Machine:
 
 
 def waiting_card(root: Path = ROOT) -> str | None:
-    """Where on the PCI bus an NVIDIA GPU is that no driver has taken, such as "0000:01:00.0": soon after a machine's
-    start one may still come. None where there is none, or none that we may see.
+    """The PCI address of an NVIDIA GPU without a driver, such as "0000:01:00.0"; None where there is none.
 
-    A container sees its host's cards too, but those have their driver there; and one that nouveau or vfio-pci has taken
-    is not to be computed on.
+    Soon after a machine's start the driver may still come. A GPU with nouveau or vfio-pci, or with the driver of a
+    container's host, is not to be computed on.
     """
+    return next((device.name for device in pci_gpus(root) if not (device / "driver").is_symlink()), None)
+
+
+def pci_gpus(root: Path = ROOT) -> list[Path]:
+    """The folders in /sys of the NVIDIA GPUs on the PCI bus; empty where the bus cannot be read."""
     try:
-        devices = sorted((root / "sys/bus/pci/devices").iterdir())
+        return sorted(filter(_is_gpu, (root / "sys/bus/pci/devices").iterdir()))
     except OSError:
-        return None
-    return next((device.name for device in devices if _is_gpu(device) and not (device / "driver").is_symlink()), None)
+        return []
 
 
 def _is_gpu(device: Path) -> bool:
