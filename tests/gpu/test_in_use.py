@@ -14,7 +14,6 @@ from xray_tui.gpu.status import sentences
 from xray_tui.jobs.allot import Machine, Place, allot
 from xray_tui.jobs.queue import Ticket
 from xray_tui.jobs.standing import standings
-from xray_tui.jobs.terms import Terms
 
 MIB, GIB = 1 << 20, 1 << 30
 IDLE = GpuSample(0, "GPU-0", "A4000", utilisation=0, memory_used=600 * MIB, memory_total=16 * GIB, processes=())
@@ -98,9 +97,9 @@ def test_a_single_sample_is_judged_where_there_are_no_others():
 # The four that follow it
 
 
-def queue(gpu: GpuSample, looks: Looks, wants: str = "auto", **terms: object) -> str:
+def queue(gpu: GpuSample, looks: Looks, wants: str = "auto") -> str:
     """What the queue says to a job: the GPU's UUID, or why it waits."""
-    mine = Ticket(50, 1, "job1", wants, "bob", terms=Terms(**terms))  # type: ignore[arg-type]
+    mine = Ticket(50, 1, "job1", wants, "bob")
     place = allot([mine], mine, Machine(gpus=(gpu,), expects_gpus=True, looks=looks))
     return place.gpus[0] if isinstance(place, Place) else place.reason
 
@@ -140,21 +139,12 @@ def test_an_idle_gpu_is_free_for_all_of_them_by_one_sample():
     assert sentences(snapshot, looks=looks)[0].startswith("No active CUDA training/inference process")
 
 
-def test_the_terms_override_the_rule():
-    looks = sampled([BOTH] * 3)
-    assert queue(BOTH, looks, foreign="share") == "GPU-0"
-    assert queue(BOTH, looks, foreign="idle_under", idle_under=15 * GIB) == "GPU-0"
-    assert queue(BOTH, looks, foreign="idle_under", idle_under=2 * GIB) == f"GPU 0 is {IN_USE}"
-
-
 def test_a_gpu_that_reports_nothing_is_unknown_and_only_taken_by_name_or_share():
     silent = replace(IDLE, memory_used=None, memory_total=None, utilisation=None)
     looks, snapshot = sampled([silent]), GpuSnapshot((silent,), time=1000.0)
     words = "unknown: it reports neither memory nor utilisation; only --gpu 0 or foreign: share takes it"
     assert queue(silent, looks) == f"GPU 0 is {words}"
     assert queue(silent, looks, "GPU-0") == "GPU-0"
-    assert queue(silent, looks, foreign="share") == "GPU-0"
-    assert queue(silent, looks, foreign="idle_under") == f"GPU 0 is {words}"
     assert standings(snapshot, (), looks) == {"GPU-0": words}
     (finding,) = judge_use(snapshot, looks, ())
     assert finding.found == "not known: it reports neither memory nor utilisation"

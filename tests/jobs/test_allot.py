@@ -7,7 +7,6 @@ from dataclasses import replace
 from xray_tui.gpu.sample import GpuProcess
 from xray_tui.jobs.allot import NO_GPU_NOTE, RESERVES, Machine, Place, Wait, allot
 from xray_tui.jobs.queue import Ticket
-from xray_tui.jobs.terms import Terms
 
 from .conftest import gpu
 
@@ -58,15 +57,6 @@ def test_foreign_compute_processes_keep_a_gpu_and_desktops_do_not() -> None:
     assert turn(ticket(1), on=alone) == Wait("GPU 1 is used by pid 4711 (alice)", foreign=True)
     unseen = replace(TWO, gpus=(gpu(0, GpuProcess(9, "M+C")),))
     assert turn(ticket(1), on=unseen) == Wait("GPU 0 is used by pid 9", foreign=True)
-
-
-def test_memory_decides_where_processes_cannot_be_listed() -> None:
-    blind = replace(gpu(0), processes=None, memory_used=600 << 20)
-    assert turn(ticket(1), on=replace(TWO, gpus=(blind,))) == Place(("GPU-0",))
-    full = replace(blind, memory_used=30 << 30)
-    assert turn(ticket(1), on=replace(TWO, gpus=(full,))) == Wait(
-        "GPU 0 is perhaps used: its processes cannot be listed", foreign=True
-    )
 
 
 def test_a_broken_gpu_is_passed_over() -> None:
@@ -150,18 +140,9 @@ def test_more_gpus_than_there_are_are_waited_for_with_the_reason() -> None:
     assert turn(wide(1, 3), on=TWO) == Wait("needs 3 GPUs; 2 in sight", foreign=True)
 
 
-def test_who_may_not_take_a_gpu_leaves_it_to_those_after() -> None:
-    picky = replace(ticket(1), terms=Terms(allowed=("GPU-1",)))
-    assert turn(ticket(2), picky, on=TWO) == Place(("GPU-0",))
-    leased = replace(TWO, leased=frozenset({"GPU-1"}))
-    assert turn(ticket(2), picky, on=leased) == Place(("GPU-0",))
-
-
 def test_a_ticket_for_more_than_there_is_keeps_nothing_from_others() -> None:
     assert turn(ticket(2), replace(ticket(1), count=999)) == Place(("GPU-0",))
     assert turn(ticket(2), ticket(1, "GPU-0,GPU-1,GPU-nowhere")) == Place(("GPU-0",))
-    few = replace(ticket(1), count=2, terms=Terms(allowed=("GPU-1",)))
-    assert turn(ticket(2, "GPU-1"), few) == Place(("GPU-1",))
 
 
 def test_several_gpus_that_are_named_are_kept_no_longer_than_any() -> None:

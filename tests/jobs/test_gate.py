@@ -56,54 +56,6 @@ def test_a_parent_that_is_gone_blocks_and_one_failure_counts_more_than_one_that_
     assert shut(two, PARENT, failed) == Shut(State.BLOCKED, "train unet_a failed")
 
 
-def test_jobs_start_only_at_the_hours_of_their_terms() -> None:
-    night = replace(CHILD, spec=JobSpec("train", "a", ()), terms=Terms(hours="20:00-08:00"))
-    assert shut(night) == Shut(State.QUEUED, "may start at 20:00 to 08:00")
-    assert shut(night, at=21 * 60) is None
-
-
-def test_no_more_gpus_are_held_at_once_than_the_terms_allow() -> None:
-    modest = Job("m", JobSpec("train", "b", ()), State.QUEUED, user="ana", terms=Terms(max_gpus=1))
-    assert shut(modest, PARENT) == Shut(State.QUEUED, "your jobs hold 1 GPU, and max_gpus is 1")
-    assert shut(modest, replace(PARENT, user="bo")) is None
-    assert shut(replace(modest, terms=Terms(max_gpus=2)), PARENT) is None
-    assert shut(replace(modest, wants="none"), PARENT) is None
-    assert shut(modest, replace(PARENT, host="another")) is None
-    two = replace(modest, terms=Terms(max_gpus=2), wants="GPU-1,GPU-2")
-    assert shut(two, PARENT) == Shut(State.QUEUED, "your jobs hold 1 GPU, and max_gpus is 2")
-    assert shut(replace(modest, terms=Terms(max_gpus=2)), PARENT, replace(PARENT, id="p2")) is None, "one GPU, shared"
-    wide = replace(modest, spec=replace(modest.spec, gpu_count=2))
-    assert shut(wide) is None, "one that alone needs more is not kept waiting for ever"
-
-
-def test_small_jobs_do_not_pass_a_wide_one_that_waits_by_max_gpus() -> None:
-    terms = Terms(max_gpus=2)
-    wide = Job("w", JobSpec("train", "w", (), gpu_count=2), State.QUEUED, user="ana", ticket="50.1.w", terms=terms)
-    small = Job("s", JobSpec("train", "s", ()), State.QUEUED, user="ana", ticket="50.2.s", terms=terms)
-    assert shut(small, PARENT, wide) == Shut(State.QUEUED, "behind train w, which waits by max_gpus")
-    assert shut(replace(small, ticket="50.0.s"), PARENT, wide) is None
-    assert shut(small, wide) is None, "the wide one can begin"
-    assert shut(small, PARENT, replace(wide, state=State.HELD)) is None
-    assert shut(small, PARENT, replace(wide, terms=Terms(max_gpus=2, hours="20:00-08:00"))) is None
-    after = replace(wide, spec=replace(wide.spec, after=("p1",)))
-    assert shut(small, PARENT, after) is None, "another has to end before the wide one can begin"
-
-
-def test_a_small_job_may_share_a_gpu_that_its_users_jobs_hold_and_takes_no_other() -> None:
-    terms = Terms(max_gpus=1, slots=2)
-    first = replace(PARENT, spec=JobSpec("train", "a", ()), terms=terms)
-    small = Job("s", JobSpec("train", "s", ()), State.QUEUED, user="ana", ticket="50.2.s", terms=terms)
-    reason = "your jobs hold 1 GPU, and max_gpus is 1"
-    assert shut(small, first) == Shut(State.QUEUED, reason, but=("GPU-0",))
-    assert shut(small, first, replace(first, id="p2")) == Shut(State.QUEUED, reason), "both slots are taken"
-    assert shut(small, PARENT) == Shut(State.QUEUED, reason), "it is held by one alone"
-    assert shut(replace(small, spec=replace(small.spec, gpu_count=2)), first) == Shut(State.QUEUED, reason)
-    elsewhere = replace(small, terms=replace(terms, allowed=("GPU-1",)))
-    assert shut(elsewhere, first) == Shut(State.QUEUED, reason)
-    earlier = replace(small, id="e", ticket="50.1.e")
-    assert shut(small, first, earlier) == Shut(State.QUEUED, "behind train s, which waits by max_gpus")
-
-
 # Real jobs
 
 

@@ -1,61 +1,19 @@
-"""Small jobs that share a GPU: the rule, and real jobs with real locks."""
+"""Small jobs that share a GPU: real jobs with real locks. Their rule is in test_terms."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from xray_tui.gpu.sample import GpuProcess
-from xray_tui.jobs.allot import Machine, Place, Wait, allot
 from xray_tui.jobs.control import stop
 from xray_tui.jobs.job import Job, JobSpec, State
 from xray_tui.jobs.lease_dir import LeaseDir
-from xray_tui.jobs.queue import Ticket
 from xray_tui.jobs.standing import leased
 from xray_tui.jobs.terms import Terms
 
 from .conftest import Place as Desk
 from .conftest import gpu
-
-TWO = Machine(gpus=(gpu(0), gpu(1)), expects_gpus=True)
-
-
-def ticket(number: int, slots: int = 2, wants: str = "auto", count: int = 1) -> Ticket:
-    return Ticket(50, number, f"job{number}", wants, "alice", count, Terms(slots=slots))
-
-
-def turn(mine: Ticket, *others: Ticket, on: Machine = TWO) -> Place | Wait:
-    return allot(sorted([mine, *others]), mine, on)
-
-
-def test_two_small_jobs_take_the_first_gpu_and_the_third_the_next() -> None:
-    assert turn(ticket(2), ticket(1)) == Place(("GPU-0",))
-    assert turn(ticket(3), ticket(1), ticket(2)) == Place(("GPU-1",))
-    assert turn(ticket(5), *map(ticket, range(1, 5))) == Wait("4 jobs before it", before=4)
-
-
-def test_a_gpu_that_is_shared_already_is_filled_up_first_whatever_computes_there() -> None:
-    busy = replace(TWO, gpus=(gpu(0), gpu(1, GpuProcess(4711, "C"))), shared={"GPU-1": 1})
-    assert turn(ticket(1), on=busy) == Place(("GPU-1",))
-    assert turn(ticket(1), on=replace(busy, shared={"GPU-1": 2})) == Place(("GPU-0",))
-
-
-def test_who_needs_a_whole_gpu_gets_none_that_is_shared() -> None:
-    one = replace(TWO, gpus=(gpu(0),), shared={"GPU-0": 1})
-    for whole in (ticket(1, slots=1), ticket(1, wants="GPU-0")):
-        assert turn(whole, on=one) == Wait("GPU 0 is shared by 1 job")
-    assert turn(ticket(1, count=2), on=replace(TWO, shared={"GPU-0": 1})) == Wait("needs 2 GPUs at once, 1 free")
-    assert turn(ticket(2, slots=1), ticket(1)) == Place(("GPU-1",))
-
-
-def test_the_first_of_a_gpu_decides_by_its_processes() -> None:
-    foreign = replace(TWO, gpus=(gpu(0, GpuProcess(4711, "C", user="eve")),))
-    assert turn(ticket(1), on=foreign) == Wait("GPU 0 is used by pid 4711 (eve)", foreign=True)
-
-
-# Real jobs
 
 
 @pytest.fixture

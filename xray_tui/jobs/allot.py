@@ -172,9 +172,7 @@ def obstacle(
         return Wait("used by a job")
     if gpu.problem:
         return Wait(gpu.problem, foreign=True)
-    if terms.foreign == SHARE:
-        return None
-    if terms.foreign == "idle_under" and gpu.memory_used is not None and gpu.memory_used < terms.idle_under:
+    if terms.ignores_processes(gpu.memory_used):
         return None
     for process in gpu.processes or ():
         if process.computes:

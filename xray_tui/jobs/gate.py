@@ -12,7 +12,6 @@ from engine.contract.files import write_json
 from engine.contract.text import clean
 from xray_tui.jobs.files import read_small
 from xray_tui.jobs.job import Job, State, parse_object
-from xray_tui.jobs.terms import may_start
 
 HOLD, RELEASE, PLACE = "hold.json", "release.json", "place.json"
 """Orders of the owner, in the job's folder: keep it waiting; let it go though what it waits for has failed; the place
@@ -38,7 +37,7 @@ def gate(job: Job, held_by: str | None, released: bool, others: Sequence[Job], m
         return Shut(State.HELD, f"held by {held_by}")
     if not released and (shut := _after(job, others)) is not None:
         return shut
-    if not may_start(job.terms.hours, minute):
+    if not job.terms.may_start(minute):
         return Shut(State.QUEUED, f"may start at {job.terms.hours.replace('-', ' to ')}")
     if job.wants != "none":
         return _behind(job, others, minute) or _too_many(job, others)
@@ -66,14 +65,10 @@ def _ended(parent: Job) -> str:
 
 
 def _too_many(job: Job, others: Sequence[Job]) -> Shut | None:
-    most = job.terms.max_gpus
-    if most is None:
-        return None
     held = len(held_gpus(job, others))
-    needed = max(job.spec.gpu_count, len(job.wants.split(",")))
-    if held + needed <= most or not held:
+    if not job.terms.exceeds_max(held, max(job.spec.gpu_count, len(job.wants.split(",")))):
         return None
-    reason = f"your jobs hold {held} GPU{'' if held == 1 else 's'}, and max_gpus is {most}"
+    reason = f"your jobs hold {held} GPU{'' if held == 1 else 's'}, and max_gpus is {job.terms.max_gpus}"
     return Shut(State.QUEUED, reason, _with_a_slot(job, others))
 
 
@@ -92,8 +87,7 @@ def _with_a_slot(job: Job, others: Sequence[Job]) -> tuple[str, ...]:
 
 
 def _shares(job: Job) -> bool:
-    """Whether it takes a slot of a GPU, as its ticket has it."""
-    return job.wants == "auto" and job.spec.gpu_count == 1 and job.terms.slots > 1
+    return job.terms.shares(job.wants, job.spec.gpu_count)
 
 
 def _behind(job: Job, others: Sequence[Job], minute: int) -> Shut | None:
@@ -104,7 +98,7 @@ def _behind(job: Job, others: Sequence[Job], minute: int) -> Shut | None:
         if other.state is State.QUEUED and _is_fellow(other, job) and other.ticket < job.ticket:
             waits = _after(other, others)
             is_let = waits is None or waits.state is State.BLOCKED  # which it is no more: it was released
-            if is_let and may_start(other.terms.hours, minute) and other.wants != "none" and _too_many(other, others):
+            if is_let and other.terms.may_start(minute) and other.wants != "none" and _too_many(other, others):
                 return Shut(State.QUEUED, f"behind {other.spec.kind} {other.spec.run}, which waits by max_gpus")
     return None
 

@@ -51,7 +51,7 @@ class Ticket:
     @property
     def shares(self) -> bool:
         """Whether it takes a slot of a GPU, and not all of it."""
-        return self.gpu == "auto" and self.count == 1 and self.terms.slots > 1
+        return self.terms.shares(self.gpu, self.count)
 
     @property
     def needs(self) -> int:

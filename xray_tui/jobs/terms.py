@@ -1,6 +1,7 @@
-"""The terms under which a user's jobs take GPUs: which, beside whom, how many at once, and at what hours.
+"""The GPU policy of a user's jobs: which GPUs they take, beside which processes, how many at once, and at what hours.
 
-They come from the settings, and are written into the job at its launch: what was asked then is what counts.
+It comes from the settings and is written into the job at its launch, so a later change of the settings has no effect on
+the job.
 """
 
 from __future__ import annotations
@@ -27,24 +28,50 @@ _HOURS = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*([01]?\d|2[0-3]):([0-5]\d
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Everything may be left as it is."""
+    """The GPU policy of a job, with all rules that follow from it alone."""
 
     allowed: tuple[str, ...] = ()
     """UUIDs of the GPUs that "auto" may take, the first preferred; empty: all, by their index."""
     foreign: str = REFUSE
-    """Beside compute processes that are no job's: "refuse", "share", or "idle_under": where little memory is in use."""
+    """What to do about a GPU with compute processes of no job: "refuse" it, "share" it, or take it with less memory in
+    use than `idle_under`."""
     idle_under: int = IDLE_UNDER
-    """Bytes, for "idle_under", and for a GPU whose processes cannot be listed."""
+    """Bytes, for "idle_under" and for a GPU whose processes cannot be listed."""
     max_gpus: int | None = None
-    """GPUs that this user's jobs of one runs folder hold at once."""
+    """Most GPUs that this user's jobs of one runs folder hold at once; None: no limit."""
     slots: int = 1
-    """So many jobs with such terms share a GPU, where each takes one by "auto"; 1: each has its GPU alone."""
+    """Number of jobs that share a GPU, if each takes one by "auto"; 1: each job has its GPU alone."""
     hours: str = ""
     """When jobs may start, such as "20:00-08:00", in the machine's local time; empty: always."""
 
+    def shares(self, gpu: str, count: int) -> bool:
+        """Whether a job that asks for these GPUs takes a slot of one, not the whole GPU."""
+        return gpu == "auto" and count == 1 and self.slots > 1
+
+    def exceeds_max(self, held: int, needed: int) -> bool:
+        """Whether a job that needs so many GPUs has to wait while the user's jobs hold `held`. A job that needs more
+        than max_gpus by itself starts when they hold none."""
+        return self.max_gpus is not None and held > 0 and held + needed > self.max_gpus
+
+    def ignores_processes(self, memory_used: int | None) -> bool:
+        """Whether a GPU with this many bytes in use is taken, whatever computes there."""
+        if self.foreign == "idle_under":
+            return memory_used is not None and memory_used < self.idle_under
+        return self.foreign == SHARE
+
+    def may_start(self, minute: int) -> bool:
+        """Whether jobs may start at this minute of the day (0 to 1439). The hours may span midnight."""
+        match = _HOURS.fullmatch(self.hours)
+        if match is None:
+            return True
+        begin, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
+        if begin == end:
+            return True
+        return begin <= minute < end if begin < end else minute >= begin or minute < end
+
 
 def terms_of(settings: Settings) -> Terms:
-    """What the settings say; GPUs still by index or UUID. Raises BadInput in one line."""
+    """The policy of the settings; GPUs still by index or UUID. Raises BadInput in one line."""
     given = settings.foreign
     said = given if isinstance(given, str) else ", ".join(f"{key}: {value}" for key, value in given.items())
     foreign, idle_under = parse_foreign(said)
@@ -81,24 +108,13 @@ def check_hours(text: str) -> str:
     return text.strip()
 
 
-def may_start(hours: str, minute: int) -> bool:
-    """Whether jobs may start at this minute of the day (0 to 1439). A span may go over midnight."""
-    match = _HOURS.fullmatch(hours)
-    if match is None:
-        return True
-    begin, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
-    if begin == end:
-        return True
-    return begin <= minute < end if begin < end else minute >= begin or minute < end
-
-
 def to_values(terms: Terms) -> dict[str, Any]:
-    """As they stand in job.json."""
+    """The policy as job.json has it."""
     return asdict(terms)
 
 
 def from_values(values: Mapping[str, Any]) -> Terms:
-    """The terms in a job.json or a ticket; what is missing or no such value is as if nobody had said anything."""
+    """The policy in a job.json or a ticket; a missing or invalid value becomes the default."""
     plain = Terms()
     allowed = values.get("allowed")
     under, most = values.get("idle_under"), values.get("max_gpus")
