@@ -34,7 +34,7 @@ SHORT = (
 """What lets the recipe learn something in a minute."""
 
 ENGINE = (sys.executable, "-m", "engine.cli")
-APP = (sys.executable, "-m", "xray_tui.cli")
+APP = (sys.executable, "-m", "xray_tui.cli.main")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from xray_tui.app import XrayApp
+from xray_tui.app.app import XrayApp
 
 SIZE = (120, 36)
 PATIENCE_S = 10.0

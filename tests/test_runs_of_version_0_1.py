@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.board.evidence import read_configs
-from xray_tui.board.groups import seed_groups
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import rank
-from xray_tui.jobs.job import State
-from xray_tui.jobs.store import JobStore
+from xray_tui.board.seed_groups import seed_groups
+from xray_tui.board.side_files import read_configs
+from xray_tui.jobs.model.job import State
+from xray_tui.jobs.storage.job_store import JobStore
 
 FIXTURE = Path(__file__).parent / "fixtures" / "version_0.1"
 STATES = {
@@ -40,7 +40,9 @@ def challenge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def xray_tui(*words: str, code: int = 0) -> str:
     """What a command prints."""
-    done = subprocess.run([sys.executable, "-m", "xray_tui.cli", *words], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "xray_tui.cli.main", *words], capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stderr) == (code, ""), done.stderr
     return done.stdout
 
@@ -76,7 +78,7 @@ def test_its_jobs_are_listed_with_their_states_and_causes(challenge: Path) -> No
 
 
 def test_the_forms_start_from_its_runs(challenge: Path) -> None:
-    from xray_tui.screens.launch_sources import read_sources
+    from xray_tui.forms.sources import read_sources
 
     training = read_sources("train", Path("runs"), "seeds/seed_42", None, challenge)
     assert training.bases[training.first].run == "seeds/seed_42"

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.app.samples import GIB, NOW, make_gpu, make_host, make_job, write_artifact
-from xray_tui.app import XrayApp
-from xray_tui.gpu.sample import GpuProcess, GpuSnapshot
-from xray_tui.jobs.job import Job, Progress, State
-from xray_tui.jobs.owners import Owner
-from xray_tui.live.gpu_feed import Gpus
-from xray_tui.live.host import Host
+from xray_tui.app.app import XrayApp
+from xray_tui.feeds.gpu_feed import Gpus
+from xray_tui.feeds.host_feed import Host
+from xray_tui.gpu.snapshot import GpuProcess, GpuSnapshot
+from xray_tui.jobs.model.job import Job, Progress, State
+from xray_tui.jobs.supervise.process_owners import Owner
 from xray_tui.settings import Settings
 
 
@@ -85,12 +85,12 @@ def host() -> Host:
 @pytest.fixture
 def make_app(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., XrayApp]:
     """The app on `runs`, which reads and watches them; jobs and GPUs come from the test instead of this machine."""
-    monkeypatch.setattr("xray_tui.jobs.control.look", lambda store: [])
-    monkeypatch.setattr("xray_tui.jobs.store.JobStore.jobs", lambda store: [])
+    monkeypatch.setattr("xray_tui.jobs.supervise.recovery.recover_orphans", lambda store: [])
+    monkeypatch.setattr("xray_tui.jobs.storage.job_store.JobStore.jobs", lambda store: [])
     monkeypatch.setattr("xray_tui.gpu.sampler.Sampler.start", lambda sampler: None)
-    monkeypatch.setattr("xray_tui.live.jobs_feed.JobsFeed.start", lambda feed: None)
-    monkeypatch.setattr("xray_tui.live.host.HostFeed.start", lambda feed: None)
-    monkeypatch.setattr("xray_tui.live.follow.Follow.start", lambda follow: None)
+    monkeypatch.setattr("xray_tui.feeds.jobs_feed.JobsFeed.start", lambda feed: None)
+    monkeypatch.setattr("xray_tui.feeds.host_feed.HostFeed.start", lambda feed: None)
+    monkeypatch.setattr("xray_tui.feeds.job_files.Follow.start", lambda follow: None)
 
     def make(folder: Path | None = runs, **settings: object) -> XrayApp:
         return XrayApp(folder, Settings(**settings))  # type: ignore[arg-type]

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from textual.pilot import Pilot
 
-from xray_tui.app import XrayApp
+from xray_tui.app.app import XrayApp
+from xray_tui.app.messages import BoardChanged
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import rank
-from xray_tui.messages import BoardChanged
 from xray_tui.widgets.leaderboard import Leaderboard
 
 MakeApp = Callable[..., XrayApp]

@@ -6,10 +6,10 @@ import json
 import os
 from pathlib import Path
 
-from xray_tui.gpu.sample import GpuSample
-from xray_tui.jobs.job import Job, JobSpec, Progress, State
-from xray_tui.live.host import Host
-from xray_tui.live.log_file import LogPage
+from xray_tui.feeds.host_feed import Host
+from xray_tui.gpu.snapshot import GpuSample
+from xray_tui.jobs.model.job import Job, JobSpec, Progress, State
+from xray_tui.logs.log_file import LogPage
 
 NOW = 1_771_115_932.0
 """2026-02-15 00:38:52 UTC, the time in all tests of this room."""

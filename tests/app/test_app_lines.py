@@ -16,20 +16,20 @@ from textual.strip import Strip
 from tests.app.samples import NOW, make_job, write_artifact
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import Board, rank
-from xray_tui.commands import COMMANDS
-from xray_tui.jobs.job import Job, Progress, State
-from xray_tui.live.curve import Curve
+from xray_tui.jobs.model.job import Job, Progress, State
+from xray_tui.keymap import COMMANDS
+from xray_tui.logs.curve_reader import Curve
 from xray_tui.screens.help import help_lines
 from xray_tui.screens.problems import problem_lines
 from xray_tui.screens.text_screen import WIDTH
 from xray_tui.widgets.braille import plot, range_of
+from xray_tui.widgets.chart import curve_rows
 from xray_tui.widgets.columns import columns_of, place
-from xray_tui.widgets.curve import curve_rows
-from xray_tui.widgets.job_lines import job_detail, job_line
+from xray_tui.widgets.format import age, bar, duration, fit
+from xray_tui.widgets.job_format import job_detail, job_line
 from xray_tui.widgets.key_bar import chosen
-from xray_tui.widgets.lines import changed_width, strip
-from xray_tui.widgets.order import Sort, arrange, longest_name
-from xray_tui.widgets.text import age, bar, duration, fit
+from xray_tui.widgets.list_view import changed_width, strip
+from xray_tui.widgets.sort_filter import Sort, arrange, longest_name
 
 SIX = ("dice_pos", "iou_pos", "roc_auc_presence", "average_precision_presence", "precision_pos", "recall_pos")
 

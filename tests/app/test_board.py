@@ -16,11 +16,11 @@ from textual.geometry import Region
 
 from tests.app.piloting import MakeApp, board_of, opened, screen_text, until
 from tests.app.samples import NOW, write_artifact
+from xray_tui.app.messages import BoardChanged
 from xray_tui.board.artifact import Artifact
 from xray_tui.board.index import Snapshot
 from xray_tui.board.rank import rank
 from xray_tui.board.rules import Rules
-from xray_tui.messages import BoardChanged
 
 
 async def test_the_board_opens_with_its_best_run_first_and_the_cursor_on_it(make_app: MakeApp) -> None:

@@ -10,13 +10,13 @@ import pytest
 
 from tests.app.piloting import opened, screen_text, until
 from tests.app.samples import NOW, make_job
-from xray_tui.app import XrayApp
-from xray_tui.jobs.job import Job, State
-from xray_tui.jobs.process import user
-from xray_tui.live.ticking import Ticking
-from xray_tui.messages import JobsChanged
-from xray_tui.news.since import last_use, note_use
-from xray_tui.screens.news import NewsScreen
+from xray_tui.app.app import XrayApp
+from xray_tui.app.messages import JobsChanged
+from xray_tui.feeds.periodic_thread import Ticking
+from xray_tui.jobs.model.job import Job, State
+from xray_tui.screens.while_away import NewsScreen
+from xray_tui.status.last_visit import last_use, note_use
+from xray_tui.system.process import user
 
 MakeApp = Callable[..., XrayApp]
 HOUR = 3600.0
@@ -25,7 +25,7 @@ HOUR = 3600.0
 @pytest.fixture(autouse=True)
 def _jobs_are_read(make_app: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """`make_app` leaves that out; who comes back is told what the first look at the jobs says."""
-    monkeypatch.setattr("xray_tui.live.jobs_feed.JobsFeed.start", Ticking.start)
+    monkeypatch.setattr("xray_tui.feeds.jobs_feed.JobsFeed.start", Ticking.start)
 
 
 @pytest.fixture(autouse=True)
@@ -90,8 +90,8 @@ async def test_a_key_notes_that_somebody_is_here(
 
 
 async def test_what_was_opened_meanwhile_is_not_covered_by_the_news(make_app: MakeApp, runs: Path) -> None:
-    from xray_tui.messages import CameBack
-    from xray_tui.news.report import report
+    from xray_tui.app.messages import CameBack
+    from xray_tui.status.report import report
 
     app = make_app()
     async with app.run_test() as pilot:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.app.piloting import MakeApp, opened
-from xray_tui.app import XrayApp
-from xray_tui.commands import COMMANDS, keymap_problems
+from xray_tui.app.app import XrayApp
+from xray_tui.keymap import COMMANDS, keymap_problems
 from xray_tui.screens.confirm import ConfirmScreen
 from xray_tui.widgets.gpu_strip import GpuStrip
 from xray_tui.widgets.leaderboard import Leaderboard
@@ -24,10 +24,10 @@ async def test_the_help_lists_every_command_with_its_id(make_app: MakeApp) -> No
 
 
 async def test_every_binding_of_every_screen_and_widget_has_an_id_of_the_table() -> None:
+    from xray_tui.forms.save_dialog import SaveScreen
+    from xray_tui.forms.screen import LaunchScreen
     from xray_tui.screens.dashboard import DashboardScreen
     from xray_tui.screens.gpu import GpuScreen
-    from xray_tui.screens.launch import LaunchScreen
-    from xray_tui.screens.launch_save import SaveScreen
     from xray_tui.screens.runs_folder import RunsFolderScreen
     from xray_tui.screens.text_screen import TextScreen
     from xray_tui.widgets.job_list import JobList

@@ -11,13 +11,13 @@ import pytest
 
 from tests.app.piloting import MakeApp, opened, screen_text, until
 from tests.app.samples import GIB, NOW, make_job, make_page, write_artifact
-from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
-from xray_tui.jobs.job import State
-from xray_tui.jobs.process import RUN_MARK
-from xray_tui.live.follow import Follow, Followed
-from xray_tui.live.gpu_feed import Gpus
-from xray_tui.messages import FollowedChanged, GpuSampled, JobsChanged
+from xray_tui.app.messages import FollowedChanged, GpuSampled, JobsChanged
+from xray_tui.feeds.gpu_feed import Gpus
+from xray_tui.feeds.job_files import Follow, Followed
+from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
+from xray_tui.jobs.model.job import State
 from xray_tui.screens.confirm import ConfirmScreen
+from xray_tui.system.process import RUN_MARK
 
 
 async def test_export_writes_the_board_beside_the_runs_folder_and_says_where(make_app: MakeApp, gpus: object) -> None:
@@ -53,7 +53,7 @@ async def test_a_stop_is_asked_for_and_only_y_stops(
     make_app: MakeApp, jobs: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped: list[str] = []
-    monkeypatch.setattr("xray_tui.jobs.control.stop", lambda store, identity: stopped.append(identity))
+    monkeypatch.setattr("xray_tui.jobs.actions.stop.stop", lambda store, identity: stopped.append(identity))
     app = make_app()
     async with app.run_test() as pilot:
         await opened(pilot)
@@ -168,7 +168,7 @@ async def test_only_the_job_on_which_the_cursor_rests_is_followed(
         app.post_message(JobsChanged(tuple(make_job(f"j{n}", f"run_{n}", State.FAILED) for n in range(200))))
         await pilot.press("tab")
         await until(pilot, lambda: bool(followed))
-        monkeypatch.setattr("xray_tui.app.RESTS", 3.0)  # a test's keys come as slowly as the machine is busy
+        monkeypatch.setattr("xray_tui.app.app.RESTS", 3.0)  # a test's keys come as slowly as the machine is busy
         for _ in range(10):
             await pilot.press(*"jjjjjjjjjj")
         await until(pilot, lambda: followed[-1] == "j100")

@@ -12,14 +12,14 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.app.samples import GIB, NOW, make_gpu, make_page
-from xray_tui.app import XrayApp
-from xray_tui.gpu.sample import GpuProcess, GpuSnapshot
-from xray_tui.jobs.owners import Owner
-from xray_tui.live.curve import Curve
-from xray_tui.live.follow import Followed
-from xray_tui.live.gpu_feed import Gpus
-from xray_tui.live.host import Host
-from xray_tui.messages import FollowedChanged, GpuSampled, HostSampled, JobsChanged
+from xray_tui.app.app import XrayApp
+from xray_tui.app.messages import FollowedChanged, GpuSampled, HostSampled, JobsChanged
+from xray_tui.feeds.gpu_feed import Gpus
+from xray_tui.feeds.host_feed import Host
+from xray_tui.feeds.job_files import Followed
+from xray_tui.gpu.snapshot import GpuProcess, GpuSnapshot
+from xray_tui.jobs.supervise.process_owners import Owner
+from xray_tui.logs.curve_reader import Curve
 from xray_tui.widgets.leaderboard import Leaderboard
 from xray_tui.widgets.log_view import LogView
 

@@ -11,13 +11,13 @@ import pytest
 from tests.app.piloting import MakeApp, opened, screen_text, until
 from tests.app.test_terminal import terminal
 from tests.conftest import write
-from xray_tui.error_log import KEPT, LARGEST, error_log, log_error
-from xray_tui.live.gpu_feed import Gpus
-from xray_tui.live.host import Host
-from xray_tui.messages import BoardPolled, FeedFailed, GpuSampled, HostSampled
+from xray_tui.app.messages import BoardPolled, FeedFailed, GpuSampled, HostSampled
+from xray_tui.feeds.gpu_feed import Gpus
+from xray_tui.feeds.host_feed import Host
+from xray_tui.system.error_log import KEPT, LARGEST, error_log, log_error
 from xray_tui.widgets.leaderboard import Leaderboard
 
-START = "from xray_tui.start import run_app; sys.exit(run_app(Path(sys.argv[1])))"
+START = "from xray_tui.app.start import run_app; sys.exit(run_app(Path(sys.argv[1])))"
 
 
 def broken(runs: Path, fault: str) -> list[str]:
@@ -77,7 +77,7 @@ async def test_jobs_and_gpus_do_not_wait_for_a_board_that_cannot_be_read(
 def test_a_feed_that_fails_in_the_real_app_goes_on_and_is_logged(tmp_path: Path) -> None:
     write(tmp_path / "runs/a/test_metrics.json", {"dice_pos": 0.3})
     write(tmp_path / "runs/.jobs/.keep", "")
-    fault = "import xray_tui.jobs.store as store; store.JobStore.jobs = lambda store: {}['x']"
+    fault = "import xray_tui.jobs.storage.job_store as store; store.JobStore.jobs = lambda store: {}['x']"
     with terminal(tmp_path / "runs", broken(tmp_path / "runs", fault), XDG_STATE_HOME=str(tmp_path / "state")) as app:
         app.until("! reading the jobs failed: KeyError: 'x'; next try in")
         app.process.terminate()
@@ -87,7 +87,7 @@ def test_a_feed_that_fails_in_the_real_app_goes_on_and_is_logged(tmp_path: Path)
 
 def test_an_error_that_ends_the_app_is_one_line_with_the_log_file(tmp_path: Path) -> None:
     write(tmp_path / "runs/a/test_metrics.json", {"dice_pos": 0.3})
-    fault = "from xray_tui.app import XrayApp; XrayApp.action_help = lambda app: int('no \\x1b[31mhelp')"
+    fault = "from xray_tui.app.app import XrayApp; XrayApp.action_help = lambda app: int('no \\x1b[31mhelp')"
     with terminal(tmp_path / "runs", broken(tmp_path / "runs", fault), XDG_STATE_HOME=str(tmp_path / "state")) as app:
         app.until("1 run")
         os.write(app.descriptor, b"?")

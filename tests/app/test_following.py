@@ -11,11 +11,11 @@ import pytest
 
 from engine.contract.events import format_event
 from engine.contract.names import EVENTS, LOG
-from xray_tui.live.curve import Curve, CurveReader
-from xray_tui.live.follow import EventTail, Follow, Followed
-from xray_tui.live.tail import Tail
-from xray_tui.live.ticking import Ticking
-from xray_tui.widgets.curve import curve_rows
+from xray_tui.feeds.job_files import EventTail, Follow, Followed
+from xray_tui.feeds.periodic_thread import Ticking
+from xray_tui.logs.curve_reader import Curve, CurveReader
+from xray_tui.logs.tail import Tail
+from xray_tui.widgets.chart import curve_rows
 
 
 def test_a_tail_reads_only_what_is_new(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ import pytest
 from rich.cells import cell_len
 
 from tests.app.samples import GIB, NOW, make_gpu, make_host
-from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
-from xray_tui.jobs.owners import Owner
-from xray_tui.live.gpu_feed import Gpus
-from xray_tui.widgets.gpu_lines import Row, gpu_rows
+from xray_tui.feeds.gpu_feed import Gpus
+from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
+from xray_tui.jobs.supervise.process_owners import Owner
+from xray_tui.widgets.gpu_layout import Row, gpu_rows
 from xray_tui.widgets.host_line import host_line
-from xray_tui.widgets.process_lines import gpu_head, process_head, process_line, run_cells
+from xray_tui.widgets.process_format import gpu_head, process_head, process_line, run_cells
 
 WORKER = GpuProcess(4711, "C", 40 * GIB, "python3", "ana", "xray-engine train", NOW - 600, 81)
 DESKTOP = GpuProcess(6557, "C+G", 120 << 20, "Xorg", "root", "/usr/lib/Xorg", NOW - 90000, 2)

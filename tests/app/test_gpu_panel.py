@@ -8,10 +8,10 @@ import pytest
 
 from tests.app.piloting import MakeApp, opened, screen_text, until
 from tests.app.samples import GIB, NOW, make_gpu
-from xray_tui.gpu.sample import GpuProcess, GpuSnapshot
-from xray_tui.jobs.owners import Owner
-from xray_tui.live.gpu_feed import Gpus
-from xray_tui.messages import GpuSampled, JobsChanged
+from xray_tui.app.messages import GpuSampled, JobsChanged
+from xray_tui.feeds.gpu_feed import Gpus
+from xray_tui.gpu.snapshot import GpuProcess, GpuSnapshot
+from xray_tui.jobs.supervise.process_owners import Owner
 from xray_tui.widgets.gpu_strip import GpuStrip
 from xray_tui.widgets.process_list import ProcessList
 

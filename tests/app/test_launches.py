@@ -10,10 +10,10 @@ import yaml
 
 from tests.app.piloting import until
 from tests.jobs.conftest import Place
-from xray_tui.app import XrayApp
-from xray_tui.jobs.job import State
-from xray_tui.jobs.launcher import LocalLauncher
-from xray_tui.screens.launch import LaunchScreen
+from xray_tui.app.app import XrayApp
+from xray_tui.forms.screen import LaunchScreen
+from xray_tui.jobs.launch.launcher import LocalLauncher
+from xray_tui.jobs.model.job import State
 from xray_tui.settings import Settings
 
 
@@ -31,7 +31,7 @@ async def test_seeds_with_their_evaluations_are_queued_by_one_enter(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
     monkeypatch.chdir(place.folder)
     monkeypatch.setattr("xray_tui.gpu.sampler.Sampler.start", lambda sampler: None)
-    monkeypatch.setattr("xray_tui.live.host.HostFeed.start", lambda feed: None)
+    monkeypatch.setattr("xray_tui.feeds.host_feed.HostFeed.start", lambda feed: None)
     monkeypatch.setattr(LocalLauncher, "of", lambda settings, runs: place.launcher())
     (place.folder / "configs").mkdir()
     (place.folder / "configs" / "a_first.yaml").write_text(yaml.safe_dump({"kind": "train"}))

@@ -13,14 +13,14 @@ from textual.pilot import Pilot
 
 from engine.contract.names import JOBS, LOG
 from tests.app.samples import make_page
-from xray_tui.app import XrayApp
-from xray_tui.commands import keymap_problems
-from xray_tui.jobs.job import Job
-from xray_tui.live.follow import Followed
-from xray_tui.live.log_file import LogPage
-from xray_tui.live.log_search import Found
-from xray_tui.live.ticking import Ticking
-from xray_tui.messages import FollowedChanged
+from xray_tui.app.app import XrayApp
+from xray_tui.app.messages import FollowedChanged
+from xray_tui.feeds.job_files import Followed
+from xray_tui.feeds.periodic_thread import Ticking
+from xray_tui.jobs.model.job import Job
+from xray_tui.keymap import keymap_problems
+from xray_tui.logs.log_file import LogPage
+from xray_tui.logs.log_search import Found
 from xray_tui.widgets.live_log import LiveLog
 
 MakeApp = Callable[..., XrayApp]
@@ -60,9 +60,9 @@ class Reader:
 @pytest.fixture
 def app(make_app: MakeApp, jobs: tuple[Job, ...], monkeypatch: pytest.MonkeyPatch) -> XrayApp:
     """The app with some jobs; j4, which runs, is selected."""
-    monkeypatch.setattr("xray_tui.jobs.control.look", lambda store: list(jobs))
-    monkeypatch.setattr("xray_tui.jobs.store.JobStore.jobs", lambda store: list(jobs))
-    monkeypatch.setattr("xray_tui.live.jobs_feed.JobsFeed.start", Ticking.start)
+    monkeypatch.setattr("xray_tui.jobs.supervise.recovery.recover_orphans", lambda store: list(jobs))
+    monkeypatch.setattr("xray_tui.jobs.storage.job_store.JobStore.jobs", lambda store: list(jobs))
+    monkeypatch.setattr("xray_tui.feeds.jobs_feed.JobsFeed.start", Ticking.start)
     return make_app()
 
 
@@ -80,7 +80,7 @@ async def focused(pilot: Pilot[None]) -> LiveLog:
 @pytest.fixture
 def reading(app: XrayApp, runs: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Opens the app on a log of these bytes."""
-    monkeypatch.delattr("xray_tui.live.follow.Follow.start")  # which this room's tests have replaced
+    monkeypatch.delattr("xray_tui.feeds.job_files.Follow.start")  # which this room's tests have replaced
     path = runs / JOBS / "j4" / LOG
 
     @asynccontextmanager

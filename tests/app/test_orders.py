@@ -9,8 +9,8 @@ import pytest
 
 from tests.app.piloting import until
 from tests.jobs.conftest import Place
-from xray_tui.app import XrayApp
-from xray_tui.jobs.job import JobSpec, State
+from xray_tui.app.app import XrayApp
+from xray_tui.jobs.model.job import JobSpec, State
 from xray_tui.settings import Settings
 
 
@@ -27,7 +27,7 @@ def app(place: Place, monkeypatch: pytest.MonkeyPatch) -> XrayApp:
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
     monkeypatch.setattr("xray_tui.gpu.sampler.Sampler.start", lambda sampler: None)
-    monkeypatch.setattr("xray_tui.live.host.HostFeed.start", lambda feed: None)
+    monkeypatch.setattr("xray_tui.feeds.host_feed.HostFeed.start", lambda feed: None)
     return XrayApp(place.runs, Settings(lease_dir=place.leases))
 
 

@@ -8,13 +8,13 @@ import pytest
 from rich.cells import cell_len
 
 from tests.app.samples import NOW, make_job, make_page
-from xray_tui.app import XrayApp
-from xray_tui.jobs.job import Job, Progress, State
-from xray_tui.live.curve import Curve
-from xray_tui.live.follow import Followed
-from xray_tui.messages import FollowedChanged, JobsChanged
-from xray_tui.widgets.curve import curve_rows
-from xray_tui.widgets.job_lines import job_detail, job_line
+from xray_tui.app.app import XrayApp
+from xray_tui.app.messages import FollowedChanged, JobsChanged
+from xray_tui.feeds.job_files import Followed
+from xray_tui.jobs.model.job import Job, Progress, State
+from xray_tui.logs.curve_reader import Curve
+from xray_tui.widgets.chart import curve_rows
+from xray_tui.widgets.job_format import job_detail, job_line
 from xray_tui.widgets.log_view import LogView
 
 LINES = tuple(f"line {number}" for number in range(100))

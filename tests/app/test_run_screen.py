@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from tests.app.piloting import opened, screen_text, until
 from tests.app.samples import NOW, write_artifact
-from xray_tui.app import XrayApp
+from xray_tui.app.app import XrayApp
 from xray_tui.board.details import read_details
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import rank

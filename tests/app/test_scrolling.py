@@ -6,7 +6,7 @@ from textual.app import App
 from textual.widget import Widget
 
 from tests.app.samples import make_job, make_page
-from xray_tui.jobs.job import State
+from xray_tui.jobs.model.job import State
 from xray_tui.widgets.job_list import JobList
 from xray_tui.widgets.live_log import LiveLog
 from xray_tui.widgets.log_view import LogView

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write
-from xray_tui.cli import COMMANDS, main
+from xray_tui.app.start import find_runs
+from xray_tui.cli.main import COMMANDS, main
 from xray_tui.settings import Settings, load_settings, settings_path
-from xray_tui.start import find_runs
 
 
 def test_without_a_file_everything_has_its_default(tmp_path):

@@ -23,7 +23,9 @@ import pyte
 import pytest
 
 LONG = bool(os.environ.get("XRAY_TUI_LONG"))
-RUN = "import sys; from pathlib import Path; from xray_tui.start import run_app; sys.exit(run_app(Path(sys.argv[1])))"
+RUN = (
+    "import sys; from pathlib import Path; from xray_tui.app.start import run_app; sys.exit(run_app(Path(sys.argv[1])))"
+)
 
 
 class Terminal:
@@ -266,7 +268,7 @@ def test_without_a_terminal_or_a_folder_one_line_says_so(tmp_path: Path) -> None
 
 
 def test_importing_the_app_loads_nothing_heavy() -> None:
-    code = "import sys; import xray_tui.app; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    code = "import sys; import xray_tui.app.app; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "torchvision", "numpy", "pandas", "PIL", "sklearn", "plotext"} & set(found)
     assert not {"pydantic", "yaml", "psutil", "pynvml", "watchdog"} & set(found)

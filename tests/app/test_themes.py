@@ -11,14 +11,14 @@ from rich.style import Style
 from textual.theme import BUILTIN_THEMES
 
 from tests.app.piloting import MakeApp, opened, until
-from xray_tui.app import XrayApp
-from xray_tui.live.gpu_feed import Gpus
-from xray_tui.live.host import Host
-from xray_tui.messages import GpuSampled, HostSampled, JobsChanged
+from xray_tui.app.app import XrayApp
+from xray_tui.app.messages import GpuSampled, HostSampled, JobsChanged
+from xray_tui.feeds.gpu_feed import Gpus
+from xray_tui.feeds.host_feed import Host
+from xray_tui.forms.screen import LaunchScreen
 from xray_tui.screens.confirm import ConfirmScreen
 from xray_tui.screens.gpu import GpuScreen
 from xray_tui.screens.help import HelpScreen
-from xray_tui.screens.launch import LaunchScreen
 
 LONG = bool(os.environ.get("XRAY_TUI_LONG"))
 THEMES = sorted(BUILTIN_THEMES) if LONG else ["ansi-dark", "nord", "solarized-light"]

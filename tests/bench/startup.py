@@ -22,7 +22,9 @@ import termios
 import time
 from pathlib import Path
 
-APP = "import sys; from pathlib import Path; from xray_tui.start import run_app; sys.exit(run_app(Path(sys.argv[1])))"
+APP = (
+    "import sys; from pathlib import Path; from xray_tui.app.start import run_app; sys.exit(run_app(Path(sys.argv[1])))"
+)
 
 
 def seconds_of_import() -> float:

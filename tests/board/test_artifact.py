@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xray_tui.board.artifact import Artifact, Rejected, read_artifact, run_of
-from xray_tui.board.document import LARGEST
 from xray_tui.board.index import RunIndex
+from xray_tui.board.parser import LARGEST
 from xray_tui.board.rules import Rules
 
 from .place import RULES, comparable, reason
@@ -207,7 +207,7 @@ def nothing_is_parsed_here(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(data: bytes) -> None:
         raise AssertionError(f"{len(data)} bytes were parsed in this process")
 
-    monkeypatch.setattr("xray_tui.board.document.parse_here", refuse)
+    monkeypatch.setattr("xray_tui.board.parser.parse_here", refuse)
 
 
 @pytest.mark.usefixtures("nothing_is_parsed_here")

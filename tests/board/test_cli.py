@@ -16,7 +16,7 @@ def xray_tui(*arguments: str | Path, cwd: Path, **environment: str) -> subproces
     """The command, with settings of its own (none) and the project on its path."""
     project = Path(__file__).resolve().parents[2]
     env = {**os.environ, "XDG_CONFIG_HOME": str(cwd / "no-config"), "PYTHONPATH": str(project), **environment}
-    command = [sys.executable, "-m", "xray_tui.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "xray_tui.cli.main", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, encoding="utf-8", timeout=30)
 
 
@@ -144,7 +144,7 @@ def test_a_mistyped_command_is_recognised(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_under_the_output_is_one_clear_line(generated_runs: Path, tmp_path: Path) -> None:
     project = Path(__file__).resolve().parents[2]
-    command = [sys.executable, "-m", "xray_tui.cli", "check", "--runs", str(generated_runs)]
+    command = [sys.executable, "-m", "xray_tui.cli.main", "check", "--runs", str(generated_runs)]
     with open("/dev/full", "w") as full:
         env = {**os.environ, "PYTHONPATH": str(project)}
         done = subprocess.run(command, env=env, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
@@ -164,7 +164,7 @@ def test_help_names_every_command_and_version_its_number(tmp_path: Path) -> None
 
 def test_a_reader_that_goes_away_early_is_no_traceback(generated_runs: Path, tmp_path: Path) -> None:
     project = Path(__file__).resolve().parents[2]
-    line = f"{sys.executable} -m xray_tui.cli check --runs {generated_runs} | true"
+    line = f"{sys.executable} -m xray_tui.cli.main check --runs {generated_runs} | true"
     env = {**os.environ, "PYTHONPATH": str(project)}
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30)
     assert done.stderr == ""
@@ -174,9 +174,9 @@ def test_the_board_starts_without_textual_pydantic_yaml_and_psutil(generated_run
     (generated_runs / "board.yaml").unlink()
     code = (
         "import sys; from pathlib import Path\n"
-        "import xray_tui.cli, xray_tui.board.export\n"
+        "import xray_tui.cli.main, xray_tui.board.export\n"
         "from xray_tui.board.index import RunIndex; from xray_tui.board.rank import rank\n"
-        "from xray_tui.board.watch import Watch; from xray_tui.board.insight import sentences\n"
+        "from xray_tui.board.watch import Watch; from xray_tui.board.analysis import sentences\n"
         f"runs = Path({str(generated_runs)!r}); watch = Watch(runs, print); watch.start(); watch.stop()\n"
         "assert len(rank(RunIndex(runs).scan()).rows) == 7\n"
         "heavy = {'textual', 'pydantic', 'yaml', 'psutil', 'numpy', 'torch', 'pandas', 'PIL'} & set(sys.modules)\n"

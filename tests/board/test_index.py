@@ -270,9 +270,9 @@ def _change_something(runs: Path, draw: random.Random) -> list[Path]:
 LOCKED = """
 import os, tempfile, time
 from pathlib import Path
-from xray_tui.board import inotify, polling, yaml_files
+from xray_tui.board import inotify, polling, rules_file
 from xray_tui.board.index import RunIndex
-from xray_tui.board.insight import sentences
+from xray_tui.board.analysis import sentences
 from xray_tui.board.rank import rank
 from xray_tui.board.watch import Watch
 if os.geteuid() == 0:

@@ -18,7 +18,7 @@ from xray_tui.board import polling
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import rank
 from xray_tui.board.watch import ENVIRONMENT, Watch
-from xray_tui.mounts import file_system_of, is_shared, read_mountinfo
+from xray_tui.system.mounts import file_system_of, is_shared, read_mountinfo
 
 from .place import put
 

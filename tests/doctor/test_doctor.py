@@ -20,26 +20,26 @@ import pytest
 from tests.conftest import write
 from tests.gpu.conftest import built  # noqa: F401 - a fixture
 from tests.gpu.fake import gpu
-from xray_tui.cli import main
-from xray_tui.doctor.ending import judge_lingering, what_happens
-from xray_tui.doctor.engine import engine, needed
-from xray_tui.doctor.examine import examine
-from xray_tui.doctor.finding import Finding, Mark, as_json, as_lines, bad, ok, unknown, warn
-from xray_tui.doctor.gpus import gpus, judge_gpus
-from xray_tui.doctor.limits import judge_limits
-from xray_tui.doctor.patient import Patient, ask
-from xray_tui.doctor.places import judge_leases, judge_runs, lease_place, next_place, runs_place
-from xray_tui.doctor.room import GIB, disk, judge_disk, judge_quota, judge_shared_memory, quota, shared_memory
-from xray_tui.doctor.torch_build import judge_torch, torch_build
-from xray_tui.doctor.watching import judge_limits as judge_watches
-from xray_tui.doctor.watching import judge_refusal, watching
-from xray_tui.doctor.wishes import export, judge_settings, on_end, runs_dir
-from xray_tui.gpu.sample import GpuSample, GpuSnapshot
-from xray_tui.jobs.lease_dir import LEASE_DIR_ENV, find_lease_dir
-from xray_tui.jobs.logind import Kills
-from xray_tui.jobs.quota import parse_quota
-from xray_tui.jobs.session import Place, Session
+from xray_tui.cli.main import main
+from xray_tui.doctor.checks.engine import engine, needed
+from xray_tui.doctor.checks.file_watching import judge_limits as judge_watches
+from xray_tui.doctor.checks.file_watching import judge_refusal, watching
+from xray_tui.doctor.checks.folders import judge_leases, judge_runs, lease_place, next_place, runs_place
+from xray_tui.doctor.checks.gpus import gpus, judge_gpus
+from xray_tui.doctor.checks.limits import judge_limits
+from xray_tui.doctor.checks.session_end import judge_lingering, what_happens
+from xray_tui.doctor.checks.settings import export, judge_settings, on_end, runs_dir
+from xray_tui.doctor.checks.space import GIB, disk, judge_disk, judge_quota, judge_shared_memory, quota, shared_memory
+from xray_tui.doctor.checks.torch_build import judge_torch, torch_build
+from xray_tui.doctor.context import Patient, ask
+from xray_tui.doctor.report import Finding, Mark, as_json, as_lines, bad, ok, unknown, warn
+from xray_tui.doctor.run_checks import examine
+from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
+from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV, find_lease_dir
+from xray_tui.jobs.preflight.quota import parse_quota
 from xray_tui.settings import Settings
+from xray_tui.system.login_session import Place, Session
+from xray_tui.system.logind import Kills
 
 A100 = GpuSample(0, "GPU-0", "A100", processes=())
 
@@ -82,7 +82,7 @@ def test_a_runs_folder_that_is_not_there_is_bad_and_the_rest_is_looked_at(tmp_pa
 def doctor(*words: str) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, in which torch is not there: its import takes seconds."""
     code = (
-        "import sys; import xray_tui.doctor.torch_build as build; from xray_tui.cli import main;"
+        "import sys; import xray_tui.doctor.checks.torch_build as build; from xray_tui.cli.main import main;"
         'build._QUESTION = \'print("{\\\\"import\\\\": \\\\"no\\\\"}")\'; sys.exit(main(sys.argv[1:]))'
     )
     return subprocess.run(
@@ -218,7 +218,7 @@ def test_the_real_torch_is_asked_in_a_process_of_its_own(patient: Patient) -> No
 def test_the_engines_packages_are_named_with_their_versions(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"torch", "numpy", "segmentation-models-pytorch"} <= set(needed())
     assert not {"pytest", "textual"} & set(needed())
-    monkeypatch.setattr("xray_tui.doctor.engine.needed", lambda: ["numpy", "not-there-at-all"])
+    monkeypatch.setattr("xray_tui.doctor.checks.engine.needed", lambda: ["numpy", "not-there-at-all"])
     (found,) = engine(patient)
     assert found.mark is Mark.BAD
     assert found.found.startswith("missing: not-there-at-all; here: numpy ")
@@ -353,7 +353,7 @@ def test_a_quota_is_read_as_the_command_prints_it(used: str, soft: int, files: i
 def test_the_quota_command_is_asked_where_it_is_and_its_status_is_no_failure(
     patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from xray_tui.mounts import read_mountinfo, source_of
+    from xray_tui.system.mounts import read_mountinfo, source_of
 
     source = source_of(patient.runs, read_mountinfo())
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))

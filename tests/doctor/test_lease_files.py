@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.doctor import lease_files
-from xray_tui.doctor.finding import Mark
-from xray_tui.doctor.lease_files import crowd, held_mutex
-from xray_tui.jobs import process
-from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
+from xray_tui.doctor.checks import locks
+from xray_tui.doctor.checks.locks import crowd, held_mutex
+from xray_tui.doctor.report import Mark
+from xray_tui.jobs.locks.lock_dir import LeaseDir, find_lease_dir
+from xray_tui.system import process
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_nothing_is_said_of_a_folder_that_is_as_it_should_be(leases: LeaseDir) -
 
 
 def test_thousands_of_tickets_are_told_with_their_owner(leases: LeaseDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease_files, "MANY", 3)
+    monkeypatch.setattr(locks, "MANY", 3)
     for number in range(4):
         (leases.queue / f"50.{number:012d}.gone").touch()
     (found,) = crowd(leases)

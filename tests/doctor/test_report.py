@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write
-from xray_tui.cli import main
-from xray_tui.doctor import report as module
-from xray_tui.doctor.examine import LOOKS
-from xray_tui.doctor.report import redacted
-from xray_tui.error_log import error_log, log_error
+from xray_tui.cli.main import main
+from xray_tui.doctor import bug_report as module
+from xray_tui.doctor.bug_report import redacted
+from xray_tui.doctor.run_checks import LOOKS
+from xray_tui.system.error_log import error_log, log_error
 
 USER = pwd.getpwuid(os.getuid()).pw_name
 SETTINGS = """
@@ -104,5 +104,7 @@ def test_a_report_that_cannot_be_written_is_one_line(place: Path, capsys: pytest
 
 
 def test_doctor_names_the_log_file(place: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "xray_tui.cli", "doctor"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "xray_tui.cli.main", "doctor"], capture_output=True, text=True, check=False
+    )
     assert f"{error_log()}, last error 20" in " ".join(done.stdout.split())

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from tests.e2e.terminal import Terminal
-from xray_tui.jobs import process
-from xray_tui.jobs.job import Job
-from xray_tui.jobs.store import JobStore
+from xray_tui.jobs.model.job import Job
+from xray_tui.jobs.storage.job_store import JobStore
+from xray_tui.system import process
 
 XRAY_TUI = Path(sys.executable).with_name("xray-tui")
 

@@ -10,7 +10,7 @@ from tests.conftest import write
 from tests.e2e.conftest import Desk
 from tests.e2e.keys import choose_no_gpu, job_line, launch_by_keys
 from tests.e2e.terminal import ESCAPE, F5
-from xray_tui.jobs import process
+from xray_tui.system import process
 
 EPOCHS = 40
 """Some seconds, where the list of jobs is read anew each second."""

@@ -16,10 +16,10 @@ from tests.e2e.conftest import XRAY_TUI, Desk
 from tests.e2e.keys import job_line, launch_by_keys
 from tests.e2e.ssh import SSHD, Server
 from tests.e2e.terminal import Terminal
-from xray_tui.jobs import process
-from xray_tui.jobs.control import stop
-from xray_tui.jobs.job import State
-from xray_tui.jobs.store import JobStore
+from xray_tui.jobs.actions.stop import stop
+from xray_tui.jobs.model.job import State
+from xray_tui.jobs.storage.job_store import JobStore
+from xray_tui.system import process
 
 SECONDS = 20.0
 """In which the app has to be gone."""

@@ -5,11 +5,11 @@ import sys
 import time
 from pathlib import Path
 
-from xray_tui.jobs.control import look
-from xray_tui.jobs.store import JobStore
+from xray_tui.jobs.storage.job_store import JobStore
+from xray_tui.jobs.supervise.recovery import recover_orphans
 
 store = JobStore(Path(sys.argv[1]))
 while True:
     with contextlib.suppress(OSError):
-        look(store, tuple(sys.argv[2:]))
+        recover_orphans(store, tuple(sys.argv[2:]))
     time.sleep(0.1)

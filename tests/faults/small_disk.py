@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 from engine.contract.errors import BadInput
-from xray_tui.jobs.control import look
-from xray_tui.jobs.job import JobSpec
-from xray_tui.jobs.launcher import LocalLauncher
-from xray_tui.jobs.lease_dir import LeaseDir
-from xray_tui.jobs.orders import release
-from xray_tui.jobs.queue import Queue
-from xray_tui.jobs.store import JobStore
+from xray_tui.jobs.actions.queue_actions import release
+from xray_tui.jobs.launch.launcher import LocalLauncher
+from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.model.job import JobSpec
+from xray_tui.jobs.queue.tickets import Queue
+from xray_tui.jobs.storage.job_store import JobStore
+from xray_tui.jobs.supervise.recovery import recover_orphans
 
 folder = Path(sys.argv[1])
 disk = folder / "disk"
@@ -61,7 +61,7 @@ tickets = [ticket.job for ticket in Queue(LeaseDir(leases)).waiting()]
 (disk / "filled").unlink()
 until(filler.id, lambda job: job.state.ended)
 until(waiting.id, lambda job: job.state.ended)
-look(store)
+recover_orphans(store)
 print(json.dumps({
     "full": full,
     "on_full_disk": on_full_disk,

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.conftest import Place, eventually, gpu
-from xray_tui.jobs.job import State
-from xray_tui.jobs.lease_dir import LeaseDir
-from xray_tui.jobs.queue import Queue
+from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.model.job import State
+from xray_tui.jobs.queue.tickets import Queue
 
 HERE = Path(__file__).parent
 
@@ -54,9 +54,9 @@ def test_where_no_file_can_be_written_a_launch_says_so_and_leaves_nothing(place:
     environment = {**os.environ, "XRAY_TUI_LEASE_DIR": str(place.leases), "XDG_CONFIG_HOME": str(place.folder)}
     LeaseDir(place.leases)
     place.until(place.launch("succeed"))  # makes the lease folder
-    command = [sys.executable, "-m", "xray_tui.cli", "launch", "command", "--runs", place.runs, "--run", "a",
+    command = [sys.executable, "-m", "xray_tui.cli.main", "launch", "command", "--runs", place.runs, "--run", "a",
                "--gpu", "none", "--", "true"]  # fmt: skip
-    code = "import sys; from xray_tui.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from xray_tui.cli.main import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, command[3:])],
         env=environment,

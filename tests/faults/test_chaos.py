@@ -20,16 +20,17 @@ import pytest
 from engine.contract.errors import BadInput
 from tests.jobs.conftest import HERE as JOBS_TESTS
 from tests.jobs.conftest import Place, gpu
-from xray_tui.gpu.sample import GpuProcess
-from xray_tui.jobs import process
-from xray_tui.jobs.again import resume
-from xray_tui.jobs.control import stop
-from xray_tui.jobs.job import Job, JobSpec, Process, State
-from xray_tui.jobs.launcher import LocalLauncher
-from xray_tui.jobs.lease_dir import LeaseDir
-from xray_tui.jobs.orders import hold, move, prioritise, release
-from xray_tui.jobs.queue import Queue
-from xray_tui.jobs.terms import Terms
+from xray_tui.gpu.snapshot import GpuProcess
+from xray_tui.jobs.actions.queue_actions import hold, move, prioritise, release
+from xray_tui.jobs.actions.resume import resume
+from xray_tui.jobs.actions.stop import stop
+from xray_tui.jobs.launch.launcher import LocalLauncher
+from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.model.gpu_policy import Terms
+from xray_tui.jobs.model.job import Job, JobSpec, State
+from xray_tui.jobs.queue.tickets import Queue
+from xray_tui.system import process
+from xray_tui.system.process import Process
 
 HERE = Path(__file__).parent
 LONG = bool(os.environ.get("XRAY_TUI_LONG"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.jobs.session import Session
+from xray_tui.system.login_session import Session
 
 from .place import make_place
 
@@ -15,5 +15,5 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_place(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setattr("xray_tui.screens.launch.this_session", Session)  # one that ends nothing, wherever this runs
+    monkeypatch.setattr("xray_tui.forms.screen.this_session", Session)  # one that ends nothing, wherever this runs
     return tmp_path

@@ -9,9 +9,9 @@ import yaml
 from textual.pilot import Pilot
 
 from engine.contract.recipes import Recipe, find_recipes
-from xray_tui.in_order import KeysInOrder
-from xray_tui.screens.launch import LaunchScreen
-from xray_tui.widgets.form import FormRow
+from xray_tui.app.key_queue import KeysInOrder
+from xray_tui.forms.row import FormRow
+from xray_tui.forms.screen import LaunchScreen
 
 RUNS = Path("runs")
 PLAIN = {

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from engine.cli import make_parser
 from engine.contract.config import BlendConfig, TrainConfig
 from engine.contract.load import apply_overrides, load_config, save_config
-from xray_tui.screens.launch_command import (
+from xray_tui.forms.fields import defaults, flatten
+from xray_tui.forms.request import (
     MODELS,
     Draft,
     Kind,
@@ -29,8 +30,7 @@ from xray_tui.screens.launch_command import (
     to_model,
     yaml_text,
 )
-from xray_tui.widgets.form_fields import defaults, flatten
-from xray_tui.widgets.form_schema import walk
+from xray_tui.forms.schema import walk
 
 from .place import PLAIN, write
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from xray_tui.jobs.job import Job, JobSpec, State
+from xray_tui.jobs.model.job import Job, JobSpec, State
 
 from .place import FormApp, focus, row, settle, text
 from .test_launches import opened

@@ -12,9 +12,9 @@ from pydantic import Field as Key
 
 from engine.contract.config import BlendConfig, ClassifierConfig, EvaluateOptions, TrainConfig
 from engine.contract.load import load_config
-from xray_tui.widgets.form import field_help
-from xray_tui.widgets.form_fields import Field, defaults, differences, flatten, nest, parse, show
-from xray_tui.widgets.form_schema import walk
+from xray_tui.forms.fields import Field, defaults, differences, flatten, nest, parse, show
+from xray_tui.forms.row import field_help
+from xray_tui.forms.schema import walk
 
 MODELS = [TrainConfig, ClassifierConfig, EvaluateOptions, BlendConfig]
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "configs").glob("[!_]*.yaml"))

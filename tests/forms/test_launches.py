@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from xray_tui import cli
-from xray_tui.jobs import batch
-from xray_tui.jobs.job import Job, JobSpec, Progress, State
-from xray_tui.screens.launch_outlook import looking
-from xray_tui.screens.launch_plan import Launch, Wishes
+from xray_tui.cli import main
+from xray_tui.forms.options import Launch, Wishes
+from xray_tui.forms.preflight_lines import looking
+from xray_tui.forms.row import FormSection
+from xray_tui.jobs.launch import sweep as batch
+from xray_tui.jobs.model.job import Job, JobSpec, Progress, State
 from xray_tui.settings import Settings
-from xray_tui.widgets.form import FormSection
 
 from .place import RUNS, FormApp, focus, row, settle, text, type_over, write
 
@@ -235,7 +235,7 @@ async def test_the_shown_command_launches_the_same_from_a_shell(monkeypatch: pyt
         await settle(pilot)
         command = text(app, COMMAND)
         await pilot.press("enter")
-    assert cli.main(shlex.split(command)[1:]) == 0
+    assert main.main(shlex.split(command)[1:]) == 0
     assert seen == app.results
     assert len(seen[0].specs) == 4
 
@@ -267,7 +267,7 @@ async def test_the_field_with_the_focus_stays_in_sight_when_the_lines_below_grow
 
 
 def test_a_look_ahead_checks_all_jobs(place: Path) -> None:
-    from xray_tui.gpu.sample import GpuSnapshot
+    from xray_tui.gpu.snapshot import GpuSnapshot
 
     look = looking(RUNS, Settings(lease_dir=place / "leases"), GpuSnapshot)
     specs = tuple(

@@ -14,13 +14,13 @@ from textual.pilot import Pilot
 from textual.widgets import Button
 
 from engine.contract.text import clean
-from xray_tui.gpu.sample import GpuSnapshot
-from xray_tui.jobs.checks import Check
-from xray_tui.jobs.job import JobSpec
-from xray_tui.jobs.outlook import Outlook
+from xray_tui.forms.options import Launch
+from xray_tui.forms.preflight_lines import looking, short_lines
+from xray_tui.gpu.snapshot import GpuSnapshot
+from xray_tui.jobs.model.job import JobSpec
+from xray_tui.jobs.preflight.checks import Check
+from xray_tui.jobs.preflight.preflight import Outlook
 from xray_tui.screens.confirm import ConfirmScreen
-from xray_tui.screens.launch_outlook import looking, short_lines
-from xray_tui.screens.launch_plan import Launch
 from xray_tui.settings import Settings
 
 from .place import PLAIN, RUNS, FormApp, focus, settle, text, type_over, write

@@ -14,15 +14,15 @@ from textual.widgets import Select
 
 from engine.contract.config import TrainConfig
 from engine.contract.load import load_config
-from xray_tui.jobs.job import JobSpec
-from xray_tui.jobs.logind import Kills
-from xray_tui.jobs.session import Place, Session
-from xray_tui.screens import launch_sources
-from xray_tui.screens.launch import LaunchScreen
-from xray_tui.screens.launch_plan import Launch
-from xray_tui.screens.launch_save import SaveScreen, config_path
-from xray_tui.widgets.form import FormRow, FormSection
-from xray_tui.widgets.form_controls import TextField
+from xray_tui.forms import sources
+from xray_tui.forms.controls import TextField
+from xray_tui.forms.options import Launch
+from xray_tui.forms.row import FormRow, FormSection
+from xray_tui.forms.save_dialog import SaveScreen, config_path
+from xray_tui.forms.screen import LaunchScreen
+from xray_tui.jobs.model.job import JobSpec
+from xray_tui.system.login_session import Place, Session
+from xray_tui.system.logind import Kills
 
 from .place import RUNS, FormApp, focus, row, settle, text, type_over, write
 
@@ -48,7 +48,7 @@ async def test_a_launch_that_would_not_outlive_the_session_is_warned_of_and_not_
     monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
     killed = Session(Place.SESSION, "session-7.scope", "ana", Kills(True), lingers=False)
-    monkeypatch.setattr("xray_tui.screens.launch.this_session", lambda: killed)
+    monkeypatch.setattr("xray_tui.forms.screen.this_session", lambda: killed)
     app = FormApp("train")
     async with app.run_test(size=size) as pilot:
         await settle(pilot)
@@ -373,7 +373,7 @@ async def test_of_recipes_chosen_one_after_the_other_the_last_one_counts() -> No
 
 async def test_nothing_is_launched_before_the_files_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = Event()
-    monkeypatch.setattr(launch_sources, "read_runs", lambda runs: (go_on.wait(10), ((), {}))[1])
+    monkeypatch.setattr(sources, "read_runs", lambda runs: (go_on.wait(10), ((), {}))[1])
     app = FormApp("train")
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("enter", "f5", "ctrl+s")
@@ -386,7 +386,7 @@ async def test_nothing_is_launched_before_the_files_are_read(monkeypatch: pytest
 
 
 def test_the_form_s_module_brings_no_pydantic_before_a_form_opens() -> None:
-    code = "import sys, xray_tui.screens.launch; print([m for m in ('pydantic', 'torch', 'numpy') if m in sys.modules])"
+    code = "import sys, xray_tui.forms.screen; print([m for m in ('pydantic', 'torch', 'numpy') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True)
     assert result.stdout.strip() == "[]"
 

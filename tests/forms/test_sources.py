@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from engine.contract.config import TrainConfig
-from xray_tui.jobs.job import Job, JobSpec, State, write_job
-from xray_tui.screens.launch_sources import Base, members_for, read_filling, read_runs, read_sources
-from xray_tui.screens.launch_state import FormState
-from xray_tui.widgets.form_fields import defaults
-from xray_tui.widgets.form_schema import walk
+from xray_tui.forms.fields import defaults
+from xray_tui.forms.schema import walk
+from xray_tui.forms.sources import Base, members_for, read_filling, read_runs, read_sources
+from xray_tui.forms.state import FormState
+from xray_tui.jobs.model.job import Job, JobSpec, State, write_job
 
 from .place import PLAIN, RUNS, recipes, write
 
@@ -32,7 +32,7 @@ def test_a_run_folder_that_may_not_be_read_costs_the_form_no_other_run(place: Pa
     locked = place / "runs" / "plain_a"
     locked.chmod(0)
     code = (
-        "import os; from pathlib import Path; from xray_tui.screens.launch_sources import read_runs\n"
+        "import os; from pathlib import Path; from xray_tui.forms.sources import read_runs\n"
         f"os.chdir({str(place / RUNS)!r}); os.geteuid() == 0 and os.setuid(65534)\n"
         "print(*read_runs(Path('.'))[0])"
     )

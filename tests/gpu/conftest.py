@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.gpu.pace import Pace
+from xray_tui.gpu.backoff import Pace
 from xray_tui.gpu.sampler import Sampler
 
 from .fake import QUICK, FakeNvml, Seen, gpu

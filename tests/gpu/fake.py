@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from xray_tui.gpu.pace import Pace
-from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.gpu.backoff import Pace
+from xray_tui.gpu.snapshot import GpuSnapshot
 
 QUICK = Pace(silence=10.0, restart=0.05, longest_restart=0.1, absent=0.3, longest_absent=0.3)
 """Short pauses between helpers, because a test waits for them; patience for a busy machine."""
@@ -101,7 +101,7 @@ def helpers() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children():
         try:
-            if "xray_tui.gpu.helper" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+            if "xray_tui.gpu.helper_main" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.NoSuchProcess:
             continue

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from xray_tui.gpu.crew import Crew
+from xray_tui.gpu.call_pool import Crew
 
 from .fake import wait_until
 

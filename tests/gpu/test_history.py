@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from xray_tui.gpu.history import averages, extended
-from xray_tui.gpu.sample import GpuSample, GpuSnapshot
+from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 
 NOW = 1_771_115_940.0
 """A whole minute, so that slices begin where it does."""

@@ -17,10 +17,10 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.jobs.conftest import ENGINE
-from xray_tui.app import XrayApp
+from xray_tui.app.app import XrayApp
 from xray_tui.gpu.sampler import Sampler
-from xray_tui.jobs.job import JobSpec
-from xray_tui.jobs.launcher import LocalLauncher
+from xray_tui.jobs.launch.launcher import LocalLauncher
+from xray_tui.jobs.model.job import JobSpec
 from xray_tui.screens.gpu import GpuScreen
 from xray_tui.settings import Settings
 
@@ -35,8 +35,8 @@ def app(nvml: FakeNvml, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Xray
     for name in ("LD_LIBRARY_PATH", "FAKENVML_SCENARIO"):
         monkeypatch.setenv(name, nvml.environment[name])
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr("xray_tui.live.gpu_feed.Sampler", lambda post, _, **given: Sampler(post, 0.1, pace=IMPATIENT))
-    monkeypatch.setattr("xray_tui.live.gpu_feed.JUDGED_EVERY", 0.1)
+    monkeypatch.setattr("xray_tui.feeds.gpu_feed.Sampler", lambda post, _, **given: Sampler(post, 0.1, pace=IMPATIENT))
+    monkeypatch.setattr("xray_tui.feeds.gpu_feed.JUDGED_EVERY", 0.1)
     (tmp_path / "runs").mkdir()
     return XrayApp(tmp_path / "runs", Settings(lease_dir=tmp_path / "leases"))
 
@@ -259,7 +259,7 @@ async def test_figures_are_shown_though_it_cannot_be_found_out_whose_they_are(ap
         raise RuntimeError("no /proc here")
 
     with monkeypatch.context() as broken:
-        broken.setattr("xray_tui.jobs.owners.owners", fails)
+        broken.setattr("xray_tui.jobs.supervise.process_owners.owners", fails)
         nvml.becomes(*machine())
         async with opened(app, all_four) as pilot:
             await until(pilot, lambda: any("no /proc here" in line for line in strip(app)))

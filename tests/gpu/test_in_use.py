@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from xray_tui.doctor.gpus import judge_use
+from xray_tui.doctor.checks.gpus import judge_use
+from xray_tui.gpu.export_text import sentences
 from xray_tui.gpu.in_use import Looks, Use, extended, judge, look_at
-from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
-from xray_tui.gpu.status import sentences
-from xray_tui.jobs.allot import Machine, Place, allot
-from xray_tui.jobs.queue import Ticket
-from xray_tui.jobs.standing import standings
+from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
+from xray_tui.jobs.queue.allocation import Machine, Place, allot
+from xray_tui.jobs.queue.availability import standings
+from xray_tui.jobs.queue.tickets import Ticket
 
 MIB, GIB = 1 << 20, 1 << 30
 IDLE = GpuSample(0, "GPU-0", "A4000", utilisation=0, memory_used=600 * MIB, memory_total=16 * GIB, processes=())

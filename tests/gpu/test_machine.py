@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xray_tui.gpu.machine import pci_gpus, waiting_card
+from xray_tui.gpu.host_probe import pci_gpus, waiting_card
 
 
 def device(root: Path, address: str, vendor: str = "0x10de", kind: str = "0x030200", driver: str | None = None) -> None:

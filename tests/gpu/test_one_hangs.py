@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import psutil
 
-from xray_tui.gpu import child
-from xray_tui.gpu.child import Child
-from xray_tui.gpu.problems import NO_ANSWER
-from xray_tui.gpu.sample import GpuSnapshot, from_json
+from xray_tui.gpu import helper_process
+from xray_tui.gpu.errors import NO_ANSWER
+from xray_tui.gpu.helper_process import Child
 from xray_tui.gpu.sampler import sample_once
+from xray_tui.gpu.snapshot import GpuSnapshot, from_json
 
 from .fake import HANDLE, ONE_HANGS, QUICK, UTILISATION, gpu, helpers, wait_until
 from .test_sampler import start_helper
@@ -120,7 +120,7 @@ def test_helpers_that_cannot_be_killed_do_not_pile_up(nvml, sample, seen, monkey
     nvml.becomes("latency.nvmlInitWithFlags = 600000000", gpu())
     with monkeypatch.context() as unkillable:  # as a process is that hangs in the kernel
         unkillable.setattr(Child, "kill", lambda helper: None)
-        unkillable.setattr(child, "_GRACE", 0.05)
+        unkillable.setattr(helper_process, "_GRACE", 0.05)
         sampler = sample(pace=replace(QUICK, silence=0.1, longest_silence=30.0))
         for _ in range(3):
             seen.until(lambda snapshot: "3 of them hang" in (snapshot.problem or ""))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.gpu.sample import GpuSample, GpuSnapshot
+from xray_tui.gpu.export_text import sentences
 from xray_tui.gpu.sampler import sample_once
-from xray_tui.gpu.status import sentences
+from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 
 from .fake import FakeNvml, gpu, helpers
 

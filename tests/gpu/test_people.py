@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from xray_tui.gpu.people import UNSEEN, People
+from xray_tui.gpu.process_info import UNSEEN, People
 
 
 def test_a_process_is_known_by_name_user_command_and_start():
@@ -34,7 +34,7 @@ def test_a_process_that_has_ended_is_not_known_by_its_old_name():
 
 REUSED = """
 import os, sys, time
-from xray_tui.gpu.people import People
+from xray_tui.gpu.process_info import People
 
 def born(pid, name):
     open("/proc/sys/kernel/ns_last_pid", "w").write(str(pid - 1))

@@ -15,10 +15,10 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from xray_tui.gpu.child import Child
-from xray_tui.gpu.pace import Pace
-from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.gpu.backoff import Pace
+from xray_tui.gpu.helper_process import Child
 from xray_tui.gpu.sampler import Sampler, sample_once
+from xray_tui.gpu.snapshot import GpuSnapshot
 
 from .fake import IMPATIENT, QUICK, Seen, gpu, helpers, wait_until
 
@@ -298,7 +298,11 @@ def test_after_an_error_of_its_reader_it_samples_again_and_says_so(nvml):
 
 
 def test_a_helper_that_ends_by_an_error_leaves_its_traceback_in_the_log_file(nvml, tmp_path):
-    code = "from xray_tui.gpu import helper; helper.Driver.look = lambda *_: {}['x']; raise SystemExit(helper.main([]))"
+    code = (
+        "from xray_tui.gpu.helper_main import Driver, main\n"
+        "Driver.look = lambda *_: {}['x']\n"
+        "raise SystemExit(main([]))"
+    )
     environment = {**os.environ, **nvml.environment, "XDG_STATE_HOME": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE) as helper:
         assert helper.wait(30) == 1
@@ -307,7 +311,7 @@ def test_a_helper_that_ends_by_an_error_leaves_its_traceback_in_the_log_file(nvm
 
 def test_who_was_suspended_for_long_does_not_take_that_for_a_hang(nvml):
     code = (
-        "import time\nfrom xray_tui.gpu.pace import Pace\nfrom xray_tui.gpu.sampler import Sampler\n"
+        "import time\nfrom xray_tui.gpu.backoff import Pace\nfrom xray_tui.gpu.sampler import Sampler\n"
         "Sampler(lambda s: print(s.stale or s.problem, flush=True), 0.5, pace=Pace(silence=1.5, hang=0.3)).start()\n"
         "time.sleep(60)"
     )
@@ -343,7 +347,7 @@ def test_an_environment_is_inherited_where_none_is_given(nvml, seen: Seen, monke
 
 
 def start_helper(nvml, *arguments: str, **options) -> subprocess.Popen:
-    command = [sys.executable, "-P", "-m", "xray_tui.gpu.helper", "--interval", "0.05", *arguments]
+    command = [sys.executable, "-P", "-m", "xray_tui.gpu.helper_main", "--interval", "0.05", *arguments]
     return subprocess.Popen(
         command, env=nvml.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
     )
@@ -379,7 +383,7 @@ def test_a_helper_that_prints_something_else_counts_as_silent(nvml, sample, seen
     program = tmp_path / "python"
     program.write_text(f"#!/bin/sh\nwhile :; do {noise}; done\n")
     program.chmod(0o755)
-    monkeypatch.setattr("xray_tui.gpu.child.sys.executable", str(program))
+    monkeypatch.setattr("xray_tui.gpu.helper_process.sys.executable", str(program))
     assert "has not answered for 0.3 s" in sample_once(0.3, environment=nvml.environment).problem
     sample(pace=replace(QUICK, silence=0.3))
     assert "has not answered" in seen.until(lambda snapshot: True).problem
@@ -411,7 +415,7 @@ def test_a_helper_whose_parent_ended_before_it_had_begun_does_not_hang_alone(nvm
     nvml.becomes("latency.nvmlInitWithFlags = 600000000", gpu())
     ours, theirs = os.pipe()
     os.close(theirs)
-    command = [sys.executable, "-P", "-m", "xray_tui.gpu.helper"]
+    command = [sys.executable, "-P", "-m", "xray_tui.gpu.helper_main"]
     with subprocess.Popen(command, env=nvml.environment, stdin=ours, stdout=subprocess.DEVNULL) as helper:
         os.close(ours)
         try:
@@ -440,7 +444,7 @@ def test_a_hanging_helper_dies_with_a_parent_that_is_killed(nvml):
     nvml.becomes(HANGS, gpu())
     parent_code = (
         "import subprocess, sys, time\n"
-        "child = subprocess.Popen([sys.executable, '-P', '-m', 'xray_tui.gpu.helper'],"
+        "child = subprocess.Popen([sys.executable, '-P', '-m', 'xray_tui.gpu.helper_main'],"
         " stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(60)\n"
@@ -467,7 +471,7 @@ def test_neither_the_helper_nor_the_sampler_loads_what_it_does_not_need():
         "import sys, xray_tui.gpu.{module}\n"
         "print(sorted({{'textual', 'pydantic', 'numpy', 'torch', 'psutil', 'pynvml'}} & set(sys.modules)))"
     )
-    for module, loaded in (("helper", "['pynvml']"), ("sampler", "[]"), ("status", "[]")):
+    for module, loaded in (("helper_main", "['pynvml']"), ("sampler", "[]"), ("export_text", "[]")):
         said = subprocess.run(
             [sys.executable, "-c", code.format(module=module)], capture_output=True, text=True, check=True
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
-from xray_tui.gpu.status import sentences
+from xray_tui.gpu.export_text import sentences
+from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
 
 GIB = 1 << 30
 IDLE = (

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from xray_tui.gpu.kinds import Holder, merge
-from xray_tui.gpu.lanes import Lanes
-from xray_tui.gpu.pace import Pace
-from xray_tui.gpu.problems import NO_ANSWER, Code, Machine, why_no_driver, why_no_values
-from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot, from_json, remembering, to_json
-from xray_tui.gpu.stuck import Stuck
+from xray_tui.gpu.backoff import Pace
+from xray_tui.gpu.errors import NO_ANSWER, Code, Machine, why_no_driver, why_no_values
+from xray_tui.gpu.hang_detector import Stuck
+from xray_tui.gpu.process_types import Holder, merge
+from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot, from_json, remembering, to_json
 from xray_tui.gpu.throttle import throttle_words
+from xray_tui.gpu.ttl_cache import Lanes
 
 BARE = Machine(module=False, devices=False, container=False)
 

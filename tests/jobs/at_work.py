@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.contract.errors import BadInput
-from xray_tui.gpu.sample import from_json
-from xray_tui.jobs.job import JobSpec
-from xray_tui.jobs.launcher import LocalLauncher
+from xray_tui.gpu.snapshot import from_json
+from xray_tui.jobs.launch.launcher import LocalLauncher
+from xray_tui.jobs.model.job import JobSpec
 
 HERE = Path(__file__).parent
 GPUS = Path(sys.argv[1])

@@ -13,15 +13,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot, to_json
-from xray_tui.jobs import lease, process
-from xray_tui.jobs.control import look
-from xray_tui.jobs.environment import Filter, own_environment
-from xray_tui.jobs.job import Job, JobSpec, State
-from xray_tui.jobs.launcher import LocalLauncher
-from xray_tui.jobs.lease_dir import LeaseDir
-from xray_tui.jobs.store import JobStore
-from xray_tui.jobs.visible_gpus import VARIABLE
+from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot, to_json
+from xray_tui.jobs.launch.launcher import LocalLauncher
+from xray_tui.jobs.locks import file_lock
+from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.model.job import Job, JobSpec, State
+from xray_tui.jobs.queue.visible_gpus import VARIABLE
+from xray_tui.jobs.storage.job_store import JobStore
+from xray_tui.jobs.storage.saved_environment import Filter, own_environment
+from xray_tui.jobs.supervise.recovery import recover_orphans
+from xray_tui.system import process
 
 HERE = Path(__file__).parent
 ENGINE = (sys.executable, "-S", str(HERE / "programs.py"))
@@ -87,7 +88,7 @@ class Place:
         return self.store.get(job.id)
 
     def look(self) -> list[Job]:
-        return look(self.store, self.supervisor)
+        return recover_orphans(self.store, self.supervisor)
 
     def until(self, job: Job, *states: State) -> Job:
         """The job as soon as it is in one of the states (default: ended)."""
@@ -116,7 +117,7 @@ class Place:
         eventually(
             lambda: (
                 not process.is_alive(supervisor)
-                and (not lease.is_held(lock) or self.job(job).supervisor != supervisor)  # or another has it already
+                and (not file_lock.is_held(lock) or self.job(job).supervisor != supervisor)  # or another has it already
             ),
             "the supervisor's end",
         )
@@ -131,7 +132,7 @@ class Place:
                 for found in (job.supervisor, job.process, *process.members(job.id)):
                     if found is not None:
                         process.send(found, signal.SIGKILL)
-                if not (lease.is_held(live.supervised(identity)) or lease.is_held(live.runs(identity))):
+                if not (file_lock.is_held(live.supervised(identity)) or file_lock.is_held(live.runs(identity))):
                     break
                 time.sleep(0.02)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from xray_tui.gpu.sample import GpuProcess
-from xray_tui.jobs.allot import NO_GPU_NOTE, RESERVES, Machine, Place, Wait, allot
-from xray_tui.jobs.queue import Ticket
+from xray_tui.gpu.snapshot import GpuProcess
+from xray_tui.jobs.queue.allocation import NO_GPU_NOTE, RESERVES, Machine, Place, Wait, allot
+from xray_tui.jobs.queue.tickets import Ticket
 
 from .conftest import gpu
 

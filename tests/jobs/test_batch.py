@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
-from xray_tui.jobs.batch import evaluation_of, launch_all, parse_seeds, parse_sweep, trainings
-from xray_tui.jobs.job import Job, JobSpec, State
+from xray_tui.jobs.launch.sweep import evaluation_of, launch_all, parse_seeds, parse_sweep, trainings
+from xray_tui.jobs.model.job import Job, JobSpec, State
 
 from .conftest import Place, eventually
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.jobs.behind import behind
-from xray_tui.jobs.job import JobSpec, State
-from xray_tui.jobs.store import JobStore
+from xray_tui.jobs.launch.dependencies import behind
+from xray_tui.jobs.model.job import JobSpec, State
+from xray_tui.jobs.storage.job_store import JobStore
 
 from .conftest import Place
 

@@ -11,15 +11,15 @@ import yaml
 
 from engine.contract.recipe_file import read_recipe
 from engine.contract.recipes import TAKES
-from xray_tui.jobs import checks as module
-from xray_tui.jobs import data_check
-from xray_tui.jobs.asked import Asked, asked
-from xray_tui.jobs.checks import BAD, OK, WARNING, Check, checks, room_check
-from xray_tui.jobs.data_check import SAMPLE
-from xray_tui.jobs.estimate import needs
-from xray_tui.jobs.job import JobSpec
-from xray_tui.jobs.quota import Quota, parse_quota
-from xray_tui.jobs.room import room, written
+from xray_tui.jobs.launch.resolve import Asked, asked
+from xray_tui.jobs.model.job import JobSpec
+from xray_tui.jobs.preflight import checks as module
+from xray_tui.jobs.preflight import dataset
+from xray_tui.jobs.preflight.checks import BAD, OK, WARNING, Check, checks, room_check
+from xray_tui.jobs.preflight.dataset import SAMPLE
+from xray_tui.jobs.preflight.disk_space import room, written
+from xray_tui.jobs.preflight.estimate import needs
+from xray_tui.jobs.preflight.quota import Quota, parse_quota
 
 
 def make_set(folder: Path, images: int = 4, splits: str = "train val test") -> Path:
@@ -102,8 +102,8 @@ def test_images_are_looked_for_each_time_and_the_manifest_is_read_again_when_it_
     away.rename(image)
     assert not checks(training(manifest))[0].is_bad
     read: list[Path] = []
-    read_table = data_check._read_table
-    monkeypatch.setattr(data_check, "_read_table", lambda path: read.append(path) or read_table(path))
+    read_table = dataset._read_table
+    monkeypatch.setattr(dataset, "_read_table", lambda path: read.append(path) or read_table(path))
     assert not checks(training(manifest))[0].is_bad
     assert read == []
     before = manifest.stat()

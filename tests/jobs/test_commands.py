@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
-from xray_tui.cli import main
-from xray_tui.jobs import lease_dir
-from xray_tui.jobs.commands import exit_code, name_run
-from xray_tui.jobs.job import Job, JobSpec, State
-from xray_tui.jobs.listing import duration
+from xray_tui.cli.jobs import exit_code, name_run
+from xray_tui.cli.main import main
+from xray_tui.jobs.locks import lock_dir
+from xray_tui.jobs.model.format import duration
+from xray_tui.jobs.model.job import Job, JobSpec, State
 
 from .conftest import Place, eventually
 
@@ -24,7 +24,7 @@ from .conftest import Place, eventually
 def own_settings(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the user's settings nor the machine's leases."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
-    monkeypatch.setenv(lease_dir.LEASE_DIR_ENV, str(place.leases))
+    monkeypatch.setenv(lock_dir.LEASE_DIR_ENV, str(place.leases))
 
 
 def command(*words: object) -> int:
@@ -84,7 +84,7 @@ def test_logs_follow_a_line_that_is_still_written_and_print_it_as_one(place: Pla
         job = place.launch("sh", "-c", script, kind="command")
     eventually(lambda: place.log(job).endswith("half a li"), "the beginning of a line")
     printed = place.folder / "printed"
-    words = [sys.executable, "-m", "xray_tui.cli", "logs", "-f", "--runs", str(place.runs), job.id]
+    words = [sys.executable, "-m", "xray_tui.cli.main", "logs", "-f", "--runs", str(place.runs), job.id]
     with printed.open("wb") as file, subprocess.Popen(words, stdout=file) as follower:
         eventually(lambda: b"begin\n" in printed.read_bytes(), "the first line")
         (place.folder / "go").touch()
@@ -170,7 +170,7 @@ def test_options_may_stand_on_both_sides_of_the_kind(place: Place, monkeypatch: 
         seen.append(spec)
         return Job("x", spec, State.QUEUED)
 
-    monkeypatch.setattr("xray_tui.jobs.launcher.LocalLauncher.launch", launch)
+    monkeypatch.setattr("xray_tui.jobs.launch.launcher.LocalLauncher.launch", launch)
     monkeypatch.chdir(place.folder)
     for words in (["--gpu", "1", "train"], ["train", "--gpu", "1"]):
         command("launch", *words, "--run", "a", "--", "--gpu", "--", "x")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import Exit
-from xray_tui.cli import main
-from xray_tui.jobs import lease_dir
+from xray_tui.cli.main import main
+from xray_tui.jobs.locks import lock_dir
 
 from .conftest import Place
 from .test_outlook import Desk
@@ -20,7 +20,7 @@ from .test_outlook import Desk
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv(lease_dir.LEASE_DIR_ENV, str(tmp_path / "leases"))
+    monkeypatch.setenv(lock_dir.LEASE_DIR_ENV, str(tmp_path / "leases"))
     (tmp_path / "runs").mkdir()
     return Desk(tmp_path)
 
@@ -78,7 +78,7 @@ def other(tmp_path: Path) -> Iterator[Place]:
 def test_the_commands_shown_are_those_that_the_launch_then_queues(
     desk: Desk, other: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xray_tui.jobs.launcher.LocalLauncher.of", lambda settings, runs: other.launcher())
+    monkeypatch.setattr("xray_tui.jobs.launch.launcher.LocalLauncher.of", lambda settings, runs: other.launcher())
     words = ("--runs", str(other.runs), "--gpu", "none", "--sweep", "training.lr=1e-3,3e-4", "train", "--run", "a")
     arguments = ("--then-evaluate", *words, "--", "--config", "configs/unet.yaml")
     main(["launch", "--dry-run", *arguments])

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from xray_tui.cli import main
-from xray_tui.jobs import lease_dir
-from xray_tui.jobs.again import resume
-from xray_tui.jobs.environment import KEPT, Filter
-from xray_tui.jobs.job import Job, JobSpec
+from xray_tui.cli.main import main
+from xray_tui.jobs.actions.resume import resume
+from xray_tui.jobs.locks import lock_dir
+from xray_tui.jobs.model.job import Job, JobSpec
+from xray_tui.jobs.storage.saved_environment import KEPT, Filter
 
 from .conftest import Place
 
@@ -25,7 +25,7 @@ def shell(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*SECRETS, *PLAIN):
         monkeypatch.setenv(name, f"value of {name}")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
-    monkeypatch.setenv(lease_dir.LEASE_DIR_ENV, str(place.leases))
+    monkeypatch.setenv(lock_dir.LEASE_DIR_ENV, str(place.leases))
 
 
 def kept(place: Place, job: Job) -> dict[str, str]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from xray_tui.jobs.asked import Asked
-from xray_tui.jobs.estimate import Needs, Past, estimate, needs
+from xray_tui.jobs.launch.resolve import Asked
+from xray_tui.jobs.preflight.estimate import Needs, Past, estimate, needs
 
 HOUR = 3600.0
 GIB = 1 << 30

@@ -13,12 +13,12 @@ import yaml
 
 from engine.contract.errors import BadInput
 from engine.contract.load import load_config
-from xray_tui.jobs import frozen_engine
-from xray_tui.jobs.freeze import Frozen, engines_folder, freeze
-from xray_tui.jobs.frozen_engine import flaw
-from xray_tui.jobs.job import JobSpec
-from xray_tui.jobs.source import Source
-from xray_tui.jobs.store import JobStore
+from xray_tui.jobs.launch import frozen_engine
+from xray_tui.jobs.launch.freeze import Frozen, engines_folder, freeze
+from xray_tui.jobs.launch.frozen_engine import flaw
+from xray_tui.jobs.model.code_version import Source
+from xray_tui.jobs.model.job import JobSpec
+from xray_tui.jobs.storage.job_store import JobStore
 
 CLI = """
 import multiprocessing, sys
@@ -236,8 +236,8 @@ def test_a_copy_that_cannot_be_finished_leaves_nothing(project: Project) -> None
     program = f"""
 import resource, signal, sys
 from pathlib import Path
-from xray_tui.jobs.freeze import freeze
-from xray_tui.jobs.job import JobSpec
+from xray_tui.jobs.launch.freeze import freeze
+from xray_tui.jobs.model.job import JobSpec
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
@@ -260,7 +260,7 @@ def test_nobody_runs_a_copy_that_others_can_change(project: Project) -> None:
 def test_many_launches_at_once_make_one_copy(project: Project) -> None:
     program = (
         "import sys; from pathlib import Path\n"
-        "from xray_tui.jobs.freeze import freeze; from xray_tui.jobs.job import JobSpec\n"
+        "from xray_tui.jobs.launch.freeze import freeze; from xray_tui.jobs.model.job import JobSpec\n"
         "sys.stdin.read(); freeze(Path(sys.argv[1]), JobSpec('train', 'a', ()), Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", program, str(project.jobs), str(project.package)]
@@ -316,7 +316,7 @@ def test_a_git_that_hangs_holds_up_no_launch(project: Project, tmp_path: Path, m
     )
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr("xray_tui.jobs.source.PATIENCE", 0.5)
+    monkeypatch.setattr("xray_tui.jobs.model.code_version.PATIENCE", 0.5)
     source = project.source()
     assert source.commit is not None
     assert source.git.endswith("-dirty?")

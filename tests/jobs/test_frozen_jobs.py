@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.jobs import orders
-from xray_tui.jobs.freeze import engines_folder
-from xray_tui.jobs.job import JobSpec, State
-from xray_tui.jobs.launcher import LocalLauncher
+from xray_tui.jobs.actions import queue_actions
+from xray_tui.jobs.launch.freeze import engines_folder
+from xray_tui.jobs.launch.launcher import LocalLauncher
+from xray_tui.jobs.model.job import JobSpec, State
 
 from .conftest import Place
 
@@ -28,7 +28,7 @@ def test_a_config_that_is_edited_while_its_job_waits_changes_nothing(
     assert job.engine[-1] == str(copy / "run.py")
     assert place.job(job).source == job.source
     config.write_text("data: {manifest: edited.csv}\n")
-    orders.release(place.store, job.id)
+    queue_actions.release(place.store, job.id)
     ended = place.until(job)
     assert ended.state is State.FAILED
     assert f"{Path('gone.csv').absolute()}: No such file" in (ended.cause or "")
@@ -40,5 +40,5 @@ def test_a_damaged_copy_ends_its_job_with_a_cause(place: Place, monkeypatch: pyt
     job = launcher.launch(JobSpec("evaluate", "a", ("evaluate", "--run", "runs/a"), "none"), hold=True)
     copy = Path(job.engine[-1]).parent
     (copy / "engine/cli.py").unlink()
-    orders.release(place.store, job.id)
+    queue_actions.release(place.store, job.id)
     assert (place.until(job).cause or "").endswith("is not what was copied there; launch the job again")

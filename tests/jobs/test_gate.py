@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
-from xray_tui.jobs.control import stop
-from xray_tui.jobs.gate import Shut, gate
-from xray_tui.jobs.job import Job, JobSpec, State
-from xray_tui.jobs.lease_dir import LeaseDir
-from xray_tui.jobs.orders import hold, move, release
-from xray_tui.jobs.queue import Queue
-from xray_tui.jobs.terms import Terms
+from xray_tui.jobs.actions.queue_actions import hold, move, release
+from xray_tui.jobs.actions.stop import stop
+from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.model.gpu_policy import Terms
+from xray_tui.jobs.model.job import Job, JobSpec, State
+from xray_tui.jobs.queue.admission import Shut, gate
+from xray_tui.jobs.queue.tickets import Queue
 
 from .conftest import Place, eventually, gpu
 

@@ -12,9 +12,9 @@ from typing import Any, get_args
 import pytest
 
 from engine.contract.models import SEGMENTERS, SmpArchitecture, TimmClassifierConfig
-from xray_tui.jobs.asked import Asked
-from xray_tui.jobs.checks import BAD, OK, WARNING, Check, checks
-from xray_tui.jobs.hub import shown_weights, weights_problem, words
+from xray_tui.jobs.launch.resolve import Asked
+from xray_tui.jobs.preflight.checks import BAD, OK, WARNING, Check, checks
+from xray_tui.jobs.preflight.pretrained_weights import shown_weights, weights_problem, words
 
 UNET: dict[str, Any] = {"arch": "Unet", "encoder": "resnet18", "encoder_weights": "imagenet"}
 DEEPLAB: dict[str, Any] = {"arch": "torchvision_deeplabv3", "backbone": "resnet101", "encoder_weights": "imagenet"}
@@ -24,8 +24,8 @@ CLASSIFIER: dict[str, Any] = {"arch": "timm_classifier", "encoder": "resnet18", 
 _ASK = """
 import json, sys
 from pathlib import Path
-from xray_tui.jobs.asked import Asked
-from xray_tui.jobs.checks import checks
+from xray_tui.jobs.launch.resolve import Asked
+from xray_tui.jobs.preflight.checks import checks
 found = (checks(Asked("train", Path("/runs/a"), {"model": model}))[1:] for model in json.loads(sys.argv[1]))
 print(json.dumps([[f"{check.sign} {check.text}" for check in each] for each in found]))
 assert "torch" not in sys.modules

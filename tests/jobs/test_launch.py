@@ -12,8 +12,8 @@ from dataclasses import replace
 import pytest
 
 from engine.contract.errors import BadInput
-from xray_tui.jobs import launcher
-from xray_tui.jobs.job import JobSpec, State
+from xray_tui.jobs.launch import launcher
+from xray_tui.jobs.model.job import JobSpec, State
 
 from .conftest import Place, eventually, gpu
 
@@ -107,7 +107,7 @@ def test_a_supervisor_that_cannot_be_started_leaves_nothing(place: Place, monkey
     def fail(*arguments: object, **settings: object) -> None:
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr("xray_tui.jobs.detach.subprocess.run", fail)
+    monkeypatch.setattr("xray_tui.jobs.supervise.detach.subprocess.run", fail)
     assert "Cannot allocate memory" in refused(place, JobSpec("evaluate", "a", (), "none"))
     assert list((place.runs / ".jobs").iterdir()) == []
     assert list((place.leases / "queue").iterdir()) == []
@@ -115,7 +115,7 @@ def test_a_supervisor_that_cannot_be_started_leaves_nothing(place: Place, monkey
 
 def test_launching_imports_nothing_heavy() -> None:
     program = (
-        "import sys, xray_tui.jobs.launcher, xray_tui.jobs.supervisor, xray_tui.jobs.commands\n"
+        "import sys, xray_tui.jobs.launch.launcher, xray_tui.jobs.supervise.supervisor, xray_tui.cli.jobs\n"
         "heavy = {'torch', 'numpy', 'textual', 'pydantic', 'psutil', 'pynvml', 'asyncio'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or 0)"
     )
@@ -135,13 +135,13 @@ def test_everybody_sees_a_job_and_nobody_else_changes_it_whatever_the_umask(plac
 
 
 def test_a_file_system_without_modes_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xray_tui.jobs.files.FOLDER_MODE", 0o777)
+    monkeypatch.setattr("xray_tui.system.safe_files.FOLDER_MODE", 0o777)
     assert "can be changed by others (mode 0777)" in refused(place, JobSpec("evaluate", "a", ("succeed",), "none"))
     assert list((place.leases / "queue").iterdir()) == []
 
 
 def test_a_shell_that_cannot_fork_is_told_in_one_line(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xray_tui.jobs.detach._BACKGROUND", "exit 2")
+    monkeypatch.setattr("xray_tui.jobs.supervise.detach._BACKGROUND", "exit 2")
     line = refused(place, JobSpec("evaluate", "a", ("succeed",), "none"))
     assert "the supervisor could not be started (sh ended with 2); the job was not launched" in line
     assert list((place.leases / "queue").iterdir()) == []

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.gpu.sample import GpuProcess
-from xray_tui.jobs import lease, process
-from xray_tui.jobs.control import ORPHAN
-from xray_tui.jobs.job import Job, State
-from xray_tui.jobs.lease_dir import LeaseDir
-from xray_tui.jobs.queue import Queue
-from xray_tui.jobs.supervisor import ADOPTED
-from xray_tui.jobs.turn import Turn, Turnstile
+from xray_tui.gpu.snapshot import GpuProcess
+from xray_tui.jobs.locks import file_lock
+from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.model.job import Job, State
+from xray_tui.jobs.queue.scheduler import Turn, Turnstile
+from xray_tui.jobs.queue.tickets import Queue
+from xray_tui.jobs.supervise.recovery import ORPHAN
+from xray_tui.jobs.supervise.supervisor import ADOPTED
+from xray_tui.system import process
 
 from .conftest import Place, eventually, gpu
 
@@ -92,7 +93,7 @@ def test_a_lock_file_that_its_owner_removes_is_locked_anew(place: Place) -> None
     place.until_working(place.launch("until", place.folder / "never", gpu="auto"))
     lock = LeaseDir(place.leases).gpu("GPU-0")
     lock.unlink()
-    eventually(lambda: lease.is_held(lock), "another lock in its place")
+    eventually(lambda: file_lock.is_held(lock), "another lock in its place")
     second = place.launch("succeed", run="b", gpu="auto")
     place.until_waiting(second, "GPU 0 is used by a job")
 
@@ -106,7 +107,7 @@ def test_a_job_is_lost_when_supervisor_and_engine_are_gone_without_a_record(plac
     eventually(lambda: place.look()[0].state.ended, "a verdict")
     assert place.job(job).state is State.LOST
     assert place.job(job).cause == "its supervisor and its engine are gone, without an end record"
-    assert not lease.is_held(LeaseDir(place.leases).gpu("GPU-0"))
+    assert not file_lock.is_held(LeaseDir(place.leases).gpu("GPU-0"))
 
 
 def test_a_gpu_that_others_compute_on_is_waited_for_with_their_name(place: Place) -> None:
@@ -169,7 +170,7 @@ def test_a_job_that_cannot_be_written_lets_others_go_first(place: Place, monkeyp
     job = place.launch("succeed", run="b", cpu_slots=1)
     place.kill_supervisor(job)
     done.touch()
-    eventually(lambda: not lease.is_held(LeaseDir(place.leases).cpu(0)))
+    eventually(lambda: not file_lock.is_held(LeaseDir(place.leases).cpu(0)))
     folder, leases = place.store.folder(job.id), LeaseDir(place.leases)
     turnstile = Turnstile(leases, lambda: place.snapshot)
 
@@ -177,7 +178,7 @@ def test_a_job_that_cannot_be_written_lets_others_go_first(place: Place, monkeyp
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("xray_tui.jobs.turn.write_job", full)
+        patched.setattr("xray_tui.jobs.queue.scheduler.write_job", full)
         with pytest.raises(OSError, match="No space left"):
             turnstile.push(place.job(job), folder, lambda: None)
     assert Queue(leases).waiting() == []

@@ -15,9 +15,10 @@ import pexpect
 import psutil
 import pytest
 
-from xray_tui.jobs import lease, process
-from xray_tui.jobs.job import JobSpec, Progress, State
-from xray_tui.jobs.lease_dir import LeaseDir
+from xray_tui.jobs.locks import file_lock
+from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.model.job import JobSpec, Progress, State
+from xray_tui.system import process
 
 from .conftest import HERE, Place, eventually
 
@@ -54,7 +55,7 @@ def launching_program(place: Place, done: Path) -> list[str]:
     """A program that launches a job, prints its id and stays."""
     program = (
         "import sys, time; from pathlib import Path\n"
-        "from xray_tui.jobs.launcher import JobSpec, LocalLauncher\n"
+        "from xray_tui.jobs.launch.launcher import JobSpec, LocalLauncher\n"
         "runs, leases, done, programs, *supervisor = sys.argv[1:]\n"
         "engine = (sys.executable, programs)\n"
         "launcher = LocalLauncher(Path(runs), leases, engine=engine, supervisor=tuple(supervisor))\n"
@@ -174,7 +175,7 @@ def test_a_loader_that_warns_fails_no_job(place: Place, monkeypatch: pytest.Monk
     place.kill_supervisor(job)
     place.look()
     assert place.job(job).state is State.QUEUED
-    eventually(lambda: lease.is_held(LeaseDir(place.leases).supervised(job.id)), "a new supervisor")
+    eventually(lambda: file_lock.is_held(LeaseDir(place.leases).supervised(job.id)), "a new supervisor")
 
 
 def test_a_supervisor_that_fails_leaves_its_exception(place: Place) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from xray_tui.jobs.job import Job, JobSpec, State
-from xray_tui.jobs.listing import in_view
+from xray_tui.jobs.model.format import in_view
+from xray_tui.jobs.model.job import Job, JobSpec, State
 
 
 def job(name: str, state: State, place: str = "", ended: float | None = None) -> Job:

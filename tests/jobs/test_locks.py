@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
-from xray_tui.jobs import lease, lease_dir
-from xray_tui.jobs.lease_dir import LeaseDir, existing_lease_dir, find_lease_dir
-from xray_tui.jobs.queue import Queue, Ticket
+from xray_tui.jobs.locks import file_lock, lock_dir
+from xray_tui.jobs.locks.lock_dir import LeaseDir, existing_lease_dir, find_lease_dir
+from xray_tui.jobs.queue.tickets import Queue, Ticket
 
 
 @pytest.fixture
@@ -26,55 +26,55 @@ def leases(tmp_path: Path) -> LeaseDir:
 
 def test_a_lock_is_held_once_and_free_after_its_close(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
-    first = lease.try_lock(path)
+    first = file_lock.try_lock(path)
     assert first is not None
-    assert lease.try_lock(path) is None
-    assert lease.is_held(path)
+    assert file_lock.try_lock(path) is None
+    assert file_lock.is_held(path)
     os.close(first)
-    assert not lease.is_held(path)
+    assert not file_lock.is_held(path)
 
 
 def test_a_look_at_the_wrong_moment_keeps_nobody_from_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "LOOKS_PASS", 30.0)  # the machine may be slow
+    monkeypatch.setattr(file_lock, "LOOKS_PASS", 30.0)  # the machine may be slow
     path = tmp_path / "x.lock"
-    lease.place(path, b"", 0o666)
+    file_lock.place(path, b"", 0o666)
     looks = path.open("rb")
     fcntl.flock(looks, fcntl.LOCK_SH)
     over = threading.Timer(0.005, looks.close)
     over.start()
-    held = lease.try_lock(path)
+    held = file_lock.try_lock(path)
     over.join()
     assert held is not None
-    assert lease.is_held(path)
+    assert file_lock.is_held(path)
     os.close(held)
 
 
 def test_a_look_that_never_ends_is_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
-    lease.place(path, b"", 0o666)
+    file_lock.place(path, b"", 0o666)
     with path.open("rb") as looks:  # of an app that was stopped in this very moment
         fcntl.flock(looks, fcntl.LOCK_SH)
-        assert lease.try_lock(path) is None
-    held = lease.try_lock(path)
+        assert file_lock.try_lock(path) is None
+    held = file_lock.try_lock(path)
     assert held is not None
     os.close(held)
 
 
 def test_a_lock_outlives_its_taker_in_a_process_that_inherited_it(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
-    held = lease.try_lock(path)
+    held = file_lock.try_lock(path)
     assert held is not None
     child = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(held,))
     os.close(held)
-    assert lease.is_held(path)
+    assert file_lock.is_held(path)
     child.communicate(b"\n")
-    assert not lease.is_held(path)
+    assert not file_lock.is_held(path)
 
 
 def test_a_lock_on_a_file_that_was_replaced_is_worth_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.lock"
-    lease.place(path, b"", 0o666)
-    open_file = lease._open
+    file_lock.place(path, b"", 0o666)
+    open_file = file_lock._open
     others: list[int | None] = []
 
     def open_then_replace(at: Path) -> int:
@@ -82,18 +82,18 @@ def test_a_lock_on_a_file_that_was_replaced_is_worth_nothing(tmp_path: Path, mon
         if not others:  # between our opening and our locking somebody deletes the file, and another locks a new one
             path.unlink()
             others.append(None)
-            others[0] = lease.try_lock(path)
+            others[0] = file_lock.try_lock(path)
         return descriptor
 
-    monkeypatch.setattr(lease, "_open", open_then_replace)
-    assert lease.try_lock(path) is None
+    monkeypatch.setattr(file_lock, "_open", open_then_replace)
+    assert file_lock.try_lock(path) is None
     assert others[0] is not None
 
 
 def test_lock_files_are_open_to_all_whatever_the_umask(leases: LeaseDir) -> None:
     before = os.umask(0o077)
     try:
-        held = lease.try_lock(leases.gpu("GPU-1"))
+        held = file_lock.try_lock(leases.gpu("GPU-1"))
     finally:
         os.umask(before)
     assert held is not None
@@ -105,12 +105,12 @@ def test_a_lock_that_is_no_regular_file_is_refused_with_its_path_and_the_reason(
     (tmp_path / "link").symlink_to("/etc/passwd")
     for name, reason in (("fifo", "not a regular file"), ("link", os.strerror(errno.ELOOP))):
         with pytest.raises(OSError, match=f"{tmp_path / name}: {reason}"):
-            lease.try_lock(tmp_path / name)
+            file_lock.try_lock(tmp_path / name)
 
 
 def test_who_waits_too_long_for_the_mutex_is_told(leases: LeaseDir) -> None:
     by = f"now by (pid {os.getpid()}|another process)$"
-    with leases.mutex(), pytest.raises(lease.Busy, match=by), leases.mutex(patience=0.05):
+    with leases.mutex(), pytest.raises(file_lock.Busy, match=by), leases.mutex(patience=0.05):
         pass
 
 
@@ -121,7 +121,7 @@ def test_the_lease_folder_is_open_to_all_users(leases: LeaseDir) -> None:
 def test_the_setting_comes_before_the_environment_and_that_before_the_shared_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease_dir, "SHARED", (tmp_path / "no" / "such", tmp_path / "shared"))
+    monkeypatch.setattr(lock_dir, "SHARED", (tmp_path / "no" / "such", tmp_path / "shared"))
     environ = {"XRAY_TUI_LEASE_DIR": str(tmp_path / "environment")}
     assert find_lease_dir(str(tmp_path / "setting"), environ).path == tmp_path / "setting"
     assert find_lease_dir(None, environ).path == tmp_path / "environment"
@@ -131,7 +131,7 @@ def test_the_setting_comes_before_the_environment_and_that_before_the_shared_one
 def test_who_only_looks_finds_the_folder_that_jobs_would_find_and_makes_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease_dir, "SHARED", (tmp_path / "no" / "such", tmp_path / "shared"))
+    monkeypatch.setattr(lock_dir, "SHARED", (tmp_path / "no" / "such", tmp_path / "shared"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     setting, environ = str(tmp_path / "setting"), {"XRAY_TUI_LEASE_DIR": str(tmp_path / "environment")}
     asked: list[tuple[str | None, dict[str, str]]] = [(setting, environ), (None, environ), (None, {})]
@@ -139,14 +139,14 @@ def test_who_only_looks_finds_the_folder_that_jobs_would_find_and_makes_none(
     assert list(tmp_path.iterdir()) == []
     for each in asked:
         assert find_lease_dir(*each) == existing_lease_dir(*each)
-    monkeypatch.setattr(lease_dir, "SHARED", ())
+    monkeypatch.setattr(lock_dir, "SHARED", ())
     assert existing_lease_dir(None, {}) is None
     assert find_lease_dir(None, {}) == existing_lease_dir(None, {})
 
 
 def test_a_lease_folder_that_cannot_be_looked_into_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(lease_dir, "SHARED", (tmp_path / "file", tmp_path / "never"))
+    monkeypatch.setattr(lock_dir, "SHARED", (tmp_path / "file", tmp_path / "never"))
     for setting in ("~nobody-of-that-name/leases", str(tmp_path / "file" / "below"), None):
         assert existing_lease_dir(setting, {}) is None
     with pytest.raises(BadInput, match="lease_dir: ~nobody-of-that-name/leases: no such user"):
@@ -155,15 +155,15 @@ def test_a_lease_folder_that_cannot_be_looked_into_is_none(tmp_path: Path, monke
 
 def test_a_shared_folder_that_is_there_is_never_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    monkeypatch.setattr(lease_dir, "SHARED", (tmp_path / "no" / "such", second))
+    monkeypatch.setattr(lock_dir, "SHARED", (tmp_path / "no" / "such", second))
     assert find_lease_dir(None, {}).path == second
-    monkeypatch.setattr(lease_dir, "SHARED", (first, second))
+    monkeypatch.setattr(lock_dir, "SHARED", (first, second))
     assert find_lease_dir(None, {}).path == second  # its users are there already
 
     def full(path: Path, data: bytes, mode: int) -> bool:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(lease, "place", full)
+    monkeypatch.setattr(file_lock, "place", full)
     assert find_lease_dir(None, {}).path == second  # all that it needs is there
     (second / "seq").unlink()
     with pytest.raises(BadInput, match=r"second: No space left on device; put that right") as error:
@@ -175,7 +175,7 @@ def test_a_lease_folder_is_there_as_a_whole_or_not_at_all(tmp_path: Path, monkey
     def full(path: Path, data: bytes, mode: int) -> bool:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(lease, "place", full)
+    monkeypatch.setattr(file_lock, "place", full)
     with pytest.raises(BadInput, match="No space left on device"):
         find_lease_dir(str(tmp_path / "leases"))
     assert list(tmp_path.iterdir()) == []
@@ -191,7 +191,7 @@ def test_launchers_that_make_the_lease_folder_at_once_find_the_same(tmp_path: Pa
 def test_without_a_shared_folder_a_private_one_serves_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease_dir, "SHARED", ())
+    monkeypatch.setattr(lock_dir, "SHARED", ())
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     found = find_lease_dir(None, {})
     assert found.path.is_relative_to(tmp_path)
@@ -206,7 +206,7 @@ def test_a_folder_whose_locks_do_not_hold_is_refused_in_one_line(
     (tmp_path / "file").touch()
     with pytest.raises(BadInput, match=r"XRAY_TUI_LEASE_DIR: .*file: not a folder"):
         find_lease_dir(None, {"XRAY_TUI_LEASE_DIR": str(tmp_path / "file")})
-    monkeypatch.setattr(lease_dir, "file_system", lambda path: "nfs4")
+    monkeypatch.setattr(lock_dir, "file_system", lambda path: "nfs4")
     with pytest.raises(BadInput, match="nfs4 is a network file system"):
         find_lease_dir(str(tmp_path / "nfs"))
 
@@ -217,7 +217,7 @@ def test_an_age_cleaned_folder_is_warned_about(leases: LeaseDir) -> None:
 
 
 def test_the_type_of_a_file_system_is_known() -> None:
-    assert lease_dir.file_system(Path("/proc")) == "proc"
+    assert lock_dir.file_system(Path("/proc")) == "proc"
 
 
 def test_numbers_go_up_though_the_counter_is_damaged(leases: LeaseDir) -> None:

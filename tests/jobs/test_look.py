@@ -13,12 +13,13 @@ from dataclasses import replace
 import pytest
 
 from engine.contract.errors import BadInput
-from xray_tui.jobs import lease
-from xray_tui.jobs.control import look, stop
-from xray_tui.jobs.environment import kept_or_own, own_environment
-from xray_tui.jobs.job import Job, JobSpec, State, write_job
-from xray_tui.jobs.lease_dir import LeaseDir, find_lease_dir
-from xray_tui.jobs.store import JobStore
+from xray_tui.jobs.actions.stop import stop
+from xray_tui.jobs.locks import file_lock
+from xray_tui.jobs.locks.lock_dir import LeaseDir, find_lease_dir
+from xray_tui.jobs.model.job import Job, JobSpec, State, write_job
+from xray_tui.jobs.storage.job_store import JobStore
+from xray_tui.jobs.storage.saved_environment import kept_or_own, own_environment
+from xray_tui.jobs.supervise.recovery import recover_orphans
 
 from .conftest import Place, eventually, is_alive
 
@@ -27,7 +28,7 @@ def left_behind(place: Place, **changes: object) -> Job:
     """A waiting job that nobody supervises, changed as one death or another would have left it."""
     job = place.launch("succeed", run="b")
     place.until(job)
-    eventually(lambda: not lease.is_held(LeaseDir(place.leases).supervised(job.id)))
+    eventually(lambda: not file_lock.is_held(LeaseDir(place.leases).supervised(job.id)))
     fresh = replace(place.job(job), state=State.QUEUED, cause=None, started=None, ended=None, exit_code=None, **changes)
     folder = place.store.folder(job.id)
     for name in ("end.json", "log.txt"):
@@ -135,7 +136,7 @@ def test_a_job_that_others_could_have_changed_is_not_run_and_not_stopped(place: 
     path.chmod(path.stat().st_mode | 0o020)
     place.look()
     assert place.job(job).state is State.QUEUED
-    assert not lease.is_held(LeaseDir(place.leases).supervised(job.id))
+    assert not file_lock.is_held(LeaseDir(place.leases).supervised(job.id))
     with pytest.raises(BadInput, match=r"can be changed by others \(mode 0[67][67][45]\)"):
         stop(place.store, job.id, supervisor=place.supervisor)
 
@@ -180,8 +181,8 @@ def test_a_copied_runs_folder_runs_and_claims_nothing(place: Place) -> None:
     write_job(place.store.folder(job.id), replace(job, spec=replace(job.spec, kind="train")))
     copy = JobStore(place.folder / "copy")
     shutil.copytree(place.runs, copy.runs)
-    assert [job.state for job in look(copy, place.supervisor)] == [State.QUEUED]
-    assert not lease.is_held(LeaseDir(place.leases).supervised(job.id))
+    assert [job.state for job in recover_orphans(copy, place.supervisor)] == [State.QUEUED]
+    assert not file_lock.is_held(LeaseDir(place.leases).supervised(job.id))
     with pytest.raises(BadInput, match=rf"is a copy of a job in {place.runs}; stop it there"):
         stop(copy, job.id, supervisor=place.supervisor)
     launcher = replace(place.launcher(), runs=copy.runs)
@@ -192,7 +193,7 @@ def test_a_copied_runs_folder_runs_and_claims_nothing(place: Place) -> None:
 def test_a_runs_folder_that_is_reached_by_another_path_is_no_copy(place: Place) -> None:
     job = left_behind(place)
     (place.folder / "link").symlink_to(place.runs)
-    look(JobStore(place.folder / "link"), place.supervisor)
+    recover_orphans(JobStore(place.folder / "link"), place.supervisor)
     assert place.until(job).state is State.SUCCEEDED
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
-from xray_tui.doctor.finding import Mark
-from xray_tui.doctor.places import judge_leases
-from xray_tui.jobs import lease
-from xray_tui.jobs.lease_dir import file_system, find_lease_dir
+from xray_tui.doctor.checks.folders import judge_leases
+from xray_tui.doctor.report import Mark
+from xray_tui.jobs.locks import file_lock
+from xray_tui.jobs.locks.lock_dir import file_system, find_lease_dir
 
 SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server")
 
@@ -57,9 +57,9 @@ def test_a_lease_folder_on_a_network_mount_is_refused_and_nothing_is_made(mounts
 
 def test_a_lock_that_is_held_through_one_mount_is_had_through_another(mounts: tuple[Path, Path]) -> None:
     one, two = mounts
-    lease.place(one / "x.lock", b"", 0o666)
-    held = lease.try_lock(one / "x.lock")
-    again = lease.try_lock(two / "x.lock")
+    file_lock.place(one / "x.lock", b"", 0o666)
+    held = file_lock.try_lock(one / "x.lock")
+    again = file_lock.try_lock(two / "x.lock")
     assert held is not None
     assert again is not None  # which is why such a folder is refused
     os.close(held)

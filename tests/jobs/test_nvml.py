@@ -9,8 +9,8 @@ import pytest
 
 from tests.gpu.conftest import built  # noqa: F401 - a fixture
 from tests.gpu.fake import gpu
-from xray_tui.jobs import detach
-from xray_tui.jobs.job import JobSpec, State
+from xray_tui.jobs.model.job import JobSpec, State
+from xray_tui.jobs.supervise import detach
 
 from .conftest import Place
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from xray_tui.gpu.sampler import sample_once
-from xray_tui.jobs.job import JobSpec, State
-from xray_tui.jobs.launcher import LocalLauncher
-from xray_tui.jobs.store import JobStore
+from xray_tui.jobs.launch.launcher import LocalLauncher
+from xray_tui.jobs.model.job import JobSpec, State
+from xray_tui.jobs.storage.job_store import JobStore
 
 from .conftest import eventually
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.jobs import on_end, process
-from xray_tui.jobs.job import Job, JobSpec, State, write_job
+from xray_tui.jobs.model.job import Job, JobSpec, State, write_job
+from xray_tui.jobs.supervise import end_hook
+from xray_tui.system import process
 
 from .conftest import Place, eventually, is_alive
 
@@ -46,14 +47,14 @@ def ended(folder: Path, **more: object) -> Job:
 
 
 def said(folder: Path) -> str:
-    path = folder / on_end.SAID
+    path = folder / end_hook.SAID
     return path.read_text() if path.exists() else ""
 
 
 def test_the_command_finds_the_jobs_facts_in_its_environment(folder: Path) -> None:
     ask = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('XRAY_JOB_')}))"
-    on_end.keep(folder, (*PYTHON, ask))
-    on_end.run(ended(folder), folder)
+    end_hook.keep(folder, (*PYTHON, ask))
+    end_hook.run(ended(folder), folder)
     first, last = said(folder).splitlines()
     assert json.loads(first) == {
         "XRAY_JOB_ID": folder.name,
@@ -77,19 +78,19 @@ def test_it_is_run_without_a_shell_in_the_folder_of_the_launch(folder: Path, tmp
     script = tmp_path / "tell"
     script.write_text('#!/bin/sh\npwd\nprintf "%s\\n" "$@"\n')
     script.chmod(0o755)
-    on_end.keep(folder, (str(script), "$HOME; rm *", "two words"))
-    on_end.run(ended(folder, cwd=str(tmp_path)), folder)
+    end_hook.keep(folder, (str(script), "$HOME; rm *", "two words"))
+    end_hook.run(ended(folder, cwd=str(tmp_path)), folder)
     assert said(folder).splitlines()[:-1] == [str(tmp_path), "$HOME; rm *", "two words"]
 
 
 def test_started_it_is_a_process_of_its_own_and_the_job_is_as_it_was(folder: Path, tmp_path: Path) -> None:
     mark = tmp_path / "told"
-    on_end.keep(
+    end_hook.keep(
         folder, (*PYTHON, "import os; open(os.sys.argv[1], 'w').write(os.environ['XRAY_JOB_CAUSE'])", str(mark))
     )
     ended(folder)
     before = (folder / "job.json").read_bytes()
-    on_end.start(folder)
+    end_hook.start(folder)
     eventually(lambda: said(folder).endswith("done\n"), "the command's end")
     assert mark.read_text() == "out of memory"
     assert (folder / "job.json").read_bytes() == before
@@ -105,15 +106,15 @@ def test_started_it_is_a_process_of_its_own_and_the_job_is_as_it_was(folder: Pat
     ],
 )
 def test_a_command_that_fails_is_noted_beside_the_job(folder: Path, command: tuple[str, ...], how: str) -> None:
-    on_end.keep(folder, command)
-    on_end.run(ended(folder), folder)
+    end_hook.keep(folder, command)
+    end_hook.run(ended(folder), folder)
     assert said(folder).splitlines()[-1].endswith(f": {how}")
 
 
 def test_one_that_does_not_end_is_killed_with_its_children(folder: Path, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    on_end.keep(folder, ("/bin/sh", "-c", f"sleep 600 & echo $! $$ > {pids}; sleep 600"))
-    on_end.run(ended(folder), folder, limit=0.5)
+    end_hook.keep(folder, ("/bin/sh", "-c", f"sleep 600 & echo $! $$ > {pids}; sleep 600"))
+    end_hook.run(ended(folder), folder, limit=0.5)
     assert said(folder).endswith(": took longer than 0.5 s and was killed\n")
     eventually(lambda: not any(is_alive(int(pid)) for pid in pids.read_text().split()), "their end")
 
@@ -121,39 +122,41 @@ def test_one_that_does_not_end_is_killed_with_its_children(folder: Path, tmp_pat
 def test_what_it_says_is_appended_to_what_was_said_before(folder: Path) -> None:
     job = ended(folder)
     for word in ("first", "second"):
-        on_end.keep(folder, ("/bin/echo", word))
-        on_end.run(job, folder)
+        end_hook.keep(folder, ("/bin/echo", word))
+        end_hook.run(job, folder)
     assert [line for line in said(folder).splitlines() if "on_end" not in line] == ["first", "second"]
 
 
 def test_the_command_is_for_its_owners_eyes_and_nobody_elses_counts(folder: Path) -> None:
-    on_end.keep(folder, ("/bin/echo", "https://chat/secret"))
-    path = folder / on_end.KEPT
+    end_hook.keep(folder, ("/bin/echo", "https://chat/secret"))
+    path = folder / end_hook.KEPT
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.chmod(0o666)
-    on_end.run(ended(folder), folder)
-    on_end.start(folder)
-    assert (on_end.kept(folder), said(folder)) == ((), "")
+    end_hook.run(ended(folder), folder)
+    end_hook.start(folder)
+    assert (end_hook.kept(folder), said(folder)) == ((), "")
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"command": "rm -r /"}', '{"command": [1]}', '{"command": ['])
 def test_a_damaged_wish_is_none(folder: Path, content: str) -> None:
-    path = folder / on_end.KEPT
+    path = folder / end_hook.KEPT
     path.write_text(content)
     path.chmod(0o600)
-    assert on_end.kept(folder) == ()
+    assert end_hook.kept(folder) == ()
 
 
 def test_no_wish_keeps_nothing_and_starts_nothing(folder: Path) -> None:
-    on_end.keep(folder, ())
-    on_end.start(folder)
+    end_hook.keep(folder, ())
+    end_hook.start(folder)
     assert not list(folder.iterdir())
 
 
 def test_a_job_that_goes_on_tells_nobody_yet(folder: Path) -> None:
     write_job(folder, Job(folder.name, JobSpec("train", "a", ()), State.RUNNING))
-    on_end.keep(folder, ("/bin/echo", "too early"))
-    done = subprocess.run([sys.executable, "-m", "xray_tui.jobs.on_end", str(folder)], check=False, env=os.environ)
+    end_hook.keep(folder, ("/bin/echo", "too early"))
+    done = subprocess.run(
+        [sys.executable, "-m", "xray_tui.jobs.supervise.end_hook", str(folder)], check=False, env=os.environ
+    )
     assert (done.returncode, said(folder)) == (0, "")
 
 
@@ -176,6 +179,6 @@ def test_the_marks_of_a_job_that_launched_this_one_are_not_handed_on(
 ) -> None:
     """A stop of that job would kill the command with its members."""
     monkeypatch.setenv(process.JOB_MARK, "another")
-    on_end.keep(folder, (*PYTHON, f"import os; print(os.environ.get({process.JOB_MARK!r}))"))
-    on_end.run(ended(folder), folder)
+    end_hook.keep(folder, (*PYTHON, f"import os; print(os.environ.get({process.JOB_MARK!r}))"))
+    end_hook.run(ended(folder), folder)
     assert said(folder).splitlines()[0] == "None"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.jobs.job import State
-from xray_tui.jobs.oom import oom_kills
-from xray_tui.jobs.verdict import judge
+from xray_tui.jobs.model.job import State
+from xray_tui.jobs.supervise.oom import oom_kills
+from xray_tui.jobs.supervise.outcome import judge
 
 
 def group(root: Path, path: str, name: str, text: str) -> None:

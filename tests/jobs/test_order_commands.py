@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.cli import main
-from xray_tui.jobs import lease_dir
-from xray_tui.jobs.control import stop
-from xray_tui.jobs.job import State
-from xray_tui.jobs.terms import Terms
+from xray_tui.cli.main import main
+from xray_tui.jobs.actions.stop import stop
+from xray_tui.jobs.locks import lock_dir
+from xray_tui.jobs.model.gpu_policy import Terms
+from xray_tui.jobs.model.job import State
 
 from .conftest import Place, eventually
 
@@ -38,7 +38,7 @@ class Shell:
 @pytest.fixture
 def shell(place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
-    monkeypatch.setenv(lease_dir.LEASE_DIR_ENV, str(place.leases))
+    monkeypatch.setenv(lock_dir.LEASE_DIR_ENV, str(place.leases))
     monkeypatch.chdir(place.folder)
     return Shell(place, capsys)
 

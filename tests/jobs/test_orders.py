@@ -12,17 +12,19 @@ import pytest
 
 from engine.contract.errors import BadInput
 from engine.contract.names import CONFIG
-from xray_tui.gpu.sample import GpuProcess
-from xray_tui.jobs import again, lease, process
-from xray_tui.jobs.again import resume, revive
-from xray_tui.jobs.control import stop
-from xray_tui.jobs.environment import Filter
-from xray_tui.jobs.job import Job, JobSpec, State, write_job
-from xray_tui.jobs.lease_dir import LeaseDir
-from xray_tui.jobs.orders import hold, move, prioritise, release
-from xray_tui.jobs.queue import Queue
-from xray_tui.jobs.store import read_job
-from xray_tui.jobs.terms import Terms
+from xray_tui.gpu.snapshot import GpuProcess
+from xray_tui.jobs.actions import resume as again
+from xray_tui.jobs.actions.queue_actions import hold, move, prioritise, release
+from xray_tui.jobs.actions.resume import resume, revive
+from xray_tui.jobs.actions.stop import stop
+from xray_tui.jobs.locks import file_lock
+from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.model.gpu_policy import Terms
+from xray_tui.jobs.model.job import Job, JobSpec, State, write_job
+from xray_tui.jobs.queue.tickets import Queue
+from xray_tui.jobs.storage.job_store import read_job
+from xray_tui.jobs.storage.saved_environment import Filter
+from xray_tui.system import process
 
 from .conftest import Place, eventually, gpu
 
@@ -288,7 +290,7 @@ def restart(place: Place, *jobs: Job) -> None:
     found = LeaseDir(place.leases)
     for job in jobs:
         for lock in (found.supervised(job.id), found.runs(job.id)):
-            eventually(lambda lock=lock: not lease.is_held(lock))
+            eventually(lambda lock=lock: not file_lock.is_held(lock))
         folder = place.store.folder(job.id)
         write_job(folder, replace(read_job(folder), boot="the boot before"))
 

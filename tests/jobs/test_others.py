@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
-from xray_tui.jobs.lease_dir import LeaseDir
-from xray_tui.jobs.orders import move
-from xray_tui.jobs.others import in_words, others
-from xray_tui.jobs.queue import Ticket
+from xray_tui.jobs.actions.queue_actions import move
+from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.queue.other_users import in_words, others
+from xray_tui.jobs.queue.tickets import Ticket
 
 from .conftest import Place, gpu
 

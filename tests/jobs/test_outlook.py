@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
-from xray_tui.jobs import process
-from xray_tui.jobs.forecast import Surroundings
-from xray_tui.jobs.history import KnownJobs
-from xray_tui.jobs.job import Job, JobSpec, State, write_job
-from xray_tui.jobs.outlook import Outlook, look_ahead
+from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
+from xray_tui.jobs.model.job import Job, JobSpec, State, write_job
+from xray_tui.jobs.preflight.forecast import Surroundings
+from xray_tui.jobs.preflight.past_jobs import KnownJobs
+from xray_tui.jobs.preflight.preflight import Outlook, look_ahead
+from xray_tui.system import process
 
 from .test_checks import make_set
 

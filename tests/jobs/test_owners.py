@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.jobs import process
-from xray_tui.jobs.job import Job, JobSpec, Process, State
-from xray_tui.jobs.owners import Marks, Owner, owners, runs_by_gpu
+from xray_tui.jobs.model.job import Job, JobSpec, State
+from xray_tui.jobs.supervise.process_owners import Marks, Owner, owners, runs_by_gpu
+from xray_tui.system import process
+from xray_tui.system.process import Process
 
 from .conftest import Place, eventually
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
-from xray_tui.cli import main
-from xray_tui.jobs.job import JobSpec, State
-from xray_tui.jobs.orders import release
+from xray_tui.cli.main import main
+from xray_tui.jobs.actions.queue_actions import release
+from xray_tui.jobs.model.job import JobSpec, State
 
 from .conftest import Place
 

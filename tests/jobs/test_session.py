@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write
-from xray_tui.cli import main
-from xray_tui.jobs.lease_dir import LEASE_DIR_ENV
-from xray_tui.jobs.logind import Kills, read_kills
-from xray_tui.jobs.process import user_name
-from xray_tui.jobs.session import Place, Session, this_session, why_it_would_end
+from xray_tui.cli.main import main
+from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV
+from xray_tui.system.login_session import Place, Session, this_session, why_it_would_end
+from xray_tui.system.logind import Kills, read_kills
+from xray_tui.system.process import user_name
 
 from .conftest import Place as Ground
 
@@ -154,7 +154,7 @@ def test_a_launch_by_command_says_it_and_goes_on(
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
     monkeypatch.setenv(LEASE_DIR_ENV, str(place.leases))
-    monkeypatch.setattr("xray_tui.jobs.session.this_session", lambda: Session(Place.SLURM, "4711"))
+    monkeypatch.setattr("xray_tui.system.login_session.this_session", lambda: Session(Place.SLURM, "4711"))
     launch = ["launch", "command", "--runs", str(place.runs), "--gpu", "none", "--run", "a", "--", "true"]
     assert main(launch) == 0
     told = capsys.readouterr()

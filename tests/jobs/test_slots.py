@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.jobs.control import stop
-from xray_tui.jobs.job import Job, JobSpec, State
-from xray_tui.jobs.lease_dir import LeaseDir
-from xray_tui.jobs.standing import leased
-from xray_tui.jobs.terms import Terms
+from xray_tui.jobs.actions.stop import stop
+from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.model.gpu_policy import Terms
+from xray_tui.jobs.model.job import Job, JobSpec, State
+from xray_tui.jobs.queue.availability import leased
 
 from .conftest import Place as Desk
 from .conftest import gpu

@@ -6,11 +6,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from xray_tui.gpu.sample import GpuProcess, GpuSnapshot
-from xray_tui.jobs import lease
-from xray_tui.jobs.job import State
-from xray_tui.jobs.lease_dir import existing_lease_dir, find_lease_dir
-from xray_tui.jobs.standing import OLD, leased, standings
+from xray_tui.gpu.snapshot import GpuProcess, GpuSnapshot
+from xray_tui.jobs.locks import file_lock
+from xray_tui.jobs.locks.lock_dir import existing_lease_dir, find_lease_dir
+from xray_tui.jobs.model.job import State
+from xray_tui.jobs.queue.availability import OLD, leased, standings
 
 from .conftest import Place, gpu
 
@@ -49,7 +49,7 @@ def test_a_gpu_without_a_uuid_is_passed_over_as_the_queue_does() -> None:
 
 def test_leases_are_seen_as_long_as_they_are_held(tmp_path: Path) -> None:
     folder = find_lease_dir(str(tmp_path / "leases"))
-    held = lease.try_lock(folder.gpu("GPU-1"))
+    held = file_lock.try_lock(folder.gpu("GPU-1"))
     assert held is not None
     assert leased(["GPU-0", "GPU-1", ""], folder) == {"GPU-1"}
     os.close(held)

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
-from xray_tui.jobs import process
-from xray_tui.jobs.control import stop
-from xray_tui.jobs.job import Job, State, write_job
-from xray_tui.jobs.supervisor import HANGS
-from xray_tui.widgets.job_lines import job_detail
+from xray_tui.jobs.actions.stop import stop
+from xray_tui.jobs.model.job import Job, State, write_job
+from xray_tui.jobs.supervise.supervisor import HANGS
+from xray_tui.system import process
+from xray_tui.widgets.job_format import job_detail
 
 from .conftest import HERE, Place, eventually, is_alive
 
@@ -140,7 +140,7 @@ def test_a_full_disk_forbids_no_stop(place: Place, monkeypatch: pytest.MonkeyPat
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("xray_tui.jobs.control.write_stop", full)
+    monkeypatch.setattr("xray_tui.jobs.actions.stop.write_stop", full)
     running = place.until_working(place.launch("until", place.folder / "never", cpu_slots=1))
     waiting = place.launch("succeed", run="b", cpu_slots=1)
     eventually(lambda: place.job(waiting).waits, "the first job in its way")
@@ -156,6 +156,6 @@ def test_a_full_disk_and_nobody_to_signal_is_told(place: Place, monkeypatch: pyt
 
     job = place.until_working(place.launch("until", place.folder / "never"))
     place.kill_supervisor(job)
-    monkeypatch.setattr("xray_tui.jobs.control.write_stop", full)
+    monkeypatch.setattr("xray_tui.jobs.actions.stop.write_stop", full)
     with pytest.raises(BadInput, match="cannot be stopped now: No space left on device"):
         ask(place, job)

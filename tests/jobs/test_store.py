@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
-from xray_tui.jobs.again import resume
-from xray_tui.jobs.control import stop
-from xray_tui.jobs.files import read_small
-from xray_tui.jobs.job import Job, JobSpec, Process, State, parse_job, write_job
-from xray_tui.jobs.orders import hold
-from xray_tui.jobs.store import JobStore, read_stop
+from xray_tui.jobs.actions.queue_actions import hold
+from xray_tui.jobs.actions.resume import resume
+from xray_tui.jobs.actions.stop import stop
+from xray_tui.jobs.model.job import Job, JobSpec, State, parse_job, write_job
+from xray_tui.jobs.storage.job_store import JobStore, read_stop
+from xray_tui.system.process import Process
+from xray_tui.system.safe_files import read_small
 
 JOB = Job(
     "261124-054107-k3fz",
@@ -65,7 +66,7 @@ def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.Mon
         opened.append(Path(path).parent.name)
         return read_small(path)
 
-    monkeypatch.setattr("xray_tui.jobs.store.read_small", read_and_tell)
+    monkeypatch.setattr("xray_tui.jobs.storage.job_store.read_small", read_and_tell)
     assert store.jobs() == first
     assert opened == []
     write(tmp_path, replace(JOB, id="b", state=State.SUCCEEDED))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.gpu.sample import GpuProcess, GpuSnapshot
-from xray_tui.jobs.strangers import strangers
+from xray_tui.gpu.snapshot import GpuProcess, GpuSnapshot
+from xray_tui.jobs.supervise.foreign_processes import strangers
 
 from .conftest import Place, eventually, gpu
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from engine.contract.errors import BadInput
-from xray_tui.gpu.sample import GpuProcess
-from xray_tui.jobs.allot import Machine, Place, Wait, allot
-from xray_tui.jobs.gate import Shut, gate
-from xray_tui.jobs.job import Job, JobSpec, State
-from xray_tui.jobs.queue import Ticket
-from xray_tui.jobs.terms import Terms, check_hours, from_values, parse_foreign, to_values
+from xray_tui.gpu.snapshot import GpuProcess
+from xray_tui.jobs.model.gpu_policy import Terms, check_hours, from_values, parse_foreign, to_values
+from xray_tui.jobs.model.job import Job, JobSpec, State
+from xray_tui.jobs.queue.admission import Shut, gate
+from xray_tui.jobs.queue.allocation import Machine, Place, Wait, allot
+from xray_tui.jobs.queue.tickets import Ticket
 
 from .conftest import gpu
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.gpu import machine
-from xray_tui.gpu.sample import GpuSnapshot
-from xray_tui.jobs.allot import NO_GPU_NOTE, Wait
-from xray_tui.jobs.job import Job, JobSpec
-from xray_tui.jobs.lease import try_lock
-from xray_tui.jobs.lease_dir import LeaseDir
-from xray_tui.jobs.turn import Turn, Turnstile
+from xray_tui.gpu import host_probe
+from xray_tui.gpu.snapshot import GpuSnapshot
+from xray_tui.jobs.locks.file_lock import try_lock
+from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.model.job import Job, JobSpec
+from xray_tui.jobs.queue.allocation import NO_GPU_NOTE, Wait
+from xray_tui.jobs.queue.scheduler import Turn, Turnstile
 
 from .conftest import Place, gpu
 
@@ -35,11 +35,11 @@ def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir(parents=True)
     (folder / "vendor").write_text("0x10de\n")
     (folder / "class").write_text("0x030200\n")
-    monkeypatch.setattr(machine, "waiting_card", partial(machine.waiting_card, tmp_path / "machine"))
+    monkeypatch.setattr(host_probe, "waiting_card", partial(host_probe.waiting_card, tmp_path / "machine"))
     return folder
 
 
-@pytest.mark.skipif(machine.this_machine().devices, reason="this machine has an NVIDIA driver")
+@pytest.mark.skipif(host_probe.this_machine().devices, reason="this machine has an NVIDIA driver")
 def test_after_a_restart_auto_waits_for_the_driver_of_a_card_and_then_takes_it(
     place: Place, job: Job, card: Path
 ) -> None:
@@ -56,7 +56,7 @@ def test_after_a_restart_auto_waits_for_the_driver_of_a_card_and_then_takes_it(
     give_back(turn)
 
 
-@pytest.mark.skipif(machine.this_machine().devices, reason="this machine has an NVIDIA driver")
+@pytest.mark.skipif(host_probe.this_machine().devices, reason="this machine has an NVIDIA driver")
 def test_a_card_that_is_hidden_or_another_drivers_is_none(place: Place, job: Job, card: Path) -> None:
     (card / "driver").symlink_to("../../drivers/nvidia")
     turnstile = Turnstile(LeaseDir(place.leases), lambda: GpuSnapshot(problem="No NVIDIA GPU here."))

@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 
 from engine.contract.names import JOBS
-from xray_tui.doctor.finding import Mark
-from xray_tui.doctor.lease_files import held_mutex
-from xray_tui.doctor.places import judge_jobs, judge_leases
-from xray_tui.gpu.sample import GpuSample, GpuSnapshot, to_json
-from xray_tui.jobs import lease
-from xray_tui.jobs.job import Job, State
-from xray_tui.jobs.lease_dir import LEASE_DIR_ENV, LeaseDir
-from xray_tui.jobs.others import others
-from xray_tui.jobs.store import JobStore
+from xray_tui.doctor.checks.folders import judge_jobs, judge_leases
+from xray_tui.doctor.checks.locks import held_mutex
+from xray_tui.doctor.report import Mark
+from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot, to_json
+from xray_tui.jobs.locks import file_lock
+from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV, LeaseDir
+from xray_tui.jobs.model.job import Job, State
+from xray_tui.jobs.queue.other_users import others
+from xray_tui.jobs.storage.job_store import JobStore
 
 from .conftest import eventually, gpu
 from .users import User, all_ready, become, need_users, unused_uids
@@ -179,7 +179,7 @@ def test_a_process_that_holds_the_mutex_is_named_by_its_pid(server: Server) -> N
     bob = server.bob
     until(server.launch(bob), State.RUNNING)
     with server.held(bob, server.leases.lock) as pid:
-        with pytest.raises(lease.Busy, match=f"now by pid {pid}$"), server.leases.mutex(patience=0.0):
+        with pytest.raises(file_lock.Busy, match=f"now by pid {pid}$"), server.leases.mutex(patience=0.0):
             pass
         (found,) = held_mutex(server.leases, patience=0.0)
         assert (found.mark, f"now by pid {pid}" in found.found) == (Mark.BAD, True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.jobs.job import State
-from xray_tui.jobs.verdict import EndRecord, judge, last_log_line, read_end
+from xray_tui.jobs.model.job import State
+from xray_tui.jobs.supervise.outcome import EndRecord, judge, last_log_line, read_end
 
 DONE = EndRecord(0, "done")
 

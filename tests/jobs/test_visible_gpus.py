@@ -10,20 +10,20 @@ import pytest
 from engine.contract.errors import BadInput, Exit
 from tests.gpu import fake
 from tests.gpu.conftest import built  # noqa: F401 - a fixture
-from xray_tui.cli import main
-from xray_tui.doctor.finding import Mark
-from xray_tui.doctor.gpus import visible_gpus
-from xray_tui.gpu import machine
-from xray_tui.gpu.sample import GpuSample, GpuSnapshot
-from xray_tui.jobs import lease_dir
-from xray_tui.jobs.again import resume
-from xray_tui.jobs.forecast import Surroundings
-from xray_tui.jobs.job import JobSpec, State
-from xray_tui.jobs.launcher import resolve_gpu
-from xray_tui.jobs.outlook import look_ahead
-from xray_tui.jobs.process import JOB_MARK
-from xray_tui.jobs.terms import Terms
-from xray_tui.jobs.visible_gpus import VARIABLE, visible
+from xray_tui.cli.main import main
+from xray_tui.doctor.checks.gpus import visible_gpus
+from xray_tui.doctor.report import Mark
+from xray_tui.gpu import host_probe
+from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
+from xray_tui.jobs.actions.resume import resume
+from xray_tui.jobs.launch.launcher import resolve_gpu
+from xray_tui.jobs.locks import lock_dir
+from xray_tui.jobs.model.gpu_policy import Terms
+from xray_tui.jobs.model.job import JobSpec, State
+from xray_tui.jobs.preflight.forecast import Surroundings
+from xray_tui.jobs.preflight.preflight import look_ahead
+from xray_tui.jobs.queue.visible_gpus import VARIABLE, visible
+from xray_tui.system.process import JOB_MARK
 
 from .conftest import Place, gpu
 
@@ -134,7 +134,7 @@ def test_without_a_gpu_the_variable_is_not_asked(three: Place, monkeypatch: pyte
 def test_a_driver_that_does_not_answer_is_named_where_the_value_needs_it(
     three: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xray_tui.jobs.visible_gpus.this_machine", lambda: machine.Machine(True, True, False))
+    monkeypatch.setattr("xray_tui.jobs.queue.visible_gpus.this_machine", lambda: host_probe.Machine(True, True, False))
     monkeypatch.setenv(VARIABLE, "1")
     three.have()
     with pytest.raises(BadInput, match="CUDA_VISIBLE_DEVICES=1 cannot be looked up: No NVIDIA GPU here"):
@@ -207,7 +207,7 @@ def test_launch_says_the_limit_and_refuses_what_lies_outside(
         ("LD_LIBRARY_PATH", built / "lib"),
         ("FAKENVML_SCENARIO", scenario),
         ("XDG_CONFIG_HOME", place.folder / "config"),
-        (lease_dir.LEASE_DIR_ENV, place.leases),
+        (lock_dir.LEASE_DIR_ENV, place.leases),
         (VARIABLE, "GPU-00000002"),
     ):
         monkeypatch.setenv(name, str(value))

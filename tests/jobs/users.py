@@ -23,7 +23,7 @@ import pytest
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
-_COMMAND = "import sys; from xray_tui.cli import main; sys.exit(main())"
+_COMMAND = "import sys; from xray_tui.cli.main import main; sys.exit(main())"
 
 
 def unused_uids(count: int) -> list[int]:
@@ -63,7 +63,16 @@ def python_for_others() -> str | None:
             continue
         tried = subprocess.run(
             # Through a shell: setpriv itself may still reach what the user may not.
-            [*become(60100, 60100), "sh", "-c", '"$@"', "sh", candidate, "-c", "import xray_tui.jobs.launcher, psutil"],
+            [
+                *become(60100, 60100),
+                "sh",
+                "-c",
+                '"$@"',
+                "sh",
+                candidate,
+                "-c",
+                "import xray_tui.jobs.launch.launcher, psutil",
+            ],
             env=environment(Path("/")),
             cwd="/",
             stdin=subprocess.DEVNULL,

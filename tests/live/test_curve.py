@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xray_tui.live.curve import CurveReader
+from xray_tui.logs.curve_reader import CurveReader
 
 
 def read(*values: dict[str, float]) -> CurveReader:

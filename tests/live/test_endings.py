@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.app.samples import NOW, make_job
-from xray_tui.jobs.job import Job, State
-from xray_tui.live.endings import Endings, line, went_wrong
+from xray_tui.feeds.ended_jobs import Endings, line, went_wrong
+from xray_tui.jobs.model.job import Job, State
 
 RUNNING = make_job("a", "unet_a", State.RUNNING, user="ana")
 

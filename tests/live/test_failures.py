@@ -11,16 +11,16 @@ import pytest
 
 from tests.conftest import write
 from xray_tui.board.index import RunIndex
-from xray_tui.error_log import error_log
-from xray_tui.jobs.store import JobStore
-from xray_tui.live import log_search
-from xray_tui.live.board_feed import BoardFeed
-from xray_tui.live.disk import DiskLook
-from xray_tui.live.follow import Follow, Followed
-from xray_tui.live.host import HostFeed
-from xray_tui.live.jobs_feed import JobsFeed
-from xray_tui.live.log_search import Search
-from xray_tui.retry import Retry
+from xray_tui.feeds.board_feed import BoardFeed
+from xray_tui.feeds.host_feed import HostFeed
+from xray_tui.feeds.job_files import Follow, Followed
+from xray_tui.feeds.jobs_feed import JobsFeed
+from xray_tui.jobs.storage.job_store import JobStore
+from xray_tui.logs import log_search
+from xray_tui.logs.log_search import Search
+from xray_tui.system.disk_probe import DiskLook
+from xray_tui.system.error_log import error_log
+from xray_tui.system.retry import Retry
 
 PATIENCE = 30.0
 

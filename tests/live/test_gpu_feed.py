@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
-from xray_tui.jobs import lease
-from xray_tui.jobs.lease_dir import find_lease_dir
-from xray_tui.jobs.process import RUN_MARK
-from xray_tui.live import gpu_feed
-from xray_tui.live.gpu_feed import GpuFeed, Gpus
+from xray_tui.feeds import gpu_feed
+from xray_tui.feeds.gpu_feed import GpuFeed, Gpus
+from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
+from xray_tui.jobs.locks import file_lock
+from xray_tui.jobs.locks.lock_dir import find_lease_dir
+from xray_tui.system.process import RUN_MARK
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_what_is_in_use_on_the_gpu_of_a_small_job_is_that_jobs_and_its_free_slot
     looks: list[Gpus], tmp_path: Path
 ) -> None:
     folder = find_lease_dir(str(tmp_path / "leases"))
-    held = lease.try_lock(folder.slot("GPU-0", 0))
+    held = file_lock.try_lock(folder.slot("GPU-0", 0))
     assert held is not None
     GpuFeed(looks.append, pytest.fail, str(folder.path), slots=2)._sampled(busy(1000.0))
     os.close(held)

@@ -14,9 +14,9 @@ from threading import Event
 import psutil
 import pytest
 
-from xray_tui.live.cgroup import Memory
-from xray_tui.live.disk import NO_ANSWER, Disk, DiskLook
-from xray_tui.live.host import GIB, Cpu, Host, HostFeed, look, shortages
+from xray_tui.feeds.host_feed import GIB, Cpu, Host, HostFeed, look, shortages
+from xray_tui.system.cgroup_limits import Memory
+from xray_tui.system.disk_probe import NO_ANSWER, Disk, DiskLook
 
 WELL = Host(
     cores=16,
@@ -86,7 +86,7 @@ def test_a_container_s_limit_counts_where_it_ends_before_the_machine_s_memory(mo
         (Memory(0, whole.memory_total - 1), False),  # more than the others leave
         (Memory(2 * whole.memory_total, 2 * whole.memory_total), False),  # none: the machine has not that much
     ):
-        monkeypatch.setattr("xray_tui.live.host.limited_memory", lambda own, limit=limit: limit)
+        monkeypatch.setattr("xray_tui.feeds.host_feed.limited_memory", lambda own, limit=limit: limit)
         host = look(Cpu(), DiskLook(Path("/")))
         assert host.memory_limited is counts
         assert host.memory_total == (limit.total if counts else whole.memory_total)
@@ -133,7 +133,7 @@ def test_the_end_of_the_app_waits_for_no_disk(tmp_path: Path) -> None:
     program = (
         "import os, sys, threading, time\n"
         "from pathlib import Path\n"
-        "from xray_tui.live.host import HostFeed\n"
+        "from xray_tui.feeds.host_feed import HostFeed\n"
         "assert 'psutil' not in sys.modules\n"  # nothing that the app's start would wait for
         "ask = os.statvfs\n"
         "os.statvfs = lambda path: time.sleep(600) if str(path) == sys.argv[1] else ask(path)\n"
@@ -148,7 +148,7 @@ def test_the_end_of_the_app_waits_for_no_disk(tmp_path: Path) -> None:
 
 def test_only_what_has_changed_by_as_much_as_is_shown_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = [WELL, replace(WELL, memory_used=WELL.memory_used + 1000, load=8.01), replace(WELL, cpu=51)]
-    monkeypatch.setattr("xray_tui.live.host.look", lambda cpu, disk: looks[0])
+    monkeypatch.setattr("xray_tui.feeds.host_feed.look", lambda cpu, disk: looks[0])
     seen: list[Host] = []
     feed = HostFeed(tmp_path, seen.append)
     for host in list(looks):

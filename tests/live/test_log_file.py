@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.live.line_index import BLOCK, LineIndex
-from xray_tui.live.line_reader import LONGEST_LINE, LineReader
-from xray_tui.live.log_file import AROUND, TAIL, LogFile
+from xray_tui.logs.line_index import BLOCK, LineIndex
+from xray_tui.logs.line_reader import LONGEST_LINE, LineReader
+from xray_tui.logs.log_file import AROUND, TAIL, LogFile
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 
 from engine.contract.names import LOG
 from tests.live.test_log_file import counted, numbered
-from xray_tui.live.follow import Follow, Followed
-from xray_tui.live.line_index import BLOCK
-from xray_tui.live.log_search import Found, LogSearch, Search
+from xray_tui.feeds.job_files import Follow, Followed
+from xray_tui.logs.line_index import BLOCK
+from xray_tui.logs.log_search import Found, LogSearch, Search
 
 PATIENCE = 30.0
 

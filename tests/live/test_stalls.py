@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from xray_tui.gpu.sample import GpuProcess, GpuSample, GpuSnapshot
-from xray_tui.jobs.job import Job, JobSpec, Progress, State
-from xray_tui.jobs.owners import Owner
-from xray_tui.live.stalls import ENOUGH, KEPT, Stalls
+from xray_tui.feeds.stall_detector import ENOUGH, KEPT, Stalls
+from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
+from xray_tui.jobs.model.job import Job, JobSpec, Progress, State
+from xray_tui.jobs.supervise.process_owners import Owner
 
 PID = 100
 UNET, DEEPLAB, ELSEWHERE = Owner("unet", "j1"), Owner("deeplab", "j2"), Owner("elsewhere", None)

@@ -18,11 +18,11 @@ from tests.app.samples import NOW, make_job, write_artifact
 from tests.conftest import write
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import Board, rank
-from xray_tui.cli import main
-from xray_tui.jobs.job import Job, JobSpec, Progress, State, write_job
-from xray_tui.news.report import BASIS, as_json, lines, report
-from xray_tui.news.results import results_since
-from xray_tui.news.since import last_use, note_use, parse_since
+from xray_tui.cli.main import main
+from xray_tui.jobs.model.job import Job, JobSpec, Progress, State, write_job
+from xray_tui.status.board_changes import results_since
+from xray_tui.status.last_visit import last_use, note_use, parse_since
+from xray_tui.status.report import BASIS, as_json, lines, report
 
 HOUR = 3600.0
 
@@ -241,7 +241,7 @@ def test_status_names_what_is_wrong_in_one_line(runs: Path, capsys: pytest.Captu
 
 def test_status_speaks_utf_8_whatever_the_locale(runs: Path) -> None:
     ended_job(runs, "a", HOUR, cause="Größe")
-    command = [sys.executable, "-m", "xray_tui.cli", "status", "--runs", str(runs)]
+    command = [sys.executable, "-m", "xray_tui.cli.main", "status", "--runs", str(runs)]
     env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run(command, capture_output=True, check=True, env=env)
     assert "Größe" in done.stdout.decode()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engine.contract.text import clean
-from xray_tui.board.document import Document, NotComparable, parse
+from xray_tui.board.parser import Document, NotComparable, parse
 from xray_tui.board.rules import Rules
 
 Block = Mapping[str, float]

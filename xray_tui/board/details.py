@@ -10,8 +10,8 @@ from typing import Any
 
 from engine.contract.text import clean
 from xray_tui.board.artifact import Block, Rejected
-from xray_tui.board.document import Document, NotComparable, parse
 from xray_tui.board.index import read_bytes
+from xray_tui.board.parser import Document, NotComparable, parse
 from xray_tui.board.rules import Rules
 
 Facts = Mapping[str, str]

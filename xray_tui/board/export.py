@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.contract.metrics import metric
 from engine.contract.text import clean
-from xray_tui.board.insight import code, four, sentences
+from xray_tui.board.analysis import code, four, sentences
 from xray_tui.board.rank import PRESENCE, Board, Row
 from xray_tui.board.rules import Rules
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from engine.contract.names import BOARD, NOTE
 from engine.contract.text import clean
 from xray_tui.board.artifact import Artifact, Rejected, excluded, read_artifact, rejected
-from xray_tui.board.document import LARGEST
-from xray_tui.board.misnamed import misnamed_lines
+from xray_tui.board.parser import LARGEST
 from xray_tui.board.rules import Rules, load_rules
+from xray_tui.board.unknown_metrics import misnamed_lines
 from xray_tui.board.walk import reaches, relative, walk
 
 
@@ -136,7 +136,7 @@ class RunIndex:
     def _read_note(self, path: str) -> bool:
         if not os.path.lexists(self.runs / path):
             return False
-        from xray_tui.board.yaml_files import read_set_aside  # YAML, only where there is a note
+        from xray_tui.board.rules_file import read_set_aside  # YAML, only where there is a note
 
         self._notes[path] = read_set_aside(self.runs / path, path)
         self._keep(path)

@@ -38,7 +38,7 @@ def cut(value: Any) -> Any:
 
 
 def main() -> None:
-    from xray_tui.board.document import TOO_DEEP, NotComparable, parse_here
+    from xray_tui.board.parser import TOO_DEEP, NotComparable, parse_here
 
     try:
         answer = [None, cut(parse_here(sys.stdin.buffer.read()))]

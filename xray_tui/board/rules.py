@@ -125,6 +125,6 @@ def load_rules(runs: Path) -> tuple[Rules, tuple[str, ...]]:
         present = False
     if not present:
         return Rules(), ()
-    from xray_tui.board.yaml_files import read_rules  # YAML, only for a board that has the file
+    from xray_tui.board.rules_file import read_rules  # YAML, only for a board that has the file
 
     return read_rules(path)

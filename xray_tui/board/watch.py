@@ -13,8 +13,8 @@ from typing import Literal, Protocol
 from engine.contract.names import BOARD, NOTE
 from engine.contract.text import clean
 from xray_tui.board.rules import load_rules
-from xray_tui.mounts import file_system_of, is_shared, read_mountinfo
-from xray_tui.retry import Report, Retry, unheard
+from xray_tui.system.mounts import file_system_of, is_shared, read_mountinfo
+from xray_tui.system.retry import Report, Retry, unheard
 
 QUIET = 0.1
 """Seconds without a change after which a batch goes out."""

@@ -1,152 +1,80 @@
-"""`xray-tui doctor --report`: one text file with what a bug report needs, without secrets.
-
-Environment variables are shown by an allow-list alone; the home folder, the user's name and what looks secret are
-replaced.
-"""
+"""One line of the doctor: what was looked at, how it stands, what was found, and what to do about it."""
 
 from __future__ import annotations
 
-import locale
-import os
-import platform
-import pwd
-import re
-import shutil
-import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
-from datetime import datetime
-from importlib import metadata
-from pathlib import Path
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
 
-from engine.contract.names import BOARD
-from engine.contract.text import clean
-from xray_tui.board.index import RunIndex
-from xray_tui.board.walk import walk
-from xray_tui.doctor.examine import LOOKS, Look, examine
-from xray_tui.doctor.finding import SIGNS, Finding, ok
-from xray_tui.doctor.patient import Patient
-from xray_tui.doctor.wishes import judge_settings
-from xray_tui.error_log import error_log
-from xray_tui.jobs.store import JobStore
-from xray_tui.settings import Settings
-
-PACKAGES = (
-    "xray-tui", "textual", "rich", "pydantic", "pyyaml", "platformdirs", "psutil", "nvidia-ml-py", "setproctitle",
-    "torch", "torchvision", "segmentation-models-pytorch", "timm", "numpy", "scikit-learn", "pillow", "nnunetv2",
-)  # fmt: skip
-SHOWN = ("TERM", "COLORTERM", "LANG", "LC_ALL", "NO_COLOR", "CUDA_VISIBLE_DEVICES", "XRAY_TUI_WATCH")
-"""Environment variables whose values are shown."""
-PRESENT = {"SSH": ("SSH_CONNECTION", "SSH_TTY"), "tmux or screen": ("TMUX", "STY")}
-"""What is shown as yes or no, by the variables that say so."""
-LOG_LINES, LOG_BYTES = 200, 1 << 17
-"""The end of the log file that is shown."""
-
-REDACTED = "<redacted>"
-_NAME = r"(?:token|secret|passw(?:or)?d|api[_-]?key|_key)"
-_VALUE = r"""(?:"[^"\n]*"|'[^'\n]*'|[^\s,}\]'"]+)"""
-_SECRETS = (
-    (re.compile(rf"(?i)({_NAME}\w*['\"]?\s*[=:]\s*){_VALUE}"), r"\1"),
-    (re.compile(rf"(?i)(--[\w-]*{_NAME}[\w-]*\s+){_VALUE}"), r"\1"),
-    (re.compile(r"(?i)(authorization['\"]?\s*[=:]\s*)[^\n'\"]+"), r"\1"),
-    (re.compile(r"(?i)(\bbearer\s+)\S+"), r"\1"),
-    (re.compile(r"(\b[a-z][a-z+.-]*://)(?:[^\s/@]*@)?([^\s/'\"]+)/[^\s'\"]+"), r"\1\2/"),  # a web hook's path
-    (re.compile(r"(\b[a-z][a-z+.-]*://)[^\s/@]*:[^\s/@]*@"), r"\1"),
-    (re.compile(r"(?<![\w-])(?!(?:GPU|MIG)-)(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{20,}"), ""),
-)
-"""What looks like a secret, and the part of it that is kept."""
+WIDTH = 110
 
 
-def report(patient: Patient, problems: Sequence[str]) -> str:
-    """The whole report; `problems` are those of the settings."""
-    looks: Sequence[tuple[str, Look]] = (*LOOKS, ("contents", contents))
-    findings = (*judge_settings(problems), *examine(patient, looks))
-    sections = {
-        "Versions": _versions(),
-        "Terminal": _terminal(),
-        "Settings": _settings(patient.settings),
-        "Doctor": map(_line, findings),
-        "Log file": _log(),
+class Mark(StrEnum):
+    """How it stands."""
+
+    OK = "ok"
+    WARN = "warn"
+    """It works, but not as well as it could, or not always."""
+    BAD = "bad"
+    """Something does not work until this is put right."""
+    UNKNOWN = "unknown"
+    """It could not be told, and nothing is guessed."""
+
+
+SIGNS = {Mark.OK: "✓", Mark.WARN: "!", Mark.BAD: "✗", Mark.UNKNOWN: "?"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Text that is safe to print."""
+
+    name: str
+    mark: Mark
+    found: str
+    remedy: str = ""
+
+
+def ok(name: str, found: str, remedy: str = "") -> Finding:
+    return Finding(name, Mark.OK, found, remedy)
+
+
+def warn(name: str, found: str, remedy: str) -> Finding:
+    return Finding(name, Mark.WARN, found, remedy)
+
+
+def bad(name: str, found: str, remedy: str) -> Finding:
+    return Finding(name, Mark.BAD, found, remedy)
+
+
+def unknown(name: str, why: str, remedy: str = "") -> Finding:
+    """What could not be told, and why."""
+    return Finding(name, Mark.UNKNOWN, f"not known: {why}", remedy)
+
+
+def as_lines(findings: Iterable[Finding]) -> list[str]:
+    """The findings for reading: sign, mark, name, what was found; the remedy below it."""
+    lines = []
+    for finding in findings:
+        mark = "" if finding.mark is Mark.UNKNOWN else finding.mark  # the text says that it is not known
+        head = f"{SIGNS[finding.mark]} {mark:4} {finding.name:14} "
+        lines += _wrapped(finding.found, head, " " * len(head))
+        if finding.remedy:
+            lines += _wrapped(finding.remedy, " " * len(head) + "→ ", " " * (len(head) + 2))
+    return lines
+
+
+def as_json(finding: Finding) -> dict[str, str | None]:
+    """The finding as plain values for others' scripts."""
+    return {
+        "name": finding.name,
+        "mark": str(finding.mark),
+        "found": finding.found,
+        "remedy": finding.remedy or None,
     }
-    lines = [f"xray-tui report, {datetime.now().astimezone().isoformat(timespec='seconds')}"]
-    for title, text in sections.items():
-        lines += ["", f"## {title}", "", *text]
-    return redacted("\n".join(lines) + "\n", str(Path.home()), _user())
 
 
-def redacted(text: str, home: str, user: str) -> str:
-    """The text without the home folder, the user's name, and what looks like a secret."""
-    for pattern, kept in _SECRETS:
-        text = pattern.sub(kept + REDACTED, text)
-    if home.strip("/"):
-        text = re.sub(rf"{re.escape(home)}(?![\w.-])", "~", text)
-    return re.sub(rf"(?<![\w<]){re.escape(user)}(?!\w)", "<user>", text) if user else text
-
-
-def contents(patient: Patient) -> list[Finding]:
-    """How much there is in the runs folder."""
-    snapshot = RunIndex(patient.runs).scan()
-    folders = sum(1 for _ in walk(patient.runs))
-    states = Counter(str(job.state) for job in JobStore(patient.runs).jobs())
-    jobs = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
-    ranked, aside = len(snapshot.artifacts), len(snapshot.rejected)
-    board = f"{'a' if (patient.runs / BOARD).exists() else 'no'} {BOARD}, {len(snapshot.problems)} problems"
-    shown = f"{folders:,} folders; artifacts: {ranked:,} comparable, {aside:,} not; {board}; jobs: {jobs}"
-    return [ok("contents", shown)]
-
-
-def _line(finding: Finding) -> str:
-    """The finding on one line: `redacted` would miss a secret that is wrapped."""
-    remedy = f" → {finding.remedy}" if finding.remedy else ""
-    return f"{SIGNS[finding.mark]} {finding.name}: {finding.found}{remedy}"
-
-
-def _versions() -> Iterator[str]:
-    for package in PACKAGES:
-        try:
-            yield f"{package} {clean(metadata.version(package))}"
-        except metadata.PackageNotFoundError:
-            yield f"{package}: not installed"
-    yield f"Python {platform.python_version()} ({clean(sys.executable)})"
-    yield f"{clean(platform.platform())}, {os.cpu_count()} cores"
-
-
-def _terminal() -> Iterator[str]:
-    yield from (f"{name}={clean(os.environ[name])}" for name in SHOWN if name in os.environ)
-    for what, names in PRESENT.items():
-        yield f"{what}: {'yes' if any(name in os.environ for name in names) else 'no'}"
-    columns, lines = shutil.get_terminal_size()
-    ends = ", ".join(name for name in ("stdin", "stdout", "stderr") if getattr(sys, name).isatty())
-    yield f"{columns} x {lines}; terminals: {ends or 'none'}; encoding {locale.getpreferredencoding(False)}"
-
-
-def _settings(settings: Settings) -> Iterator[str]:
-    """What differs from the defaults; of the command `on_end` only the program, as its words may hold a secret."""
-    for item in fields(Settings):
-        value = getattr(settings, item.name)
-        if value == getattr(Settings(), item.name):
-            continue
-        if item.name == "on_end":
-            value = f"{value[0]} with {len(value) - 1} arguments"
-        yield f"{item.name}: {clean(str(value))}"
-
-
-def _log() -> Iterator[str]:
-    path = error_log()
-    yield clean(str(path))
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - LOG_BYTES))
-            lines = file.read(LOG_BYTES).decode("utf-8", "replace").splitlines()
-    except OSError as error:
-        yield clean(error.strerror or str(error))
-        return
-    yield from map(clean, lines[-LOG_LINES:])
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return ""
+def _wrapped(text: str, head: str, more: str) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=head, subsequent_indent=more, break_on_hyphens=False, break_long_words=False
+    )

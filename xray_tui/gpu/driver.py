@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 
 from xray_tui.gpu import nvml
-from xray_tui.gpu.crew import Crew
-from xray_tui.gpu.known import Known
-from xray_tui.gpu.people import People
-from xray_tui.gpu.problems import DRIVER_GONE, NO_ANSWER, NO_GPU, why_no_values
-from xray_tui.gpu.sample import GpuSample, GpuSnapshot
+from xray_tui.gpu.call_pool import Crew
+from xray_tui.gpu.errors import DRIVER_GONE, NO_ANSWER, NO_GPU, why_no_values
+from xray_tui.gpu.gpu_state import Known
+from xray_tui.gpu.process_info import People
+from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 
 Answer = GpuSample | nvml.Refusal
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from xray_tui.gpu.sample import GpuSnapshot
+from xray_tui.gpu.snapshot import GpuSnapshot
 
 MINUTE = 60.0
 """Seconds that are kept."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from xray_tui.gpu.sample import GpuSample, GpuSnapshot
+from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 
 MEMORY = 1 << 30
 """Bytes that may be unexplained: an idle driver and a display hold some hundred MiB, a training more than this."""

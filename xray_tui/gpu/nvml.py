@@ -12,12 +12,12 @@ from typing import Any, Self
 import pynvml
 
 from engine.contract.text import clean
-from xray_tui.gpu.kinds import Holder, merge
-from xray_tui.gpu.known import Known
-from xray_tui.gpu.machine import this_machine
-from xray_tui.gpu.people import People
-from xray_tui.gpu.problems import ABSENT, DRIVER_GONE, GPU_GONE, Code, why_no_driver, why_no_list
-from xray_tui.gpu.sample import GpuProcess, GpuSample
+from xray_tui.gpu.errors import ABSENT, DRIVER_GONE, GPU_GONE, Code, why_no_driver, why_no_list
+from xray_tui.gpu.gpu_state import Known
+from xray_tui.gpu.host_probe import this_machine
+from xray_tui.gpu.process_info import People
+from xray_tui.gpu.process_types import Holder, merge
+from xray_tui.gpu.snapshot import GpuProcess, GpuSample
 from xray_tui.gpu.throttle import throttle_words
 
 PROCESSES_EVERY, HEAT_EVERY, LIMITS_EVERY = 2.0, 5.0, 60.0

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from xray_tui.gpu.child import Child, Ended, Silent, left_behind
-from xray_tui.gpu.pace import Pace
-from xray_tui.gpu.sample import GpuSnapshot, from_json, remembering
-from xray_tui.gpu.stuck import Stuck
-from xray_tui.retry import Report, Retry, unheard
+from xray_tui.gpu.backoff import Pace
+from xray_tui.gpu.hang_detector import Stuck
+from xray_tui.gpu.helper_process import Child, Ended, Silent, left_behind
+from xray_tui.gpu.snapshot import GpuSnapshot, from_json, remembering
+from xray_tui.system.retry import Report, Retry, unheard
 
 _ONE_LOOK = 15.0
 """Seconds for a look that nothing comes after: without nvidia-persistenced starting NVML wakes every GPU first."""

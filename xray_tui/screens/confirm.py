@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from xray_tui.commands import bindings
+from xray_tui.keymap import bindings
 
 
 class ConfirmScreen(ModalScreen[bool]):

@@ -16,7 +16,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from engine.contract.text import clean
-from xray_tui.commands import bindings
+from xray_tui.keymap import bindings
 from xray_tui.widgets.gpu_strip import GpuStrip
 from xray_tui.widgets.job_list import JobList
 from xray_tui.widgets.key_bar import KeyBar
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from textual.widgets import Input
 
     from xray_tui.board.rank import Board
-    from xray_tui.jobs.job import Job
-    from xray_tui.live.follow import Followed
-    from xray_tui.live.gpu_feed import Gpus
-    from xray_tui.live.host import Host
-    from xray_tui.messages import Feed
-    from xray_tui.widgets.curve import CurveView
+    from xray_tui.feeds import Feed
+    from xray_tui.feeds.gpu_feed import Gpus
+    from xray_tui.feeds.host_feed import Host
+    from xray_tui.feeds.job_files import Followed
+    from xray_tui.jobs.model.job import Job
+    from xray_tui.widgets.chart import CurveView
 
 TIMES_EVERY = 1.0
 """Seconds between two looks at whether an age or a duration reads differently."""
@@ -178,7 +178,7 @@ class DashboardScreen(Screen[None]):
             self._detail.focus()
 
     async def _make_curve(self) -> None:
-        from xray_tui.widgets.curve import CurveView
+        from xray_tui.widgets.chart import CurveView
 
         self._curve = CurveView(id="curve", classes="panel")
         self._title_detail()
@@ -197,7 +197,7 @@ class DashboardScreen(Screen[None]):
 
     async def action_filter(self) -> None:
         """Open the filter's line; it is made when first needed."""
-        from xray_tui.widgets.filter_line import FilterLine
+        from xray_tui.widgets.search_input import FilterLine
 
         found = self.query(FilterLine)
         if found:
@@ -231,7 +231,7 @@ class DashboardScreen(Screen[None]):
 
     async def action_search(self) -> None:
         """Open the line in which one types what the log is searched for."""
-        from xray_tui.widgets.filter_line import SearchLine
+        from xray_tui.widgets.search_input import SearchLine
 
         if not self.query("#search"):
             await self.mount(SearchLine(self.log_view.words, id="search"), after="#lower")

@@ -16,17 +16,17 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from engine.contract.text import clean
-from xray_tui.commands import bindings
-from xray_tui.widgets.gpu_lines import how_old
-from xray_tui.widgets.gpu_words import Line, short_name
+from xray_tui.keymap import bindings
+from xray_tui.widgets.gpu_format import Line, short_name
+from xray_tui.widgets.gpu_layout import how_old
 from xray_tui.widgets.key_bar import KeyBar
-from xray_tui.widgets.lines import strip
-from xray_tui.widgets.process_lines import gpu_head
+from xray_tui.widgets.list_view import strip
+from xray_tui.widgets.process_format import gpu_head
 from xray_tui.widgets.process_list import ProcessList
 
 if TYPE_CHECKING:
-    from xray_tui.gpu.sample import GpuProcess, GpuSample
-    from xray_tui.live.gpu_feed import Gpus
+    from xray_tui.feeds.gpu_feed import Gpus
+    from xray_tui.gpu.snapshot import GpuProcess, GpuSample
 
 TIMES_EVERY = 1.0
 """Seconds between two looks at whether an age reads differently."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.contract.text import clean
-from xray_tui.commands import COMMANDS, PLACES, shown_keys
+from xray_tui.keymap import COMMANDS, PLACES, shown_keys
 from xray_tui.screens.text_screen import TextScreen, wrapped
 
 KEYS, ID, SIGN = 12, 15, 9

@@ -11,7 +11,7 @@ from engine.contract.text import clean
 from xray_tui.board.details import Details, facts, read_details
 from xray_tui.board.rank import ranked_figures
 from xray_tui.screens.text_screen import TextScreen, wrapped
-from xray_tui.widgets.text import age, fit, number
+from xray_tui.widgets.format import age, fit, number
 
 if TYPE_CHECKING:
     from xray_tui.board.artifact import Artifact

@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from engine.contract.text import clean
-from xray_tui.commands import bindings
+from xray_tui.keymap import bindings
 from xray_tui.widgets.clean_input import CleanInput
 
 

@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from xray_tui.commands import bindings
+from xray_tui.keymap import bindings
 from xray_tui.widgets.log_view import LogView
 
 WIDTH = 73

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.contract.metrics import metric
 from engine.contract.text import clean
-from xray_tui.widgets.text import age, number
+from xray_tui.widgets.format import age, number
 
 if TYPE_CHECKING:
     from xray_tui.board.rank import Row

@@ -14,19 +14,19 @@ from textual.reactive import var
 from textual.strip import Strip
 from textual.widget import Widget
 
-from xray_tui.commands import bindings
-from xray_tui.widgets.gpu_lines import OLD, Cell, Row, gpu_rows
+from xray_tui.keymap import bindings
+from xray_tui.widgets.format import cells, cut_end
+from xray_tui.widgets.gpu_layout import OLD, Cell, Row, gpu_rows
 from xray_tui.widgets.host_line import host_line
-from xray_tui.widgets.lines import Repainted, strip
-from xray_tui.widgets.text import cells, cut_end
+from xray_tui.widgets.list_view import Repainted, strip
 
 if TYPE_CHECKING:
     from rich.style import Style
 
-    from xray_tui.gpu.sample import GpuSample
-    from xray_tui.live.gpu_feed import Gpus
-    from xray_tui.live.host import Host
-    from xray_tui.messages import Feed
+    from xray_tui.feeds import Feed
+    from xray_tui.feeds.gpu_feed import Gpus
+    from xray_tui.feeds.host_feed import Host
+    from xray_tui.gpu.snapshot import GpuSample
 
 STYLES = ("cursor", "faint", "good", "warm", "hot", "bad")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from engine.contract.text import clean
-from xray_tui.live.host import Host, shortages
-from xray_tui.widgets.gpu_words import Line, Part, joined
-from xray_tui.widgets.text import cells
+from xray_tui.feeds.host_feed import Host, shortages
+from xray_tui.widgets.format import cells
+from xray_tui.widgets.gpu_format import Line, Part, joined
 
 GIB = 1 << 30
 

@@ -13,12 +13,12 @@ from textual.message import Message
 from textual.strip import Strip
 
 from engine.contract.text import clean
-from xray_tui.commands import bindings
-from xray_tui.widgets.job_lines import GLYPHS, Part, job_detail, job_line
-from xray_tui.widgets.lines import Lines, strip
+from xray_tui.keymap import bindings
+from xray_tui.widgets.job_format import GLYPHS, Part, job_detail, job_line
+from xray_tui.widgets.list_view import Lines, strip
 
 if TYPE_CHECKING:
-    from xray_tui.jobs.job import Job
+    from xray_tui.jobs.model.job import Job
 
 
 class JobList(Lines):
@@ -62,8 +62,8 @@ class JobList(Lines):
     def show(self, jobs: Sequence[Job], others: str = "") -> None:
         """Show the jobs as they are now, given newest first; a new one is selected if the cursor is on the newest or an
         ended one. `others` is a line about those of others."""
-        from xray_tui.jobs.listing import in_view
-        from xray_tui.jobs.process import user
+        from xray_tui.jobs.model.format import in_view
+        from xray_tui.system.process import user
 
         self._others = others
         self._me = user()

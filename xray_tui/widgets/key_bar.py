@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from textual.strip import Strip
 from textual.widget import Widget
 
-from xray_tui.widgets.lines import strip
+from xray_tui.widgets.list_view import strip
 
 Key = tuple[str, str]
 """How a key is shown, and one word for what it does."""
@@ -32,7 +32,7 @@ class KeyBar(Widget):
         self._read()
 
     def _read(self) -> None:
-        from xray_tui.commands import COMMANDS
+        from xray_tui.keymap import COMMANDS
 
         order = {command.id: place for place, command in enumerate(COMMANDS)}
         shown = {}

@@ -14,11 +14,11 @@ from textual.message import Message
 from textual.strip import Strip
 
 from engine.contract.text import clean
-from xray_tui.commands import bindings
+from xray_tui.keymap import bindings
 from xray_tui.widgets.columns import COMPACT_BELOW, Column, Placed, columns_of, metrics_asked_for, place
-from xray_tui.widgets.lines import Lines, strip
-from xray_tui.widgets.order import Sort, arrange, longest_name
-from xray_tui.widgets.text import fit
+from xray_tui.widgets.format import fit
+from xray_tui.widgets.list_view import Lines, strip
+from xray_tui.widgets.sort_filter import Sort, arrange, longest_name
 
 if TYPE_CHECKING:
     from xray_tui.board.artifact import Artifact

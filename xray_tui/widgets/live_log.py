@@ -16,11 +16,11 @@ from textual.message import Message
 from textual.strip import Strip
 
 from engine.contract.text import clean
-from xray_tui.commands import bindings
-from xray_tui.live.log_file import NO_LOG, LogPage
-from xray_tui.live.log_search import Found, Search, shown_pattern
+from xray_tui.keymap import bindings
+from xray_tui.logs.log_file import NO_LOG, LogPage
+from xray_tui.logs.log_search import Found, Search, shown_pattern
+from xray_tui.widgets.format import cut_end
 from xray_tui.widgets.log_view import LogView
-from xray_tui.widgets.text import cut_end
 
 LONGEST_SAID = 24
 """Cells of the words that an answer repeats."""

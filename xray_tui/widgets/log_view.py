@@ -11,8 +11,8 @@ from textual.binding import BindingType
 from textual.geometry import Size
 from textual.strip import Strip
 
-from xray_tui.commands import bindings
-from xray_tui.widgets.lines import LineView
+from xray_tui.keymap import bindings
+from xray_tui.widgets.list_view import LineView
 
 
 class LogView(LineView):

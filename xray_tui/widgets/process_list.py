@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.strip import Strip
 
-from xray_tui.widgets.lines import Lines, strip
-from xray_tui.widgets.process_lines import process_head, process_line, run_cells
+from xray_tui.widgets.list_view import Lines, strip
+from xray_tui.widgets.process_format import process_head, process_line, run_cells
 
 if TYPE_CHECKING:
-    from xray_tui.gpu.sample import GpuProcess, GpuSample
-    from xray_tui.live.gpu_feed import Gpus
+    from xray_tui.feeds.gpu_feed import Gpus
+    from xray_tui.gpu.snapshot import GpuProcess, GpuSample
 
 
 class ProcessList(Lines):

@@ -1,0 +1,181 @@
+"""The sentences of the board's analysis, in Markdown. Those that need more files than the board's read them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from engine.contract.text import clean
+from xray_tui.board.bootstrap import difference_interval
+from xray_tui.board.rank import Board, Row, best
+from xray_tui.board.seed_groups import seed_groups
+from xray_tui.board.side_files import read_configs, read_per_image
+
+RIVALS = 10
+"""Runs that are compared with the leader image by image: the next ones by rank."""
+LISTED = 5
+"""Artifacts that are named in one sentence."""
+_MARKDOWN = re.compile(r"[\\`*<>\[\]{}&~|!#$@]|\b_|_\b|://|\bwww\.", re.IGNORECASE)
+"""What may be markup, a link, a mention or a reference to an issue; the underscores inside a word are none of it."""
+PER_IMAGE_COLUMNS = {"dice_pos": "dice", "iou_pos": "iou"}
+"""Metrics that are means over images -> their column in the per-image table."""
+
+
+def sentences(board: Board) -> list[str]:
+    """The insights that board.yaml asks for and that apply, then its remarks: a bullet's text each, safe to print."""
+    found: list[str] = []
+    if board.rows:
+        for name in board.rules.insights:
+            found += _INSIGHTS[name](board)
+    else:
+        found.append("No test artifact is comparable yet.")
+        if "set_aside" in board.rules.insights:
+            found += _set_aside(board)
+    return found + [clean(" ".join(remark.split())) for remark in board.rules.remarks]
+
+
+def code(text: str) -> str:
+    """Text from outside as a Markdown code span: nothing in it can end the span or reach the terminal."""
+    safe = clean(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", safe)), default=0))
+    pad = " " if "`" in (safe[:1], safe[-1:]) or safe[:1] == safe[-1:] == " " else ""
+    return f"{fence}{pad}{safe}{pad}{fence}"
+
+
+def plain(text: str) -> str:
+    """Text from outside as it is where Markdown makes nothing of it; else as a code span."""
+    return code(text) if _MARKDOWN.search(text) else clean(text)
+
+
+def four(value: float | None) -> str:
+    """Four decimals, `-` for what is missing."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def label(board: Board) -> str:
+    """The primary metric as a table's head has it."""
+    return clean(board.rules.metric.label)
+
+
+def _primary(board: Board, row: Row) -> float:
+    return row.figures[board.rules.primary]
+
+
+def _best_primary(board: Board) -> list[str]:
+    leader = board.rows[0]
+    return [f"Best overall {code(board.rules.primary)}: {code(leader.run)} at **{four(_primary(board, leader))}**."]
+
+
+def _versus_reference(board: Board) -> list[str]:
+    reference = board.rules.reference
+    row = next((row for row in board.rows if reference and row.run == reference.run), None)
+    if reference is None or row is None or row.rank == 1:
+        return []
+    base = _primary(board, row)
+    delta = _primary(board, board.rows[0]) - base
+    relative = f" ({delta / base:.2%} relative)" if base else ""
+    return [
+        f"Versus {code(reference.label)} reference ({code(row.run)}, {four(base)}), the top run is "
+        f"**{delta:+.4f} {label(board)}**{relative}."
+    ]
+
+
+def _best_of(board: Board, name: str, what: str) -> list[str]:
+    row = best(board.rows, name)
+    return [] if row is None else [f"Best fracture-presence {what}: {code(row.run)} at **{four(row.value(name))}**."]
+
+
+def _best_roc_auc(board: Board) -> list[str]:
+    return _best_of(board, "roc_auc_presence", "ROC-AUC")
+
+
+def _best_ap(board: Board) -> list[str]:
+    return _best_of(board, "average_precision_presence", "AP")
+
+
+def _seed_groups(board: Board) -> list[str]:
+    configs = read_configs(board.runs, board.rows)
+    return [
+        f"Seed group {code(group.label)} (n = {len(group.rows)}): "
+        f"{label(board)} {four(group.mean)} ± {four(group.sd)}, {_ranks(group.rows)}."
+        for group in seed_groups(board, configs)
+    ]
+
+
+def _ranks(rows: Sequence[Row]) -> str:
+    first, last = rows[0].rank, rows[-1].rank
+    if last - first == len(rows) - 1:
+        return f"ranks {first} to {last}"
+    if len(rows) > LISTED:
+        return f"ranks from {first} to {last}"
+    return f"ranks {', '.join(str(row.rank) for row in rows)}"
+
+
+def _leader_interval(board: Board) -> list[str]:
+    leader = board.rows[0]
+    interval = leader.artifact.intervals.get(board.rules.primary)
+    if interval is None or leader.figures is not leader.artifact.metrics:  # it belongs to the artifact's own resolution
+        return []
+    low, high = interval
+    return [f"95 % interval of the leader's {label(board)}: {four(low)} to {four(high)}."]
+
+
+def _indistinguishable(board: Board) -> list[str]:
+    """Names the rivals whose paired difference to the leader has an interval that holds zero."""
+    column = PER_IMAGE_COLUMNS.get(board.rules.primary)
+    leader, *rest = board.rows
+    if column is None or board.rules.resolution != "native":
+        return []
+    ours = read_per_image(board.runs, leader, column)
+    if ours is None:
+        return []
+    tied, compared = [], 0
+    for row in rest[:RIVALS]:
+        theirs = read_per_image(board.runs, row, column)
+        interval = difference_interval(ours, theirs) if theirs is not None else None
+        if interval is not None:
+            compared += 1
+            if interval[0] <= 0.0 <= interval[1]:
+                tied.append(row)
+    if not compared:
+        return []
+    how = f"paired bootstrap over {len(ours)} images with a fracture, 95 %"
+    if not tied:
+        return [f"The leader differs from each of the {compared} next runs with per-image scores ({how})."]
+    return [f"Cannot be told apart from the leader ({how}): {', '.join(code(row.run) for row in tied)}."]
+
+
+def _newest_versus_leader(board: Board) -> list[str]:
+    newest = max(board.rows, key=lambda row: (row.artifact.time, -row.rank))
+    if len(board.rows) < 2:
+        return []
+    if newest.rank == 1:
+        return [f"The newest run, {code(newest.run)}, leads."]
+    value = _primary(board, newest)
+    delta = value - _primary(board, board.rows[0])
+    return [
+        f"Newest run: {code(newest.run)}, rank {newest.rank} with {label(board)} {four(value)} "
+        f"({delta:+.4f} against the leader)."
+    ]
+
+
+def _set_aside(board: Board) -> list[str]:
+    if not board.set_aside:
+        return []
+    count = len(board.set_aside)
+    named = "; ".join(f"{code(each.path)} ({plain(each.reason)})" for each in board.set_aside[:LISTED])
+    more = f"; and {count - LISTED} more (`xray-tui check` names all)" if count > LISTED else ""
+    return [f"Set aside, {count} {'artifact' if count == 1 else 'artifacts'}: {named}{more}."]
+
+
+_INSIGHTS: dict[str, Callable[[Board], list[str]]] = {
+    "best_primary": _best_primary,
+    "versus_reference": _versus_reference,
+    "best_roc_auc": _best_roc_auc,
+    "best_ap": _best_ap,
+    "seed_groups": _seed_groups,
+    "leader_interval": _leader_interval,
+    "indistinguishable": _indistinguishable,
+    "newest_versus_leader": _newest_versus_leader,
+    "set_aside": _set_aside,
+}

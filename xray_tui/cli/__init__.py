@@ -1,0 +1,1 @@
+"""The command line: `xray-tui COMMAND`, one module per group of commands."""

@@ -1,0 +1,85 @@
+"""`xray-tui doctor`: each line with a remedy; the exit status is 1 if anything is bad."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.contract.errors import BadInput, Exit
+from engine.contract.text import clean
+
+if TYPE_CHECKING:
+    from xray_tui.doctor.context import Patient
+
+REPORT = "xray-tui-report.txt"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], what: str) -> None:
+    parser = subparsers.add_parser(
+        "doctor",
+        help=what,
+        description="Look at this server: driver, torch, engine, disks, limits, what becomes of jobs at logout. "
+        "Nothing is changed. The exit status is 1 if anything is bad.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="the runs folder (default: of the settings, ./runs)")
+    parser.add_argument("--json", action="store_true", help="as a JSON list of objects")
+    parser.add_argument(
+        "--report",
+        nargs="?",
+        const=REPORT,
+        metavar="FILE",
+        help=f"write what a bug report needs, without secrets, to FILE (default: {REPORT}; - for the screen)",
+    )
+    parser.set_defaults(func=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    from xray_tui.doctor.checks.settings import judge_settings
+    from xray_tui.doctor.context import Patient
+    from xray_tui.doctor.report import Mark, as_json, as_lines
+    from xray_tui.doctor.run_checks import examine
+    from xray_tui.settings import load_settings
+
+    settings, problems = load_settings()
+    runs = given.runs or settings.runs_dir or Path("runs")
+    patient = Patient(runs.absolute(), settings)
+    if given.report is not None:
+        return _report(given.report, patient, problems)
+    found = []
+    for finding in (*judge_settings(problems), *examine(patient)):
+        found.append(finding)
+        if not given.json:
+            _print("\n".join(as_lines([finding])))
+    if given.json:
+        import json
+
+        _print(json.dumps([as_json(finding) for finding in found], indent=2, ensure_ascii=False))
+    return Exit.OTHER if any(finding.mark is Mark.BAD for finding in found) else Exit.DONE
+
+
+def _report(target: str, patient: Patient, problems: Sequence[str]) -> int:
+    from engine.contract.files import write_whole
+    from xray_tui.doctor.bug_report import report
+
+    if target != "-":
+        print("looking at this server; this may take two minutes", file=sys.stderr)
+    text = report(patient, problems)
+    if target == "-":
+        _print(text.rstrip("\n"))
+        return Exit.DONE
+    try:
+        write_whole(Path(target), text, 0o600)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{clean(target)}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
+    _print(f"{clean(target)}: written; read it before you send it, as it names runs, folders and users")
+    return Exit.DONE
+
+
+def _print(text: str) -> None:
+    """As UTF-8 whatever the locale says, and at once: some looks take a while."""
+    sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")
+    sys.stdout.buffer.flush()

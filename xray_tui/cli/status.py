@@ -1,0 +1,48 @@
+"""`xray-tui status`: what has happened in the runs folder since one was last there."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from engine.contract.errors import Exit
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], what: str) -> None:
+    parser = subparsers.add_parser("status", help=what, description=what.capitalize() + ".", allow_abbrev=False)
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="the runs folder (default: of the settings, ./runs)")
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        help="30m, 12h, 2d, or a date and time (default: when you last used the app or asked for the status; else 24h)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="as JSON; this is no look of yours, so scripts may ask often"
+    )
+    parser.set_defaults(func=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    from xray_tui.board.index import RunIndex
+    from xray_tui.board.rank import rank
+    from xray_tui.cli.jobs import open_store
+    from xray_tui.jobs.supervise.recovery import recover_orphans
+    from xray_tui.status.last_visit import DAY, last_use, note_use, parse_since
+    from xray_tui.status.report import as_json, lines, report
+    from xray_tui.system.process import user
+
+    store = open_store(given)
+    now = time.time()
+    since = parse_since(given.since, now) if given.since else last_use(store.runs, now) or now - DAY
+    told = report(recover_orphans(store), rank(RunIndex(store.runs).scan()), since, now)
+    if given.json:
+        import json
+
+        text = json.dumps(as_json(told), indent=2)
+    else:
+        text = "\n".join(lines(told, me=user()))
+        note_use(store.runs, now)
+    sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")  # whatever the locale says
+    return Exit.DONE

@@ -1,0 +1,60 @@
+"""The jobs as they are now, looked at about each second, told only when one says something else than before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xray_tui.feeds.periodic_thread import Ticking
+from xray_tui.system.retry import Report
+
+if TYPE_CHECKING:
+    from xray_tui.jobs.model.job import Job
+
+
+class JobsFeed(Ticking):
+    """A thread that reads runs/.jobs and calls `on_jobs` with all jobs, newest first, and a line about those of others,
+    when something has changed."""
+
+    LOOK_EVERY = 5
+    """Ticks between two looks for jobs whose supervisor is gone; those need the queue's mutex."""
+
+    def __init__(
+        self,
+        runs: Path,
+        on_jobs: Callable[[tuple[Job, ...], str], None],
+        on_failure: Report,
+        lease_dir: str | None = None,
+    ) -> None:
+        """`lease_dir`: the settings' one, where there is one."""
+        super().__init__(1.0, "jobs", "reading the jobs", on_failure)
+        self._runs = runs
+        self._on_jobs = on_jobs
+        self._lease_dir = lease_dir
+        self._others = ""
+        self._jobs: tuple[Job, ...] | None = None
+        self._ticks = 0
+
+    def tick(self) -> None:
+        from xray_tui.jobs.storage.job_store import JobStore
+        from xray_tui.jobs.supervise.recovery import recover_orphans
+
+        if self._ticks == 0:
+            self._store = JobStore(self._runs)
+        looking = self._ticks % self.LOOK_EVERY == 0
+        self._ticks += 1
+        jobs = tuple(recover_orphans(self._store) if looking else self._store.jobs())
+        others = self._of_others(jobs) if looking else self._others
+        if (jobs, others) != (self._jobs, self._others) and not self.stopping:
+            self._jobs, self._others = jobs, others
+            self._on_jobs(jobs, others)
+
+    def _of_others(self, jobs: tuple[Job, ...]) -> str:
+        from xray_tui.jobs.locks.lock_dir import existing_lease_dir
+        from xray_tui.jobs.queue.other_users import in_words, others
+
+        try:
+            return in_words(others(existing_lease_dir(self._lease_dir), {job.id for job in jobs}))
+        except OSError:
+            return ""

@@ -1,0 +1,1 @@
+"""The launch forms: schema, fields, state, request."""

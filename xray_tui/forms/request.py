@@ -1,0 +1,230 @@
+"""What a form says, as values: the engine's arguments, and every reason why they cannot be launched yet.
+
+Pure: no Textual, no file is touched. Imported when a form opens, as it brings the config models.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from engine.contract.config import BlendConfig, Config, EvaluateOptions, TrainConfig
+from engine.contract.load import field_errors
+from engine.contract.names import CHECKPOINTS, PREDICTIONS
+from engine.contract.text import clean
+from xray_tui.forms.fields import Section, Values, differences, nest
+
+Kind = Literal["train", "evaluate", "blend"]
+MODELS: dict[Kind, type[BaseModel]] = {"train": TrainConfig, "evaluate": EvaluateOptions, "blend": BlendConfig}
+PATH_KEYS = frozenset({"data.manifest", "model.encoder_weights", "training.init_from", "presence_run"})
+LONGEST_RUN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What stands in the form: `run` as a name below `runs`, `members` likewise or as paths, `config` what `values`
+    started from (`base`)."""
+
+    kind: Kind
+    runs: Path
+    run: str
+    values: Values
+    base: Values
+    config: Path | None = None
+    members: tuple[str, ...] = ()
+    model: type[BaseModel] | None = None
+    """Of the config that it started from; None: the kind's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The engine's arguments after `xray-engine`; `problems` (key -> what is wrong) must be empty to launch."""
+
+    argv: tuple[str, ...]
+    problems: Mapping[str, str] = field(default_factory=dict)
+    changed: frozenset[str] = frozenset()
+
+    @property
+    def command(self) -> str:
+        """The command as a shell would take it, safe to print. For reading: a launch takes `argv` itself."""
+        return clean(shlex.join(("xray-engine", *self.argv)))
+
+
+def check(draft: Draft, schema: Section, taken: Mapping[str, str], cwd: Path) -> Checked:
+    """The command that the draft stands for, with its problems by the key of the field that they belong to."""
+    changes = differences(schema, draft.base, draft.values)
+    problems = model_problems(draft, schema)
+    if draft.kind == "evaluate":
+        if not draft.run:
+            problems["run"] = "no run is chosen; one with checkpoints/best.pt is right"
+        argv = evaluate_arguments(draft, changes, cwd)
+    else:
+        if problem := run_name_problem(draft.run, taken):
+            problems["run"] = problem
+        least = 1 if draft.values.get("presence_run") else 2
+        if draft.kind == "blend" and len(draft.members) < least:
+            more = "one or more are right" if least == 1 else "two or more are right"
+            problems["members"] = f"{len(draft.members)} chosen; {more}"
+        argv = train_arguments(draft, changes, cwd) if draft.kind == "train" else blend_arguments(draft, changes, cwd)
+    return Checked(tuple(argv), problems, frozenset(key for key, _ in changes))
+
+
+def train_arguments(draft: Draft, changes: Iterable[tuple[str, Any]], cwd: Path) -> list[str]:
+    """`train --config FILE --run runs/NAME --set key=value …`."""
+    config = ["--config", path_argument(draft.config, cwd)] if draft.config else []
+    return ["train", *config, "--run", path_argument(draft.runs / draft.run, cwd), *set_arguments(changes)]
+
+
+def blend_arguments(draft: Draft, changes: Iterable[tuple[str, Any]], cwd: Path) -> list[str]:
+    """`blend --members runs/A runs/B … --run runs/NAME --tta hv [--config FILE] [--set key=value …]`."""
+    members = [path_argument(draft.runs / member, cwd) for member in draft.members]
+    config = ["--config", path_argument(draft.config, cwd)] if draft.config else []
+    rest = [(key, value) for key, value in changes if key not in ("members", "tta")]
+    run = path_argument(draft.runs / draft.run, cwd)
+    return ["blend", "--members", *members, "--run", run, "--tta", draft.values["tta"], *config, *set_arguments(rest)]
+
+
+def evaluate_arguments(draft: Draft, changes: Iterable[tuple[str, Any]], cwd: Path) -> list[str]:
+    """`evaluate --run runs/NAME --tta hv --threshold tuned`, and what differs from the defaults."""
+    run = path_argument(draft.runs / draft.run, cwd)
+    argv = ["evaluate", "--run", run]
+    for key in ("tta", "threshold"):
+        argv += [f"--{key}", str(draft.values[key])]
+    for key, value in changes:
+        if key not in ("run", "tta", "threshold"):
+            argv += [f"--{key.replace('_', '-')}", str(value)]
+    return argv
+
+
+def set_arguments(changes: Iterable[tuple[str, Any]]) -> list[str]:
+    """`--set key=value` for each change, in the YAML that the engine reads back to the same value."""
+    return [part for key, value in changes for part in ("--set", f"{key}={yaml_text(value)}")]
+
+
+def yaml_text(value: Any) -> str:
+    """The value on one line of YAML, as plain as it can be: `3`, `[128, 64]`, `1.0e-05`, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple | list):
+        text = f"[{', '.join(map(yaml_text, value))}]"
+    elif isinstance(value, float):
+        text = repr(value)
+        # YAML 1.1 takes 1e-05 for a word; it wants the point.
+        text = text.replace("e", ".0e") if "e" in text and "." not in text else text
+    else:
+        text = str(value)
+    try:
+        back = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        back = None
+    plain = list(value) if isinstance(value, tuple) else value
+    return text if back == plain and type(back) is type(plain) else _quoted(plain)
+
+
+def _quoted(value: Any) -> str:
+    """JSON, which is YAML as well, but for characters that YAML wants escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)
+
+
+def path_argument(path: Path, cwd: Path) -> str:
+    """The path relative to the working directory where it lies inside, else absolute; never like an option."""
+    absolute = Path(os.path.normpath(cwd / path))
+    text = str(absolute.relative_to(cwd)) if absolute.is_relative_to(cwd) else str(absolute)
+    return f"./{text}" if text.startswith("-") else text
+
+
+def run_name_problem(name: str, taken: Mapping[str, str]) -> str | None:
+    """What is wrong with the name of a new run, in words. `taken` says of names why they cannot be had."""
+    path = PurePosixPath(name)
+    parts = path.parts
+    if not parts:
+        return "empty; give the new run a name"
+    if path.is_absolute() or ".." in parts:
+        return "leaves the runs folder; a name below it is right"
+    if name != clean(name) or name != name.strip():
+        return "holds control characters or blanks at an end; plain characters are right"
+    if len(name) > LONGEST_RUN or any(len(os.fsencode(part)) > 255 for part in parts):
+        return f"too long; up to {LONGEST_RUN} characters are right"
+    if any(part.startswith(".") or part in (CHECKPOINTS, PREDICTIONS) for part in parts):
+        return f"the board does not look into hidden folders, {CHECKPOINTS} or {PREDICTIONS}; another name is right"
+    if str(path) in taken:
+        return f"{taken[str(path)]}; {free_name(str(path), taken)} is free"
+    return None
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name, or the first of name_2, name_3 … that is not taken."""
+    if name not in taken:
+        return name
+    number = 2
+    while f"{name}_{number}" in taken:
+        number += 1
+    return f"{name}_{number}"
+
+
+def model_problems(draft: Draft, schema: Section) -> dict[str, str]:
+    """The model's own objections, in words, by the key of the field; several at one field on one line."""
+    keys = {field.key: field.description for field in schema.walk()}
+    try:
+        to_model(draft, schema)
+    except ValidationError as error:
+        found: dict[str, list[str]] = {}
+        for dotted, problem in field_errors(error, type_of(draft)):
+            key = _field_of(dotted, keys)
+            found.setdefault(key, []).append(_in_few_words(problem.removesuffix(f" ({keys.get(key)})")))
+        return {key: "; ".join(dict.fromkeys(lines)) for key, lines in found.items()}
+    return {}
+
+
+def to_model(draft: Draft, schema: Section) -> BaseModel:
+    """The draft as its config model. Raises ValidationError."""
+    tree = nest(schema, draft.values)
+    if draft.kind == "evaluate":
+        tree["run"] = draft.run or "."
+    elif draft.kind == "blend":
+        tree["members"] = tuple(str(draft.runs / member) for member in draft.members)
+    return type_of(draft).model_validate(tree)
+
+
+def to_config(draft: Draft, schema: Section, cwd: Path) -> Config:
+    """The draft as a config to save. It is named by its file, unless a name was typed: the run's of which it was made
+    would send the next training there. Raises ValidationError."""
+    values = dict(draft.values)
+    if values.get("name") == draft.base.get("name"):
+        values["name"] = None
+    for key in PATH_KEYS - {"data.manifest"}:
+        if (path := values.get(key)) and "/" in path:
+            values[key] = str(cwd / path)
+    config = to_model(replace(draft, values=values, config=None), schema)
+    assert isinstance(config, Config)
+    return config
+
+
+def type_of(draft: Draft) -> type[BaseModel]:
+    """The config model of the draft."""
+    return draft.model or MODELS[draft.kind]
+
+
+def _in_few_words(problem: str) -> str:
+    """pydantic's sentence without what the form's own row says already."""
+    words = re.sub(r", unable to parse string as an? \w+|Input (?=should)", "", problem)
+    return words.replace("'': ", "empty: ", 1) if words.startswith("'': ") else words
+
+
+def _field_of(dotted: str, keys: Collection[str]) -> str:
+    """`model.decoder_channels.0` belongs to the field `model.decoder_channels`."""
+    parts = dotted.split(".")
+    candidates = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((key for key in candidates if key in keys), dotted)

@@ -1,0 +1,194 @@
+"""Rows and sections of a form: a label, a control, a hint, and below it in words what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Collapsible, Input, Select, Static
+
+from engine.contract.text import clean
+from xray_tui.forms.controls import Checklist, Choice, TextField, Toggle
+from xray_tui.forms.fields import Field, show
+
+NESTED = "-nested"
+"""The class of a row that stands below the switch of a section that can be off."""
+
+GROUP = 3
+"""Rows that are mounted at once."""
+
+Control = TextField | Choice | Toggle | Checklist
+
+
+class Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """The scrolled part of a form. Arrow keys are the form's: they go from field to field."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pageup", "page_up", "Page up", show=False),
+        Binding("pagedown", "page_down", "Page down", show=False),
+    ]
+
+    def on_resize(self) -> None:
+        """What stands below the fields has grown: the one that is typed in stays in sight."""
+        focused = self.screen.focused
+        if focused is not None and self in focused.ancestors:
+            self.scroll_to_widget(focused, animate=False)
+
+
+class FormRow(Horizontal):
+    """One field. `key` names it in messages; `help` is the whole hint, for where there is more room."""
+
+    class Changed(Message):
+        """The user gave the field another value, which `control.raw` says: text for a text field, else itself."""
+
+    def __init__(
+        self, key: str, label: str, control: Control, hint: str = "", *, help: str = "", classes: str = ""
+    ) -> None:
+        super().__init__(classes=f"form-row {classes}")
+        self.key = key
+        self.control = control
+        self.help = help or f"{label}: {hint}"
+        self._label = label
+        self._hint = hint
+        self._problem: Static | None = None
+        self._state: tuple[str | None, bool] = (None, False)
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content(f"  {clean(self._label)}"), classes="form-label")
+        yield self.control
+        yield Static(Content(clean(self._hint)), classes="form-hint")
+
+    def show_raw(self, raw: Any) -> None:
+        """Show a value that the user did not type; no Changed follows."""
+        with self.prevent(Input.Changed, Select.Changed, Toggle.Changed, Checklist.Changed):
+            self.control.show_raw(raw)
+
+    def show_hint(self, hint: str) -> None:
+        """Say something else beside the control."""
+        self.help = f"{self._label}: {hint}"
+        self.query_one(".form-hint", Static).update(Content(clean(hint)))
+
+    def show_state(self, problem: str | None, changed: bool) -> None:
+        """The problem on a line of its own below the row, or none; a mark at the label of a changed value."""
+        if (problem, changed) == self._state:
+            return
+        self._state = (problem, changed)
+        self.set_class(problem is not None, "-wrong")
+        mark = "✗" if problem else "•" if changed else " "
+        self.query_one(".form-label", Static).update(Content(f"{mark} {clean(self._label)}"))
+        if problem is None:
+            if self._problem is not None:
+                self._problem.display = False
+        elif self._problem is None:
+            self._problem = Static(Content(clean(problem)), classes="form-problem")
+            assert isinstance(self.parent, Widget)
+            self.parent.mount(self._problem, after=self)
+        else:
+            self._problem.update(Content(clean(problem)))
+            self._problem.display = True
+
+    # A rule with :focus-within would do, but Textual leaves it on the label when the focus goes elsewhere.
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _focus_moved(self, event: events.DescendantFocus | events.DescendantBlur) -> None:
+        self.query_one(".form-label").set_class(isinstance(event, events.DescendantFocus), "-focused")
+
+    @on(Input.Changed)
+    @on(Select.Changed)
+    @on(Toggle.Changed)
+    @on(Checklist.Changed)
+    def _value_changed(self, event: Message) -> None:
+        event.stop()
+        self.post_message(self.Changed())
+
+
+class FormSection(Collapsible):
+    """Fields that are seldom set. Its rows are made when it is first opened: forty fields cost too much at once."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "toggle('collapsed')", "Open or close", show=False)]
+
+    def __init__(self, name: str, keys: Iterable[str], rows: Callable[[], Iterable[FormRow]], about: str = "") -> None:
+        """`about` names the fields; else they are counted."""
+        super().__init__(title="", collapsed_symbol="▸", expanded_symbol="▾", classes="form-section")
+        self.section = name
+        self.keys = tuple(keys)
+        self._about = about
+        self._rows: Callable[[], Iterable[FormRow]] | None = rows
+        self._state = (-1, -1)
+
+    @dataclass
+    class Opened(Message):
+        """The rows have just been made."""
+
+        section: FormSection
+
+    def show_state(self, problems: int, changed: int) -> None:
+        """The section's line: how many fields, changes and problems it holds."""
+        if (problems, changed) == self._state:
+            return
+        self._state = (problems, changed)
+        count = f"{len(self.keys)} field{'' if len(self.keys) == 1 else 's'}"
+        shown = self._about if self._about and not changed and not problems else count
+        parts: list[str | tuple[str, str]] = [(f"{self.section:<10}", "bold"), f" {shown}"]
+        if changed:
+            parts.append(f" · {changed} changed")
+        if problems:
+            parts.append((f" · ✗ {problems} wrong", "$text-error"))
+        self._title.label = Content.assemble(*parts)
+
+    async def make_rows(self) -> None:
+        """Mount the rows, if that was not done yet."""
+        if self._rows is not None:
+            rows, self._rows = self._rows, None
+            await mount_some_at_a_time(self.query_one(self.Contents), rows())
+            self.post_message(self.Opened(self))
+
+    @on(Collapsible.Expanded)
+    async def _expanded(self, event: Collapsible.Expanded) -> None:
+        event.stop()
+        await self.make_rows()
+
+
+async def mount_some_at_a_time(parent: Widget, widgets: Iterable[Widget]) -> None:
+    """Mount the widgets in small groups, so that a key waits for one group at most; they are painted together."""
+    waiting = list(widgets)
+    with parent.app.batch_update():
+        for start in range(0, len(waiting), GROUP):
+            await parent.mount_all(waiting[start : start + GROUP])
+
+
+def field_row(field: Field, raw: Any, label: str | None = None, classes: str = "") -> FormRow:
+    """The row of a field of a config model."""
+    hint = field_hint(field)
+    return FormRow(
+        field.key, label or field.label, control_for(field, raw), hint, help=field_help(field), classes=classes
+    )
+
+
+def field_hint(field: Field) -> str:
+    """What the field is, and what is right."""
+    if not field.bounds:
+        return field.description
+    return f"{field.description} ({field.bounds})" if field.description else field.bounds
+
+
+def field_help(field: Field) -> str:
+    """All that there is to say about the field."""
+    return f"{field.key}: {field_hint(field)}; default {show(field.default) or 'empty'}"
+
+
+def control_for(field: Field, raw: Any) -> Control:
+    """The control that a field of that kind is edited with."""
+    if field.kind == "switch":
+        return Toggle(raw)
+    if field.kind == "choice":
+        return Choice([(show(value) or "(empty)", value, "") for value in field.choices], raw)
+    return TextField(raw, suggestions=field.examples, placeholder="(empty)" if field.optional else "")

@@ -1,0 +1,226 @@
+"""What stands in a form, whichever of its fields are on the screen: text and choices in, a checked command out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from engine.contract.names import BEST, CHECKPOINTS, run_path
+from engine.contract.text import clean
+from xray_tui.forms.fields import Field, Section, parse, show
+from xray_tui.forms.options import (
+    WISHES,
+    Launch,
+    Plan,
+    Wishes,
+    launch_command,
+    several,
+    specs_of,
+    sweep_problem,
+    terms_problems,
+    whole,
+)
+from xray_tui.forms.request import Checked, Draft, Kind, check, free_name
+from xray_tui.forms.sources import Base, Filling, Sources, members_for
+from xray_tui.jobs.model.job import Job, JobSpec
+
+MAIN_FIELDS: dict[Kind, tuple[str, ...]] = {
+    "train": ("data.manifest", "data.image_size", "training.epochs", "training.batch_size", "model.encoder", "seed"),
+    "evaluate": ("tta", "threshold", "presence", "gate", "checkpoint", "batch_size", "bootstrap"),
+    "blend": ("tta", "presence_run", "objective", "presence_sources", "weight_step", "threshold_step"),
+}
+BASE, RUN, GPU, MEMBERS = "base", "run", "gpu", "members"
+AFTER = "after"
+"""Keys of what is no field of the config: they stand beside the config's own and no config has these at its top."""
+
+
+class FormState:
+    """The values of one form. `current` is the run under the cursor, `marked` the marked ones, `gpus` their number,
+    `jobs` those of the runs folder that have not ended."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        runs: Path,
+        sources: Sources,
+        cwd: Path,
+        *,
+        current: str | None = None,
+        marked: Sequence[str] = (),
+        gpus: int = 0,
+        jobs: Sequence[Job] = (),
+    ) -> None:
+        self.kind = kind
+        self.runs = runs
+        self.sources = sources
+        self.cwd = cwd
+        self.fields: dict[str, Field] = {}
+        self.raw: dict[str, Any] = {}
+        self.gpu = "auto" if gpus else "none"
+        self.gpus = gpus
+        self.wishes = Wishes()
+        self.base = sources.first
+        self._filling = sources.filling
+        self._proposed = ""
+        self.run = ""
+        self._marked = tuple(marked)
+        self._touched_members = False
+        self.members: tuple[str, ...] = ()
+        self.offered: tuple[str, ...] = ()
+        self.not_offered: tuple[str, ...] = ()
+        self.coming = {job.spec.run: job for job in jobs if job.spec.kind == "train"}
+        """By run: the training that waits or runs."""
+        self._untrained = ""
+        """The run under the cursor, where it cannot be evaluated."""
+        self._proposed_after = ""
+        if kind == "evaluate":
+            self.run = self._run_to_evaluate(current)
+            self._propose_after()
+        self.fill(self.base, sources.filling)
+
+    def _run_to_evaluate(self, current: str | None) -> str:
+        """The run under the cursor and no other in its place; the first one where there is no cursor."""
+        if not current:
+            return next(iter(self.to_evaluate), "")
+        if current in self.to_evaluate:
+            return current
+        self._untrained = current
+        return ""
+
+    @property
+    def to_evaluate(self) -> tuple[str, ...]:
+        """The runs that have a checkpoint, then those that a training will give one."""
+        trained = self.sources.trained
+        return (*trained, *sorted(self.coming.keys() - {*trained}))
+
+    def _propose_after(self) -> None:
+        """Let the evaluation come after the training of its run, unless another job was chosen for that."""
+        if self.wishes.after in ("", self._proposed_after):
+            training = self.coming.get(self.run)
+            self._proposed_after = "" if training is None else training.id
+            self.wishes = replace(self.wishes, after=self._proposed_after)
+
+    @property
+    def base_of(self) -> Base | None:
+        """The recipe or config that the values started from; evaluations have none."""
+        return self.sources.bases[self.base] if self.sources.bases else None
+
+    @property
+    def schema(self) -> Section:
+        """The fields of the config; another recipe may have others."""
+        return self._filling.schema
+
+    @property
+    def main_fields(self) -> tuple[Field, ...]:
+        """Those that are set most, as far as this config has them."""
+        return tuple(self.fields[key] for key in MAIN_FIELDS[self.kind] if key in self.fields)
+
+    def fill(self, base: int, filling: Filling) -> None:
+        """Start from another base: all its values; a name for the run, unless one was typed; its members, unless some
+        were marked or chosen."""
+        self.base, self._filling = base, filling
+        self.fields = {field.key: field for field in filling.schema.walk()}
+        values = filling.values
+        self.raw = {key: self._raw_of(key, value) for key, value in values.items()}
+        if (start := self.base_of) is not None and self.run == self._proposed:
+            self.run = self._proposed = free_name(start.run, self.sources.taken)
+        if not self._touched_members:
+            wanted = self._marked or filling.members
+            self.members, self.offered, self.not_offered = members_for(self.sources.trained, wanted)
+
+    def give(self, key: str, raw: Any) -> bool:
+        """Take what the user gave a field; False where that is what it was."""
+        if raw == self.shown(key) or (isinstance(raw, str) and raw == clean(str(self.shown(key)))):
+            return False
+        if key == RUN:
+            self.run = raw
+            if self.kind == "evaluate":
+                self._propose_after()
+        elif key == GPU:
+            self.gpu = raw
+        elif key == MEMBERS:
+            self.members, self._touched_members = raw, True
+        elif key == BASE:
+            self.base = raw
+        elif key in WISHES[self.kind]:
+            self.wishes = replace(self.wishes, **{key: raw})
+        else:
+            self.raw[key] = raw
+        return True
+
+    def shown(self, key: str) -> Any:
+        """What the field's control shows: text for a text field, else the value itself."""
+        special = {BASE: self.base, RUN: self.run, GPU: self.gpu, MEMBERS: self.members}
+        if key in special:
+            return special[key]
+        return getattr(self.wishes, key) if key in WISHES[self.kind] else self.raw[key]
+
+    def draft(self) -> Draft:
+        """The form's values, read."""
+        base = self._filling.values
+        values = {key: self._value_of(key, raw, base[key]) for key, raw in self.raw.items()}
+        config = self.base_of.path if self.base_of else None
+        return Draft(self.kind, self.runs, self.run_name(), values, base, config, self.members, self._filling.model)
+
+    def check(self) -> Plan:
+        """What would be launched as it stands, with everything that is wrong."""
+        wishes, schema, taken = self.wishes, self.schema, self.sources.taken
+        many = several(wishes)
+        draft = self.draft()
+        checked = self._check_command(check(draft, schema, {} if many else taken, self.cwd))
+        after = (wishes.after,) if wishes.after else ()
+        count, priority = whole(wishes.gpus), whole(wishes.priority)
+        # What is no number is a problem already; any other stands in for it.
+        spec = JobSpec(
+            self.kind, self.run_name(), checked.argv, self.gpu, 1 if count is None else count, after, priority or 0
+        )
+        specs, wrong = specs_of(spec, many, taken)
+        if many.sweep and not wrong and not checked.problems:
+            problem = sweep_problem(many.sweep, draft, schema)
+            wrong |= {"sweep": problem} if problem else {}
+        command = launch_command(spec, wishes, self.runs, self.cwd) if wishes.changed else checked.command
+        problems = dict(checked.problems)
+        for key, problem in chain.from_iterable(
+            found.items() for found in (many.problems, wrong, terms_problems(spec, wishes, self.gpus))
+        ):
+            problems.setdefault(key, problem)
+        launch = Launch(specs, wishes.evaluate, wishes.hold)
+        return Plan(launch, command, problems, checked.changed | wishes.changed)
+
+    def _check_command(self, checked: Checked) -> Checked:
+        """With what is wrong with where it starts from."""
+        problem = self._filling.problem
+        if problem is None and self.kind == "train" and self.base_of is None:
+            problem = "no recipe found; a YAML file in ./configs or beside the runs folder is right"
+        if problem is not None:
+            return Checked(checked.argv, {BASE: problem, **checked.problems}, checked.changed)
+        if self._untrained and not self.run:
+            problem = f"{clean(self._untrained)} has no {CHECKPOINTS}/{BEST}"
+            return Checked(checked.argv, {**checked.problems, RUN: problem}, checked.changed)
+        training = self.coming.get(self.run) if self.kind == "evaluate" else None
+        if training is not None and self.run not in self.sources.trained and self.wishes.after != training.id:
+            problem = f"{clean(self.run)} has no {CHECKPOINTS}/{BEST} yet; its training ({training.state}) is right"
+            return Checked(checked.argv, {**checked.problems, AFTER: problem}, checked.changed)
+        return checked
+
+    def run_name(self) -> str:
+        """The run as a name below the runs folder."""
+        return run_path(self.run)
+
+    def config_file(self) -> Path:
+        """Where the values would be saved: in configs, beside the runs folder, under the run's name."""
+        return self.runs.absolute().parent / "configs" / f"{PurePosixPath(self.run_name()).name or self.kind}.yaml"
+
+    def _raw_of(self, key: str, value: Any) -> Any:
+        field = self.fields.get(key)
+        return show(value) if field is not None and field.kind == "text" else value
+
+    def _value_of(self, key: str, raw: Any, base: Any) -> Any:
+        # What was not touched is the base's own value, however its text would be read back.
+        if raw == self._raw_of(key, base):
+            return base
+        field = self.fields.get(key)
+        return parse(field, raw) if field is not None and field.kind == "text" else raw

@@ -1,0 +1,161 @@
+"""The sentences of 'GPU Status' in the exported board: pure, of one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from engine.contract.text import clean
+from xray_tui.gpu.in_use import MEMORY, UTILISATION, Look, Looks, Use, judge, look_at
+from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
+
+_NAMED = 3
+"""Foreign processes that are named before "and N more"."""
+
+_NO_RUNS: Mapping[int, str] = MappingProxyType({})
+_NO_JOBS: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+
+def sentences(
+    snapshot: GpuSnapshot,
+    runs_by_pid: Mapping[int, str] = _NO_RUNS,
+    runs_by_gpu: Mapping[str, Sequence[str]] = _NO_JOBS,
+    looks: Looks | None = None,
+) -> list[str]:
+    """The bullets, as Markdown without the "- ". `runs_by_pid`: the run that a process works for; `runs_by_gpu`: those
+    whose jobs have a GPU, by its UUID. `looks`: those at the last samples; without them (`xray-tui export`) this sample
+    alone is judged, and a GPU on which it shows unexplained use is not called idle.
+
+    "No active process" is said only where every GPU's list could be read and everything speaks for it: no compute
+    process, no process or job of a run, low utilisation and no large memory that nobody listed holds. Of the last two a
+    GPU may keep one to itself (utilisation where MIG is on, memory where it is the machine's), not both.
+    """
+    if snapshot.problem is not None:
+        return [clean(snapshot.problem)]
+    if not snapshot.gpus:
+        return ["No GPU has been seen yet."]
+
+    def line_of(gpu: GpuSample) -> str | None:
+        given, last = runs_by_gpu.get(gpu.uuid, ()), (looks or {}).get(gpu.uuid, ())
+        return _what_is_up(gpu, runs_by_pid, given, last, snapshot.time)
+
+    judged = [(gpu, line_of(gpu)) for gpu in snapshot.gpus]
+    lines = [line for _, line in judged if line is not None]
+    idle = [gpu for gpu, line in judged if line is None]
+    if snapshot.stale is not None:  # nothing is known of now, so nothing is called idle, nor at work
+        before = [f"Before that: {line}" for line in lines]
+        before = before or [f"Before that there was no training or inference process ({_desktop(idle)})."]
+        return [clean(snapshot.stale), *before]
+    if not lines:
+        return [f"No active CUDA training/inference process detected in latest `nvidia-smi` check ({_desktop(idle)})."]
+    if idle:
+        names = _joined([f"GPU {gpu.index}" for gpu in idle])
+        lines.append(f"{names}: no training or inference process ({_desktop(idle)}).")
+    return lines
+
+
+def _what_is_up(
+    gpu: GpuSample, runs: Mapping[int, str], given: Sequence[str], looks: Sequence[Look], now: float
+) -> str | None:
+    """The GPU's sentence, None where it is idle beyond doubt. `given`: the runs whose jobs have it."""
+    label = f"GPU {gpu.index} ({clean(gpu.name)})" if gpu.name != f"GPU {gpu.index}" else gpu.name
+    if gpu.problem is not None:
+        return f"{label}: {clean(gpu.problem)}{_duration(gpu.since, now)}."
+    label = f"{label}: {_load(gpu)}"
+    if gpu.processes is None:
+        why = f" ({clean(gpu.processes_problem)})" if gpu.processes_problem else ""
+        return f"{label}; process list unavailable{why}."
+    ours = list(dict.fromkeys(runs[process.pid] for process in gpu.processes if process.pid in runs))
+    foreign = [process for process in gpu.processes if process.computes and process.pid not in runs]
+    unseen = [run for run in dict.fromkeys(given) if run not in ours]
+    if ours or foreign or unseen:
+        who = [f"running {_joined([_code(run) for run in ours])}"] if ours else []
+        who += [f"given to {_joined([_code(run) for run in unseen])}, with no process listed"] if unseen else []
+        who += [_foreign(foreign)] if foreign else []
+        return f"{label}; {'; '.join(who)}."
+    hidden = look_at(gpu).memory
+    if hidden > MEMORY:
+        return f"{label}; {_gib(hidden)} GiB are held by no listed process (another container or user?)."
+    if _utilisation(gpu) > UTILISATION:
+        return f"{label}; busy, although there is no training or inference process ({_desktop([gpu])})."
+    if (doubt := _doubt(gpu)) is not None:
+        return f"{label}; whether it is idle cannot be told ({clean(doubt)})."
+    use, words = judge(gpu, looks)
+    return None if use is Use.FREE else f"{label}; {words}."
+
+
+def _utilisation(gpu: GpuSample) -> int:
+    """%; where the GPU does not tell it, that of its process that computes the most."""
+    if gpu.utilisation is not None:
+        return gpu.utilisation
+    return max((process.sm or 0 for process in gpu.processes or ()), default=0)
+
+
+def _doubt(gpu: GpuSample) -> str | None:
+    """Why a GPU on which nothing is seen may be at work nevertheless."""
+    missing = [name for name, value in (("utilisation", gpu.utilisation), ("memory", gpu.memory_used)) if value is None]
+    if gpu.note is not None and any(name in gpu.note for name in missing):
+        return gpu.note
+    return "its driver tells neither utilisation nor memory" if len(missing) == 2 else None
+
+
+def _load(gpu: GpuSample) -> str:
+    utilisation = "utilisation n/a" if gpu.utilisation is None else f"{gpu.utilisation} % utilisation"
+    if gpu.memory_used is None or gpu.memory_total is None:
+        return f"{utilisation}, memory n/a"
+    return f"{utilisation}, {_gib(gpu.memory_used)} of {_gib(gpu.memory_total)} GiB"
+
+
+def _foreign(processes: Sequence[GpuProcess]) -> str:
+    """Compute processes of no run of this folder: how many, and the largest of them."""
+    named = [_process(process) for process in processes[:_NAMED]]
+    if len(processes) > _NAMED:
+        named.append(f"{len(processes) - _NAMED} more")
+    count = "1 process" if len(processes) == 1 else f"{len(processes)} processes"
+    return f"{count} of no known run: {_joined(named)}"
+
+
+def _process(process: GpuProcess) -> str:
+    name = f"{_code(process.name)} " if process.name else ""
+    memory = "memory n/a" if process.memory is None else _size(process.memory)
+    return f"{name}(pid {process.pid}, `{process.kind}`, {memory})"
+
+
+def _desktop(gpus: Sequence[GpuSample]) -> str:
+    """What runs on GPUs without a compute process: the kinds that were seen."""
+    kinds = sorted({process.kind for gpu in gpus for process in gpu.processes or ()})
+    if not kinds:
+        return "no process"
+    return f"only {_joined([f'`{kind}`' for kind in kinds])} desktop/system processes"
+
+
+def _duration(since: float | None, now: float) -> str:
+    """ ", for 3 min" where it has lasted at least a second."""
+    seconds = 0 if since is None else int(now - since)
+    if seconds < 1:
+        return ""
+    if seconds < 60:
+        return f" (for {seconds} s)"
+    return f" (for {seconds // 60} min)" if seconds < 3600 else f" (for {seconds // 3600} h)"
+
+
+def _gib(size: int) -> str:
+    return f"{size / (1 << 30):.1f}"
+
+
+def _size(size: int) -> str:
+    """Of a process: an MPS server and a bare context hold some MiB."""
+    return f"{size >> 20} MiB" if size < 100 << 20 else f"{_gib(size)} GiB"
+
+
+def _joined(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _code(text: str) -> str:
+    """The text as Markdown code that no backtick in it can end."""
+    text = clean(text)
+    fence = "`"
+    while fence in text:
+        fence += "`"
+    return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"

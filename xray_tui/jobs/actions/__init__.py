@@ -1,0 +1,1 @@
+"""Stop, hold, move and resume jobs."""

@@ -1,0 +1,123 @@
+"""Hold, release and move jobs that wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.contract.errors import BadInput
+from engine.contract.text import clean
+from xray_tui.jobs.locks.lock_dir import LeaseDir, open_lease_dir
+from xray_tui.jobs.model.job import Job, State
+from xray_tui.jobs.queue import admission
+from xray_tui.jobs.queue.tickets import Queue, Ticket
+from xray_tui.jobs.storage.job_store import JobStore, read_job
+from xray_tui.jobs.supervise.recovery import is_ours, require_own
+from xray_tui.system import process
+
+
+def hold(store: JobStore, identity: str) -> Job:
+    """Keep a waiting job waiting; once this returns it does not begin. Raises BadInput in one line."""
+
+    def order(folder: Path, found: LeaseDir) -> None:
+        job = read_job(folder)
+        if not job.state.waiting:
+            raise BadInput(f"{job.id}: {_has(job)}, and only a waiting job can be held; stop it instead")
+        admission.hold(folder, process.user())
+
+    return _under_mutex(store, identity, "hold", order)
+
+
+def release(store: JobStore, identity: str) -> Job:
+    """Let a held job into the queue, or one that is blocked begin though another did not succeed. Raises BadInput."""
+
+    def order(folder: Path, found: LeaseDir) -> None:
+        job = read_job(folder)
+        if admission.held_by(folder) is not None and job.state.waiting:
+            admission.unhold(folder)
+        elif job.state is State.BLOCKED:
+            admission.free(folder, process.user())
+        else:
+            raise BadInput(f"{job.id}: is neither held nor blocked ({job.state})")
+
+    return _under_mutex(store, identity, "release", order)
+
+
+def move(store: JobStore, identity: str, steps: int) -> Job:
+    """Let a waiting job change places with the next of this user's waiting jobs before (-1) or after it (1), whether
+    they are in the queue or kept out of it. Jobs of others keep their places. Raises BadInput."""
+    store.jobs()  # read before the mutex is taken, which is held for as short as possible
+
+    def order(folder: Path, found: LeaseDir) -> None:
+        queue = Queue(found)
+        job = read_job(folder)
+        mine = _ticket(queue, job, folder)
+        own = _own(store, queue, job)
+        place = own.index(mine) + steps
+        if not 0 <= place < len(own):
+            raise BadInput(f"{mine.job}: is the {'first' if steps < 0 else 'last'} of your waiting jobs already")
+        other = own[place]
+        _place(store, queue, mine, other.priority, other.number)
+        _place(store, queue, other, mine.priority, mine.number)
+
+    return _under_mutex(store, identity, "move", order)
+
+
+def prioritise(store: JobStore, identity: str, priority: int) -> Job:
+    """Give a waiting job another priority: 0 is served first, 99 last. Raises BadInput."""
+    if not 0 <= priority <= 99:
+        raise BadInput(f"priority: {priority}: give 0 (served first) to 99")
+
+    def order(folder: Path, found: LeaseDir) -> None:
+        queue = Queue(found)
+        mine = _ticket(queue, read_job(folder), folder)
+        _place(store, queue, mine, priority, mine.number)
+
+    return _under_mutex(store, identity, "move", order)
+
+
+def _ticket(queue: Queue, job: Job, folder: Path) -> Ticket:
+    if not job.state.waiting:
+        raise BadInput(f"{job.id}: {_has(job)}, and only a waiting job can be moved")
+    return queue.ticket_for(job, folder)
+
+
+def _own(store: JobStore, queue: Queue, job: Job) -> list[Ticket]:
+    """The tickets of the user's waiting jobs, this one's among them, in their order: of all jobs in the queue, and of
+    those of the runs folder that are kept out of it."""
+    own = {ticket.job: ticket for ticket in queue.waiting() if ticket.user == job.user}
+    for other in store.jobs():
+        folder = store.folder(other.id)
+        if other.state.waiting and other.id not in own and other.lease_id == job.lease_id and is_ours(other, folder):
+            own[other.id] = queue.ticket_for(other, folder)
+    return sorted(ticket for ticket in own.values() if ticket.job == job.id or queue.is_alive(ticket))
+
+
+def _place(store: JobStore, queue: Queue, ticket: Ticket, priority: int, number: int) -> None:
+    """Under the mutex: give the job another place, whether it is in the queue or kept out of it. Raises OSError."""
+    try:
+        queue.move(ticket, priority, number)
+    except FileNotFoundError:
+        admission.keep_place(store.folder(ticket.job), priority, number)
+
+
+def _has(job: Job) -> str:
+    return f"has ended ({job.state})" if job.state.ended else f"is {job.state}"
+
+
+def _under_mutex(store: JobStore, identity: str, verb: str, order: Callable[[Path, LeaseDir], None]) -> Job:
+    """Do it under the mutex of the job's lease folder, so that it does not begin meanwhile."""
+    job = store.get(identity)
+    folder = store.folder(job.id)
+    try:
+        require_own(job, folder, verb)
+        found = open_lease_dir(job.lease_dir, job.lease_id)
+        if found is None:
+            raise BadInput(f"{job.id}: its lease folder {clean(job.lease_dir)} is gone")
+        with found.mutex():
+            order(folder, found)
+    except OSError as error:
+        raise BadInput(f"{job.id}: cannot {verb} it now: {clean(error.strerror or str(error))}") from error
+    except ValueError as error:
+        raise BadInput(f"{job.id}: job.json: {clean(str(error))}") from error
+    return store.get(job.id)

@@ -1,0 +1,54 @@
+"""Stop a job."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Sequence
+
+from engine.contract.errors import BadInput
+from engine.contract.names import JOB
+from engine.contract.text import clean
+from xray_tui.jobs.model.job import Job
+from xray_tui.jobs.storage.job_store import JobStore, write_stop
+from xray_tui.jobs.supervise import detach
+from xray_tui.jobs.supervise.recovery import judge_alone, require_own, seems_alone
+from xray_tui.system import process
+
+
+def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequence[str] = detach.SUPERVISOR) -> Job:
+    """Ask the job to stop; returns at once. `by` is who asks, as "alice@host" (None: this user).
+
+    A waiting job ends; a running engine gets SIGTERM and after the job's grace period SIGKILL. Raises BadInput where
+    there is nothing to stop, or it is not for this user or not from this host.
+    """
+    job = store.get(identity)
+    folder = store.folder(job.id)
+    if job.readable and job.state.ended:
+        raise BadInput(f"{job.id}: has ended already ({job.state})")
+    try:
+        require_own(job, folder, "stop")
+        try:
+            write_stop(folder, by or f"{process.user()}@{process.host()}", time.time())
+        except OSError:  # a full disk, where to stop is what helps: a signal alone says it too, if not who asks
+            if _ask_supervisor(job):
+                return job
+            raise
+        if seems_alone(job):
+            judge_alone(folder, supervisor)
+    except OSError as error:
+        raise BadInput(f"{job.id}: cannot be stopped now: {clean(error.strerror or str(error))}") from error
+    except ValueError as error:
+        raise BadInput(f"{job.id}: {JOB}: {clean(str(error))}; it cannot be stopped") from error
+    job = store.get(job.id)
+    if not job.state.ended:
+        _ask_supervisor(job)  # it would see stop.json by itself within seconds
+    return job
+
+
+def _ask_supervisor(job: Job) -> bool:
+    """Tell the job's supervisor to stop it. False where there is none."""
+    if job.supervisor is None or not process.send(job.supervisor, signal.SIGTERM):
+        return False
+    process.send(job.supervisor, signal.SIGCONT)
+    return True

@@ -1,0 +1,48 @@
+"""What is asked of a run that is still to be trained comes after its training, without being told to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from engine.contract.errors import BadInput
+from xray_tui.jobs.launch.checkpoints import is_file, reads
+from xray_tui.jobs.launch.resolve import asked
+from xray_tui.jobs.model.job import Job, JobSpec
+from xray_tui.jobs.storage.job_store import JobStore, claim
+
+
+def behind(store: JobStore, spec: JobSpec) -> tuple[JobSpec, tuple[Job, ...]]:
+    """(the spec, after the trainings whose runs it needs and that have not written their checkpoint yet; these
+    trainings). It needs the run that is evaluated, members and presence_run of a blend, and a training's init_from;
+    where its config is no good, nothing: the launch says what is wrong with it."""
+    jobs = store.jobs()
+    claims = (claim(store, jobs, run) for run in dict.fromkeys(_missing(store.runs, spec)))
+    parents = tuple(job for job in claims if job is not None and job.id not in spec.after)
+    return replace(spec, after=(*spec.after, *(job.id for job in parents))), parents
+
+
+def all_behind(runs: Path, specs: Sequence[JobSpec]) -> tuple[list[JobSpec], tuple[Job, ...]]:
+    """As `behind`, of all specs of one launch; the runs folder need not be there yet."""
+    if not runs.is_dir():
+        return list(specs), ()
+    store = JobStore(runs)
+    found = [behind(store, spec) for spec in specs]
+    parents = {job.id: job for _, jobs in found for job in jobs}
+    return [spec for spec, _ in found], tuple(parents.values())
+
+
+def _missing(runs: Path, spec: JobSpec) -> list[str]:
+    """The runs, relative to the runs folder, whose checkpoints it reads and that have none yet."""
+    try:
+        wanted = asked(runs, spec, Path.cwd())
+    except BadInput:
+        return []
+    home = os.path.realpath(runs)  # a config's paths follow links
+    return [
+        os.path.relpath(os.path.realpath(read.run), home)
+        for read in reads(wanted)
+        if read.run is not None and not is_file(read.path)
+    ]

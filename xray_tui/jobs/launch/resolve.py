@@ -1,0 +1,185 @@
+"""What a launch asks for, read from its arguments and the config that they name, with the defaults filled in.
+
+Reads files, and brings pydantic for a config that is new: not for the UI thread.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import takewhile, zip_longest
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from engine.contract import names
+from engine.contract.errors import BadInput
+from engine.contract.recipes import TAKES, check_kind
+from engine.contract.text import clean
+from engine.contract.yaml_file import read_mapping
+from xray_tui.jobs.model.job import JobSpec
+
+Config = Mapping[str, Any]
+
+SETTLED = 2 * 10**9
+"""Age in nanoseconds from which a file is cached: two changes within one tick of the clock have the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A job as far as one can see what it will read and write. Paths are absolute."""
+
+    kind: str
+    folder: Path
+    """The run's."""
+    config: Config = field(default_factory=dict)
+    """Of the training, of the blend, or of the run that is evaluated. Empty for a command, and where the run that is
+    evaluated has none yet."""
+    manifest: Path | None = None
+    members: tuple[Path, ...] = ()
+    checkpoint: str | None = None
+    """The name of the one that it starts from."""
+    options: tuple[str, ...] = ()
+    """What else its needs follow from: the views and batch of an evaluation, the words of a command."""
+
+
+def asked(runs: Path, spec: JobSpec, cwd: Path, jobs: Mapping[str, JobSpec] = MappingProxyType({})) -> Asked:
+    """What the spec asks for. Raises BadInput, a line an error, where its config is no good.
+
+    An evaluation that comes after its run's training, one of `jobs` by id, has that one's config.
+    """
+    folder = runs.absolute() / spec.run
+    if spec.kind == "command":
+        return Asked(spec.kind, folder, options=spec.argv)
+    if spec.kind == "evaluate":
+        before = (jobs[identity] for identity in spec.after if identity in jobs)
+        training = next((each for each in before if (each.kind, each.run) == ("train", spec.run)), None)
+        return _evaluation(folder, spec.argv, cwd, None if training is None else asked(runs, training, cwd))
+    if spec.kind == "blend":
+        return _blend(folder, spec.argv, cwd)
+    if "--resume" in spec.argv and (folder / names.CONFIG).exists():
+        config = config_of_run(folder)
+        return Asked(spec.kind, folder, config, _manifest(config, folder), checkpoint=names.LAST)
+    given = option(spec.argv, "--config")
+    if given is None:
+        raise BadInput("train: which recipe? Give --config FILE")
+    config = _resolved(given, every(spec.argv, "--set"), "train")
+    return Asked(spec.kind, folder, config, _manifest(config, folder))
+
+
+def of_run(job_kind: str, folder: Path, argv: Sequence[str], cwd: Path) -> Asked | None:
+    """What a job of the past had asked for, by the config that it left in its run; None where nothing tells."""
+    try:
+        if job_kind == "command":
+            return Asked(job_kind, folder, options=tuple(argv))
+        if job_kind == "evaluate":
+            return _evaluation(folder, argv, cwd)
+        config = config_of_run(folder)
+    except BadInput:
+        return None
+    if config.get("kind", "train") not in TAKES[job_kind]:
+        return None
+    if job_kind == "blend":
+        members = tuple(_absolute(member, folder) for member in config.get("members") or ())
+        return Asked(job_kind, folder, config, members=members)
+    return Asked(job_kind, folder, config, _manifest(config, folder))
+
+
+def config_of_run(folder: Path) -> Config:
+    """The resolved config in a run folder. Raises BadInput where there is none."""
+    return _read(folder / names.CONFIG)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The mapping in a file, a copy of the cached one while the file is the same. Raises BadInput."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise BadInput(f"{clean(str(path))}: {error.strerror}") from None
+    if abs(time.time_ns() - status.st_mtime_ns) < SETTLED:
+        return read_mapping(path)
+    return deepcopy(_parsed(path.absolute(), status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino))
+
+
+@lru_cache(maxsize=512)
+def _parsed(path: Path, *version: int) -> dict[str, Any]:
+    return read_mapping(path)
+
+
+def _evaluation(folder: Path, argv: Sequence[str], cwd: Path, training: Asked | None = None) -> Asked:
+    if training is None:
+        config = config_of_run(folder) if (folder / names.CONFIG).exists() else {}
+        manifest = _manifest(config, folder)
+    else:
+        config, manifest = training.config, training.manifest
+    if other := option(argv, "--manifest"):
+        manifest = cwd / other
+    checkpoint = names.LAST if option(argv, "--checkpoint") == "last" else names.BEST
+    options = (option(argv, "--tta") or "hv", option(argv, "--batch-size") or "16")
+    return Asked("evaluate", folder, config, manifest, checkpoint=checkpoint, options=options)
+
+
+def _blend(folder: Path, argv: Sequence[str], cwd: Path) -> Asked:
+    given = option(argv, "--config")
+    config = {**_resolved(given, every(argv, "--set"), "blend")}
+    if tta := option(argv, "--tta"):
+        config["tta"] = tta
+    named = several(argv, "--members") or config["members"]
+    return Asked("blend", folder, config, members=tuple(cwd / member for member in named))
+
+
+def _resolved(path: str | None, overrides: tuple[str, ...], kind: str) -> Config:
+    """The config that the engine would make of it, its paths absolute. Raises BadInput."""
+    if path is None:
+        from engine.contract.config import KINDS
+        from engine.contract.load import apply_overrides, validate
+
+        values: dict[str, Any] = {}
+        apply_overrides(values, overrides)
+        return validate(KINDS[kind], values, f"xray-engine {kind}").model_dump(mode="json")
+    from engine.contract.load import load_config
+
+    config = load_config(Path(path), overrides, _read)
+    check_kind(kind, config.kind, path)
+    return config.model_dump(mode="json")
+
+
+def _manifest(config: Config, folder: Path) -> Path | None:
+    data = config.get("data")
+    named = data.get("manifest") if isinstance(data, dict) else None
+    return _absolute(named, folder) if isinstance(named, str) else None
+
+
+def _absolute(path: object, folder: Path) -> Path:
+    """A path of a run's config, which is relative to the run's folder, as the engine resolves it."""
+    return Path(os.path.realpath(folder / str(path)))
+
+
+# Arguments, as the engine's argparse reads them
+
+
+def every(arguments: Sequence[str], name: str) -> tuple[str, ...]:
+    """The values of all `NAME VALUE` and `NAME=VALUE`, in their order."""
+    found = []
+    for argument, following in zip_longest(arguments, arguments[1:]):
+        if argument == name and following is not None:
+            found.append(following)
+        elif argument.startswith(f"{name}="):
+            found.append(argument.partition("=")[2])
+    return tuple(found)
+
+
+def option(arguments: Sequence[str], name: str) -> str | None:
+    """The value that counts: the last one."""
+    found = every(arguments, name)
+    return found[-1] if found else None
+
+
+def several(arguments: Sequence[str], name: str) -> tuple[str, ...]:
+    """All that follows `NAME` up to the next option."""
+    rest: Iterable[str] = arguments[arguments.index(name) + 1 :] if name in arguments else ()
+    return tuple(takewhile(lambda word: not word.startswith("-"), rest))

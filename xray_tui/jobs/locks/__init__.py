@@ -1,0 +1,1 @@
+"""flock files: one per GPU, queue, supervisor and engine."""

@@ -1,0 +1,1 @@
+"""Values: jobs, their requests, the GPU policy."""

@@ -1,0 +1,95 @@
+"""Jobs as others read them: a JSON object each, a table, a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from xray_tui.jobs.model.job import Job
+
+
+def in_view(jobs: Sequence[Job]) -> tuple[Job, ...]:
+    """Of jobs that come newest first: those at work, then those that wait, the next to be served first, then those that
+    have ended, the last one first."""
+    at_work = [job for job in jobs if not job.state.waiting and not job.state.ended]
+    waiting = sorted((job for job in jobs if job.state.waiting), key=lambda job: job.ticket)
+    ended = sorted((job for job in jobs if job.state.ended), key=lambda job: job.ended or job.created, reverse=True)
+    return (*at_work, *waiting, *ended)
+
+
+def as_json(job: Job) -> dict[str, Any]:
+    """The job as plain values for others' scripts."""
+    progress = job.progress
+    return {
+        "id": job.id,
+        "kind": job.spec.kind,
+        "run": job.spec.run,
+        "state": str(job.state),
+        "cause": job.cause,
+        "note": job.note,
+        "waits": job.waits,
+        "gpu": job.spec.gpu,
+        "gpus": list(job.gpus),
+        "gpu_count": job.spec.gpu_count,
+        "priority": job.spec.priority,
+        "after": list(job.spec.after),
+        "attempt": job.attempt,
+        "engine_git": None if job.source is None else job.source.git or None,
+        "progress": None
+        if progress is None
+        else {
+            "done": progress.done,
+            "total": progress.total,
+            "unit": progress.unit,
+            "phase": progress.phase,
+            "eta_s": progress.eta_s,
+        },
+        "created": job.created,
+        "started": job.started,
+        "ended": job.ended,
+        "exit_code": job.exit_code,
+        "peak_memory": job.peak_memory,
+        "peak_gpu_memory": job.peak_gpu_memory,
+        "user": job.user,
+        "host": job.host,
+        "stop_asked_by": job.stop_asked_by,
+    }
+
+
+def as_table(jobs: Sequence[Job], me: str = "") -> str:
+    """The jobs in columns, for reading; those of others than `me` carry their user's name."""
+    rows = [("ID", "KIND", "STATE", "RUN", "")]
+    rows += [(job.id, job.spec.kind, str(job.state), job.spec.run + whose(job, me), describe(job)) for job in jobs]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
+        for row in rows
+    )
+
+
+def whose(job: Job, me: str) -> str:
+    """` (alice)` behind the run of another user's job; empty for one of `me`, and where nobody asks."""
+    return f" ({job.user})" if me and job.user and job.user != me else ""
+
+
+def describe(job: Job) -> str:
+    """What there is to say beside the state: the cause, what it waits for, how far it is."""
+    parts = [] if job.cause is None else [job.cause]
+    if job.waits is not None:
+        parts.append(f"waits: {job.waits}")
+    if job.progress is not None:
+        eta = "" if job.progress.eta_s is None else f", {duration(job.progress.eta_s)} left"
+        parts.append(f"{job.progress.phase} {job.progress.done}/{job.progress.total} {job.progress.unit}{eta}")
+    if job.note is not None:
+        parts.append(job.note)
+    if job.stop_asked_by is not None:
+        parts.append(f"stop asked by {job.stop_asked_by}")
+    return "; ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """45 s, 12 min, 3 h 05 min."""
+    if seconds < 60:
+        return f"{max(0, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

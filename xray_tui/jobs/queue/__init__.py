@@ -1,0 +1,1 @@
+"""Tickets, admission, GPU allocation, scheduling."""

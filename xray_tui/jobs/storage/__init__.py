@@ -1,0 +1,1 @@
+"""The folder runs/.jobs."""

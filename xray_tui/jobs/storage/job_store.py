@@ -1,0 +1,158 @@
+"""The folder runs/.jobs, read cheaply: a file is opened again only when its time, size or inode is another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar
+
+from engine.contract.errors import BadInput
+from engine.contract.files import write_json
+from engine.contract.names import JOB, JOBS, LOG, PROGRESS
+from engine.contract.text import clean
+from xray_tui.jobs.model.job import Job, Progress, parse_job, parse_object, parse_progress, unreadable
+from xray_tui.system.safe_files import read_small
+
+STOP = "stop.json"
+"""Who asked for the stop, written by whoever asks first."""
+
+Version = tuple[int, int, int]
+Value = TypeVar("Value")
+
+
+class JobStore:
+    """The jobs of a runs folder. May be shared by threads."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs.absolute()
+        self._folder = str(self.runs / JOBS)
+        self._lock = Lock()
+        self._jobs: dict[str, tuple[Version, Job]] = {}
+        self._progress: dict[str, tuple[Version, Progress | None]] = {}
+        self._stops: dict[str, tuple[Version, Stop]] = {}
+
+    def folder(self, identity: str) -> Path:
+        return self.runs / JOBS / identity
+
+    def log(self, identity: str) -> Path:
+        return self.folder(identity) / LOG
+
+    def jobs(self) -> list[Job]:
+        """All jobs, newest first. A damaged one is listed as lost, with the reason. Raises OSError where the folder
+        is there and cannot be listed."""
+        try:
+            names = [name for name in os.listdir(self._folder) if not name.startswith(".")]  # noqa: PTH208
+        except FileNotFoundError:
+            names = []
+        with self._lock:
+            for cache in (self._jobs, self._progress, self._stops):
+                for gone in cache.keys() - names:
+                    del cache[gone]
+            found = [job for name in names if (job := self._read(name)) is not None]
+        return sorted(found, key=lambda job: (job.created, job.id), reverse=True)
+
+    def get(self, identity: str) -> Job:
+        """The job of that id. Raises BadInput where there is none."""
+        with self._lock:
+            job = self._read(identity) if identity and "/" not in identity and not identity.startswith(".") else None
+        if job is None:
+            raise BadInput(f"{clean(identity)}: no such job in {clean(str(self.runs))}; `xray-tui jobs` lists them")
+        return job
+
+    def _read(self, name: str) -> Job | None:
+        folder = f"{self._folder}/{name}"
+        try:
+            job = _cached(self._jobs, name, f"{folder}/{JOB}", lambda data: _job(data, name))
+        except OSError as error:
+            return unreadable(name, error.strerror or str(error))
+        if job is None or job.state.ended:
+            return job
+        try:
+            progress = _cached(self._progress, name, f"{folder}/{PROGRESS}", parse_progress)
+            stop = _cached(self._stops, name, f"{folder}/{STOP}", parse_stop)
+        except OSError:
+            return job
+        if progress is None and stop is None:
+            return job
+        by, time = (stop.by, stop.time) if stop is not None else (None, None)
+        return replace(job, progress=progress, stop_asked_by=by, stop_asked=time)
+
+
+def read_job(folder: Path) -> Job:
+    """The job of a folder as it is now. Raises OSError, or ValueError with the reason."""
+    return parse_job(read_small(folder / JOB), folder.name)
+
+
+def is_at_home(job: Job, folder: Path) -> bool:
+    """Whether the job was launched in this folder. It is none of ours in a copy of the runs folder: it may run where it
+    was launched."""
+    try:
+        return not job.folder or Path(job.folder).samefile(folder)
+    except (OSError, ValueError):
+        return False
+
+
+def claim(store: JobStore, jobs: Iterable[Job], run: str) -> Job | None:
+    """The training among these jobs that waits for or works in the run folder."""
+    claims = (job for job in jobs if job.spec.kind == "train" and not job.state.ended)
+    return next((job for job in claims if job.spec.run == run and is_at_home(job, store.folder(job.id))), None)
+
+
+def read_stop(folder: Path) -> str | None:
+    """Who asked for the job's stop; None where nobody did."""
+    try:
+        return parse_stop(read_small(folder / STOP)).by
+    except OSError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A wish that a job stop."""
+
+    by: str
+    time: float | None = None
+
+
+def parse_stop(data: bytes) -> Stop:
+    """A stop.json that cannot be read is a wish to stop all the same."""
+    values = parse_object(data) or {}
+    by, time = values.get("by"), values.get("time")
+    return Stop(
+        clean(by) if isinstance(by, str) and by else "somebody",
+        time if isinstance(time, float) and abs(time) < 1e12 else None,
+    )
+
+
+def write_stop(folder: Path, by: str, time: float) -> None:
+    """Note who asks for the stop, unless somebody has before. Raises OSError."""
+    if not (folder / STOP).exists():
+        write_json(folder / STOP, {"by": by, "time": time})
+
+
+def _job(data: bytes, name: str) -> Job:
+    try:
+        return parse_job(data, name)
+    except ValueError as error:
+        return unreadable(name, str(error))
+
+
+def _cached(
+    cache: dict[str, tuple[Version, Value]], name: str, path: str, parse: Callable[[bytes], Value]
+) -> Value | None:
+    """The parsed file, from the cache while the file is the same; None where there is no file. Raises OSError."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a thousand jobs are looked at each second; a Path costs more than the call
+        version = (status.st_mtime_ns, status.st_size, status.st_ino)
+        known = cache.get(name)
+        if known is not None and known[0] == version:
+            return known[1]
+        value = parse(read_small(path))
+    except (FileNotFoundError, NotADirectoryError):
+        cache.pop(name, None)
+        return None
+    cache[name] = (version, value)
+    return value

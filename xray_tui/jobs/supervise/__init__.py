@@ -1,0 +1,1 @@
+"""The supervisor process, the engine process, their outcome, and recovery."""

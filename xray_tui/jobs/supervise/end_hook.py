@@ -1,0 +1,147 @@
+"""Run the user's `on_end` command after a job: `python -m xray_tui.jobs.supervise.end_hook JOB_FOLDER`.
+
+It is kept in the job's folder at the launch, for its owner alone: it may hold the address of a chat. Only that file
+counts, and only where nobody else could have written it, so nobody's job runs another's command. It runs in a process
+of its own, without any of the job's locks, and what becomes of it changes nothing about the job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.contract.files import write_json
+from engine.contract.names import JOB, LOG
+from engine.contract.text import clean
+from xray_tui.jobs.model.job import Job, parse_object
+from xray_tui.jobs.storage.job_store import read_job
+from xray_tui.jobs.storage.saved_environment import own_environment
+from xray_tui.system.safe_files import not_ours, read_small
+
+KEPT = "on_end.json"
+SAID = "on_end.txt"
+"""What the commands said, in the job's folder, and how each ended."""
+
+LIMIT = 60.0
+"""Seconds that the command may take; then it is killed, with all that it started in its process group."""
+
+_BACKGROUND = '"$@" &'
+
+
+def keep(folder: Path, command: Sequence[str]) -> None:
+    """Keep the command for the end of the job in that folder; an empty one is no wish. Raises OSError."""
+    if command:
+        write_json(folder / KEPT, {"command": list(command)}, 0o600)
+
+
+def kept(folder: Path) -> tuple[str, ...]:
+    """The command that is to be run; empty for none, and for one that another user may have written."""
+    try:
+        if not_ours(folder, KEPT) is not None:
+            return ()
+        command = (parse_object(read_small(folder / KEPT)) or {}).get("command")
+    except OSError:
+        return ()
+    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+        return ()
+    return tuple(command)
+
+
+def start(folder: Path) -> None:
+    """Run the command of the ended job in that folder, if it has one, detached; returns at once and never raises.
+
+    Call it once, after the end stands in job.json: by whoever wrote that.
+    """
+    if not kept(folder):
+        return
+    with contextlib.suppress(OSError):
+        subprocess.run(
+            ["/bin/sh", "-c", _BACKGROUND, "sh", sys.executable, "-P", "-m", __name__, str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env=own_environment(),
+            start_new_session=True,
+            check=False,
+        )
+
+
+def run(job: Job, folder: Path, limit: float = LIMIT) -> None:
+    """Run the job's command now and wait for its end; what it says and how it ended is appended to `SAID`.
+
+    Raises OSError only where that file cannot be written.
+    """
+    command = kept(folder)
+    if not command:
+        return
+    with (folder / SAID).open("ab") as said:
+        ended = _run(command, job, folder, limit, said.fileno())
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        said.write(f"{stamp} on_end: {clean(Path(command[0]).name)}: {ended}\n".encode("utf-8", "replace"))
+
+
+def facts(job: Job, folder: Path) -> dict[str, str]:
+    """What the command finds in its environment; empty where there is nothing to say."""
+    seconds = None if job.started is None or job.ended is None else round(max(0.0, job.ended - job.started))
+    return {
+        "XRAY_JOB_ID": job.id,
+        "XRAY_JOB_RUN": job.spec.run,
+        "XRAY_JOB_KIND": job.spec.kind,
+        "XRAY_JOB_STATE": str(job.state),
+        "XRAY_JOB_CAUSE": job.cause or "",
+        "XRAY_JOB_EXIT_CODE": "" if job.exit_code is None else str(job.exit_code),
+        "XRAY_JOB_SECONDS": "" if seconds is None else str(seconds),
+        "XRAY_JOB_GPUS": ",".join(job.gpus),
+        "XRAY_JOB_USER": job.user,
+        "XRAY_JOB_HOST": job.host,
+        "XRAY_JOB_FOLDER": str(folder),
+        "XRAY_JOB_LOG": str(folder / LOG),
+        "XRAY_JOB_RUN_FOLDER": str(folder.parent.parent / job.spec.run),
+    }
+
+
+def _run(command: Sequence[str], job: Job, folder: Path, limit: float, output: int) -> str:
+    """How it ended, in words."""
+    where = job.cwd if os.path.isdir(job.cwd) else str(folder)  # noqa: PTH112 - may be the name of no path
+    try:
+        child = subprocess.Popen(
+            [os.path.expanduser(command[0]), *command[1:]],  # noqa: PTH111
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=where,
+            env={**own_environment(), **facts(job, folder)},
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        return f"could not be started: {clean(getattr(error, 'strerror', None) or str(error))}"
+    try:
+        code = child.wait(limit)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        return f"took longer than {limit:g} s and was killed"
+    return "done" if code == 0 else f"exit code {code}" if code > 0 else f"killed by signal {-code}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    folder = Path(arguments[0])
+    try:
+        job = read_job(folder)
+        if job.state.ended and not_ours(folder, JOB) is None:
+            run(job, folder)
+    except (OSError, ValueError):
+        return 1  # the job's folder is gone, or its disk is full: there is nobody to tell
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,143 @@
+"""How a job ended: a pure function of the exit status, the engine's own end record, and who asked for a stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.contract.errors import Exit
+from engine.contract.names import END, LOG
+from engine.contract.text import clean, clean_log_line
+from xray_tui.jobs.model.job import State, parse_object
+from xray_tui.system.safe_files import open_regular, read_small
+
+NO_RECORD = "its supervisor and its engine are gone, without an end record"
+NO_STATUS = "its supervisor was killed before it, so nobody was there to take its exit status"
+
+_TAIL = 8192
+_LONGEST_CAUSE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class EndRecord:
+    """What the engine wrote as the last thing it did."""
+
+    code: int
+    cause: str
+    peak_memory: int | None = None
+    peak_gpu_memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    state: State
+    cause: str | None
+    exit_code: int | None
+
+
+def judge(
+    status: int | None,
+    end: EndRecord | None,
+    stopped_by: str | None,
+    last_line: str,
+    writes_end: bool = True,
+    oom_killed: bool = False,
+) -> Verdict:
+    """The state and its cause.
+
+    `status` is the exit status, negative for a signal, None where nobody was there to take it: then the end record
+    alone counts. Success needs the record too, where the program writes one (`writes_end`): a status of 0 is also what
+    a parent that ignores SIGCHLD sees. `oom_killed`: the kernel has killed for want of memory where it ran.
+    """
+    if end is None and status is None and stopped_by:
+        return Verdict(State.STOPPED, f"stopped by {stopped_by}, without an end record", None)
+    if end is None and status is None:
+        return Verdict(State.LOST, NO_RECORD if writes_end else NO_STATUS, None)
+    if end is None and status == Exit.DONE and writes_end:
+        return Verdict(State.FAILED, "ended without its end record", status)
+    code = status if status else (end.code if end else 0)
+    if code == Exit.DONE:
+        return Verdict(State.SUCCEEDED, None, code)
+    if not writes_end:
+        return _of_command(code, stopped_by, last_line, oom_killed)
+    if code == Exit.STOPPED or (code < 0 and stopped_by):
+        return Verdict(State.STOPPED, _stopped(code, stopped_by), code)
+    return Verdict(State.FAILED, _failed(code, end, last_line, oom_killed), code)
+
+
+def _of_command(code: int, stopped_by: str | None, last_line: str, oom_killed: bool) -> Verdict:
+    """What the exit status of somebody else's program says: its numbers are not ours."""
+    if stopped_by:
+        return Verdict(State.STOPPED, _stopped(code, stopped_by), code)
+    cause = _killed(-code, oom_killed) if code < 0 else f"exit code {code}" + (f": {last_line}" if last_line else "")
+    return Verdict(State.FAILED, cause, code)
+
+
+def _stopped(code: int, by: str | None) -> str:
+    cause = f"stopped by {by}" if by else "stopped"
+    return f"{cause}; it had to be killed" if code == -signal.SIGKILL else cause
+
+
+def _failed(code: int, end: EndRecord | None, last_line: str, oom_killed: bool) -> str:
+    if code < 0:
+        return _killed(-code, oom_killed)
+    said = (end.cause if end else "") or last_line
+    if code == Exit.BAD_INPUT:
+        return f"bad input: {said}" if said else "bad input"
+    if code == Exit.OUT_OF_MEMORY:
+        return said if said.startswith("out of memory") else "out of memory"
+    if code == Exit.NO_SPACE:  # then there is often no room for an end record either
+        return said if said.startswith("no space left") else f"no space left: {said}" if said else "no space left"
+    if end is not None and end.cause:
+        return end.cause
+    return f"exit code {code}: {said}" if said else f"exit code {code}"
+
+
+def _killed(number: int, oom_killed: bool) -> str:
+    if number == signal.SIGKILL and oom_killed:
+        return "killed by the kernel for want of memory"
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    return f"killed by {name}" + (" (perhaps memory)" if number == signal.SIGKILL else "")
+
+
+def read_end(folder: Path) -> EndRecord | None:
+    """The end record in a job's folder; None where there is none, or none that can be read."""
+    try:
+        values = parse_object(read_small(folder / END))
+    except OSError:
+        return None
+    if values is None:
+        return None
+    code, cause = values.get("code"), values.get("cause")
+    if not isinstance(code, int) or not 0 <= code < 256:
+        return None
+    return EndRecord(
+        code=code,
+        cause=clean(cause)[:_LONGEST_CAUSE] if isinstance(cause, str) else "",
+        peak_memory=_memory(values.get("peak_rss")),
+        peak_gpu_memory=_memory(values.get("peak_gpu")),
+    )
+
+
+def _memory(value: Any) -> int | None:
+    """A count of bytes; None for what is none. A number that job.json could not hold must not cost the job its end."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63 else None
+
+
+def last_log_line(folder: Path, begin: int = 0) -> str:
+    """The last line of the log from this byte on that says something, safe to print; empty where there is none."""
+    try:
+        with os.fdopen(open_regular(folder / LOG), "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(begin, file.tell() - _TAIL))
+            lines = file.read().decode("utf-8", "replace").split("\n")
+    except OSError:
+        return ""
+    cleaned = (clean_log_line(line).strip() for line in reversed(lines))
+    return next((line[:_LONGEST_CAUSE] for line in cleaned if line), "")

@@ -1,0 +1,345 @@
+"""Wait for a job's turn, run its engine, record its end.
+
+`python -m xray_tui.jobs.supervise.supervisor JOB_FOLDER LOCK`.
+
+It is handed the job's `.sup` lock as the descriptor LOCK and holds it to its end; that lock is what makes it the only
+one that writes job.json. It may be killed at any moment: the engine keeps its leases, and whoever looks next
+(recovery.recover_orphans) finds out. Imports stay small, as hundreds of supervisors may wait at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from engine.contract.names import JOB
+from engine.contract.text import clean
+from xray_tui.gpu.snapshot import GpuSnapshot
+from xray_tui.jobs.locks import file_lock
+from xray_tui.jobs.locks.lock_dir import ID, LeaseDir
+from xray_tui.jobs.model.job import Job, State, write_job
+from xray_tui.jobs.queue import admission
+from xray_tui.jobs.queue.admission import Shut
+from xray_tui.jobs.queue.allocation import Wait
+from xray_tui.jobs.queue.scheduler import Turn, Turnstile
+from xray_tui.jobs.queue.tickets import Queue, Ticket
+from xray_tui.jobs.storage import saved_environment
+from xray_tui.jobs.storage.job_store import JobStore, is_at_home, read_job, read_stop
+from xray_tui.jobs.supervise import detach, end_hook, engine_process
+from xray_tui.jobs.supervise.foreign_processes import Watchman
+from xray_tui.jobs.supervise.oom import own_oom_kills
+from xray_tui.jobs.supervise.outcome import judge, last_log_line, read_end
+from xray_tui.jobs.supervise.signals import Wakeups
+from xray_tui.system import process
+from xray_tui.system.safe_files import not_ours
+
+POLL = 1.0
+"""Seconds between two tries of a waiting job, with jitter."""
+FAR_BACK = 5
+"""So many times as rarely looks one with many before it: a hundred that look each second are a burden."""
+FOREIGN_POLL = 5.0
+"""The same while others' processes are in the way: a look at the GPUs costs a process."""
+ENTERS_WITHIN = 5.0
+"""Seconds for which a job that may enter the queue lets those before it enter first, which look every second."""
+KILL_PAUSES = (0.05, 5.0)
+"""Seconds between the first two SIGKILLs, doubled after each one, and at most."""
+HANGS = "the engine ignores SIGKILL: it hangs in the kernel (state D)"
+ADOPTED = "its first supervisor was killed; another looks after it"
+JUDGE_EVERY = 30.0
+"""Seconds between two looks for dead supervisors by a job that waits for others."""
+TOUCH_EVERY = 24 * 3600.0
+"""Seconds between two touches of the lock files, so that no cleaner takes them for forgotten."""
+WRITE_TRIES = 60
+
+
+class Supervisor:
+    """Looks after one job from its ticket to its end."""
+
+    def __init__(self, folder: Path, held: int, snapshot: Callable[[], GpuSnapshot]) -> None:
+        if (reason := not_ours(folder, JOB)) is not None:
+            raise PermissionError(reason)
+        os.set_inheritable(held, False)
+        self._folder = folder
+        self._snapshot = snapshot
+        self._wakeups = Wakeups()
+        self._job = read_job(folder)
+        self._dir = LeaseDir(Path(self._job.lease_dir))
+        self._queue = Queue(self._dir)
+        self._store = JobStore(folder.parent.parent)
+        self._judged = time.monotonic()
+        self._let_in: float | None = None
+        """When it was found that this job may enter the queue."""
+        self._watchman = Watchman(snapshot)
+        self._touched = time.monotonic()
+        self._unwritten = False
+        """Whether job.json lags behind what is known, for want of room."""
+        self._relocked: list[int] = []
+        """Locks of GPUs that took the place of the engine's."""
+
+    def run(self) -> None:
+        """From where the job stands to its end."""
+        _set_title(self._job)
+        if self._job.state.waiting:
+            self._record(supervisor=process.identify(os.getpid()), note=None, final=False)
+            if (turn := self._wait_for_turn()) is not None:
+                self._run_engine(turn)
+        elif self._job.state is State.RUNNING:
+            self._record(supervisor=process.identify(os.getpid()), note=ADOPTED, final=False)
+            self._attend(engine_process.Adopted(self._job, self._dir.runs(self._job.id)))
+
+    # -- waiting ------------------------------------------------------------------------------------------------------
+
+    def _wait_for_turn(self) -> Turn | None:
+        """Sleep and try until it is this job's turn; None when it was stopped before, or its folder was removed."""
+        turnstile = Turnstile(self._dir, self._snapshot)
+        while (by := self._stopped_by()) is None:
+            try:
+                if not (self._folder / JOB).exists():
+                    self._withdraw()
+                    return None
+                self._judge_others()
+                if (shut := self._gate()) is not None and not shut.but:
+                    self._stay_out(shut)
+                    continue
+                answer = turnstile.push(self._job, self._folder, self._gate)
+            except OSError as error:  # the mutex is busy, the disk is full: both may pass, the latter not so soon
+                answer = Wait(clean(error.strerror or str(error)), foreign=not isinstance(error, file_lock.Busy))
+            if isinstance(answer, Turn):
+                self._job = answer.job
+                return answer
+            self._note_wait(answer.reason, turnstile.ticket)
+            self._touch(time.monotonic())
+            pause = FOREIGN_POLL if answer.foreign else POLL * min(FAR_BACK, 1 + answer.before / 10)
+            self._wakeups.sleep(pause * random.uniform(0.8, 1.2))
+        self._withdraw()
+        self._end(State.STOPPED, f"stopped by {by}", None)
+        return None
+
+    def _note_wait(self, reason: str, ticket: Ticket | None, state: State = State.QUEUED) -> None:
+        """Write down what the job waits for, and where its owner has moved it."""
+        place = self._job.ticket if ticket is None else ticket.name
+        if (reason, state, place) == (self._job.waits, self._job.state, self._job.ticket):
+            return
+        spec = self._job.spec if ticket is None else replace(self._job.spec, priority=ticket.priority)
+        self._record(waits=reason, state=state, ticket=place, spec=spec, final=False)
+
+    def _gate(self) -> Shut | None:
+        """Whether the job is kept out of the queue. Raises OSError."""
+        now = time.localtime()
+        minute = now.tm_hour * 60 + now.tm_min
+        others = self._others() if self._asks_others() or self._job.terms.hours else []
+        held, freed = admission.held_by(self._folder), admission.is_freed(self._folder)
+        shut = admission.gate(self._job, held, freed, others, minute)
+        if shut is not None:
+            self._let_in = None
+            return shut
+        self._let_in = self._let_in or time.monotonic()
+        if not others or self._queue.has(self._job) or time.monotonic() - self._let_in > ENTERS_WITHIN:
+            return None
+        queued = {ticket.job for ticket in self._queue.waiting()}
+        living = [
+            other for other in others if file_lock.is_held(self._dir.supervised(other.id)) or not other.state.waiting
+        ]
+        first = admission.entering(self._job, living, queued, self._store.folder, minute)
+        if first is None:
+            return None
+        return Shut(State.QUEUED, f"after {first.spec.kind} {first.spec.run}, which enters the queue first")
+
+    def _others(self) -> list[Job]:
+        """The jobs of the runs folder; without those that have not ended in a copy of it, of which nobody tells."""
+        jobs = self._store.jobs()
+        return [job for job in jobs if job.state.ended or is_at_home(job, self._store.folder(job.id))]
+
+    def _asks_others(self) -> bool:
+        return bool(self._job.spec.after) or self._job.terms.max_gpus is not None
+
+    def _judge_others(self) -> None:
+        """Now and then judge jobs whose supervisor is gone, where this one waits for them: nobody else may be there to
+        look."""
+        if self._asks_others() and time.monotonic() - self._judged >= JUDGE_EVERY:
+            from xray_tui.jobs.supervise.recovery import recover_orphans
+
+            self._judged = time.monotonic()
+            recover_orphans(self._store, detach.SUPERVISOR)
+
+    def _stay_out(self, shut: Shut) -> None:
+        """Leave the queue, say why, and wait a moment. The job's place goes with it, where its owner has moved it."""
+        if self._queue.has(self._job) or admission.kept_place(self._folder) is not None:
+            with self._dir.mutex():  # so that no move comes between
+                self._note_wait(shut.reason, self._queue.ticket_for(self._job, self._folder), shut.state)
+                self._withdraw()
+                admission.forget_place(self._folder)
+        else:
+            self._note_wait(shut.reason, None, shut.state)
+        self._touch(time.monotonic())
+        self._wakeups.sleep(POLL * random.uniform(0.8, 1.2))
+
+    def _withdraw(self) -> None:
+        with contextlib.suppress(OSError):  # a ticket without a supervisor is passed over anyhow
+            self._queue.withdraw(self._job.id)
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def _run_engine(self, turn: Turn) -> None:
+        try:
+            started = engine_process.start(self._job, self._folder, turn.leases)
+        except (OSError, ValueError) as error:
+            self._end(State.FAILED, f"could not be started: {clean(str(error))}", None)
+            return
+        self._record(state=State.RUNNING, process=process.identify(started.pid), final=False)
+        saved_environment.forget(self._folder)
+        self._attend(engine_process.Child(started))
+
+    def _attend(self, engine: engine_process.Engine) -> None:
+        """Look after an engine that runs, to its end and to that of all it started."""
+        kills = own_oom_kills()
+        self._wait_for_end(engine)
+        killed = kills is not None and (own_oom_kills() or 0) > kills
+        cleared = engine_process.clear_away(self._job.id, engine.group)
+        self._judge(engine.status, cleared, killed)
+
+    def _wait_for_end(self, engine: engine_process.Engine) -> None:
+        """Until the engine has ended: by itself, or by SIGTERM and after the grace period SIGKILL."""
+        kill_at: float | None = None
+        kill_pause, longest_pause = KILL_PAUSES
+        note, hangs = self._job.note, None
+        while not engine.has_ended():
+            now = time.monotonic()
+            if kill_at is None and self._stopped_by() is not None:
+                engine.signal(signal.SIGTERM)
+                kill_at = now + self._job.grace
+            elif kill_at is not None and now >= kill_at:
+                engine.signal(signal.SIGKILL)
+                kill_at, kill_pause = now + kill_pause, min(2 * kill_pause, longest_pause)
+                hangs = HANGS if kill_pause > 1.0 and self._hangs_in_kernel(engine) else None
+            said = hangs or (self._watchman.ask(self._job) if self._job.gpus else None) or note
+            if said != self._job.note:
+                self._record(note=said, final=False)
+            if self._unwritten:
+                self._record(final=False)
+            self._keep_locks()
+            self._touch(now)
+            pause = engine.poll if kill_at is None else max(0.05, min(engine.poll, kill_at - now))
+            self._wakeups.sleep(pause)
+
+    def _hangs_in_kernel(self, engine: engine_process.Engine) -> bool:
+        found = [*process.members(self._job.id, engine.group), *filter(None, [self._job.process])]
+        return any(process.hangs_in_kernel(member.pid) for member in found)
+
+    def _keep_locks(self) -> None:
+        """Hold what stands in the place of a GPU's lock file that its owner has taken away: the engine's own lock keeps
+        nobody out any more. Slots are left: which one is the job's, nobody has written down."""
+        for uuid in () if self._job.terms.slots > 1 else self._job.gpus:
+            with contextlib.suppress(OSError):
+                if (
+                    not file_lock.is_held(path := self._dir.gpu(uuid))
+                    and (lock := file_lock.try_lock(path)) is not None
+                ):
+                    self._relocked.append(lock)
+
+    # -- what is known ------------------------------------------------------------------------------------------------
+
+    def _stopped_by(self) -> str | None:
+        """Who wants the job to stop; None while nobody does."""
+        by = read_stop(self._folder)
+        if by is None and self._wakeups.terminated:
+            return "a SIGTERM to its supervisor"
+        return None if by is None else by.removesuffix(f"@{self._job.host}")
+
+    def _judge(self, status: int | None, cleared: bool, oom_killed: bool = False) -> None:
+        end = read_end(self._folder)
+        last_line = last_log_line(self._folder, self._job.log_from)
+        verdict = judge(status, end, self._stopped_by(), last_line, self._job.writes_end, oom_killed)
+        cause = verdict.cause
+        if not cleared:
+            cause = f"{cause or verdict.state}; a process of it does not die"
+        if end is not None:
+            self._job = replace(self._job, peak_memory=end.peak_memory, peak_gpu_memory=end.peak_gpu_memory)
+        if self._job.peak_memory is None and status is not None:
+            self._job = replace(self._job, peak_memory=_peak_memory_of_children())
+        self._end(verdict.state, cause, verdict.exit_code)
+
+    def _end(self, state: State, cause: str | None, code: int | None) -> None:
+        saved_environment.forget(self._folder)
+        self._record(state=state, cause=cause, exit_code=code, ended=time.time(), waits=None, note=None, final=True)
+        end_hook.start(self._folder)
+
+    def _record(self, *, final: bool, **changes: Any) -> None:
+        """Change job.json. On a full disk the end is tried again for a minute; what comes before it is written with
+        the next recover_orphans, or never."""
+        self._job = replace(self._job, **changes)
+        for _ in range(WRITE_TRIES if final else 1):
+            try:
+                write_job(self._folder, self._job)
+                self._unwritten = False
+                return
+            except FileNotFoundError:
+                return  # somebody removed the job's folder: there is nothing to be told any more
+            except OSError:
+                self._unwritten = True
+                if final:
+                    time.sleep(1.0)
+
+    def _touch(self, now: float) -> None:
+        if now - self._touched < TOUCH_EVERY:
+            return
+        self._touched = now
+        held = [self._dir.supervised(self._job.id), self._dir.runs(self._job.id)]
+        held += [path for uuid in self._job.gpus for path in (self._dir.gpu(uuid), *self._dir.slots(uuid))]
+        for path in (*held, self._dir.path / "queue.lock", self._dir.seq, self._dir.path / ID):
+            with contextlib.suppress(OSError):
+                os.utime(path)
+
+
+def main(arguments: Sequence[str], snapshot: Callable[[], GpuSnapshot] | None = None) -> int:
+    """Supervise the job in the folder arguments[0] with its `.sup` lock as descriptor arguments[1]."""
+    folder, held = Path(arguments[0]), int(arguments[1])
+    _keep_stderr_apart(folder)
+    try:
+        Supervisor(folder, held, snapshot or _sample).run()
+    except BaseException as error:
+        import traceback
+
+        with contextlib.suppress(OSError):
+            (folder / detach.WORDS).write_text("".join(traceback.format_exception(error)), "utf-8", "backslashreplace")
+        raise
+    return 0
+
+
+def _keep_stderr_apart(folder: Path) -> None:
+    """What was said until now was no failure; what is said from now on, by libraries and by helpers, is none either."""
+    with contextlib.suppress(OSError):
+        os.truncate(folder / detach.WORDS, 0)
+        with (folder / detach.STDERR).open("ab") as apart:
+            os.dup2(apart.fileno(), 2)
+
+
+def _sample() -> GpuSnapshot:
+    from xray_tui.gpu.sampler import sample_once
+
+    return sample_once()
+
+
+def _peak_memory_of_children() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def _set_title(job: Job) -> None:
+    """Others on the server see in their process lists whose this is."""
+    from setproctitle import setproctitle
+
+    setproctitle(f"xray-tui job {job.spec.run} ({job.user})")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Reading log files and training curves."""

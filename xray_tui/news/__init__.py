@@ -1,1 +1,0 @@
-"""What has happened in a runs folder while one was away. No Textual."""

@@ -1,0 +1,1 @@
+"""What ended, what runs, and what is new since the last visit."""

@@ -1,0 +1,1 @@
+"""Facts about this machine: processes, mounts, cgroups, login session, disk."""

@@ -1,0 +1,47 @@
+"""In which order the leaderboard shows its rows, and which of them. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xray_tui.widgets.columns import Column
+from xray_tui.widgets.format import cells
+
+if TYPE_CHECKING:
+    from xray_tui.board.rank import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """By which column, best (or newest) first unless reversed."""
+
+    column: str = "rank"
+    reverse: bool = False
+
+
+def arrange(rows: Sequence[Row], columns: Sequence[Column], sort: Sort, words: str) -> tuple[int, ...]:
+    """Indices of the rows whose run or file holds every one of the words, in the order of `sort`.
+
+    Rows without a value come last in both directions; equal values stay in the order of their rank.
+    """
+    kept = [index for index, row in enumerate(rows) if matches(row, words)] if words.strip() else range(len(rows))
+    column = next((column for column in columns if column.key == sort.column), columns[0])
+    if column.key == "rank" and not sort.reverse:
+        return tuple(kept)  # as the board has them
+    values = {index: column.value(rows[index]) for index in kept}
+    known = [index for index in kept if values[index] is not None]
+    known.sort(key=values.__getitem__, reverse=column.descending != sort.reverse)
+    return (*known, *(index for index in kept if values[index] is None))
+
+
+def matches(row: Row, words: str) -> bool:
+    """Whether the row's run or artifact path holds every word, whatever the case."""
+    text = f"{row.run}\n{row.artifact.path}".casefold()
+    return all(word in text for word in words.casefold().split())
+
+
+def longest_name(rows: Iterable[Row]) -> int:
+    """How many cells the longest run's name takes. `clean` makes one cell of each ASCII character."""
+    return max((len(row.run) if row.run.isascii() else cells(row.name) for row in rows), default=0)
