@@ -200,17 +200,6 @@ def _is_safe(answer: Artifact | Rejected) -> None:
     assert not [c for text in shown for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs")]
 
 
-@pytest.fixture
-def nothing_is_parsed_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is large is parsed in another process: here it would hold up every other thread, the screen's too."""
-
-    def refuse(data: bytes) -> None:
-        raise AssertionError(f"{len(data)} bytes were parsed in this process")
-
-    monkeypatch.setattr("xray_tui.board.parser.parse_here", refuse)
-
-
-@pytest.mark.usefixtures("nothing_is_parsed_here")
 def test_a_large_artifact_is_read_as_a_small_one_is() -> None:
     images = [{"id": f"image {n}", "dice": 0.5} for n in range(40_000)]
     artifact = comparable(
@@ -224,23 +213,3 @@ def test_a_large_artifact_is_read_as_a_small_one_is() -> None:
     )
     assert artifact.metrics == {"dice_pos": 0.3, "average_precision_presence": 0.7}
     assert artifact.intervals == {"dice_pos": (0.2, 0.4)}
-
-
-@pytest.mark.usefixtures("nothing_is_parsed_here")
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (b'{"a": "' + b"x" * (2 << 20), "not JSON: it ends in the middle (truncated, or still being written)"),
-        (b" " * (2 << 20), "the file is empty"),
-        (b"[" + b"1," * (1 << 20) + b"1]", "holds a list; an object is right"),
-        (b'{"a":' * 700 + b"1" + b" " * (2 << 20) + b"}" * 700, "not readable: nested too deeply"),
-    ],
-    ids=["cut short", "empty", "a list", "deep"],
-)
-def test_a_large_artifact_that_is_none_has_the_reason_that_a_small_one_has(content: bytes, expected: str) -> None:
-    assert reason(content) == expected
-
-
-def test_a_large_artifact_is_read_where_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.executable", "/nowhere/python")
-    assert comparable({"images": ["x" * 100] * 20_000, "dice_pos": 0.3}).metrics == {"dice_pos": 0.3}

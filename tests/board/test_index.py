@@ -78,8 +78,8 @@ def test_a_link_to_a_folder_elsewhere_is_followed_and_no_cycle_of_links_hangs(ru
     (runs / "me").symlink_to("me")
     index = RunIndex(runs)
     assert paths(index.scan()) == ["a/test_metrics.json", "disk/old_run/test_metrics.json"]
-    assert paths(index.apply([runs / "disk", runs / "up", runs / "a", runs / "me"])) == paths(index.scan())
-    assert paths(index.apply([runs / "up/runs/a", runs / "disk/back/a"])) == paths(index.scan())
+    assert paths(index.apply(["disk", "up", "a", "me"])) == paths(index.scan())
+    assert paths(index.apply(["up/runs/a", "disk/back/a"])) == paths(index.scan())
 
 
 def test_many_folders_that_all_link_to_each_other_are_walked_once(runs: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_changed_artifact_is_read_again_and_an_old_snapshot_stays_as_it_was(ru
     index = RunIndex(runs)
     before = index.scan()
     put(path, {"dice_pos": 0.4})
-    after = index.apply([path])
+    after = index.apply(["a/test_metrics.json"])
     assert after.artifacts[0].metrics == {"dice_pos": 0.4}
     assert before.artifacts[0].metrics == {"dice_pos": 0.3}
     assert index.snapshot is after
@@ -145,7 +145,7 @@ def test_only_what_changed_is_read(runs: Path, monkeypatch: pytest.MonkeyPatch) 
     opened: list[str] = []
     read = index_module.read_artifact
     monkeypatch.setattr(index_module, "read_artifact", lambda *a: (opened.append(a[1]), read(*a))[1])
-    index.apply([runs / "r3/test_metrics.json", runs / "r4/events.jsonl", runs / "r5/config.yaml"])
+    index.apply(["r3/test_metrics.json", "r4/events.jsonl", "r5/config.yaml"])
     assert opened == ["r3/test_metrics.json"]
 
 
@@ -153,7 +153,7 @@ def test_a_batch_without_news_gives_the_same_snapshot(runs: Path) -> None:
     put(runs / "a/test_metrics.json", OK)
     index = RunIndex(runs)
     before = index.scan()
-    assert index.apply([runs / "a/config.yaml", runs / "b", Path("/elsewhere/test_metrics.json")]) is before
+    assert index.apply(["a/config.yaml", "b"]) is before
 
 
 def test_new_renamed_and_deleted_folders_are_followed(runs: Path) -> None:
@@ -161,22 +161,22 @@ def test_new_renamed_and_deleted_folders_are_followed(runs: Path) -> None:
     index.scan()
     put(runs / "x/y/test_metrics.json", OK)
     put(runs / "x/z/test_metrics.json", OK)
-    assert paths(index.apply([runs / "x"])) == ["x/y/test_metrics.json", "x/z/test_metrics.json"]
+    assert paths(index.apply(["x"])) == ["x/y/test_metrics.json", "x/z/test_metrics.json"]
     (runs / "x").rename(runs / "w")
-    assert paths(index.apply([runs / "x", runs / "w"])) == ["w/y/test_metrics.json", "w/z/test_metrics.json"]
+    assert paths(index.apply(["x", "w"])) == ["w/y/test_metrics.json", "w/z/test_metrics.json"]
     shutil.rmtree(runs / "w/y")
-    assert paths(index.apply([runs / "w/y"])) == ["w/z/test_metrics.json"]
+    assert paths(index.apply(["w/y"])) == ["w/z/test_metrics.json"]
     shutil.rmtree(runs / "w")
-    assert paths(index.apply([runs / "w"])) == []
+    assert paths(index.apply(["w"])) == []
 
 
 def test_a_folder_goes_although_only_its_file_was_ever_reported(runs: Path) -> None:
     index = RunIndex(runs)
     index.scan()
-    path = put(runs / "a/b/test_metrics.json", OK)
-    assert paths(index.apply([path])) == ["a/b/test_metrics.json"]
+    put(runs / "a/b/test_metrics.json", OK)
+    assert paths(index.apply(["a/b/test_metrics.json"])) == ["a/b/test_metrics.json"]
     shutil.rmtree(runs / "a")
-    assert paths(index.apply([runs / "a"])) == []
+    assert paths(index.apply(["a"])) == []
 
 
 def test_a_file_that_becomes_a_folder_and_back_is_followed(runs: Path) -> None:
@@ -185,22 +185,22 @@ def test_a_file_that_becomes_a_folder_and_back_is_followed(runs: Path) -> None:
     index.scan()
     path.unlink()
     put(path / "inner/test_metrics.json", OK)
-    snapshot = index.apply([path])
+    snapshot = index.apply(["a/test_metrics.json"])
     assert paths(snapshot) == ["a/test_metrics.json/inner/test_metrics.json"]
     assert [each.reason for each in snapshot.rejected] == ["a folder; an artifact is a file"]
     shutil.rmtree(path)
     put(path, OK)
-    assert paths(index.apply([path])) == ["a/test_metrics.json"]
+    assert paths(index.apply(["a/test_metrics.json"])) == ["a/test_metrics.json"]
 
 
 def test_a_changed_board_yaml_judges_everything_anew(generated_runs: Path) -> None:
     index = RunIndex(generated_runs)
     before = index.scan()
     put(generated_runs / "board.yaml", "exclude: []\n")
-    after = index.apply([generated_runs / "board.yaml"])
+    after = index.apply(["board.yaml"])
     assert len(after.artifacts) == len(before.artifacts) + 3
     (generated_runs / "board.yaml").unlink()
-    assert index.apply([generated_runs / "board.yaml"]).artifacts == before.artifacts
+    assert index.apply(["board.yaml"]).artifacts == before.artifacts
 
 
 def test_a_note_that_appears_and_goes_sets_aside_and_brings_back(runs: Path) -> None:
@@ -208,18 +208,18 @@ def test_a_note_that_appears_and_goes_sets_aside_and_brings_back(runs: Path) -> 
     index = RunIndex(runs)
     index.scan()
     note = put(runs / "a/note.yaml", "set_aside: wrong split\n")
-    assert paths(index.apply([note])) == []
+    assert paths(index.apply(["a/note.yaml"])) == []
     note.unlink()
-    assert paths(index.apply([note])) == ["a/test_metrics.json"]
+    assert paths(index.apply(["a/note.yaml"])) == ["a/test_metrics.json"]
 
 
 def test_the_runs_folder_as_changed_path_means_everything(runs: Path) -> None:
     index = RunIndex(runs)
     index.scan()
     put(runs / "a/test_metrics.json", OK)
-    assert paths(index.apply([runs])) == ["a/test_metrics.json"]
+    assert paths(index.apply([""])) == ["a/test_metrics.json"]
     shutil.rmtree(runs)
-    assert paths(index.apply([runs])) == []
+    assert paths(index.apply([""])) == []
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -228,9 +228,14 @@ def test_after_any_changes_an_applied_index_is_what_a_fresh_scan_finds(runs: Pat
     index = RunIndex(runs)
     index.scan()
     for _ in range(60):
-        index.apply(_change_something(runs, draw))
+        index.apply([relative(runs, path) for path in _change_something(runs, draw)])
         fresh = RunIndex(runs).scan()
         assert index.snapshot == fresh
+
+
+def relative(runs: Path, path: Path) -> str:
+    """The path as the watch reports it; the runs folder is the empty string."""
+    return "" if path == runs else path.relative_to(runs).as_posix()
 
 
 def _change_something(runs: Path, draw: random.Random) -> list[Path]:
@@ -289,7 +294,7 @@ with tempfile.TemporaryDirectory() as place:
     (runs / "a" / "config.yaml").symlink_to(locked / "config.yaml")
     (runs / "c").mkdir()
     (runs / "c" / "test_metrics.json").symlink_to(locked / "test_metrics.json")
-    watch = Watch(runs, print)
+    watch = Watch(runs, RunIndex(runs).matters, print)
     watch.start()
     mode = watch.mode
     (runs / "d").symlink_to(locked / "run")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.board.rules import Reference, Rules, load_rules
+from xray_tui.board.index import load_rules
+from xray_tui.board.rules import Reference, Rules
 
 from .place import put, reasons_of
 

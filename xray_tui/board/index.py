@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from engine.contract.names import BOARD, NOTE
 from engine.contract.text import clean
 from xray_tui.board.artifact import Artifact, Rejected, excluded, read_artifact, rejected
 from xray_tui.board.parser import LARGEST
-from xray_tui.board.rules import Rules, load_rules
+from xray_tui.board.rules import Rules
 from xray_tui.board.unknown_metrics import misnamed_lines
-from xray_tui.board.walk import reaches, relative, walk
+from xray_tui.board.walk import reaches, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,12 @@ class RunIndex:
         with self._lock:
             return self._scan()
 
-    def apply(self, paths: Iterable[Path]) -> Snapshot:
-        """Read what changed at these absolute paths: a file, a folder (all below it), or what is gone."""
-        changed = {path for path in (relative(self.runs, path) for path in paths) if path is not None}
+    def matters(self, path: str) -> bool:
+        """Whether a file can change the board, by its path."""
+        return path == BOARD or _name(path) == NOTE or self._rules.is_artifact(path)
+
+    def apply(self, changed: Collection[str]) -> Snapshot:
+        """Read what changed at these paths: a file, a folder (all below it), or what is gone."""
         with self._lock:
             if "" in changed or BOARD in changed:
                 return self._scan()
@@ -120,8 +123,7 @@ class RunIndex:
         return known
 
     def _read_file(self, path: str) -> bool:
-        folder, _, name = path.rpartition("/")
-        if name == NOTE and folder:
+        if _name(path) == NOTE and _parent(path):
             return self._read_note(path)
         if not self._rules.is_artifact(path):
             return False
@@ -162,6 +164,20 @@ class RunIndex:
 
 def _parent(path: str) -> str:
     return path.rpartition("/")[0]
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def load_rules(runs: Path) -> tuple[Rules, tuple[str, ...]]:
+    """The rules of a runs folder, and a line for every problem of its board.yaml; a bad field keeps its default."""
+    path = os.path.join(runs, BOARD)
+    if not os.path.lexists(path):
+        return Rules(), ()
+    from xray_tui.board.rules_file import read_rules  # YAML, only for a board that has the file
+
+    return read_rules(Path(path))
 
 
 def read_file(runs: Path, path: str, rules: Rules) -> Artifact | Rejected | None:

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from xray_tui.board.links import Links
 from xray_tui.board.walk import looked_into, walk
 
 IN_MODIFY, IN_ATTRIB, IN_CLOSE_WRITE = 0x2, 0x4, 0x8
@@ -57,7 +56,6 @@ class Inotify:
         self._folders: dict[int, list[str]] = {}
         """watch -> the relative paths of its folder, several where a link leads to one that is watched already."""
         self._watches: dict[str, int] = {}
-        self._links = Links(runs, matters)
         try:
             self._add_tree("")
         except OSError:
@@ -71,9 +69,8 @@ class Inotify:
 
     def read(self, timeout: float) -> set[str]:
         """Relative paths that changed, after at most `timeout` seconds; a folder stands for all below it."""
-        is_told = self._poll.poll(max(0.0, timeout) * 1000)
-        changed = self._links.changed()
-        if not is_told:
+        changed: set[str] = set()
+        if not self._poll.poll(max(0.0, timeout) * 1000):
             return changed
         try:
             data = os.read(self._file, 1 << 16)
@@ -122,18 +119,14 @@ class Inotify:
                 self._add_tree(path)
             changed.add(path)
         elif self._matters(path):
-            if mask & APPEARED:
-                self._links.note(path)
             changed.add(path)
         elif mask & APPEARED and looked_into(name) and _is_folder(self._runs / path):  # a link to a folder
             self._add_tree(path)
             changed.add(path)
 
     def _add_tree(self, start: str) -> None:
-        for folder in walk(self._runs, start, enter=self._add):
-            for entry in folder.files:
-                if entry.is_symlink():
-                    self._links.note(f"{folder.path}/{entry.name}" if folder.path else entry.name)
+        for _ in walk(self._runs, start, enter=self._add):
+            pass
 
     def _add(self, path: str) -> None:
         place = os.fsencode(self._runs / path)

@@ -14,18 +14,12 @@ from engine.contract.formats import newer
 from engine.contract.metrics import Metric, metric
 from engine.contract.names import SCHEMA
 from engine.contract.text import clean
-from xray_tui.board.rules import Rules
+from xray_tui.board.rules import LARGEST_COUNT, Rules
 
 LARGEST = 32 << 20
 """Bytes; a file above that is no artifact."""
-LARGE = 1 << 20
-"""Bytes; a file above that is parsed in another process, so that no other thread has to wait for it."""
-LARGEST_COUNT = 10**12
-"""A greater number of images is none."""
 MOST_CHOICES = 50
 """Entries of `selection` that are kept."""
-
-TOO_DEEP = "not readable: nested too deeply"
 
 _COUNTS = {"num_samples": ("num_samples", "num_cases", "num_images"), "num_positive": ("num_positive",)}
 _NAMED_TTA = re.compile(r"_tta_(none|hv|h|v|d4)(?![a-z0-9])")
@@ -37,22 +31,9 @@ class NotComparable(Exception):
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """The JSON object in the bytes, a large one with its lists cut. Raises NotComparable where there is none."""
+    """The JSON object in the bytes. Raises NotComparable where there is none."""
     if len(data) > LARGEST:
         raise NotComparable(f"over {LARGEST >> 20} MiB; that is no artifact")
-    if len(data) > LARGE:
-        from xray_tui.board.large import parse_apart
-
-        if (answer := parse_apart(data)) is not None:
-            reason, value = answer
-            if reason is not None:
-                raise NotComparable(reason)
-            return value  # type: ignore[no-any-return]
-    return parse_here(data)
-
-
-def parse_here(data: bytes) -> dict[str, Any]:
-    """As `parse`, in this process whatever the size."""
     if not data.strip():
         raise NotComparable("the file is empty")
     try:
@@ -66,7 +47,7 @@ def parse_here(data: bytes) -> dict[str, Any]:
             raise NotComparable("not JSON: it ends in the middle (truncated, or still being written)") from None
         raise NotComparable(f"not JSON: {error.msg}, line {error.lineno} column {error.colno}") from None
     except RecursionError:
-        raise NotComparable(TOO_DEEP) from None
+        raise NotComparable("not readable: nested too deeply") from None
     except ValueError:
         raise NotComparable("not readable: a number in it is too long") from None
     if not isinstance(value, dict):

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 from engine.contract.metrics import BOARD_COLUMNS, METRICS, Metric, metric
-from engine.contract.names import ARTIFACT_GLOB, BOARD
+from engine.contract.names import ARTIFACT_GLOB
 
 PLACES: tuple[str, ...] = (
     "metrics",
@@ -37,6 +36,9 @@ INSIGHTS: tuple[str, ...] = (
     "set_aside",
 )
 """Every insight there is, in the order in which they are printed where board.yaml names none."""
+
+LARGEST_COUNT = 10**12
+"""Largest number of images that an artifact may report or board.yaml may expect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +116,3 @@ class Rules:
         """The word of `exclude` that the relative path contains, in any case; None: the path is welcome."""
         lowered = path.lower()
         return next((word for word in self.exclude if word.lower() in lowered), None)
-
-
-def load_rules(runs: Path) -> tuple[Rules, tuple[str, ...]]:
-    """The rules of a runs folder, and a line for every problem of its board.yaml; a bad field keeps its default."""
-    path = runs / BOARD
-    try:
-        present = path.lstat() is not None
-    except OSError:
-        present = False
-    if not present:
-        return Rules(), ()
-    from xray_tui.board.rules_file import read_rules  # YAML, only for a board that has the file
-
-    return read_rules(path)

@@ -22,8 +22,7 @@ from xray_tui.board.fields import (
     text,
     whole_number,
 )
-from xray_tui.board.parser import LARGEST_COUNT
-from xray_tui.board.rules import INSIGHTS, Reference, Rules
+from xray_tui.board.rules import INSIGHTS, LARGEST_COUNT, Reference, Rules
 
 REFERENCE_FIELDS = {
     "label": Field(text(), "what the reference is called in the sentence", required=True),

@@ -32,14 +32,6 @@ def reaches(path: str) -> bool:
     return all(map(looked_into, path.split("/"))) if path else True
 
 
-def relative(runs: Path, path: Path) -> str | None:
-    """The path relative to the runs folder, with slashes; None where it lies outside."""
-    root, text = os.fspath(runs).rstrip("/"), os.fspath(path)
-    if text == root:
-        return ""
-    return text[len(root) + 1 :] if text.startswith(root + "/") else None
-
-
 def walk(runs: Path, start: str = "", enter: Callable[[str], None] | None = None) -> Iterator[Folder]:
     """Every folder from `start` (relative) downwards. Nothing where `start` is gone, is no folder, or not looked into.
 

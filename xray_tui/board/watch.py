@@ -10,9 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol
 
-from engine.contract.names import BOARD, NOTE
 from engine.contract.text import clean
-from xray_tui.board.rules import load_rules
 from xray_tui.system.mounts import file_system_of, is_shared, read_mountinfo
 from xray_tui.system.retry import Report, Retry, unheard
 
@@ -45,10 +43,10 @@ class _Source(Protocol):
 
 
 class Watch:
-    """Calls `on_change` from a thread of its own with the absolute paths that changed.
+    """Calls `on_change` from a thread of its own with the paths that changed, relative to the runs folder.
 
-    They are artifacts, board.yaml, note.yaml, and folders, which stand for all below them: the runs folder for
-    everything. A path may be gone. The runs folder may be missing, be deleted and come again. Nothing that happens
+    They are files that matter, and folders, which stand for all below them: the empty string for everything. A path
+    may be gone. The runs folder may be missing, be deleted and come again. Nothing that happens
     after `start` has returned is missed. After an error, of `on_change` too, everything counts as changed, and the
     watch goes on after a pause.
     """
@@ -56,16 +54,18 @@ class Watch:
     def __init__(
         self,
         runs: Path,
-        on_change: Callable[[frozenset[Path]], None],
+        matters: Callable[[str], bool],
+        on_change: Callable[[frozenset[str]], None],
         on_failure: Report = unheard,
         on_polling: Report = unheard,
     ) -> None:
-        """`on_polling` gets the reason when the folder is polled, and an empty line when inotify watches it again."""
+        """`matters` tells from a relative path whether the file can change the board. `on_polling` gets the reason
+        when the folder is polled, and an empty line when inotify watches it again."""
         self.runs = runs.absolute()
+        self._matters = matters
         self._on_change = on_change
         self._on_polling = on_polling
         self._retry = Retry("watching the runs folder", on_failure)
-        self._rules = load_rules(self.runs)[0]
         self._identity: tuple[int, int] | None = None
         self._source: _Source | None = None
         self._swapping = threading.Lock()
@@ -121,17 +121,8 @@ class Watch:
             self._first, self._last = (self._first if self._pending else now), now
             self._pending |= changed
         if self._pending and now >= min(self._last + QUIET, self._first + LONGEST) and not self._stopping.is_set():
-            self._deliver(self._pending)
+            self._on_change(frozenset(self._pending))
             self._pending = set()
-
-    def _deliver(self, changed: set[str]) -> None:
-        if "" in changed or BOARD in changed:
-            self._rules = load_rules(self.runs)[0]
-        self._on_change(frozenset(self.runs / path for path in changed))
-
-    def _matters(self, path: str) -> bool:
-        """Whether a file can change what the board says."""
-        return path == BOARD or path.rpartition("/")[2] == NOTE or self._rules.is_artifact(path)
 
     def _read(self, timeout: float) -> set[str]:
         assert self._source is not None

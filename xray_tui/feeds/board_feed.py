@@ -91,13 +91,13 @@ class BoardFeed:
     def _start_watch(self) -> None:
         from xray_tui.board.watch import Watch  # not before the first board is there
 
-        watch = Watch(self.runs, self._changed, self._failed, self._polling)
+        watch = Watch(self.runs, self._index.matters, self._changed, self._failed, self._polling)
         watch.start()
         self._watch = watch
         if self._stopping.is_set():
             watch.stop(0.0)
 
-    def _changed(self, paths: frozenset[Path]) -> None:
+    def _changed(self, paths: frozenset[str]) -> None:
         self._take(lambda: self._index.apply(paths))
 
     def _take(self, read: Callable[[], Snapshot]) -> None:
