@@ -70,6 +70,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("log.next", "n", "find(1)", "next", "To the next line with the words that are searched for",
             "reading", True),
     Command("log.previous", "N", "find(-1)", "previous", "To the line before with these words", "reading"),
+    Command("log.open", "o", "app.open_log", "pager", "Open the whole log in $PAGER, else less or more",
+            "reading", True),
     Command("launch.train", "t", "app.launch('train')", "train", "Train a network from a recipe", "dashboard", True),
     Command("launch.evaluate", "e", "app.launch('evaluate')", "eval", "Evaluate the run under the cursor",
             "dashboard", True),

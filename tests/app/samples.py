@@ -6,10 +6,12 @@ import json
 import os
 from pathlib import Path
 
+from rich.cells import cell_len
+
 from xray_tui.feeds.host_feed import Host
 from xray_tui.gpu.snapshot import GpuSample
 from xray_tui.jobs.model.job import Job, JobSpec, Progress, State
-from xray_tui.logs.log_file import LogPage
+from xray_tui.logs.log_file import Log
 
 NOW = 1_771_115_932.0
 """2026-02-15 00:38:52 UTC, the time in all tests of this room."""
@@ -80,6 +82,6 @@ def make_host(**values: object) -> Host:
     return Host(64, 64, **{**wide, **values})  # type: ignore[arg-type]
 
 
-def make_page(lines: tuple[str, ...]) -> LogPage:
+def make_log(lines: tuple[str, ...]) -> Log:
     """A log of these lines."""
-    return LogPage(0, lines, len(lines), edition=1)
+    return Log(lines, width=max(map(cell_len, lines), default=0), edition=1)

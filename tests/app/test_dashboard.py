@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from tests.app.piloting import MakeApp, opened, screen_text, until
-from tests.app.samples import GIB, NOW, make_job, make_page, write_artifact
+from tests.app.samples import GIB, NOW, make_job, make_log, write_artifact
 from xray_tui.app.messages import FollowedChanged, GpuSampled, JobsChanged
 from xray_tui.feeds.gpu_feed import Gpus
 from xray_tui.feeds.job_files import Follow, Followed
@@ -92,7 +92,7 @@ async def test_a_log_stays_at_its_end_until_one_scrolls_up_and_again_after_G(mak
 
         async def say(count: int, seen: str) -> None:
             lines = tuple(f"line {number}" for number in range(count))
-            app.post_message(FollowedChanged(Followed("j4", make_page(lines))))
+            app.post_message(FollowedChanged(Followed("j4", make_log(lines))))
             await until(pilot, lambda: seen in screen_text(app))
 
         await say(30, "line 29 ")

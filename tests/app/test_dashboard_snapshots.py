@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from tests.app.samples import GIB, NOW, make_gpu, make_page
+from tests.app.samples import GIB, NOW, make_gpu, make_log
 from xray_tui.app.app import XrayApp
 from xray_tui.app.messages import FollowedChanged, GpuSampled, HostSampled, JobsChanged
 from xray_tui.feeds.gpu_feed import Gpus
@@ -36,7 +36,7 @@ def followed() -> Followed:
         f"epoch {epoch}/20  loss {0.9 * math.exp(-epoch / 4):.4f}  val dice_pos {value:.4f}  14.2 images/s"
         for epoch, value in validation
     )
-    return Followed("j4", make_page(lines), Curve(loss, validation, "dice_pos", (8.0, 0.3459), 20.0))
+    return Followed("j4", make_log(lines), Curve(loss, validation, "dice_pos", (8.0, 0.3459), 20.0))
 
 
 async def until(true: Callable[[], bool]) -> None:

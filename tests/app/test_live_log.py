@@ -1,4 +1,4 @@
-"""A job's log in the app: read from its end to its beginning, searched, enlarged; the files and threads are real."""
+"""A job's log in the app: read, searched, enlarged; the files and threads are real."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.contract.names import JOBS, LOG
-from tests.app.samples import make_page
+from tests.app.samples import make_log
 from xray_tui.app.app import XrayApp
 from xray_tui.app.messages import FollowedChanged
 from xray_tui.feeds.job_files import Followed
 from xray_tui.feeds.periodic_thread import Ticking
 from xray_tui.jobs.model.job import Job
 from xray_tui.keymap import keymap_problems
-from xray_tui.logs.log_file import LogPage
-from xray_tui.logs.log_search import Found
+from xray_tui.logs.log_file import Log
 from xray_tui.widgets.live_log import LiveLog
 
 MakeApp = Callable[..., XrayApp]
@@ -28,7 +27,7 @@ LINES = 30_000
 
 
 class Reader:
-    """Somebody who reads the log of the job j4."""
+    """Keys and screen of a user at the log of the job j4."""
 
     def __init__(self, pilot: Pilot[None], log: LiveLog, path: Path) -> None:
         self.app = pilot.app
@@ -95,39 +94,48 @@ def reading(app: XrayApp, runs: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 
 @pytest.fixture
 def long() -> bytes:
-    """A log of which some lines are to be found."""
+    """A log of more lines than are kept; line 10,000 is the first of those that are. Some are to be found."""
     lines = [b"line %d" % number + b"." * (number % 20) for number in range(LINES)]
-    for number in (100, 20_000):
+    for number in (100, 10_100, 20_000):
         lines[number] += b" \x1b[31mError\x1b[0m: no such file"
     return b"\n".join(lines) + b"\n"
 
 
-async def test_a_log_is_read_from_its_end_to_its_beginning_and_back(reading: Any, long: bytes) -> None:
+async def test_the_last_20_000_lines_of_a_log_are_read_from_the_end_to_the_first_and_back(
+    reading: Any, long: bytes
+) -> None:
     async with reading(long) as reader:
-        await reader.sees("line 29999.", "30,000 lines")
+        await reader.sees("line 29999.")
+        assert str(reader.log.border_subtitle) == "last 20,000 of the log; o opens all of it"
         await reader.press("g")
-        await reader.sees("line 0 ", "line 5.", "line 1 of 30,000")
+        await reader.sees("line 10000 ", "line 10005.", "line 1 of the last 20,000")
         await reader.press("pagedown", "j")
         top = reader.log.size.height + 1
-        await reader.sees(f"line {top}.", f"line {top + 1} of 30,000")
-        reader.log.scroll_to(y=15_000, animate=False)
-        await reader.sees("line 15000 ", "line 15005.", "line 15,001 of 30,000")
-        await reader.press("pageup")
-        await reader.sees("line 14995.")
+        await reader.sees(f"line {10_000 + top}.", f"line {top + 1} of the last 20,000")
         await reader.press("G")
-        await reader.sees("line 29999.", "30,000 lines")
+        await reader.sees("line 29999.")
+
+
+async def test_what_is_read_stays_in_view_while_lines_before_it_are_dropped(reading: Any, long: bytes) -> None:
+    async with reading(long) as reader:
+        await reader.sees("line 29999.")
+        await reader.press("slash", *"10100", "enter")
+        await reader.sees("line 101 of the last 20,000", "line 10100")
+        top = reader.log.render_line(0).text
+        reader.add(b"one\ntwo\nthree\n")
+        await reader.sees("line 98 of the last 20,000")
+        assert reader.log.render_line(0).text == top
+        assert reader.marked() == ["10100"]
 
 
 async def test_a_log_that_one_comes_back_to_is_read_again(reading: Any, long: bytes) -> None:
     async with reading(long) as reader:
         await reader.press("g")
-        await reader.sees("line 1 of 30,000", "line 5.")
+        await reader.sees("line 1 of the last 20,000", "line 10005.")
         await reader.press("shift+tab", "j")
         await reader.sees("Nothing yet")
         await reader.press("k", "tab")
-        await reader.sees("line 29999.", "30,000 lines")
-        await reader.press("g")
-        await reader.sees("line 1 of 30,000", "line 5.")
+        await reader.sees("line 29999.")
 
 
 async def test_a_log_is_followed_at_its_end_only_and_begins_there_when_it_is_another(reading: Any) -> None:
@@ -146,21 +154,30 @@ async def test_a_log_is_followed_at_its_end_only_and_begins_there_when_it_is_ano
 
 async def test_slash_searches_a_log_and_n_goes_on(reading: Any, long: bytes) -> None:
     async with reading(long) as reader:
-        await reader.sees("30,000 lines")
+        await reader.sees("line 29999.")
         await reader.press("slash", *"r: NO", "enter")
-        await reader.sees("line 101 of 30,000", "Error: no such file")
+        await reader.sees("line 101 of the last 20,000", "Error: no such file")
         assert reader.marked() == ["r: no"]
         assert reader.log.has_focus
         await reader.press("n")
-        await reader.sees("line 20,001 of 30,000", "line 20000")
+        await reader.sees("line 10,001 of the last 20,000", "line 20000")
         await reader.press("n")
-        await reader.sees("line 101 of 30,000")
+        await reader.sees("line 101 of the last 20,000")
         await reader.press("N")
-        await reader.sees("line 20,001 of 30,000")
+        await reader.sees("line 10,001 of the last 20,000")
         await reader.press("escape")
         assert reader.marked() == []
         assert "line 20000" in reader.text
         assert reader.log.has_focus
+
+
+async def test_a_search_goes_on_at_the_other_end_of_a_log_that_is_shorter_than_its_panel(reading: Any) -> None:
+    async with reading(b"needle\nhay\nneedle\nhay\n") as reader:
+        await reader.sees("needle")
+        await reader.press("slash", *"need", "enter")
+        for key, line in (("N", 2), ("N", 0), ("n", 2), ("n", 0)):
+            await reader.press(key)
+            assert reader.log._match == line
 
 
 async def test_a_match_is_shown_where_it_stands_in_a_long_line(reading: Any) -> None:
@@ -197,7 +214,7 @@ async def test_enter_gives_a_log_the_whole_screen_and_enter_or_escape_its_place_
     reading: Any, long: bytes
 ) -> None:
     async with reading(long) as reader:
-        await reader.sees("30,000 lines")
+        await reader.sees("line 29999.")
         small = reader.log.size
         for leave in ("enter", "escape"):
             await reader.press("enter")
@@ -215,23 +232,6 @@ async def test_slash_belongs_to_the_board_where_the_log_has_no_focus(reading: An
         assert reader.app.focused.id == "filter"
 
 
-async def test_what_is_read_stays_in_view_when_the_lines_before_it_are_counted(
-    app: XrayApp,
-) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        log = await focused(pilot)
-        lines = tuple(f"line {1000 + number}" for number in range(100))
-        app.post_message(FollowedChanged(Followed("j4", LogPage(0, lines, 100, 0.34, 0, 1))))
-        await pilot.pause()
-        assert "counting lines… 34 %" in log.border_subtitle
-        await pilot.press("k", "k", "k")
-        read = log.render_line(0).text
-        app.post_message(FollowedChanged(Followed("j4", LogPage(1000, lines, 1100, 1.0, 1000, 1))))
-        await pilot.pause()
-        assert log.render_line(0).text == read
-        assert str(log.border_subtitle) == f"line {int(read.split()[1]) + 1:,} of 1,100"
-
-
 @pytest.mark.parametrize("order", [("j4", "j3"), ("j3", "j4")], ids=" then ".join)
 async def test_a_late_page_of_another_job_does_not_discard_the_page_of_the_selected_one(
     app: XrayApp, order: tuple[str, str]
@@ -239,31 +239,9 @@ async def test_a_late_page_of_another_job_does_not_discard_the_page_of_the_selec
     async with app.run_test(size=(80, 24)) as pilot:
         log = await focused(pilot)
         for job in order:
-            app.post_message(FollowedChanged(Followed(job, make_page((f"says {job}",)))))
+            app.post_message(FollowedChanged(Followed(job, make_log((f"says {job}",)))))
         await pilot.pause()
         assert log.render_line(0).text.strip() == "says j4"
-
-
-async def test_a_search_says_how_far_it_is_and_an_old_answer_is_passed_over(
-    app: XrayApp,
-) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        log = await focused(pilot)
-        page = make_page(tuple(f"line {number}" for number in range(100)))
-        app.post_message(FollowedChanged(Followed("j4", page)))
-        await pilot.press("slash", *"5", "enter")
-        assert str(log.border_subtitle) == "searching… 0 %"
-        first = log._search
-        app.post_message(FollowedChanged(Followed("j4", page, found=Found(first, 0.34))))
-        await pilot.pause()
-        assert str(log.border_subtitle) == "searching… 34 %"
-        await pilot.press("slash", *"6", "enter")
-        app.post_message(FollowedChanged(Followed("j4", page, found=Found(first, 1.0, 50))))
-        await pilot.pause()
-        assert str(log.border_subtitle) == "searching… 0 %"
-        app.post_message(FollowedChanged(Followed("j4", page, found=Found(log._search, 1.0, 60))))
-        await pilot.pause()
-        assert str(log.border_subtitle) == "line 61 of 100"
 
 
 def test_a_key_that_two_share_in_the_table_is_no_clash_and_one_that_is_moved_onto_another_is() -> None:
@@ -277,16 +255,13 @@ def test_a_key_that_two_share_in_the_table_is_no_clash_and_one_that_is_moved_ont
 def test_a_long_log_that_is_searched(snap_compare: Any, app: XrayApp, size: tuple[int, int]) -> None:
     lines = tuple(
         f"step {number}  loss 0.{(7919 * number) % 9999:04}" + "  val improved" * (number % 7 == 3)
-        for number in range(11_800, 12_700)
+        for number in range(1_184_331, 1_204_331)
     )
 
     async def show(pilot: Pilot[None]) -> None:
-        log = await focused(pilot)
-        page = LogPage(11_800, lines, 1_204_331, edition=1)
-        app.post_message(FollowedChanged(Followed("j4", page)))
-        await pilot.press("enter", "slash", *"val im", "enter")
-        app.post_message(FollowedChanged(Followed("j4", page, found=Found(log._search, 1.0, 12_337))))
-        await pilot.press("slash")
+        await focused(pilot)
+        app.post_message(FollowedChanged(Followed("j4", Log(lines, 1_184_331, True, 80, edition=1))))
+        await pilot.press("enter", "slash", *"val im", "enter", "n", "N", "n", "slash")
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=show)

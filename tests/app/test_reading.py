@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from rich.cells import cell_len
 
-from tests.app.samples import NOW, make_job, make_page
+from tests.app.samples import NOW, make_job, make_log
 from xray_tui.app.app import XrayApp
 from xray_tui.app.messages import FollowedChanged, JobsChanged
 from xray_tui.feeds.job_files import Followed
@@ -33,7 +33,7 @@ async def test_a_log_that_is_read_stays_where_it_is_when_the_terminal_changes_it
         await pilot.pause()
         app.post_message(JobsChanged(jobs))
         await pilot.pause()
-        app.post_message(FollowedChanged(Followed("j4", make_page(LINES))))
+        app.post_message(FollowedChanged(Followed("j4", make_log(LINES))))
         await pilot.pause()
         await pilot.press("tab", "tab", *"k" * 30)
         log = app.screen.query_one(LogView)
@@ -42,11 +42,11 @@ async def test_a_log_that_is_read_stays_where_it_is_when_the_terminal_changes_it
         for size in ((120, 40), (200, 60), (80, 24), (100, 30)):
             await pilot.resize_terminal(*size)
             await pilot.pause()
-            app.post_message(FollowedChanged(Followed("j4", make_page((*LINES, f"at {size}")))))
+            app.post_message(FollowedChanged(Followed("j4", make_log((*LINES, f"at {size}")))))
             await pilot.pause()
             assert log.scroll_offset.y == top
         await pilot.press("shift+tab", "j")
-        app.post_message(FollowedChanged(Followed("j5", make_page(LINES))))
+        app.post_message(FollowedChanged(Followed("j5", make_log(LINES))))
         await pilot.pause()
         await pilot.pause()
         assert log.scroll_offset.y == len(LINES) - log.size.height, "another job's log begins at its end"

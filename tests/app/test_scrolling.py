@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import App
 from textual.widget import Widget
 
-from tests.app.samples import make_job, make_page
+from tests.app.samples import make_job, make_log
 from xray_tui.jobs.model.job import State
 from xray_tui.widgets.job_list import JobList
 from xray_tui.widgets.live_log import LiveLog
@@ -43,7 +43,7 @@ async def test_a_log_shows_its_last_line_before_its_scroll_bar_is_laid_out() -> 
 async def test_a_page_of_a_log_s_last_lines_is_not_blank_before_the_scroll_bar_is_laid_out() -> None:
     log = LiveLog()
     async with Shown(log).run_test(size=(80, 24)):
-        log.show_page(make_page(LINES), None, "")
+        log.show_log(make_log(LINES), "")
         assert row(log, 23).startswith("line 99 ")
         log.action_jump(0)
         assert row(log, 0).startswith("line 0 ")

@@ -22,6 +22,9 @@ import psutil
 import pyte
 import pytest
 
+from engine.contract.names import JOBS, LOG
+from xray_tui.jobs.model.job import Job, JobSpec, State, write_job
+
 LONG = bool(os.environ.get("XRAY_TUI_LONG"))
 RUN = (
     "import sys; from pathlib import Path; from xray_tui.app.start import run_app; sys.exit(run_app(Path(sys.argv[1])))"
@@ -243,6 +246,82 @@ def test_ctrl_z_without_a_shell_to_go_to_leaves_the_app_where_it_is(some_runs: P
         app.read(1.0)
         os.write(app.descriptor, b"\x1a")
         app.until("No shell is waiting")
+        os.write(app.descriptor, b"q")
+        assert app.ends() == 0
+
+
+@pytest.fixture
+def long_log(tmp_path: Path) -> Path:
+    """A runs folder with one job that has ended and wrote 30,000 lines."""
+    folder = tmp_path / "runs" / JOBS / "j1"
+    folder.mkdir(parents=True)
+    write_job(folder, Job("j1", JobSpec("train", "unet_a", ()), State.SUCCEEDED, created=1.0))
+    (folder / LOG).write_text("".join(f"line {number}\n" for number in range(30_000)))
+    return tmp_path / "runs"
+
+
+PAGER = """#!/bin/sh
+trap 'echo interrupted' INT
+echo "$1: $(wc -l < "$2") lines, first $(head -n 1 "$2")"
+until read -r answer; do :; done
+"""
+
+
+def test_o_in_a_log_opens_the_whole_file_in_the_pager_and_comes_back(long_log: Path, tmp_path: Path) -> None:
+    script = tmp_path / "a pager"
+    script.write_text(PAGER)
+    script.chmod(0o755)
+    with terminal(long_log, PAGER=f"{shlex.quote(str(script))} --title") as app:
+        app.until("line 29999")
+        os.write(app.descriptor, b"\t\to")
+        app.until("--title: 30000 lines, first line 0")
+        assert app.sent.rfind(b"\x1b[?1049l") > app.sent.rfind(b"\x1b[?1049h")
+        os.write(app.descriptor, b"\x03")
+        app.until("interrupted")
+        app._screen.reset()
+        os.write(app.descriptor, b"\n")
+        app.until("last 20,000 of the log")
+        app.until("line 29999")
+        os.write(app.descriptor, b"q")
+        assert app.ends() == 0
+
+
+def test_ctrl_z_in_the_pager_leaves_for_the_shell_and_fg_comes_back_to_the_pager(
+    long_log: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "pager"
+    script.write_text(PAGER)
+    script.chmod(0o755)
+    with terminal(long_log, ["bash", "--norc", "-i"], PAGER=str(script)) as app:
+        os.write(app.descriptor, shlex.join([sys.executable, "-c", RUN, str(long_log)]).encode() + b"\n")
+        app.until("line 29999")
+        os.write(app.descriptor, b"\t\to")
+        app.until("first")
+        os.write(app.descriptor, b"\x1a")
+        app.until("Stopped")
+        os.write(app.descriptor, b"fg\n")
+        app.read(0.5)
+        app._screen.reset()
+        os.write(app.descriptor, b"\n")
+        app.until("last 20,000 of the log")
+
+
+@pytest.mark.parametrize("pager", ["", "'unbalanced", "/nowhere/pager"])
+def test_where_no_pager_is_installed_one_line_says_so(long_log: Path, tmp_path: Path, pager: str) -> None:
+    with terminal(long_log, PAGER=pager, PATH=str(tmp_path / "empty")) as app:
+        app.until("line 29999")
+        os.write(app.descriptor, b"\t\to")
+        app.until("No pager is installed")
+
+
+def test_a_pager_that_cannot_be_started_is_named_and_the_app_goes_on(long_log: Path, tmp_path: Path) -> None:
+    script = tmp_path / "pager"
+    script.write_bytes(b"\x7fELF of another machine")
+    script.chmod(0o755)
+    with terminal(long_log, PAGER=str(script)) as app:
+        app.until("line 29999")
+        os.write(app.descriptor, b"\t\to")
+        app.until("cannot be started")
         os.write(app.descriptor, b"q")
         assert app.ends() == 0
 

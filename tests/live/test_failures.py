@@ -16,8 +16,6 @@ from xray_tui.feeds.host_feed import HostFeed
 from xray_tui.feeds.job_files import Follow, Followed
 from xray_tui.feeds.jobs_feed import JobsFeed
 from xray_tui.jobs.storage.job_store import JobStore
-from xray_tui.logs import log_search
-from xray_tui.logs.log_search import Search
 from xray_tui.system.disk_probe import DiskLook
 from xray_tui.system.error_log import error_log
 from xray_tui.system.retry import Retry
@@ -133,21 +131,6 @@ def test_a_log_is_read_again_after_any_error(tmp_path: Path, monkeypatch: pytest
         fault.mended.set()
         until(lambda: told)
         assert told[-1].log.lines == ("hello",)
-    finally:
-        follow.stop()
-
-
-def test_a_search_that_fails_ends_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path / "log.txt", "hello\n")
-    Fault(monkeypatch, log_search, "matching_lines", KeyError("x"))
-    told: list[Followed] = []
-    follow = Follow("j1", tmp_path, None, told.append)
-    follow.start()
-    try:
-        follow.search(Search("hello", 0))
-        until(lambda: told and told[-1].found is not None and told[-1].found.over)
-        assert told[-1].found is not None
-        assert told[-1].found.problem == "KeyError: 'x'"
     finally:
         follow.stop()
 

@@ -16,6 +16,7 @@ from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 
+from engine.contract.names import JOBS, LOG
 from engine.contract.text import clean
 from xray_tui.app import job_actions
 from xray_tui.app.key_queue import KeysInOrder
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from xray_tui.jobs.model.job import Job
     from xray_tui.screens.gpu import GpuScreen
     from xray_tui.status.report import Report
-    from xray_tui.widgets.live_log import LiveLog
 
 RESTS = 0.12
 """Seconds after which the cursor of the job list is taken to rest on its job; a key that is held repeats faster."""
@@ -295,14 +295,6 @@ class XrayApp(KeysInOrder[None]):
         else:
             self._follow_later = self.set_timer(RESTS, partial(self._services.follow_job, message.job))
 
-    def on_live_log_wanted(self, message: LiveLog.Wanted) -> None:
-        if self._services.follow is not None:
-            self._services.follow.want(message.around)
-
-    def on_live_log_search_wanted(self, message: LiveLog.SearchWanted) -> None:
-        if self._services.follow is not None:
-            self._services.follow.search(message.search)
-
     def on_gpu_strip_opened(self, message: GpuStrip.Opened) -> None:
         from xray_tui.screens.gpu import GpuScreen
 
@@ -383,6 +375,26 @@ class XrayApp(KeysInOrder[None]):
     def action_resume_job(self) -> None:
         """Go on with the selected training."""
         self._give(job_actions.resume(self.settings), self._dashboard.jobs.job)
+
+    def action_open_log(self) -> None:
+        """Show the whole log of the selected job in a pager, which has the terminal until it ends."""
+        from xray_tui.logs.pager import find_pager, page
+        from xray_tui.system.error_log import in_words
+
+        job, pager = self._dashboard.jobs.job, find_pager()
+        if job is None or self.runs is None or not (path := self.runs / JOBS / job.id / LOG).is_file():
+            self.say("There is no log to open")
+        elif pager is None:
+            self.say("No pager is installed: set PAGER, or install less", "warning")
+        else:
+            problem = ""
+            with self.suspend():
+                try:
+                    page(pager, path)
+                except OSError as error:  # leaving `suspend` by an error would leave the terminal to the shell
+                    problem = in_words(error)
+            if problem:
+                self.say(f"The pager cannot be started: {problem}", "warning")
 
     def action_hold_job(self) -> None:
         """Hold the selected job, or let it go on if it is held or blocked."""

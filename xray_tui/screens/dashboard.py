@@ -135,7 +135,7 @@ class DashboardScreen(Screen[None]):
 
     def show_followed(self, followed: Followed) -> None:
         self._followed = followed
-        self.log_view.show_page(followed.log, followed.found, empty="Nothing yet.")
+        self.log_view.show_log(followed.log, empty="Nothing yet.")
         if self._curve is not None:
             self._curve.show(followed.curve)
 
