@@ -7,6 +7,7 @@ import pwd
 
 from engine.contract.names import JOB_DIR_ENV, RUN_ENV
 from engine.contract.text import clean
+from engine.contract.units import duration
 
 
 def show(what: str) -> None:
@@ -29,19 +30,7 @@ def show(what: str) -> None:
 def pace(done: int, total: int, eta_s: float | None) -> str:
     """`42% 1h05m left`."""
     share = f"{100 * done // total}%" if total else "0%"
-    return share if eta_s is None else f"{share} {span(eta_s)} left"
-
-
-def span(seconds: float) -> str:
-    """48s, 12m, 1h05m, 2d03h."""
-    minutes = int(seconds) // 60
-    if minutes < 1:
-        return f"{max(0, int(seconds))}s"
-    if minutes < 60:
-        return f"{minutes}m"
-    if minutes < 24 * 60:
-        return f"{minutes // 60}h{minutes % 60:02}m"
-    return f"{minutes // (24 * 60)}d{minutes // 60 % 24:02}h"
+    return share if eta_s is None else f"{share} {duration(eta_s)} left"
 
 
 def _user() -> str:

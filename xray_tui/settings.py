@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from engine.contract.names import RUNS
+
 if TYPE_CHECKING:
     from argparse import Namespace
 
@@ -86,6 +88,11 @@ class Settings:
     """Other keys by the id of what they do, as the help screen names it: `{job.stop: "ctrl+k,X"}`."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+def runs_folder(given: Path | None, settings: Settings) -> Path:
+    """The runs folder: the given one, else `runs_dir` of the settings, else ./runs, whether it exists or not."""
+    return given or settings.runs_dir or Path(RUNS)
 
 
 def settings_path() -> Path:

@@ -25,7 +25,7 @@ from xray_tui.screens.text_screen import WIDTH
 from xray_tui.widgets.braille import plot, range_of
 from xray_tui.widgets.chart import curve_rows
 from xray_tui.widgets.columns import columns_of, place
-from xray_tui.widgets.format import age, bar, duration, fit
+from xray_tui.widgets.format import age, bar, fit
 from xray_tui.widgets.job_format import job_detail, job_line
 from xray_tui.widgets.key_bar import chosen
 from xray_tui.widgets.list_view import changed_width, strip
@@ -54,13 +54,6 @@ def test_a_long_name_loses_its_middle_because_names_differ_at_their_ends() -> No
 )  # fmt: skip
 def test_an_age_has_at_most_four_cells(seconds: float, text: str) -> None:
     assert age(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(None, ""), (float("nan"), ""), (-1, ""), (42.9, "42s"), (190, "3m10s"), (7500, "2h05m")]
-)
-def test_a_duration_is_short_and_never_nonsense(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_a_bar_is_full_at_the_end_and_never_longer() -> None:

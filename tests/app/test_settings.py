@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write
-from xray_tui.app.start import find_runs
 from xray_tui.cli.main import COMMANDS, main
-from xray_tui.settings import Settings, load_settings, settings_path
+from xray_tui.settings import Settings, load_settings, runs_folder, settings_path
 
 
 def test_without_a_file_everything_has_its_default(tmp_path):
@@ -68,11 +67,11 @@ def test_the_home_of_a_user_that_there_is_not_is_one_line_and_the_rest_counts(tm
     assert problems == (f"{path}: runs_dir: there is no user nosuchuser; the default is used",)
 
 
-@pytest.mark.parametrize("runs_dir", ["x" * 300, "a\0b", "/proc/version/runs"])
-def test_a_runs_folder_that_cannot_be_is_a_line_and_no_traceback(runs_dir):
-    found, line = find_runs(None, Settings(runs_dir=Path(runs_dir)))
-    assert found is None
-    assert line.endswith("there is no such folder")
+def test_the_runs_folder_is_the_given_one_else_that_of_the_settings_else_the_one_here():
+    settings = Settings(runs_dir=Path("/data/runs"))
+    assert runs_folder(Path("mine"), settings) == Path("mine")
+    assert runs_folder(None, settings) == Path("/data/runs")
+    assert runs_folder(None, Settings()) == Path("runs")
 
 
 def test_a_settings_file_that_cannot_be_reached_is_one_line(tmp_path):

@@ -334,6 +334,18 @@ def test_mouse_false_in_the_settings_leaves_the_mouse_to_the_terminal(some_runs:
         assert b"\x1b[?1000h" not in app.sent
 
 
+@pytest.mark.parametrize("runs_dir", ["x" * 300, '"a\\0b"', "/proc/version/runs"])
+def test_a_runs_folder_of_the_settings_that_cannot_be_is_named_and_another_asked_for(
+    tmp_path: Path, runs_dir: str
+) -> None:
+    (tmp_path / "xray-tui").mkdir()
+    (tmp_path / "xray-tui" / "settings.yaml").write_text(f"runs_dir: {runs_dir}\n")
+    open_app = [sys.executable, "-c", "from xray_tui.app.start import run_app; run_app(None)"]
+    with terminal(tmp_path, open_app, XDG_CONFIG_HOME=str(tmp_path)) as app:
+        app.until("settings: runs_dir: ")
+        app.until("answers this for good")
+
+
 def test_without_a_terminal_or_a_folder_one_line_says_so(tmp_path: Path) -> None:
     nowhere = subprocess.run(
         [sys.executable, "-c", RUN, str(tmp_path / "no\x1b[31m")], capture_output=True, text=True, check=False

@@ -63,6 +63,9 @@ def test_a_dash_prints_the_board_as_utf_8_whatever_the_locale(generated_runs: Pa
     assert not (tmp_path / "LEADERBOARD.md").exists()
 
 
+HINT = "give a runs folder, or set runs_dir in the settings"
+
+
 def test_the_settings_say_where_the_runs_are(generated_runs: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     put(elsewhere / "config/xray-tui/settings.yaml", f"runs_dir: {generated_runs}\n")
@@ -75,10 +78,7 @@ def test_without_any_runs_folder_there_is_one_clear_line(tmp_path: Path) -> None
     for command in ("export", "check"):
         done = xray_tui(command, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == (
-            "xray-tui: no runs folder: give one, set runs_dir in the settings, or start where there is a folder "
-            "named runs\n"
-        )
+        assert done.stderr == f"xray-tui: runs: No such file or directory; {HINT}\n"
 
 
 @pytest.mark.parametrize("command", [["export"], ["check"], []])
@@ -87,7 +87,7 @@ def test_a_runs_folder_that_is_none_is_one_clear_line(tmp_path: Path, command: l
     for name, problem in (("none\x1b[31m", "No such file or directory"), ("file", "Not a directory")):
         done = xray_tui(*command, *(["--runs"] if command else []), name, cwd=tmp_path)
         shown = name.replace("\x1b", "␛")
-        assert (done.returncode, done.stderr) == (2, f"xray-tui: {shown}: {problem}; give a runs folder\n")
+        assert (done.returncode, done.stderr) == (2, f"xray-tui: {shown}: {problem}; {HINT}\n")
 
 
 def test_check_names_everything_that_does_not_rank_and_what_could(generated_runs: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.title import pace, span
+from engine.title import pace
 
 SHOW = (
     "import sys; from engine.progress import report; report('train', 42, 100, 'steps', 3900.0); "
@@ -45,14 +45,6 @@ def test_a_job_runs_without_setproctitle_too(project: Path, tmp_path: Path) -> N
     title, _ = shown(project, XRAY_JOB_DIR=str(tmp_path), PYTHONPATH=str(tmp_path))
     assert title.startswith(sys.executable)
     assert (tmp_path / "progress.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "says"),
-    [(0, "0s"), (59.9, "59s"), (60, "1m"), (3599, "59m"), (3900, "1h05m"), (86400 + 3 * 3600, "1d03h")],
-)
-def test_a_time_left_is_short(seconds: float, says: str) -> None:
-    assert span(seconds) == says
 
 
 def test_a_phase_without_an_end_in_sight_has_no_time_left() -> None:

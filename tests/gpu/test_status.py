@@ -138,7 +138,7 @@ def test_a_value_that_could_not_be_read_is_no_proof_of_idleness():
 
 def test_a_lost_gpu_says_what_to_do_and_since_when():
     lost = gpu(1, problem="GPU is lost: reboot", since=820.0, processes=None)
-    assert say(gpu(0), lost)[0] == "GPU 1 (NVIDIA A100): GPU is lost: reboot (for 3 min)."
+    assert say(gpu(0), lost)[0] == "GPU 1 (NVIDIA A100): GPU is lost: reboot (for 3m00s)."
     nameless = GpuSample(2, "", "GPU 2", problem="no permission: ask", since=1000.0)
     assert say(nameless) == ["GPU 2: no permission: ask."]
 

@@ -14,7 +14,6 @@ from engine.contract.errors import BadInput
 from xray_tui.cli.jobs import exit_code, name_run
 from xray_tui.cli.main import main
 from xray_tui.jobs.locks import lock_dir
-from xray_tui.jobs.model.format import duration
 from xray_tui.jobs.model.job import Job, JobSpec, State
 
 from .conftest import Place, eventually
@@ -193,7 +192,3 @@ def test_wait_answers_with_the_code_of_the_first_that_did_not_succeed(
     ends: list[tuple[State, int | None]], code: int
 ) -> None:
     assert exit_code([Job("x", JobSpec("train", "a", ()), state, exit_code=of) for state, of in ends]) == code
-
-
-def test_times_are_told_in_words() -> None:
-    assert [duration(seconds) for seconds in (4.6, 119, 3540, 11_100)] == ["5 s", "2 min", "59 min", "3 h 05 min"]

@@ -45,7 +45,7 @@ def test_similar_runs_give_a_span_and_the_most_memory() -> None:
     past = [took(wants(), 1.2, 8), took(wants(), 1.1, 9), took(wants(), 1.4, 7)]
     found = estimate(wants(), past)
     assert found is not None
-    assert found.sentence == "1 h 06 min to 1 h 24 min, 9.0 GiB GPU, from 3 similar runs"
+    assert found.sentence == "1h06m to 1h24m, 9.0 GiB GPU, from 3 similar runs"
 
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -142,7 +142,7 @@ def test_time_grows_with_the_epochs_and_their_images() -> None:
     assert (found.low, found.high) == (HOUR, HOUR)
     found = estimate(wants(epochs=40), [took(wants(epochs=20), 1.0)])
     assert found is not None
-    assert found.sentence == "about 2 h 00 min, 9.0 GiB GPU, from 1 similar run"
+    assert found.sentence == "about 2h00m, 9.0 GiB GPU, from 1 similar run"
 
 
 def test_from_a_smoke_test_of_one_epoch_the_memory_is_known_and_not_the_time() -> None:

@@ -96,7 +96,7 @@ def test_similar_runs_say_what_a_training_takes(desk: Desk) -> None:
     desk.trained("two", 1.5)
     found = desk.look(desk.training("a"))
     (takes,) = found.forecast
-    assert takes == "train takes 1 h 00 min to 1 h 30 min, 9.0 GiB GPU, from 2 similar runs"
+    assert takes == "train takes 1h00m to 1h30m, 9.0 GiB GPU, from 2 similar runs"
     assert any(line.startswith("✓ GPU memory: up to 9.0 GiB of 80.0 GiB") for line in found.lines)
     assert any("by similar runs it takes" in line for line in found.lines)
 
@@ -108,7 +108,7 @@ def test_an_evaluation_behind_its_training_is_like_those_of_similar_runs(desk: D
     found = desk.look(desk.training("a"), then_evaluate=True)
     assert not any("checkpoint" in line for line in found.lines), "its training is launched with it"
     assert not found.is_bad
-    assert found.forecast[1:] == ["evaluate takes about 10 min, from 1 similar run"]
+    assert found.forecast[1:] == ["evaluate takes about 10m00s, from 1 similar run"]
 
 
 def test_an_evaluation_may_come_after_a_training_that_runs(desk: Desk) -> None:
@@ -140,7 +140,7 @@ def test_a_job_of_several_gpus_counts_as_many(desk: Desk) -> None:
     past = {"started": 1000.0, "ended": 1000.0 + HOUR, "peak_gpu_memory": 60 * GIB, "gpus": ("GPU-0", "GPU-1")}
     desk.job(desk.training("one", gpu_count=2), State.SUCCEEDED, **past)
     found = desk.look(two)
-    assert found.forecast[0] == "train takes about 1 h 00 min, 60.0 GiB on each of 2 GPUs, from 1 similar run"
+    assert found.forecast[0] == "train takes about 1h00m, 60.0 GiB on each of 2 GPUs, from 1 similar run"
     assert "✓ GPU memory: up to 60.0 GiB of 80.0 GiB on each of 2 GPUs" in found.lines
     assert desk.look(desk.training("a")).estimates == (), "what two took says nothing of one"
     large, small = (GpuSample(at, f"GPU-{at}", "H", memory_total=size * GIB) for at, size in enumerate((80, 40)))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.app import SystemCommand
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from xray_tui.feeds.ended_jobs import Endings
     from xray_tui.feeds.gpu_feed import Gpus
     from xray_tui.forms.options import Launch
+    from xray_tui.forms.request import Kind
     from xray_tui.jobs.model.job import Job
     from xray_tui.screens.gpu import GpuScreen
     from xray_tui.status.report import Report
@@ -327,7 +328,7 @@ class XrayApp(KeysInOrder[None]):
 
     # What the keys ask for
 
-    def action_launch(self, kind: Literal["train", "evaluate", "blend"]) -> None:
+    def action_launch(self, kind: Kind) -> None:
         """Open the form, filled from the run under the cursor and the marked ones."""
         if self.runs is None:
             return

@@ -54,9 +54,8 @@ def resume(settings: Settings) -> Order:
     from xray_tui.jobs.actions.resume import resume, start_of
     from xray_tui.jobs.storage.saved_environment import Filter
 
-    lease_dir = str(settings.lease_dir) if settings.lease_dir else None
     return Order(
-        partial(resume, lease_dir=lease_dir, given=Filter.of(settings)),
+        partial(resume, lease_dir=settings.lease_dir, given=Filter.of(settings)),
         lambda job, runs: f"queued again; {start_of(job, runs)}",
     )
 

@@ -89,7 +89,7 @@ class Services:
 
         assert self._runs is not None
         assert self.board is not None
-        lease_dir = lease_dir_of(self._settings)
+        lease_dir = self._settings.lease_dir
         self.board.watch()
         self.coming_back = ComingBack(self._runs, lambda told: self._tell(CameBack(told)))
         self.coming_back.know(board=board)
@@ -185,8 +185,3 @@ class Services:
 
     def _failing(self, feed: Feed) -> Report:
         return lambda line: self._tell(FeedFailed(feed, line))
-
-
-def lease_dir_of(settings: Settings) -> str | None:
-    """The settings' lease folder, as jobs have it."""
-    return str(settings.lease_dir) if settings.lease_dir else None

@@ -11,33 +11,16 @@ from engine.contract.errors import Exit
 from engine.contract.text import clean
 from xray_tui.app.app import XrayApp
 from xray_tui.feeds.board_feed import BoardFeed
-from xray_tui.settings import Settings, load_settings
+from xray_tui.settings import load_settings, runs_folder
 from xray_tui.system.error_log import error_log, in_words, log_error
 
 HEAD_START = 0.25
 """Seconds that the first scan has before Textual starts; a larger or slower folder goes on beside it."""
 
 
-def find_runs(given: Path | None, settings: Settings) -> tuple[Path | None, str | None]:
-    """The runs folder that is given, else the settings', else ./runs; and a line where the settings' is not there."""
-    if given is not None:
-        return given, None
-    if settings.runs_dir is not None:
-        if _is_folder(settings.runs_dir):
-            return settings.runs_dir, None
-        return None, f"settings: runs_dir: {clean(str(settings.runs_dir))}: there is no such folder"
-    here = Path("runs")
-    return (here if _is_folder(here) else None), None
-
-
-def _is_folder(path: Path) -> bool:
-    """Whether there is such a folder; Path.is_dir raises where one may not look."""
-    return os.path.isdir(path)  # noqa: PTH112
-
-
 def run_app(runs: Path | None) -> int:
-    """Open the app on `runs`, or on the folder that `find_runs` finds, or ask for one; the exit status when it ends."""
-    if runs is not None and not _is_folder(runs):
+    """Open the app on `runs`, or on the default runs folder, or ask for one; returns the exit status."""
+    if runs is not None and not os.path.isdir(runs):  # noqa: PTH112 - Path.is_dir raises where it may not look
         what = "not a folder" if os.path.lexists(runs) else "there is no such folder"
         print(f"xray-tui: {clean(str(runs))}: {what}; give the folder that holds the runs", file=sys.stderr)
         return 2
@@ -47,14 +30,17 @@ def run_app(runs: Path | None) -> int:
     if os.environ.get("NO_COLOR") == "":
         del os.environ["NO_COLOR"]  # by no-color.org an empty one says nothing; Textual takes it for a yes
     settings, problems = load_settings()
-    folder, missing = find_runs(runs, settings)
-    feed = BoardFeed(folder) if folder else None
+    folder = runs_folder(runs, settings)
+    is_there = os.path.isdir(folder)  # noqa: PTH112
+    if not is_there and settings.runs_dir is not None:
+        problems += (f"settings: runs_dir: {clean(str(folder))}: there is no such folder",)
+    feed = BoardFeed(folder) if is_there else None
     if feed is not None:
         feed.start()
         feed.wait(HEAD_START)
     threading.excepthook = _log_thread_error
     try:
-        app = XrayApp(folder, settings, [*problems, *([missing] if missing else [])], feed)
+        app = XrayApp(folder if is_there else None, settings, problems, feed)
         app.run(mouse=settings.mouse)
         app.finish()
         failure = app.failure

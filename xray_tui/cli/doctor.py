@@ -42,11 +42,10 @@ def run(given: argparse.Namespace) -> int:
     from xray_tui.doctor.context import Patient
     from xray_tui.doctor.report import Mark, as_json, as_lines
     from xray_tui.doctor.run_checks import examine
-    from xray_tui.settings import load_settings
+    from xray_tui.settings import load_settings, runs_folder
 
     settings, problems = load_settings()
-    runs = given.runs or settings.runs_dir or Path("runs")
-    patient = Patient(runs.absolute(), settings)
+    patient = Patient(runs_folder(given.runs, settings).absolute(), settings)
     if given.report is not None:
         return _report(given.report, patient, problems)
     found = []

@@ -27,13 +27,16 @@ Subparsers = argparse._SubParsersAction  # argparse has no public name for what 
 
 def add_parsers(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """Add the commands. Each sets `func`: it takes the parsed arguments, returns the exit code, and raises BadInput."""
+    from xray_tui.cli import queue
+    from xray_tui.jobs.model.job import KINDS
+
     launch = _add(subparsers, "launch", _launch, "Launch a job of the engine, detached; prints its id.")
     launch.usage = "%(prog)s [OPTIONS] train|evaluate|blend|command [OPTIONS] -- ARGUMENTS"
     launch.epilog = (
         "What follows -- goes to the engine (`xray-engine KIND --help` tells of it), or is the command itself: "
         "launch command --run NAME -- python scripts/train.py …"
     )
-    launch.add_argument("kind", choices=("train", "evaluate", "blend", "command"))
+    launch.add_argument("kind", choices=KINDS)
     launch.add_argument("--run", dest="name", metavar="NAME", help="the run it is for (default: the engine's --run)")
     launch.add_argument(
         "--gpu",
@@ -67,8 +70,6 @@ def add_parsers(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 
     wait = _add(subparsers, "wait", _wait, "Wait for the end of jobs; 0 when all succeeded.")
     wait.add_argument("ids", nargs="+", metavar="ID")
-
-    from xray_tui.cli import queue
 
     queue.add_parsers(lambda name, run, what: _add(subparsers, name, run, what))
 
@@ -110,11 +111,11 @@ def _launch(given: argparse.Namespace) -> int:
     from xray_tui.jobs.launch.sweep import launch_all, parse_seeds, parse_sweep, trainings
     from xray_tui.jobs.model.job import JobSpec
     from xray_tui.jobs.queue.visible_gpus import limit_of_shell
-    from xray_tui.settings import settings_for
+    from xray_tui.settings import runs_folder, settings_for
     from xray_tui.system.login_session import this_session, why_it_would_end
 
     settings = settings_for(given)
-    runs = _runs(given)
+    runs = runs_folder(given.runs, settings)
     if given.then_evaluate and given.kind != "train":
         raise BadInput(f"--then-evaluate: comes after a training; {given.kind} is none")
     if given.kind == "command":
@@ -216,10 +217,8 @@ def _of_others(given: argparse.Namespace, jobs: Sequence[Job]) -> str:
     from xray_tui.jobs.queue.other_users import in_words, others
     from xray_tui.settings import settings_for
 
-    lease_dir = settings_for(given).lease_dir
-    found = existing_lease_dir(None if lease_dir is None else str(lease_dir))
     try:
-        return in_words(others(found, {job.id for job in jobs}))
+        return in_words(others(existing_lease_dir(settings_for(given).lease_dir), {job.id for job in jobs}))
     except OSError:
         return ""
 
@@ -330,17 +329,9 @@ def find(store: JobStore, text: str) -> Job:
 def open_store(given: argparse.Namespace) -> JobStore:
     """The jobs of the runs folder that the arguments name. Raises BadInput where there is none."""
     from xray_tui.jobs.storage.job_store import JobStore
+    from xray_tui.settings import runs_folder, settings_for
 
-    runs = _runs(given)
+    runs = given.runs or runs_folder(None, settings_for(given))
     if not runs.is_dir():
         raise BadInput(f"{clean(str(runs))}: no such folder; give the runs folder with --runs DIR")
     return JobStore(runs)
-
-
-def _runs(given: argparse.Namespace) -> Path:
-    """--runs, else the settings' runs folder, else ./runs."""
-    if given.runs is not None:
-        return Path(given.runs)
-    from xray_tui.settings import settings_for
-
-    return settings_for(given).runs_dir or Path("runs")

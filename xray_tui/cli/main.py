@@ -37,7 +37,6 @@ COMMANDS = BOARD_COMMANDS | JOB_COMMANDS | SERVER_COMMANDS
 """Known here by name, so that `xray-tui RUNS` need not import their rooms."""
 
 FORMATS = ("markdown", "csv", "json")
-NO_RUNS = "no runs folder: give one, set runs_dir in the settings, or start where there is a folder named runs"
 INTERRUPTED = 130
 
 
@@ -130,21 +129,9 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
 
 def find_runs(options: argparse.Namespace) -> Path:
     """The runs folder: --runs, else the settings' `runs_dir`, else ./runs. Raises BadInput in one line."""
-    folder: Path | None = options.runs
-    if folder is None:
-        from xray_tui.settings import settings_for
+    from xray_tui.settings import runs_folder, settings_for
 
-        folder = settings_for(options).runs_dir or (here if _is_folder(here := Path("runs")) else None)
-    if folder is None:
-        raise BadInput(NO_RUNS)
-    return require_folder(folder)
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # the working folder may not be looked into
-        return False
+    return require_folder(options.runs or runs_folder(None, settings_for(options)))
 
 
 def require_folder(folder: Path, commands: Iterable[str] = ()) -> Path:
@@ -155,7 +142,9 @@ def require_folder(folder: Path, commands: Iterable[str] = ()) -> Path:
         from difflib import get_close_matches
 
         meant = get_close_matches(str(folder), commands, n=1)
-        hint = f"did you mean the command {meant[0]}?" if meant else "give a runs folder"
+        hint = (
+            f"did you mean the command {meant[0]}?" if meant else "give a runs folder, or set runs_dir in the settings"
+        )
         raise BadInput(f"{clean(str(folder))}: {error.strerror or error}; {hint}") from None
     except ValueError:
         raise BadInput(f"{clean(str(folder))}: no folder can have that name") from None

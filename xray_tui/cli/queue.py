@@ -88,7 +88,7 @@ def _for_resume(given: argparse.Namespace) -> dict[str, Any]:
     environment = Filter.of(found)
     if (note := environment.note()) is not None:
         print(f"xray-tui: {note}", file=sys.stderr)
-    return {"lease_dir": None if found.lease_dir is None else str(found.lease_dir), "given": environment}
+    return {"lease_dir": found.lease_dir, "given": environment}
 
 
 def _each(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xray_tui.gpu import in_use
@@ -49,7 +50,7 @@ class GpuFeed:
         self,
         on_gpus: Callable[[Gpus], None],
         on_failure: Report,
-        lease_dir: str | None = None,
+        lease_dir: Path | str | None = None,
         slots: int = 1,
     ) -> None:
         """`lease_dir`: the settings' one, where there is one; `slots`: how many of this user's jobs share a GPU.

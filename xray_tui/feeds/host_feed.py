@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from engine.contract.units import GIB
 from xray_tui.feeds.periodic_thread import Ticking
 from xray_tui.system.cgroup_limits import Memory, limited_memory
 from xray_tui.system.disk_probe import DiskLook, room
 from xray_tui.system.retry import Report, unheard
-
-GIB = 1 << 30
 
 SHM = Path("/dev/shm")  # noqa: S108 - looked at, never written to
 

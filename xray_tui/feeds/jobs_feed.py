@@ -25,7 +25,7 @@ class JobsFeed(Ticking):
         runs: Path,
         on_jobs: Callable[[tuple[Job, ...], str], None],
         on_failure: Report,
-        lease_dir: str | None = None,
+        lease_dir: Path | str | None = None,
     ) -> None:
         """`lease_dir`: the settings' one, where there is one."""
         super().__init__(1.0, "jobs", "reading the jobs", on_failure)

@@ -51,8 +51,8 @@ def looking(runs: Path, settings: Settings, snapshot: Callable[[], GpuSnapshot])
             terms = Terms()
         nonlocal known
         known = known or KnownJobs(runs)
-        lease_dir = str(settings.lease_dir) if settings.lease_dir else None
-        return look_ahead(launch.specs, Surroundings(runs, snapshot(), terms, lease_dir), launch.evaluate, known)
+        place = Surroundings(runs, snapshot(), terms, settings.lease_dir)
+        return look_ahead(launch.specs, place, launch.evaluate, known)
 
     return look
 

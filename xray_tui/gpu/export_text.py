@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from engine.contract.text import clean
+from engine.contract.units import duration, gibibytes, size
 from xray_tui.gpu.in_use import MEMORY, UTILISATION, Look, Looks, Use, judge, look_at
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
 
@@ -60,7 +61,8 @@ def _what_is_up(
     """The GPU's sentence, None where it is idle beyond doubt. `given`: the runs whose jobs have it."""
     label = f"GPU {gpu.index} ({clean(gpu.name)})" if gpu.name != f"GPU {gpu.index}" else gpu.name
     if gpu.problem is not None:
-        return f"{label}: {clean(gpu.problem)}{_duration(gpu.since, now)}."
+        lasting = "" if gpu.since is None or now - gpu.since < 1 else f" (for {duration(now - gpu.since)})"
+        return f"{label}: {clean(gpu.problem)}{lasting}."
     label = f"{label}: {_load(gpu)}"
     if gpu.processes is None:
         why = f" ({clean(gpu.processes_problem)})" if gpu.processes_problem else ""
@@ -75,7 +77,7 @@ def _what_is_up(
         return f"{label}; {'; '.join(who)}."
     hidden = look_at(gpu).memory
     if hidden > MEMORY:
-        return f"{label}; {_gib(hidden)} GiB are held by no listed process (another container or user?)."
+        return f"{label}; {size(hidden)} are held by no listed process (another container or user?)."
     if _utilisation(gpu) > UTILISATION:
         return f"{label}; busy, although there is no training or inference process ({_desktop([gpu])})."
     if (doubt := _doubt(gpu)) is not None:
@@ -103,7 +105,7 @@ def _load(gpu: GpuSample) -> str:
     utilisation = "utilisation n/a" if gpu.utilisation is None else f"{gpu.utilisation} % utilisation"
     if gpu.memory_used is None or gpu.memory_total is None:
         return f"{utilisation}, memory n/a"
-    return f"{utilisation}, {_gib(gpu.memory_used)} of {_gib(gpu.memory_total)} GiB"
+    return f"{utilisation}, {gibibytes(gpu.memory_used)} of {gibibytes(gpu.memory_total)} GiB"
 
 
 def _foreign(processes: Sequence[GpuProcess]) -> str:
@@ -117,7 +119,7 @@ def _foreign(processes: Sequence[GpuProcess]) -> str:
 
 def _process(process: GpuProcess) -> str:
     name = f"{_code(process.name)} " if process.name else ""
-    memory = "memory n/a" if process.memory is None else _size(process.memory)
+    memory = "memory n/a" if process.memory is None else size(process.memory)
     return f"{name}(pid {process.pid}, `{process.kind}`, {memory})"
 
 
@@ -127,25 +129,6 @@ def _desktop(gpus: Sequence[GpuSample]) -> str:
     if not kinds:
         return "no process"
     return f"only {_joined([f'`{kind}`' for kind in kinds])} desktop/system processes"
-
-
-def _duration(since: float | None, now: float) -> str:
-    """ ", for 3 min" where it has lasted at least a second."""
-    seconds = 0 if since is None else int(now - since)
-    if seconds < 1:
-        return ""
-    if seconds < 60:
-        return f" (for {seconds} s)"
-    return f" (for {seconds // 60} min)" if seconds < 3600 else f" (for {seconds // 3600} h)"
-
-
-def _gib(size: int) -> str:
-    return f"{size / (1 << 30):.1f}"
-
-
-def _size(size: int) -> str:
-    """Of a process: an MPS server and a bare context hold some MiB."""
-    return f"{size >> 20} MiB" if size < 100 << 20 else f"{_gib(size)} GiB"
 
 
 def _joined(words: Sequence[str]) -> str:

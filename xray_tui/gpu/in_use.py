@@ -11,9 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from engine.contract.units import GIB, size
 from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 
-MEMORY = 1 << 30
+MEMORY = GIB
 """Bytes that may be unexplained: an idle driver and a display hold some hundred MiB, a training more than this."""
 UNLISTED_MEMORY = 2 << 30
 """The same where processes cannot be listed: those of a desktop count as unexplained there."""
@@ -102,6 +103,6 @@ def _apart(looks: Sequence[Look]) -> list[Look]:
 
 
 def _figures(look: Look, memory: int) -> str:
-    figures = [f"{look.memory / (1 << 30):.1f} GiB"] if look.memory > memory else []
+    figures = [f"{size(look.memory)}"] if look.memory > memory else []
     figures += [f"{look.utilisation} % utilisation"] if look.utilisation > UTILISATION else []
     return " and ".join(figures)

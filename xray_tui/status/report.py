@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Any
 
 from engine.contract.text import clean
+from engine.contract.units import duration
 from xray_tui.board.rank import Board
 from xray_tui.jobs.model.format import as_json as job_json
-from xray_tui.jobs.model.format import describe, duration, whose
+from xray_tui.jobs.model.format import describe, whose
 from xray_tui.jobs.model.job import Job, State
 from xray_tui.status.board_changes import Results, results_since
 
@@ -85,7 +86,7 @@ def as_json(told: Report) -> dict[str, Any]:
 
 
 def ago(seconds: float) -> str:
-    """`5 min ago`; "just now" below a minute, and for what a clock that was set says to come."""
+    """`5m00s ago`; "just now" below a minute, and for what a clock that was set says to come."""
     if seconds < 60:
         return "just now"
     days = int(seconds // 86_400)
@@ -115,7 +116,7 @@ def _job(job: Job, now: float, width: int, me: str) -> Iterator[str]:
     if job.ended is not None:
         head += f"  {ago(now - job.ended)}"
         if job.started is not None:
-            head += f", took {duration(job.ended - job.started)}"
+            head += f", took {duration(max(0.0, job.ended - job.started))}"
     yield f"  {head}  {job.id[-ID_END:]}"
     if more := describe(job):
         yield from _wrapped(clean(more), width, "      ")

@@ -1,11 +1,12 @@
-"""Numbers, times and sizes as short words, and texts cut to a width. Pure functions."""
+"""Numbers and ages as short words, and texts cut to a width. Pure functions."""
 
 from __future__ import annotations
 
 from rich.cells import cell_len, set_cell_size
 
+from engine.contract.units import DAY, HOUR, MINUTE
+
 ELLIPSIS = "…"
-MINUTE, HOUR, DAY = 60, 3600, 86400
 YEAR = 364 * DAY
 
 
@@ -57,25 +58,6 @@ def age(seconds: float) -> str:
         if seconds < limit:
             return f"{int(seconds // size)}{unit}"
     return f"{int(seconds // YEAR)}y"
-
-
-def duration(seconds: float | None) -> str:
-    """What is left or was taken: `42s`, `3m10s`, `2h05m`, `3d04h`; empty where it is not known."""
-    if seconds is None or not 0 <= seconds < 1e9:
-        return ""
-    whole = int(seconds)
-    if whole < MINUTE:
-        return f"{whole}s"
-    if whole < HOUR:
-        return f"{whole // MINUTE}m{whole % MINUTE:02d}s"
-    if whole < DAY:
-        return f"{whole // HOUR}h{whole % HOUR // MINUTE:02d}m"
-    return f"{whole // DAY}d{whole % DAY // HOUR:02d}h"
-
-
-def gibibytes(size: int | None, digits: int = 1) -> str:
-    """Bytes as GiB: `41.2`, or `-`."""
-    return "-" if size is None else f"{size / (1 << 30):.{digits}f}"
 
 
 def bar(share: float, width: int, full: str = "━", empty: str = "╌") -> tuple[str, str]:

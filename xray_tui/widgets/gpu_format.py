@@ -7,8 +7,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from engine.contract.text import clean
+from engine.contract.units import duration, gibibytes
 from xray_tui.gpu.history import averages
-from xray_tui.widgets.format import cut, duration, gibibytes
+from xray_tui.widgets.format import cut
 
 if TYPE_CHECKING:
     from xray_tui.feeds.gpu_feed import Gpus

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.contract.text import clean
+from engine.contract.units import duration, gibibytes
 from xray_tui.widgets import gpu_format as words
-from xray_tui.widgets.format import bar, cells, cut, cut_end, duration, fit, gibibytes
+from xray_tui.widgets.format import bar, cells, cut, cut_end, fit
 from xray_tui.widgets.gpu_format import Line, Part, joined, or_dash
 
 if TYPE_CHECKING:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from engine.contract.text import clean
+from engine.contract.units import GIB, gibibytes
 from xray_tui.feeds.host_feed import Host, shortages
 from xray_tui.widgets.format import cells
 from xray_tui.widgets.gpu_format import Line, Part, joined
-
-GIB = 1 << 30
 
 
 def host_line(host: Host, width: int) -> Line:
@@ -50,6 +49,6 @@ def disk(host: Host) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes in GiB, with a decimal where that says something."""
+    """Bytes in GiB, with a decimal if it is below 10 and not a whole number."""
     gib = count / GIB
-    return f"{gib:.1f}" if gib < 10 and round(gib, 1) != round(gib) else f"{gib:.0f}"
+    return gibibytes(count, int(gib < 10 and round(gib, 1) != round(gib)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.contract.text import clean
-from xray_tui.widgets.format import age, bar, cells, duration, fit
+from engine.contract.units import duration
+from xray_tui.widgets.format import age, bar, cells, fit
 
 if TYPE_CHECKING:
     from xray_tui.jobs.model.job import Job

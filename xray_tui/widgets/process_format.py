@@ -6,10 +6,11 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from engine.contract.text import clean
+from engine.contract.units import duration, gibibytes
 from xray_tui.gpu.history import CARRIED, MINUTE
 from xray_tui.widgets import gpu_format as words
 from xray_tui.widgets.braille import Range, plot
-from xray_tui.widgets.format import cells, duration, fit, gibibytes
+from xray_tui.widgets.format import cells, fit
 from xray_tui.widgets.gpu_format import Line, Part
 from xray_tui.widgets.gpu_layout import dimmed, how_old
 

@@ -70,9 +70,9 @@ def judge_runs(runs: str, kind: str, in_container: bool) -> Finding:
 
 def lease_place(patient: Patient) -> list[Finding]:
     """The lease folder: which one it is or would be, nothing is made."""
-    setting = None if patient.settings.lease_dir is None else str(patient.settings.lease_dir)
+    setting = patient.settings.lease_dir
     found = existing_lease_dir(setting)
-    path = Path(found.path) if found is not None else next_place(setting, os.environ)
+    path = found.path if found is not None else next_place(setting, os.environ)
     if path is None:
         return [warn("leases", PRIVATE_NOTE, REMEDY)]
     kind = file_system_of(_nearest(path), read_mountinfo())
@@ -80,7 +80,7 @@ def lease_place(patient: Patient) -> list[Finding]:
     return [judge_leases(path, kind, found is not None, is_private, is_container(patient.root))]
 
 
-def next_place(setting: str | None, environ: Mapping[str, str]) -> Path | None:
+def next_place(setting: Path | str | None, environ: Mapping[str, str]) -> Path | None:
     """Where the first job would make the lease folder; None for a private one."""
     given = setting or environ.get(LEASE_DIR_ENV)
     if given:

@@ -25,8 +25,7 @@ def gpus(patient: Patient) -> list[Finding]:
     """The driver, and each GPU with which something is wrong, or that is in use without a process or a job."""
     snapshot = sample_once(PATIENCE)
     found = [*judge_gpus(snapshot, len(pci_gpus(patient.root))), *visible_gpus(snapshot)]
-    lease_dir = str(patient.settings.lease_dir) if patient.settings.lease_dir else None
-    held = leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(lease_dir))
+    held = leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(patient.settings.lease_dir))
     looks = extended({}, snapshot, held)
     for _ in range(SAMPLES - 1):
         if not any(use is Use.PERHAPS for _, use, _ in _uses(snapshot, looks, held)):

@@ -24,8 +24,7 @@ MANY = 1000
 
 def lease_files(patient: Patient) -> list[Finding]:
     """Nothing where all is well. Takes the folder's mutex for a moment."""
-    setting = None if patient.settings.lease_dir is None else str(patient.settings.lease_dir)
-    found = existing_lease_dir(setting)
+    found = existing_lease_dir(patient.settings.lease_dir)
     return [] if found is None else [*held_mutex(found), *crowd(found)]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 from engine.contract.text import clean
+from engine.contract.units import GIB, size
 from xray_tui.doctor.context import Patient
 from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
 from xray_tui.jobs.preflight.quota import Quota, ask_quota, has_command, parse_quota
 from xray_tui.system.mounts import read_mountinfo, source_of
 
-GIB = 1 << 30
 LITTLE, TOO_LITTLE = 20 * GIB, 2 * GIB
 """Room for some trainings with their checkpoints, and for none."""
 SHM, SHM_TOO_LITTLE = GIB, 128 << 20
@@ -32,7 +32,7 @@ def disk(patient: Patient) -> list[Finding]:
 
 def judge_disk(free: int, total: int, files: int | None) -> Finding:
     """`files` is how many more there may be; None where there is no limit."""
-    shown = f"{gib(free)} free of {gib(total)}"
+    shown = f"{size(free)} free of {size(total)}"
     remedy = "delete checkpoints/last.pt of ended runs and old predictions folders"
     if files == 0:
         return bad("disk", f"{shown}, but no file more (no inode is free)", "delete folders of many small files")
@@ -57,9 +57,9 @@ def judge_quota(found: Quota | None, source: str) -> Finding:
         return unknown("quota", f"`quota` says nothing about {clean(source) or 'this file system'}")
     if found.limit is None and found.most_files is None:
         return ok("quota", f"none set for you on {clean(source)}")
-    of = "" if found.limit is None else f" of {gib(found.limit)}"
+    of = "" if found.limit is None else f" of {size(found.limit)}"
     files = "" if found.most_files is None else f", {found.files:,} of {found.most_files:,} files"
-    shown = f"{gib(found.used)} used{of} on {clean(source)}{files}"
+    shown = f"{size(found.used)} used{of} on {clean(source)}{files}"
     remedy = "delete checkpoints/last.pt of ended runs and old predictions folders, or ask for more"
     left = LITTLE if found.left is None else found.left
     if left < TOO_LITTLE or (found.most_files is not None and found.files >= found.most_files):
@@ -80,15 +80,8 @@ def shared_memory(patient: Patient) -> list[Finding]:
 
 def judge_shared_memory(free: int, total: int) -> Finding:
     """What so much room in /dev/shm means for loader workers."""
-    name, shown = "shared memory", f"{gib(free)} free of {gib(total)}"
+    name, shown = "shared memory", f"{size(free)} free of {size(total)}"
     remedy = "start the container with --shm-size=16g or --ipc=host; else train with data.workers=0"
     if free < SHM_TOO_LITTLE:
         return bad(name, f"{shown}: loader workers would end with a bus error", remedy)
     return warn(name, f"{shown}: little for loader workers", remedy) if free < SHM else ok(name, shown)
-
-
-def gib(size: int) -> str:
-    """Bytes in GiB, or in MiB where that would be none."""
-    if size < GIB:
-        return f"{size >> 20} MiB"
-    return f"{size / GIB:.1f} GiB" if size < 10 * GIB else f"{size / GIB:,.0f} GiB"

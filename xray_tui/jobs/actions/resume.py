@@ -33,7 +33,7 @@ def resume(
     store: JobStore,
     identity: str,
     supervisor: Sequence[str] = detach.SUPERVISOR,
-    lease_dir: str | None = None,
+    lease_dir: Path | str | None = None,
     given: Filter = Filter(),  # noqa: B008 - frozen
 ) -> Job:
     """Queue a training that was stopped, has failed or is lost once more; it continues from its last checkpoint.
@@ -54,7 +54,7 @@ def resume(
 def revive(
     store: JobStore,
     supervisor: Sequence[str] = detach.SUPERVISOR,
-    lease_dir: str | None = None,
+    lease_dir: Path | str | None = None,
     given: Filter = Filter(),  # noqa: B008 - frozen
 ) -> list[tuple[Job, str | None]]:
     """After a restart of the machine: queue again what waited then (what was held is held again), and resume the
@@ -97,7 +97,7 @@ def _again(
     job: Job,
     argv: tuple[str, ...],
     supervisor: Sequence[str],
-    lease_dir: str | None = None,
+    lease_dir: Path | str | None = None,
     given: Filter = Filter(),  # noqa: B008 - frozen
     keeps_hold: bool = False,
 ) -> Job:

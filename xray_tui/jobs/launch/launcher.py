@@ -26,7 +26,7 @@ from xray_tui.jobs.launch.program import check_program
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LeaseDir, find_lease_dir
 from xray_tui.jobs.model.gpu_policy import Terms, terms_of
-from xray_tui.jobs.model.job import CPU_SLOTS, GRACE, Job, JobSpec, State, write_job
+from xray_tui.jobs.model.job import CPU_SLOTS, GRACE, KINDS, Job, JobSpec, State, write_job
 from xray_tui.jobs.queue import admission
 from xray_tui.jobs.queue.tickets import Queue, Ticket
 from xray_tui.jobs.queue.visible_gpus import find_gpu, limit_of_shell
@@ -42,7 +42,6 @@ from xray_tui.system.safe_files import make_folder, make_jobs_folder, not_ours
 if TYPE_CHECKING:
     from xray_tui.settings import Settings
 
-KINDS = ("train", "evaluate", "blend", "command")
 ENGINE = (sys.executable, "-P", "-m", "engine.cli")
 """-P: a folder named engine where one happens to stand is not ours."""
 
@@ -60,7 +59,7 @@ class LocalLauncher:
     """Launches jobs for a runs folder on this machine."""
 
     runs: Path
-    lease_dir: str | None = None
+    lease_dir: Path | str | None = None
     """The folder of the GPU locks; None: as find_lease_dir finds it."""
     snapshot: Callable[[], GpuSnapshot] | None = None
     """The GPUs as last seen, asked only where the job, the settings or $CUDA_VISIBLE_DEVICES name GPUs; None:
@@ -79,9 +78,8 @@ class LocalLauncher:
     @classmethod
     def of(cls, settings: Settings, runs: Path) -> LocalLauncher:
         """As the user's settings have it. Raises BadInput where they make no sense."""
-        lease_dir = str(settings.lease_dir) if settings.lease_dir else None
         given = Filter.of(settings)
-        return cls(runs, lease_dir, terms=terms_of(settings), on_end=settings.on_end, environment=given)
+        return cls(runs, settings.lease_dir, terms=terms_of(settings), on_end=settings.on_end, environment=given)
 
     def launch(self, spec: JobSpec, hold: bool = False) -> Job:
         """Queue the job, or keep it waiting (`hold`), and start its supervisor, detached. Returns the waiting job.

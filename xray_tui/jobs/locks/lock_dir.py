@@ -97,7 +97,7 @@ class LeaseDir:
             yield
 
 
-def find_lease_dir(setting: str | None = None, environ: Mapping[str, str] = os.environ) -> LeaseDir:
+def find_lease_dir(setting: Path | str | None = None, environ: Mapping[str, str] = os.environ) -> LeaseDir:
     """The machine's lease folder, made where it is missing.
 
     The setting, else $XRAY_TUI_LEASE_DIR: raises BadInput where that cannot be used. Else the first shared one that
@@ -121,7 +121,7 @@ def find_lease_dir(setting: str | None = None, environ: Mapping[str, str] = os.e
     return LeaseDir(path, PRIVATE_NOTE)
 
 
-def existing_lease_dir(setting: str | None = None, environ: Mapping[str, str] = os.environ) -> LeaseDir | None:
+def existing_lease_dir(setting: Path | str | None = None, environ: Mapping[str, str] = os.environ) -> LeaseDir | None:
     """The folder that `find_lease_dir` would find, for who only looks: nothing is made or changed.
 
     None where no job of this machine has made one yet, and for one that cannot be looked into.
@@ -151,14 +151,14 @@ def open_lease_dir(path: str, identity: str) -> LeaseDir | None:
     return found
 
 
-def _given(setting: str | None, environ: Mapping[str, str]) -> tuple[str, Path] | None:
+def _given(setting: Path | str | None, environ: Mapping[str, str]) -> tuple[str, Path] | None:
     """What the user asks for, and where; None where that is nothing. Raises BadInput for the home of nobody."""
     for origin, given in (("lease_dir", setting), (LEASE_DIR_ENV, environ.get(LEASE_DIR_ENV))):
         if given:
             try:
                 return origin, Path(given).expanduser().absolute()
             except RuntimeError:
-                raise BadInput(f"{origin}: {clean(given)}: no such user; give the path of a folder") from None
+                raise BadInput(f"{origin}: {clean(str(given))}: no such user; give the path of a folder") from None
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from engine.contract.units import duration
 from xray_tui.jobs.model.job import Job
 
 
@@ -85,11 +86,3 @@ def describe(job: Job) -> str:
     if job.stop_asked_by is not None:
         parts.append(f"stop asked by {job.stop_asked_by}")
     return "; ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """45 s, 12 min, 3 h 05 min."""
-    if seconds < 60:
-        return f"{max(0, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -28,6 +28,7 @@ SCHEMA = "xray-job/1"
 GRACE = 30.0
 """Seconds between SIGTERM and SIGKILL: a checkpoint of a large model takes its time on a slow disk."""
 
+KINDS = ("train", "evaluate", "blend", "command")
 PRIORITY = 50
 
 CPU_SLOTS = 2

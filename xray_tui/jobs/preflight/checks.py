@@ -14,11 +14,11 @@ from typing import Any
 from engine.contract import names
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
+from engine.contract.units import size
 from xray_tui.jobs.launch.checkpoints import Read, is_file, reads
 from xray_tui.jobs.launch.resolve import Asked, config_of_run
 from xray_tui.jobs.preflight.dataset import look_at_data
 from xray_tui.jobs.preflight.disk_space import room
-from xray_tui.jobs.preflight.estimate import size
 from xray_tui.jobs.preflight.pretrained_weights import is_cached, shown_weights, weights_problem
 
 OK, WARNING, BAD = "✓", "!", "✗"

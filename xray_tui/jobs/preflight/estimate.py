@@ -12,15 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.contract.units import duration, size
 from xray_tui.jobs.launch.resolve import Asked
-from xray_tui.jobs.model.format import duration
 
 FURTHEST = 4.0
 """From a training that was so many times longer or shorter nothing is said: what every one costs besides its epochs
 (reading data, compiling) would be taken for the epochs'."""
 RUNS = 20
 """So many of the newest count: what was long ago ran another engine."""
-GIB = 1 << 30
 
 _COSTS_NOTHING = frozenset({"encoder_weights", "partial_weights", "dropout"})
 """What a network may differ in and take the same."""
@@ -69,7 +68,7 @@ class Estimate:
 
     @property
     def sentence(self) -> str:
-        """`1 h 10 min to 1 h 25 min, 9.3 GiB GPU, from 3 similar runs`. Main memory is told of what has no GPU."""
+        """`1h10m to 1h25m, 9.3 GiB GPU, from 3 similar runs`. Main memory is told of what has no GPU."""
         parts = []
         if self.low is not None and self.high is not None:
             low, high = duration(self.low), duration(self.high)
@@ -122,11 +121,6 @@ def estimate(wanted: Needs, past: Iterable[Past]) -> Estimate | None:
         _most(one.written for one in similar),
     )
     return None if known == Estimate(len(similar)) else replace(known, gpus=wanted.gpus)
-
-
-def size(count: int) -> str:
-    """Bytes in GiB, or in MiB where that would be none."""
-    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count >> 20} MiB"
 
 
 def _network(config: Mapping[str, Any], manifest: Path | None) -> list[Any]:

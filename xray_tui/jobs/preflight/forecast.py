@@ -20,7 +20,7 @@ class Surroundings:
     runs: Path
     snapshot: GpuSnapshot = GpuSnapshot()  # noqa: RUF009 - frozen
     terms: Terms = Terms()  # noqa: RUF009 - frozen
-    lease_dir: str | None = None
+    lease_dir: Path | str | None = None
     """As in the settings."""
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
+from engine.contract.units import size
 from xray_tui.jobs.launch.launcher import gpus_for
 from xray_tui.jobs.launch.resolve import asked
 from xray_tui.jobs.launch.sweep import planned
 from xray_tui.jobs.model.job import Job, JobSpec
 from xray_tui.jobs.preflight.checks import BAD, OK, WARNING, Check, checks, room_check
-from xray_tui.jobs.preflight.estimate import Estimate, size
+from xray_tui.jobs.preflight.estimate import Estimate
 from xray_tui.jobs.preflight.forecast import Surroundings, free_of, gpu_count
 from xray_tui.jobs.preflight.past_jobs import KnownJobs
 
