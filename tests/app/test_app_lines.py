@@ -15,7 +15,8 @@ from textual.strip import Strip
 
 from tests.app.samples import NOW, make_job, write_artifact
 from xray_tui.board.index import RunIndex
-from xray_tui.board.rank import Board, rank
+from xray_tui.board.model import Board
+from xray_tui.board.rank import rank
 from xray_tui.jobs.model.job import Job, Progress, State
 from xray_tui.keymap import COMMANDS
 from xray_tui.logs.curve_reader import Curve

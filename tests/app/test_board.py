@@ -17,8 +17,7 @@ from textual.geometry import Region
 from tests.app.piloting import MakeApp, board_of, opened, screen_text, until
 from tests.app.samples import NOW, write_artifact
 from xray_tui.app.messages import BoardChanged
-from xray_tui.board.artifact import Artifact
-from xray_tui.board.index import Snapshot
+from xray_tui.board.model import Artifact, Snapshot
 from xray_tui.board.rank import rank
 from xray_tui.board.rules import Rules
 

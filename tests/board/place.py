@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from xray_tui.board.artifact import Artifact, Rejected, read_artifact
+from xray_tui.board.artifact import read_artifact
 from xray_tui.board.index import RunIndex
-from xray_tui.board.rank import Board, rank
+from xray_tui.board.model import Artifact, Board, Rejected
+from xray_tui.board.rank import rank
 from xray_tui.board.rules import Rules
 
 RULES = Rules()

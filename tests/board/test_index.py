@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from xray_tui.board import index as index_module
-from xray_tui.board.index import RunIndex, Snapshot
+from xray_tui.board.index import RunIndex
+from xray_tui.board.model import Snapshot
 
 from .place import board_of, put, reasons_of
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.board.rank import Board, best, order
+from xray_tui.board.model import Board
+from xray_tui.board.rank import best, order
 
 from .place import board_of, put
 

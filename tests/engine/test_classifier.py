@@ -91,7 +91,8 @@ def test_the_validation_of_the_training_is_that_of_the_evaluation(with_classifie
 
 
 def test_the_board_lists_it_without_a_rank_and_says_why(with_classifier: Path) -> None:
-    from xray_tui.board.artifact import Rejected, read_artifact
+    from xray_tui.board.artifact import read_artifact
+    from xray_tui.board.model import Rejected
     from xray_tui.board.rules import Rules
 
     assert evaluate(with_classifier) == 0

@@ -17,7 +17,8 @@ from engine.contract.errors import BadInput
 from tests.app.samples import NOW, make_job, write_artifact
 from tests.conftest import write
 from xray_tui.board.index import RunIndex
-from xray_tui.board.rank import Board, rank
+from xray_tui.board.model import Board
+from xray_tui.board.rank import rank
 from xray_tui.cli.main import main
 from xray_tui.jobs.model.job import Job, JobSpec, Progress, State, write_job
 from xray_tui.status.board_changes import results_since

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
     from textual.timer import Timer
 
-    from xray_tui.board.rank import Board
+    from xray_tui.board.model import Board
     from xray_tui.feeds.ended_jobs import Endings
     from xray_tui.feeds.gpu_feed import Gpus
     from xray_tui.forms.options import Launch

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from xray_tui.app.messages import Said
 
 if TYPE_CHECKING:
-    from xray_tui.board.rank import Board
+    from xray_tui.board.model import Board
     from xray_tui.feeds.gpu_feed import Gpus
     from xray_tui.jobs.model.job import Job
 

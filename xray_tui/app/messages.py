@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from xray_tui.board.rank import Board
+    from xray_tui.board.model import Board
     from xray_tui.feeds import Feed
     from xray_tui.feeds.gpu_feed import Gpus
     from xray_tui.feeds.host_feed import Host

@@ -29,7 +29,7 @@ from xray_tui.settings import Settings
 from xray_tui.system.error_log import in_words, log_error
 
 if TYPE_CHECKING:
-    from xray_tui.board.rank import Board
+    from xray_tui.board.model import Board
     from xray_tui.feeds.gpu_feed import GpuFeed
     from xray_tui.feeds.host_feed import HostFeed
     from xray_tui.feeds.job_files import Follow

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from engine.contract.text import clean
 from xray_tui.board.bootstrap import difference_interval
-from xray_tui.board.rank import Board, Row, best
+from xray_tui.board.model import Board, Row
+from xray_tui.board.rank import best
 from xray_tui.board.seed_groups import seed_groups
 from xray_tui.board.side_files import read_configs, read_per_image
 

@@ -6,62 +6,10 @@ files. The bytes come from anywhere; whatever they are, the answer is a value, n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 from engine.contract.text import clean
+from xray_tui.board.model import Artifact, Rejected
 from xray_tui.board.parser import Document, NotComparable, parse
 from xray_tui.board.rules import Rules
-
-Block = Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """One comparable test result. `path` and `run` are as the file system has them: `clean()` them before showing."""
-
-    path: str
-    """Relative to the runs folder, with slashes."""
-    run: str
-    metrics: Block
-    mtime: float
-    validation: Block = field(default_factory=dict)
-    """The same metrics under the same choices on the validation split; empty where unknown."""
-    input_size: Block = field(default_factory=dict)
-    """The same metrics at the network's input size; empty where unknown."""
-    threshold: float | None = None
-    tta: str | None = None
-    selection: Mapping[str, str | float | None] = field(default_factory=dict)
-    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    num_samples: int | None = None
-    num_positive: int | None = None
-    fingerprint: str | None = None
-    resolution: str | None = None
-    """At which resolution `metrics` were scored: "native", "input", or None where the artifact does not say."""
-    created: float | None = None
-    """Seconds since the epoch, by the artifact's own word."""
-    per_image: str | None = None
-    """The per-image table, relative to the artifact's folder."""
-
-    @property
-    def threshold_source(self) -> str:
-        """Where the threshold came from: "fixed", "val" or "unknown" ("test" never ranks)."""
-        source = self.selection.get("threshold_source")
-        return source if isinstance(source, str) and source in ("fixed", "val") else "unknown"
-
-    @property
-    def time(self) -> float:
-        """When the result was made: its own word, else the file's modification time."""
-        return self.mtime if self.created is None else self.created
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """An artifact that does not rank, and why, in words that are safe to print."""
-
-    path: str
-    run: str
-    reason: str
 
 
 def run_of(path: str) -> str:

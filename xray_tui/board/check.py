@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterator
 
 from engine.contract.text import clean
-from xray_tui.board.artifact import Artifact, read_artifact
-from xray_tui.board.index import Snapshot, read_bytes
+from xray_tui.board.artifact import read_artifact
+from xray_tui.board.index import read_bytes
+from xray_tui.board.model import Artifact, Snapshot
 from xray_tui.board.rules import Rules
 from xray_tui.board.walk import walk
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.text import clean
-from xray_tui.board.artifact import Block, Rejected
 from xray_tui.board.index import read_bytes
+from xray_tui.board.model import Block, Rejected
 from xray_tui.board.parser import Document, NotComparable, parse
 from xray_tui.board.rules import Rules
 

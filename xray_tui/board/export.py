@@ -12,7 +12,8 @@ from typing import Any
 from engine.contract.metrics import metric
 from engine.contract.text import clean
 from xray_tui.board.analysis import code, four, sentences
-from xray_tui.board.rank import PRESENCE, Board, Row
+from xray_tui.board.model import Board, Row
+from xray_tui.board.rank import PRESENCE
 from xray_tui.board.rules import Rules
 
 BOARD_SCHEMA = "xray-board/1"

@@ -7,30 +7,16 @@ import os
 import stat
 import threading
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.names import BOARD, NOTE
 from engine.contract.text import clean
-from xray_tui.board.artifact import Artifact, Rejected, excluded, read_artifact, rejected
+from xray_tui.board.artifact import excluded, read_artifact, rejected
+from xray_tui.board.model import Artifact, Rejected, Snapshot
 from xray_tui.board.parser import LARGEST
 from xray_tui.board.rules import Rules
 from xray_tui.board.unknown_metrics import misnamed_lines
 from xray_tui.board.walk import reaches, walk
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A runs folder at one moment. Nothing in it ever changes, so that any thread may hold it."""
-
-    runs: Path
-    rules: Rules
-    artifacts: tuple[Artifact, ...]
-    """Every comparable artifact, by path."""
-    rejected: tuple[Rejected, ...]
-    """Every artifact that does not rank, by path; a folder that cannot be read is among them."""
-    problems: tuple[str, ...]
-    """A line for everything that is wrong with board.yaml, a note.yaml or the runs folder itself."""
 
 
 class RunIndex:

@@ -4,64 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TypeVar
 
 from engine.contract.metrics import metric
-from engine.contract.text import clean
-from xray_tui.board.artifact import Artifact, Block, Rejected
-from xray_tui.board.index import Snapshot
+from xray_tui.board.model import Artifact, Block, Board, Row, Snapshot
 from xray_tui.board.rules import Rules
 
 T = TypeVar("T", int, str)
 
 PRESENCE = ("roc_auc_presence", "average_precision_presence", "sensitivity_at_90_specificity")
 """Metrics of images, not of pixels: the same at every resolution."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One run on the board, by its best comparable artifact."""
-
-    rank: int
-    run: str
-    """As the file system has it; `name` is safe to show."""
-    artifact: Artifact
-    figures: Block
-    """The metrics that rank: the artifact's, at the resolution that the rules ask for where it has it."""
-    candidates: int
-    """How many comparable test artifacts the run has: this one is the best of so many."""
-    marks: tuple[str, ...]
-    """What a reader has to know beside the figures, in a few words each, such as "best of 3"."""
-    others: tuple[Artifact, ...] = ()
-    """The run's other comparable artifacts, the best first."""
-
-    def value(self, name: str) -> float | None:
-        """The metric's value; None where the artifact does not report it."""
-        return self.figures.get(name)
-
-    @property
-    def name(self) -> str:
-        return clean(self.run)
-
-    @property
-    def source(self) -> str:
-        """The artifact's path, safe to show."""
-        return clean(self.artifact.path)
-
-
-@dataclass(frozen=True, slots=True)
-class Board:
-    """What is shown and exported: rows, best first, and what does not rank."""
-
-    runs: Path
-    rules: Rules
-    rows: tuple[Row, ...]
-    set_aside: tuple[Rejected, ...]
-    problems: tuple[str, ...]
-    best: Block = field(default_factory=dict)
-    """The best value of each metric that a row reports."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from xray_tui.board.rank import Board, Row
+from xray_tui.board.model import Board, Row
 
 _SEED_IN_NAME = re.compile(r"(?<![A-Za-z])(seed_|s|fold)\d+(?![A-Za-z0-9])")
 _SAYS_NOTHING = re.compile(r"\s*(#.*)?$|\s*(seed|partial_weights)\s*:")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from engine.contract.names import CONFIG
-from xray_tui.board.rank import Row
+from xray_tui.board.model import Row
 
 LARGEST_CONFIG = 1 << 20
 LARGEST_TABLE = 32 << 20

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from engine.contract.metrics import BY_NAME, METRICS
 from engine.contract.names import BOARD
 from engine.contract.text import clean
-from xray_tui.board.artifact import Artifact
+from xray_tui.board.model import Artifact
 from xray_tui.board.rules import Rules
 
 

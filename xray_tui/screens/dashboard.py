@@ -26,7 +26,7 @@ from xray_tui.widgets.live_log import LiveLog
 if TYPE_CHECKING:
     from textual.widgets import Input
 
-    from xray_tui.board.rank import Board
+    from xray_tui.board.model import Board
     from xray_tui.feeds import Feed
     from xray_tui.feeds.gpu_feed import Gpus
     from xray_tui.feeds.host_feed import Host

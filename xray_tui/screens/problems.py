@@ -9,7 +9,7 @@ from engine.contract.text import clean
 from xray_tui.screens.text_screen import TextScreen, wrapped
 
 if TYPE_CHECKING:
-    from xray_tui.board.rank import Board
+    from xray_tui.board.model import Board
 
 
 class ProblemsScreen(TextScreen):

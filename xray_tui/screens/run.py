@@ -14,8 +14,7 @@ from xray_tui.screens.text_screen import TextScreen, wrapped
 from xray_tui.widgets.format import age, fit, number
 
 if TYPE_CHECKING:
-    from xray_tui.board.artifact import Artifact
-    from xray_tui.board.rank import Board, Row
+    from xray_tui.board.model import Artifact, Board, Row
 
 LABEL = 19
 """Cells of what stands before a value."""

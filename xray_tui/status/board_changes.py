@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xray_tui.board.index import Snapshot
-from xray_tui.board.rank import Board, rank
+from xray_tui.board.model import Board, Snapshot
+from xray_tui.board.rank import rank
 
 
 @dataclass(frozen=True, slots=True)

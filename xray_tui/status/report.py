@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.contract.text import clean
 from engine.contract.units import duration
-from xray_tui.board.rank import Board
+from xray_tui.board.model import Board
 from xray_tui.jobs.model.format import as_json as job_json
 from xray_tui.jobs.model.format import describe, whose
 from xray_tui.jobs.model.job import Job, State

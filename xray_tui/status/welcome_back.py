@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xray_tui.status.last_visit import last_use, note_use
 
 if TYPE_CHECKING:
-    from xray_tui.board.rank import Board
+    from xray_tui.board.model import Board
     from xray_tui.jobs.model.job import Job
     from xray_tui.status.report import Report
 

@@ -11,7 +11,7 @@ from engine.contract.text import clean
 from xray_tui.widgets.format import age, number
 
 if TYPE_CHECKING:
-    from xray_tui.board.rank import Row
+    from xray_tui.board.model import Row
     from xray_tui.board.rules import Rules
 
 HEADS = {

@@ -21,8 +21,7 @@ from xray_tui.widgets.list_view import Lines, strip
 from xray_tui.widgets.sort_filter import Sort, arrange, longest_name
 
 if TYPE_CHECKING:
-    from xray_tui.board.artifact import Artifact
-    from xray_tui.board.rank import Board, Row
+    from xray_tui.board.model import Artifact, Board, Row
 
 CHANGED_FOR = 6.0
 """Seconds for which a row that is new or changed is marked."""

@@ -10,7 +10,7 @@ from xray_tui.widgets.columns import Column
 from xray_tui.widgets.format import cells
 
 if TYPE_CHECKING:
-    from xray_tui.board.rank import Row
+    from xray_tui.board.model import Row
 
 
 @dataclass(frozen=True, slots=True)
