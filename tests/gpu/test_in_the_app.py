@@ -202,7 +202,7 @@ async def test_an_export_after_a_long_suspension_looks_at_the_gpus_anew(app, nvm
         await pilot.press("x")
         written = app.runs.parent / "LEADERBOARD.md"
         await until(pilot, written.exists)
-    assert f"(pid {os.getpid()}, `C`, 0.1 GiB)" in written.read_text()
+    assert f"(pid {os.getpid()}, `C`, 100 MiB)" in written.read_text()
 
 
 async def test_the_gpu_under_the_cursor_shows_its_processes_and_a_stranger_is_not_stopped(app, nvml):

@@ -8,12 +8,11 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
 from xray_tui.board.index import RunIndex
-from xray_tui.board.model import Board
+from xray_tui.board.model import Board, Snapshot
 from xray_tui.board.rank import rank
 from xray_tui.system.retry import Report, Retry
 
 if TYPE_CHECKING:
-    from xray_tui.board.model import Snapshot
     from xray_tui.board.watch import Watch
 
 
