@@ -14,6 +14,7 @@ from textual.widgets import Select
 
 from engine.contract.config import TrainConfig
 from engine.contract.load import load_config
+from tests.app.piloting import until
 from xray_tui.forms import sources
 from xray_tui.forms.controls import TextField
 from xray_tui.forms.options import Launch
@@ -371,18 +372,29 @@ async def test_of_recipes_chosen_one_after_the_other_the_last_one_counts() -> No
     assert app.results[0].specs[0].argv == ("train", "--config", "configs/plain.yaml", "--run", "runs/plain")
 
 
-async def test_nothing_is_launched_before_the_files_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_keys_typed_before_the_files_are_read_act_once_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = Event()
     monkeypatch.setattr(sources, "read_runs", lambda runs: (go_on.wait(10), ((), {}))[1])
     app = FormApp("train")
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("enter", "f5", "ctrl+s")
-        assert text(app, SUMMARY) == "✗ not launched: files are still being read"
+        for key in ("down", "ctrl+u", *"typed", "f5"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await pilot.pause(0.1)
         assert app.results == []
         go_on.set()
-        await settle(pilot)
-        await pilot.press("f5")
-    assert app.results[0].specs[0].run == "dual"
+        await until(pilot, lambda: bool(app.results))
+    assert app.results[0].specs[0].run == "typed"
+
+
+async def test_a_form_whose_files_are_still_read_is_left_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = Event()
+    monkeypatch.setattr(sources, "read_runs", lambda runs: (go_on.wait(10), ((), {}))[1])
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        for key in ("f5", "escape"):
+            app.post_message(events.Key(key, None))
+        await until(pilot, lambda: app.results == [None])
+        go_on.set()
 
 
 def test_the_form_s_module_brings_no_pydantic_before_a_form_opens() -> None:

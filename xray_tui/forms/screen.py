@@ -114,6 +114,8 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         self._cwd = Path.cwd()
         self._state: FormState | None = None
         self._checked: Plan | None = None
+        self._reading = True
+        """Until the fields are there, or cannot be made."""
         self._filling = False
         self._would_end: str | None = None
         """Why the job would not outlive this session."""
@@ -167,6 +169,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
     @on(Worker.StateChanged)
     def _worker_ended(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR:
+            self._reading = False
             self._say(f"cannot read {self.runs}: {event.worker.error}", wrong=True)
 
     @on(SourcesRead)
@@ -184,6 +187,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
             jobs=self.jobs,
         )
         await self._make_rows(self._state)
+        self._reading = False
         self.query_one("#form-launch", Button).disabled = False
         self._check()
 
@@ -197,7 +201,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         await mount_some_at_a_time(fields, widgets)
         self._sections = tuple(widget for widget in widgets if isinstance(widget, FormSection))
         self._rows = {widget.key: widget for widget in widgets if isinstance(widget, FormRow)}
-        next(iter(self._rows.values())).control.focus()
+        self.set_focus(next(iter(self._rows.values())).control)  # at once: keys that were held go there
 
     @on(FillingRead)
     async def _filling_read(self, event: FillingRead) -> None:
@@ -232,8 +236,8 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
     @property
     def holds_keys(self) -> bool:
-        """While another base is read: what would be typed now belongs to what it fills in."""
-        return self._filling
+        """While the form or another base is read: what would be typed now belongs to what it fills in."""
+        return self._reading or self._filling
 
     @on(FormRow.Changed)
     def _changed(self, event: FormRow.Changed) -> None:
