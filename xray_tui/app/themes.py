@@ -22,19 +22,28 @@ XRAY = Theme(
         "border": "#3a4958",
         "panel-border": "#3a434f",
         "faint": "#8494a3",
+        "text-key": "#6cb6d9",
+        "text-marked": "#e4b567",
+        "text-good": "#7fb88a",
+        "text-warm": "#e4b567",
+        "text-bad": "#df7a7a",
+        "footer-key": "#e4b567",
     },
 )
 
 
 def variable_defaults(theme: Theme) -> dict[str, str]:
-    """Values of the variables that our styles use and Textual's themes do not define; a theme may set its own."""
+    """Values of the variables that our styles use and Textual's themes do not define; a theme may set its own.
+
+    A theme's own `warning` or `success` is a ground for text: as text on a light background it is hardly visible.
+    """
     colors = theme.to_color_system().generate()
     primary, foreground = colors["primary"], Color.parse(colors["foreground"])
     if foreground.ansi is not None:  # the terminal's own 16 colours cannot be mixed
         border, blurred, faint = foreground.hex, "ansi_bright_black", foreground.hex
     else:
         background = Color.parse(colors["background"])
-        border, faint = background.blend(foreground, 0.25).hex, background.blend(foreground, 0.65).hex
+        border, faint = background.blend(foreground, 0.25).hex, background.blend(foreground, 0.8).hex
         blurred = f"{primary} 10%"
     return {
         "panel-border": border,
@@ -42,4 +51,10 @@ def variable_defaults(theme: Theme) -> dict[str, str]:
         "cursor-row": f"{primary} 25%",
         "cursor-row-blurred": blurred,
         "faint": faint,
+        "text-key": colors["text-primary"],
+        "text-marked": colors["text-accent"],
+        "text-good": colors["text-success"],
+        "text-warm": colors["text-warning"],
+        "text-bad": colors["text-error"],
+        "footer-key": theme.variables.get("footer-key-foreground", colors["text-accent"]),
     }
