@@ -109,6 +109,15 @@ def test_an_app_without_errors_writes_no_log_file(tmp_path: Path) -> None:
     assert not list((tmp_path / "state").rglob("*.log"))
 
 
+def test_a_terminal_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    write(tmp_path / "runs/a/test_metrics.json", {"dice_pos": 0.3})
+    with terminal(tmp_path / "runs", XDG_STATE_HOME=str(tmp_path / "state")) as app:
+        app.until("1 run")
+        os.close(app.descriptor)
+        app.process.wait(30)
+    assert not list((tmp_path / "state").rglob("*.log"))
+
+
 def test_the_log_file_is_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     for _ in range(8):

@@ -17,6 +17,9 @@ from xray_tui.system.error_log import error_log, in_words, log_error
 HEAD_START = 0.25
 """Seconds that the first scan has before Textual starts; a larger or slower folder goes on beside it."""
 
+OUTPUT = "textual-output"
+"""Textual's thread that writes to the terminal; it fails when the terminal goes away, and the app ends by SIGHUP."""
+
 
 def run_app(runs: Path | None) -> int:
     """Open the app on `runs`, or on the default runs folder, or ask for one; returns the exit status."""
@@ -56,5 +59,7 @@ def run_app(runs: Path | None) -> int:
 
 def _log_thread_error(thrown: threading.ExceptHookArgs) -> None:
     """Log the error that ended a thread; its traceback on standard error would cover the screen."""
-    if thrown.exc_value is not None:
-        log_error(f"the thread {thrown.thread.name if thrown.thread else ''}".rstrip(), thrown.exc_value)
+    name = thrown.thread.name if thrown.thread else ""
+    terminal_is_gone = name == OUTPUT and isinstance(thrown.exc_value, OSError)
+    if thrown.exc_value is not None and not terminal_is_gone:
+        log_error(f"the thread {name}".rstrip(), thrown.exc_value)
