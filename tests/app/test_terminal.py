@@ -159,10 +159,21 @@ def test_a_key_that_moves_the_cursor_repaints_two_rows_and_not_the_board(some_ru
 def test_what_is_typed_at_once_after_a_key_that_opens_a_line_goes_into_that_line(some_runs: Path) -> None:
     with terminal(some_runs) as app:
         app.until("run_00")
-        os.write(app.descriptor, b"jj/run_07\rjk")
+        os.write(app.descriptor, b"jj/e_07\x7f\x7f\x7f\x7frun_07\rjk")  # an e on the board would open a form
         app.until("1 of 30 runs")
         os.write(app.descriptor, b"\x1b")
         app.until("  30 runs")
+        os.write(app.descriptor, b"q")
+        assert app.ends() == 0
+
+
+def test_a_key_typed_at_once_after_one_that_opens_a_screen_goes_to_that_screen(some_runs: Path) -> None:
+    with terminal(some_runs) as app:
+        app.until("run_00")
+        os.write(app.descriptor, b"j\rq/")  # on the board the q would quit
+        app.until("words in a run's name")
+        os.write(app.descriptor, b"\x1b")
+        app.read(0.5)
         os.write(app.descriptor, b"q")
         assert app.ends() == 0
 

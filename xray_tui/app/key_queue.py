@@ -4,8 +4,8 @@ Textual hands a key to the widget that has the focus when it arrives, and what i
 has bubbled up to the app: of `ctrl+u` and `4`, sent at once, the `4` comes first, and after `down` it lands in the
 field that is being left. So:
 
-- Where a list has the focus, keys only run bindings: the app runs them itself, each to its end. That costs little.
-- In a form or a line of text, the app waits after each key until all that it set off is done.
+- A key that moves the cursor of a list sets nothing else off: the app runs its binding itself. That costs little.
+- After every other key the app waits until all that it set off is done.
 """
 
 from __future__ import annotations
@@ -42,18 +42,17 @@ class KeysInOrder(App[Result]):
             if isinstance(event, events.Key) and event.key in self.NOT_HELD and holds_keys(self.screen):
                 self._typed.clear()
             self._typed.append(event)
-        elif not (isinstance(event, events.Key) and self._only_binds() and await self._run_binding(event.key)):
+        elif not (isinstance(event, events.Key) and await self._move(event.key)):
             self.acting, self._typed = True, deque([event])
             self.run_worker(self._act(), group="keys")
 
-    def _only_binds(self) -> bool:
-        """Whether keys do nothing here but run bindings, and no other widget takes part in that."""
-        return bool(getattr(self.focused, "ONLY_BINDINGS", False))
-
-    async def _run_binding(self, key: str) -> bool:
-        """Run the first action bound to the key, as Textual would; False where no binding takes it."""
+    async def _move(self, key: str) -> bool:
+        """Run the binding of the key if it only moves the cursor of the focused widget; whether it does."""
         found = self.screen.active_bindings.get(key)
-        return found is not None and found.enabled and await self.run_action(found.binding.action, found.node)
+        moves = getattr(found.node, "MOVES", ()) if found is not None and found.node is self.focused else ()
+        if found is None or not found.enabled or found.binding.action.partition("(")[0] not in moves:
+            return False
+        return await self.run_action(found.binding.action, found.node)
 
     async def _act(self) -> None:
         """Hand on the typed keys until none is left or the app ends."""

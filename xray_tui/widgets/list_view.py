@@ -30,8 +30,8 @@ else:
 class Repainted(_Widget):
     """Makes a widget that is drawn line by line repaint only the lines that look different than before."""
 
-    ONLY_BINDINGS = True
-    """Keys do nothing here but run bindings (KeysInOrder)."""
+    MOVES: ClassVar[frozenset[str]] = frozenset({"move", "page", "jump"})
+    """Actions that move the cursor and set nothing else off (KeysInOrder)."""
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
