@@ -80,6 +80,18 @@ def write(path: Path, content: Any) -> Path:
     return path
 
 
+def calls_of(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> list[tuple[Any, ...]]:
+    """The positional arguments of each call of a function or method of `owner` from now on; each call still runs."""
+    function, calls = getattr(owner, name), list[tuple[Any, ...]]()
+
+    def call(*given: Any, **named: Any) -> Any:
+        calls.append(given)
+        return function(*given, **named)
+
+    monkeypatch.setattr(owner, name, call)
+    return calls
+
+
 FLAT_COUNTS = {"num_samples": 613.0, "num_positive": 108.0, "threshold": 0.25, "tta_mode": "hv"}
 
 GENERATED: dict[str, Any] = {

@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from textual.app import App
 from textual.pilot import Pilot
 
 from xray_tui.app.app import XrayApp
 from xray_tui.app.messages import BoardChanged
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import rank
+from xray_tui.screens.dashboard import DashboardScreen
 from xray_tui.widgets.leaderboard import Leaderboard
 
 MakeApp = Callable[..., XrayApp]
@@ -43,6 +45,18 @@ def board_of(app: XrayApp) -> BoardChanged:
     return BoardChanged(rank(RunIndex(app.runs).scan()))
 
 
-def screen_text(app: XrayApp) -> str:
+def dashboard(app: XrayApp) -> DashboardScreen:
+    """The screen below all others, whether it is covered or not."""
+    screen = app.get_default_screen()
+    assert isinstance(screen, DashboardScreen)
+    return screen
+
+
+def notes(app: App[None]) -> list[str]:
+    """The notifications that are still shown, oldest first."""
+    return [note.message for note in app._notifications]
+
+
+def screen_text(app: App[None]) -> str:
     """Everything that is on the screen, a line a row."""
     return "\n".join("".join(part.text for part in strip) for strip in app.screen._compositor.render_strips())

@@ -12,10 +12,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from textual.geometry import Region
 
-from tests.app.piloting import MakeApp, board_of, opened, screen_text, until
+from tests.app.piloting import MakeApp, board_of, dashboard, notes, opened, screen_text, until
 from tests.app.samples import NOW, write_artifact
+from tests.conftest import calls_of
 from xray_tui.app.messages import BoardChanged
 from xray_tui.board.model import Artifact, Snapshot
 from xray_tui.board.rank import rank
@@ -136,7 +136,6 @@ async def test_files_that_come_change_move_and_go_change_the_board_within_half_a
     app = make_app()
     async with app.run_test() as pilot:
         board = await opened(pilot)
-        await until(pilot, lambda: app._services.board._watch is not None)
         loop = asyncio.get_running_loop()
 
         async def seen_after(change: Callable[[], object], true: Callable[[], bool]) -> float:
@@ -168,8 +167,7 @@ async def test_a_burst_of_a_thousand_boards_is_drawn_a_few_times(make_app: MakeA
     app = make_app()
     async with app.run_test() as pilot:
         await opened(pilot)
-        shown: list[object] = []
-        monkeypatch.setattr(app._dashboard, "show_board", shown.append)
+        shown = calls_of(monkeypatch, dashboard(app), "show_board")
         message = board_of(app)
         for _ in range(1000):
             app.post_message(BoardChanged(message.board))
@@ -181,13 +179,12 @@ async def test_ages_are_drawn_again_only_when_one_reads_differently(make_app: Ma
     async with make_app().run_test() as pilot:
         board = await opened(pilot)
         board.refresh_ages()
-        drawn: list[Region] = []
-        monkeypatch.setattr(board, "refresh", lambda *regions, **more: drawn.extend(regions))
+        drawn = calls_of(monkeypatch, board, "refresh")
         board.refresh_ages()
         assert drawn == []
         monkeypatch.setattr("time.time", lambda: NOW + 3600)
         board.refresh_ages()
-        assert [region.y for region in drawn] == [1, 2, 3, 4]  # the others are days old
+        assert [region.y for regions in drawn for region in regions] == [1, 2, 3, 4]  # the others are days old
 
 
 async def test_the_board_says_where_a_threshold_came_from_and_of_how_many_a_run_is_the_best(make_app: MakeApp) -> None:
@@ -218,7 +215,7 @@ async def test_columns_of_the_settings_go_by_any_name_of_a_metric_and_a_name_of_
         lines = screen_text(app).splitlines()
         assert any(line.split()[2:6] == ["Run", "Dice_pos", "ROC-AUC", "Thr"] for line in lines)
         said = "settings: columns: recal_pos: there is no such metric; did you mean recall_pos?"
-        assert [note.message for note in app._notifications] == [said]
+        assert notes(app) == [said]
         await pilot.press("p")
         assert said in " ".join(screen_text(app).replace("│", "").split())
 

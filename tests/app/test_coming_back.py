@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.piloting import opened, screen_text, until
+from tests.app.piloting import board_of, opened, screen_text, until
 from tests.app.samples import NOW, make_job
 from xray_tui.app.app import XrayApp
 from xray_tui.app.messages import JobsChanged
@@ -98,7 +98,7 @@ async def test_what_was_opened_meanwhile_is_not_covered_by_the_news(make_app: Ma
         await opened(pilot)
         await pilot.press("?")
         above = app.screen
-        app.post_message(CameBack(report((), app._board, NOW - 2 * HOUR, NOW)))
+        app.post_message(CameBack(report((), board_of(app).board, NOW - 2 * HOUR, NOW)))
         await pilot.pause()
         assert app.screen is above
         await pilot.press("escape")

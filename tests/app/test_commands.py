@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.app.piloting import MakeApp, opened
+from tests.app.piloting import MakeApp, notes, opened
 from xray_tui.app.app import XrayApp
 from xray_tui.keymap import COMMANDS, keymap_problems
 from xray_tui.screens.confirm import ConfirmScreen
@@ -67,7 +67,7 @@ async def test_what_is_wrong_in_the_keymap_and_theme_is_said(make_app: MakeApp) 
     app = make_app(keymap={"job.stopp": "x", "board.export": "no such key"}, theme="pink")
     async with app.run_test(notifications=True) as pilot:
         await opened(pilot)
-        said = [note.message for note in app._notifications]
+        said = notes(app)
         assert "keymap: job.stopp: there is no such command; did you mean job.stop?" in said
         assert any("'no such key' is no key" in line for line in said)
         assert any("theme: pink" in line for line in said)

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.app.piloting import MakeApp, opened, screen_text, until
+from tests.app.piloting import MakeApp, dashboard, notes, opened, screen_text, until
 from tests.app.samples import GIB, NOW, make_job, make_log, write_artifact
+from tests.conftest import calls_of
 from xray_tui.app.messages import FollowedChanged, GpuSampled, JobsChanged
 from xray_tui.feeds.gpu_feed import Gpus
 from xray_tui.feeds.job_files import Follow, Followed
@@ -28,7 +29,7 @@ async def test_export_writes_the_board_beside_the_runs_folder_and_says_where(mak
         await pilot.press("x")
         written = app.runs.parent / "LEADERBOARD.md"
         await until(pilot, written.exists)
-        await until(pilot, lambda: any("Exported 12 runs" in note.message for note in app._notifications))
+        await until(pilot, lambda: any("Exported 12 runs" in note for note in notes(app)))
         text = written.read_text()
         assert "| 1 | `blend_dual_presence_valjoint` | 0.3837 |" in text
         assert "- GPU 0 (NVIDIA A100-SXM4-80GB): " in text
@@ -123,14 +124,14 @@ async def test_the_selected_job_stays_selected_when_others_come_unless_it_was_th
         await opened(pilot)
         app.post_message(JobsChanged(jobs[1:]))
         await pilot.pause()
-        assert app._dashboard.jobs.job.id == "j4"
+        assert dashboard(app).jobs.job.id == "j4"
         app.post_message(JobsChanged(jobs))
         await pilot.pause()
-        assert app._dashboard.jobs.job.id == "j5"
+        assert dashboard(app).jobs.job.id == "j5"
         await pilot.press("tab", "k")
         app.post_message(JobsChanged((replace(jobs[0], id="j6"), *jobs)))
         await pilot.pause()
-        assert app._dashboard.jobs.job.id == "j4"
+        assert dashboard(app).jobs.job.id == "j4"
 
 
 async def test_times_go_on_in_a_job_list_that_is_scrolled(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,10 +142,10 @@ async def test_times_go_on_in_a_job_list_that_is_scrolled(make_app: MakeApp, mon
         await opened(pilot)
         app.post_message(JobsChanged((*ended, *held)))
         await pilot.press("tab", "G")
-        shown, drawn = app._dashboard.jobs, []
+        shown = dashboard(app).jobs
         await until(pilot, lambda: " 2m " in screen_text(app) and "held_" not in screen_text(app))
         shown.refresh_times()  # as every second
-        monkeypatch.setattr(shown, "refresh", lambda *regions, **how: drawn.append(regions))
+        drawn = calls_of(monkeypatch, shown, "refresh")
         shown.refresh_times()
         assert drawn == [], "nothing reads differently yet"
         monkeypatch.setattr("time.time", lambda: NOW + 60)
@@ -205,7 +206,7 @@ async def test_every_size_shows_all_parts_and_none_over_another(
             assert not covered & cells
             covered |= cells
         assert len(covered) == size[0] * size[1]
-        assert app._dashboard.board.page_rows >= 5
+        assert dashboard(app).board.page_rows >= 5
         text = screen_text(app)
         assert "quit" in text.splitlines()[-1]
         if size[0] >= 120:
@@ -218,9 +219,9 @@ async def test_after_a_resize_the_gpus_take_the_lines_that_they_need(make_app: M
     async with app.run_test(size=(30, 8)) as pilot:
         await opened(pilot)
         app.post_message(GpuSampled(Gpus(GpuSnapshot(problem=problem))))
-        await until(pilot, lambda: app._dashboard.gpus.size.height == 2)
+        await until(pilot, lambda: dashboard(app).gpus.size.height == 2)
         await pilot.resize_terminal(120, 40)
-        await until(pilot, lambda: app._dashboard.gpus.size == (116, 1))
+        await until(pilot, lambda: dashboard(app).gpus.size == (116, 1))
 
 
 async def test_problems_lists_what_does_not_rank_with_its_reason(make_app: MakeApp) -> None:
@@ -231,7 +232,7 @@ async def test_problems_lists_what_does_not_rank_with_its_reason(make_app: MakeA
         assert "broken_run/test_metrics.json" in screen_text(app)
         assert "JSON" in screen_text(app)
         await pilot.press("escape")
-        assert app.screen is app._dashboard
+        assert app.screen is dashboard(app)
 
 
 async def test_a_text_names_the_keys_that_scroll_sideways_only_where_its_lines_are_cut(make_app: MakeApp) -> None:
@@ -264,6 +265,6 @@ async def test_the_scroll_bar_of_the_jobs_hides_nothing_of_them(make_app: MakeAp
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         app.post_message(JobsChanged(tuple(make_job(f"j{at}", f"run_{at}", State.SUCCEEDED) for at in range(9))))
-        await until(pilot, lambda: app._dashboard.jobs.show_vertical_scrollbar)
+        await until(pilot, lambda: dashboard(app).jobs.show_vertical_scrollbar)
         await until(pilot, lambda: "run_0" in screen_text(app))
         assert "succeeded        2m" in screen_text(app)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.piloting import MakeApp, opened, screen_text, until
+from tests.app.piloting import MakeApp, dashboard, opened, screen_text, until
 from tests.app.test_terminal import terminal
 from tests.conftest import write
 from xray_tui.app.messages import BoardPolled, FeedFailed, GpuSampled, HostSampled
@@ -37,7 +37,7 @@ async def test_a_feed_that_fails_says_so_in_its_panel_until_it_works_again(
         await pilot.pause()
         before = screen_text(app)
         line = "! reading failed: KeyError: '\x1b[31m'; next try in 4 s"
-        app._dashboard.remove_class("-idle")
+        dashboard(app).remove_class("-idle")
         app.post_message(FeedFailed(feed, line))  # type: ignore[arg-type]
         await until(pilot, lambda: "! reading failed: KeyError: '␛[31m'; next try in 4 s" in screen_text(app))
         app.post_message(FeedFailed(feed, ""))  # type: ignore[arg-type]

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.app.piloting import MakeApp, opened, screen_text, until
+from tests.app.piloting import MakeApp, dashboard, notes, opened, screen_text, until
 from tests.app.samples import GIB, NOW, make_gpu
+from tests.conftest import calls_of
 from xray_tui.app.messages import GpuSampled, JobsChanged
-from xray_tui.feeds.gpu_feed import Gpus
+from xray_tui.feeds.gpu_feed import GpuFeed, Gpus
 from xray_tui.gpu.snapshot import GpuProcess, GpuSnapshot
 from xray_tui.jobs.supervise.process_owners import Owner
 from xray_tui.widgets.gpu_strip import GpuStrip
@@ -22,7 +23,7 @@ async def test_the_gpus_are_a_panel_with_a_cursor_that_stays_on_them(make_app: M
         await opened(pilot)
         app.post_message(GpuSampled(gpus))
         await pilot.press("shift+tab")
-        strip = app._dashboard.gpus
+        strip = dashboard(app).gpus
         assert strip.has_focus
         assert strip.gpu.index == 0
         for keys, index in (("j", 1), ("j", 1), ("k", 0), ("right", 1), ("left", 0), ("G", 1), ("g", 0)):
@@ -40,7 +41,7 @@ async def test_the_gpu_under_the_cursor_is_seen_only_while_the_gpus_have_the_foc
             await opened(pilot)
             app.post_message(GpuSampled(gpus))
             await pilot.pause()
-            strip = app._dashboard.gpus
+            strip = dashboard(app).gpus
             before = [strip.render_line(y) for y in range(2)]
             await pilot.press("shift+tab", "j")
             assert [strip.render_line(y) == before[y] for y in range(2)] == [True, False]
@@ -54,7 +55,7 @@ async def test_the_cursor_stays_on_its_gpu_while_others_come_and_go(make_app: Ma
         await opened(pilot)
         app.post_message(GpuSampled(Gpus(GpuSnapshot(four, time=NOW))))
         await pilot.press("shift+tab", "G")
-        strip = app._dashboard.gpus
+        strip = dashboard(app).gpus
         for left, uuid, place in ((four[1:], "GPU-3", 2), (four, "GPU-3", 3), (four[:2], "GPU-1", 1)):
             app.post_message(GpuSampled(Gpus(GpuSnapshot(left, time=NOW))))
             await pilot.pause()
@@ -71,7 +72,7 @@ async def test_in_several_columns_the_cursor_goes_down_a_column_and_along_a_row_
         await opened(pilot)
         app.post_message(GpuSampled(Gpus(GpuSnapshot(tuple(make_gpu(index) for index in range(8)), time=NOW))))
         await pilot.press("shift+tab")
-        strip = app._dashboard.gpus
+        strip = dashboard(app).gpus
         for keys, place in (("j", 2), ("right", 3), ("k", 1), ("k", 1), ("left", 0), ("G", 7), ("j", 7), ("g", 0)):
             await pilot.press(keys)
             assert strip.cursor == place, keys
@@ -90,7 +91,7 @@ async def test_without_a_gpu_the_focus_passes_the_panel_over(make_app: MakeApp, 
         await pilot.pause()
         for _ in range(6):
             await pilot.press("tab")
-            assert not app._dashboard.gpus.has_focus
+            assert not dashboard(app).gpus.has_focus
 
 
 async def test_more_of_each_gpu_is_shown_and_less_again_and_the_settings_say_how_it_begins(
@@ -100,31 +101,31 @@ async def test_more_of_each_gpu_is_shown_and_less_again_and_the_settings_say_how
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
         app.post_message(GpuSampled(gpus))
-        await until(pilot, lambda: app._dashboard.gpus.size.height == 4)
+        await until(pilot, lambda: dashboard(app).gpus.size.height == 4)
         await pilot.press("d")
-        await until(pilot, lambda: app._dashboard.gpus.size.height == 2)
+        await until(pilot, lambda: dashboard(app).gpus.size.height == 2)
         await pilot.press("d")
-        await until(pilot, lambda: app._dashboard.gpus.size.height == 4)
+        await until(pilot, lambda: dashboard(app).gpus.size.height == 4)
 
 
-async def test_gpus_that_nobody_sees_are_looked_at_more_rarely(make_app: MakeApp, gpus: Gpus) -> None:
+async def test_gpus_that_nobody_sees_are_looked_at_more_rarely(
+    make_app: MakeApp, gpus: Gpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = calls_of(monkeypatch, GpuFeed, "show")
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
-        await until(pilot, lambda: app._services.gpus is not None)
-        shown: list[bool] = []
-        app._services.gpus.show = shown.append
         app.post_message(GpuSampled(gpus))
         await pilot.press("question_mark")
         app.post_message(GpuSampled(gpus))
         await pilot.pause()
-        assert shown[-1] is False
+        assert shown[-1][1] is False
         await pilot.press("escape")
-        assert shown[-1] is True, "at once, not only with the next look"
+        assert shown[-1][1] is True, "at once, not only with the next look"
         await pilot.press("shift+tab", "enter")
         app.post_message(GpuSampled(gpus))
         await pilot.pause()
-        assert shown[-1] is True, "one GPU's own screen shows it"
+        assert shown[-1][1] is True, "one GPU's own screen shows it"
 
 
 async def test_the_cursor_of_the_processes_stays_on_its_process(make_app: MakeApp, gpus: Gpus) -> None:
@@ -192,7 +193,7 @@ async def test_a_process_whose_job_has_ended_is_not_called_a_strangers(make_app:
         ):
             app.post_message(GpuSampled(replace(gpus, owners=owners)))
             await pilot.press("shift+tab", "enter", "K")
-            assert any(said in note.message for note in app._notifications)
+            assert any(said in note for note in notes(app))
             await pilot.press("escape", "tab")
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.app.piloting import until
+from tests.app.piloting import dashboard, notes, until
 from tests.jobs.conftest import Place
 from xray_tui.app.app import XrayApp
+from xray_tui.forms.row import FormRow
 from xray_tui.forms.screen import LaunchScreen
 from xray_tui.jobs.launch.launcher import LocalLauncher
 from xray_tui.jobs.model.job import State
@@ -39,13 +40,13 @@ async def test_seeds_with_their_evaluations_are_queued_by_one_enter(
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await until(pilot, lambda: app._services.jobs is not None)
         await pilot.press("t")
-        await until(pilot, lambda: isinstance(app.screen, LaunchScreen) and bool(app.screen._rows))
+        await until(pilot, lambda: isinstance(app.screen, LaunchScreen) and bool(app.screen.query(FormRow)))
         keys = [*["down"] * 9, "space", "down", *"1,2", "down", "down", "space", *["down"] * 4, "space"]
         await pilot.press(*keys)
         await until(pilot, lambda: "manifest.csv: No such file" in str(app.screen.query_one("#form-summary").render()))
         await pilot.press("f5", "y")
-        await until(pilot, lambda: len(app._jobs) == 4)
-        await until(pilot, lambda: any(note.message.startswith("4 jobs launched, held") for note in app._notifications))
+        await until(pilot, lambda: dashboard(app).jobs.row_count == 4)
+        await until(pilot, lambda: any(note.startswith("4 jobs launched, held") for note in notes(app)))
     jobs = {(job.spec.kind, job.spec.run): job for job in place.store.jobs()}
     for seed in (1, 2):
         run = f"a_first_seeds/seed_{seed}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.app.piloting import until
+from tests.app.piloting import dashboard, notes, screen_text, until
 from tests.jobs.conftest import Place
 from xray_tui.app.app import XrayApp
 from xray_tui.jobs.model.job import JobSpec, State
@@ -31,24 +32,27 @@ def app(place: Place, monkeypatch: pytest.MonkeyPatch) -> XrayApp:
     return XrayApp(place.runs, Settings(lease_dir=place.leases))
 
 
+def state(app: XrayApp) -> State | None:
+    """The state of the job under the cursor."""
+    job = dashboard(app).jobs.job
+    return job.state if job else None
+
+
 async def test_a_held_job_is_released_by_a_key_and_a_running_one_is_not_held(app: XrayApp, place: Place) -> None:
     job = place.launcher().launch(JobSpec("evaluate", "a", ("until", str(place.folder / "go")), "none"), hold=True)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
-        await until(pilot, lambda: bool(app._jobs))
-        assert app._jobs[0].state is State.HELD
-        app._dashboard.jobs.focus()
+        await until(pilot, lambda: state(app) is State.HELD)
+        dashboard(app).jobs.focus()
         await pilot.press("H")
-        await until(pilot, lambda: app._jobs[0].state is State.RUNNING)
+        await until(pilot, lambda: state(app) is State.RUNNING)
         await pilot.press("H")
-        await until(pilot, lambda: any("only a waiting job" in note.message for note in app._notifications))
+        await until(pilot, lambda: any("only a waiting job" in note for note in notes(app)))
         (place.folder / "go").touch()
-        await until(pilot, lambda: app._jobs[0].state is State.SUCCEEDED)
+        await until(pilot, lambda: state(app) is State.SUCCEEDED)
         await pilot.press("R")
-        await until(pilot, lambda: any("only a training" in note.message for note in app._notifications))
+        await until(pilot, lambda: any("only a training" in note for note in notes(app)))
         await pilot.press("[")
-        await until(
-            pilot, lambda: any("only a waiting job can be moved" in note.message for note in app._notifications)
-        )
+        await until(pilot, lambda: any("only a waiting job can be moved" in note for note in notes(app)))
     assert place.until(job).state is State.SUCCEEDED
 
 
@@ -57,11 +61,11 @@ async def test_jobs_that_are_held_are_moved_by_a_key(app: XrayApp, place: Place)
         place.launcher().launch(JobSpec("evaluate", run, ("succeed",), "none"), hold=True)
 
     def shown() -> str:
-        return "".join(job.spec.run for job in app._dashboard.jobs._jobs)
+        return "".join(re.findall(r" evaluate +([abc]) ", screen_text(app)))
 
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: shown() == "abc")
-        app._dashboard.jobs.focus()
+        dashboard(app).jobs.focus()
         await pilot.press("G", "[")
         await until(pilot, lambda: shown() == "acb")
         await pilot.press("[")
@@ -74,9 +78,9 @@ async def test_a_failed_training_is_resumed_by_a_key(app: XrayApp, place: Place)
     job = place.launch("without_record", kind="train", run="b")
     place.until(job)
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: bool(app._jobs))
+        await until(pilot, lambda: dashboard(app).jobs.row_count == 1)
         await pilot.press("R")
         says = "queued again; it has no checkpoint and starts from the beginning"
-        await until(pilot, lambda: any(says in note.message for note in app._notifications))
-        await until(pilot, lambda: app._jobs[0].attempt == 2)
-        await until(pilot, lambda: app._jobs[0].state is State.FAILED)
+        await until(pilot, lambda: any(says in note for note in notes(app)))
+        await until(pilot, lambda: dashboard(app).jobs.job.attempt == 2)
+        await until(pilot, lambda: state(app) is State.FAILED)

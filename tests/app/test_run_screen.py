@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from tests.app.piloting import opened, screen_text, until
+from tests.app.piloting import dashboard, opened, screen_text, until
 from tests.app.samples import NOW, write_artifact
 from xray_tui.app.app import XrayApp
 from xray_tui.board.details import read_details
@@ -189,4 +189,4 @@ async def test_at_80x24_it_opens_with_the_figures_and_scrolls_to_the_provenance(
         await pilot.press("G")
         await until(pilot, lambda: "331.08" in screen_text(app))
         await pilot.press("escape")
-        assert app.screen is app._dashboard
+        assert app.screen is dashboard(app)

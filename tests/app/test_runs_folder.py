@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.piloting import MakeApp, screen_text, until
+from tests.app.piloting import MakeApp, dashboard, screen_text, until
 
 
 async def test_a_folder_without_artifacts_says_what_to_do(make_app: MakeApp, tmp_path) -> None:
@@ -29,7 +29,7 @@ async def test_without_a_runs_folder_it_asks_and_can_make_one(make_app: MakeApp,
         assert not (tmp_path / "new").exists()
         await pilot.press("enter")
         assert (tmp_path / "new" / "runs").is_dir()
-        await until(pilot, lambda: app.screen is app._dashboard)
+        await until(pilot, lambda: app.screen is dashboard(app))
         assert app.runs == tmp_path / "new" / "runs"
 
 
@@ -66,5 +66,5 @@ async def test_a_working_folder_with_a_bad_name_is_shown_clean_and_opened_as_it_
         assert app.screen.query_one("#folder").value.endswith("e␛[31mx\N{REPLACEMENT CHARACTER}y/runs")
         assert shown.replace("\n", "").isprintable()
         await pilot.press("enter")
-        await until(pilot, lambda: app.screen is app._dashboard)
+        await until(pilot, lambda: app.screen is dashboard(app))
         assert app.runs == folder / "runs"

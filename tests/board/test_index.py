@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import calls_of
 from xray_tui.board import index as index_module
 from xray_tui.board.index import RunIndex
 from xray_tui.board.model import Snapshot
@@ -143,11 +144,9 @@ def test_only_what_changed_is_read(runs: Path, monkeypatch: pytest.MonkeyPatch) 
         put(runs / f"r{n}/test_metrics.json", OK)
     index = RunIndex(runs)
     index.scan()
-    opened: list[str] = []
-    read = index_module.read_artifact
-    monkeypatch.setattr(index_module, "read_artifact", lambda *a: (opened.append(a[1]), read(*a))[1])
+    opened = calls_of(monkeypatch, index_module, "read_artifact")
     index.apply(["r3/test_metrics.json", "r4/events.jsonl", "r5/config.yaml"])
-    assert opened == ["r3/test_metrics.json"]
+    assert [path for _, path, *_ in opened] == ["r3/test_metrics.json"]
 
 
 def test_a_batch_without_news_gives_the_same_snapshot(runs: Path) -> None:

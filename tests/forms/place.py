@@ -84,6 +84,11 @@ def row(app: FormApp, key: str) -> FormRow:
     return next(row for row in app.form.query(FormRow) if row.key == key)
 
 
+def offered(app: FormApp, key: str) -> list[str]:
+    """The options of that row's choice, as they read."""
+    return [str(prompt) for prompt, _ in row(app, key).control._options]
+
+
 def focus(app: FormApp, key: str) -> None:
     row(app, key).control.focus()
 

@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 
 from xray_tui.jobs.model.job import Job, JobSpec, State
 
-from .place import FormApp, focus, row, settle, text
+from .place import FormApp, focus, offered, row, settle, text
 from .test_launches import opened
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -18,10 +18,6 @@ QUEUED = Job("j1", JobSpec("train", "next", ()), State.QUEUED)
 RUNNING = Job("j2", JobSpec("train", "plain_a", ()), State.RUNNING)
 OTHER = Job("j3", JobSpec("blend", "mix", ()), State.QUEUED)
 COMMAND, SUMMARY = "#form-command-text", "#form-summary"
-
-
-def offered(app: FormApp) -> list[str]:
-    return [str(prompt) for prompt, _ in row(app, "run").control._options]
 
 
 async def choose(pilot: Pilot[Any], app: FormApp, key: str, value: str) -> None:
@@ -33,7 +29,7 @@ async def test_a_run_whose_training_waits_is_offered_and_evaluated_after_it() ->
     app = FormApp("evaluate", jobs=[QUEUED, OTHER, replace(QUEUED, state=State.FAILED)])
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot)
-        assert offered(app) == ["dual_a", "plain_a", "next  its training is queued: after that"]
+        assert offered(app, "run") == ["dual_a", "plain_a", "next  its training is queued: after that"]
         focus(app, "run")
         await pilot.press("right", "right")
         await settle(pilot)
@@ -65,7 +61,7 @@ async def test_a_run_with_a_checkpoint_that_is_still_in_training_can_be_evaluate
     app = FormApp("evaluate", current="plain_a", jobs=[RUNNING])
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot, app)
-        assert offered(app)[1] == "plain_a  its training is running: after that"
+        assert offered(app, "run")[1] == "plain_a  its training is running: after that"
         assert row(app, "after").control.raw == "j2"
         await choose(pilot, app, "after", "")
         assert text(app, SUMMARY) == "✓ ready: F5 launches"

@@ -10,11 +10,10 @@ from threading import Event
 
 import pytest
 from textual import events
-from textual.widgets import Select
 
 from engine.contract.config import TrainConfig
 from engine.contract.load import load_config
-from tests.app.piloting import until
+from tests.app.piloting import screen_text, until
 from xray_tui.forms import sources
 from xray_tui.forms.controls import TextField
 from xray_tui.forms.options import Launch
@@ -25,7 +24,7 @@ from xray_tui.jobs.model.job import JobSpec
 from xray_tui.system.login_session import Place, Session
 from xray_tui.system.logind import Kills
 
-from .place import RUNS, FormApp, focus, row, settle, text, type_over, write
+from .place import RUNS, FormApp, focus, offered, row, settle, text, type_over, write
 
 pytestmark = pytest.mark.usefixtures("place")
 COMMAND, SUMMARY, HELP = "#form-command-text", "#form-summary", "#form-help"
@@ -214,9 +213,7 @@ async def test_an_evaluation_offers_only_runs_that_have_a_checkpoint_and_takes_n
     app = FormApp("evaluate", current="unfinished")
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        control = row(app, "run").control
-        assert isinstance(control, Select)
-        assert [value for _, value in control._options] == ["", "dual_a", "plain_a"]
+        assert offered(app, "run")[1:] == ["dual_a", "plain_a"]
         await pilot.press("f5")
         assert text(app, SUMMARY) == "✗ not launched: run: unfinished has no checkpoints/best.pt"
         assert app.results == []
@@ -356,9 +353,7 @@ async def test_names_from_files_are_shown_as_text_without_markup_or_control_code
             await settle(pilot)
             await pilot.press("space")
             await settle(pilot)
-            assert "\x1b" not in "".join(
-                segment.text for strip in app.screen._compositor.render_strips() for segment in strip
-            )
+            assert "\x1b" not in screen_text(app)
 
 
 async def test_of_recipes_chosen_one_after_the_other_the_last_one_counts() -> None:

@@ -16,11 +16,13 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from tests.app.piloting import dashboard, notes, screen_text
 from tests.jobs.conftest import ENGINE
 from xray_tui.app.app import XrayApp
 from xray_tui.gpu.sampler import Sampler
 from xray_tui.jobs.launch.launcher import LocalLauncher
-from xray_tui.jobs.model.job import JobSpec
+from xray_tui.jobs.model.job import JobSpec, State
+from xray_tui.jobs.storage.job_store import JobStore
 from xray_tui.screens.gpu import GpuScreen
 from xray_tui.settings import Settings
 
@@ -48,12 +50,8 @@ def machine(*changes: tuple[int, str]) -> list[str]:
 
 def strip(app: XrayApp) -> list[str]:
     """What the GPU strip shows, a line a row."""
-    shown = app._dashboard.gpus
+    shown = dashboard(app).gpus
     return [shown.render_line(y).text for y in range(shown.size.height)]
-
-
-def screen(app: XrayApp) -> str:
-    return "\n".join("".join(part.text for part in line) for line in app.screen._compositor.render_strips())
 
 
 async def until(pilot: Pilot[None], holds: Callable[[], bool], seconds: float = 30.0) -> None:
@@ -161,7 +159,7 @@ async def test_a_form_offers_the_gpus_that_the_shell_left_to_the_app(app, nvml, 
     nvml.becomes(*machine())
     async with opened(app, all_four) as pilot:
         await pilot.press("t")
-        await until(pilot, lambda: said in screen(app))
+        await until(pilot, lambda: said in screen_text(app))
         assert [uuid for uuid, _ in app.screen.gpus] == offered
 
 
@@ -210,41 +208,41 @@ async def test_the_gpu_under_the_cursor_shows_its_processes_and_a_stranger_is_no
         nvml.becomes(*machine((1, f"proc = {stranger.pid} C 3GiB 40"), (1, "proc = 4194301 C N/A")))
         async with opened(app, all_four) as pilot:
             await pilot.press("shift+tab", "j", "enter")
-            await until(pilot, lambda: isinstance(app.screen, GpuScreen) and str(stranger.pid) in screen(app))
-            assert "cannot be seen from here" in screen(app)
+            await until(pilot, lambda: isinstance(app.screen, GpuScreen) and str(stranger.pid) in screen_text(app))
+            assert "cannot be seen from here" in screen_text(app)
             await pilot.press("K")
-            await until(pilot, lambda: any("works for no job" in note.message for note in app._notifications))
+            await until(pilot, lambda: any("works for no job" in note for note in notes(app)))
             assert stranger.poll() is None
             nvml.becomes(*machine())
-            await until(pilot, lambda: "No process holds this GPU." in screen(app))
+            await until(pilot, lambda: "No process holds this GPU." in screen_text(app))
             await pilot.press("right", "escape")
             assert not isinstance(app.screen, GpuScreen)
 
 
 async def test_a_process_of_our_job_has_its_run_and_its_job_is_stopped_after_a_question(app, nvml, tmp_path):
     launcher = LocalLauncher(app.runs, str(tmp_path / "leases"), engine=ENGINE, grace=5.0)
+    store = JobStore(app.runs)
     job = launcher.launch(JobSpec("train", "seeds/seed_1", ("until", str(tmp_path / "never")), "none"))
     try:
         nvml.becomes(*machine())
         async with opened(app, all_four) as pilot:
-            await until(pilot, lambda: bool(app._jobs) and app._jobs[0].process is not None)
-            engine = app._jobs[0].process.pid
+            await until(pilot, lambda: store.get(job.id).process is not None)
+            engine = store.get(job.id).process.pid
             nvml.becomes(*machine((0, f"proc = {engine} C 2GiB 90")))
             await until(pilot, lambda: "seeds/seed_1" in strip(app)[0])
             await pilot.press("shift+tab", "g", "enter")
-            await until(pilot, lambda: "seeds/seed_1" in screen(app) and str(engine) in screen(app))
+            await until(pilot, lambda: "seeds/seed_1" in screen_text(app) and str(engine) in screen_text(app))
             await pilot.press("K", "n")
             assert isinstance(app.screen, GpuScreen)
             await pilot.press("K")
-            await until(pilot, lambda: "Stop train seeds/seed_1?" in screen(app))
+            await until(pilot, lambda: "Stop train seeds/seed_1?" in screen_text(app))
             await pilot.press("y")
-            await until(pilot, lambda: app._jobs[0].state == "stopped")
+            await until(pilot, lambda: store.get(job.id).state is State.STOPPED)
     finally:
-        for known in (launcher_job := app._jobs[0] if app._jobs else job, job):
-            for process in (known.supervisor, known.process):
-                with suppress(OSError, AttributeError):
-                    os.kill(process.pid, signal.SIGKILL)
-        assert launcher_job.id == job.id
+        known = store.get(job.id)
+        for process in (known.supervisor, known.process):
+            with suppress(OSError, AttributeError):
+                os.kill(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ import yaml
 
 from engine.contract.recipe_file import read_recipe
 from engine.contract.recipes import TAKES
+from tests.conftest import calls_of
 from xray_tui.jobs.launch.resolve import Asked, asked
 from xray_tui.jobs.model.job import JobSpec
 from xray_tui.jobs.preflight import checks as module
@@ -101,9 +102,7 @@ def test_images_are_looked_for_each_time_and_the_manifest_is_read_again_when_it_
     assert checks(training(manifest))[0].is_bad
     away.rename(image)
     assert not checks(training(manifest))[0].is_bad
-    read: list[Path] = []
-    read_table = dataset._read_table
-    monkeypatch.setattr(dataset, "_read_table", lambda path: read.append(path) or read_table(path))
+    read = calls_of(monkeypatch, dataset, "_read_table")
     assert not checks(training(manifest))[0].is_bad
     assert read == []
     before = manifest.stat()

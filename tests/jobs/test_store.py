@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
+from tests.conftest import calls_of
 from xray_tui.jobs.actions.queue_actions import hold
 from xray_tui.jobs.actions.resume import resume
 from xray_tui.jobs.actions.stop import stop
 from xray_tui.jobs.model.job import Job, JobSpec, State, parse_job, write_job
+from xray_tui.jobs.storage import job_store as store_module
 from xray_tui.jobs.storage.job_store import JobStore, read_stop
 from xray_tui.system.process import Process
 from xray_tui.system.safe_files import read_small
@@ -60,18 +62,12 @@ def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.Mon
     for name in "abc":
         write(tmp_path, replace(JOB, id=name))
     first = store.jobs()
-    opened: list[str] = []
-
-    def read_and_tell(path: str) -> bytes:
-        opened.append(Path(path).parent.name)
-        return read_small(path)
-
-    monkeypatch.setattr("xray_tui.jobs.storage.job_store.read_small", read_and_tell)
+    opened = calls_of(monkeypatch, store_module, "read_small")
     assert store.jobs() == first
     assert opened == []
     write(tmp_path, replace(JOB, id="b", state=State.SUCCEEDED))
     assert {job.id: job.state for job in store.jobs()}["b"] is State.SUCCEEDED
-    assert opened == ["b"]
+    assert [Path(path).parent.name for (path,) in opened] == ["b"]
 
 
 def test_a_removed_job_is_forgotten(tmp_path: Path) -> None:
