@@ -81,7 +81,7 @@ def two_warmed(project: Path, folder: Path) -> Iterator[tuple[WarmEngine, WarmEn
     its_requests, requests = os.pipe()
     answers, its_answers = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.warm_engine", str(its_requests), str(its_answers)],
+        [sys.executable, "-B", "-m", "tests.faults.warm_engine", str(its_requests), str(its_answers)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -58,7 +58,7 @@ def test_where_no_file_can_be_written_a_launch_says_so_and_leaves_nothing(place:
                "--gpu", "none", "--", "true"]  # fmt: skip
     code = "import sys; from xray_tui.cli.main import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, command[3:])],
+        [sys.executable, "-B", "-c", code, *map(str, command[3:])],  # else Python leaves cut-off .pyc files behind
         env=environment,
         capture_output=True,
         text=True,
