@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import setproctitle
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before the hub's client is imported: no test waits for a network
 
@@ -35,6 +37,18 @@ TINY_CLASSIFIER = [
 def arguments(*pairs: str) -> list[str]:
     """`--set` for each pair."""
     return [word for pair in pairs for word in ("--set", pair)]
+
+
+@pytest.fixture
+def job_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The job folder of the engines that run in this process; the title that they give it is taken back."""
+    monkeypatch.setenv("SPT_NOENV", "1")  # as the engine itself does before the first use
+    before = setproctitle.getproctitle()
+    folder = tmp_path / "job"
+    folder.mkdir()
+    monkeypatch.setenv("XRAY_JOB_DIR", str(folder))
+    yield folder
+    setproctitle.setproctitle(before)
 
 
 @pytest.fixture(scope="session")

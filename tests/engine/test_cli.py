@@ -77,10 +77,9 @@ def test_the_engine_takes_a_run_however_its_path_is_written(spelling: str) -> No
         assert {str(given.run), str(getattr(given, "output", None) or given.run)} == {"runs/a"}, words
 
 
-def test_a_launched_engine_leaves_its_end_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XRAY_JOB_DIR", str(tmp_path))
+def test_a_launched_engine_leaves_its_end_record(tmp_path: Path, job_folder: Path) -> None:
     assert main(["train", "--config", str(tmp_path / "none.yaml")]) == 2
-    record = json.loads((tmp_path / "end.json").read_text())
+    record = json.loads((job_folder / "end.json").read_text())
     assert record["code"] == 2
     assert "No such file" in record["cause"]
 

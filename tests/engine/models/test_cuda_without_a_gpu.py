@@ -1,23 +1,38 @@
-"""Every recipe's network, and prediction, on a CUDA card that is not there: nothing stays on the CPU, nothing waits.
+"""Networks and prediction on a CUDA card that is not there: nothing stays on the CPU, nothing waits.
 
-The networks have their full size; as nothing is computed, that costs little.
+A small network of each architecture; the recipes' networks take a training step in test_steps_on_cuda, and predict here
+in `make test-long`.
 """
 
 from __future__ import annotations
+
+import os
 
 import pytest
 import torch
 
 from engine.contract.load import load_config
-from engine.contract.models import ModelConfig, SmpConfig, TimmClassifierConfig
+from engine.contract.models import ClassificationHeadConfig, ModelConfig, SmpConfig, TimmClassifierConfig
 from engine.contract.recipes import find_recipes, recipe_folders
 from engine.device import Device
 from engine.evaluation.predict import VIEWS, mean_over_views
 from engine.models.network import XrayNetwork, build_network
 
 from ..fake_cuda import fake_cuda, on_fake_cuda
+from .conftest import CONFIGS
 
+LONG = bool(os.environ.get("XRAY_TUI_LONG"))
 MIXED = Device(torch.device("cuda"), torch.bfloat16, torch.channels_last)
+SIZE = 64
+SMALL: dict[str, ModelConfig] = CONFIGS | {
+    "Unet": SmpConfig(
+        encoder="tu-test_resnet",
+        decoder_channels=(32, 16, 8, 8),
+        classification_head=ClassificationHeadConfig(hidden=8),
+    ),
+    "DeepLabV3Plus": SmpConfig(arch="DeepLabV3Plus", in_channels=1),
+    "timm_classifier": TimmClassifierConfig(encoder="test_resnet"),
+}
 
 
 def networks_of_recipes() -> dict[str, tuple[ModelConfig, int]]:
@@ -31,7 +46,7 @@ def networks_of_recipes() -> dict[str, tuple[ModelConfig, int]]:
     return found
 
 
-NETWORKS = networks_of_recipes() | {"DeepLabV3Plus": (SmpConfig(arch="DeepLabV3Plus", in_channels=1), 96)}
+NETWORKS = {name: (config, SIZE) for name, config in SMALL.items()} | (networks_of_recipes() if LONG else {})
 
 
 def built(config: ModelConfig) -> XrayNetwork:
@@ -39,22 +54,22 @@ def built(config: ModelConfig) -> XrayNetwork:
         return build_network(config, pretrained=False)
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.parametrize("name", sorted(SMALL))
 def test_a_forward_of_training_stays_on_the_card_and_never_waits(name: str) -> None:
-    config, size = NETWORKS[name]
-    network = built(config).train()
+    network = built(SMALL[name]).train()
     with fake_cuda():
         with MIXED.autocast():
-            masks, presence = on_fake_cuda(network)(torch.rand(2, 1, size, size, device="cuda"))
-        assert masks is None or (masks.is_cuda and masks.shape == (2, 1, size, size))
+            masks, presence = on_fake_cuda(network)(torch.rand(2, 1, SIZE, SIZE, device="cuda"))
+        assert masks is None or (masks.is_cuda and masks.shape == (2, 1, SIZE, SIZE))
         assert presence is None or (presence.is_cuda and presence.shape == (2,))
         assert (masks, presence) != (None, None)
 
 
 EVERY_NETWORK_HV = [(name, "hv") for name in sorted(NETWORKS)]
-OTHER_VIEWS = [("challenge_dual_head_v1", tta) for tta in sorted(VIEWS.keys() - {"hv"})]
+OTHER_VIEWS = [("plain_unet", tta) for tta in sorted(VIEWS.keys() - {"hv"})]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "tta"), EVERY_NETWORK_HV + OTHER_VIEWS)
 def test_prediction_over_all_views_stays_on_the_card_and_never_waits(name: str, tta: str) -> None:
     config, size = NETWORKS[name]

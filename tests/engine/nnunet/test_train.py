@@ -119,13 +119,12 @@ def test_an_export_that_fails_takes_no_trained_weights_with_it(
     assert (runs / "nn" / "config.yaml").exists()
 
 
-def test_a_job_sees_how_far_it_is(train: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XRAY_JOB_DIR", str(tmp_path))
+def test_a_job_sees_how_far_it_is(train: Callable[..., int], job_folder: Path) -> None:
     assert train() == 0
-    progress = json.loads((tmp_path / "progress.json").read_text())
+    progress = json.loads((job_folder / "progress.json").read_text())
     assert progress["phase"] == "nnU-Net's own validation"
     assert progress["total"] == 3
-    assert json.loads((tmp_path / "end.json").read_text())["code"] == 0
+    assert json.loads((job_folder / "end.json").read_text())["code"] == 0
 
 
 def test_a_failed_training_goes_on_where_it_was(
