@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.gpu.conftest import built  # noqa: F401 - the stand-in NVML, as a fixture of this room
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot, to_json
 from xray_tui.jobs.launch.launcher import LocalLauncher
 from xray_tui.jobs.locks import file_lock

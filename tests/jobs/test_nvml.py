@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.gpu.conftest import built  # noqa: F401 - a fixture
 from tests.gpu.fake import gpu
 from xray_tui.jobs.model.job import JobSpec, State
 from xray_tui.jobs.supervise import detach
@@ -17,7 +16,7 @@ from .conftest import Place
 
 def test_auto_takes_the_gpu_on_which_the_driver_sees_nobody_compute(
     place: Place,
-    built: Path,  # noqa: F811
+    built: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scenario = place.folder / "scenario.txt"
@@ -33,7 +32,7 @@ def test_auto_takes_the_gpu_on_which_the_driver_sees_nobody_compute(
 
 def test_a_gpu_that_is_in_use_without_a_listed_process_is_not_given_away(
     place: Place,
-    built: Path,  # noqa: F811
+    built: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scenario = place.folder / "scenario.txt"

@@ -9,7 +9,6 @@ import pytest
 
 from engine.contract.errors import BadInput, Exit
 from tests.gpu import fake
-from tests.gpu.conftest import built  # noqa: F401 - a fixture
 from xray_tui.cli.main import main
 from xray_tui.doctor.checks.gpus import visible_gpus
 from xray_tui.doctor.report import Mark
@@ -197,7 +196,7 @@ def test_the_outlook_of_a_launch_says_that_it_would_be_refused(three: Place, mon
 
 def test_launch_says_the_limit_and_refuses_what_lies_outside(
     place: Place,
-    built: Path,  # noqa: F811
+    built: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
