@@ -19,7 +19,9 @@ TERMINALS_OWN = {7, 25}
 """Autowrap and a visible cursor: what a terminal has on by itself."""
 
 
-def test_a_training_outlives_the_app_and_its_evaluation_reaches_the_board(desk: Desk, radiographs: Path) -> None:
+def test_a_training_outlives_the_app_is_stopped_and_resumed_and_its_evaluation_reaches_the_board(
+    desk: Desk, radiographs: Path
+) -> None:
     with desk.app(150, 40) as app:
         launch_by_keys(app, "seeds/seed_42", EPOCHS)
         app.wait(job_line("▶", "running", "train", "seeds/seed_42", r" [1-9]\d?%"))
@@ -31,7 +33,16 @@ def test_a_training_outlives_the_app_and_its_evaluation_reaches_the_board(desk: 
 
     with desk.app(150, 40) as app:
         app.wait(job_line("▶", "running", "train", "seeds/seed_42", r" [1-9]\d?%"))
+        app.press("K")
+        app.wait("Stop train seeds/seed_42?")
         process.send(engine, signal.SIGCONT)  # stood still, so that no machine is too fast to see it running
+        app.press("y")
+        app.wait(job_line("■", "stopped", "train", "seeds/seed_42"))
+        app.wait(f"stopped by {process.user()}")
+        assert not process.is_alive(engine)
+        assert (desk.runs / "seeds" / "seed_42" / "checkpoints" / "last.pt").is_file()
+
+        app.press("R")
         app.wait(job_line("✓", "succeeded", "train", "seeds/seed_42"))
         app.wait(f"epoch {EPOCHS}/{EPOCHS}")
         app.press("e")
@@ -56,25 +67,6 @@ def test_a_training_outlives_the_app_and_its_evaluation_reaches_the_board(desk: 
 def what_does_not_pass(board: str) -> str:
     """The exported board without the time it was made and the GPUs of that moment."""
     return re.sub(r"_Generated: .*?_\n|## GPU Status\n.*?(?=## )", "", board, flags=re.DOTALL)
-
-
-def test_a_running_training_is_stopped_by_k_and_y_and_says_by_whom(desk: Desk, radiographs: Path) -> None:
-    endless = ["--config", "configs/a_tiny.yaml", "--set", "training.epochs=10000"]
-    desk.command("launch", "train", "--runs", "runs", "--run", "endless", "--gpu", "none", "--", *endless)
-    with desk.app(120, 30) as app:
-        app.wait(re.compile(r"epoch [1-9]\d*/10000"))
-        app.press("K")
-        app.wait("Stop train endless?")
-        app.press("y")
-        app.wait(re.compile("■ train +endless +stopped"))
-        app.wait(f"stopped by {process.user()}")
-        app.press("q")
-        assert app.exit_status() == 0
-
-    engine = desk.job("train").process
-    assert engine is not None
-    assert not process.is_alive(engine)
-    assert (desk.runs / "endless" / "checkpoints" / "last.pt").is_file()
 
 
 def test_without_colours_the_dashboard_and_its_forms_fit_into_80_by_24(desk: Desk) -> None:

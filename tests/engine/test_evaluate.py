@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-import subprocess
-import sys
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -288,29 +287,23 @@ def test_moved_data_of_a_run_of_an_older_version_are_known_by_its_predictions(
     assert main([*given, "--manifest", str(at)]) == 0
 
 
-def test_an_evaluation_stops_at_once_and_leaves_nothing_half_made(runs_copy: Path, tmp_path: Path) -> None:
-    job = tmp_path / "job"
-    job.mkdir()
-    before = sorted(path.name for path in (runs_copy / "dual").iterdir())
-    script = (
-        "import os, signal, sys\n"
-        "from engine.cli import main\n"
-        "from engine.evaluation import predict\n"
-        "kept = predict.predict_views\n"
-        "def stopped(*arguments):\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    return kept(*arguments)\n"
-        "predict.predict_views = stopped\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
-    given = ["evaluate", "--run", str(runs_copy / "dual"), "--tta", "none"]
-    environment = {**os.environ, "XRAY_JOB_DIR": str(job)}
-    done = subprocess.run([sys.executable, "-c", script, *given], env=environment, capture_output=True, text=True)
-    assert done.returncode == 3, done.stderr
-    assert json.loads((job / "end.json").read_text())["code"] == 3
-    after = sorted(path.name for path in (runs_copy / "dual").iterdir() if path.name != "predictions")
-    assert after == before
-    assert list((runs_copy / "dual" / "predictions").iterdir()) == []
+def test_an_evaluation_stops_at_once_and_leaves_nothing_half_made(
+    runs_copy: Path, job_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.evaluation import predict
+
+    run, predict_views = runs_copy / "dual", predict.predict_views
+    before = sorted(path.name for path in run.iterdir())
+
+    def stopped(*given: object) -> object:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return predict_views(*given)
+
+    monkeypatch.setattr(predict, "predict_views", stopped)
+    assert main(["evaluate", "--run", str(run), "--tta", "none"]) == 3
+    assert json.loads((job_folder / "end.json").read_text())["code"] == 3
+    assert sorted(path.name for path in run.iterdir() if path.name != "predictions") == before
+    assert list((run / "predictions").iterdir()) == []
 
 
 @pytest.mark.parametrize("tta", ["none", "h", "v", "hv", "d4"])
