@@ -31,8 +31,6 @@ async def test_seeds_with_their_evaluations_are_queued_by_one_enter(
     monkeypatch.undo()  # the fixture of this room fixes the clock, which real jobs need to run
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
     monkeypatch.chdir(place.folder)
-    monkeypatch.setattr("xray_tui.gpu.sampler.Sampler.start", lambda sampler: None)
-    monkeypatch.setattr("xray_tui.feeds.host_feed.HostFeed.start", lambda feed: None)
     monkeypatch.setattr(LocalLauncher, "of", lambda settings, runs: place.launcher())
     (place.folder / "configs").mkdir()
     (place.folder / "configs" / "a_first.yaml").write_text(yaml.safe_dump({"kind": "train"}))

@@ -1,4 +1,4 @@
-"""Jobs held, released, moved and resumed by keys: real jobs, looked after as always, on a machine without a GPU."""
+"""Jobs held, released, moved and resumed by keys: real jobs on no GPU, real supervisors, and all feeds of the app."""
 
 from __future__ import annotations
 
@@ -27,8 +27,6 @@ def app(place: Place, monkeypatch: pytest.MonkeyPatch) -> XrayApp:
     """The app with its real job feed; the fixture of this room fixes the clock, which real jobs need to run."""
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
-    monkeypatch.setattr("xray_tui.gpu.sampler.Sampler.start", lambda sampler: None)
-    monkeypatch.setattr("xray_tui.feeds.host_feed.HostFeed.start", lambda feed: None)
     return XrayApp(place.runs, Settings(lease_dir=place.leases))
 
 

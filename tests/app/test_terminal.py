@@ -38,8 +38,8 @@ class Terminal:
         self.process = process
         self.descriptor = descriptor
         self.sent = b""
-        self._screen = pyte.Screen(100, 30)
-        self._stream = pyte.ByteStream(self._screen)
+        self.screen = pyte.Screen(100, 30)
+        self._stream = pyte.ByteStream(self.screen)
 
     def read(self, seconds: float) -> bytes:
         """What it sends in this time."""
@@ -58,9 +58,9 @@ class Terminal:
     def until(self, text: str, seconds: float = 60.0) -> None:
         """Read until the screen shows the text."""
         end = time.monotonic() + seconds
-        while not any(text in line for line in self._screen.display):
+        while not any(text in line for line in self.screen.display):
             if time.monotonic() > end:
-                raise AssertionError(f"{text!r} is not on the screen:\n" + "\n".join(self._screen.display))
+                raise AssertionError(f"{text!r} is not on the screen:\n" + "\n".join(self.screen.display))
             self.read(0.05)
 
     def resize(self, lines: int, columns: int) -> None:
@@ -224,8 +224,8 @@ def test_without_colour_the_cursor_is_reversed_and_no_colour_is_sent(some_runs: 
         app.read(0.5)
         for colour in (b"38;2;", b"48;2;", b"38;5;", b"48;5;", b"[31m", b"[34m"):
             assert colour not in app.sent
-        row = next(y for y, line in enumerate(app._screen.display) if "run_00" in line)
-        assert app._screen.buffer[row][10].reverse
+        row = next(y for y, line in enumerate(app.screen.display) if "run_00" in line)
+        assert app.screen.buffer[row][10].reverse
 
 
 def test_after_a_suspension_the_screen_is_drawn_again(some_runs: Path) -> None:
@@ -234,7 +234,7 @@ def test_after_a_suspension_the_screen_is_drawn_again(some_runs: Path) -> None:
         app.read(1.0)
         app.process.send_signal(signal.SIGTSTP)
         app.stops()
-        app._screen.reset()
+        app.screen.reset()
         app.process.send_signal(signal.SIGCONT)
         app.until("run_00")
 
@@ -246,7 +246,7 @@ def test_ctrl_z_leaves_for_the_shell_and_fg_comes_back(some_runs: Path) -> None:
         app.read(1.0)
         os.write(app.descriptor, b"\x1a")
         app.until("Stopped")
-        app._screen.reset()
+        app.screen.reset()
         os.write(app.descriptor, b"fg\n")
         app.until("run_00")
 
