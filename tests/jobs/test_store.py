@@ -18,7 +18,6 @@ from xray_tui.jobs.model.job import Job, JobSpec, State, parse_job, write_job
 from xray_tui.jobs.storage import job_store as store_module
 from xray_tui.jobs.storage.job_store import JobStore, read_stop
 from xray_tui.system.process import Process
-from xray_tui.system.safe_files import read_small
 
 JOB = Job(
     "261124-054107-k3fz",
