@@ -68,7 +68,8 @@ def test_the_log_of_a_job_that_could_not_be_started_says_why(
     job = place.launcher().launch(JobSpec("command", "a", ("./run.sh",), "none"), hold=True)
     (work / "run.sh").unlink()
     release(place.store, job.id)
-    assert "could not be started" in (place.until(job).cause or "")
+    reason = "could not be started: ./run.sh: No such file or directory (the program, or the interpreter"
+    assert reason in (place.until(job).cause or "")
     for follow in ([], ["-f"]):
         assert main(["logs", *follow, "--runs", str(place.runs), job.id]) == 0
         seen = capsys.readouterr()

@@ -192,7 +192,7 @@ class Supervisor:
         try:
             started = engine_process.start(self._job, self._folder, turn.leases)
         except (OSError, ValueError) as error:
-            self._end(State.FAILED, f"could not be started: {clean(str(error))}", None)
+            self._end(State.FAILED, f"could not be started: {clean(_reason(error))}", None)
             return
         self._record(state=State.RUNNING, process=process.identify(started.pid), final=False)
         saved_environment.forget(self._folder)
@@ -297,6 +297,16 @@ class Supervisor:
         for path in (*held, self._dir.path / "queue.lock", self._dir.seq, self._dir.path / ID):
             with contextlib.suppress(OSError):
                 os.utime(path)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Why a program could not be started, with its path."""
+    if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
+        return str(error)
+    hint = (
+        " (the program, or the interpreter that its first line names)" if isinstance(error, FileNotFoundError) else ""
+    )
+    return f"{error.filename}: {error.strerror}{hint}"
 
 
 def main(arguments: Sequence[str], snapshot: Callable[[], GpuSnapshot] | None = None) -> int:
