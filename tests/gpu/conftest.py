@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.gpu.backoff import Pace
+from xray_tui.gpu.backoff import Backoff
 from xray_tui.gpu.sampler import Sampler
 
 from .fake import QUICK, FakeNvml, Seen, gpu
@@ -72,8 +72,8 @@ def sample(nvml: FakeNvml, seen: Seen) -> Iterator[Callable[..., Sampler]]:
     """Start a sampler on that machine; it is stopped at the end of the test."""
     started: list[Sampler] = []
 
-    def start(interval: float = 0.05, pace: Pace = QUICK) -> Sampler:
-        sampler = Sampler(seen.snapshots.put, interval, environment=nvml.environment, pace=pace)
+    def start(interval: float = 0.05, backoff: Backoff = QUICK) -> Sampler:
+        sampler = Sampler(seen.snapshots.put, interval, environment=nvml.environment, backoff=backoff)
         sampler.start()
         started.append(sampler)
         return sampler

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 
-from xray_tui.gpu.backoff import Pace
+from xray_tui.gpu.backoff import Backoff
 from xray_tui.gpu.snapshot import GpuSnapshot
 
-QUICK = Pace(silence=10.0, restart=0.05, longest_restart=0.1, absent=0.3, longest_absent=0.3)
+QUICK = Backoff(silence=10.0, restart=0.05, longest_restart=0.1, absent=0.3, longest_absent=0.3)
 """Short pauses between helpers, because a test waits for them; patience for a busy machine."""
 
 IMPATIENT = replace(QUICK, silence=1.0, hang=0.1)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from xray_tui.gpu.call_pool import Crew
+from xray_tui.gpu.call_pool import CallPool
 
 from .fake import wait_until
 
@@ -34,30 +34,30 @@ class Machine:
 
 def test_all_answer_in_one_thread_in_their_order():
     threads = []
-    answers = Crew(10.0).ask(range(4), lambda gpu: threads.append(threading.get_ident()) or -gpu)
+    answers = CallPool(10.0).call(range(4), lambda gpu: threads.append(threading.get_ident()) or -gpu)
     assert list(answers.items()) == [(0, 0), (1, -1), (2, -2), (3, -3)]
     assert len(set(threads)) == 1
     assert threads[0] != threading.get_ident()
 
 
 def test_whoever_hangs_is_missing_and_is_not_asked_again_before_it_came_back():
-    machine, crew = Machine(1), Crew(0.4)
-    assert sorted(crew.ask(range(4), machine.ask)) == [0, 2, 3]
+    machine, pool = Machine(1), CallPool(0.4)
+    assert sorted(pool.call(range(4), machine.ask)) == [0, 2, 3]
     for _ in range(3):
-        assert sorted(crew.ask(range(4), machine.ask)) == [0, 2, 3]
+        assert sorted(pool.call(range(4), machine.ask)) == [0, 2, 3]
     assert machine.asked.count(1) == 1
     assert machine.asked.count(3) == 4
     machine.let_go()
-    wait_until(lambda: sorted(crew.ask(range(4), machine.ask)) == [0, 1, 2, 3])
+    wait_until(lambda: sorted(pool.call(range(4), machine.ask)) == [0, 1, 2, 3])
     assert machine.asked.count(1) == 2
 
 
 def test_sixteen_that_hang_at_once_take_no_longer_than_two():
-    machine, crew = Machine(*range(16)), Crew(0.3)
+    machine, pool = Machine(*range(16)), CallPool(0.3)
     started = time.monotonic()
-    assert crew.ask(range(17), machine.ask) == {16: 16}
+    assert pool.call(range(17), machine.ask) == {16: 16}
     assert time.monotonic() - started < 16 * 0.3 / 2
-    assert crew.ask(range(17), machine.ask) == {16: 16}
+    assert pool.call(range(17), machine.ask) == {16: 16}
     machine.let_go()
     wait_until(lambda: machine.came_back == 16)
     assert sorted(machine.asked) == [*range(16), 16, 16], "what was handed over is asked once"
@@ -68,9 +68,9 @@ def test_gpus_that_are_slow_one_by_one_do_not_count_as_hanging():
         time.sleep(0.1)
         return gpu
 
-    assert sorted(Crew(0.6).ask(range(8), slow)) == list(range(8))
+    assert sorted(CallPool(0.6).call(range(8), slow)) == list(range(8))
 
 
 def test_a_fault_of_ours_is_raised_and_not_taken_for_a_hang():
     with pytest.raises(ZeroDivisionError):
-        Crew(10.0).ask([0], lambda gpu: 1 // gpu)
+        CallPool(10.0).call([0], lambda gpu: 1 // gpu)

@@ -37,7 +37,9 @@ def app(nvml: FakeNvml, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Xray
     for name in ("LD_LIBRARY_PATH", "FAKENVML_SCENARIO"):
         monkeypatch.setenv(name, nvml.environment[name])
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr("xray_tui.feeds.gpu_feed.Sampler", lambda post, _, **given: Sampler(post, 0.1, pace=IMPATIENT))
+    monkeypatch.setattr(
+        "xray_tui.feeds.gpu_feed.Sampler", lambda post, _, **given: Sampler(post, 0.1, backoff=IMPATIENT)
+    )
     monkeypatch.setattr("xray_tui.feeds.gpu_feed.JUDGED_EVERY", 0.1)
     (tmp_path / "runs").mkdir()
     return XrayApp(tmp_path / "runs", Settings(lease_dir=tmp_path / "leases"))

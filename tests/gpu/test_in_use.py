@@ -148,7 +148,7 @@ def test_a_gpu_that_reports_nothing_is_unknown_and_only_taken_by_name_or_share()
     assert standings(snapshot, (), looks) == {"GPU-0": words}
     (finding,) = judge_use(snapshot, looks, ())
     assert finding.found == "not known: it reports neither memory nor utilisation"
-    assert "whether it is idle cannot be told" in sentences(snapshot, looks=looks)[0]
+    assert "whether it is idle is unknown" in sentences(snapshot, looks=looks)[0]
 
 
 def test_the_doctor_leaves_out_the_gpu_of_a_job_and_those_with_a_listed_process():

@@ -9,7 +9,7 @@ import psutil
 
 from xray_tui.gpu import helper_process
 from xray_tui.gpu.errors import NO_ANSWER
-from xray_tui.gpu.helper_process import Child
+from xray_tui.gpu.helper_process import HelperProcess
 from xray_tui.gpu.sampler import sample_once
 from xray_tui.gpu.snapshot import GpuSnapshot, from_json
 
@@ -22,7 +22,7 @@ def hanging(snapshot: GpuSnapshot) -> list[int]:
 
 
 def test_one_gpu_hangs_and_comes_back_while_the_others_go_on(four, sample, seen):
-    sample(pace=ONE_HANGS)
+    sample(backoff=ONE_HANGS)
     seen.until(lambda snapshot: len(snapshot.gpus) == 4)
     (helper,) = helpers()
     four.hangs(UTILISATION, 1)
@@ -41,7 +41,7 @@ def test_one_gpu_hangs_and_comes_back_while_the_others_go_on(four, sample, seen)
 
 
 def test_several_gpus_hang_at_once_and_the_last_one_goes_on(four, sample, seen):
-    sample(pace=replace(ONE_HANGS, silence=3.0))
+    sample(backoff=replace(ONE_HANGS, silence=3.0))
     seen.until(lambda snapshot: len(snapshot.gpus) == 4)
     (helper,) = helpers()
     four.hangs(HANDLE, 0, 1, 2)
@@ -55,7 +55,7 @@ def test_several_gpus_hang_at_once_and_the_last_one_goes_on(four, sample, seen):
 
 
 def test_when_all_gpus_hang_it_is_the_driver_and_a_new_helper_is_started(four, sample, seen):
-    sample(pace=replace(ONE_HANGS, silence=0.8))
+    sample(backoff=replace(ONE_HANGS, silence=0.8))
     seen.until(lambda snapshot: len(snapshot.gpus) == 4)
     four.hangs(UTILISATION, 0, 1, 2, 3)
     stale = seen.until(lambda snapshot: snapshot.stale is not None)
@@ -67,7 +67,7 @@ def test_when_all_gpus_hang_it_is_the_driver_and_a_new_helper_is_started(four, s
 
 def test_a_gpu_that_hangs_from_the_start_is_a_row_by_its_index(four, sample, seen):
     four.hangs(HANDLE, 2)
-    sample(pace=ONE_HANGS)
+    sample(backoff=ONE_HANGS)
     rows = seen.until(lambda snapshot: hanging(snapshot) == [2]).gpus
     assert [row.name for row in rows] == ["NVIDIA RTX A4000", "NVIDIA RTX A4000", "GPU 2", "NVIDIA RTX A4000"]
     four.hangs(HANDLE)
@@ -82,7 +82,7 @@ def test_a_gpu_that_told_who_it_is_before_it_hung_is_known_at_the_first_look(fou
 
 
 def test_hung_lost_and_forbidden_neighbours_cost_the_fourth_nothing(four, sample, seen):
-    sample(pace=ONE_HANGS)
+    sample(backoff=ONE_HANGS)
     seen.until(lambda snapshot: len(snapshot.gpus) == 4)
     four.hangs(UTILISATION, 0)
     four.becomes(gpu(0), gpu(1, "state = GPU_IS_LOST"), gpu(2, "state = NO_PERMISSION"), gpu(3, "util = 33"))
@@ -91,7 +91,7 @@ def test_hung_lost_and_forbidden_neighbours_cost_the_fourth_nothing(four, sample
 
 
 def test_a_driver_that_is_unloaded_while_a_gpu_hangs_is_told_as_such(four, sample, seen):
-    sample(pace=ONE_HANGS)
+    sample(backoff=ONE_HANGS)
     seen.until(lambda snapshot: len(snapshot.gpus) == 4)
     four.hangs(UTILISATION, 0)
     seen.until(lambda snapshot: hanging(snapshot) == [0])
@@ -100,7 +100,7 @@ def test_a_driver_that_is_unloaded_while_a_gpu_hangs_is_told_as_such(four, sampl
 
 
 def test_after_a_while_a_new_helper_tries_the_gpu_that_hangs(four, sample, seen):
-    sample(pace=replace(ONE_HANGS, stuck=0.2, longest_stuck=60.0))
+    sample(backoff=replace(ONE_HANGS, stuck=0.2, longest_stuck=60.0))
     seen.until(lambda snapshot: len(snapshot.gpus) == 4)
     (first,) = helpers()
     four.hangs(HANDLE, 3)
@@ -119,9 +119,9 @@ def test_after_a_while_a_new_helper_tries_the_gpu_that_hangs(four, sample, seen)
 def test_helpers_that_cannot_be_killed_do_not_pile_up(nvml, sample, seen, monkeypatch):
     nvml.becomes("latency.nvmlInitWithFlags = 600000000", gpu())
     with monkeypatch.context() as unkillable:  # as a process is that hangs in the kernel
-        unkillable.setattr(Child, "kill", lambda helper: None)
+        unkillable.setattr(HelperProcess, "kill", lambda helper: None)
         unkillable.setattr(helper_process, "_GRACE", 0.05)
-        sampler = sample(pace=replace(QUICK, silence=0.1, longest_silence=30.0))
+        sampler = sample(backoff=replace(QUICK, silence=0.1, longest_silence=30.0))
         for _ in range(3):
             seen.until(lambda snapshot: "3 of them hang" in (snapshot.problem or ""))
         assert "3 of them hang" in sample_once(20.0, environment=nvml.environment).problem

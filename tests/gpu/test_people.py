@@ -9,32 +9,32 @@ import sys
 
 import pytest
 
-from xray_tui.gpu.process_info import UNSEEN, People
+from xray_tui.gpu.process_info import UNSEEN, ProcessInfoCache
 
 
 def test_a_process_is_known_by_name_user_command_and_start():
     command = [sys.executable, "-c", "input(print('ready', flush=True))", "a\nb"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()  # its command line is empty for a moment
-        person = People().of(process.pid)
+        info = ProcessInfoCache().of(process.pid)
         process.kill()
-    assert "python" in person.name
-    assert person.command.endswith(" a␊b")
-    assert person.user
-    assert person.started > 0
+    assert "python" in info.name
+    assert info.command.endswith(" a␊b")
+    assert info.user
+    assert info.started > 0
 
 
 def test_a_process_that_has_ended_is_not_known_by_its_old_name():
-    people = People()
+    process_info = ProcessInfoCache()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        assert people.of(process.pid) is not UNSEEN
+        assert process_info.of(process.pid) is not UNSEEN
         process.kill()
-    assert people.of(process.pid) is UNSEEN
+    assert process_info.of(process.pid) is UNSEEN
 
 
 REUSED = """
 import os, sys, time
-from xray_tui.gpu.process_info import People
+from xray_tui.gpu.process_info import ProcessInfoCache
 
 def born(pid, name):
     open("/proc/sys/kernel/ns_last_pid", "w").write(str(pid - 1))
@@ -49,17 +49,17 @@ def born(pid, name):
     os.close(r)
     return child
 
-people, seen = People(), []
+process_info, seen = ProcessInfoCache(), []
 for name in ("first", "second"):
     pid = born(4711, name)
     assert pid == 4711, pid
-    seen.append(people.of(pid))
-    assert people.of(pid) is seen[-1]
+    seen.append(process_info.of(pid))
+    assert process_info.of(pid) is seen[-1]
     os.kill(pid, 9)
     os.waitpid(pid, 0)
-    assert people.of(pid).name is None
+    assert process_info.of(pid).name is None
     time.sleep(0.03)  # the kernel tells start times in steps of 10 ms
-print(*[person.name for person in seen], seen[1].started > seen[0].started)
+print(*[info.name for info in seen], seen[1].started > seen[0].started)
 """
 
 
@@ -73,11 +73,11 @@ def test_a_pid_that_is_used_again_is_somebody_else():
 
 def test_a_pid_of_another_container_is_unseen():
     for pid in (4194303, 2**31, 2**40):
-        assert People().of(pid) is UNSEEN
+        assert ProcessInfoCache().of(pid) is UNSEEN
 
 
 def test_who_no_longer_holds_a_gpu_is_forgotten():
-    people = People()
-    people.of(os.getpid())
-    people.forget_all_but(set())
-    assert people._known == {}
+    process_info = ProcessInfoCache()
+    process_info.of(os.getpid())
+    process_info.keep_only(set())
+    assert process_info._cached == {}

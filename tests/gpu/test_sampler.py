@@ -15,8 +15,8 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from xray_tui.gpu.backoff import Pace
-from xray_tui.gpu.helper_process import Child
+from xray_tui.gpu.backoff import Backoff
+from xray_tui.gpu.helper_process import HelperProcess
 from xray_tui.gpu.sampler import Sampler, sample_once
 from xray_tui.gpu.snapshot import GpuSnapshot
 
@@ -52,7 +52,7 @@ def test_one_gpu_is_lost_and_comes_back_while_the_other_goes_on(nvml, sample, se
 
 def test_a_hang_is_told_with_the_last_values_and_their_age_and_ends_by_itself(nvml, sample, seen):
     nvml.becomes(gpu(0, "util = 42"))
-    sample(pace=IMPATIENT)
+    sample(backoff=IMPATIENT)
     seen.until(lambda snapshot: snapshot.gpus[0].utilisation == 42)
     nvml.becomes(HANGS, gpu(0, "util = 43"))
     stale = seen.until(lambda snapshot: snapshot.stale is not None)
@@ -67,14 +67,14 @@ def test_a_hang_is_told_with_the_last_values_and_their_age_and_ends_by_itself(nv
 
 def test_a_driver_that_hangs_from_the_start_is_a_problem_not_a_silence(nvml, sample, seen):
     nvml.becomes(HANGS, gpu())
-    sample(pace=IMPATIENT)
+    sample(backoff=IMPATIENT)
     first = seen.until(lambda snapshot: True)
     assert "has not answered" in first.problem
 
 
 def test_stop_returns_at_once_while_the_driver_hangs_and_leaves_no_process(nvml, sample, seen):
     nvml.becomes(HANGS, gpu())
-    sampler = sample(pace=Pace(silence=60.0))
+    sampler = sample(backoff=Backoff(silence=60.0))
     wait_until(lambda: len(helpers()) == 1)
     started = time.monotonic()
     sampler.stop()
@@ -85,7 +85,7 @@ def test_stop_returns_at_once_while_the_driver_hangs_and_leaves_no_process(nvml,
 
 def test_stop_in_a_long_pause_ends_the_thread(nvml, sample, seen):
     nvml.becomes("init = DRIVER_NOT_LOADED")
-    sampler = sample(pace=Pace(absent=600.0))
+    sampler = sample(backoff=Backoff(absent=600.0))
     seen.until(lambda snapshot: snapshot.problem is not None)
     sampler.stop()
     wait_until(lambda: not any(thread.name == "gpu-sampler" for thread in threading.enumerate()))
@@ -93,7 +93,7 @@ def test_stop_in_a_long_pause_ends_the_thread(nvml, sample, seen):
 
 def test_a_machine_without_a_driver_is_looked_at_rarely(nvml, sample, seen):
     nvml.becomes("init = DRIVER_NOT_LOADED")
-    sample(pace=Pace(restart=0.05, longest_restart=0.05))
+    sample(backoff=Backoff(restart=0.05, longest_restart=0.05))
     assert seen.until(lambda snapshot: True).problem is not None
     wait_until(lambda: not helpers())
     time.sleep(0.5)
@@ -224,13 +224,13 @@ def test_who_looks_again_after_a_slow_pace_need_not_wait_for_the_next_look(sampl
 def test_neither_another_interval_nor_the_end_waits_for_a_helper_that_is_slow_to_start(nvml, seen, monkeypatch):
     starting, go_on = threading.Event(), threading.Event()
 
-    def slow(*arguments: object) -> Child:
+    def slow(*arguments: object) -> HelperProcess:
         starting.set()
         assert go_on.wait(60)
-        return Child(*arguments)
+        return HelperProcess(*arguments)
 
-    monkeypatch.setattr("xray_tui.gpu.sampler.Child", slow)
-    sampler = Sampler(seen.snapshots.put, 600.0, environment=nvml.environment, pace=QUICK)
+    monkeypatch.setattr("xray_tui.gpu.sampler.HelperProcess", slow)
+    sampler = Sampler(seen.snapshots.put, 600.0, environment=nvml.environment, backoff=QUICK)
     sampler.start()
     assert starting.wait(30)
     begun = time.monotonic()
@@ -251,7 +251,7 @@ def test_neither_another_interval_nor_the_end_waits_for_a_helper_that_is_slow_to
 
 
 def test_a_slower_interval_is_not_taken_for_a_hang(sample, seen):
-    sampler = sample(interval=0.05, pace=IMPATIENT)
+    sampler = sample(interval=0.05, backoff=IMPATIENT)
     seen.until(lambda snapshot: bool(snapshot.gpus))
     sampler.set_interval(IMPATIENT.silence + 0.4)
     (helper,) = helpers()
@@ -269,7 +269,7 @@ def test_who_was_busy_or_suspended_gets_the_newest_sample_not_the_backlog(nvml):
         if seen.snapshots.qsize() == 1:
             time.sleep(0.6)
 
-    sampler = Sampler(slow, 0.05, environment=nvml.environment, pace=QUICK)
+    sampler = Sampler(slow, 0.05, environment=nvml.environment, backoff=QUICK)
     sampler.start()
     try:
         wait_until(lambda: seen.snapshots.qsize() >= 2)
@@ -287,7 +287,7 @@ def test_after_an_error_of_its_reader_it_samples_again_and_says_so(nvml):
             raise KeyError("x")
         seen.snapshots.put(snapshot)
 
-    sampler = Sampler(fails_once, 0.05, environment=nvml.environment, pace=QUICK, on_failure=said.append)
+    sampler = Sampler(fails_once, 0.05, environment=nvml.environment, backoff=QUICK, on_failure=said.append)
     sampler.start()
     try:
         assert seen.snapshots.get(timeout=30).gpus
@@ -300,7 +300,7 @@ def test_after_an_error_of_its_reader_it_samples_again_and_says_so(nvml):
 def test_a_helper_that_ends_by_an_error_leaves_its_traceback_in_the_log_file(nvml, tmp_path):
     code = (
         "from xray_tui.gpu.helper_main import Driver, main\n"
-        "Driver.look = lambda *_: {}['x']\n"
+        "Driver.snapshot = lambda *_: {}['x']\n"
         "raise SystemExit(main([]))"
     )
     environment = {**os.environ, **nvml.environment, "XDG_STATE_HOME": str(tmp_path)}
@@ -311,8 +311,9 @@ def test_a_helper_that_ends_by_an_error_leaves_its_traceback_in_the_log_file(nvm
 
 def test_who_was_suspended_for_long_does_not_take_that_for_a_hang(nvml):
     code = (
-        "import time\nfrom xray_tui.gpu.backoff import Pace\nfrom xray_tui.gpu.sampler import Sampler\n"
-        "Sampler(lambda s: print(s.stale or s.problem, flush=True), 0.5, pace=Pace(silence=1.5, hang=0.3)).start()\n"
+        "import time\nfrom xray_tui.gpu.backoff import Backoff\nfrom xray_tui.gpu.sampler import Sampler\n"
+        "Sampler(lambda s: print(s.stale or s.problem, flush=True), 0.5, "
+        "backoff=Backoff(silence=1.5, hang=0.3)).start()\n"
         "time.sleep(60)"
     )
     command = [sys.executable, "-c", code]
@@ -385,7 +386,7 @@ def test_a_helper_that_prints_something_else_counts_as_silent(nvml, sample, seen
     program.chmod(0o755)
     monkeypatch.setattr("xray_tui.gpu.helper_process.sys.executable", str(program))
     assert "has not answered for 0.3 s" in sample_once(0.3, environment=nvml.environment).problem
-    sample(pace=replace(QUICK, silence=0.3))
+    sample(backoff=replace(QUICK, silence=0.3))
     assert "has not answered" in seen.until(lambda snapshot: True).problem
 
 
@@ -402,7 +403,7 @@ def test_a_helper_that_is_stopped_and_continued_goes_on(sample, seen):
 
 
 def test_a_helper_that_is_stopped_for_long_is_replaced(sample, seen):
-    sample(pace=replace(IMPATIENT, silence=1.0))
+    sample(backoff=replace(IMPATIENT, silence=1.0))
     seen.until(lambda snapshot: bool(snapshot.gpus))
     (first,) = helpers()
     first.suspend()
@@ -444,9 +445,9 @@ def test_a_hanging_helper_dies_with_a_parent_that_is_killed(nvml):
     nvml.becomes(HANGS, gpu())
     parent_code = (
         "import subprocess, sys, time\n"
-        "child = subprocess.Popen([sys.executable, '-P', '-m', 'xray_tui.gpu.helper_main'],"
+        "helper = subprocess.Popen([sys.executable, '-P', '-m', 'xray_tui.gpu.helper_main'],"
         " stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)\n"
-        "print(child.pid, flush=True)\n"
+        "print(helper.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", parent_code], env=nvml.environment, stdout=subprocess.PIPE)

@@ -73,7 +73,7 @@ def test_a_gpu_that_a_job_has_is_never_called_idle_or_held_by_strangers_though_n
     for used, said in ((GIB // 2, "0.5"), (20 * GIB, "20.0")):
         snapshot = GpuSnapshot(gpus=(gpu(memory_used=used), gpu(1)), time=1000.0)
         assert sentences(snapshot, {}, {"GPU-0": ["a", "a"]}) == [
-            f"GPU 0 (NVIDIA A100): 3 % utilisation, {said} of 80.0 GiB; given to `a`, with no process listed.",
+            f"GPU 0 (NVIDIA A100): 3 % utilisation, {said} of 80.0 GiB; allocated to `a`, no process listed.",
             "GPU 1: no training or inference process (no process).",
         ]
     seen = GpuSnapshot(gpus=(gpu(processes=(TRAINING,)),), time=1000.0)
@@ -120,8 +120,8 @@ def test_one_value_that_a_gpu_does_not_have_does_not_make_it_busy():
 def test_a_gpu_that_tells_neither_utilisation_nor_memory_is_not_called_idle():
     (line,) = say(gpu(utilisation=None, memory_used=None, memory_total=None, processes=(XORG,)))
     assert line == (
-        "GPU 0 (NVIDIA A100): utilisation n/a, memory n/a; whether it is idle cannot be told "
-        "(its driver tells neither utilisation nor memory)."
+        "GPU 0 (NVIDIA A100): utilisation n/a, memory n/a; whether it is idle is unknown "
+        "(its driver reports neither utilisation nor memory)."
     )
 
 
@@ -132,7 +132,7 @@ def test_a_desktop_process_that_computes_makes_a_gpu_busy_that_does_not_tell_its
 
 def test_a_value_that_could_not_be_read_is_no_proof_of_idleness():
     (line,) = say(gpu(utilisation=None, note="utilisation: Unknown Error", processes=(XORG,)))
-    assert line.endswith("whether it is idle cannot be told (utilisation: Unknown Error).")
+    assert line.endswith("whether it is idle is unknown (utilisation: Unknown Error).")
     assert say(gpu(utilisation=None, mig=True, note="power: Unknown Error", processes=(XORG,))) == [IDLE]
 
 

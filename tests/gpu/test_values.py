@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from xray_tui.gpu.backoff import Pace
+from xray_tui.gpu.backoff import Backoff
 from xray_tui.gpu.errors import NO_ANSWER, Code, Machine, why_no_driver, why_no_values
-from xray_tui.gpu.hang_detector import Stuck
-from xray_tui.gpu.process_types import Holder, merge
-from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot, from_json, remembering, to_json
+from xray_tui.gpu.hang_detector import HangDetector
+from xray_tui.gpu.process_types import ListedProcess, merge
+from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot, from_json, keep_identity, to_json
 from xray_tui.gpu.throttle import throttle_words
-from xray_tui.gpu.ttl_cache import Lanes
+from xray_tui.gpu.ttl_cache import TtlCache
 
 BARE = Machine(module=False, devices=False, container=False)
 
@@ -68,29 +68,29 @@ def test_a_gpu_that_a_new_helper_finds_lost_keeps_its_name_and_its_time():
         ),
         time=90.0,
     )
-    row = remembering(nameless, FULL).gpus[1]
+    row = keep_identity(nameless, FULL).gpus[1]
     assert (row.uuid, row.name, row.since) == ("GPU-d", "D", 3.5)
 
 
 def test_a_gpu_that_hangs_in_the_next_helper_too_hangs_since_it_began():
     before = GpuSnapshot(gpus=(GpuSample(0, "GPU-a", "A", problem=NO_ANSWER, since=100.0),), time=160.0)
     now = GpuSnapshot(gpus=(GpuSample(0, "GPU-a", "GPU 0", problem=NO_ANSWER, since=161.0),), time=161.0)
-    (row,) = remembering(now, before).gpus
+    (row,) = keep_identity(now, before).gpus
     assert (row.name, row.since) == ("A", 100.0)
-    (other,) = remembering(replace(now, gpus=(replace(now.gpus[0], problem="GPU is lost"),)), before).gpus
+    (other,) = keep_identity(replace(now, gpus=(replace(now.gpus[0], problem="GPU is lost"),)), before).gpus
     assert other.since == 161.0
 
 
 def test_a_name_is_not_given_to_a_second_gpu():
     moved = GpuSnapshot(gpus=(GpuSample(0, "GPU-b", "B"), GpuSample(1, "", "GPU 1", problem="GPU is lost")))
-    assert remembering(moved, FULL).gpus[1].uuid == ""
+    assert keep_identity(moved, FULL).gpus[1].uuid == ""
 
 
 def test_a_process_in_two_lists_is_one_of_both_kinds():
     found = merge(
-        compute=[Holder(10, 5), Holder(11, 9), Holder(12, 1)],
-        graphics=[Holder(11, 9), Holder(13, 2)],
-        mps=[Holder(12, 1), Holder(14, 7)],
+        compute=[ListedProcess(10, 5), ListedProcess(11, 9), ListedProcess(12, 1)],
+        graphics=[ListedProcess(11, 9), ListedProcess(13, 2)],
+        mps=[ListedProcess(12, 1), ListedProcess(14, 7)],
     )
     assert [(entry.pid, entry.kind) for entry in found] == [
         (11, "C+G"), (14, "M"), (10, "C"), (13, "G"), (12, "M+C"),
@@ -98,8 +98,10 @@ def test_a_process_in_two_lists_is_one_of_both_kinds():
 
 
 def test_memory_is_never_counted_twice_and_never_invented():
-    compute = [Holder(1, 4), Holder(1, 3), Holder(2, None), Holder(3, None)]
-    found = {entry.pid: entry.memory for entry in merge(compute, graphics=[Holder(1, 7), Holder(3, 6)], mps=[])}
+    compute = [ListedProcess(1, 4), ListedProcess(1, 3), ListedProcess(2, None), ListedProcess(3, None)]
+    found = {
+        entry.pid: entry.memory for entry in merge(compute, graphics=[ListedProcess(1, 7), ListedProcess(3, 6)], mps=[])
+    }
     assert found == {1: 7, 2: None, 3: 6}
 
 
@@ -110,47 +112,47 @@ def test_only_heat_and_hardware_slow_a_gpu_down_in_words():
     assert throttle_words(0x20 | 0x80) == ("thermal slowdown", "power brake")
 
 
-def test_a_slow_lane_is_asked_only_when_it_is_due():
-    lanes, asked = Lanes(), []
+def test_a_cached_value_is_read_again_only_when_it_is_due():
+    cache, asked = TtlCache(), []
 
     def ask() -> int:
         asked.append(1)
         return len(asked)
 
     ticks = (0.0, 1.0, 1.999, 3.0, 4.001)
-    assert [lanes.get("processes", 2.0, now, ask) for now in ticks] == [1, 1, 2, 2, 3]
+    assert [cache.get("processes", 2.0, now, ask) for now in ticks] == [1, 1, 2, 2, 3]
 
 
-def test_a_clock_that_is_set_back_does_not_freeze_a_lane():
-    lanes = Lanes()
-    lanes.get("limit", 60.0, 1000.0, lambda: "old")
-    assert lanes.get("limit", 60.0, 10.0, lambda: "new") == "new"
+def test_a_clock_that_is_set_back_does_not_freeze_a_cached_value():
+    cache = TtlCache()
+    cache.get("limit", 60.0, 1000.0, lambda: "old")
+    assert cache.get("limit", 60.0, 10.0, lambda: "new") == "new"
 
 
 def test_pauses_grow_to_their_longest():
-    pace = Pace()
-    assert [pace.before_restart(n) for n in (1, 2, 3, 6, 5000)] == [1, 2, 4, 30, 30]
-    assert [pace.before_looking_again(n) for n in (1, 2, 9)] == [30, 60, 600]
-    assert [pace.first_answer(n) for n in (0, 1, 9)] == [5, 10, 60]
-    assert [pace.next_answer(interval) for interval in (1.0, 60.0)] == [5.0, 63.75]
-    assert [pace.before_replacing(n) for n in (0, 1, 2, 9)] == [60, 120, 240, 3600]
+    backoff = Backoff()
+    assert [backoff.before_restart(n) for n in (1, 2, 3, 6, 5000)] == [1, 2, 4, 30, 30]
+    assert [backoff.before_next_probe(n) for n in (1, 2, 9)] == [30, 60, 600]
+    assert [backoff.first_answer(n) for n in (0, 1, 9)] == [5, 10, 60]
+    assert [backoff.next_answer(interval) for interval in (1.0, 60.0)] == [5.0, 63.75]
+    assert [backoff.before_replacing(n) for n in (0, 1, 2, 9)] == [60, 120, 240, 3600]
 
 
 @pytest.mark.parametrize("interval", [0.05, 1.0, 2.0, 5.0, 60.0])
 def test_gpus_that_hang_never_make_the_next_line_so_late_that_the_helper_is_killed(interval):
-    pace = Pace()
-    assert interval + 2 * pace.hang < pace.next_answer(interval)
-    assert 2 * pace.hang < pace.first_answer(0)
+    backoff = Backoff()
+    assert interval + 2 * backoff.hang < backoff.next_answer(interval)
+    assert 2 * backoff.hang < backoff.first_answer(0)
 
 
 def test_a_helper_in_which_a_gpu_hangs_is_replaced_ever_more_rarely_and_soon_again_after_it_came_back():
     hanging = GpuSnapshot(gpus=(GpuSample(0, "GPU-a", "A"), GpuSample(1, "GPU-b", "B", problem=NO_ANSWER)))
     lost = GpuSnapshot(gpus=(GpuSample(0, "GPU-a", "A"), GpuSample(1, "GPU-b", "B", problem="GPU is lost: reboot")))
-    stuck = Stuck(Pace(stuck=60.0, longest_stuck=200.0))
-    replaced = [second for second in range(1000) if stuck.lasts(hanging, second)]
+    stuck = HangDetector(Backoff(stuck=60.0, longest_stuck=200.0))
+    replaced = [second for second in range(1000) if stuck.should_replace(hanging, second)]
     assert replaced == [60, 60 + 121, 60 + 121 + 201, 60 + 121 + 2 * 201, 60 + 121 + 3 * 201, 60 + 121 + 4 * 201]
-    assert not stuck.lasts(lost, 1000.0)
-    assert [second for second in range(1001, 1062) if stuck.lasts(hanging, second)] == [1061]
+    assert not stuck.should_replace(lost, 1000.0)
+    assert [second for second in range(1001, 1062) if stuck.should_replace(hanging, second)] == [1061]
 
 
 @pytest.mark.parametrize("container", [False, True])

@@ -1,1 +1,1 @@
-"""The GPU room: what the NVIDIA driver says, as frozen values. No Textual; pynvml only in the helper process."""
+"""GPU readings from the NVIDIA driver as frozen values. No Textual; pynvml is imported in the helper process only."""

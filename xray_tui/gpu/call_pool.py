@@ -1,4 +1,4 @@
-"""Threads that ask the GPUs, so that a call that hangs costs its own GPU only."""
+"""Driver calls in threads: a call that hangs affects its own GPU only."""
 
 from __future__ import annotations
 
@@ -11,48 +11,51 @@ from typing import Generic, TypeVar
 Answer = TypeVar("Answer")
 
 
-class Crew(Generic[Answer]):
-    """Asks every GPU in turn in one thread, which is the cheapest while all answer.
+class CallPool(Generic[Answer]):
+    """Calls the driver for every GPU in turn in one thread; the GPUs after a hanging one move to further threads.
 
-    ctypes lets go of Python's lock during a call, so the others go on while one hangs. A thread cannot be ended from
-    outside: the one that hangs is left behind with its GPU, which is not asked again before it has come back.
+    ctypes releases the GIL during a call, so other threads run while one hangs. A thread cannot be ended from outside:
+    a hanging thread is abandoned, and its GPU is skipped until the call returns.
     """
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._away: list[_Errand[Answer]] = []
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._hanging: list[_CallThread[Answer]] = []
 
-    def ask(self, gpus: Iterable[int], question: Callable[[int], Answer]) -> dict[int, Answer]:
-        """The answers that have come; a GPU that is missing hangs. Each had at least the patience for its answer, and
-        all together take at most twice that. What `question` raises is raised here."""
-        self._away = [errand for errand in self._away if errand.is_alive()]
-        hanging = {errand.gpu for errand in self._away}
-        first = _Errand(question, [gpu for gpu in gpus if gpu not in hanging])
-        first.join(self._patience)
-        # One after the other, several that hang would outlast the patience of whoever reads us.
-        errands = [first, *(_Errand(question, [gpu]) for gpu in first.hand_over())]
+    def call(self, gpus: Iterable[int], read: Callable[[int], Answer]) -> dict[int, Answer]:
+        """`read` of every GPU, by its index; a GPU that hangs is missing.
+
+        Each GPU has at least the timeout for its answer; the whole call takes at most twice the timeout. Exceptions of
+        `read` are raised.
+        """
+        self._hanging = [thread for thread in self._hanging if thread.is_alive()]
+        hanging = {thread.gpu for thread in self._hanging}
+        first = _CallThread(read, [gpu for gpu in gpus if gpu not in hanging])
+        first.join(self._timeout)
+        # In parallel: the timeouts of several hanging GPUs would otherwise add up.
+        threads = [first, *(_CallThread(read, [gpu]) for gpu in first.take_remaining())]
         answers: dict[int, Answer] = {}
-        for errand in errands:
-            errand.join(max(0.0, errand.began + self._patience - time.monotonic()))
-            errand.hand_over()  # on a very busy machine it may not have begun
-            answers.update(errand.answers)
-            if errand.failure is not None:
-                raise errand.failure
-        self._away += [errand for errand in errands if errand.is_alive()]
+        for thread in threads:
+            thread.join(max(0.0, thread.began + self._timeout - time.monotonic()))
+            thread.take_remaining()  # on a very busy machine the thread may not have started its call
+            answers.update(thread.answers)
+            if thread.failure is not None:
+                raise thread.failure
+        self._hanging += [thread for thread in threads if thread.is_alive()]
         return answers
 
 
-class _Errand(threading.Thread, Generic[Answer]):
-    """Asks some GPUs, one after the other."""
+class _CallThread(threading.Thread, Generic[Answer]):
+    """Reads some GPUs, one after the other."""
 
-    def __init__(self, question: Callable[[int], Answer], gpus: Iterable[int]) -> None:
+    def __init__(self, read: Callable[[int], Answer], gpus: Iterable[int]) -> None:
         super().__init__(daemon=True)
-        self._question = question
-        self._left = deque(gpus)
+        self._read = read
+        self._remaining = deque(gpus)
         self.gpu = -1
-        """The one that is being asked."""
+        """Index of the GPU whose call is running."""
         self.began = time.monotonic()
-        """When it was asked."""
+        """Start of that call."""
         self.answers: dict[int, Answer] = {}
         self.failure: Exception | None = None
         self.start()
@@ -61,16 +64,16 @@ class _Errand(threading.Thread, Generic[Answer]):
         try:
             while (gpu := self._next()) is not None:
                 self.gpu, self.began = gpu, time.monotonic()
-                self.answers[gpu] = self._question(gpu)
-        except Exception as failure:  # ours, not the driver's: it must end the process, not look like a hang
+                self.answers[gpu] = self._read(gpu)
+        except Exception as failure:  # a bug in `read`, not a driver error: it must not look like a hang
             self.failure = failure
 
-    def hand_over(self) -> list[int]:
-        """The GPUs that it has not come to; it will not ask them any more."""
+    def take_remaining(self) -> list[int]:
+        """Remove and return the GPUs that the thread has not started to read."""
         return list(iter(self._next, None))
 
     def _next(self) -> int | None:
         try:
-            return self._left.popleft()
+            return self._remaining.popleft()
         except IndexError:
             return None

@@ -1,4 +1,4 @@
-"""What an error of the NVIDIA driver means to a person: one plain sentence each, with what to do."""
+"""Error codes of the NVIDIA driver as sentences that say what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class Code(IntEnum):
-    """The error codes of NVML that we tell apart. The numbers are NVIDIA's and do not change."""
+    """NVML error codes (nvmlReturn_t in nvml.h) that get a message or a treatment of their own."""
 
     SUCCESS = 0
     UNINITIALIZED = 1
@@ -27,40 +27,40 @@ class Code(IntEnum):
 
 
 ABSENT = frozenset({Code.NOT_SUPPORTED, Code.NOT_FOUND, Code.FUNCTION_NOT_FOUND, Code.ARGUMENT_VERSION_MISMATCH})
-"""This GPU or this driver does not have the value: "n/a", no fault."""
+"""The GPU or the driver does not provide the value; shown as "n/a", not as an error."""
 
 GPU_GONE = frozenset({Code.GPU_IS_LOST, Code.RESET_REQUIRED})
-"""Nothing more can be asked of this GPU."""
+"""Every further call for this GPU fails."""
 
 DRIVER_GONE = frozenset({Code.UNINITIALIZED, Code.DRIVER_NOT_LOADED, Code.LIB_RM_VERSION_MISMATCH})
-"""Nothing more can be asked of any GPU: NVML has to be started anew."""
+"""Every further call for any GPU fails until NVML is started again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the file system says about the driver, without asking it."""
+    """Facts about the driver that the file system shows without a driver call."""
 
     module: bool
-    """The kernel module is loaded; in a container: the host's."""
+    """The kernel module (in a container: the host's) is loaded."""
     devices: bool
-    """/dev/nvidiactl is here."""
+    """/dev/nvidiactl exists."""
     container: bool
 
 
 NO_GPU = (
     "The NVIDIA driver answers but shows no GPU: `nvidia-smi -L` should list one; in a container, start it with "
-    "`--gpus all` and look at NVIDIA_VISIBLE_DEVICES."
+    "`--gpus all` and check NVIDIA_VISIBLE_DEVICES."
 )
 
 
-NO_ANSWER = "no answer: the driver hangs on this GPU; asked again when it lets go; look for Xid in `sudo dmesg`"
-"""Why a GPU has no values whose call does not come back, while others answer."""
+NO_ANSWER = "no answer: the driver hangs on this GPU; read again when the call returns; look for Xid in `sudo dmesg`"
+"""Problem of a GPU whose call does not return while other GPUs answer."""
 
 
 def why_no_driver(code: int, text: str, machine: Machine) -> str:
-    """Why NVML does not start. `text` is the driver's own word for the error."""
+    """Why NVML does not start, as a sentence. `text` is the driver's own message for the error."""
     if code in (Code.LIBRARY_NOT_FOUND, Code.DRIVER_NOT_LOADED) and not machine.module and machine.container:
-        return "No NVIDIA driver is visible in this container: where its host has GPUs, start it with `--gpus all`."
+        return "No NVIDIA driver is visible in this container: if the host has GPUs, start it with `--gpus all`."
     if code == Code.LIBRARY_NOT_FOUND:
         return _no_library(machine)
     if code in (Code.DRIVER_NOT_LOADED, Code.UNINITIALIZED):
@@ -72,19 +72,19 @@ def why_no_driver(code: int, text: str, machine: Machine) -> str:
         )
     if code == Code.NO_PERMISSION:
         return (
-            "No permission to ask the NVIDIA driver: join the group that owns /dev/nvidiactl (often `video` or "
+            "No permission to use the NVIDIA driver: join the group that owns /dev/nvidiactl (often `video` or "
             "`render`) and log in again."
         )
     if machine.container:
         return (
             f"The NVIDIA driver does not start in this container ({text}): restart the container; a "
-            "`systemctl daemon-reload` on the host takes its devices away."
+            "`systemctl daemon-reload` on the host removes its devices."
         )
-    return f"The NVIDIA driver does not start ({text}): `nvidia-smi` and `sudo dmesg` say more."
+    return f"The NVIDIA driver does not start ({text}): see `nvidia-smi` and `sudo dmesg`."
 
 
 def why_no_values(code: int, text: str) -> str:
-    """Why one GPU cannot be read, for its row: no full stop at the end, the short word before the colon."""
+    """Why one GPU cannot be read, as "short form: what to do" without a full stop."""
     match code:
         case Code.GPU_IS_LOST:
             return "GPU is lost: look for Xid in `sudo dmesg`; if it does not come back, reboot"
@@ -93,9 +93,9 @@ def why_no_values(code: int, text: str) -> str:
         case Code.NO_PERMISSION:
             return "no permission: ask for access to this GPU's device file in /dev"
         case Code.TIMEOUT:
-            return "driver timeout: asked again; if it stays, look into `sudo dmesg`"
+            return "driver timeout: read again; if it persists, see `sudo dmesg`"
         case _:
-            return f"{text.lower()}: asked again; if it stays, look into `sudo dmesg`"
+            return f"{text.lower()}: read again; if it persists, see `sudo dmesg`"
 
 
 def why_no_list(code: int, text: str) -> str:
@@ -116,8 +116,8 @@ def _no_library(machine: Machine) -> str:
             "(Debian: libnvidia-ml1, Ubuntu: libnvidia-compute)."
         )
     return (
-        "No NVIDIA driver on this machine (libnvidia-ml.so.1 is not found): install it where there is a GPU; "
-        "without one everything runs on the CPU."
+        "No NVIDIA driver on this machine (libnvidia-ml.so.1 is not found): install it if the machine has a GPU; "
+        "without a GPU everything runs on the CPU."
     )
 
 

@@ -1,4 +1,4 @@
-"""The sentences of 'GPU Status' in the exported board: pure, of one snapshot."""
+"""The sentences of 'GPU Status' in the exported board. Pure functions of one snapshot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xray_tui.gpu.in_use import MEMORY, UTILISATION, Look, Looks, Use, judge, lo
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
 
 _NAMED = 3
-"""Foreign processes that are named before "and N more"."""
+"""Number of foreign processes listed before "and N more"."""
 
 _NO_RUNS: Mapping[int, str] = MappingProxyType({})
 _NO_JOBS: Mapping[str, Sequence[str]] = MappingProxyType({})
@@ -23,13 +23,15 @@ def sentences(
     runs_by_gpu: Mapping[str, Sequence[str]] = _NO_JOBS,
     looks: Looks | None = None,
 ) -> list[str]:
-    """The bullets, as Markdown without the "- ". `runs_by_pid`: the run that a process works for; `runs_by_gpu`: those
-    whose jobs have a GPU, by its UUID. `looks`: those at the last samples; without them (`xray-tui export`) this sample
-    alone is judged, and a GPU on which it shows unexplained use is not called idle.
+    """The bullets, as Markdown without the "- ".
 
-    "No active process" is said only where every GPU's list could be read and everything speaks for it: no compute
-    process, no process or job of a run, low utilisation and no large memory that nobody listed holds. Of the last two a
-    GPU may keep one to itself (utilisation where MIG is on, memory where it is the machine's), not both.
+    `runs_by_pid`: the run of each of our processes. `runs_by_gpu`: the runs whose jobs were allocated a GPU, by its
+    UUID. `looks`: the recent samples; without them (`xray-tui export`) this snapshot alone is judged, and a GPU with
+    unexplained use in it is not reported as idle.
+
+    A GPU is reported as idle only if its process list could be read, no compute process and no process or job of a run
+    is on it, its utilisation is low and listed processes explain its memory. Either utilisation (with MIG) or memory
+    (shared with the host) may be unavailable, not both.
     """
     if snapshot.problem is not None:
         return [clean(snapshot.problem)]
@@ -37,13 +39,13 @@ def sentences(
         return ["No GPU has been seen yet."]
 
     def line_of(gpu: GpuSample) -> str | None:
-        given, last = runs_by_gpu.get(gpu.uuid, ()), (looks or {}).get(gpu.uuid, ())
-        return _what_is_up(gpu, runs_by_pid, given, last, snapshot.time)
+        allocated, recent = runs_by_gpu.get(gpu.uuid, ()), (looks or {}).get(gpu.uuid, ())
+        return _sentence(gpu, runs_by_pid, allocated, recent, snapshot.time)
 
     judged = [(gpu, line_of(gpu)) for gpu in snapshot.gpus]
     lines = [line for _, line in judged if line is not None]
     idle = [gpu for gpu, line in judged if line is None]
-    if snapshot.stale is not None:  # nothing is known of now, so nothing is called idle, nor at work
+    if snapshot.stale is not None:  # the present state is unknown
         before = [f"Before that: {line}" for line in lines]
         before = before or [f"Before that there was no training or inference process ({_desktop(idle)})."]
         return [clean(snapshot.stale), *before]
@@ -55,10 +57,10 @@ def sentences(
     return lines
 
 
-def _what_is_up(
-    gpu: GpuSample, runs: Mapping[int, str], given: Sequence[str], looks: Sequence[Look], now: float
+def _sentence(
+    gpu: GpuSample, runs: Mapping[int, str], allocated: Sequence[str], looks: Sequence[Look], now: float
 ) -> str | None:
-    """The GPU's sentence, None where it is idle beyond doubt. `given`: the runs whose jobs have it."""
+    """The GPU's sentence; None if it is certainly idle. `allocated`: the runs whose jobs were allocated this GPU."""
     label = f"GPU {gpu.index} ({clean(gpu.name)})" if gpu.name != f"GPU {gpu.index}" else gpu.name
     if gpu.problem is not None:
         lasting = "" if gpu.since is None or now - gpu.since < 1 else f" (for {duration(now - gpu.since)})"
@@ -69,36 +71,36 @@ def _what_is_up(
         return f"{label}; process list unavailable{why}."
     ours = list(dict.fromkeys(runs[process.pid] for process in gpu.processes if process.pid in runs))
     foreign = [process for process in gpu.processes if process.computes and process.pid not in runs]
-    unseen = [run for run in dict.fromkeys(given) if run not in ours]
-    if ours or foreign or unseen:
-        who = [f"running {_joined([_code(run) for run in ours])}"] if ours else []
-        who += [f"given to {_joined([_code(run) for run in unseen])}, with no process listed"] if unseen else []
-        who += [_foreign(foreign)] if foreign else []
-        return f"{label}; {'; '.join(who)}."
+    unlisted = [run for run in dict.fromkeys(allocated) if run not in ours]
+    if ours or foreign or unlisted:
+        users = [f"running {_joined([_code(run) for run in ours])}"] if ours else []
+        users += [f"allocated to {_joined([_code(run) for run in unlisted])}, no process listed"] if unlisted else []
+        users += [_foreign(foreign)] if foreign else []
+        return f"{label}; {'; '.join(users)}."
     hidden = look_at(gpu).memory
     if hidden > MEMORY:
         return f"{label}; {size(hidden)} are held by no listed process (another container or user?)."
     if _utilisation(gpu) > UTILISATION:
         return f"{label}; busy, although there is no training or inference process ({_desktop([gpu])})."
     if (doubt := _doubt(gpu)) is not None:
-        return f"{label}; whether it is idle cannot be told ({clean(doubt)})."
+        return f"{label}; whether it is idle is unknown ({clean(doubt)})."
     use, words = judge(gpu, looks)
     return None if use is Use.FREE else f"{label}; {words}."
 
 
 def _utilisation(gpu: GpuSample) -> int:
-    """%; where the GPU does not tell it, that of its process that computes the most."""
+    """%; if the GPU does not report it, the largest SM share of one of its processes."""
     if gpu.utilisation is not None:
         return gpu.utilisation
     return max((process.sm or 0 for process in gpu.processes or ()), default=0)
 
 
 def _doubt(gpu: GpuSample) -> str | None:
-    """Why a GPU on which nothing is seen may be at work nevertheless."""
+    """Why a GPU that looks idle may be in use; None without such a reason."""
     missing = [name for name, value in (("utilisation", gpu.utilisation), ("memory", gpu.memory_used)) if value is None]
     if gpu.note is not None and any(name in gpu.note for name in missing):
         return gpu.note
-    return "its driver tells neither utilisation nor memory" if len(missing) == 2 else None
+    return "its driver reports neither utilisation nor memory" if len(missing) == 2 else None
 
 
 def _load(gpu: GpuSample) -> str:
@@ -109,7 +111,7 @@ def _load(gpu: GpuSample) -> str:
 
 
 def _foreign(processes: Sequence[GpuProcess]) -> str:
-    """Compute processes of no run of this folder: how many, and the largest of them."""
+    """Compute processes that belong to no run of this folder: their number, and the largest ones."""
     named = [_process(process) for process in processes[:_NAMED]]
     if len(processes) > _NAMED:
         named.append(f"{len(processes) - _NAMED} more")
@@ -124,7 +126,7 @@ def _process(process: GpuProcess) -> str:
 
 
 def _desktop(gpus: Sequence[GpuSample]) -> str:
-    """What runs on GPUs without a compute process: the kinds that were seen."""
+    """The types of the processes on GPUs without a compute process."""
     kinds = sorted({process.kind for gpu in gpus for process in gpu.processes or ()})
     if not kinds:
         return "no process"
@@ -136,7 +138,7 @@ def _joined(words: Sequence[str]) -> str:
 
 
 def _code(text: str) -> str:
-    """The text as Markdown code that no backtick in it can end."""
+    """The text as Markdown code, with a fence longer than any run of backticks in it."""
     text = clean(text)
     fence = "`"
     while fence in text:

@@ -1,29 +1,28 @@
-"""What stays true of a GPU from one look to the next."""
+"""What the helper remembers about a GPU from one snapshot to the next."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from xray_tui.gpu.ttl_cache import Lanes
+from xray_tui.gpu.ttl_cache import TtlCache
 
 
 @dataclass(slots=True)
-class Known:
+class GpuState:
     """One GPU, also while it is lost or hangs."""
 
     uuid: str
-    """Empty where it never told it."""
+    """Empty if the UUID could never be read."""
     name: str
-    lanes: Lanes = field(default_factory=Lanes)
+    cache: TtlCache = field(default_factory=TtlCache)
     problem: str | None = None
     since: float | None = None
 
     def works(self) -> None:
-        """It has given its values."""
         self.problem = self.since = None
 
     def fails(self, problem: str, now: float) -> None:
-        """It gives no values; the first moment of the same problem counts."""
+        """Note that the GPU gives no values; `since` stays while the problem is the same."""
         if self.problem != problem:
             self.problem, self.since = problem, now
-        self.lanes = Lanes()  # when it comes back, nothing from before counts
+        self.cache = TtlCache()  # cached values from before the failure may be wrong after it

@@ -1,9 +1,8 @@
-"""The helper process: `python -m xray_tui.gpu.helper_main` prints what the GPUs do, one JSON line each interval.
+"""The helper process: `python -m xray_tui.gpu.helper_main` prints a snapshot of the GPUs as a JSON line per interval.
 
-A driver call can hang for ever, so it hangs here, where it can be killed. Where one GPU hangs, the others go on; while
-none answers, there is no line. The process ends by itself when its stdin is closed, when its parent dies, and after it
-has said why there is no driver or GPU; whoever wants to know whether that has changed starts another one. A number on
-a line of stdin is a new interval in seconds.
+A driver call can hang for ever; in this process it can be killed. A GPU that hangs does not delay the others; while no
+GPU answers, no line is printed. The process exits when its stdin is closed, when its parent dies, and after a line that
+says why there is no driver or GPU. A number on a line of stdin is a new interval in seconds.
 """
 
 from __future__ import annotations
@@ -20,64 +19,67 @@ import threading
 import time
 from collections.abc import Sequence
 
-from xray_tui.gpu.backoff import Pace
+from xray_tui.gpu.backoff import Backoff
 from xray_tui.gpu.driver import Driver
 from xray_tui.gpu.nvml import NoDriver
 from xray_tui.gpu.snapshot import GpuSnapshot, to_json
 from xray_tui.system.error_log import log_error
 
 SHORTEST, LONGEST = 0.05, 3600.0
+"""Limits of the interval in seconds."""
 _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print snapshots until there is nobody to read them or nothing to say."""
+    """Print snapshots until the reader is gone or there is no driver; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m xray_tui.gpu.helper_main", description=__doc__)
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between two lines (default 1)")
-    hang = Pace().hang
-    parser.add_argument("--patience", type=float, default=hang, help=f"seconds until a GPU hangs (default {hang:g})")
-    parser.add_argument("--once", action="store_true", help="one line, then end")
-    chosen = parser.parse_args(arguments)
+    hang = Backoff().hang
+    parser.add_argument(
+        "--patience", type=float, default=hang, help=f"seconds until a silent GPU counts as hanging (default {hang:g})"
+    )
+    parser.add_argument("--once", action="store_true", help="print one line and exit")
+    options = parser.parse_args(arguments)
     _die_with_the_parent()
     try:
-        _serve(_within(chosen.interval), chosen.patience, chosen.once)
+        _serve(_within(options.interval), options.patience, options.once)
     except NoDriver as error:
         _print(GpuSnapshot(problem=str(error), time=time.time()))
     except BrokenPipeError:
-        # Nobody reads any more; without this Python complains once more when it flushes at its end.
+        # The reader is gone; without this Python prints a second error when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         log_error("the GPU helper process", error)
         return 1
     if threading.active_count() > 1:
-        # A thread hangs in the driver. An orderly end would run the library's own, which may wait for that call.
+        # A thread hangs in the driver; a normal exit runs the library's exit code, which may wait for that call.
         os._exit(0)
     return 0
 
 
-def _serve(interval: float, patience: float, once: bool) -> None:
-    driver = Driver(patience)
+def _serve(interval: float, hang: float, once: bool) -> None:
+    driver = Driver(hang)
     due = time.monotonic()
     while True:
-        snapshot = driver.look(time.time())
+        snapshot = driver.snapshot(time.time())
         if snapshot is not None:
             _print(snapshot)
             if once:
                 return
         due = max(due + interval, time.monotonic())
-        asked = _wait(due)
-        while asked is not None and asked > 0:
-            before, interval = interval, _within(asked)
-            # From the last look on, so that who comes back sees the GPUs of now; and never later than was said
-            # before: whoever reads us may be waiting for that line, with little patience.
+        requested = _wait(due)
+        while requested is not None and requested > 0:
+            before, interval = interval, _within(requested)
+            # The new interval counts from the last snapshot, so that a shorter one takes effect at once; a longer one
+            # does not delay the next line, which the reader may await with the timeout of the former interval.
             due = min(due, max(due - before + interval, time.monotonic()))
-            asked = _wait(due)
-        if asked is None:
+            requested = _wait(due)
+        if requested is None:
             return
 
 
 def _wait(due: float) -> float | None:
-    """Wait until that moment: 0.0 when it has come, the new interval where one is asked for, None at stdin's end."""
+    """Wait until `due`: 0.0 when it is reached, the new interval if stdin has one, None when stdin is closed."""
     while (left := due - time.monotonic()) > 0:
         ready, _, _ = select.select([sys.stdin], [], [], left)
         if not ready:
@@ -103,10 +105,10 @@ def _print(snapshot: GpuSnapshot) -> None:
 
 
 def _die_with_the_parent() -> None:
-    """Linux kills us when the parent ends, even when it was killed and even while we hang in a call that can be ended.
+    """Make Linux kill this process when its parent ends, also while it hangs in an interruptible driver call.
 
-    Of a parent that has ended before we could ask for that, the closed pipe tells; elsewhere that does it all, at the
-    next tick.
+    If the parent ended before the call of prctl, stdin is closed already. On other systems the closed stdin ends the
+    process at the next wait.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

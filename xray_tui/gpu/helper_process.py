@@ -1,4 +1,4 @@
-"""One helper process and the pipe that its lines come through. Nothing here waits longer than it was told to."""
+"""One helper process and the pipe that its lines come through. Every wait has a timeout."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ import time
 from collections.abc import Mapping, Sequence
 
 _GRACE = 0.3
-"""Seconds in which an ended process has to be reaped; one that hangs in the kernel is left to the system."""
+"""Time in seconds to wait for a killed process; a process that hangs in the kernel is not waited for."""
 
-_MOST_LEFT = 3
-"""Helpers that were killed and have not gone: they hang in the kernel, where a fourth would only join them."""
+_MOST_UNKILLABLE = 3
+"""Number of killed helpers that still hang in the kernel at which no further helper is started."""
 
-_left: list[subprocess.Popen[bytes]] = []
-_left_lock = threading.Lock()  # samplers and single looks share the list, from threads of their own
-
-
-def left_behind() -> int:
-    """How many helpers of this process were killed and have not gone yet."""
-    with _left_lock:
-        _left[:] = [process for process in _left if process.poll() is None]
-        return len(_left)
+_unkillable: list[subprocess.Popen[bytes]] = []
+_unkillable_lock = threading.Lock()  # the threads of samplers and of sample_once share the list
 
 
-class Silent(Exception):
-    """No line came in the time that was given."""
+def unkillable_helpers() -> int:
+    """Number of helpers of this process that were killed and have not ended yet."""
+    with _unkillable_lock:
+        _unkillable[:] = [process for process in _unkillable if process.poll() is None]
+        return len(_unkillable)
 
 
-class Ended(Exception):
-    """The process has closed its output; the message says how it ended."""
+class NoAnswer(Exception):
+    """The helper printed no line within the timeout."""
 
 
-class Child:
-    """A running `python -m xray_tui.gpu.helper_main`. Raises OSError where it cannot be started, or must not, because
-    earlier ones hang in the driver and cannot be ended.
+class HelperEnded(Exception):
+    """The helper closed its output; the message says how it ended."""
 
-    Linux kills it when the *thread* that made it ends (see the helper), so make it in a thread that outlives it.
+
+class HelperProcess:
+    """A running `python -m xray_tui.gpu.helper_main`. Raises OSError if it cannot be started, or if too many earlier
+    helpers hang in the driver.
+
+    Linux kills it when the *thread* that made it ends (PR_SET_PDEATHSIG), so that thread must outlive it.
     """
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        if left_behind() >= _MOST_LEFT:
+        if unkillable_helpers() >= _MOST_UNKILLABLE:
             raise OSError(
-                errno.EAGAIN, f"{_MOST_LEFT} of them hang in the driver and cannot be ended, see `sudo dmesg`"
+                errno.EAGAIN, f"{_MOST_UNKILLABLE} of them hang in the driver and cannot be killed, see `sudo dmesg`"
             )
-        # -P: a json.py in the folder where the app was started must not be imported. A session of its own: Ctrl+C and
-        # Ctrl+Z in the terminal are meant for the app.
+        # -P: a json.py in the current folder must not be imported. A session of its own keeps Ctrl+C and Ctrl+Z in the
+        # terminal from the helper.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "xray_tui.gpu.helper_main", *arguments],
             stdin=subprocess.PIPE,
@@ -63,38 +63,38 @@ class Child:
         self._rest = b""
 
     def lines(self, timeout: float) -> list[bytes]:
-        """The lines that have come, at least one. Raises Silent after `timeout` seconds without one, or Ended."""
+        """The complete lines received, at least one. Raises NoAnswer after `timeout` seconds, or HelperEnded."""
         assert self._process.stdout is not None
         output = self._process.stdout.fileno()
         deadline = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
             while True:
-                # Asked twice: a wait whose time went by while we were stopped (Ctrl+Z) ends without a look at the pipe.
+                # The second select: a timeout that passes while the app is stopped (Ctrl+Z) does not check the pipe.
                 if not selector.select(max(0.0, deadline - time.monotonic())) and not selector.select(0):
-                    raise Silent
+                    raise NoAnswer
                 data = os.read(output, 1 << 16)
                 if not data:
-                    raise Ended(self._how_it_ended())
-                *whole, self._rest = (self._rest + data).split(b"\n")
-                if whole:
-                    return whole
+                    raise HelperEnded(self._how_it_ended())
+                *lines, self._rest = (self._rest + data).split(b"\n")
+                if lines:
+                    return lines
                 if time.monotonic() >= deadline:
-                    raise Silent
+                    raise NoAnswer
 
-    def say(self, line: str) -> None:
-        """Write a line to its stdin; nothing happens where it has ended."""
+    def write_line(self, line: str) -> None:
+        """Write a line to the helper's stdin; does nothing if it has ended."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError, ValueError):
             self._process.stdin.write(line.encode() + b"\n")
 
     def kill(self) -> None:
-        """Send SIGKILL and return at once. From any thread, any number of times."""
+        """Send SIGKILL and return at once. May be called from any thread, and repeatedly."""
         with contextlib.suppress(OSError):
             self._process.kill()
 
     def close(self) -> None:
-        """Kill it, close the pipes, and reap it if it is quick about it. From the thread that reads."""
+        """Kill the helper, close the pipes, and reap it if it ends quickly. Call it from the thread that reads."""
         self.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
@@ -103,8 +103,8 @@ class Child:
         try:
             self._process.wait(_GRACE)
         except subprocess.TimeoutExpired:
-            with _left_lock:
-                _left.append(self._process)
+            with _unkillable_lock:
+                _unkillable.append(self._process)
 
     def _how_it_ended(self) -> str:
         try:

@@ -1,4 +1,4 @@
-"""The last minute of every GPU's utilisation, as a value that grows look by look. Pure functions."""
+"""The last minute of every GPU's utilisation. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Mapping, Sequence
 from xray_tui.gpu.snapshot import GpuSnapshot
 
 MINUTE = 60.0
-"""Seconds that are kept."""
+"""Length of the history in seconds."""
 
 CARRIED = 6.0
-"""Seconds for which a reading stands where there is none: GPUs that nobody looks at are read more rarely."""
+"""Time in seconds for which a reading fills slices without one; an idle app reads the GPUs less often."""
 
 Reading = tuple[float, int | None]
-"""When it was read, in seconds since the epoch, and the utilisation in %; None where the GPU did not say."""
+"""(time in seconds since the epoch, utilisation in %); None if the GPU did not report it."""
 
 History = Mapping[str, tuple[Reading, ...]]
-"""Readings of the last minute by the GPU's UUID, the oldest first."""
+"""Readings of the last minute by GPU UUID, the oldest first."""
 
 
 def extended(history: History, snapshot: GpuSnapshot) -> History:
-    """The history with this look. Old values that are shown once more add nothing, and a clock that is set back or
-    far forward starts a new minute."""
+    """The history with this snapshot added. A stale snapshot adds nothing; a clock that is set back or far forward
+    empties the history."""
     if snapshot.stale is not None or not snapshot.gpus:
         return history
     now = snapshot.time
@@ -37,23 +37,23 @@ def extended(history: History, snapshot: GpuSnapshot) -> History:
 
 
 def averages(readings: Sequence[Reading], now: float, count: int) -> list[float | None]:
-    """The minute up to `now` as `count` means of equal slices of time, the oldest first; None where nothing is known.
+    """Mean utilisation in % of `count` equal time slices of the minute before `now`, oldest first; None without data.
 
-    Slices begin at multiples of their length, so that from one look to the next only the newest changes.
+    Slices begin at multiples of their length, so that a new reading changes the newest slice only.
     """
     length = MINUTE / count
     newest = math.floor(now / length)
     sums: dict[int, tuple[float, int]] = {}
     for time, utilisation in readings:
-        place = math.floor(time / length)
-        if utilisation is not None and newest - count < place <= newest:
-            total, number = sums.get(place, (0.0, 0))
-            sums[place] = total + utilisation, number + 1
+        index = math.floor(time / length)
+        if utilisation is not None and newest - count < index <= newest:
+            total, number = sums.get(index, (0.0, 0))
+            sums[index] = total + utilisation, number + 1
     means: list[float | None] = []
     carried, carried_from = None, -math.inf
-    for place in range(newest - count + 1, newest + 1):
-        if place in sums:
-            total, number = sums[place]
-            carried, carried_from = total / number, place
-        means.append(carried if (place - carried_from) * length <= CARRIED else None)
+    for index in range(newest - count + 1, newest + 1):
+        if index in sums:
+            total, number = sums[index]
+            carried, carried_from = total / number, index
+        means.append(carried if (index - carried_from) * length <= CARRIED else None)
     return means

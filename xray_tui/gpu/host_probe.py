@@ -1,4 +1,4 @@
-"""What the file system says about the NVIDIA driver, cards without one, and the container we may be in."""
+"""Facts about the NVIDIA driver and the PCI bus that the file system shows without a driver call."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ ROOT = Path("/")
 
 _NVIDIA = "0x10de"
 _DISPLAY = "0x03"
-"""Of a device's vendor and class, as PCI-SIG has numbered them."""
+"""PCI vendor id, and the prefix of the PCI class of display controllers."""
 
 
 def this_machine() -> Machine:
-    """A few looks at /proc and /dev; never an error."""
+    """Read from /proc and /dev; raises nothing."""
     return Machine(
         module=Path("/proc/driver/nvidia/version").exists(),
         devices=Path("/dev/nvidiactl").exists(),
@@ -24,16 +24,16 @@ def this_machine() -> Machine:
 
 
 def waiting_card(root: Path = ROOT) -> str | None:
-    """The PCI address of an NVIDIA GPU without a driver, such as "0000:01:00.0"; None where there is none.
+    """The PCI address of an NVIDIA GPU without any driver, such as "0000:01:00.0"; None if there is no such GPU.
 
-    Soon after a machine's start the driver may still come. A GPU with nouveau or vfio-pci, or with the driver of a
-    container's host, is not to be computed on.
+    Soon after boot its driver may still be loading. A GPU that is bound to nouveau, vfio-pci or the driver of a
+    container's host is not for CUDA and does not count.
     """
     return next((device.name for device in pci_gpus(root) if not (device / "driver").is_symlink()), None)
 
 
 def pci_gpus(root: Path = ROOT) -> list[Path]:
-    """The folders in /sys of the NVIDIA GPUs on the PCI bus; empty where the bus cannot be read."""
+    """The folders in /sys of the NVIDIA GPUs on the PCI bus; empty if the bus cannot be read."""
     try:
         return sorted(filter(_is_gpu, (root / "sys/bus/pci/devices").iterdir()))
     except OSError:
@@ -41,7 +41,7 @@ def pci_gpus(root: Path = ROOT) -> list[Path]:
 
 
 def _is_gpu(device: Path) -> bool:
-    """Whether it is NVIDIA's, and shows or computes: its sound and USB parts are devices of their own."""
+    """Whether the device is an NVIDIA display controller; the audio and USB functions of a card are other devices."""
     try:
         vendor, kind = ((device / name).read_text().strip() for name in ("vendor", "class"))
     except OSError:

@@ -1,6 +1,6 @@
-"""Asks the NVIDIA driver, call by call, each guarded alone. The only module that imports pynvml.
+"""Reads GPU values from the NVIDIA driver; an error of one call costs one value. The only module that imports pynvml.
 
-Any call may hang in the kernel for ever, so this runs in the helper process only (helper.py), which can be killed.
+Any call may hang in the kernel for ever, so this runs only in the helper process (helper_main.py), which can be killed.
 """
 
 from __future__ import annotations
@@ -13,51 +13,51 @@ import pynvml
 
 from engine.contract.text import clean
 from xray_tui.gpu.errors import ABSENT, DRIVER_GONE, GPU_GONE, Code, why_no_driver, why_no_list
-from xray_tui.gpu.gpu_state import Known
+from xray_tui.gpu.gpu_state import GpuState
 from xray_tui.gpu.host_probe import this_machine
-from xray_tui.gpu.process_info import People
-from xray_tui.gpu.process_types import Holder, merge
+from xray_tui.gpu.process_info import ProcessInfoCache
+from xray_tui.gpu.process_types import ListedProcess, merge
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample
 from xray_tui.gpu.throttle import throttle_words
 
 PROCESSES_EVERY, HEAT_EVERY, LIMITS_EVERY = 2.0, 5.0, 60.0
-"""Seconds between two readings of the slower lanes; utilisation, memory, power and clock are read every time.
+"""Seconds between two readings of slowly changing values; utilisation, memory, power and clock are read every time.
 
-PCIe throughput is in none: the driver takes 20 ms to count each direction.
+PCIe throughput is not read: the driver takes 20 ms to measure each direction.
 """
 
 _SM_WINDOW = 3.0
-"""Seconds of the driver's own samples that a process's SM share is taken from."""
+"""Length in seconds of the window of driver samples for a process's SM share."""
 
-# NVMLLibraryMismatchError is no NVMLError; ValueError is text from the driver that is no UTF-8.
+# NVMLLibraryMismatchError is not an NVMLError; ValueError is raised for driver text that is not UTF-8.
 FAILURES = (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError, ValueError)
-"""What any call may raise."""
+"""Exceptions that any call may raise."""
 
 
 class NoDriver(Exception):
-    """NVML cannot be used (any more); the message is one plain sentence for the user."""
+    """NVML cannot be used; the message is a sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a GPU or the driver gave nothing: the error's code, and the driver's own word for it."""
+    """Error code and message of the driver, for a GPU or for the driver as a whole."""
 
     code: int
     text: str
 
     @classmethod
     def of(cls, error: Exception) -> Self:
-        """The refusal that one of FAILURES means."""
+        """The code and message of one of FAILURES."""
         return cls(_code(error), clean(str(error)).rstrip(". ") or "Unknown Error")
 
     def no_driver(self) -> NoDriver:
-        """The error to raise where it concerns all GPUs."""
+        """The exception for an error that affects all GPUs."""
         return NoDriver(why_no_driver(self.code, self.text, this_machine()))
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What one call gave: a value, or the code and text of its error."""
+    """Result of one call: a value, or the code and text of its error."""
 
     value: Any = None
     code: int = Code.SUCCESS
@@ -66,7 +66,7 @@ class _Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Limits:
-    """What hardly ever changes."""
+    """Values read every LIMITS_EVERY seconds."""
 
     name: _Reading
     power: _Reading
@@ -75,7 +75,7 @@ class _Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Heat:
-    """What changes slowly."""
+    """Values read every HEAT_EVERY seconds."""
 
     temperature: _Reading
     fan: _Reading
@@ -83,17 +83,17 @@ class _Heat:
 
 
 def start() -> str | None:
-    """Load the library and start it; the driver's version. Raises NoDriver."""
+    """Load and start NVML; return the driver's version. Raises NoDriver."""
     try:
         pynvml.nvmlInit()
-        version = _ask(("nvmlSystemGetDriverVersion",)).value
+        version = _call(("nvmlSystemGetDriverVersion",)).value
     except FAILURES as error:
         raise Refusal.of(error).no_driver() from None
     return clean(version) if version else None
 
 
 def count() -> int:
-    """How many GPUs there are now. Raises NoDriver."""
+    """Number of GPUs now. Raises NoDriver."""
     try:
         return int(pynvml.nvmlDeviceGetCount())
     except FAILURES as error:
@@ -101,28 +101,30 @@ def count() -> int:
 
 
 def identify(index: int) -> tuple[Any, str]:
-    """(handle, UUID) of the GPU that has this index now. Raises one of FAILURES."""
+    """(handle, UUID) of the GPU with this index now. Raises one of FAILURES."""
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     return handle, clean(pynvml.nvmlDeviceGetUUID(handle))
 
 
-def read(index: int, handle: Any, known: Known, people: People, now: float) -> GpuSample:
-    """The GPU's values, of which the slow ones may be from `known`, which learns its name. Raises one of FAILURES
-    where the GPU or the driver has gone; any other error costs the one value."""
-    lanes = known.lanes
-    limits = lanes.get("limits", LIMITS_EVERY, now, lambda: _limits(handle))
+def read(index: int, handle: Any, state: GpuState, infos: ProcessInfoCache, now: float) -> GpuSample:
+    """The GPU's values; slowly changing ones may come from the cache in `state`, whose name is updated.
+
+    Raises one of FAILURES if the GPU or the driver is gone; after any other error one value is None.
+    """
+    cache = state.cache
+    limits = cache.get("limits", LIMITS_EVERY, now, lambda: _limits(handle))
     if limits.name.value:
-        known.name = clean(limits.name.value)
-    utilisation = _ask(("nvmlDeviceGetUtilizationRates",), handle)
+        state.name = clean(limits.name.value)
+    utilisation = _call(("nvmlDeviceGetUtilizationRates",), handle)
     memory = _memory(handle)
-    power = _ask(("nvmlDeviceGetPowerUsage",), handle)
-    clock = _ask(("nvmlDeviceGetClockInfo",), handle, pynvml.NVML_CLOCK_SM)
-    heat = lanes.get("heat", HEAT_EVERY, now, lambda: _heat(handle))
-    processes, unlisted = lanes.get("processes", PROCESSES_EVERY, now, lambda: _processes(handle, people, now))
+    power = _call(("nvmlDeviceGetPowerUsage",), handle)
+    clock = _call(("nvmlDeviceGetClockInfo",), handle, pynvml.NVML_CLOCK_SM)
+    heat = cache.get("heat", HEAT_EVERY, now, lambda: _heat(handle))
+    processes, problem = cache.get("processes", PROCESSES_EVERY, now, lambda: _processes(handle, infos, now))
     return GpuSample(
         index=index,
-        uuid=known.uuid,
-        name=known.name,
+        uuid=state.uuid,
+        name=state.name,
         utilisation=None if utilisation.value is None else int(utilisation.value.gpu),
         memory_used=None if memory.value is None else int(memory.value.used),
         memory_total=None if memory.value is None else int(memory.value.total),
@@ -133,7 +135,7 @@ def read(index: int, handle: Any, known: Known, people: People, now: float) -> G
         sm_clock=clock.value,
         throttle=throttle_words(heat.throttling.value or 0),
         processes=processes,
-        processes_problem=unlisted,
+        processes_problem=problem,
         note=_note(
             ("utilisation", utilisation), ("memory", memory), ("power", power), ("clock", clock),
             ("temperature", heat.temperature), ("fan", heat.fan), ("throttling", heat.throttling),
@@ -143,30 +145,30 @@ def read(index: int, handle: Any, known: Known, people: People, now: float) -> G
     )  # fmt: skip
 
 
-def _processes(handle: Any, people: People, now: float) -> tuple[tuple[GpuProcess, ...] | None, str | None]:
-    """The processes, or None and why they cannot be listed."""
+def _processes(handle: Any, infos: ProcessInfoCache, now: float) -> tuple[tuple[GpuProcess, ...] | None, str | None]:
+    """(processes, None), or (None, why they cannot be listed)."""
     lists = {}
     for list_name in ("Compute", "Graphics", "MPSCompute"):
         base = f"nvmlDeviceGet{list_name}RunningProcesses"
-        reading = _ask((f"{base}_v3", f"{base}_v2"), handle)  # _v3 is missing in drivers before 510
-        # A GPU without graphics or MPS has no such list; without a compute list nothing can be said.
+        reading = _call((f"{base}_v3", f"{base}_v2"), handle)  # _v3 is missing in drivers before 510
+        # Lists of graphics and MPS processes are optional; the list of compute processes is required.
         if reading.code and (list_name == "Compute" or reading.code not in ABSENT):
             return None, why_no_list(reading.code, reading.text)
-        lists[list_name] = [Holder(int(entry.pid), entry.usedGpuMemory) for entry in reading.value or ()]
+        lists[list_name] = [ListedProcess(int(entry.pid), entry.usedGpuMemory) for entry in reading.value or ()]
     merged = merge(lists["Compute"], lists["Graphics"], lists["MPSCompute"])
     shares = _sm_shares(handle, now) if merged else None
-    found = []
+    processes = []
     for pid, kind, memory in merged:
-        person = people.of(pid)
+        info = infos.of(pid)
         share = None if shares is None else shares.get(pid, 0)
-        found.append(GpuProcess(pid, kind, memory, person.name, person.user, person.command, person.started, sm=share))
-    return tuple(found), None
+        processes.append(GpuProcess(pid, kind, memory, info.name, info.user, info.command, info.started, sm=share))
+    return tuple(processes), None
 
 
-def _ask(calls: Sequence[str], *arguments: Any) -> _Reading:
-    """The first of these calls, newest first, that answers; where none does, the last one's error.
+def _call(calls: Sequence[str], *arguments: Any) -> _Reading:
+    """The result of the first of these calls (newest first) that succeeds, or the error of the last one.
 
-    Raises only where the GPU or the driver has gone, so that the rest of the calls is not tried.
+    Raises one of FAILURES if the GPU or the driver is gone, because every further call would fail too.
     """
     failed = _Reading(code=Code.FUNCTION_NOT_FOUND, text="Function Not Found")
     for name in calls:
@@ -184,36 +186,36 @@ def _ask(calls: Sequence[str], *arguments: Any) -> _Reading:
 
 
 def _memory(handle: Any) -> _Reading:
-    """Memory by version 2 of the call, which keeps the driver's reserve apart from what is used, else by version 1."""
-    newer = _ask(("nvmlDeviceGetMemoryInfo",), handle, pynvml.nvmlMemory_v2)
-    return newer if newer.value is not None else _ask(("nvmlDeviceGetMemoryInfo",), handle)
+    """Memory by version 2 of the call, which does not count the driver's reserve as used, else by version 1."""
+    newer = _call(("nvmlDeviceGetMemoryInfo",), handle, pynvml.nvmlMemory_v2)
+    return newer if newer.value is not None else _call(("nvmlDeviceGetMemoryInfo",), handle)
 
 
 def _temperature(handle: Any) -> _Reading:
-    """NVIDIA is replacing the one call with the other; drivers of today have either or both."""
-    return _ask(("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature"), handle, pynvml.NVML_TEMPERATURE_GPU)
+    """Read the temperature by the newer or the older call; a driver may have only one of them."""
+    return _call(("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature"), handle, pynvml.NVML_TEMPERATURE_GPU)
 
 
 def _throttle(handle: Any) -> _Reading:
-    return _ask(("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"), handle)
+    return _call(("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"), handle)
 
 
 def _power_limit(handle: Any) -> _Reading:
-    return _ask(("nvmlDeviceGetEnforcedPowerLimit", "nvmlDeviceGetPowerManagementLimit"), handle)
+    return _call(("nvmlDeviceGetEnforcedPowerLimit", "nvmlDeviceGetPowerManagementLimit"), handle)
 
 
 def _heat(handle: Any) -> _Heat:
-    return _Heat(_temperature(handle), _ask(("nvmlDeviceGetFanSpeed",), handle), _throttle(handle))
+    return _Heat(_temperature(handle), _call(("nvmlDeviceGetFanSpeed",), handle), _throttle(handle))
 
 
 def _limits(handle: Any) -> _Limits:
-    name, mig = _ask(("nvmlDeviceGetName",), handle), _ask(("nvmlDeviceGetMigMode",), handle)
+    name, mig = _call(("nvmlDeviceGetName",), handle), _call(("nvmlDeviceGetMigMode",), handle)
     return _Limits(name, _power_limit(handle), mig)
 
 
 def _sm_shares(handle: Any, now: float) -> dict[int, int] | None:
-    """SM % by pid; a pid that is not in it did nothing. None where the GPU does not tell."""
-    reading = _ask(("nvmlDeviceGetProcessUtilization",), handle, max(0, int((now - _SM_WINDOW) * 1e6)))
+    """SM share in % by pid; pids without work in the window are absent. None if the GPU does not report shares."""
+    reading = _call(("nvmlDeviceGetProcessUtilization",), handle, max(0, int((now - _SM_WINDOW) * 1e6)))
     if reading.code == Code.NOT_FOUND or (reading.code == Code.SUCCESS and reading.value is None):
         return {}  # nothing has run in the window
     if reading.code:
@@ -225,7 +227,7 @@ def _sm_shares(handle: Any, now: float) -> dict[int, int] | None:
 
 
 def _note(*readings: tuple[str, _Reading]) -> str | None:
-    """The values that exist and could not be read, by the reason."""
+    """Names of the supported values that could not be read, grouped by reason."""
     reasons: dict[str, list[str]] = {}
     for name, reading in readings:
         if reading.code and reading.code not in ABSENT:

@@ -1,4 +1,4 @@
-"""Who a pid is: name, user, command and start time, as far as it can be seen from here."""
+"""Name, user, command and start time of a process by its pid."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _COMMAND_LENGTH = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """What /proc says about a pid; all None where it cannot be seen."""
+class ProcessInfo:
+    """Facts from /proc; all None if the process is not visible."""
 
     name: str | None = None
     user: str | None = None
@@ -23,59 +23,59 @@ class Person:
     started: float | None = None
 
 
-UNSEEN = Person()
+UNSEEN = ProcessInfo()
 
 
-class People:
-    """Looks up pids, and remembers each by pid and start time: a pid that is used again is somebody else."""
+class ProcessInfoCache:
+    """Process facts cached by pid and start time, because a pid can be reused by another process."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[float, Person]] = {}
+        self._cached: dict[int, tuple[float, ProcessInfo]] = {}
 
-    def of(self, pid: int) -> Person:
-        """Never an error: a pid of another container, a hidden or an ended one is UNSEEN.
+    def of(self, pid: int) -> ProcessInfo:
+        """The facts; UNSEEN for an ended process, a hidden one, and one of another container.
 
-        Any thread may ask. It may wait as long as a driver call: the kernel does not tell the command line of a
-        process whose memory it is busy with, and one that hangs in the driver can be such.
+        Thread-safe. Can block like a driver call: reading a command line waits for the process's memory lock, which a
+        process that hangs in the driver may hold.
         """
-        birth = _birth(pid)
-        if birth is None:
+        start = _start_time(pid)
+        if start is None:
             return UNSEEN
-        born, known = self._known.get(pid, (None, UNSEEN))
-        if born != birth:
-            known = _look_up(pid)
-            self._known[pid] = birth, known
-        return known
+        cached_start, info = self._cached.get(pid, (None, UNSEEN))
+        if cached_start != start:
+            info = _look_up(pid)
+            self._cached[pid] = start, info
+        return info
 
-    def forget_all_but(self, pids: set[int]) -> None:
-        """Drop who no longer holds a GPU."""
-        self._known = {pid: known for pid, known in self._known.items() if pid in pids}
+    def keep_only(self, pids: set[int]) -> None:
+        """Drop all other pids from the cache."""
+        self._cached = {pid: entry for pid, entry in self._cached.items() if pid in pids}
 
 
-def _birth(pid: int) -> float | None:
-    """When the process with this pid began, by any clock; None where it cannot be seen."""
+def _start_time(pid: int) -> float | None:
+    """Start time of the process, on Linux in clock ticks since boot; None if it is not visible."""
     if sys.platform != "linux":
         return _look_up(pid).started
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()  # a quarter of what psutil takes, for each process at each look
+        stat = Path(f"/proc/{pid}/stat").read_bytes()  # takes a quarter of psutil's time; runs for every GPU process
     except OSError:
         return None
-    return float(stat[stat.rindex(b")") + 2 :].split()[19])  # the name before it may hold blanks and brackets
+    return float(stat[stat.rindex(b")") + 2 :].split()[19])  # the name before ")" may contain spaces and brackets
 
 
-def _look_up(pid: int) -> Person:
-    import psutil  # here, so that a machine whose GPUs are idle never pays for it
+def _look_up(pid: int) -> ProcessInfo:
+    import psutil  # imported late: a machine with idle GPUs does not need it
 
     try:
         facts = psutil.Process(pid).as_dict(["name", "username", "cmdline", "create_time"], ad_value=None)
     except (psutil.Error, OSError, ValueError, OverflowError):
         return UNSEEN
-    return _person(facts)
+    return _process_info(facts)
 
 
-def _person(facts: Mapping[str, Any]) -> Person:
+def _process_info(facts: Mapping[str, Any]) -> ProcessInfo:
     name, user, command = facts["name"], facts["username"], " ".join(facts["cmdline"] or ())
-    return Person(
+    return ProcessInfo(
         name=clean(name) if name else None,
         user=clean(user) if user else None,
         command=clean(command[:_COMMAND_LENGTH]) or None,

@@ -1,4 +1,4 @@
-"""The kind of a GPU process, from the lists that it stands in."""
+"""The type of a GPU process, from the driver's lists that contain it."""
 
 from __future__ import annotations
 
@@ -6,40 +6,42 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 
-class Holder(NamedTuple):
-    """A pid that one list of the driver names, with its memory in bytes (None: not told)."""
+class ListedProcess(NamedTuple):
+    """An entry of one of the driver's lists; memory in bytes, None if not reported."""
 
     pid: int
     memory: int | None
 
 
 class Merged(NamedTuple):
-    """A pid of any list, with its kind as nvidia-smi writes it."""
+    """A pid of any list, with its type as nvidia-smi writes it."""
 
     pid: int
     kind: str
     memory: int | None
 
 
-def merge(compute: Iterable[Holder], graphics: Iterable[Holder], mps: Iterable[Holder]) -> list[Merged]:
-    """One entry a pid, the largest first.
+def merge(
+    compute: Iterable[ListedProcess], graphics: Iterable[ListedProcess], mps: Iterable[ListedProcess]
+) -> list[Merged]:
+    """One entry per pid, the largest memory first.
 
-    A pid in the compute and the graphics list is "C+G", in the MPS and the compute list "M+C". Within one list a pid's
-    entries add up (MIG instances); across lists they are the same memory seen twice, so the largest counts.
+    A pid in the compute and the graphics list is "C+G", in the MPS and the compute list "M+C". The entries of a pid in
+    one list are MIG instances and are summed; entries in several lists are the same memory, so the largest counts.
     """
     kinds: dict[int, list[str]] = {}
     memory: dict[int, int | None] = {}
-    for letter, holders in (("M", mps), ("C", compute), ("G", graphics)):
-        for pid, held in _added_up(holders).items():
+    for letter, listed in (("M", mps), ("C", compute), ("G", graphics)):
+        for pid, total in _memory_by_pid(listed).items():
             kinds.setdefault(pid, []).append(letter)
-            memory[pid] = max((size for size in (memory.get(pid), held) if size is not None), default=None)
-    found = [Merged(pid, "+".join(letters), memory[pid]) for pid, letters in kinds.items()]
-    return sorted(found, key=lambda process: (-1 if process.memory is None else -process.memory, process.pid))
+            memory[pid] = max((size for size in (memory.get(pid), total) if size is not None), default=None)
+    processes = [Merged(pid, "+".join(letters), memory[pid]) for pid, letters in kinds.items()]
+    return sorted(processes, key=lambda process: (-1 if process.memory is None else -process.memory, process.pid))
 
 
-def _added_up(holders: Iterable[Holder]) -> dict[int, int | None]:
+def _memory_by_pid(listed: Iterable[ListedProcess]) -> dict[int, int | None]:
     total: dict[int, int | None] = {}
-    for pid, memory in holders:
+    for pid, memory in listed:
         before = total.get(pid)
         total[pid] = memory if before is None else before + (memory or 0)
     return total

@@ -1,4 +1,4 @@
-"""Samples of the GPUs, from a helper process that is killed and started anew when the driver hangs."""
+"""GPU snapshots from a helper process, which is killed and restarted when the driver hangs."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from xray_tui.gpu.backoff import Pace
-from xray_tui.gpu.hang_detector import Stuck
-from xray_tui.gpu.helper_process import Child, Ended, Silent, left_behind
-from xray_tui.gpu.snapshot import GpuSnapshot, from_json, remembering
+from xray_tui.gpu.backoff import Backoff
+from xray_tui.gpu.hang_detector import HangDetector
+from xray_tui.gpu.helper_process import HelperEnded, HelperProcess, NoAnswer, unkillable_helpers
+from xray_tui.gpu.snapshot import GpuSnapshot, from_json, keep_identity
 from xray_tui.system.retry import Report, Retry, unheard
 
-_ONE_LOOK = 15.0
-"""Seconds for a look that nothing comes after: without nvidia-persistenced starting NVML wakes every GPU first."""
+_ONCE_TIMEOUT = 15.0
+"""Timeout of `sample_once` in seconds: starting NVML wakes every GPU on a server without nvidia-persistenced."""
 
 _SETTLED = 3
-"""Answers after which a helper counts as working, so that one that falls over at once does not reset the back-off."""
+"""Number of answers after which a helper counts as working; a helper that fails earlier keeps the back-off growing."""
 
 
 class Sampler:
     """Calls `on_sample` with a GpuSnapshot about every `interval` seconds, from a thread of its own.
 
-    Where no answer comes, the last snapshot is handed on once more with `stale` set and its old `time`, and the helper
-    is started anew with back-off; `GpuSnapshot.age` says how old it is. Where one GPU of several hangs, its row says so
-    and the others go on; now and then a new helper tries that GPU anew. Where there is no driver or GPU, the snapshot
-    has a `problem`, and the next look comes after half a minute, then ever more rarely. `environment` is the helper's
-    whole environment; by default it is this process's. `on_failure` gets a line while `on_sample`, or the sampler
-    itself, fails.
+    - The driver hangs or the helper ends: the last snapshot is repeated with `stale` set and its old `time`, and the
+      helper is restarted with back-off.
+    - One of several GPUs hangs: its row has a `problem`; the helper is replaced from time to time to retry that GPU.
+    - No driver or no GPU: the snapshot has a `problem`; the next probe follows after 30 s, later ones less often.
+
+    `environment` is the whole environment of the helper, by default that of this process. `on_failure` gets a line
+    when `on_sample` or the sampler itself fails.
     """
 
     def __init__(
@@ -38,45 +39,45 @@ class Sampler:
         interval: float = 1.0,
         *,
         environment: Mapping[str, str] | None = None,
-        pace: Pace | None = None,
+        backoff: Backoff | None = None,
         on_failure: Report = unheard,
     ) -> None:
         self._on_sample = on_sample
         self._interval = interval
         self._environment = environment
-        self._pace = pace or Pace()
+        self._backoff = backoff or Backoff()
         self._last = GpuSnapshot()
-        self._stuck = Stuck(self._pace)
+        self._hang_detector = HangDetector(self._backoff)
         self._retry = Retry("reading the GPUs", on_failure)
         self._failures = 0
-        """Helpers in a row that did not work."""
+        """Number of helpers in a row that failed."""
         self._unanswered = 0
-        """Helpers in a row that hung before their first answer."""
+        """Number of helpers in a row that hung before their first answer."""
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        """Of _child and _interval. Not held while a process is started, which takes long where the disk is slow."""
-        self._child: Child | None = None
+        """Guards _helper and _interval. Not held while a process starts, which takes long on a slow disk."""
+        self._helper: HelperProcess | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin; returns at once. A sampler is started once: after stop(), make another."""
+        """Start the thread. A sampler cannot be started again after stop()."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="gpu-sampler", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """End; returns at once even while the driver hangs. A call of `on_sample` that has begun may still finish."""
+        """Stop without waiting, even while the driver hangs. A running call of `on_sample` may still finish."""
         with self._lock:
             self._stopping.set()
-            if self._child is not None:
-                self._child.kill()
+            if self._helper is not None:
+                self._helper.kill()
 
     def set_interval(self, seconds: float) -> None:
-        """Sample at another pace from now on, for example slower while nobody looks."""
+        """Change the interval, for example to a longer one while the app is idle."""
         with self._lock:
             self._interval = seconds
-            if self._child is not None:
-                self._child.say(str(seconds))
+            if self._helper is not None:
+                self._helper.write_line(str(seconds))
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -84,60 +85,61 @@ class Sampler:
                 self._stopping.wait(pause)
 
     def _one_round(self) -> None:
-        """One helper from its start to its end, and the pause after it."""
-        life = self._one_helper(self._pace.first_answer(self._unanswered))
+        """Run one helper from start to end, and pause after it."""
+        outcome = self._run_helper(self._backoff.first_answer(self._unanswered))
         if self._stopping.is_set():
             return
-        self._failures = 1 if life.answers >= _SETTLED else self._failures + 1
-        self._unanswered = self._unanswered + 1 if life.hung and not life.answers else 0
-        if life.problem is not None:
-            self._post(GpuSnapshot(problem=life.problem, time=time.time()))
-        elif life.stale is not None:
-            self._post_stale(life.stale)
+        self._failures = 1 if outcome.answers >= _SETTLED else self._failures + 1
+        self._unanswered = self._unanswered + 1 if outcome.hung and not outcome.answers else 0
+        if outcome.problem is not None:
+            self._post(GpuSnapshot(problem=outcome.problem, time=time.time()))
+        elif outcome.stale is not None:
+            self._post_stale(outcome.stale)
         else:
-            return  # it was replaced while it worked
-        rarely = life.problem is not None and not self._last.gpus
-        pause = self._pace.before_looking_again if rarely else self._pace.before_restart
+            return  # the helper worked and is replaced because of a hanging GPU
+        never_a_gpu = outcome.problem is not None and not self._last.gpus
+        pause = self._backoff.before_next_probe if never_a_gpu else self._backoff.before_restart
         self._stopping.wait(pause(self._failures))
 
-    def _one_helper(self, patience: float) -> _Life:
-        """Start a helper, hand on what it says, and return why there is no more of it. It is killed afterwards."""
+    def _run_helper(self, timeout: float) -> _Outcome:
+        """Start a helper, post its snapshots until it fails or is to be replaced, and kill it."""
         interval = self._interval
+        arguments = ["--interval", str(interval), "--patience", str(self._backoff.hang)]
         try:
-            child = Child(["--interval", str(interval), "--patience", str(self._pace.hang)], self._environment)
+            helper = HelperProcess(arguments, self._environment)
         except OSError as error:
-            return _Life(stale=f"The GPU helper process cannot be started: {error.strerror or error}.")
+            return _Outcome(stale=f"The GPU helper process cannot be started: {error.strerror or error}.")
         answers = 0
         try:
             with self._lock:
                 if self._stopping.is_set():
-                    return _Life()
-                self._child = child
+                    return _Outcome()
+                self._helper = helper
                 if self._interval != interval:
-                    child.say(str(self._interval))
+                    helper.write_line(str(self._interval))
             while True:
-                snapshot = _next(child, patience)
+                snapshot = _next(helper, timeout)
                 if snapshot.problem is not None:
-                    return _Life(answers, problem=snapshot.problem)
+                    return _Outcome(answers, problem=snapshot.problem)
                 if self._stopping.is_set():
-                    return _Life(answers)
+                    return _Outcome(answers)
                 answers += 1
-                self._last = remembering(snapshot, self._last)
+                self._last = keep_identity(snapshot, self._last)
                 self._post(self._last)
-                patience = self._pace.next_answer(self._interval)
-                if not left_behind() and self._stuck.lasts(snapshot, time.monotonic()):
-                    return _Life(answers)
-        except Silent:
-            return _Life(answers, hung=True, stale=_no_answer(patience))
-        except Ended as how:
-            return _Life(answers, stale=f"The GPU helper process ended unexpectedly ({how}).")
+                timeout = self._backoff.next_answer(self._interval)
+                if not unkillable_helpers() and self._hang_detector.should_replace(snapshot, time.monotonic()):
+                    return _Outcome(answers)
+        except NoAnswer:
+            return _Outcome(answers, hung=True, stale=_no_answer(timeout))
+        except HelperEnded as how:
+            return _Outcome(answers, stale=f"The GPU helper process ended unexpectedly ({how}).")
         finally:
             with self._lock:
-                self._child = None
-            child.close()
+                self._helper = None
+            helper.close()
 
     def _post_stale(self, why: str) -> None:
-        """The last values with the reason why they are old; where there are none, the reason alone."""
+        """Post the last values with the reason why they are old; without values, post the reason as a problem."""
         if self._last.gpus:
             self._post(replace(self._last, stale=why))
         else:
@@ -150,49 +152,50 @@ class Sampler:
 
 
 @dataclass(frozen=True, slots=True)
-class _Life:
-    """How one helper process went."""
+class _Outcome:
+    """How one helper process ended."""
 
     answers: int = 0
+    """Number of snapshots that it printed."""
     hung: bool = False
     problem: str | None = None
-    """Its last word: there is no driver or no GPU."""
+    """Why there is no driver or no GPU, if the helper said so before it exited."""
     stale: str | None = None
-    """Why it said no last word; None without a `problem`: it was stopped, or replaced, while it worked."""
+    """Why the helper failed. None together with `problem` None: it was stopped or replaced while it worked."""
 
 
-def sample_once(timeout: float = _ONE_LOOK, *, environment: Mapping[str, str] | None = None) -> GpuSnapshot:
-    """One look at the GPUs for a command line: at most `timeout` seconds, whatever the driver does; never an error."""
+def sample_once(timeout: float = _ONCE_TIMEOUT, *, environment: Mapping[str, str] | None = None) -> GpuSnapshot:
+    """One snapshot, for a command line. Returns within `timeout` seconds whatever the driver does; raises nothing."""
     deadline = time.monotonic() + timeout
     try:
-        child = Child(["--once"], environment)
+        helper = HelperProcess(["--once"], environment)
     except OSError as error:
         return GpuSnapshot(
             problem=f"The GPU helper process cannot be started: {error.strerror or error}.", time=time.time()
         )
     try:
-        return _next(child, deadline - time.monotonic())
-    except Silent:
+        return _next(helper, deadline - time.monotonic())
+    except NoAnswer:
         return GpuSnapshot(problem=_no_answer(timeout), time=time.time())
-    except Ended as how:
+    except HelperEnded as how:
         return GpuSnapshot(problem=f"The GPU helper process ended unexpectedly ({how}).", time=time.time())
     finally:
-        child.close()
+        helper.close()
 
 
-def _next(child: Child, patience: float) -> GpuSnapshot:
-    """The next snapshot. Raises Silent after `patience` seconds without one, whatever else is printed, or Ended."""
-    deadline = time.monotonic() + patience
-    while (snapshot := _newest(child.lines(max(0.0, deadline - time.monotonic())))) is None:
+def _next(helper: HelperProcess, timeout: float) -> GpuSnapshot:
+    """The next snapshot. Raises NoAnswer after `timeout` seconds without a snapshot, or HelperEnded."""
+    deadline = time.monotonic() + timeout
+    while (snapshot := _newest(helper.lines(max(0.0, deadline - time.monotonic())))) is None:
         if time.monotonic() >= deadline:
-            raise Silent
+            raise NoAnswer
     return snapshot
 
 
 def _newest(lines: Sequence[bytes]) -> GpuSnapshot | None:
-    """The last snapshot among the lines: after Ctrl+Z and `fg` there are many, and only the newest is of use.
+    """The last snapshot among the lines; after Ctrl+Z and `fg` many lines wait in the pipe.
 
-    Lines that are none are skipped: a library in the helper may print what it likes.
+    Other lines are skipped: a library in the helper may print text.
     """
     for line in reversed(lines):
         try:
@@ -203,4 +206,4 @@ def _newest(lines: Sequence[bytes]) -> GpuSnapshot | None:
 
 
 def _no_answer(seconds: float) -> str:
-    return f"The NVIDIA driver has not answered for {seconds:.3g} s: `sudo dmesg` says whether it hangs."
+    return f"The NVIDIA driver has not answered for {seconds:.3g} s: `sudo dmesg` shows whether it hangs."

@@ -1,7 +1,7 @@
-"""Frozen values of one look at the GPUs, and their way through a pipe as JSON.
+"""Frozen values of one snapshot of the GPUs, and their JSON form for the helper's pipe.
 
-None means "the driver does not say", never zero. Memory is in bytes, power in watts, clocks in MHz, times in seconds
-since the epoch.
+None means that the driver does not report the value, never zero. Memory is in bytes, power in watts, clocks in MHz,
+times in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class GpuProcess:
-    """One process that holds a context on a GPU."""
+    """One process with a context on a GPU."""
 
     pid: int
     kind: str
-    """As nvidia-smi's column Type: "C", "G", "C+G", "M" or "M+C" (compute, graphics, MPS)."""
+    """The type as nvidia-smi shows it: "C", "G", "C+G", "M" or "M+C" (compute, graphics, MPS)."""
     memory: int | None = None
     name: str | None = None
-    """Short name; None where the process cannot be seen (another container, hidepid)."""
+    """Short name; None if the process is not visible (another container, hidepid)."""
     user: str | None = None
     command: str | None = None
     started: float | None = None
     sm: int | None = None
-    """Share of the GPU's multiprocessors in the last seconds, %."""
+    """% of the GPU's multiprocessors in the last seconds."""
 
     @property
     def computes(self) -> bool:
-        """Whether this is CUDA work proper: desktop programs hold C+G or G."""
+        """Whether this is a compute process; desktop programs are of type C+G or G."""
         return "G" not in self.kind or "M" in self.kind
 
 
@@ -39,7 +39,7 @@ class GpuSample:
 
     index: int
     uuid: str
-    """Empty where the GPU has been lost since before we could ask."""
+    """Empty if the GPU was lost before its UUID could be read."""
     name: str
     utilisation: int | None = None
     """%"""
@@ -49,50 +49,51 @@ class GpuSample:
     """°C"""
     power: float | None = None
     power_limit: float | None = None
-    """The limit that is enforced now."""
+    """The limit enforced now."""
     fan: int | None = None
-    """%; None where there is none."""
+    """%; None for a GPU without a fan."""
     sm_clock: int | None = None
     throttle: tuple[str, ...] = ()
-    """Why the clock is held down, in words: only heat and hardware slowdowns, not power management."""
+    """Reasons for a reduced clock, in words: heat and hardware slowdowns only, not power management."""
     processes: tuple[GpuProcess, ...] | None = None
-    """None: the list cannot be read, and `processes_problem` says why. That is not the same as no process."""
+    """None if the list cannot be read (`processes_problem` says why); empty if no process is on the GPU."""
     processes_problem: str | None = None
     problem: str | None = None
-    """Why this GPU gives no values (lost, no permission …), with what to do; then all values are None."""
+    """Why this GPU gives no values (lost, no permission …), with what to do; all values are None then."""
     since: float | None = None
     """When `problem` was first seen."""
     note: str | None = None
-    """Values that could not be read although the GPU has them, as "power: Unknown Error"."""
+    """Supported values that could not be read, such as "power: Unknown Error"."""
     mig: bool = False
-    """Split into instances (MIG is on): then the driver tells no utilisation of the whole GPU."""
+    """Split into instances (MIG is on); the driver then reports no utilisation of the whole GPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class GpuSnapshot:
-    """All GPUs of this machine at one moment, or why there is none."""
+    """All GPUs of this machine at one moment, or the reason why there is no GPU."""
 
     gpus: tuple[GpuSample, ...] = ()
     problem: str | None = None
-    """Why there are no GPUs: one plain sentence that says what to do."""
+    """Why there is no GPU: a sentence that says what to do."""
     time: float = 0.0
     driver: str | None = None
+    """Version of the driver."""
     stale: str | None = None
-    """Why nothing newer than `time` is known (the driver hangs …): one plain sentence."""
+    """Why there are no values newer than `time` (the driver hangs …): a sentence."""
 
     def age(self, now: float) -> float:
-        """Seconds since these values were read, never negative."""
+        """Age of the values in seconds, never negative."""
         return max(0.0, now - self.time)
 
 
-def remembering(snapshot: GpuSnapshot, last: GpuSnapshot) -> GpuSnapshot:
-    """The snapshot with what `last` knew of GPUs that this one cannot read: their name, and since when.
+def keep_identity(snapshot: GpuSnapshot, last: GpuSnapshot) -> GpuSnapshot:
+    """The snapshot, with UUID, name and `since` from `last` for GPUs that cannot be read now.
 
-    A helper process that was started while a GPU was lost has never heard its name.
+    A helper process that was started while a GPU was lost cannot read its name.
     """
     by_uuid = {gpu.uuid: gpu for gpu in last.gpus if gpu.uuid}
-    here = {gpu.uuid for gpu in snapshot.gpus if gpu.uuid}
-    by_index = {gpu.index: gpu for gpu in last.gpus if gpu.uuid not in here}
+    present = {gpu.uuid for gpu in snapshot.gpus if gpu.uuid}
+    by_index = {gpu.index: gpu for gpu in last.gpus if gpu.uuid not in present}
     gpus = []
     for gpu in snapshot.gpus:
         known = None
@@ -106,12 +107,12 @@ def remembering(snapshot: GpuSnapshot, last: GpuSnapshot) -> GpuSnapshot:
 
 
 def to_json(snapshot: GpuSnapshot) -> dict[str, Any]:
-    """The snapshot as plain values for `json.dumps`; what is left out has its default."""
-    return {**_told(snapshot), "gpus": [_told_gpu(gpu) for gpu in snapshot.gpus]}
+    """The snapshot as plain values for `json.dumps`, without fields that have their default."""
+    return {**_non_defaults(snapshot), "gpus": [_gpu_to_json(gpu) for gpu in snapshot.gpus]}
 
 
 def from_json(values: Mapping[str, Any]) -> GpuSnapshot:
-    """The snapshot that `to_json` wrote. Raises KeyError, TypeError or ValueError where it is something else."""
+    """The snapshot that `to_json` wrote. Raises KeyError, TypeError or ValueError for other values."""
     gpus = tuple(_gpu(gpu) for gpu in values["gpus"])
     return GpuSnapshot(**{**_known(GpuSnapshot, values), "gpus": gpus})
 
@@ -128,20 +129,20 @@ _DEFAULTS: dict[type[Any], dict[str, Any]] = {
 }
 
 
-def _told(values: Any) -> dict[str, Any]:
-    """The fields that say something. Much quicker than `asdict`, which copies, and short lines are quick to read."""
+def _non_defaults(values: Any) -> dict[str, Any]:
+    """The fields that differ from their default. Much faster than `asdict`, which copies; short lines parse faster."""
     defaults = _DEFAULTS[type(values)].items()
     return {name: value for name, default in defaults if (value := getattr(values, name)) != default}
 
 
-def _told_gpu(gpu: GpuSample) -> dict[str, Any]:
-    told = _told(gpu)
+def _gpu_to_json(gpu: GpuSample) -> dict[str, Any]:
+    values = _non_defaults(gpu)
     if gpu.processes is not None:
-        told["processes"] = [_told(process) for process in gpu.processes]
-    return told
+        values["processes"] = [_non_defaults(process) for process in gpu.processes]
+    return values
 
 
 def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Only the fields this version knows: an app that runs through an upgrade starts a newer helper."""
+    """The fields that this version has; an app that runs during an upgrade starts a newer helper."""
     defaults = _DEFAULTS[kind]
     return {name: value for name, value in values.items() if name in defaults}

@@ -1,4 +1,4 @@
-"""Why a GPU's clock is held down, in words."""
+"""Reasons for a reduced GPU clock, in words."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ _HARDWARE_SLOWDOWN = 0x08
 
 
 def throttle_words(reasons: int) -> tuple[str, ...]:
-    """The reasons of NVML's bit mask that are heat or hardware; a power cap and an idle clock are everyday things.
+    """The reasons in NVML's bit mask that are heat or hardware; a power cap and an idle clock are normal.
 
-    The bit "hardware slowdown" is set along with its cause, so it is named only where no cause is.
+    The bit "hardware slowdown" is set together with its cause, so it is reported only without a cause.
     """
     causes = tuple(word for bit, word in _CAUSES if reasons & bit)
     if not causes and reasons & _HARDWARE_SLOWDOWN:

@@ -1,4 +1,4 @@
-"""Values that are asked at different paces: utilisation every second, a power limit every minute."""
+"""A cache for values that are read at different intervals: utilisation every second, a power limit every minute."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 
 _EARLY = 0.95
-"""A tick that comes a few milliseconds early still counts, or a lane of 2 s would be read every 3 s."""
+"""Part of the interval after which a value expires: a tick may come a few milliseconds early, and a value of 2 s would
+then be read every 3 s."""
 
 
-class Lanes:
-    """The last value of each lane of one GPU, and when it was read."""
+class TtlCache:
+    """The last value of each key, with the time when it was read."""
 
     def __init__(self) -> None:
-        self._read: dict[str, tuple[float, Any]] = {}
+        self._cached: dict[str, tuple[float, Any]] = {}
 
-    def get(self, lane: str, every: float, now: float, ask: Callable[[], Value]) -> Value:
-        """The lane's value, asked anew where it is older than `every` seconds. What `ask` raises passes through."""
-        last = self._read.get(lane)
-        if last is not None and 0 <= now - last[0] < every * _EARLY:
-            value: Value = last[1]
+    def get(self, key: str, every: float, now: float, read: Callable[[], Value]) -> Value:
+        """The value of `key`, from `read` if it is older than `every` seconds. Exceptions of `read` are raised."""
+        cached = self._cached.get(key)
+        if cached is not None and 0 <= now - cached[0] < every * _EARLY:
+            value: Value = cached[1]
             return value
-        value = ask()
-        self._read[lane] = (now, value)
+        value = read()
+        self._cached[key] = (now, value)
         return value
