@@ -31,9 +31,9 @@ from xray_tui.doctor.checks.session_end import judge_lingering, what_happens
 from xray_tui.doctor.checks.settings import export, judge_settings, on_end, runs_dir
 from xray_tui.doctor.checks.space import GIB, disk, judge_disk, judge_quota, judge_shared_memory, quota, shared_memory
 from xray_tui.doctor.checks.torch_build import judge_torch, torch_build
-from xray_tui.doctor.context import Patient, ask
+from xray_tui.doctor.context import Context, ask
 from xray_tui.doctor.report import Finding, Mark, as_json, as_lines, bad, ok, unknown, warn
-from xray_tui.doctor.run_checks import examine
+from xray_tui.doctor.run_checks import run_checks
 from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV, find_lease_dir
 from xray_tui.jobs.preflight.quota import parse_quota
@@ -53,8 +53,8 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def patient(runs: Path) -> Patient:
-    return Patient(runs)
+def context(runs: Path) -> Context:
+    return Context(runs)
 
 
 # The command
@@ -112,22 +112,22 @@ def test_findings_read_as_sign_mark_name_and_remedy() -> None:
     assert as_json(warn("a", "b", "c")) == {"name": "a", "mark": "warn", "found": "b", "remedy": "c"}
 
 
-# Looks that hang or fail
+# Checks that hang or fail
 
 
-def test_a_look_that_hangs_holds_up_no_other_and_is_not_known(patient: Patient) -> None:
+def test_a_check_that_hangs_delays_no_other_and_is_not_known(context: Context) -> None:
     release = threading.Event()
 
-    def hangs(patient: Patient) -> list[Finding]:
+    def hangs(context: Context) -> list[Finding]:
         release.wait(30)
         return []
 
-    def fails(patient: Patient) -> list[Finding]:
+    def fails(context: Context) -> list[Finding]:
         raise ValueError("odd\x1b")
 
     began = time.monotonic()
-    looks = [("first", hangs), ("second", fails), ("third", lambda patient: [ok("third", "well")])]
-    found = list(examine(patient, looks, patience=0.2))
+    checks = [("first", hangs), ("second", fails), ("third", lambda context: [ok("third", "well")])]
+    found = list(run_checks(context, checks, timeout=0.2))
     release.set()
     assert time.monotonic() - began < 10
     assert [(finding.name, finding.mark, finding.found) for finding in found] == [
@@ -157,7 +157,7 @@ def test_gpus_are_told_by_the_driver_and_a_lost_one_is_bad() -> None:
 
 
 def test_a_gpu_that_works_without_a_listed_process_is_sampled_again_and_said_to_be_in_use(
-    patient: Patient,
+    context: Context,
     built: Path,  # noqa: F811
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -165,7 +165,7 @@ def test_a_gpu_that_works_without_a_listed_process_is_sampled_again_and_said_to_
     scenario = write(tmp_path / "scenario.txt", f"{gpu(0, 'mem_used = 14GiB', 'util = 97')}\n{gpu(1)}\n")
     monkeypatch.setenv("LD_LIBRARY_PATH", str(built / "lib"))
     monkeypatch.setenv("FAKENVML_SCENARIO", str(scenario))
-    found = [finding for finding in gpus(patient) if finding.name == "GPU 0"]
+    found = [finding for finding in gpus(context) if finding.name == "GPU 0"]
     assert [(finding.mark, finding.found) for finding in found] == [
         (Mark.WARN, "in use: 14.0 GiB and 97 % utilisation of no listed process")
     ]
@@ -173,12 +173,12 @@ def test_a_gpu_that_works_without_a_listed_process_is_sampled_again_and_said_to_
 
 def test_a_gpu_that_is_plugged_in_without_a_driver_is_bad_and_none_at_all_is_not() -> None:
     (here,) = judge_gpus(GpuSnapshot(problem="No driver."), 1)
-    assert (here.mark, here.found) == (Mark.BAD, "1 NVIDIA GPU is plugged in, but: No driver.")
+    assert (here.mark, here.found) == (Mark.BAD, "1 NVIDIA GPU is installed, but: No driver.")
     assert judge_gpus(GpuSnapshot(problem="No driver."), 0)[0].mark is Mark.WARN
 
 
 @pytest.mark.parametrize(
-    ("told", "plugged", "visible", "mark", "words"),
+    ("build", "installed", "visible", "mark", "words"),
     [
         ({"import": "ModuleNotFoundError: No module named 'torch'"}, 0, None, Mark.BAD, "not installed"),
         ({"import": "ImportError: libcudart.so.12"}, 0, None, Mark.BAD, "cannot be imported: ImportError: libcudart"),
@@ -186,52 +186,52 @@ def test_a_gpu_that_is_plugged_in_without_a_driver_is_bad_and_none_at_all_is_not
         ({"version": "2.9.0", "cuda": None}, 0, None, Mark.OK, "2.9.0, built without CUDA"),
         ({"version": "2.9.0", "cuda": None, "hip": "6.2"}, 0, None, Mark.OK, "built for ROCm"),
         ({"version": "2.9.0", "cuda": "12.8", "problem": "driver is too old"}, 1, None, Mark.BAD,
-         "built for CUDA 12.8, sees no GPU: driver is too old"),
+         "built for CUDA 12.8, finds no GPU: driver is too old"),
         ({"version": "2.9.0", "cuda": "12.8", "gpus": []}, 1, "", Mark.BAD, "(CUDA_VISIBLE_DEVICES='' hides GPUs)"),
-        ({"version": "2.9.0", "cuda": "12.8", "gpus": []}, 0, None, Mark.OK, "sees no GPU"),
+        ({"version": "2.9.0", "cuda": "12.8", "gpus": []}, 0, None, Mark.OK, "finds no GPU"),
         ({"version": "2.9.0", "cuda": "12.8", "gpus": ["A100 sm_80", "H100 sm_90"], "archs": ["sm_80", "sm_90"]}, 2,
-         None, Mark.OK, "built for CUDA 12.8, sees 2 GPUs"),
+         None, Mark.OK, "built for CUDA 12.8, finds 2 GPUs"),
         ({"version": "2.9.0", "cuda": "12.8", "gpus": ["RTX sm_86"], "archs": ["sm_80", "sm_90"]}, 1, None, Mark.OK,
-         "sees 1 GPU"),
+         "finds 1 GPU"),
         ({"version": "2.9.0", "cuda": "12.8", "gpus": ["GTX 1080 sm_61"], "archs": ["sm_75", "compute_90"]}, 1, None,
          Mark.BAD, "no kernels for GTX 1080 sm_61"),
         ({"version": "2.9.0", "cuda": "12.8", "gpus": ["B200 sm_100"], "archs": ["sm_90", "compute_90"]}, 1, "0",
-         Mark.WARN, "CUDA_VISIBLE_DEVICES='0' may hide others"),
+         Mark.WARN, "CUDA_VISIBLE_DEVICES='0' may hide other GPUs"),
     ],
 )  # fmt: skip
 def test_what_torch_says_of_itself(
-    told: dict[str, object], plugged: int, visible: str | None, mark: Mark, words: str
+    build: dict[str, object], installed: int, visible: str | None, mark: Mark, words: str
 ) -> None:
-    (found,) = judge_torch(told, plugged, visible)
+    (found,) = judge_torch(build, installed, visible)
     assert found.mark is mark
     assert words in found.found
     assert mark is Mark.OK or found.remedy
 
 
-def test_the_real_torch_is_asked_in_a_process_of_its_own(patient: Patient) -> None:
+def test_the_real_torch_is_asked_in_a_process_of_its_own(context: Context) -> None:
     if importlib.util.find_spec("torch") is None:
         pytest.skip("torch is not installed")
-    (found,) = torch_build(patient)
+    (found,) = torch_build(context)
     assert found.found.startswith(metadata.version("torch"))
 
 
-def test_the_engines_packages_are_named_with_their_versions(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engines_packages_are_named_with_their_versions(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"torch", "numpy", "segmentation-models-pytorch"} <= set(needed())
     assert not {"pytest", "textual"} & set(needed())
     monkeypatch.setattr("xray_tui.doctor.checks.engine.needed", lambda: ["numpy", "not-there-at-all"])
-    (found,) = engine(patient)
+    (found,) = engine(context)
     assert found.mark is Mark.BAD
-    assert found.found.startswith("missing: not-there-at-all; here: numpy ")
+    assert found.found.startswith("missing: not-there-at-all; installed: numpy ")
     assert "pip install 'xray-tui[engine]'" in found.remedy
 
 
 # Watching
 
 
-def test_inotify_is_tried_and_its_folders_are_counted(runs: Path, patient: Patient) -> None:
+def test_inotify_is_tried_and_its_folders_are_counted(runs: Path, context: Context) -> None:
     for name in ("a", "b/c", "a/checkpoints"):
         (runs / name).mkdir(parents=True)
-    (found,) = watching(patient)
+    (found,) = watching(context)
     if found.mark is Mark.OK:
         assert found.found.startswith("inotify, 4 folders to watch of ")
     else:  # the machine's own limits, or a file system that is deaf
@@ -253,9 +253,9 @@ def test_more_folders_than_the_kernel_watches_is_bad_and_many_are_a_warning() ->
     assert judge_watches(10, None, None).mark is Mark.UNKNOWN
 
 
-def test_polling_by_wish_is_said(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_polling_that_the_user_chose_is_a_warning(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XRAY_TUI_WATCH", "poll")
-    (found,) = watching(patient)
+    (found,) = watching(context)
     assert (found.mark, found.remedy) == (Mark.WARN, "unset XRAY_TUI_WATCH")
 
 
@@ -267,9 +267,9 @@ def test_polling_by_wish_is_said(patient: Patient, monkeypatch: pytest.MonkeyPat
     [
         ("ext4", False, Mark.OK, "on ext4"),
         ("nfs4", False, Mark.OK, "other machines may write there too"),
-        ("tmpfs", False, Mark.WARN, "gone at the next restart"),
-        ("vfat", False, Mark.BAD, "knows no owners"),
-        ("overlay", True, Mark.WARN, "gone with it"),
+        ("tmpfs", False, Mark.WARN, "lost at the next restart"),
+        ("vfat", False, Mark.BAD, "has no file owners"),
+        ("overlay", True, Mark.WARN, "lost when the container is removed"),
         ("overlay", False, Mark.OK, "on overlay"),
         ("", False, Mark.UNKNOWN, "not known"),
     ],
@@ -280,27 +280,27 @@ def test_a_file_system_is_told_by_what_it_means_for_runs(kind: str, container: b
     assert words in found.found
 
 
-def test_the_runs_folders_own_file_system_is_named(patient: Patient) -> None:
-    found = runs_place(patient)[0]
+def test_the_runs_folders_own_file_system_is_named(context: Context) -> None:
+    found = runs_place(context)[0]
     assert found.name == "runs"
-    assert str(patient.runs) in found.found
+    assert str(context.runs) in found.found
 
 
 def test_a_network_file_system_shm_and_a_cleaned_folder_are_no_places_for_leases(tmp_path: Path) -> None:
     assert judge_leases(tmp_path, "nfs4", True, False, False).mark is Mark.BAD
     assert judge_leases(Path("/dev/shm/x"), "tmpfs", False, False, False).mark is Mark.BAD
     beside = tmp_path / "not" / "there"
-    assert judge_leases(beside, "ext4", False, False, False).found.endswith("the first job makes it, for all users")
+    assert judge_leases(beside, "ext4", False, False, False).found.endswith("the first job creates it for all users")
 
 
-def test_a_lease_folder_is_looked_at_and_never_made(tmp_path: Path, patient: Patient) -> None:
-    (found,) = lease_place(patient)
-    assert "not made yet" in found.found
+def test_a_lease_folder_is_looked_at_and_never_made(tmp_path: Path, context: Context) -> None:
+    (found,) = lease_place(context)
+    assert "not created yet" in found.found
     assert not (tmp_path / "leases").exists()
     made = find_lease_dir(str(tmp_path / "leases"))
-    (found,) = lease_place(patient)
+    (found,) = lease_place(context)
     assert str(made.path) in found.found
-    assert "not made" not in found.found
+    assert "not created" not in found.found
     assert judge_leases(made.path, "ext4", True, True, False).found.endswith("jobs of other users cannot be seen")
     made.path.chmod(0o755)
     assert "is closed to others" in judge_leases(made.path, "ext4", True, False, False).found
@@ -315,11 +315,11 @@ def test_the_setting_comes_before_the_environment(tmp_path: Path) -> None:
 # Room
 
 
-def test_little_room_is_a_warning_and_none_is_bad(patient: Patient) -> None:
+def test_little_room_is_a_warning_and_none_is_bad(context: Context) -> None:
     assert [judge_disk(size * GIB, 900 * GIB, None).mark for size in (800, 12, 1)] == [Mark.OK, Mark.WARN, Mark.BAD]
     assert judge_disk(800 * GIB, 900 * GIB, 0).mark is Mark.BAD
     assert judge_disk(800 * GIB, 900 * GIB, 7).found == "800 GiB free of 900 GiB"
-    assert " free of " in disk(patient)[0].found
+    assert " free of " in disk(context)[0].found
 
 
 QUOTA = """Disk quotas for user ana (uid 1000):
@@ -346,29 +346,29 @@ def test_a_quota_is_read_as_the_command_prints_it(used: str, soft: int, files: i
 
     assert judged("server:/home").mark is mark
     assert words in judged("server:/home").found
-    assert judged("/dev/sdb1").found == "none set for you on /dev/sdb1"
-    assert judged("/dev/sdc1") == unknown("quota", "`quota` says nothing about /dev/sdc1")
+    assert judged("/dev/sdb1").found == "no quota for you on /dev/sdb1"
+    assert judged("/dev/sdc1") == unknown("quota", "`quota` does not list /dev/sdc1")
 
 
 def test_the_quota_command_is_asked_where_it_is_and_its_status_is_no_failure(
-    patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from xray_tui.system.mounts import read_mountinfo, source_of
 
-    source = source_of(patient.runs, read_mountinfo())
+    source = source_of(context.runs, read_mountinfo())
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    (found,) = quota(patient)
+    (found,) = quota(context)
     assert (found.mark, found.found) == (Mark.UNKNOWN, "not known: there is no `quota` command here")
     program = write(tmp_path / "bin" / "quota", f"#!/bin/sh\necho '{source} 900* 800 1000 9 1 0 0 0'\nexit 1\n")
     program.chmod(0o755)
-    (found,) = quota(patient)
+    (found,) = quota(context)
     assert (found.mark, found.found.split(":")[0]) == (Mark.BAD, f"0 MiB used of 0 MiB on {source}")
 
 
-def test_dockers_shared_memory_is_too_small_for_workers(patient: Patient) -> None:
+def test_dockers_shared_memory_is_too_small_for_workers(context: Context) -> None:
     marks = [judge_shared_memory(size << 20, size << 20).mark for size in (64, 512, 8192)]
     assert marks == [Mark.BAD, Mark.WARN, Mark.OK]
-    (found,) = shared_memory(replace(patient, root=patient.runs))
+    (found,) = shared_memory(replace(context, root=context.runs))
     assert found.mark is Mark.BAD
     assert "No such file" in found.found
 
@@ -390,7 +390,7 @@ def test_limits_that_end_a_training_are_told() -> None:
 @pytest.mark.parametrize(
     ("session", "mark", "words"),
     [
-        (Session(Place.SESSION, "session-7.scope", "ana", Kills(False, "logind"), False), Mark.OK, "jobs go on"),
+        (Session(Place.SESSION, "session-7.scope", "ana", Kills(False, "logind"), False), Mark.OK, "jobs continue"),
         (Session(Place.SESSION, "session-7.scope", "ana", Kills(True, "logind", spared=("ana",)), False), Mark.OK,
          "spares ana"),
         (Session(Place.SESSION, "session-7.scope", "ana", Kills(True, "logind"), False), Mark.BAD, "KillUserProcesses"),
@@ -399,8 +399,8 @@ def test_limits_that_end_a_training_are_told() -> None:
         (Session(Place.MANAGER, "user@7.service", "ana", Kills(True), True), Mark.OK, "which lingers"),
         (Session(Place.SERVICE, "jupyter.service", "ana", Kills(False), False), Mark.WARN, "jupyter.service"),
         (Session(Place.SLURM, "81", "ana", Kills(False), False), Mark.BAD, "Slurm job 81"),
-        (Session(Place.CONTAINER, user="ana"), Mark.WARN, "as long as the container does"),
-        (Session(user="ana"), Mark.OK, "jobs go on"),
+        (Session(Place.CONTAINER, user="ana"), Mark.WARN, "jobs end with the container"),
+        (Session(user="ana"), Mark.OK, "jobs continue"),
     ],
 )  # fmt: skip
 def test_what_becomes_of_a_job_at_the_sessions_end(session: Session, mark: Mark, words: str) -> None:
@@ -416,21 +416,21 @@ def test_a_slurm_job_without_a_control_group_is_not_guessed_about() -> None:
 
 def test_lingering_is_told_on_its_own() -> None:
     found = [judge_lingering(Session(user="ana", lingers=value))[0].found for value in (None, True, False)]
-    assert [text.split(" ")[0] for text in found] == ["there", "on", "off"]
+    assert [text.split(" ")[0] for text in found] == ["no", "on", "off"]
 
 
-# Wishes
+# Settings
 
 
-def test_problems_of_the_settings_and_a_command_that_is_not_there_are_told(patient: Patient) -> None:
+def test_problems_of_the_settings_and_a_command_that_is_not_there_are_told(context: Context) -> None:
     (found,) = judge_settings(["settings.yaml: mouse: perhaps"])
     assert (found.mark, found.found) == (Mark.WARN, "settings.yaml: mouse: perhaps")
-    assert judge_settings([])[0].found.endswith("not there, all is as delivered")
-    assert on_end(patient) == []
+    assert judge_settings([])[0].found.endswith("no such file; all settings have their defaults")
+    assert on_end(context) == []
 
 
 def test_the_program_of_on_end_has_to_be_there_and_executable(
-    patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -438,22 +438,22 @@ def test_the_program_of_on_end_has_to_be_there_and_executable(
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(mode)
     for program, mark, said in (
-        ("echo", Mark.OK, "after each job's end"),
-        (f"{tmp_path}/tell", Mark.OK, "after each job's end"),
-        ("~/tell", Mark.OK, "after each job's end"),
-        ("./tell", Mark.WARN, "in the folder that a job is launched from"),
+        ("echo", Mark.OK, "runs after each job"),
+        (f"{tmp_path}/tell", Mark.OK, "runs after each job"),
+        ("~/tell", Mark.OK, "runs after each job"),
+        ("./tell", Mark.WARN, "relative to the folder from which a job is launched"),
         ("~/plain", Mark.BAD, "not executable"),
         (str(tmp_path), Mark.BAD, "a folder"),
         ("/no/such", Mark.BAD, "no such file"),
         ("no-such", Mark.BAD, "no such program on the PATH"),
         ("mail -s done ana", Mark.BAD, "a command runs without a shell"),
     ):
-        (found,) = on_end(replace(patient, settings=Settings(on_end=(program, "x"))))
+        (found,) = on_end(replace(context, settings=Settings(on_end=(program, "x"))))
         assert (found.mark, said in found.found) == (mark, True), found
 
 
-def test_files_and_folders_that_the_settings_name_are_looked_at(patient: Patient, tmp_path: Path) -> None:
-    assert (export(patient), runs_dir(patient)) == ([], [])
+def test_files_and_folders_that_the_settings_name_are_looked_at(context: Context, tmp_path: Path) -> None:
+    assert (export(context), runs_dir(context)) == ([], [])
     (tmp_path / "closed").mkdir(mode=0o555)
     for path, said in (
         (tmp_path / "BOARD.md", ""),
@@ -461,8 +461,8 @@ def test_files_and_folders_that_the_settings_name_are_looked_at(patient: Patient
         (tmp_path / "no" / "BOARD.md", "its folder does not exist"),
         *([(tmp_path / "closed" / "BOARD.md", "you cannot write into its folder")] if os.getuid() else []),
     ):
-        (found,) = export(replace(patient, settings=Settings(export=path)))
+        (found,) = export(replace(context, settings=Settings(export=path)))
         assert (found.mark, said in found.found) == (Mark.BAD if said else Mark.OK, True), found
-    assert runs_dir(replace(patient, settings=Settings(runs_dir=tmp_path))) == []
-    (found,) = runs_dir(replace(patient, settings=Settings(runs_dir=tmp_path / "gone")))
+    assert runs_dir(replace(context, settings=Settings(runs_dir=tmp_path))) == []
+    (found,) = runs_dir(replace(context, settings=Settings(runs_dir=tmp_path / "gone")))
     assert (found.mark, found.found) == (Mark.BAD, f"{tmp_path}/gone: no such folder")

@@ -15,7 +15,7 @@ from tests.conftest import write
 from xray_tui.cli.main import main
 from xray_tui.doctor import bug_report as module
 from xray_tui.doctor.bug_report import redacted
-from xray_tui.doctor.run_checks import LOOKS
+from xray_tui.doctor.run_checks import CHECKS
 from xray_tui.system.error_log import error_log, log_error
 
 USER = pwd.getpwuid(os.getuid()).pw_name
@@ -43,7 +43,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SSH_CONNECTION", "192.0.2.7 5150 192.0.2.8 22")
     monkeypatch.setenv("TERM", "xterm-\x1b[31m")
     monkeypatch.chdir(home)
-    monkeypatch.setattr(module, "LOOKS", [look for look in LOOKS if look[0] not in ("torch", "driver")])  # slow
+    monkeypatch.setattr(module, "CHECKS", [check for check in CHECKS if check[0] not in ("torch", "driver")])  # slow
     try:
         raise RuntimeError(f"cannot open {home}/runs/a for {USER}: password='hunter2 x'")
     except RuntimeError as error:
@@ -65,7 +65,7 @@ def test_the_report_is_written_whole_and_says_where(place: Path, capsys: pytest.
         "theme: nord",
         "on_end: curl with 3 arguments",
         "colours: unknown key",
-        "3 folders; artifacts: 1 comparable, 1 not; no board.yaml, 0 problems; jobs: 1 lost",
+        "3 folders; artifacts: 1 ranked, 1 unranked; no board.yaml, 0 problems; jobs: 1 lost",
         "reading the jobs failed\nTraceback (most recent call last):\n",
         "RuntimeError: cannot open ~/runs/a for <user>: password=<redacted>",
     ):

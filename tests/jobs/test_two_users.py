@@ -212,7 +212,7 @@ def test_the_jobs_folder_is_as_open_as_the_runs_folder_whatever_the_umask(server
     jobs.chmod(0o770)
     told = judge_jobs(jobs)
     assert told is not None
-    assert "(mode 0770): whoever can write there can replace others' jobs" in told.found
+    assert "(mode 0770): users with write access can replace others' jobs" in told.found
     jobs.chmod(0o700)
     seen = server.bob.command("jobs", "--runs", jobs.parent)
     assert (seen.returncode, seen.stderr) == (1, f"xray-tui: {jobs}: Permission denied\n")

@@ -12,7 +12,7 @@ from engine.contract.errors import BadInput, Exit
 from engine.contract.text import clean
 
 if TYPE_CHECKING:
-    from xray_tui.doctor.context import Patient
+    from xray_tui.doctor.context import Context
 
 REPORT = "xray-tui-report.txt"
 
@@ -21,8 +21,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     parser = subparsers.add_parser(
         "doctor",
         help=what,
-        description="Look at this server: driver, torch, engine, disks, limits, what becomes of jobs at logout. "
-        "Nothing is changed. The exit status is 1 if anything is bad.",
+        description="Check this server: driver, torch, engine, disks, limits, what happens to jobs at logout. "
+        "Changes nothing. The exit status is 1 if anything is bad.",
         allow_abbrev=False,
     )
     parser.add_argument("--runs", type=Path, metavar="DIR", help="the runs folder (default: of the settings, ./runs)")
@@ -39,17 +39,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 
 def run(given: argparse.Namespace) -> int:
     from xray_tui.doctor.checks.settings import judge_settings
-    from xray_tui.doctor.context import Patient
+    from xray_tui.doctor.context import Context
     from xray_tui.doctor.report import Mark, as_json, as_lines
-    from xray_tui.doctor.run_checks import examine
+    from xray_tui.doctor.run_checks import run_checks
     from xray_tui.settings import load_settings, runs_folder
 
     settings, problems = load_settings()
-    patient = Patient(runs_folder(given.runs, settings).absolute(), settings)
+    context = Context(runs_folder(given.runs, settings).absolute(), settings)
     if given.report is not None:
-        return _report(given.report, patient, problems)
+        return _report(given.report, context, problems)
     found = []
-    for finding in (*judge_settings(problems), *examine(patient)):
+    for finding in (*judge_settings(problems), *run_checks(context)):
         found.append(finding)
         if not given.json:
             _print("\n".join(as_lines([finding])))
@@ -60,13 +60,13 @@ def run(given: argparse.Namespace) -> int:
     return Exit.OTHER if any(finding.mark is Mark.BAD for finding in found) else Exit.DONE
 
 
-def _report(target: str, patient: Patient, problems: Sequence[str]) -> int:
+def _report(target: str, context: Context, problems: Sequence[str]) -> int:
     from engine.contract.files import write_whole
     from xray_tui.doctor.bug_report import report
 
     if target != "-":
         print("looking at this server; this may take two minutes", file=sys.stderr)
-    text = report(patient, problems)
+    text = report(context, problems)
     if target == "-":
         _print(text.rstrip("\n"))
         return Exit.DONE

@@ -1,1 +1,1 @@
-"""What this server gives a user and what it does to their jobs, looked at line by line, each with a remedy."""
+"""`xray-tui doctor`: checks of this server, each finding with a remedy."""

@@ -1,7 +1,7 @@
 """`xray-tui doctor --report`: one text file with what a bug report needs, without secrets.
 
-Environment variables are shown by an allow-list alone; the home folder, the user's name and what looks secret are
-replaced.
+Only the environment variables of an allow-list are shown. The home folder, the user's name and text that looks like a
+secret are replaced.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from engine.contract.text import clean
 from xray_tui.board.index import RunIndex
 from xray_tui.board.walk import walk
 from xray_tui.doctor.checks.settings import judge_settings
-from xray_tui.doctor.context import Patient
+from xray_tui.doctor.context import Context
 from xray_tui.doctor.report import SIGNS, Finding, ok
-from xray_tui.doctor.run_checks import LOOKS, Look, examine
+from xray_tui.doctor.run_checks import CHECKS, Check, run_checks
 from xray_tui.jobs.storage.job_store import JobStore
 from xray_tui.settings import Settings
 from xray_tui.system.error_log import error_log
@@ -39,9 +39,9 @@ PACKAGES = (
 SHOWN = ("TERM", "COLORTERM", "LANG", "LC_ALL", "NO_COLOR", "CUDA_VISIBLE_DEVICES", "XRAY_TUI_WATCH")
 """Environment variables whose values are shown."""
 PRESENT = {"SSH": ("SSH_CONNECTION", "SSH_TTY"), "tmux or screen": ("TMUX", "STY")}
-"""What is shown as yes or no, by the variables that say so."""
+"""Facts shown as yes or no, with the variables that imply them."""
 LOG_LINES, LOG_BYTES = 200, 1 << 17
-"""The end of the log file that is shown."""
+"""Lines and bytes at the end of the log file that are shown, at most."""
 
 REDACTED = "<redacted>"
 _NAME = r"(?:token|secret|passw(?:or)?d|api[_-]?key|_key)"
@@ -55,17 +55,17 @@ _SECRETS = (
     (re.compile(r"(\b[a-z][a-z+.-]*://)[^\s/@]*:[^\s/@]*@"), r"\1"),
     (re.compile(r"(?<![\w-])(?!(?:GPU|MIG)-)(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{20,}"), ""),
 )
-"""What looks like a secret, and the part of it that is kept."""
+"""(pattern of a secret, the part of the match that stays)."""
 
 
-def report(patient: Patient, problems: Sequence[str]) -> str:
-    """The whole report; `problems` are those of the settings."""
-    looks: Sequence[tuple[str, Look]] = (*LOOKS, ("contents", contents))
-    findings = (*judge_settings(problems), *examine(patient, looks))
+def report(context: Context, problems: Sequence[str]) -> str:
+    """The text of the report. `problems` are those of the settings file."""
+    checks: Sequence[tuple[str, Check]] = (*CHECKS, ("contents", contents))
+    findings = (*judge_settings(problems), *run_checks(context, checks))
     sections = {
         "Versions": _versions(),
         "Terminal": _terminal(),
-        "Settings": _settings(patient.settings),
+        "Settings": _settings(context.settings),
         "Doctor": map(_line, findings),
         "Log file": _log(),
     }
@@ -76,7 +76,7 @@ def report(patient: Patient, problems: Sequence[str]) -> str:
 
 
 def redacted(text: str, home: str, user: str) -> str:
-    """The text without the home folder, the user's name, and what looks like a secret."""
+    """The text without the home folder, the user's name, and anything that looks like a secret."""
     for pattern, kept in _SECRETS:
         text = pattern.sub(kept + REDACTED, text)
     if home.strip("/"):
@@ -84,20 +84,20 @@ def redacted(text: str, home: str, user: str) -> str:
     return re.sub(rf"(?<![\w<]){re.escape(user)}(?!\w)", "<user>", text) if user else text
 
 
-def contents(patient: Patient) -> list[Finding]:
-    """How much there is in the runs folder."""
-    snapshot = RunIndex(patient.runs).scan()
-    folders = sum(1 for _ in walk(patient.runs))
-    states = Counter(str(job.state) for job in JobStore(patient.runs).jobs())
+def contents(context: Context) -> list[Finding]:
+    """Numbers of folders, artifacts, problems and jobs in the runs folder."""
+    snapshot = RunIndex(context.runs).scan()
+    folders = sum(1 for _ in walk(context.runs))
+    states = Counter(str(job.state) for job in JobStore(context.runs).jobs())
     jobs = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
-    ranked, aside = len(snapshot.artifacts), len(snapshot.rejected)
-    board = f"{'a' if (patient.runs / BOARD).exists() else 'no'} {BOARD}, {len(snapshot.problems)} problems"
-    shown = f"{folders:,} folders; artifacts: {ranked:,} comparable, {aside:,} not; {board}; jobs: {jobs}"
+    ranked, unranked = len(snapshot.artifacts), len(snapshot.rejected)
+    board = f"{'a' if (context.runs / BOARD).exists() else 'no'} {BOARD}, {len(snapshot.problems)} problems"
+    shown = f"{folders:,} folders; artifacts: {ranked:,} ranked, {unranked:,} unranked; {board}; jobs: {jobs}"
     return [ok("contents", shown)]
 
 
 def _line(finding: Finding) -> str:
-    """The finding on one line: `redacted` would miss a secret that is wrapped."""
+    """The finding on one line, because `redacted` would miss a wrapped secret."""
     remedy = f" → {finding.remedy}" if finding.remedy else ""
     return f"{SIGNS[finding.mark]} {finding.name}: {finding.found}{remedy}"
 
@@ -114,15 +114,15 @@ def _versions() -> Iterator[str]:
 
 def _terminal() -> Iterator[str]:
     yield from (f"{name}={clean(os.environ[name])}" for name in SHOWN if name in os.environ)
-    for what, names in PRESENT.items():
-        yield f"{what}: {'yes' if any(name in os.environ for name in names) else 'no'}"
+    for fact, names in PRESENT.items():
+        yield f"{fact}: {'yes' if any(name in os.environ for name in names) else 'no'}"
     columns, lines = shutil.get_terminal_size()
     ends = ", ".join(name for name in ("stdin", "stdout", "stderr") if getattr(sys, name).isatty())
     yield f"{columns} x {lines}; terminals: {ends or 'none'}; encoding {locale.getpreferredencoding(False)}"
 
 
 def _settings(settings: Settings) -> Iterator[str]:
-    """What differs from the defaults; of the command `on_end` only the program, as its words may hold a secret."""
+    """Settings that differ from the default; of `on_end` only the program, as its arguments may hold a secret."""
     for item in fields(Settings):
         value = getattr(settings, item.name)
         if value == getattr(Settings(), item.name):

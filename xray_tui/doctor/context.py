@@ -1,4 +1,4 @@
-"""The server that is looked at: its runs folder, its files below a root folder, and programs that may not answer."""
+"""What the checks get: the runs folder, the settings, the root of the file system, and a way to run a program."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from xray_tui.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
-    """What the looks are told."""
+class Context:
+    """The arguments of a check."""
 
     runs: Path
-    """Absolute; it need not be there yet."""
+    """Absolute path; the folder may not exist."""
     settings: Settings = Settings()  # noqa: RUF009 - frozen
     root: Path = Path("/")
-    """Below which the system's own files are read."""
+    """Folder that the paths of system files, such as /proc and /sys, start from."""
 
 
 def ask(command: Sequence[str], seconds: float, failing: bool = False) -> str | None:
-    """What the program prints; None where it is not there, does not answer in time, or fails (unless `failing`)."""
+    """The program's output; None if it does not exist, exceeds the timeout, or fails (unless `failing` allows that)."""
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False, errors="replace"
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout if failing or done.returncode == 0 else None
+    return result.stdout if failing or result.returncode == 0 else None

@@ -1,4 +1,4 @@
-"""One line of the doctor: what was looked at, how it stands, what was found, and what to do about it."""
+"""A finding of the doctor: name of the check, mark, text, and remedy."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ WIDTH = 110
 
 
 class Mark(StrEnum):
-    """How it stands."""
-
     OK = "ok"
     WARN = "warn"
-    """It works, but not as well as it could, or not always."""
+    """Works with limitations, or not always."""
     BAD = "bad"
-    """Something does not work until this is put right."""
+    """Something does not work until this is fixed."""
     UNKNOWN = "unknown"
-    """It could not be told, and nothing is guessed."""
+    """The check could not decide."""
 
 
 SIGNS = {Mark.OK: "✓", Mark.WARN: "!", Mark.BAD: "✗", Mark.UNKNOWN: "?"}
@@ -27,7 +25,7 @@ SIGNS = {Mark.OK: "✓", Mark.WARN: "!", Mark.BAD: "✗", Mark.UNKNOWN: "?"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Text that is safe to print."""
+    """All text is clean, that is, safe to print."""
 
     name: str
     mark: Mark
@@ -48,15 +46,15 @@ def bad(name: str, found: str, remedy: str) -> Finding:
 
 
 def unknown(name: str, why: str, remedy: str = "") -> Finding:
-    """What could not be told, and why."""
+    """A finding without a result; `why` is the reason."""
     return Finding(name, Mark.UNKNOWN, f"not known: {why}", remedy)
 
 
 def as_lines(findings: Iterable[Finding]) -> list[str]:
-    """The findings for reading: sign, mark, name, what was found; the remedy below it."""
+    """The findings as wrapped lines: sign, mark, name and text, then the remedy on lines of its own."""
     lines = []
     for finding in findings:
-        mark = "" if finding.mark is Mark.UNKNOWN else finding.mark  # the text says that it is not known
+        mark = "" if finding.mark is Mark.UNKNOWN else finding.mark  # the text begins with "not known"
         head = f"{SIGNS[finding.mark]} {mark:4} {finding.name:14} "
         lines += _wrapped(finding.found, head, " " * len(head))
         if finding.remedy:
@@ -65,7 +63,7 @@ def as_lines(findings: Iterable[Finding]) -> list[str]:
 
 
 def as_json(finding: Finding) -> dict[str, str | None]:
-    """The finding as plain values for others' scripts."""
+    """The finding as plain values, for scripts."""
     return {
         "name": finding.name,
         "mark": str(finding.mark),

@@ -1,4 +1,4 @@
-"""All looks at once, each in a thread of its own: a disk or a driver that does not answer holds up no other."""
+"""Runs all checks in parallel threads, so that a disk or a driver that hangs does not delay the other checks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from xray_tui.doctor.checks.session_end import ending
 from xray_tui.doctor.checks.settings import export, on_end, runs_dir
 from xray_tui.doctor.checks.space import disk, quota, shared_memory
 from xray_tui.doctor.checks.torch_build import torch_build
-from xray_tui.doctor.context import Patient
+from xray_tui.doctor.context import Context
 from xray_tui.doctor.report import Finding, unknown
 
-Look = Callable[[Patient], list[Finding]]
+Check = Callable[[Context], list[Finding]]
 
-LOOKS: Sequence[tuple[str, Look]] = (
+CHECKS: Sequence[tuple[str, Check]] = (
     ("xray-tui", app),
     ("driver", gpus),
     ("torch", torch_build),
@@ -43,27 +43,28 @@ LOOKS: Sequence[tuple[str, Look]] = (
     ("log file", log_file),
 )
 
-PATIENCE = 30.0
+TIMEOUT = 30.0
+"""Seconds for a check."""
 LONGER = {"driver": 45.0, "torch": 125.0}
 
 
-def examine(
-    patient: Patient, looks: Sequence[tuple[str, Look]] = LOOKS, patience: float = PATIENCE
+def run_checks(
+    context: Context, checks: Sequence[tuple[str, Check]] = CHECKS, timeout: float = TIMEOUT
 ) -> Iterator[Finding]:
-    """What the looks find, in their order, each as soon as it and those before it are there."""
+    """The findings in the order of the checks, each as soon as all checks before it are done."""
     began = time.monotonic()
-    answers: dict[str, list[Finding]] = {}
-    threads = [Thread(target=_look, args=(name, look, patient, answers), daemon=True) for name, look in looks]
+    results: dict[str, list[Finding]] = {}
+    threads = [Thread(target=_run, args=(name, check, context, results), daemon=True) for name, check in checks]
     for thread in threads:
         thread.start()
-    for (name, _), thread in zip(looks, threads, strict=True):
-        limit = LONGER.get(name, patience)
+    for (name, _), thread in zip(checks, threads, strict=True):
+        limit = LONGER.get(name, timeout)
         thread.join(max(0.0, began + limit - time.monotonic()))
-        yield from answers.get(name) or ([unknown(name, f"no answer within {limit:g} s")] if thread.is_alive() else [])
+        yield from results.get(name) or ([unknown(name, f"no answer within {limit:g} s")] if thread.is_alive() else [])
 
 
-def _look(name: str, look: Look, patient: Patient, answers: dict[str, list[Finding]]) -> None:
+def _run(name: str, check: Check, context: Context, results: dict[str, list[Finding]]) -> None:
     try:
-        answers[name] = look(patient)
-    except Exception as error:  # one look that fails is no reason to hide the others
-        answers[name] = [unknown(name, clean(f"{type(error).__name__}: {error}"))]
+        results[name] = check(context)
+    except Exception as error:  # a check that fails must not hide the results of the others
+        results[name] = [unknown(name, clean(f"{type(error).__name__}: {error}"))]

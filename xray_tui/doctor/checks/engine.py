@@ -1,4 +1,4 @@
-"""The engine's packages: which of them are here, in which version. None is imported."""
+"""Installed versions of the engine's packages, read from their metadata without importing them."""
 
 from __future__ import annotations
 
@@ -9,36 +9,37 @@ from importlib import metadata
 from engine import __version__
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from xray_tui.doctor.context import Patient
+from xray_tui.doctor.context import Context
 from xray_tui.doctor.report import Finding, bad, ok
 from xray_tui.jobs.launch.launcher import check_engine
 
-REMEDY = "pip install 'xray-tui[engine]'; without it the board works, and nothing can be launched here"
+REMEDY = "pip install 'xray-tui[engine]'; without it the board works, but nothing can be launched here"
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _OF_THE_EXTRA = re.compile(r"""extra == ['"]engine['"]""")
 
 
-def app(patient: Patient) -> list[Finding]:
-    """Which program is asking."""
+def app(context: Context) -> list[Finding]:
+    """Versions of the app and of Python."""
     return [ok("xray-tui", f"{__version__}, Python {platform.python_version()}")]
 
 
-def engine(patient: Patient) -> list[Finding]:
-    """The packages of the extra `engine`, by their versions."""
-    found = {name: _version(name) for name in needed()}
-    here = ", ".join(f"{name} {version}" for name, version in found.items() if version is not None)
-    missing = [name for name, version in found.items() if version is None]
+def engine(context: Context) -> list[Finding]:
+    """The packages of the extra `engine`, with their versions."""
+    versions = {name: _version(name) for name in needed()}
+    installed = ", ".join(f"{name} {version}" for name, version in versions.items() if version is not None)
+    missing = [name for name, version in versions.items() if version is None]
     if missing:
-        return [bad("engine", f"missing: {', '.join(missing)}" + (f"; here: {here}" if here else ""), REMEDY)]
+        rest = f"; installed: {installed}" if installed else ""
+        return [bad("engine", f"missing: {', '.join(missing)}{rest}", REMEDY)]
     try:
         check_engine()
     except BadInput as error:
         return [bad("engine", str(error), REMEDY)]
-    return [ok("engine", here)]
+    return [ok("engine", installed)]
 
 
 def needed() -> list[str]:
-    """The names of the packages that the extra asks for, as the installed project says."""
+    """Names of the packages that the extra `engine` requires, from the metadata of the installed project."""
     try:
         lines = metadata.requires("xray-tui") or []
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Driver and GPUs, as NVML tells of them."""
+"""The driver and the GPUs, as NVML reports them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Sequence
 
 from engine.contract.text import clean
-from xray_tui.doctor.context import Patient
+from xray_tui.doctor.context import Context
 from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
 from xray_tui.gpu.host_probe import pci_gpus
 from xray_tui.gpu.in_use import Looks, Use, extended, judge
@@ -16,16 +16,17 @@ from xray_tui.jobs.locks.lock_dir import existing_lease_dir
 from xray_tui.jobs.queue.availability import leased
 from xray_tui.jobs.queue.visible_gpus import limit_of_shell
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
+"""Seconds for the first sample."""
 SAMPLE_EVERY, SAMPLES = 5.0, 3
-"""Seconds between two samples where the first shows memory or utilisation that nothing explains, and how many."""
+"""Seconds between two samples, and their number, if the first sample shows unexplained use."""
 
 
-def gpus(patient: Patient) -> list[Finding]:
-    """The driver, and each GPU with which something is wrong, or that is in use without a process or a job."""
-    snapshot = sample_once(PATIENCE)
-    found = [*judge_gpus(snapshot, len(pci_gpus(patient.root))), *visible_gpus(snapshot)]
-    held = leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(patient.settings.lease_dir))
+def gpus(context: Context) -> list[Finding]:
+    """The driver, and each GPU that has a problem or is in use without a listed process or a job."""
+    snapshot = sample_once(TIMEOUT)
+    findings = [*judge_gpus(snapshot, len(pci_gpus(context.root))), *visible_gpus(snapshot)]
+    held = leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(context.settings.lease_dir))
     looks = extended({}, snapshot, held)
     for _ in range(SAMPLES - 1):
         if not any(use is Use.PERHAPS for _, use, _ in _uses(snapshot, looks, held)):
@@ -33,11 +34,11 @@ def gpus(patient: Patient) -> list[Finding]:
         time.sleep(SAMPLE_EVERY)
         snapshot = sample_once(SAMPLE_EVERY)
         looks = extended(looks, snapshot, held)
-    return [*found, *judge_use(snapshot, looks, held)]
+    return [*findings, *judge_use(snapshot, looks, held)]
 
 
 def visible_gpus(snapshot: GpuSnapshot) -> list[Finding]:
-    """What $CUDA_VISIBLE_DEVICES leaves to jobs that are launched from this shell, where it is set."""
+    """The GPUs to which $CUDA_VISIBLE_DEVICES limits jobs launched from this shell; empty if it is not set."""
     limit = limit_of_shell(lambda: snapshot)
     if limit is None:
         return []
@@ -47,59 +48,58 @@ def visible_gpus(snapshot: GpuSnapshot) -> list[Finding]:
 
 
 def judge_use(snapshot: GpuSnapshot, looks: Looks, held: Collection[str]) -> list[Finding]:
-    """The GPUs that the queue does not give to a job with gpu auto although no process is listed there. `held` are the
-    UUIDs of those that jobs have."""
-    found = []
+    """The GPUs that a job with gpu auto does not get although no process is listed on them. `held`: the UUIDs of the
+    GPUs that jobs use."""
+    findings = []
     for gpu, use, words in _uses(snapshot, looks, held):
         if use is Use.UNKNOWN:
             remedy = f"--gpu {gpu.index} takes it; gpu auto only with foreign: share in the settings"
-            found.append(unknown(f"GPU {gpu.index}", words.removeprefix("unknown: "), remedy))
+            findings.append(unknown(f"GPU {gpu.index}", words.removeprefix("unknown: "), remedy))
         elif use is not Use.FREE:
             remedy = "gpu auto waits for it; a container started with --pid=host lists the processes"
-            found.append(warn(f"GPU {gpu.index}", words, remedy))
-    return found
+            findings.append(warn(f"GPU {gpu.index}", words, remedy))
+    return findings
 
 
 def _uses(snapshot: GpuSnapshot, looks: Looks, held: Collection[str]) -> list[tuple[GpuSample, Use, str]]:
-    """The GPUs that work and that no job and no listed process computes on, with their use in words."""
+    """(GPU, use, use in words) of the working GPUs without a job and without a listed compute process."""
     return [
         (gpu, *judge(gpu, looks.get(gpu.uuid, ())))
         for gpu in snapshot.gpus
-        if gpu.problem is None and gpu.uuid not in held and not any(each.computes for each in gpu.processes or ())
+        if gpu.problem is None and gpu.uuid not in held and not any(process.computes for process in gpu.processes or ())
     ]
 
 
-def judge_gpus(snapshot: GpuSnapshot, plugged: int) -> list[Finding]:
-    """What the driver shows, against the number of NVIDIA GPUs on the PCI bus."""
+def judge_gpus(snapshot: GpuSnapshot, installed: int) -> list[Finding]:
+    """The GPUs that the driver shows. `installed`: the number of NVIDIA GPUs on the PCI bus."""
     if not snapshot.gpus:
         problem = clean(snapshot.problem or snapshot.stale or "the driver shows no GPU")
-        if plugged:
-            there = f"{plugged} NVIDIA GPU{' is' if plugged == 1 else 's are'} plugged in, but: {problem}"
-            return [bad("driver", there, "until that is put right jobs run on the CPU only, with --gpu none")]
-        return [warn("driver", problem, "without a GPU launch with --gpu none; the board needs none")]
+        if installed:
+            shown = f"{installed} NVIDIA GPU{' is' if installed == 1 else 's are'} installed, but: {problem}"
+            return [bad("driver", shown, "until that is fixed jobs run on the CPU only, with --gpu none")]
+        return [warn("driver", problem, "launch with --gpu none; the board works without a GPU")]
     count = len(snapshot.gpus)
     names = ", ".join(dict.fromkeys(clean(gpu.name) for gpu in snapshot.gpus if gpu.name))
-    found = [ok("driver", f"NVIDIA {clean(snapshot.driver or '?')}, NVML answers: {count} × {names}")]
-    if plugged > count:
-        missing = f"{plugged} NVIDIA GPUs are plugged in, the driver shows {count}"
-        found.append(warn("gpus", missing, "`sudo dmesg | grep -i xid` tells of a lost one; a container may hide some"))
+    findings = [ok("driver", f"NVIDIA {clean(snapshot.driver or '?')}, NVML answers: {count} × {names}")]
+    if installed > count:
+        missing = f"{installed} NVIDIA GPUs are installed, but the driver shows {count}"
+        findings.append(
+            warn("gpus", missing, "look for a lost GPU: `sudo dmesg | grep -i xid`; a container may hide some")
+        )
     for gpu in snapshot.gpus:
-        found += _judge_one(gpu)
+        findings += _judge_gpu(gpu)
     if snapshot.stale is not None:
-        found.append(bad("driver", clean(snapshot.stale), "look for Xid in `sudo dmesg`; a restart may be needed"))
-    return found
+        findings.append(bad("driver", clean(snapshot.stale), "look for Xid in `sudo dmesg`; a restart may be needed"))
+    return findings
 
 
-def _judge_one(gpu: GpuSample) -> Sequence[Finding]:
+def _judge_gpu(gpu: GpuSample) -> Sequence[Finding]:
     name = f"GPU {gpu.index}"
     if gpu.problem is not None:
-        return [bad(name, clean(gpu.problem), "until then no job gets it")]
+        return [bad(name, clean(gpu.problem), "no job gets it until that is fixed")]
     if gpu.processes_problem is not None:
-        return [
-            unknown(
-                name, f"its processes: {clean(gpu.processes_problem)}", "memory and utilisation decide if it is free"
-            )
-        ]
+        reason = f"its processes: {clean(gpu.processes_problem)}"
+        return [unknown(name, reason, "memory and utilisation decide if it is free")]
     if gpu.mig:
-        return [warn(name, "is split into instances (MIG)", "a job takes it as a whole: CUDA gives it one instance")]
+        return [warn(name, "is split into instances (MIG)", "a job takes the whole GPU, but CUDA uses one instance")]
     return []

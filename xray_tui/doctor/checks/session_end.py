@@ -1,4 +1,4 @@
-"""What this server does to a job when the session ends in which it was launched."""
+"""What happens to a job when the login session that launched it ends."""
 
 from __future__ import annotations
 
@@ -7,59 +7,60 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from engine.contract.text import clean
-from xray_tui.doctor.context import Patient, ask
+from xray_tui.doctor.context import Context, ask
 from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
 from xray_tui.system.login_session import Place, Session, judge_ending, this_session
 
 NAME = "session"
-PATIENCE = 5.0
-_ASKED = (
+TIMEOUT = 5.0
+"""Seconds for the answer of logind."""
+_COMMAND = (
     "busctl", "--system", "get-property",
     "org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "KillUserProcesses",
 )  # fmt: skip
 _ANSWERS = {"b true": True, "b false": False}
 
 
-def ending(patient: Patient) -> list[Finding]:
-    """Whether a job that is launched from here survives the end of the session; then lingering."""
-    session = this_session(patient.root)
+def ending(context: Context) -> list[Finding]:
+    """Whether a job launched from this shell survives the end of the session, and whether lingering is on."""
+    session = this_session(context.root)
     if session.place is Place.SESSION:
-        answer = _ANSWERS.get((ask(_ASKED, PATIENCE) or "").strip())
-        if answer is not None:  # what logind does now; its files may have been changed since it read them
+        answer = _ANSWERS.get((ask(_COMMAND, TIMEOUT) or "").strip())
+        if answer is not None:  # its files may have changed after logind read them
             session = replace(session, kills=replace(session.kills, all_users=answer, source="logind"))
     return [what_happens(session, os.environ), *judge_lingering(session)]
 
 
 def what_happens(session: Session, environ: Mapping[str, str]) -> Finding:
-    """What becomes of a job when the session ends."""
-    if (why := judge_ending(session)) is not None:
-        return bad(NAME, why.reason, why.remedy)
+    """What happens to a job when the session ends."""
+    if (problem := judge_ending(session)) is not None:
+        return bad(NAME, problem.reason, problem.remedy)
     if session.place is Place.SESSION:
         kills = session.kills
         if kills.of(session.user) is None:
-            return unknown(NAME, f"no file of logind's says whether {session.name} takes its processes with it",
+            return unknown(NAME, f"no file of logind says whether the processes of {session.name} are killed with it",
                            "`loginctl show-session -p KillUserProcesses`; or ask the administrator")  # fmt: skip
-        spared = f"spares {session.user}" if kills.all_users else "KillUserProcesses=no"
-        return ok(NAME, f"jobs go on: {spared} ({kills.source or 'by default'})")
+        reason = f"logind spares {session.user}" if kills.all_users else "KillUserProcesses=no"
+        return ok(NAME, f"jobs continue after logout: {reason} ({kills.source or 'by default'})")
     if session.place is Place.MANAGER:
-        return ok(NAME, f"jobs go on in {session.name}, which lingers")
+        return ok(NAME, f"jobs continue after logout in {session.name}, which lingers")
     if session.place is Place.SERVICE:
-        return warn(NAME, f"jobs would belong to {session.name}, and end where a stop or restart of it kills all of it",
-                    f"`systemctl show -p KillMode {session.name}` says process where it does not")  # fmt: skip
+        return warn(NAME, f"jobs belong to {session.name}; stopping or restarting it may kill them",
+                    f"they survive if `systemctl show -p KillMode {session.name}` shows process")  # fmt: skip
     if session.place is Place.CONTAINER:
-        return warn(NAME, "jobs go on as long as the container does; what ends that cannot be seen from inside",
+        return warn(NAME, "jobs end with the container; its lifetime is not visible from inside",
                     "start it detached (docker run -d), not from a shell that ends")  # fmt: skip
     if (number := environ.get("SLURM_JOB_ID")) is not None:
-        return unknown(NAME, f"$SLURM_JOB_ID is {clean(number)[:20]}, but no control group of Slurm's holds this shell",
+        return unknown(NAME, f"$SLURM_JOB_ID is {clean(number)[:20]}, but this shell is in no control group of Slurm",
                        "launch from a shell outside of Slurm")  # fmt: skip
-    return ok(NAME, "jobs go on: nothing here ends with the session but what hangs on its terminal")
+    return ok(NAME, "jobs continue after logout: only processes attached to the terminal end with the session")
 
 
 def judge_lingering(session: Session) -> list[Finding]:
-    """Whether the user's services outlive their sessions; that a job needs it is said above."""
+    """Whether lingering is on. `what_happens` reports the sessions in which jobs need it."""
     if session.lingers is None:
-        return [ok("lingering", "there is no systemd here, and no need for it")]
+        return [ok("lingering", "no systemd here, so lingering is not needed")]
     if session.lingers:
         return [ok("lingering", f"on for {session.user}")]
-    return [ok("lingering", f"off for {session.user}: `systemd-run --user` would end with the last session",
-               f"`loginctl enable-linger {session.user}`, if you use that")]  # fmt: skip
+    return [ok("lingering", f"off for {session.user}: services of `systemd-run --user` end with the last session",
+               f"`loginctl enable-linger {session.user}`, if you use systemd-run")]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The settings file, and the files, folders and the program that it names."""
+"""The settings file, and the files, folders and program named in it."""
 
 from __future__ import annotations
 
@@ -7,49 +7,50 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.contract.text import clean
-from xray_tui.doctor.context import Patient
+from xray_tui.doctor.context import Context
 from xray_tui.doctor.report import Finding, bad, ok, warn
 from xray_tui.jobs.launch.program import program_problem
 from xray_tui.settings import settings_path
 
 
 def judge_settings(problems: Sequence[str]) -> list[Finding]:
-    """What `load_settings` said of the file."""
+    """The problems that `load_settings` reported."""
     path = clean(str(settings_path()))
     if problems:
         return [warn("settings", clean(line), f"edit {path}") for line in problems]
-    there = os.path.exists(settings_path())  # noqa: PTH110 - a folder that is closed to us is no error
-    return [ok("settings", path if there else f"{path}: not there, all is as delivered")]
+    exists = os.path.exists(settings_path())  # noqa: PTH110 - False, not an error, in a closed folder
+    return [ok("settings", path if exists else f"{path}: no such file; all settings have their defaults")]
 
 
-def on_end(patient: Patient) -> list[Finding]:
-    """Whether the program of `on_end` is there; it is not run."""
-    command = patient.settings.on_end
+def on_end(context: Context) -> list[Finding]:
+    """Whether the program of `on_end` exists and is executable. The check does not run it."""
+    command = context.settings.on_end
     if not command:
         return []
-    program = os.path.expanduser(command[0])  # noqa: PTH111 - as the job does it
+    program = os.path.expanduser(command[0])  # noqa: PTH111 - the job does the same
     if (problem := program_problem([program, *command[1:]], Path.cwd(), os.environ)) is not None:
-        return [bad("on_end", problem, "mend on_end in the settings; jobs that are launched already keep the old one")]
+        return [bad("on_end", problem, "correct on_end in the settings; jobs already launched keep the old command")]
     if "/" in program and not program.startswith("/"):
-        relative = f"{clean(program)} is looked for in the folder that a job is launched from"
+        relative = f"{clean(program)} is relative to the folder from which a job is launched"
         return [warn("on_end", relative, "give its absolute path in the settings")]
-    return [ok("on_end", f"{clean(command[0])}, after each job's end")]
+    return [ok("on_end", f"{clean(command[0])} runs after each job")]
 
 
-def runs_dir(patient: Patient) -> list[Finding]:
-    """The settings' runs folder, where another one is looked at."""
-    named = patient.settings.runs_dir
-    if named is None or named.absolute() == patient.runs or named.is_dir():
+def runs_dir(context: Context) -> list[Finding]:
+    """Whether the runs folder of the settings exists, if --runs gives another one."""
+    folder = context.settings.runs_dir
+    if folder is None or folder.absolute() == context.runs or folder.is_dir():
         return []
-    return [bad("runs_dir", f"{clean(str(named))}: no such folder", "make it, or mend runs_dir in the settings")]
+    remedy = "create it, or correct runs_dir in the settings"
+    return [bad("runs_dir", f"{clean(str(folder))}: no such folder", remedy)]
 
 
-def export(patient: Patient) -> list[Finding]:
-    """Whether the file of `export` can be written; it is not touched."""
-    path = patient.settings.export
+def export(context: Context) -> list[Finding]:
+    """Whether the file of `export` can be written. The check does not write it."""
+    path = context.settings.export
     if path is None:
         return []
-    shown, remedy = clean(str(path)), "mend export in the settings"
+    shown, remedy = clean(str(path)), "correct export in the settings"
     if path.is_dir():
         return [bad("export", f"{shown}: a folder; expected a file", remedy)]
     if not path.absolute().parent.is_dir():
