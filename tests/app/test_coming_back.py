@@ -54,7 +54,7 @@ async def test_after_an_absence_the_app_tells_once_what_happened(make_app: MakeA
 
 def knows_jobs(app: XrayApp) -> bool:
     """Whether the absence has been looked at."""
-    return app._services.coming_back is not None and app._services.coming_back._noted is not None
+    return app._services.welcome_back is not None and app._services.welcome_back._noted is not None
 
 
 @pytest.mark.parametrize("away", [None, 600.0, 0.0])
@@ -91,14 +91,14 @@ async def test_a_key_notes_that_somebody_is_here(
 
 async def test_what_was_opened_meanwhile_is_not_covered_by_the_news(make_app: MakeApp, runs: Path) -> None:
     from xray_tui.app.messages import CameBack
-    from xray_tui.status.report import report
+    from xray_tui.status.report import build_report
 
     app = make_app()
     async with app.run_test() as pilot:
         await opened(pilot)
         await pilot.press("?")
         above = app.screen
-        app.post_message(CameBack(report((), board_of(app).board, NOW - 2 * HOUR, NOW)))
+        app.post_message(CameBack(build_report((), board_of(app).board, NOW - 2 * HOUR, NOW)))
         await pilot.pause()
         assert app.screen is above
         await pilot.press("escape")

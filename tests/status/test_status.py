@@ -23,7 +23,7 @@ from xray_tui.cli.main import main
 from xray_tui.jobs.model.job import Job, JobSpec, Progress, State, write_job
 from xray_tui.status.board_changes import results_since
 from xray_tui.status.last_visit import last_use, note_use, parse_since
-from xray_tui.status.report import BASIS, as_json, lines, report
+from xray_tui.status.report import BASIS, as_json, build_report, lines
 
 HOUR = 3600.0
 
@@ -47,7 +47,7 @@ def test_a_new_leader_is_told_with_the_one_before(runs: Path) -> None:
     write_artifact(runs, "fresh", 0.40, age=2 * HOUR)
     found = results_since(board_of(runs), NOW - 12 * HOUR)
     assert found.leader_changed
-    assert (found.leader.run, found.led_before.run, found.led_before.value) == ("fresh", "old_best", 0.38)
+    assert (found.leader.run, found.leader_before.run, found.leader_before.value) == ("fresh", "old_best", 0.38)
     assert [(result.rank, result.run, result.before) for result in found.results] == [(1, "fresh", None)]
 
 
@@ -81,7 +81,7 @@ def test_where_lower_is_better_the_leader_is_the_lowest(runs: Path) -> None:
     write_artifact(runs, "old", 0.3, age=40 * HOUR, hd95=20.0)
     write_artifact(runs, "fresh", 0.2, age=HOUR, hd95=10.0)
     found = results_since(board_of(runs), NOW - 12 * HOUR)
-    assert (found.metric, found.leader.run, found.led_before.value) == ("hd95", "fresh", 20.0)
+    assert (found.metric, found.leader.run, found.leader_before.value) == ("hd95", "fresh", 20.0)
 
 
 # Jobs
@@ -99,7 +99,7 @@ JOBS = (
 
 
 def test_jobs_are_told_by_what_became_of_them(runs: Path) -> None:
-    told = report(JOBS, board_of(runs), NOW - 12 * HOUR, NOW)
+    told = build_report(JOBS, board_of(runs), NOW - 12 * HOUR, NOW)
     assert [job.id for job in told.ended] == ["j2", "j1"]
     assert [job.id for job in told.running] == ["j3"]
     assert [job.id for job in told.waiting] == ["j4", "j5", "j6"]
@@ -108,7 +108,7 @@ def test_jobs_are_told_by_what_became_of_them(runs: Path) -> None:
 def test_the_report_reads_as_short_lines(runs: Path) -> None:
     write_artifact(runs, "old", 0.38, age=40 * HOUR)
     write_artifact(runs, "fresh", 0.40, age=2 * HOUR)
-    told = lines(report(JOBS, board_of(runs), NOW - 12 * HOUR, NOW), me="ana")
+    told = lines(build_report(JOBS, board_of(runs), NOW - 12 * HOUR, NOW), me="ana")
     assert told[0].startswith("Since 20")
     assert told[0].endswith(" (12h00m ago)")
     assert told[1:] == [
@@ -129,7 +129,7 @@ def test_the_report_reads_as_short_lines(runs: Path) -> None:
         "  held       train     held  j6",
         "      waits: held by ana",
         "",
-        "Board: 1 run has a newer result",
+        "Board: 1 run has a new result",
         "  new leader: fresh (dice_pos 0.4000); before: old (0.3800)",
         "     1  0.4000  fresh  2h00m ago",
         f"  {BASIS}",
@@ -137,30 +137,30 @@ def test_the_report_reads_as_short_lines(runs: Path) -> None:
 
 
 def test_nothing_is_told_in_two_lines_and_is_no_news(runs: Path) -> None:
-    told = report((), board_of(runs), NOW - HOUR, NOW)
+    told = build_report((), board_of(runs), NOW - HOUR, NOW)
     assert not told.has_news
-    assert lines(told)[1:] == ["No job has ended, none runs, none waits.", "", "Board: no result is newer."]
+    assert lines(told)[1:] == ["No job has ended, is running or is waiting.", "", "Board: no new results."]
 
 
 def test_what_only_goes_on_is_no_news_and_what_is_blocked_is(runs: Path) -> None:
     running, queued = make_job("a", "a", State.RUNNING), make_job("b", "b", State.QUEUED, started=None)
     board = board_of(runs)
-    assert not report([running, queued], board, NOW - HOUR, NOW).has_news
-    assert report([replace(queued, state=State.BLOCKED)], board, NOW - HOUR, NOW).has_news
+    assert not build_report([running, queued], board, NOW - HOUR, NOW).has_news
+    assert build_report([replace(queued, state=State.BLOCKED)], board, NOW - HOUR, NOW).has_news
 
 
 def test_of_many_results_the_best_are_listed(runs: Path) -> None:
     for number in range(14):
         write_artifact(runs, f"run_{number:02}", 0.1 + number / 100, age=HOUR)
-    told = lines(report((), board_of(runs), NOW - 2 * HOUR, NOW))
-    assert "Board: 14 runs have newer results" in told
+    told = lines(build_report((), board_of(runs), NOW - 2 * HOUR, NOW))
+    assert "Board: 14 runs have new results" in told
     assert told[-2] == "        and 4 more"
     assert sum("run_" in line for line in told) == 11  # with the leader's line
 
 
 def test_names_from_outside_cannot_reach_the_terminal(runs: Path) -> None:
     write_artifact(runs, "odd\x1b[31m", 0.4, age=HOUR)
-    told = report((), board_of(runs), NOW - 2 * HOUR, NOW)
+    told = build_report((), board_of(runs), NOW - 2 * HOUR, NOW)
     assert all(line.isprintable() for line in lines(told))
     assert json.loads(json.dumps(as_json(told)))["board"]["leader"]["run"] == "odd␛[31m"
 
@@ -174,7 +174,7 @@ def test_a_span_or_a_time_says_since_when() -> None:
     ]  # fmt: skip
     assert parse_since("2026-02-15T08:00", NOW) == datetime(2026, 2, 15, 8, 0).timestamp()
     for text in ("", "12", "h", "-3h", "soon\x1b", "9999999d", "2026-13-01"):
-        with pytest.raises(BadInput, match="give 30m, 12h, 2d"):
+        with pytest.raises(BadInput, match="expected 30m, 12h, 2d"):
             parse_since(text, NOW)
 
 
@@ -235,7 +235,7 @@ def test_json_is_for_scripts_and_is_no_look_of_the_users(runs: Path, capsys: pyt
 
 def test_status_names_what_is_wrong_in_one_line(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--runs", str(runs), "--since", "yesterday"]) == 2
-    assert capsys.readouterr().err.startswith("xray-tui: --since yesterday: give ")
+    assert capsys.readouterr().err.startswith("xray-tui: --since yesterday: expected ")
     assert main(["status", "--runs", str(runs / "none")]) == 2
     assert "no such folder" in capsys.readouterr().err
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from xray_tui.feeds.job_files import Follow
     from xray_tui.feeds.jobs_feed import JobsFeed
     from xray_tui.jobs.model.job import Job
-    from xray_tui.status.welcome_back import ComingBack
+    from xray_tui.status.welcome_back import WelcomeBack
     from xray_tui.system.retry import Report
 
 LAST_MOMENT = 1.0
@@ -60,7 +60,7 @@ class Services:
         self.jobs: JobsFeed | None = None
         self.gpus: GpuFeed | None = None
         self._host: HostFeed | None = None
-        self.coming_back: ComingBack | None = None
+        self.welcome_back: WelcomeBack | None = None
         self.follow: Follow | None = None
         """Of the files of the selected job."""
         self._runs: Path | None = None
@@ -85,14 +85,14 @@ class Services:
         from xray_tui.feeds.gpu_feed import GpuFeed
         from xray_tui.feeds.host_feed import HostFeed
         from xray_tui.feeds.jobs_feed import JobsFeed
-        from xray_tui.status.welcome_back import ComingBack
+        from xray_tui.status.welcome_back import WelcomeBack
 
         assert self._runs is not None
         assert self.board is not None
         lease_dir = self._settings.lease_dir
         self.board.watch()
-        self.coming_back = ComingBack(self._runs, lambda told: self._tell(CameBack(told)))
-        self.coming_back.know(board=board)
+        self.welcome_back = WelcomeBack(self._runs, lambda told: self._tell(CameBack(told)))
+        self.welcome_back.update(board=board)
         self.jobs = JobsFeed(
             self._runs, lambda jobs, others: self._tell(JobsChanged(jobs, others)), self._failing("jobs"), lease_dir
         )
@@ -118,13 +118,13 @@ class Services:
 
     def know_board(self, board: Board) -> None:
         """Compare the first board with that of the last visit."""
-        if self.coming_back is not None:
-            self.coming_back.know(board=board)
+        if self.welcome_back is not None:
+            self.welcome_back.update(board=board)
 
     def know_jobs(self, jobs: tuple[Job, ...]) -> None:
         """Let those who name jobs know of these."""
-        if self.coming_back is not None:
-            self.coming_back.know(jobs=jobs)
+        if self.welcome_back is not None:
+            self.welcome_back.update(jobs=jobs)
         if self.gpus is not None:
             self.gpus.know_jobs(jobs)
 
@@ -135,8 +135,8 @@ class Services:
 
     def used(self) -> None:
         """Somebody has pressed a key: there is somebody here."""
-        if self.coming_back is not None:
-            self.coming_back.used()
+        if self.welcome_back is not None:
+            self.welcome_back.used()
 
     def follow_job(self, job: Job | None) -> None:
         """Follow the files of this job, and of no other."""

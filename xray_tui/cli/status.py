@@ -1,4 +1,4 @@
-"""`xray-tui status`: what has happened in the runs folder since one was last there."""
+"""`xray-tui status`: what has happened in the runs folder since the user's last visit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         help="30m, 12h, 2d, or a date and time (default: when you last used the app or asked for the status; else 24h)",
     )
     parser.add_argument(
-        "--json", action="store_true", help="as JSON; this is no look of yours, so scripts may ask often"
+        "--json", action="store_true", help="as JSON; does not count as your visit, so scripts may call it often"
     )
     parser.set_defaults(func=run)
 
@@ -30,19 +30,19 @@ def run(given: argparse.Namespace) -> int:
     from xray_tui.cli.jobs import open_store
     from xray_tui.jobs.supervise.recovery import recover_orphans
     from xray_tui.status.last_visit import DAY, last_use, note_use, parse_since
-    from xray_tui.status.report import as_json, lines, report
+    from xray_tui.status.report import as_json, build_report, lines
     from xray_tui.system.process import user
 
     store = open_store(given)
     now = time.time()
     since = parse_since(given.since, now) if given.since else last_use(store.runs, now) or now - DAY
-    told = report(recover_orphans(store), rank(RunIndex(store.runs).scan()), since, now)
+    report = build_report(recover_orphans(store), rank(RunIndex(store.runs).scan()), since, now)
     if given.json:
         import json
 
-        text = json.dumps(as_json(told), indent=2)
+        text = json.dumps(as_json(report), indent=2)
     else:
-        text = "\n".join(lines(told, me=user()))
+        text = "\n".join(lines(report, me=user()))
         note_use(store.runs, now)
     sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")  # whatever the locale says
     return Exit.DONE

@@ -1,1 +1,1 @@
-"""What ended, what runs, and what is new since the last visit."""
+"""The report since the last visit: jobs that ended, run or wait, and new results on the board."""

@@ -1,4 +1,4 @@
-"""Since when: "12h" as a time of day, and when this user last looked at a runs folder."""
+"""The start of the report: a time such as "12h" as text, and the time of this user's last visit to a runs folder."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _SPAN = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*([smhdw])")
 
 
 def parse_since(text: str, now: float) -> float:
-    """The time that is meant, in seconds since the epoch: `30m`, `12h`, `2d` before now, or a date and a time of this
-    machine's clock. Raises BadInput."""
+    """The time in seconds since the epoch: `30m`, `12h` or `2d` before `now`, or a date and time in ISO format and the
+    local time zone. Raises BadInput."""
     if (span := _SPAN.fullmatch(text.strip())) is not None:
         return now - float(span[1]) * _UNITS[span[2]]
     try:
         return datetime.fromisoformat(text.strip()).timestamp()
     except (ValueError, OverflowError, OSError):
-        raise BadInput(f"--since {clean(text)}: give 30m, 12h, 2d, or a time such as 2026-02-15T08:00") from None
+        raise BadInput(f"--since {clean(text)}: expected 30m, 12h, 2d, or a time such as 2026-02-15T08:00") from None
 
 
 def last_use(runs: Path, now: float) -> float | None:
-    """When this user last used the app or asked for the status on the runs folder; None where that is not known, and
-    where it lies ahead (the clock was set back)."""
+    """When this user last used the app or `xray-tui status` on the runs folder; None if unknown or in the future (after
+    the clock was set back)."""
     try:
         values = parse_object(read_small(_file(runs))) or {}
     except OSError:
@@ -43,7 +43,7 @@ def last_use(runs: Path, now: float) -> float | None:
 
 
 def note_use(runs: Path, now: float) -> None:
-    """Note that the user looks at the runs folder now. On a full disk, or without a home, that is missed."""
+    """Save `now` as the time of the last visit. Does nothing on a full disk or without a home folder."""
     path = _file(runs)
     with contextlib.suppress(OSError, ValueError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def note_use(runs: Path, now: float) -> None:
 
 
 def _file(runs: Path) -> Path:
-    """One small file a runs folder, so that two apps never write the same one."""
+    """One file per runs folder, so that apps on different folders do not overwrite each other's times."""
     from platformdirs import user_state_path
 
     name = hashlib.sha256(os.fsencode(os.path.realpath(runs))).hexdigest()[:16]

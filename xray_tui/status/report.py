@@ -1,6 +1,6 @@
-"""What there is to tell who comes back: what ended and why, what runs, what waits, what is new on the board.
+"""The report since the last visit: jobs that ended (and why), run or wait, and new results on the board.
 
-Pure: jobs, a board and two times become a report, and that becomes lines or plain values.
+Pure functions: jobs, a board and two times become a Report, a Report becomes lines or plain values.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from xray_tui.jobs.model.job import Job, State
 from xray_tui.status.board_changes import Results, results_since
 
 MOST = 10
-"""Results that are listed; of the others their number is said."""
+"""Number of results listed before "and N more"."""
 
 ID_END = 4
-"""Letters at the end of a job's id, by which every command finds it."""
+"""Number of characters at the end of a job's id that are shown; every command accepts them."""
 
-BASIS = "By the artifacts' own times: what was deleted or overwritten since is not seen."
+BASIS = "By the artifacts' own times; artifacts deleted or overwritten since are missing."
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All of it, as it stands at `now`."""
+    """The state at `now`, and what happened after `since` (both in seconds since the epoch)."""
 
     since: float
     now: float
     ended: tuple[Job, ...]
-    """Newest end first."""
+    """The latest end first."""
     running: tuple[Job, ...]
     waiting: tuple[Job, ...]
-    """Who is served first, first; then who is kept out of the queue."""
+    """Queued jobs in the order of the queue, then held and blocked jobs."""
     results: Results
 
     @property
     def has_news(self) -> bool:
-        """Whether there is more than what goes on: something ended, is blocked, or is new on the board."""
+        """Whether a job ended or is blocked, or a result is new on the board."""
         blocked = any(job.state is State.BLOCKED for job in self.waiting)
         return bool(self.ended or blocked or self.results.results or self.results.leader_changed)
 
 
-def report(jobs: Sequence[Job], board: Board, since: float, now: float) -> Report:
+def build_report(jobs: Sequence[Job], board: Board, since: float, now: float) -> Report:
     """What happened in the runs folder after `since`."""
     ended = [job for job in jobs if job.state.ended and job.ended is not None and job.ended > since]
     waiting = [job for job in jobs if job.state.waiting]
@@ -62,31 +62,31 @@ def report(jobs: Sequence[Job], board: Board, since: float, now: float) -> Repor
     )
 
 
-def lines(told: Report, width: int = 100, me: str = "") -> list[str]:
-    """The report for reading, in lines of at most `width` characters where its words allow it; jobs of others than
-    `me` carry their user's name."""
-    return [_since(told.since, told.now), *_jobs(told, width, me), *_board(told, width)]
+def lines(report: Report, width: int = 100, me: str = "") -> list[str]:
+    """The report as text, wrapped at `width` characters. Jobs of users other than `me` carry the user's name."""
+    return [_since(report.since, report.now), *_jobs(report, width, me), *_board(report, width)]
 
 
-def as_json(told: Report) -> dict[str, Any]:
-    """The report as plain values for others' scripts."""
+def as_json(report: Report) -> dict[str, Any]:
+    """The report as plain values, for scripts."""
+    board = report.results
     return {
-        "since": told.since,
-        "now": told.now,
-        "ended": [job_json(job) for job in told.ended],
-        "running": [job_json(job) for job in told.running],
-        "waiting": [job_json(job) for job in told.waiting],
+        "since": report.since,
+        "now": report.now,
+        "ended": [job_json(job) for job in report.ended],
+        "running": [job_json(job) for job in report.running],
+        "waiting": [job_json(job) for job in report.waiting],
         "board": {
-            "metric": told.results.metric,
-            "leader": told.results.leader and asdict(told.results.leader),
-            "leader_before": told.results.led_before and asdict(told.results.led_before),
-            "results": [asdict(result) for result in told.results.results],
+            "metric": board.metric,
+            "leader": board.leader and asdict(board.leader),
+            "leader_before": board.leader_before and asdict(board.leader_before),
+            "results": [asdict(result) for result in board.results],
         },
     }
 
 
 def ago(seconds: float) -> str:
-    """`5m00s ago`; "just now" below a minute, and for what a clock that was set says to come."""
+    """Such as `5m00s ago`; "just now" below a minute and for a time in the future (the clock was set back)."""
     if seconds < 60:
         return "just now"
     days = int(seconds // 86_400)
@@ -94,21 +94,21 @@ def ago(seconds: float) -> str:
 
 
 def _since(since: float, now: float) -> str:
-    """The first line. A time that no calendar has is as good as ever."""
+    """The first line. A date before year 1 cannot be formatted."""
     try:
         return f"Since {datetime.fromtimestamp(since):%Y-%m-%d %H:%M} ({ago(now - since)})"
     except (ValueError, OverflowError, OSError):
-        return "Since ever"
+        return "Since the beginning"
 
 
-def _jobs(told: Report, width: int, me: str) -> Iterator[str]:
-    if not (told.ended or told.running or told.waiting):
-        yield "No job has ended, none runs, none waits."
-    for title, jobs in (("Ended", told.ended), ("Running", told.running), ("Waiting", told.waiting)):
+def _jobs(report: Report, width: int, me: str) -> Iterator[str]:
+    if not (report.ended or report.running or report.waiting):
+        yield "No job has ended, is running or is waiting."
+    for title, jobs in (("Ended", report.ended), ("Running", report.running), ("Waiting", report.waiting)):
         if jobs:
             yield from ("", f"{title}: {len(jobs)}")
             for job in jobs:
-                yield from _job(job, told.now, width, me)
+                yield from _job(job, report.now, width, me)
 
 
 def _job(job: Job, now: float, width: int, me: str) -> Iterator[str]:
@@ -122,20 +122,22 @@ def _job(job: Job, now: float, width: int, me: str) -> Iterator[str]:
         yield from _wrapped(clean(more), width, "      ")
 
 
-def _board(told: Report, width: int) -> Iterator[str]:
-    board = told.results
+def _board(report: Report, width: int) -> Iterator[str]:
+    board = report.results
     if not board.results and not board.leader_changed:
-        yield from ("", "Board: no result is newer.")
+        yield from ("", "Board: no new results.")
         return
     count = len(board.results)
-    yield from ("", f"Board: {count} {'run has a newer result' if count == 1 else 'runs have newer results'}")
+    yield from ("", f"Board: {count} {'run has a new result' if count == 1 else 'runs have new results'}")
     if board.leader is not None and board.leader_changed:
-        before = "none" if board.led_before is None else f"{board.led_before.run} ({board.led_before.value:.4f})"
+        before = (
+            "none" if board.leader_before is None else f"{board.leader_before.run} ({board.leader_before.value:.4f})"
+        )
         now = f"{board.leader.run} ({board.metric} {board.leader.value:.4f})"
         yield from _wrapped(f"new leader: {now}; before: {before}", width, "  ")
     for result in board.results[:MOST]:
         before = "" if result.before is None else f", {result.before:.4f} before"
-        yield f"  {result.rank:>4}  {result.value:.4f}{before}  {result.run}  {ago(told.now - result.time)}"
+        yield f"  {result.rank:>4}  {result.value:.4f}{before}  {result.run}  {ago(report.now - result.time)}"
     if count > MOST:
         yield f"        and {count - MOST} more"
     yield from _wrapped(BASIS, width, "  ")

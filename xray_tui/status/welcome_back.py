@@ -1,4 +1,4 @@
-"""What the app tells once, when it is opened after an absence."""
+"""The report that the app shows once when it is opened after an absence."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from xray_tui.status.report import Report
 
 ABSENCE = 30 * 60.0
-"""Seconds without a key in any app, and without a status, after which one has been away."""
+"""Seconds without a key in any app and without `xray-tui status` after which the user counts as away."""
 NOTE_EVERY = 60.0
-"""Seconds between two notes that somebody is here."""
+"""Seconds between two updates of the time of the last visit."""
 
 
-class ComingBack:
-    """Calls `on_report` once, from a thread, if the user has been away and there is something to tell.
+class WelcomeBack:
+    """Calls `on_report` once, from a thread, if the user has been away and there is news.
 
-    It waits for the first board and the first jobs. From then on it notes that the user is here: an app that is left
-    open overnight is none that was looked at.
+    The report is built from the first board and the first jobs. After that, keys update the time of the last visit; an
+    app that is open without a key being pressed does not.
     """
 
     def __init__(self, runs: Path, on_report: Callable[[Report], None]) -> None:
@@ -35,18 +35,18 @@ class ComingBack:
         self._jobs: tuple[Job, ...] | None = None
         self._lock = Lock()
         self._noted: float | None = None
-        """When it was noted last; None until the absence has been looked at."""
+        """Time of the last update; None until the report has been built."""
 
-    def know(self, *, board: Board | None = None, jobs: tuple[Job, ...] | None = None) -> None:
-        """What is known by now; nothing happens after the first of both."""
+    def update(self, *, board: Board | None = None, jobs: tuple[Job, ...] | None = None) -> None:
+        """Build the report when the first board and the first jobs are known; later calls do nothing."""
         if self._board is not None and self._jobs is not None:
             return
         self._board, self._jobs = board or self._board, self._jobs if jobs is None else jobs
         if self._board is not None and self._jobs is not None:
-            Thread(target=self._look, args=(self._board, self._jobs), name="coming-back", daemon=True).start()
+            Thread(target=self._report, args=(self._board, self._jobs), name="welcome-back", daemon=True).start()
 
     def used(self) -> None:
-        """Somebody pressed a key."""
+        """Note that the user pressed a key."""
         with self._lock:
             now = time.time()
             if self._noted is None or 0 <= now - self._noted < NOTE_EVERY:
@@ -54,8 +54,8 @@ class ComingBack:
             self._noted = now
         Thread(target=note_use, args=(self._runs, now), name="last-use", daemon=True).start()
 
-    def _look(self, board: Board, jobs: tuple[Job, ...]) -> None:
-        from xray_tui.status.report import report
+    def _report(self, board: Board, jobs: tuple[Job, ...]) -> None:
+        from xray_tui.status.report import build_report
 
         now = time.time()
         since = last_use(self._runs, now)
@@ -63,6 +63,6 @@ class ComingBack:
         with self._lock:
             self._noted = now
         if since is not None and now - since >= ABSENCE:
-            told = report(jobs, board, since, now)
-            if told.has_news:
-                self._on_report(told)
+            report = build_report(jobs, board, since, now)
+            if report.has_news:
+                self._on_report(report)
