@@ -16,7 +16,7 @@ from xray_tui.feeds.host_feed import HostFeed
 from xray_tui.feeds.job_files import Follow, Followed
 from xray_tui.feeds.jobs_feed import JobsFeed
 from xray_tui.jobs.storage.job_store import JobStore
-from xray_tui.system.disk_probe import DiskLook
+from xray_tui.system.disk_probe import DiskProbe
 from xray_tui.system.error_log import error_log
 from xray_tui.system.retry import Retry
 
@@ -102,7 +102,7 @@ def test_jobs_are_read_again_after_any_error(
 
 
 def test_the_host_is_looked_at_again_after_any_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fault = Fault(monkeypatch, DiskLook, "ask", RuntimeError("no /proc"))
+    fault = Fault(monkeypatch, DiskProbe, "read", RuntimeError("no /proc"))
     told, said = Event(), list[str]()
     feed = HostFeed(tmp_path, lambda _: told.set(), said.append)
     feed.start()
@@ -115,9 +115,9 @@ def test_the_host_is_looked_at_again_after_any_error(tmp_path: Path, monkeypatch
 
 
 def test_a_disk_that_cannot_be_asked_is_named_as_the_problem(tmp_path: Path) -> None:
-    looks = DiskLook(Path(f"{tmp_path}\0"))
-    until(lambda: looks.ask().problem)
-    assert looks.ask().problem == "ValueError: embedded null byte"
+    looks = DiskProbe(Path(f"{tmp_path}\0"))
+    until(lambda: looks.read().problem)
+    assert looks.read().problem == "ValueError: embedded null byte"
 
 
 def test_a_log_is_read_again_after_any_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from xray_tui.feeds.host_feed import GIB, Cpu, Host, HostFeed, look, shortages
 from xray_tui.system.cgroup_limits import Memory
-from xray_tui.system.disk_probe import NO_ANSWER, Disk, DiskLook
+from xray_tui.system.disk_probe import NO_ANSWER, Disk, DiskProbe
 
 WELL = Host(
     cores=16,
@@ -56,8 +56,8 @@ def until(holds: Callable[[], object]) -> None:
 
 def test_a_look_says_what_the_system_says(tmp_path: Path) -> None:
     cpu = Cpu()
-    assert look(cpu, DiskLook(tmp_path)).cpu is None  # there is no time before the first look
-    host = look(cpu, DiskLook(tmp_path))
+    assert look(cpu, DiskProbe(tmp_path)).cpu is None  # there is no time before the first look
+    host = look(cpu, DiskProbe(tmp_path))
     assert host.cpu is not None
     assert 0 <= host.cpu <= 100
     assert host.cores == len(os.sched_getaffinity(0)) <= host.all_cores == os.cpu_count()
@@ -73,27 +73,27 @@ def test_only_the_cores_that_are_ours_count() -> None:
         pytest.skip("needs two cores")
     os.sched_setaffinity(0, {min(ours)})
     try:
-        host = look(Cpu(), DiskLook(Path("/")))
+        host = look(Cpu(), DiskProbe(Path("/")))
     finally:
         os.sched_setaffinity(0, ours)
     assert (host.cores, host.all_cores) == (1, os.cpu_count())
 
 
 def test_a_container_s_limit_counts_where_it_ends_before_the_machine_s_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = look(Cpu(), DiskLook(Path("/")))
+    whole = look(Cpu(), DiskProbe(Path("/")))
     for limit, counts in (
         (Memory(GIB // 8, GIB // 4), True),
         (Memory(0, whole.memory_total - 1), False),  # more than the others leave
         (Memory(2 * whole.memory_total, 2 * whole.memory_total), False),  # none: the machine has not that much
     ):
         monkeypatch.setattr("xray_tui.feeds.host_feed.limited_memory", lambda own, limit=limit: limit)
-        host = look(Cpu(), DiskLook(Path("/")))
+        host = look(Cpu(), DiskProbe(Path("/")))
         assert host.memory_limited is counts
         assert host.memory_total == (limit.total if counts else whole.memory_total)
 
 
 def test_a_runs_folder_that_is_gone_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
-    host = look(Cpu(), DiskLook(tmp_path / "missing"))
+    host = look(Cpu(), DiskProbe(tmp_path / "missing"))
     assert (host.disk_free, host.disk_total, host.disk_problem) == (None, None, "No such file or directory")
     assert host.memory_total > 0
 
@@ -101,8 +101,8 @@ def test_a_runs_folder_that_is_gone_is_named_and_the_rest_is_shown(tmp_path: Pat
 def test_a_disk_that_does_not_answer_leaves_the_rest_of_the_line(
     silent_server: Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(DiskLook, "SOON", 0.01)
-    monkeypatch.setattr(DiskLook, "PATIENCE", 0.05)
+    monkeypatch.setattr(DiskProbe, "SOON", 0.01)
+    monkeypatch.setattr(DiskProbe, "TIMEOUT", 0.05)
     seen: list[Host] = []
     feed = HostFeed(tmp_path, seen.append)
     feed.start()
@@ -118,15 +118,15 @@ def test_a_disk_that_does_not_answer_leaves_the_rest_of_the_line(
 def test_a_slow_disk_is_shown_as_it_was_and_asked_once_at_a_time(
     silent_server: Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(DiskLook, "SOON", 0.001)
-    monkeypatch.setattr(DiskLook, "PATIENCE", 600.0)
-    disk = DiskLook(tmp_path)
-    threads = {disk._thread for _ in range(5) if disk.ask() == Disk()}
+    monkeypatch.setattr(DiskProbe, "SOON", 0.001)
+    monkeypatch.setattr(DiskProbe, "TIMEOUT", 600.0)
+    disk = DiskProbe(tmp_path)
+    threads = {disk._thread for _ in range(5) if disk.read() == Disk()}
     assert len(threads) == 1
     silent_server.set()
-    until(lambda: disk.ask().free)
+    until(lambda: disk.read().free)
     silent_server.clear()
-    assert all(disk.ask().free for _ in range(5))
+    assert all(disk.read().free for _ in range(5))
 
 
 def test_the_end_of_the_app_waits_for_no_disk(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ async def test_a_launch_that_would_not_outlive_the_session_is_warned_of_and_not_
     app = FormApp("train")
     async with app.run_test(size=size) as pilot:
         await settle(pilot)
-        assert text(app, SUMMARY).startswith("! ready: F5 launches, but logind ends a session's processes with it")
+        assert text(app, SUMMARY).startswith("! ready: F5 launches, but logind kills jobs at logout")
         assert app.form.query_one(SUMMARY).region.height >= 2  # all of it can be read
         await pilot.press("f5")
     assert len(app.results) == 1

@@ -51,7 +51,7 @@ def test_where_logind_kills_with_the_session_it_says_what_to_do(tmp_path: Path) 
     root = server(tmp_path, logind="[Login]\nKillUserProcesses=yes\n")
     reason = why_it_would_end(session(root))
     assert reason is not None
-    assert reason.startswith("logind ends a session's processes with it (KillUserProcesses=yes)")
+    assert reason.startswith("logind kills jobs at logout (KillUserProcesses=yes)")
     assert "`loginctl enable-linger ana` once, then start with `systemd-run --user --scope xray-tui`" in reason
     lingering = why_it_would_end(replace(session(root), lingers=True))
     assert lingering is not None
@@ -95,7 +95,7 @@ def test_what_the_control_group_says(tmp_path: Path, cgroup: str, place: Place, 
 
 def test_a_slurm_job_takes_with_it_what_is_launched_inside() -> None:
     assert why_it_would_end(Session(Place.SLURM, "4711")) == (
-        "this is inside Slurm job 4711, and every job ends with that: launch from outside"
+        "this shell is in Slurm job 4711, and jobs end with it: launch from outside"
     )
 
 
@@ -158,7 +158,7 @@ def test_a_launch_by_command_says_it_and_goes_on(
     launch = ["launch", "command", "--runs", str(place.runs), "--gpu", "none", "--run", "a", "--", "true"]
     assert main(launch) == 0
     told = capsys.readouterr()
-    assert told.err == "xray-tui: this is inside Slurm job 4711, and every job ends with that: launch from outside\n"
+    assert told.err == "xray-tui: this shell is in Slurm job 4711, and jobs end with it: launch from outside\n"
     place.until(place.store.get(told.out.strip()))
 
 

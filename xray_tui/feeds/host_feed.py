@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.contract.units import GIB
 from xray_tui.feeds.periodic_thread import Ticking
 from xray_tui.system.cgroup_limits import Memory, limited_memory
-from xray_tui.system.disk_probe import DiskLook, room
+from xray_tui.system.disk_probe import DiskProbe, room
 from xray_tui.system.retry import Report, unheard
 
 SHM = Path("/dev/shm")  # noqa: S108 - looked at, never written to
@@ -86,7 +86,7 @@ class HostFeed(Ticking):
     def __init__(self, runs: Path, on_host: Callable[[Host], None], on_failure: Report = unheard) -> None:
         super().__init__(2.0, "host", "looking at the host", on_failure)
         self._cpu = Cpu()
-        self._disk = DiskLook(runs)
+        self._disk = DiskProbe(runs)
         self._on_host = on_host
         self._told: Host | None = None
 
@@ -98,10 +98,10 @@ class HostFeed(Ticking):
             self._on_host(host)
 
 
-def look(cpu: Cpu, disk: DiskLook) -> Host:
-    """The machine now. Waits for a slow disk no longer than DiskLook does."""
+def look(cpu: Cpu, disk: DiskProbe) -> Host:
+    """The machine now. Waits for a slow disk no longer than DiskProbe does."""
     ours = os.sched_getaffinity(0)
-    runs, shm = disk.ask(), room(SHM)
+    runs, shm = disk.read(), room(SHM)
     host = Host(
         len(ours),
         max(os.cpu_count() or 1, len(ours)),

@@ -1,4 +1,4 @@
-"""The memory limit of the container, or of the systemd slice or Slurm step, that this process runs in."""
+"""The memory limit of the container, systemd slice or Slurm step in which this process runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xray_tui.system.cgroups import ROOT, memory_groups
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes. What is used can be given back by nobody but the processes: a file cache is not in it."""
+    """Bytes. `used` excludes the file cache, which the kernel can drop."""
 
     used: int
     total: int
@@ -22,12 +22,12 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """Where one version of cgroups keeps what we ask for."""
+    """Names of the files of one version of cgroups."""
 
     limit: str
     usage: str
     cache: str
-    """The line of memory.stat with the file cache that the kernel drops before it kills anybody."""
+    """The line of memory.stat with the file cache that the kernel drops before it kills a process."""
 
 
 _V1 = _Version("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
@@ -35,13 +35,13 @@ _V2 = _Version("memory.max", "memory.current", "inactive_file")
 
 
 def limited_memory(own: str, root: Path = ROOT) -> Memory | None:
-    """The tightest of the limits that hold for a process whose /proc/PID/cgroup says `own`; None where none does.
+    """The limit with the least memory left among those of the process's group and the groups above it; None without a
+    limit. `own` is the text of /proc/PID/cgroup.
 
-    A limit holds for all groups below, so those above are asked as well. Version 1 says "no limit" by a number that no
-    machine has, which is not told apart here.
+    Version 1 of cgroups writes "no limit" as a number larger than any machine's memory; it is returned as a limit.
     """
-    found = (_limit(folder, _V1 if version == 1 else _V2) for version, folder in memory_groups(own, root))
-    return min((memory for memory in found if memory is not None), key=lambda memory: memory.left, default=None)
+    limits = (_limit(folder, _V1 if version == 1 else _V2) for version, folder in memory_groups(own, root))
+    return min((memory for memory in limits if memory is not None), key=lambda memory: memory.left, default=None)
 
 
 def _limit(folder: Path, version: _Version) -> Memory | None:

@@ -1,4 +1,4 @@
-"""The control groups that a process runs in, of either version, as far as memory is concerned."""
+"""The memory control groups of a process, of version 1 or 2."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ ROOT = Path("/sys/fs/cgroup")
 
 
 def memory_groups(own: str, root: Path = ROOT) -> Iterator[tuple[int, Path]]:
-    """(version, folder) of each group that a process is in whose /proc/PID/cgroup says `own`: its own group first, then
-    those above, up to the root of what can be seen.
+    """(version, folder) of the process's group and of each group above it, up to `root`. `own` is the text of
+    /proc/PID/cgroup.
 
-    A folder may be missing: a container may see its own group as the root and yet be told its path on the host.
+    A folder may be missing: in a container `root` may be the container's group although `own` has the host's path.
     """
     for line in own.splitlines():
         _, _, rest = line.partition(":")

@@ -1,4 +1,4 @@
-"""Whether this machine is a container."""
+"""Whether this process runs in a container."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ _MARKS = (".dockerenv", "run/.containerenv", ".singularity.d")
 
 
 def is_container(root: Path = Path("/")) -> bool:
-    """Whether Docker, Podman or Singularity has left its mark below the root folder."""
+    """Whether a file of Docker, Podman or Singularity exists below the root folder."""
     return any((root / mark).exists() for mark in _MARKS)

@@ -1,4 +1,4 @@
-"""Room on a disk that may not answer: a file server that is gone leaves whoever asks it waiting for ever."""
+"""Free space on a disk that may not answer: statvfs on a lost file server blocks for ever."""
 
 from __future__ import annotations
 
@@ -15,52 +15,49 @@ NO_ANSWER = "no answer"
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """Room on a file system, in bytes, or why it is not known."""
+    """Space on a file system in bytes, or why it is unknown."""
 
     free: int | None = None
-    """What this user may write."""
+    """Bytes that this user may write."""
     total: int | None = None
     problem: str | None = None
 
 
-class DiskLook:
-    """The room on a folder's disk, asked in a thread of its own.
-
-    Nobody waits for that thread to end, neither the next look nor the app; another is not begun before it is back.
-    """
+class DiskProbe:
+    """Reads the space on a folder's disk in a thread, at most one at a time. The app does not wait for it at exit."""
 
     SOON = 0.3
-    """Seconds that a look waits, so that it has the answer of now from every disk that is well."""
-    PATIENCE = 5.0
-    """Seconds after which it is said that the disk does not answer."""
+    """Seconds that `read` waits for the answer; a working disk answers sooner."""
+    TIMEOUT = 5.0
+    """Seconds after which the disk counts as not answering."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._thread: Thread | None = None
-        self._asked = 0.0
+        self._started = 0.0
         self._answer = Disk()
 
-    def ask(self) -> Disk:
-        """The room now, or what a slow disk said last; all None before its first word."""
+    def read(self) -> Disk:
+        """The space now, or the last answer of a slow disk; all None before its first answer."""
         if self._thread is None or not self._thread.is_alive():
-            self._thread = Thread(target=self._ask, name="disk", daemon=True)
-            self._asked = time.monotonic()
+            self._thread = Thread(target=self._read, name="disk", daemon=True)
+            self._started = time.monotonic()
             self._thread.start()
         self._thread.join(self.SOON)
-        if self._thread.is_alive() and time.monotonic() - self._asked >= self.PATIENCE:
+        if self._thread.is_alive() and time.monotonic() - self._started >= self.TIMEOUT:
             return Disk(problem=NO_ANSWER)
         return self._answer
 
-    def _ask(self) -> None:
+    def _read(self) -> None:
         try:
             self._answer = room(self._folder)
         except Exception as error:
-            log_error("asking for the disk's room", error)
+            log_error("reading the disk's space", error)
             self._answer = Disk(problem=in_words(error))
 
 
 def room(folder: Path) -> Disk:
-    """The room on the folder's file system, or the reason of the system where it has none."""
+    """The space on the folder's file system, or the error's reason as `problem`."""
     try:
         status = os.statvfs(folder)
     except OSError as error:

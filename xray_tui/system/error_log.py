@@ -1,4 +1,4 @@
-"""The log file of unexpected errors, with their tracebacks: in the user's state folder, rotated."""
+"""The log file of unexpected errors with their tracebacks, in the user's state folder."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from threading import Lock
 from engine.contract.text import clean
 
 LARGEST, KEPT = 1 << 20, 2
-"""Bytes of the log file before it is rotated, and the number of older files that are kept."""
+"""Size in bytes at which the log file is rotated, and the number of older files that are kept."""
 LONGEST = 200
-"""Characters of an error that are shown on one line."""
+"""Maximum length of an error on one line, in characters."""
 
 _writing = Lock()
 
 
 def error_log() -> Path:
-    """The log file; it exists once there was an error."""
+    """The path of the log file, which is created at the first error."""
     from platformdirs import user_state_path
 
     return user_state_path("xray-tui") / "xray-tui.log"
 
 
 def log_error(what: str, error: BaseException) -> None:
-    """Append the error with its traceback; `what` names the work that failed. Never raises: a full disk loses it."""
+    """Append the error with its traceback; `what` names the work that failed. Raises nothing, even on a full disk."""
     import logging
     from logging.handlers import RotatingFileHandler
 
@@ -32,7 +32,7 @@ def log_error(what: str, error: BaseException) -> None:
 
     class File(RotatingFileHandler):
         def handleError(self, record: logging.LogRecord) -> None:
-            """Print nothing: standard error is the app's screen."""
+            """Print nothing, because standard error is the app's screen."""
 
     trace = (type(error), error, error.__traceback__)
     record = logging.LogRecord("xray_tui", logging.ERROR, "", 0, "%s failed", (what,), trace)
@@ -48,7 +48,7 @@ def log_error(what: str, error: BaseException) -> None:
 
 
 def in_words(error: BaseException) -> str:
-    """The error on one line that may be shown: the system's reason and the file, or the error's type and text."""
+    """The error as one clean line: the system's reason and the file, or the error's type and text."""
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     else:

@@ -1,7 +1,7 @@
-"""Where this process belongs, and whether a job that it launches outlives the end of that: a look at a few files.
+"""What this process belongs to (login session, service, Slurm job, container), and whether a job outlives its end.
 
-A job leaves its starter's session and process group, which is enough against a hang-up. It stays in its control group,
-and that is what logind, Slurm or a container take away as a whole.
+A job leaves the session and process group of its launcher, so that it survives a hang-up. It stays in the launcher's
+control group, whose processes logind, Slurm or a container runtime may kill all together.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from xray_tui.system.process import user, user_name
 
 
 class Place(StrEnum):
-    """What the process belongs to."""
+    """What a process belongs to."""
 
     SESSION = "session"
-    """A login session: SSH, a console, a desktop, and all that was started from there, tmux and screen too."""
+    """A login session (SSH, console, desktop), with everything started from it, also tmux and screen."""
     MANAGER = "user manager"
-    """The user's own systemd: services of theirs, and what `systemd-run --user` starts."""
+    """The user's own systemd: user services and `systemd-run --user`."""
     SERVICE = "service"
-    """A service of the system: a notebook server, cron."""
+    """A system service, such as a notebook server or cron."""
     SLURM = "Slurm job"
     CONTAINER = "container"
     NONE = "none"
-    """Nothing that ends as a whole before the machine does."""
+    """No group that is killed as a whole."""
 
 
 _PLACES = (
@@ -44,79 +44,78 @@ _UID = re.compile(r"/user(?:-|@)(\d+)\.(?:slice|service)")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Where a job that is launched now would belong, and what is known of the end of that."""
+    """What a job launched now would belong to, and what happens to it at the end."""
 
     place: Place = Place.NONE
     name: str = ""
-    """The session's scope, the service, the Slurm job's number."""
+    """Name of the session scope or service, or number of the Slurm job."""
     user: str = ""
-    """Whose session it is: after `su` another's than the process's."""
+    """Owner of the session; after `su` not the owner of the process."""
     kills: Kills = Kills()  # noqa: RUF009 - frozen
     lingers: bool | None = None
-    """Whether that user's services outlive their sessions; None where there is no systemd."""
+    """Whether the user's services outlive their sessions; None without systemd."""
     is_first: bool = False
-    """Whether the shell that all this was started from is the first process of its machine or container."""
+    """Whether the session leader is process 1 of the machine or container."""
 
 
 def this_session(root: Path = Path("/")) -> Session:
-    """Where this process belongs. A few files are read, in about a millisecond; never raises."""
+    """What this process belongs to. Reads a few files in about a millisecond; raises nothing."""
     systemd = (root / "run/systemd/system").is_dir()
     try:
         groups = (root / "proc/self/cgroup").read_text("utf-8", "replace")
     except OSError:
         groups = ""
     place, name = _place(groups)
-    if is_container(root) and not systemd:  # what it shows of control groups is its host's
+    if is_container(root) and not systemd:  # its control groups are those of the host
         place, name = Place.CONTAINER, ""
     uid = _UID.search(groups) if place in (Place.SESSION, Place.MANAGER) else None
-    whose = user_name(int(uid[1])) if uid else user()
+    owner = user_name(int(uid[1])) if uid else user()
     return Session(
         place,
         name,
-        whose,
+        owner,
         read_kills(root) if systemd else Kills(False),
-        lingers(whose, root) if systemd else None,
+        lingers(owner, root) if systemd else None,
         os.getsid(0) == 1,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why a job that is launched from here would not survive the end of the session, and what to do about it."""
+    """Why a job launched from this session would not survive its end, and what to do about it."""
 
     reason: str
     remedy: str
 
 
 def why_it_would_end(session: Session) -> str | None:
-    """One sentence for who is about to launch a job that would not survive the end of the session; None where it
-    does, and where nothing says that it does not."""
+    """A warning, as a sentence, if a job would not survive the end of the session; None if it would or is unknown."""
     ending = judge_ending(session)
     return None if ending is None else f"{ending.reason}: {ending.remedy}"
 
 
 def judge_ending(session: Session) -> Ending | None:
-    """Why and what to do; None where a job survives, and where nothing says that it does not."""
+    """The problem and its remedy; None if a job survives or its fate is unknown."""
     if session.is_first:
-        return Ending("this shell is the container's first process, at whose end every job ends", "`docker run -d` it")
+        return Ending("this shell is the container's first process, and jobs end with it", "use `docker run -d`")
     if session.place is Place.SLURM:
-        return Ending(f"this is inside Slurm job {session.name}, and every job ends with that", "launch from outside")
+        return Ending(f"this shell is in Slurm job {session.name}, and jobs end with it", "launch from outside")
     if session.place is Place.SESSION and session.kills.of(session.user):
         enable = "" if session.lingers else f"`loginctl enable-linger {session.user}` once, then "
         return Ending(
-            "logind ends a session's processes with it (KillUserProcesses=yes)",
+            "logind kills jobs at logout (KillUserProcesses=yes)",
             f"{enable}start with `systemd-run --user --scope xray-tui`",
         )
     if session.place is Place.MANAGER and session.lingers is False:
         return Ending(
-            f"jobs would belong to {session.name}, which ends with your last session",
+            f"jobs belong to {session.name}, which ends with your last session",
             f"`loginctl enable-linger {session.user}`",
         )
     return None
 
 
 def _place(groups: str) -> tuple[Place, str]:
-    """What the lines of /proc/PID/cgroup say. A Slurm job lies in a service, so it is looked for first."""
+    """(place, name) from the lines of /proc/PID/cgroup. A Slurm job runs inside a service, so it is tried first."""
     for line in groups.splitlines():
         path = line.split(":", 2)[-1]
         for place, pattern in _PLACES:

@@ -1,4 +1,4 @@
-"""What systemd-logind does to a user's processes when a session ends, as its configuration says."""
+"""Whether systemd-logind kills a user's processes when a session ends, from its configuration files."""
 
 from __future__ import annotations
 
@@ -10,43 +10,42 @@ from pathlib import Path
 from engine.contract.text import clean
 
 FOLDERS = ("etc", "run", "usr/local/lib", "usr/lib", "lib")
-"""Where systemd looks, the first before the others."""
+"""Folders of systemd's configuration below the root, in order of precedence."""
 
 _SECTION = "Login"
 _PACKAGED = re.compile(r"^#\s*KillUserProcesses=(\S+)\s*$", re.MULTILINE)
-"""The configuration as it is delivered holds every option with its default as a comment; that default is chosen when
-systemd is built, and differs."""
+"""The packaged configuration has every option with its default as a comment; distributions build different defaults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kills:
-    """Whether the processes of a session end with it."""
+    """Whether the processes of a session are killed at its end."""
 
     all_users: bool | None = None
-    """KillUserProcesses; None where nothing says it."""
+    """KillUserProcesses; None if no file sets it."""
     source: str = ""
-    """The file that says it."""
+    """The file that sets `all_users`."""
     only: tuple[str, ...] = ()
-    """KillOnlyUsers: where there are some, nobody else."""
+    """KillOnlyUsers; if not empty, only these users' processes are killed."""
     spared: tuple[str, ...] = ("root",)
-    """KillExcludeUsers: these never."""
+    """KillExcludeUsers."""
 
     def of(self, user: str) -> bool | None:
-        """Whether this user's processes are killed; None where that cannot be told."""
+        """Whether this user's processes are killed; None if unknown."""
         if user in self.spared or (self.only and user not in self.only):
             return False
         return self.all_users
 
 
 def read_kills(root: Path = Path("/")) -> Kills:
-    """What the files below the root folder say, read as logind reads them: one logind.conf, then all pieces by name."""
+    """The configuration below `root`, read like logind: the first logind.conf, then all drop-in files by name."""
     main = next((path for folder in FOLDERS if (path := root / folder / "systemd/logind.conf").is_file()), None)
     texts = [] if main is None else [(main, _read(main))]
     packaged = _PACKAGED.search(texts[0][1]) if texts else None
     kills, source = (_truth(packaged[1]), str(main)) if packaged else (None, "")
     only: list[str] = []
     spared = ["root"]
-    for path, text in [*texts, *((piece, _read(piece)) for piece in _pieces(root))]:
+    for path, text in [*texts, *((path, _read(path)) for path in _drop_ins(root))]:
         for key, value in _assignments(text):
             if key == "KillUserProcesses" and (truth := _truth(value)) is not None:
                 kills, source = truth, str(path)
@@ -60,23 +59,23 @@ def read_kills(root: Path = Path("/")) -> Kills:
 
 
 def lingers(user: str, root: Path = Path("/")) -> bool:
-    """Whether the user's services go on without a session of theirs."""
+    """Whether the user's services continue without a session (`loginctl enable-linger`)."""
     escaped = "".join(c if c.isalnum() or c in "_.-" else "".join(f"\\x{b:02x}" for b in c.encode()) for c in user)
     return (root / "var/lib/systemd/linger" / escaped).exists()
 
 
-def _pieces(root: Path) -> Iterator[Path]:
-    """The files of all logind.conf.d folders by their names; of one name only the first folder's counts."""
-    found: dict[str, Path] = {}
+def _drop_ins(root: Path) -> Iterator[Path]:
+    """The files of all logind.conf.d folders, sorted by name; of files with the same name the first folder's counts."""
+    by_name: dict[str, Path] = {}
     for folder in FOLDERS:
         for path in (root / folder / "systemd/logind.conf.d").glob("*.conf"):
-            found.setdefault(path.name, path)
-    for name in sorted(found):
-        yield found[name]
+            by_name.setdefault(path.name, path)
+    for name in sorted(by_name):
+        yield by_name[name]
 
 
 def _read(path: Path) -> str:
-    """The file's text; a piece that is a link to /dev/null, by which an administrator takes it out, is empty."""
+    """The file's text; empty for a link to /dev/null, by which an administrator disables a drop-in file."""
     try:
         return path.read_text("utf-8", "replace") if path.is_file() else ""
     except OSError:
@@ -94,7 +93,7 @@ def _assignments(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _truth(text: str) -> bool | None:
-    """As systemd reads a truth value; None for what is none, which it passes over."""
+    """A boolean as systemd parses it; None for other text, which systemd ignores."""
     word = text.lower()
     if word in ("1", "yes", "y", "true", "t", "on"):
         return True

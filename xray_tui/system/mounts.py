@@ -1,4 +1,4 @@
-"""On which file system a folder lies, and whether inotify hears there what other machines write."""
+"""The file system of a folder, and whether other machines can write to it without inotify events here."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ SHARED = frozenset(
         *("gfs2", "glusterfs", "orangefs", "pvfs2", "virtiofs", "vboxsf", "prl_fs", "vmhgfs", "davfs", "acfs", "panfs"),
     }
 )
-"""File systems that other machines may write to; so may every one in user space (fuse.sshfs and the like)."""
+"""Types of file systems that other machines may write to, besides those in user space (fuse.sshfs and others)."""
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def is_shared(file_system: str) -> bool:
-    """Whether other machines may write there unheard."""
+    """Whether other machines may write there without inotify events here."""
     return file_system in SHARED or file_system.startswith("fuse.")
 
 
 def file_system_of(path: Path, mountinfo: str) -> str:
-    """The type of the file system that holds an absolute path, by the text of /proc/self/mountinfo; "" if unknown."""
+    """The type of the file system at the path; "" if unknown. `mountinfo` is the text of /proc/self/mountinfo."""
     return _mount_of(path, mountinfo)[0]
 
 
 def source_of(path: Path, mountinfo: str) -> str:
-    """What is mounted there, such as "/dev/sda1" or "server:/home"; "" if unknown."""
+    """The source of the file system, such as "/dev/sda1" or "server:/home"; "" if unknown."""
     return _mount_of(path, mountinfo)[1]
 
 
 def _mount_of(path: Path, mountinfo: str) -> tuple[str, str]:
-    """Type and source of the mount that holds the path."""
-    target, found, longest = os.path.realpath(path), ("", ""), -1
+    """(type, source) of the mount at the path."""
+    target, mount, longest = os.path.realpath(path), ("", ""), -1
     for line in mountinfo.splitlines():
         left, _, right = line.partition(" - ")
         fields, (kind, source, *_) = left.split(" "), [*right.split(" "), ""]
@@ -42,9 +42,9 @@ def _mount_of(path: Path, mountinfo: str) -> tuple[str, str]:
             continue
         point = _decoded(fields[4])
         inside = target == point or target.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= longest:  # of mounts at one place the last one is on top
-            found, longest = (kind, _decoded(source)), len(point)
-    return found
+        if inside and len(point) >= longest:  # the last of several mounts at one path covers the others
+            mount, longest = (kind, _decoded(source)), len(point)
+    return mount
 
 
 def _decoded(text: str) -> str:
@@ -52,7 +52,7 @@ def _decoded(text: str) -> str:
 
 
 def read_mountinfo() -> str:
-    """The mounts as this process sees them; empty on systems that have no such file."""
+    """The text of /proc/self/mountinfo; empty if it cannot be read."""
     try:
         return Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
     except OSError:

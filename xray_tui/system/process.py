@@ -1,6 +1,6 @@
-"""Processes as the kernel tells of them: who is who, on which boot of which host, and which belong to a job.
+"""Processes in /proc: their identity, their boot and host, and the processes of a job.
 
-Start times are /proc's clock ticks since boot, not times of day: those move when the clock is set.
+Start times are clock ticks since boot, which do not move when the clock is set.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from engine.contract.text import clean
 
 JOB_MARK = "XRAY_TUI_JOB"
 RUN_MARK = names.RUN_ENV
-"""In the environment of every engine and of all it starts: the job's id and its run."""
+"""Environment variables with the job's id and its run, in every engine process and its children."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process, told apart from a later one with the same pid by its start time."""
+    """A process, identified by pid and start time, because a pid can be reused."""
 
     pid: int
     start: int
-    """Clock ticks from the machine's start to its own."""
+    """Clock ticks from boot to the start of the process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """Where a process stands among the others."""
+    """Fields of /proc/PID/stat."""
 
     state: str
     """One letter; "Z" for a zombie."""
@@ -47,7 +47,7 @@ def host() -> str:
 
 
 def boot() -> str:
-    """The kernel's name for this boot; empty where there is none."""
+    """The kernel's id of this boot; empty if it cannot be read."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -55,7 +55,7 @@ def boot() -> str:
 
 
 def user() -> str:
-    """Whose process this is, not what $USER says."""
+    """Name of the user of this process; $USER is not read."""
     return user_name(os.getuid())
 
 
@@ -67,14 +67,14 @@ def user_name(uid: int) -> str:
 
 
 def stat(pid: int) -> Stat | None:
-    """The process that has this pid now, a zombie too; None for none, and for one that is hidden from us."""
+    """The process with this pid now, also a zombie; None if there is none or it is hidden (hidepid)."""
     return _stat(Path(f"/proc/{pid}/stat"))
 
 
 def hangs_in_kernel(pid: int) -> bool:
-    """Whether a thread of the process is in a system call that no signal ends (state D)."""
+    """Whether a thread of the process is in a system call that no signal interrupts (state D)."""
     try:
-        return any((known := _stat(path)) and known.state == "D" for path in Path(f"/proc/{pid}/task").glob("*/stat"))
+        return any((task := _stat(path)) and task.state == "D" for path in Path(f"/proc/{pid}/task").glob("*/stat"))
     except OSError:
         return False
 
@@ -84,12 +84,12 @@ def _stat(path: Path) -> Stat | None:
         text = path.read_bytes().decode("latin-1")
     except OSError:
         return None
-    fields = text[text.rindex(")") + 2 :].split()  # its name, which comes before, may hold blanks and brackets
+    fields = text[text.rindex(")") + 2 :].split()  # the name before ")" may contain spaces and brackets
     return Stat(fields[0], int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
 
 
 def environment(pid: int) -> list[bytes]:
-    """What the process was started with, as b"NAME=value"; nothing where that cannot be read (any more)."""
+    """The environment at the start of the process, as b"NAME=value"; empty if it cannot be read."""
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
@@ -97,25 +97,26 @@ def environment(pid: int) -> list[bytes]:
 
 
 def identify(pid: int) -> Process | None:
-    """The process that has this pid now, a zombie too; None for none."""
-    found = stat(pid)
-    return None if found is None else Process(pid, found.start)
+    """The process with this pid now, also a zombie; None if there is none."""
+    status = stat(pid)
+    return None if status is None else Process(pid, status.start)
 
 
 def is_alive(process: Process) -> bool:
-    """Whether this very process lives; a zombie does not."""
-    found = stat(process.pid)
-    return found is not None and found.state != "Z" and found.start == process.start
+    """Whether the process runs; False for a zombie and for another process with the same pid."""
+    status = stat(process.pid)
+    return status is not None and status.state != "Z" and status.start == process.start
 
 
 def send(process: Process, number: int) -> bool:
-    """Signal this very process, never another that has its pid by now. False where it is gone."""
+    """Send signal `number` to the process, never to another one that reuses its pid. False if it is gone or belongs to
+    another user."""
     try:
         handle = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return False
     except (AttributeError, OSError):
-        handle = None  # a kernel before 5.3, or a Python that was built on one: a moment is left between look and kill
+        handle = None  # a kernel before 5.3, or a Python built on one: the pid may be reused between check and kill
     try:
         if not is_alive(process):
             return False
@@ -132,23 +133,23 @@ def send(process: Process, number: int) -> bool:
 
 
 def members(job: str, group: int | None = None) -> list[Process]:
-    """Living processes that carry the job's mark, or belong to the process group.
+    """Running processes with the job's id in their environment (JOB_MARK), or in the process group.
 
-    The mark finds children that left the group; the group finds those whose environment cannot be read any more
-    (setproctitle writes over it). Pass a group only while its leader is known to be the job's: numbers are used again.
+    The variable finds children that left the group; the group finds processes whose environment setproctitle has
+    overwritten. Pass a group only while its leader is known to belong to the job, because ids of groups are reused.
     """
     mark = f"{JOB_MARK}={job}".encode()
-    found = []
+    processes = []
     for pid in _pids():
-        known = stat(pid)
-        if known is None or known.state == "Z":
+        status = stat(pid)
+        if status is None or status.state == "Z":
             continue
-        if (group is not None and known.group == group) or mark in environment(pid):
-            found.append(Process(pid, known.start))
-    return found
+        if (group is not None and status.group == group) or mark in environment(pid):
+            processes.append(Process(pid, status.start))
+    return processes
 
 
 def _pids() -> Iterator[int]:
-    for name in os.listdir("/proc"):  # noqa: PTH208 - names alone, a thousand of them
+    for name in os.listdir("/proc"):  # noqa: PTH208 - a Path for each of a thousand names is slow
         if name.isdecimal():
             yield int(name)

@@ -1,4 +1,4 @@
-"""Steps of a background thread: an error is logged and reported, and the step is tried again after a pause."""
+"""Retries of a background thread's work: an error is logged and reported, and the work is repeated after a pause."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Callable
 from xray_tui.system.error_log import in_words, log_error
 
 LONGEST = 60
-"""Longest pause between two tries, in seconds; the first pause is 1 s, each further one twice as long."""
+"""Longest pause in seconds between two attempts; the first pause is 1 s, each further one twice as long."""
 
 Report = Callable[[str], None]
-"""Takes a line about the failure, and an empty line once the work succeeds again; from the thread that works."""
+"""Gets a line about a failure, and an empty line when the work succeeds again; called in the working thread."""
 
 
 def unheard(line: str) -> None:
-    """A report that is not shown."""
+    """A Report that discards its lines."""
 
 
 class Retry:
-    """Runs the steps of one thread, each in `attempt`. An error never leaves it."""
+    """Runs the work of one thread in `attempt`, which raises nothing."""
 
     def __init__(self, what: str, report: Report) -> None:
-        """`what` names the work in the report: "reading the jobs"."""
+        """`what` names the work, such as "reading the jobs"."""
         self._what = what
         self._report = report
         self._failures = 0
         self._logged = ""
 
     def attempt(self, step: Callable[[], object]) -> float:
-        """Run the step; the seconds to wait before the next try, 0 where it succeeded."""
+        """Run the step; returns the seconds to wait before the next attempt, 0 after a success."""
         try:
             step()
         except Exception as error:
@@ -45,9 +45,9 @@ class Retry:
     def _failed(self, error: Exception) -> float:
         pause = min(LONGEST, 1 << min(self._failures, 10))
         self._failures += 1
-        said = in_words(error)
-        if said != self._logged:
-            self._logged = said
+        line = in_words(error)
+        if line != self._logged:
+            self._logged = line
             log_error(self._what, error)
-        self._report(f"! {self._what} failed: {said}; next try in {pause} s")
+        self._report(f"! {self._what} failed: {line}; next try in {pause} s")
         return pause

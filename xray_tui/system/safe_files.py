@@ -1,4 +1,4 @@
-"""Files that others may have laid in the way: opened so that nothing hangs on a pipe, and read to a bound."""
+"""Reading and creating files in folders that other users can write to: no hang on a pipe, and a limit on the size."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pathlib import Path
 from engine.contract.names import JOBS
 
 LARGEST = 1 << 20
-"""Bytes; a larger job.json, or any other of our small files, is none of ours."""
+"""Maximum size in bytes of job.json and the other small files of a job; a larger file is not accepted."""
 
 FOLDER_MODE, FILE_MODE = 0o755, 0o644
-"""A job's folder and its job.json, whatever the umask: everybody may see what runs, and only the owner say what."""
+"""Modes of a job's folder and its job.json, whatever the umask: all users may read them, only the owner may write."""
 
 
 def make_folder(path: Path) -> None:
-    """Make a job's folder. Raises OSError."""
+    """Create a job's folder. Raises OSError."""
     path.mkdir(FOLDER_MODE)
     path.chmod(FOLDER_MODE)
 
 
 def make_jobs_folder(runs: Path) -> None:
-    """Make the folder in which the jobs of a runs folder lie, unless it is there: open to whom the runs folder is open,
-    whatever the umask, so that a group can share it. There nobody can remove or replace what is another's.
+    """Create the jobs' folder of a runs folder if it does not exist. Raises OSError.
 
-    Raises OSError.
+    It gets the mode of the runs folder, whatever the umask, so that a group can share it; if others can write to it,
+    also the sticky bit, so that users cannot remove or replace each other's jobs.
     """
     path = runs / JOBS
     runs.mkdir(parents=True, exist_ok=True)
@@ -39,9 +39,9 @@ def make_jobs_folder(runs: Path) -> None:
 
 
 def not_ours(folder: Path, name: str) -> str | None:
-    """Why what stands in this file of a job's folder is not this user's word; None where it is. Raises OSError.
+    """Why this file of a job's folder cannot be trusted; None if it can. Raises OSError.
 
-    The owner of both counts, not what stands in the file, and that nobody else can write to either.
+    File and folder must belong to this user, and no other user may write to them.
     """
     for path in (folder, folder / name):
         status = path.lstat()
@@ -53,7 +53,7 @@ def not_ours(folder: Path, name: str) -> str | None:
 
 
 def open_regular(path: Path | str) -> int:
-    """A descriptor to read the file with. Raises OSError, also for what is no regular file."""
+    """A file descriptor for reading. Raises OSError, also if the path is not a regular file."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -62,6 +62,6 @@ def open_regular(path: Path | str) -> int:
 
 
 def read_small(path: Path | str, largest: int = LARGEST) -> bytes:
-    """The file's bytes: no more than `largest` and one, by which a larger one is told. Raises OSError."""
+    """The first `largest` + 1 bytes of the file; a result longer than `largest` means too large. Raises OSError."""
     with os.fdopen(open_regular(path), "rb") as file:
         return file.read(largest + 1)
