@@ -10,7 +10,7 @@ import pytest
 from xray_tui.gpu.backoff import Backoff
 from xray_tui.gpu.errors import NO_ANSWER, Code, Machine, why_no_driver, why_no_values
 from xray_tui.gpu.hang_detector import HangDetector
-from xray_tui.gpu.process_types import ListedProcess, merge
+from xray_tui.gpu.process_types import Entry, merge
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot, from_json, keep_identity, to_json
 from xray_tui.gpu.throttle import throttle_words
 from xray_tui.gpu.ttl_cache import TtlCache
@@ -88,9 +88,9 @@ def test_a_name_is_not_given_to_a_second_gpu():
 
 def test_a_process_in_two_lists_is_one_of_both_kinds():
     found = merge(
-        compute=[ListedProcess(10, 5), ListedProcess(11, 9), ListedProcess(12, 1)],
-        graphics=[ListedProcess(11, 9), ListedProcess(13, 2)],
-        mps=[ListedProcess(12, 1), ListedProcess(14, 7)],
+        compute=[Entry(10, 5), Entry(11, 9), Entry(12, 1)],
+        graphics=[Entry(11, 9), Entry(13, 2)],
+        mps=[Entry(12, 1), Entry(14, 7)],
     )
     assert [(entry.pid, entry.kind) for entry in found] == [
         (11, "C+G"), (14, "M"), (10, "C"), (13, "G"), (12, "M+C"),
@@ -98,10 +98,8 @@ def test_a_process_in_two_lists_is_one_of_both_kinds():
 
 
 def test_memory_is_never_counted_twice_and_never_invented():
-    compute = [ListedProcess(1, 4), ListedProcess(1, 3), ListedProcess(2, None), ListedProcess(3, None)]
-    found = {
-        entry.pid: entry.memory for entry in merge(compute, graphics=[ListedProcess(1, 7), ListedProcess(3, 6)], mps=[])
-    }
+    compute = [Entry(1, 4), Entry(1, 3), Entry(2, None), Entry(3, None)]
+    found = {entry.pid: entry.memory for entry in merge(compute, graphics=[Entry(1, 7), Entry(3, 6)], mps=[])}
     assert found == {1: 7, 2: None, 3: 6}
 
 

@@ -46,7 +46,6 @@ def bad(name: str, found: str, remedy: str) -> Finding:
 
 
 def unknown(name: str, why: str, remedy: str = "") -> Finding:
-    """A finding without a result; `why` is the reason."""
     return Finding(name, Mark.UNKNOWN, f"not known: {why}", remedy)
 
 

@@ -43,8 +43,7 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("log file", log_file),
 )
 
-TIMEOUT = 30.0
-"""Seconds for a check."""
+TIMEOUT = 30.0  # seconds
 LONGER = {"driver": 45.0, "torch": 125.0}
 
 

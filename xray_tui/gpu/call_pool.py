@@ -23,11 +23,8 @@ class CallPool(Generic[Answer]):
         self._hanging: list[_CallThread[Answer]] = []
 
     def call(self, gpus: Iterable[int], read: Callable[[int], Answer]) -> dict[int, Answer]:
-        """`read` of every GPU, by its index; a GPU that hangs is missing.
-
-        Each GPU has at least the timeout for its answer; the whole call takes at most twice the timeout. Exceptions of
-        `read` are raised.
-        """
+        """`read` of every GPU, by its index; a GPU that hangs is missing. Each GPU has at least the timeout for its
+        answer; the whole call takes at most twice the timeout. Exceptions of `read` are raised."""
         self._hanging = [thread for thread in self._hanging if thread.is_alive()]
         hanging = {thread.gpu for thread in self._hanging}
         first = _CallThread(read, [gpu for gpu in gpus if gpu not in hanging])

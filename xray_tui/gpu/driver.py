@@ -16,8 +16,7 @@ Answer = GpuSample | nvml.Refusal
 
 
 class Driver:
-    """NVML, started. Raises nvml.NoDriver when NVML does not start; the next attempt needs a new process, because the
-    library on disk may be another one by then.
+    """NVML, started. Raises nvml.NoDriver; a retry needs a new process, because the library on disk may change.
 
     `hang` is the time in seconds after which a GPU that has not answered counts as hanging.
     """

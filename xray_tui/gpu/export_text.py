@@ -23,11 +23,9 @@ def sentences(
     runs_by_gpu: Mapping[str, Sequence[str]] = _NO_JOBS,
     looks: Looks | None = None,
 ) -> list[str]:
-    """The bullets, as Markdown without the "- ".
-
-    `runs_by_pid`: the run of each of our processes. `runs_by_gpu`: the runs whose jobs were allocated a GPU, by its
-    UUID. `looks`: the recent samples; without them (`xray-tui export`) this snapshot alone is judged, and a GPU with
-    unexplained use in it is not reported as idle.
+    """The bullets, as Markdown without the "- ". `runs_by_pid`: the run of each of our processes. `runs_by_gpu`: the
+    runs whose jobs were allocated a GPU, by its UUID. `looks`: the recent samples; without them (`xray-tui export`)
+    this snapshot alone is judged, and a GPU with unexplained use in it is not reported as idle.
 
     A GPU is reported as idle only if its process list could be read, no compute process and no process or job of a run
     is on it, its utilisation is low and listed processes explain its memory. Either utilisation (with MIG) or memory

@@ -9,8 +9,6 @@ from xray_tui.gpu.ttl_cache import TtlCache
 
 @dataclass(slots=True)
 class GpuState:
-    """One GPU, also while it is lost or hangs."""
-
     uuid: str
     """Empty if the UUID could never be read."""
     name: str

@@ -35,9 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m xray_tui.gpu.helper_main", description=__doc__)
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between two lines (default 1)")
     hang = Backoff().hang
-    parser.add_argument(
-        "--patience", type=float, default=hang, help=f"seconds until a silent GPU counts as hanging (default {hang:g})"
-    )
+    parser.add_argument("--patience", type=float, default=hang, help=f"seconds a GPU may take (default {hang:g})")
     parser.add_argument("--once", action="store_true", help="print one line and exit")
     options = parser.parse_args(arguments)
     _die_with_the_parent()

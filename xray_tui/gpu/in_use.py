@@ -88,8 +88,8 @@ def judge(gpu: GpuSample, looks: Sequence[Look] = (), unlisted_memory: int = UNL
     use = Use.IN_USE if len(odd) >= NEEDED else Use.PERHAPS
     if use is Use.PERHAPS and gpu.processes is None:
         return use, f"{use}: its processes cannot be listed"
-    whose = "processes that cannot be listed" if gpu.processes is None else "no listed process"
-    return use, f"{use}: {_figures(odd[0], memory)} of {whose}"
+    holder = "processes that cannot be listed" if gpu.processes is None else "no listed process"
+    return use, f"{use}: {_figures(odd[0], memory)} of {holder}"
 
 
 def _apart(looks: Sequence[Look]) -> list[Look]:

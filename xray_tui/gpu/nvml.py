@@ -16,7 +16,7 @@ from xray_tui.gpu.errors import ABSENT, DRIVER_GONE, GPU_GONE, Code, why_no_driv
 from xray_tui.gpu.gpu_state import GpuState
 from xray_tui.gpu.host_probe import this_machine
 from xray_tui.gpu.process_info import ProcessInfoCache
-from xray_tui.gpu.process_types import ListedProcess, merge
+from xray_tui.gpu.process_types import Entry, merge
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample
 from xray_tui.gpu.throttle import throttle_words
 
@@ -107,10 +107,8 @@ def identify(index: int) -> tuple[Any, str]:
 
 
 def read(index: int, handle: Any, state: GpuState, infos: ProcessInfoCache, now: float) -> GpuSample:
-    """The GPU's values; slowly changing ones may come from the cache in `state`, whose name is updated.
-
-    Raises one of FAILURES if the GPU or the driver is gone; after any other error one value is None.
-    """
+    """The GPU's values; slowly changing ones may come from the cache in `state`, whose name is updated. Raises one of
+    FAILURES if the GPU or the driver is gone; after any other error one value is None."""
     cache = state.cache
     limits = cache.get("limits", LIMITS_EVERY, now, lambda: _limits(handle))
     if limits.name.value:
@@ -154,7 +152,7 @@ def _processes(handle: Any, infos: ProcessInfoCache, now: float) -> tuple[tuple[
         # Lists of graphics and MPS processes are optional; the list of compute processes is required.
         if reading.code and (list_name == "Compute" or reading.code not in ABSENT):
             return None, why_no_list(reading.code, reading.text)
-        lists[list_name] = [ListedProcess(int(entry.pid), entry.usedGpuMemory) for entry in reading.value or ()]
+        lists[list_name] = [Entry(int(entry.pid), entry.usedGpuMemory) for entry in reading.value or ()]
     merged = merge(lists["Compute"], lists["Graphics"], lists["MPSCompute"])
     shares = _sm_shares(handle, now) if merged else None
     processes = []
@@ -192,7 +190,6 @@ def _memory(handle: Any) -> _Reading:
 
 
 def _temperature(handle: Any) -> _Reading:
-    """Read the temperature by the newer or the older call; a driver may have only one of them."""
     return _call(("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature"), handle, pynvml.NVML_TEMPERATURE_GPU)
 
 

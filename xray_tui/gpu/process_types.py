@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 
-class ListedProcess(NamedTuple):
+class Entry(NamedTuple):
     """An entry of one of the driver's lists; memory in bytes, None if not reported."""
 
     pid: int
@@ -21,9 +21,7 @@ class Merged(NamedTuple):
     memory: int | None
 
 
-def merge(
-    compute: Iterable[ListedProcess], graphics: Iterable[ListedProcess], mps: Iterable[ListedProcess]
-) -> list[Merged]:
+def merge(compute: Iterable[Entry], graphics: Iterable[Entry], mps: Iterable[Entry]) -> list[Merged]:
     """One entry per pid, the largest memory first.
 
     A pid in the compute and the graphics list is "C+G", in the MPS and the compute list "M+C". The entries of a pid in
@@ -39,7 +37,7 @@ def merge(
     return sorted(processes, key=lambda process: (-1 if process.memory is None else -process.memory, process.pid))
 
 
-def _memory_by_pid(listed: Iterable[ListedProcess]) -> dict[int, int | None]:
+def _memory_by_pid(listed: Iterable[Entry]) -> dict[int, int | None]:
     total: dict[int, int | None] = {}
     for pid, memory in listed:
         before = total.get(pid)

@@ -24,13 +24,11 @@ _SETTLED = 3
 class Sampler:
     """Calls `on_sample` with a GpuSnapshot about every `interval` seconds, from a thread of its own.
 
-    - The driver hangs or the helper ends: the last snapshot is repeated with `stale` set and its old `time`, and the
-      helper is restarted with back-off.
-    - One of several GPUs hangs: its row has a `problem`; the helper is replaced from time to time to retry that GPU.
-    - No driver or no GPU: the snapshot has a `problem`; the next probe follows after 30 s, later ones less often.
-
-    `environment` is the whole environment of the helper, by default that of this process. `on_failure` gets a line
-    when `on_sample` or the sampler itself fails.
+    If the driver hangs, the last snapshot is repeated with `stale` set and its old `time`, and the helper is restarted
+    with back-off. If one of several GPUs hangs, its row has a `problem`, and the helper is replaced now and then to
+    retry that GPU. Without a driver or a GPU the snapshot has a `problem`; the next probe follows after 30 s, later
+    ones less often. `environment` is the whole environment of the helper, by default that of this process.
+    `on_failure` gets a line when `on_sample` or the sampler itself fails.
     """
 
     def __init__(
@@ -156,10 +154,9 @@ class _Outcome:
     """How one helper process ended."""
 
     answers: int = 0
-    """Number of snapshots that it printed."""
     hung: bool = False
     problem: str | None = None
-    """Why there is no driver or no GPU, if the helper said so before it exited."""
+    """Why there is no driver or no GPU, if the helper reported that before it exited."""
     stale: str | None = None
     """Why the helper failed. None together with `problem` None: it was stopped or replaced while it worked."""
 

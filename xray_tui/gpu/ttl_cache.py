@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 
 _EARLY = 0.95
-"""Part of the interval after which a value expires: a tick may come a few milliseconds early, and a value of 2 s would
-then be read every 3 s."""
+"""Fraction of the interval after which a value expires, because a tick may come a few milliseconds early."""
 
 
 class TtlCache:

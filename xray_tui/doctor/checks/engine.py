@@ -29,8 +29,7 @@ def engine(context: Context) -> list[Finding]:
     installed = ", ".join(f"{name} {version}" for name, version in versions.items() if version is not None)
     missing = [name for name, version in versions.items() if version is None]
     if missing:
-        rest = f"; installed: {installed}" if installed else ""
-        return [bad("engine", f"missing: {', '.join(missing)}{rest}", REMEDY)]
+        return [bad("engine", f"missing: {', '.join(missing)}; installed: {installed or 'none'}", REMEDY)]
     try:
         check_engine()
     except BadInput as error:

@@ -12,8 +12,7 @@ from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
 from xray_tui.system.login_session import Place, Session, judge_ending, this_session
 
 NAME = "session"
-TIMEOUT = 5.0
-"""Seconds for the answer of logind."""
+TIMEOUT = 5.0  # seconds
 _COMMAND = (
     "busctl", "--system", "get-property",
     "org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "KillUserProcesses",

@@ -41,8 +41,7 @@ def runs_dir(context: Context) -> list[Finding]:
     folder = context.settings.runs_dir
     if folder is None or folder.absolute() == context.runs or folder.is_dir():
         return []
-    remedy = "create it, or correct runs_dir in the settings"
-    return [bad("runs_dir", f"{clean(str(folder))}: no such folder", remedy)]
+    return [bad("runs_dir", f"{clean(str(folder))}: no such folder", "create it, or correct runs_dir in the settings")]
 
 
 def export(context: Context) -> list[Finding]:

@@ -15,8 +15,7 @@ LITTLE, TOO_LITTLE = 20 * GIB, 2 * GIB
 """Bytes that fit a few trainings with their checkpoints, and bytes that do not fit one."""
 SHM, SHM_TOO_LITTLE = GIB, 128 << 20
 """Bytes; with Docker's default of 64 MiB loader workers end with a bus error."""
-QUOTA_TIMEOUT = 10.0
-"""Seconds."""
+QUOTA_TIMEOUT = 10.0  # seconds
 
 
 def disk(context: Context) -> list[Finding]:
