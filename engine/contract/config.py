@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import Field, model_validator
 
@@ -107,9 +107,5 @@ class EvaluateOptions(Section):
 Config: TypeAlias = TrainConfig | ClassifierConfig | BlendConfig | NnunetConfig
 LearnConfig: TypeAlias = TrainConfig | ClassifierConfig
 """What the training loop takes."""
-KINDS: dict[str, type[Config]] = {
-    "train": TrainConfig,
-    "classifier": ClassifierConfig,
-    "blend": BlendConfig,
-    "nnunet": NnunetConfig,
-}
+KINDS: dict[str, type[Config]] = {model.model_fields["kind"].default: model for model in get_args(Config)}
+"""The model of each kind of config."""

@@ -6,6 +6,18 @@ from pydantic import Field, model_validator
 
 from engine.contract.section import Probability, Section
 
+MANIFEST = Field("data/manifest.csv", min_length=1, description="CSV with id, image, mask, fractured, split")
+FOLD = Field(
+    None, ge=0, le=99, description="fold that is validation, of train and val divided again; empty: as published"
+)
+FOLDS = Field(5, ge=2, le=100, description="how many folds there are, where fold says which one")
+
+
+def check_fold(fold: int | None, folds: int) -> None:
+    """Raises ValueError for a fold that is not among that many folds."""
+    if fold is not None and fold >= folds:
+        raise ValueError(f"fold: expected 0 to {folds - 1}, got {fold}")
+
 
 class PatchConfig(Section):
     """Training on square pieces of the images at `image_size`; validation and evaluation see whole images."""
@@ -18,23 +30,20 @@ class PatchConfig(Section):
 class DataConfig(Section):
     """The images, and how they reach the network."""
 
-    manifest: str = Field("data/manifest.csv", min_length=1, description="CSV with id, image, mask, fractured, split")
+    manifest: str = MANIFEST
     image_size: int = Field(256, ge=32, le=2048, multiple_of=32, description="side of the network's input, pixels")
     keep_aspect: bool = Field(False, description="fit into the square and pad, instead of stretching to it")
     workers: int | None = Field(
         None, ge=0, le=64, description="loader processes; empty: none on a CPU, up to 8 for a GPU"
     )
     cache: bool = Field(True, description="keep decoded, resized images in one memory-mapped file beside the manifest")
-    fold: int | None = Field(
-        None, ge=0, le=99, description="fold that is validation, of train and val shared out anew; empty: as published"
-    )
-    folds: int = Field(5, ge=2, le=100, description="how many folds there are, where fold says which one")
+    fold: int | None = FOLD
+    folds: int = FOLDS
     patch: PatchConfig | None = Field(None, description="train on patches; empty: on whole images")
 
     @model_validator(mode="after")
     def _fits(self) -> DataConfig:
-        if self.fold is not None and self.fold >= self.folds:
-            raise ValueError(f"fold: {self.fold} of {self.folds} folds; 0 to {self.folds - 1} is right")
+        check_fold(self.fold, self.folds)
         if self.patch is not None and self.patch.size > self.image_size:
             raise ValueError(f"patch.size: {self.patch.size} is larger than image_size {self.image_size}")
         return self

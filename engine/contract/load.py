@@ -14,11 +14,13 @@ from engine.contract.files import relative_to_file, write_whole
 from engine.contract.models import SEGMENTERS, TAG
 from engine.contract.names import CHECKPOINTS, CONFIG, EVENTS
 from engine.contract.recipe_file import ABOUT, Read, read_recipe
+from engine.contract.recipes import kind_of
 from engine.contract.text import brief, clean
 from engine.contract.yaml_file import read_mapping
 
 if TYPE_CHECKING:
     from engine.contract.config import Config
+    from engine.contract.nnunet import NnunetConfig
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -40,11 +42,7 @@ def load_config(path: Path, overrides: Sequence[str] = (), read: Read = read_map
     values.pop(ABOUT, None)
     of_run = _is_of_run(path, values)
     set_keys = apply_overrides(values, overrides)
-    kind = values.get("kind", "train")
-    model = KINDS.get(kind) if isinstance(kind, str) else None
-    if model is None:
-        raise BadInput(f"{clean(str(path))}: kind: {clean(repr(kind))} is unknown; give one of {', '.join(KINDS)}")
-    config = validate(model, values, str(path))
+    config = validate(KINDS[kind_of(values, path)], values, str(path))
 
     def absolute(key: str, text: str) -> str:
         if "\0" in text:
@@ -54,6 +52,16 @@ def load_config(path: Path, overrides: Sequence[str] = (), read: Read = read_map
         return str((Path(text) if from_working_directory else beside).resolve())
 
     return with_paths(config, absolute)
+
+
+def load_nnunet_config(path: Path, overrides: Sequence[str] = ()) -> NnunetConfig:
+    """The config in `path`, as load_config reads it. Raises BadInput, also for a config of another kind."""
+    from engine.contract.nnunet import NnunetConfig
+
+    config = load_config(path, overrides)
+    if not isinstance(config, NnunetConfig):
+        raise BadInput(f"{clean(str(path))}: kind: {config.kind}; nnunet needs kind: nnunet")
+    return config
 
 
 def _is_of_run(path: Path, values: Mapping[str, Any]) -> bool:

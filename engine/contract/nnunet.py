@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from engine.contract.errors import BadInput
-from engine.contract.load import load_config
+from engine.contract.data import FOLD, FOLDS, MANIFEST, check_fold
 from engine.contract.names import Presence
 from engine.contract.run_name import RunName
 from engine.contract.section import Section
-from engine.contract.text import clean
 
 PLAIN_TRAINER = "nnUNetTrainer"
 
@@ -24,7 +20,7 @@ Epochs = Literal[1, 5, 10, 20, 50, 100, 250, 500, 750, 1000, 2000, 4000, 8000]
 class NnunetDataConfig(Section):
     """What is exported for nnU-Net."""
 
-    manifest: str = Field("data/manifest.csv", min_length=1, description="CSV with id, image, mask, fractured, split")
+    manifest: str = MANIFEST
     image_size: int = Field(
         512,
         ge=32,
@@ -37,15 +33,12 @@ class NnunetDataConfig(Section):
         le=1000.0,
         description="negatives for each positive of the training split; empty: all. Cases are drawn uniformly",
     )
-    fold: int | None = Field(
-        None, ge=0, le=99, description="fold that is validation, of train and val shared out anew; empty: as published"
-    )
-    folds: int = Field(5, ge=2, le=100, description="how many folds there are, where fold says which one")
+    fold: int | None = FOLD
+    folds: int = FOLDS
 
     @model_validator(mode="after")
     def _has_the_fold(self) -> NnunetDataConfig:
-        if self.fold is not None and self.fold >= self.folds:
-            raise ValueError(f"fold: {self.fold} of {self.folds} folds; 0 to {self.folds - 1} is right")
+        check_fold(self.fold, self.folds)
         return self
 
     @property
@@ -124,11 +117,3 @@ class ScoreOptions(PredictOptions):
         "none", description="presence score under which a mask is emptied; tuned: on validation"
     )
     bootstrap: int = Field(1000, ge=0, le=100_000, description="resamples behind each interval; 0: none")
-
-
-def load_nnunet_config(path: Path, overrides: Sequence[str] = ()) -> NnunetConfig:
-    """The config in `path`, as load_config reads it. Raises BadInput, for another kind too."""
-    config = load_config(path, overrides)
-    if not isinstance(config, NnunetConfig):
-        raise BadInput(f"{clean(str(path))}: kind: {config.kind}; nnunet needs kind: nnunet")
-    return config

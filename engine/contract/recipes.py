@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,14 @@ def check_kind(command: str, config_kind: str, path: Path | str) -> None:
     if config_kind not in TAKES[command]:
         right = " or ".join(f"kind: {kind}" for kind in TAKES[command])
         raise BadInput(f"{clean(str(path))}: kind: {config_kind}; {command} needs {right}")
+
+
+def kind_of(values: Mapping[str, Any], path: Path) -> str:
+    """The kind of a config; train where it names none. Raises BadInput for an unknown one."""
+    kind = values.get("kind", "train")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise BadInput(f"{clean(str(path))}: kind: {brief(kind)} is unknown; give one of {', '.join(KINDS)}")
+    return kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +80,9 @@ def _read(path: Path) -> Recipe:
     name = clean(path.stem)
     try:
         values = read_recipe(path)
+        kind = kind_of(values, path)
     except BadInput as error:
         return Recipe(name, path, "?", "", error.lines[0])
-    kind = values.get("kind", "train")
-    if kind not in KINDS:
-        right = ", ".join(KINDS)
-        return Recipe(name, path, "?", "", f"{clean(str(path))}: kind: {brief(kind)} is unknown; give one of {right}")
     about = values.get(ABOUT)
     told: dict[str, Any] = about if isinstance(about, dict) else {}
     size = told.get("parameters")

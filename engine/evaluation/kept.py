@@ -10,7 +10,8 @@ from typing import Any
 from engine.contract import names
 from engine.contract.errors import BadInput
 from engine.contract.formats import newer
-from engine.contract.nnunet import NnunetDataConfig, load_nnunet_config
+from engine.contract.load import load_nnunet_config
+from engine.contract.nnunet import NnunetDataConfig
 from engine.contract.text import clean
 from engine.contract.yaml_file import read_mapping
 from engine.data.folds import read_samples

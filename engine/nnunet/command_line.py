@@ -77,7 +77,7 @@ def _dataset_name(text: str) -> str:
 
 
 def _export(given: argparse.Namespace) -> None:
-    from engine.contract.nnunet import load_nnunet_config
+    from engine.contract.load import load_nnunet_config
     from engine.nnunet.export import export
 
     done = export(load_nnunet_config(given.config, given.overrides), given.output / given.dataset)
@@ -101,7 +101,7 @@ def train(given: argparse.Namespace) -> None:
         raise BadInput("--sanity: checks our own networks; nnU-Net trains by itself")
     if (getattr(given, "gpus", None) or 1) > 1:
         raise BadInput(f"--gpus {given.gpus}: nnU-Net is trained on one GPU")
-    from engine.contract.nnunet import load_nnunet_config
+    from engine.contract.load import load_nnunet_config
     from engine.training.run import prepare_run, trained_by_us
 
     config, run = prepare_run(load_nnunet_config, given.config, given.overrides, given.run, given.resume)

@@ -9,7 +9,8 @@ from pathlib import Path
 from engine.contract import names
 from engine.contract.errors import BadInput
 from engine.contract.files import file_sha256
-from engine.contract.nnunet import NnunetConfig, load_nnunet_config
+from engine.contract.load import load_nnunet_config
+from engine.contract.nnunet import NnunetConfig
 from engine.contract.text import clean
 from engine.data.manifest import Sample, fingerprint
 from engine.data.moved import check_manifest, check_same_data, point_to

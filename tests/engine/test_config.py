@@ -219,4 +219,4 @@ def test_what_is_wrong_with_a_section_is_said_without_all_that_it_holds(tmp_path
     path.write_text("data: {fold: 7, folds: 5}\ntraining: {positive_share: 0.5}\n")
     with pytest.raises(BadInput) as caught:
         load_config(path)
-    assert caught.value.lines == (f"{path}: data: fold: 7 of 5 folds; 0 to 4 is right",)
+    assert caught.value.lines == (f"{path}: data: fold: expected 0 to 4, got 7",)

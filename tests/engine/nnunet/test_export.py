@@ -15,7 +15,7 @@ from PIL import Image
 
 from engine.cli import main
 from engine.contract.errors import BadInput
-from engine.contract.nnunet import load_nnunet_config
+from engine.contract.load import load_nnunet_config
 from engine.data.folds import copies, with_fold
 from engine.data.manifest import Sample, fingerprint, read_manifest, write_manifest
 from engine.nnunet.cases import case_name, exported_samples
@@ -102,7 +102,7 @@ def test_with_a_fold_all_of_ours_are_its_folds_in_order_and_the_test_split_is_as
 
 
 def test_a_fold_that_is_not_there_or_cannot_be_trained_is_refused(config: Path, manifest: Path) -> None:
-    with pytest.raises(BadInput, match=r"fold: 3 of 3 folds; 0 to 2 is right"):
+    with pytest.raises(BadInput, match=r"fold: expected 0 to 2, got 3"):
         load_nnunet_config(config, ["data.fold=3", "data.folds=3"])
     write_manifest(manifest, [sample for sample in read_manifest(manifest) if sample.id != "v1"])
     with pytest.raises(BadInput, match=r"fold \d: no positive image in split train"):

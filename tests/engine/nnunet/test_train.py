@@ -19,7 +19,7 @@ from PIL import Image
 from engine.cli import main
 from engine.contract.errors import Failed
 from engine.contract.events import parse_events
-from engine.contract.nnunet import load_nnunet_config
+from engine.contract.load import load_nnunet_config
 from engine.nnunet.layout import Layout
 from engine.nnunet.tool import failure
 
