@@ -14,15 +14,15 @@ from engine.blending.members import Members, mix, open_member, open_members
 from engine.blending.search import Found, search, threshold_grid
 from engine.contract import names
 from engine.contract.config import BlendConfig
-from engine.contract.files import file_sha256, relative_to_file
+from engine.contract.files import relative_to_file
 from engine.contract.load import save_config
 from engine.contract.text import clean
 from engine.data.geometry import Probabilities
-from engine.evaluation.artifact import artifact_path, selection_key, write_artifact
+from engine.evaluation.artifact import Evaluation, artifact_path, selection_key, write_artifact
 from engine.evaluation.choose import Choice
 from engine.evaluation.evaluate import describe
-from engine.evaluation.kept import KeptRun
 from engine.evaluation.metrics import presence_threshold
+from engine.evaluation.predictions import NnunetPredictions
 from engine.evaluation.scores import SplitScores, score_split
 from engine.evaluation.trained import Run, open_run
 
@@ -49,16 +49,15 @@ def blend(config: BlendConfig, folder: Path) -> Path:
     asked = config.model_dump(mode="json", exclude={"members", "presence_run"})
     key = selection_key(config=asked, data=test.parts[0].fingerprint)
     path = artifact_path(folder, names.artifact_stem(config.tta, "tuned", "auto", gated=False), key)
-    artifact = write_artifact(
+    evaluation = Evaluation(
+        folder,
         path,
-        key=key,
-        val=val_scores,
-        test=_score(test, found, config, "test"),
-        choice=choice,
-        tta=config.tta,
+        key,
+        started,
+        config.tta,
         selection={
             "members": [relative_to_file(run.folder, path) for run in runs],
-            "member_tta": [run.view if isinstance(run, KeptRun) else config.tta for run in runs],
+            "member_tta": [run.view if isinstance(run, NnunetPredictions) else config.tta for run in runs],
             "weights": found.weights,
             "presence_source": found.presence_source,
             "presence_weights": found.presence_weights,
@@ -67,18 +66,15 @@ def blend(config: BlendConfig, folder: Path) -> Path:
             "objective": config.objective,
         },
         data={"split": "test", "fingerprint": test.parts[0].fingerprint},
-        provenance={
-            "checkpoints": [
-                {"path": relative_to_file(run.checkpoint, path), "sha256": run.sha256}
-                for run in (*runs, *([presence_run] if presence_run else []))
-            ],
-            "config_sha256": file_sha256(folder / names.CONFIG),
-            "device": test.parts[0].device,
-            "seconds": round(time.monotonic() - started, 2),
-        },
+        checkpoints=[
+            {"path": relative_to_file(run.checkpoint, path), "sha256": run.sha256}
+            for run in (*runs, *([presence_run] if presence_run else []))
+        ],
+        device=test.parts[0].device,
         resamples=config.bootstrap,
         seed=config.seed,
     )
+    artifact = write_artifact(evaluation, val_scores, _score(test, found, config, "test"), choice)
     print(_describe_choice(config, found, val.own_sources))
     print(describe(artifact, path), flush=True)
     return path

@@ -14,14 +14,19 @@ from engine.contract.text import clean
 from engine.data.geometry import content_size, to_native
 from engine.data.image import image_size
 from engine.data.manifest import Sample
-from engine.evaluation.heads import split_head_scores
-from engine.evaluation.kept import KeptRun, is_nnunet, open_kept
+from engine.evaluation.predictions import (
+    NnunetPredictions,
+    Probabilities,
+    is_nnunet,
+    open_nnunet_predictions,
+    split_presence_scores,
+    split_probabilities,
+)
 from engine.evaluation.presence import HEAD, OF_MAP
-from engine.evaluation.probabilities import Probabilities, split_probabilities
 from engine.evaluation.trained import Run, open_run
 
 Weights = Sequence[float]
-Member = Run | KeptRun
+Member = Run | NnunetPredictions
 """A run of ours, or one of nnU-Net's that was predicted."""
 
 
@@ -76,7 +81,7 @@ def mix(contents: npt.NDArray[np.float32], weights: Weights) -> npt.NDArray[np.f
 
 def open_member(folder: Path) -> Member:
     """A run folder as a member. Raises BadInput in one line where it is none."""
-    return open_kept(folder) if is_nnunet(folder) else open_run(folder)
+    return open_nnunet_predictions(folder) if is_nnunet(folder) else open_run(folder)
 
 
 def open_members(
@@ -87,7 +92,7 @@ def open_members(
     Raises BadInput where two of them were trained on different data, or that run has no presence score.
     """
     parts = [
-        run.probabilities(split) if isinstance(run, KeptRun) else split_probabilities(run, split, tta, batch_size)
+        split_probabilities(run, split, tta, batch_size) if isinstance(run, Run) else run.probabilities(split)
         for run in runs
     ]
     samples, data = parts[0].samples, parts[0].fingerprint
@@ -95,7 +100,7 @@ def open_members(
         _check_is_same(run, part.fingerprint, runs[0], data, split)
     other = None
     if presence_run is not None:
-        heads = split_head_scores(presence_run, split, tta, batch_size)
+        heads = split_presence_scores(presence_run, split, tta, batch_size)
         _check_is_same(presence_run, heads.fingerprint, runs[0], data, split)
         other = heads.of(samples)
     return Members(tuple(part.in_order_of(samples) for part in parts), other)

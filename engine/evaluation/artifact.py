@@ -8,7 +8,9 @@ import io
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from engine import __version__
-from engine.contract.files import write_json, write_whole
+from engine.contract.files import file_sha256, write_json, write_whole
 from engine.contract.formats import newer
-from engine.contract.names import ENGINE_GIT_ENV, SCHEMA
+from engine.contract.names import CONFIG, ENGINE_GIT_ENV, SCHEMA
 from engine.evaluation.choose import Choice
-from engine.evaluation.heads import HeadScores
 from engine.evaluation.intervals import intervals
 from engine.evaluation.metrics import (
     Confusion,
@@ -33,6 +34,7 @@ from engine.evaluation.metrics import (
     segmentation_metrics,
     sensitivity,
 )
+from engine.evaluation.predictions import PresenceScores
 from engine.evaluation.presence import HEAD
 from engine.evaluation.scores import SplitScores, Table
 
@@ -41,14 +43,42 @@ Flags = npt.NDArray[np.bool_]
 PER_IMAGE_COLUMNS = ("id", "fractured", "dice", "iou", "tp", "fp", "fn", "presence_score")
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What an artifact records beside its figures."""
+
+    run: Path
+    """The run folder."""
+    path: Path
+    """The artifact's file."""
+    key: str
+    """`selection_key` of the request."""
+    started: float
+    """time.monotonic() at the start of the evaluation."""
+    tta: str
+    selection: dict[str, Any]
+    data: dict[str, Any]
+    checkpoints: Sequence[Mapping[str, str]]
+    """path and sha256 of each checkpoint."""
+    device: str
+    resamples: int
+    """Bootstrap resamples for each interval; 0: no intervals."""
+    seed: int
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    """Further entries of the provenance."""
+
+
 def selection_key(**selection: Any) -> str:
-    """A short hash of everything that was asked for: two artifacts of one key are the same evaluation, made again."""
+    """A short hash of the request. An artifact is replaced only by another evaluation with its key."""
     return hashlib.sha256(json.dumps(selection, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def artifact_path(folder: Path, stem: str, key: str) -> Path:
-    """`stem.json`, or `stem_key.json` where that name is taken by another selection: nothing is overwritten but the
-    same evaluation."""
+def artifact_path(folder: Path, stem: str, key: str, output: Path | None = None) -> Path:
+    """The artifact's file: `output` if given, else `stem.json`, or `stem_key.json` where an artifact of another key
+    has that name. The folder of an `output` is made."""
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        return output
     path = folder / f"{stem}.json"
     if not path.exists() or _key_of(path) == key:
         return path
@@ -83,20 +113,7 @@ def all_positive(table: Table) -> dict[str, float]:
     return segmentation_metrics(Confusion(area, table.pixels - area, np.zeros_like(area), table.pixels))
 
 
-def write_artifact(
-    path: Path,
-    *,
-    key: str,
-    val: SplitScores,
-    test: SplitScores,
-    choice: Choice,
-    tta: str,
-    selection: dict[str, Any],
-    data: dict[str, Any],
-    provenance: dict[str, Any],
-    resamples: int,
-    seed: int = 0,
-) -> dict[str, Any]:
+def write_artifact(evaluation: Evaluation, val: SplitScores, test: SplitScores, choice: Choice) -> dict[str, Any]:
     """Score the test split once at the choice, write the per-image table, then the artifact; returns the artifact."""
     counts = confusion_of(test, test.native, choice)
     presence = test.presence_scores(choice.presence_source, choice.place)
@@ -108,65 +125,57 @@ def write_artifact(
         "validation_input": metrics_of(val, val.input, choice),
         "all_positive": all_positive(test.native),
         "threshold": choice.threshold,
-        "tta_mode": tta,
-        "intervals": intervals(counts, presence, test.fractured, test.groups, resamples, seed),
+        "intervals": _intervals(evaluation, counts, presence, test),
     }
     chosen = {
         "threshold_source": choice.threshold_source,
         "presence_source": choice.presence_source,
         "gate": choice.gate,
         "gate_source": choice.gate_source,
-        **selection,
     }
     table = per_image_csv(test.ids, test.fractured, counts, presence)
-    return _publish(path, figures, table, key, chosen, {"metric_resolution": "native", **data}, provenance)
+    return _publish(evaluation, figures, table, chosen, {"metric_resolution": "native"})
 
 
-def write_presence_artifact(
-    path: Path,
-    *,
-    key: str,
-    val: HeadScores,
-    test: HeadScores,
-    tta: str,
-    selection: dict[str, Any],
-    data: dict[str, Any],
-    provenance: dict[str, Any],
-    resamples: int,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """As `write_artifact`, of a classifier: presence metrics alone, and a table without pixels."""
+def write_presence_artifact(evaluation: Evaluation, val: PresenceScores, test: PresenceScores) -> dict[str, Any]:
+    """`write_artifact` for a classifier: presence metrics only, and a table without pixel counts."""
     cut = presence_threshold(val.scores, val.fractured)
     figures = {
         "kind": "classifier",
         **metrics_of_presence(test.scores, test.fractured, cut),
         **_numbers(test.fractured),
         "validation": metrics_of_presence(val.scores, val.fractured, cut) | _numbers(val.fractured),
-        "tta_mode": tta,
-        "intervals": intervals(None, test.scores, test.fractured, test.groups, resamples, seed),
+        "intervals": _intervals(evaluation, None, test.scores, test),
     }
     table = per_image_csv(test.ids, test.fractured, None, test.scores)
-    return _publish(path, figures, table, key, {"presence_source": HEAD, **selection}, data, provenance)
+    return _publish(evaluation, figures, table, {"presence_source": HEAD}, {})
+
+
+def _intervals(
+    evaluation: Evaluation, counts: Confusion | None, presence: Floats, test: SplitScores | PresenceScores
+) -> dict[str, list[float]]:
+    return intervals(counts, presence, test.fractured, test.groups, evaluation.resamples, evaluation.seed)
 
 
 def _publish(
-    path: Path,
-    figures: dict[str, Any],
-    table: str,
-    key: str,
-    selection: dict[str, Any],
-    data: dict[str, Any],
-    provenance: dict[str, Any],
+    evaluation: Evaluation, figures: dict[str, Any], table: str, chosen: dict[str, Any], data: dict[str, Any]
 ) -> dict[str, Any]:
     """Write the per-image table, then the artifact."""
+    path = evaluation.path
     table_path = path.with_name(f"{path.stem}.images.csv")
+    selection = {"selected_on": "val", "optimism": None, **chosen, **evaluation.selection, "key": evaluation.key}
     artifact = {
         "schema": SCHEMA,
         **figures,
-        "selection": {"selected_on": "val", "optimism": None, **selection, "key": key},
-        "data": data,
+        "tta_mode": evaluation.tta,
+        "selection": selection,
+        "data": {**data, **evaluation.data},
         "provenance": {
-            **provenance,
+            "checkpoints": list(evaluation.checkpoints),
+            "config_sha256": file_sha256(evaluation.run / CONFIG),
+            "device": evaluation.device,
+            **evaluation.provenance,
+            "seconds": round(time.monotonic() - evaluation.started, 2),
             "git": git_state(),
             "engine": __version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,102 +1,107 @@
-"""xray-engine evaluate: predictions of validation and test, choices on the first, one score of the second."""
+"""`xray-engine evaluate`: predict validation and test, make every choice on validation, score test once."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.contract import names
 from engine.contract.config import EvaluateOptions, LearnConfig, TrainConfig
 from engine.contract.errors import BadInput
-from engine.contract.files import file_sha256, relative_to_file
+from engine.contract.files import relative_to_file
 from engine.contract.text import clean
-from engine.data.manifest import Sample, read_manifest
-from engine.evaluation.artifact import artifact_path, selection_key, write_artifact, write_presence_artifact
+from engine.data.manifest import read_manifest
+from engine.evaluation.artifact import (
+    Evaluation,
+    artifact_path,
+    selection_key,
+    write_artifact,
+    write_presence_artifact,
+)
 from engine.evaluation.choose import choose
-from engine.evaluation.heads import HeadScores, classifier_scores, split_head_scores
+from engine.evaluation.predictions import (
+    PresenceScores,
+    Probabilities,
+    classifier_scores,
+    probabilities,
+    split_presence_scores,
+    split_probabilities,
+)
 from engine.evaluation.presence import HEAD
-from engine.evaluation.probabilities import Probabilities, probabilities, split_probabilities
 from engine.evaluation.scores import SplitScores, score_split
 from engine.evaluation.thresholds import GRID
 from engine.evaluation.trained import Run, open_run
 
 
 def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: Path | None = None) -> Path:
-    """Score a run and write its artifact; the path of it. With `manifest` and `output` the run is scored on that data
-    (its test split, or all of it where it has none) into `output`; choices are still made on the run's own validation
-    split. `manifest` alone is the new place of the run's own data.
+    """Score a run and write its artifact; returns the artifact's path.
 
-    Raises BadInput, Stopped.
+    With `manifest` and `output` the run is scored on that data (its test split, or all of it where it has no test
+    split) into `output`; choices are still made on the run's own validation split. `manifest` without `output` is the
+    new path of the run's own data. Raises BadInput, Stopped.
     """
-    if output is not None and output.is_dir():
-        raise BadInput(f"--output {clean(str(output))}: a folder; give a file")
+    check_is_file(output)
     run = open_run(Path(options.run), options.checkpoint, manifest if output is None else None)
-    other = manifest if output is not None else None
-    path, artifact = (_classifier if run.is_classifier else _segmenter)(run, options, other, output)
+    external = manifest if output is not None else None
+    started = time.monotonic()
+    if run.is_classifier:
+        _check_has_no_masks(options)
+    val, (split, test) = _predict_split(run, "val", options), _predict_test(run, options, external)
+    choices = ("tta", "checkpoint") if run.is_classifier else ("tta", "threshold", "presence", "gate", "checkpoint")
+    asked = {name: getattr(options, name) for name in choices}
+    key = selection_key(**asked, data=test.fingerprint)
+    threshold = None if run.is_classifier else options.threshold
+    stem = names.artifact_stem(options.tta, threshold, options.presence, options.gate != "none")
+    path = artifact_path(run.folder, stem, key, output)
+    manifest_entry = {} if external is None else {"manifest": relative_to_file(external, path)}
+    evaluation = Evaluation(
+        run.folder,
+        path,
+        key,
+        started,
+        options.tta,
+        selection={"asked": asked},
+        data={"split": split, "fingerprint": test.fingerprint, **manifest_entry},
+        checkpoints=[run.provenance()],
+        device=test.device,
+        resamples=options.bootstrap,
+        seed=run.config.seed,
+    )
+    if isinstance(val, Probabilities) and isinstance(test, Probabilities):
+        artifact = _score_masks(evaluation, run, options, val, test)
+    else:
+        assert isinstance(val, PresenceScores)
+        assert isinstance(test, PresenceScores)
+        artifact = write_presence_artifact(evaluation, val, test)
     print(describe(artifact, path), flush=True)
     return path
 
 
-def _segmenter(
-    run: Run, options: EvaluateOptions, manifest: Path | None, output: Path | None
-) -> tuple[Path, dict[str, Any]]:
-    """Masks and presence: every choice made on validation, then the artifact."""
-    started = time.monotonic()
-    val = split_probabilities(run, "val", options.tta, options.batch_size)
-    split, test = _test_probabilities(run, options, manifest)
+def _score_masks(
+    evaluation: Evaluation, run: Run, options: EvaluateOptions, val: Probabilities, test: Probabilities
+) -> dict[str, Any]:
+    """Make the choices on validation, then score the test split."""
     fixed = [] if options.threshold == "tuned" else [float(options.threshold)]
-    thresholds = np.unique(np.concatenate([GRID, fixed]))
-    val_scores = _score(val, thresholds, "val")
+    val_scores = score_probabilities(val, fixed)
     choice = choose(val_scores, options.threshold, options.presence, options.gate, _trained_score(run.config))
-    test_scores = _score(test, thresholds, "test")
-    asked = {name: getattr(options, name) for name in ("tta", "threshold", "presence", "gate", "checkpoint")}
-    key = selection_key(**asked, data=test.fingerprint)
-    stem = names.artifact_stem(options.tta, options.threshold, options.presence, options.gate != "none")
-    path = _place(run, stem, key, output)
-    artifact = write_artifact(
-        path,
-        key=key,
-        val=val_scores,
-        test=test_scores,
-        choice=choice,
-        tta=options.tta,
-        selection={"asked": asked},
-        data=_data(split, test.fingerprint, manifest, path),
-        provenance=_provenance(run, test.device, started),
-        resamples=options.bootstrap,
-        seed=run.config.seed,
-    )
-    return path, artifact
+    return write_artifact(evaluation, val_scores, score_probabilities(test, fixed), choice)
 
 
-def _classifier(
-    run: Run, options: EvaluateOptions, manifest: Path | None, output: Path | None
-) -> tuple[Path, dict[str, Any]]:
-    """Presence alone: there is nothing to choose."""
-    started = time.monotonic()
-    _check_has_no_masks(options)
-    val = split_head_scores(run, "val", options.tta, options.batch_size)
-    split, test = _test_scores(run, options, manifest)
-    asked = {name: getattr(options, name) for name in ("tta", "checkpoint")}
-    key = selection_key(**asked, data=test.fingerprint)
-    path = _place(run, names.artifact_stem(options.tta, None, options.presence, gated=False), key, output)
-    artifact = write_presence_artifact(
-        path,
-        key=key,
-        val=val,
-        test=test,
-        tta=options.tta,
-        selection={"asked": asked},
-        data=_data(split, test.fingerprint, manifest, path),
-        provenance=_provenance(run, test.device, started),
-        resamples=options.bootstrap,
-        seed=run.config.seed,
-    )
-    return path, artifact
+def check_is_file(output: Path | None) -> None:
+    """Raises BadInput where --output names a folder."""
+    if output is not None and output.is_dir():
+        raise BadInput(f"--output {clean(str(output))}: is a folder; give a file")
+
+
+def score_probabilities(found: Probabilities, fixed: Sequence[float]) -> SplitScores:
+    """Pixel counts and presence scores of a split, at the grid's thresholds and at the `fixed` ones."""
+    thresholds = np.unique(np.concatenate([GRID, fixed]))
+    what = found.samples[0].split
+    return score_split(found.samples, found.content, found.size, found.keep_aspect, thresholds, found.presence, what)
 
 
 def describe(artifact: dict[str, Any], path: Path) -> str:
@@ -138,50 +143,18 @@ def _check_has_no_masks(options: EvaluateOptions) -> None:
         raise BadInput(f"--presence {options.presence}: {what}, and has no probability map; give auto or {HEAD}")
 
 
-def _test_samples(manifest: Path) -> tuple[str, list[Sample]]:
-    """What is scored of other data: its test split, or all of it where it has none."""
-    samples: list[Sample] = read_manifest(manifest)
+def _predict_split(run: Run, split: str, options: EvaluateOptions) -> Probabilities | PresenceScores:
+    predict = split_presence_scores if run.is_classifier else split_probabilities
+    return predict(run, split, options.tta, options.batch_size)
+
+
+def _predict_test(
+    run: Run, options: EvaluateOptions, manifest: Path | None
+) -> tuple[str, Probabilities | PresenceScores]:
+    """(scored split, predictions) of the run's own test split, or of an external manifest's; `all`: it has none."""
+    if manifest is None:
+        return "test", _predict_split(run, "test", options)
+    samples = read_manifest(manifest)
     tests = [sample for sample in samples if sample.split == "test"]
-    return ("test", tests) if tests else ("all", samples)
-
-
-def _test_probabilities(run: Run, options: EvaluateOptions, manifest: Path | None) -> tuple[str, Probabilities]:
-    """What is scored: the name of its split, and the run's probabilities."""
-    if manifest is None:
-        return "test", split_probabilities(run, "test", options.tta, options.batch_size)
-    split, samples = _test_samples(manifest)
-    return split, probabilities(run, samples, manifest, options.tta, options.batch_size, None)
-
-
-def _test_scores(run: Run, options: EvaluateOptions, manifest: Path | None) -> tuple[str, HeadScores]:
-    """As `_test_probabilities`, of a classifier."""
-    if manifest is None:
-        return "test", split_head_scores(run, "test", options.tta, options.batch_size)
-    split, samples = _test_samples(manifest)
-    return split, classifier_scores(run, samples, manifest, options.tta, options.batch_size, None)
-
-
-def _score(found: Probabilities, thresholds: npt.NDArray[np.float64], what: str) -> SplitScores:
-    return score_split(found.samples, found.content, found.size, found.keep_aspect, thresholds, found.presence, what)
-
-
-def _place(run: Run, stem: str, key: str, output: Path | None) -> Path:
-    """Where the artifact goes."""
-    if output is None:
-        return artifact_path(run.folder, stem, key)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    return output
-
-
-def _data(split: str, fingerprint: str, manifest: Path | None, path: Path) -> dict[str, Any]:
-    other = {} if manifest is None else {"manifest": relative_to_file(manifest, path)}
-    return {"split": split, "fingerprint": fingerprint, **other}
-
-
-def _provenance(run: Run, device: str, started: float) -> dict[str, Any]:
-    return {
-        "checkpoints": [run.provenance()],
-        "config_sha256": file_sha256(run.folder / names.CONFIG),
-        "device": device,
-        "seconds": round(time.monotonic() - started, 2),
-    }
+    predict = classifier_scores if run.is_classifier else probabilities
+    return "test" if tests else "all", predict(run, tests or samples, manifest, options.tta, options.batch_size, None)

@@ -21,7 +21,7 @@ from engine.data.folds import read_samples
 from engine.data.inputs import load_inputs
 from engine.data.manifest import Sample, fingerprint
 from engine.data.moved import check_manifest, check_same_data, point_to
-from engine.evaluation.cache import INDEX, data_of
+from engine.evaluation.prediction_cache import data_of
 from engine.progress import Progress
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def _trained_with(run: Run) -> dict[str, str]:
     kept = load_checkpoint(run.checkpoint, "network").get("fingerprints")
     if isinstance(kept, dict):
         return {str(split): str(value) for split, value in kept.items()}
-    indices = (run.folder / names.PREDICTIONS).glob(f"*/{INDEX}")
-    return {path.parent.name.partition("_")[0]: data for path in indices if (data := data_of(path, run.sha256))}
+    folders = (run.folder / names.PREDICTIONS).glob("*")
+    return {folder.name.partition("_")[0]: data for folder in folders if (data := data_of(folder, run.sha256))}
 
 
 def device_of(run: Run) -> Device:

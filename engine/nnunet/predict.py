@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +10,13 @@ import numpy.typing as npt
 
 from engine.contract import names
 from engine.contract.errors import Failed
-from engine.contract.files import write_json
 from engine.contract.nnunet import PredictOptions
 from engine.contract.text import clean
 from engine.data.image import read_mask
 from engine.data.manifest import Sample, fingerprint
 from engine.evaluation.counts import LEVELS, Levels, quantise
-from engine.evaluation.probabilities import Probabilities
+from engine.evaluation.prediction_cache import ARRAY, Key, read_predictions, write_index
+from engine.evaluation.predictions import Probabilities
 from engine.folders import made_whole, new_array, open_array
 from engine.nnunet.counting import counted
 from engine.nnunet.export import image_name
@@ -29,8 +27,6 @@ from engine.parallel import each
 
 PREDICT = "nnUNetv2_predict"
 SPLITS = ("val", "test")
-
-_FORMAT = "xray-probabilities/2"
 
 
 def split_predictions(run: TrainedRun, split: str, options: PredictOptions) -> Probabilities:
@@ -43,32 +39,12 @@ def split_predictions(run: TrainedRun, split: str, options: PredictOptions) -> P
     data = fingerprint(samples)
     size = run.config.data.image_size
     shape = (len(samples), size, size)
-    index = {
-        "format": _FORMAT,
-        "checkpoint": run.sha256,
-        "data": data,
-        "tta": options.tta,
-        "masks": options.masks,
-        "ids": [sample.id for sample in samples],
-    }
+    key = Key(run.sha256, data, options.tta, tuple(sample.id for sample in samples), options.masks)
     run.check_unchanged(split, data)
     cache = run.folder / names.PREDICTIONS / f"{split}_{options.tta}{'_masks' if options.masks else ''}"
-    made_on = _cached(cache, index, shape)
-    if made_on is None:
-        made_on = _predict(run, samples, options, cache, index, shape)
-    levels = open_array(cache / "probabilities.npy")
-    return Probabilities(tuple(samples), levels, None, True, data, made_on)
-
-
-def _cached(cache: Path, index: Mapping[str, object], shape: tuple[int, ...]) -> str | None:
-    """What the cached maps were computed on, where they are of the same checkpoint, data and views; else None."""
-    try:
-        kept = json.loads((cache / "index.json").read_text("utf-8"))
-        if open_array(cache / "probabilities.npy").shape != shape:
-            return None
-        return str(kept["device"]) if all(kept[key] == value for key, value in index.items()) else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
+    cached = read_predictions(cache, key, shape)
+    device = cached.device if cached is not None else _predict(run, samples, options, cache, key, shape)
+    return Probabilities(tuple(samples), open_array(cache / ARRAY), None, True, data, device)
 
 
 def _predict(
@@ -76,7 +52,7 @@ def _predict(
     samples: list[Sample],
     options: PredictOptions,
     cache: Path,
-    index: Mapping[str, object],
+    key: Key,
     shape: tuple[int, ...],
 ) -> str:
     """Let nnU-Net predict the samples and keep the maps; the name of what it computed on."""
@@ -102,10 +78,10 @@ def _predict(
         own = environment(run.layout, kind, compile=False)
         with counted(f"predict {what} ({options.tta})", output, f"*{ENDING}", len(samples)) as tick:
             run_tool(command, own, on_tick=tick)
-        levels = new_array(making / "probabilities.npy", np.uint16, shape)
+        levels = new_array(making / ARRAY, np.uint16, shape)
         collect(run, samples, output, options.masks, levels)
         name = f"{picked.name}, {'float16 autocast' if picked.is_cuda else 'float32'}, nnU-Net"
-        write_json(making / "index.json", {**index, "presence_cls": None, "device": name})
+        write_index(making, key, None, name)
     return name
 
 

@@ -9,19 +9,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import numpy as np
-
 from engine.contract import names
 from engine.contract.errors import BadInput
-from engine.contract.files import file_sha256, relative_to_file
+from engine.contract.files import relative_to_file
 from engine.contract.nnunet import ScoreOptions
-from engine.contract.text import clean
-from engine.evaluation.artifact import artifact_path, selection_key, write_artifact
+from engine.evaluation.artifact import Evaluation, artifact_path, selection_key, write_artifact
 from engine.evaluation.choose import choose
-from engine.evaluation.evaluate import describe
-from engine.evaluation.probabilities import Probabilities
-from engine.evaluation.scores import SplitScores, score_split
-from engine.evaluation.thresholds import GRID
+from engine.evaluation.evaluate import check_is_file, describe, score_probabilities
 from engine.nnunet.predict import split_predictions
 from engine.nnunet.run import open_trained
 from engine.nnunet.tool import version
@@ -37,40 +31,33 @@ def score(options: ScoreOptions, output: Path | None = None, moved_to: Path | No
     Raises BadInput, Stopped.
     """
     options = settled(options)
-    if output is not None and output.is_dir():
-        raise BadInput(f"--output {clean(str(output))}: a folder; give a file")
+    check_is_file(output)
     started = time.monotonic()
     run = open_trained(Path(options.run), options.checkpoint, moved_to)
     val, test = (split_predictions(run, split, options) for split in ("val", "test"))
     assert options.threshold is not None
     fixed = [] if options.threshold == "tuned" else [options.threshold]
-    val_scores, test_scores = (_score(found, fixed) for found in (val, test))
+    val_scores, test_scores = (score_probabilities(found, fixed) for found in (val, test))
     choice = choose(val_scores, options.threshold, options.presence, options.gate)
     asked = options.model_dump(mode="json", exclude={"run", "bootstrap"})
     key = selection_key(**asked, data=test.fingerprint)
     stem = names.artifact_stem(options.tta, options.threshold, options.presence, options.gate != "none")
-    path = output or artifact_path(run.folder, stem, key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    artifact = write_artifact(
+    path = artifact_path(run.folder, stem, key, output)
+    evaluation = Evaluation(
+        run.folder,
         path,
-        key=key,
-        val=val_scores,
-        test=test_scores,
-        choice=choice,
-        tta=options.tta,
+        key,
+        started,
+        options.tta,
         selection={"asked": asked},
         data={"split": "test", "fingerprint": test.fingerprint},
-        provenance={
-            "checkpoints": [{"path": relative_to_file(run.checkpoint, path), "sha256": run.sha256}],
-            "config_sha256": file_sha256(run.folder / names.CONFIG),
-            "device": test.device,
-            "nnunetv2": version(),
-            "trainer": run.config.training.trainer_class,
-            "seconds": round(time.monotonic() - started, 2),
-        },
+        checkpoints=[{"path": relative_to_file(run.checkpoint, path), "sha256": run.sha256}],
+        device=test.device,
         resamples=options.bootstrap,
         seed=run.config.seed,
+        provenance={"nnunetv2": version(), "trainer": run.config.training.trainer_class},
     )
+    artifact = write_artifact(evaluation, val_scores, test_scores, choice)
     print(describe(artifact, path), flush=True)
     return path
 
@@ -87,10 +74,3 @@ def settled(options: ScoreOptions) -> ScoreOptions:
     if options.presence not in ("auto", "pred_area"):
         raise BadInput(f"--presence {options.presence}: a mask has only its area; give pred_area, or leave out --masks")
     return options.model_copy(update={"threshold": NNUNET_THRESHOLD, "presence": "pred_area"})
-
-
-def _score(found: Probabilities, fixed: list[float]) -> SplitScores:
-    thresholds = np.unique(np.concatenate([GRID, fixed]))
-    return score_split(
-        found.samples, found.content, found.size, found.keep_aspect, thresholds, None, found.samples[0].split
-    )

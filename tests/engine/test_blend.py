@@ -147,7 +147,7 @@ def test_a_run_of_nnunets_that_was_not_predicted_or_of_other_data_says_what_to_d
     kept = json.loads(index.read_text())
     index.write_text(json.dumps({**kept, "data": "sha256:0"}))
     assert blend_nnunet(with_nnunet) == 2
-    assert "predict it anew" in capsys.readouterr().err
+    assert "run nnunet predict again" in capsys.readouterr().err
     index.unlink()
     assert blend_nnunet(with_nnunet) == 2
     assert "run xray-engine nnunet predict --run" in capsys.readouterr().err

@@ -161,7 +161,7 @@ def test_a_classifier_is_scored_on_other_data(with_classifier: Path, tmp_path: P
 def test_a_classifier_is_no_member_of_a_blend(with_classifier: Path, capsys: pytest.CaptureFixture[str]) -> None:
     members = ["--members", str(with_classifier / "plain"), str(with_classifier / "classifier")]
     assert main(["blend", *members, "--run", str(with_classifier / "both")]) == 2
-    assert "kind: classifier; it has a presence score and no masks" in capsys.readouterr().err
+    assert "kind: classifier; expected a run that predicts masks" in capsys.readouterr().err
 
 
 def test_a_blend_is_not_trained(with_classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

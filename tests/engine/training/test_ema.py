@@ -76,7 +76,7 @@ def test_it_is_what_an_evaluation_of_the_last_checkpoint_asks(train: Train) -> N
     """The only epoch is the best one too: both checkpoints hold the same average, one of them beside the weights."""
     import numpy as np
 
-    from engine.evaluation.probabilities import split_probabilities
+    from engine.evaluation.predictions import split_probabilities
     from engine.evaluation.trained import open_run
 
     run = train("run", "training.epochs=1", "training.ema=0.9")

@@ -1,0 +1,103 @@
+"""The format of cached predictions, which every kind of run and nnU-Net share.
+
+predictions/<split>_<tta>/index.json          format, checkpoint, data, tta, ids, presence_cls, device
+                          probabilities.npy   uint16 (N, S, S), in the order of the ids; a classifier has none
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from engine.contract.errors import BadInput
+from engine.contract.files import write_json
+from engine.contract.formats import newer
+from engine.contract.text import clean
+from engine.evaluation.counts import Levels
+from engine.folders import open_array
+
+FORMAT = "xray-probabilities/2"
+INDEX = "index.json"
+ARRAY = "probabilities.npy"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What predictions were made from. Predictions with another key are made again."""
+
+    checkpoint: str
+    """SHA-256 of the checkpoint."""
+    data: str
+    """Fingerprint of the samples."""
+    tta: str
+    ids: Sequence[str]
+    masks: bool | None = None
+    """Whether nnU-Net made masks without probabilities; None for our own networks."""
+
+    def fields(self) -> dict[str, Any]:
+        """The key as fields of the index."""
+        masks = {} if self.masks is None else {"masks": self.masks}
+        return {"checkpoint": self.checkpoint, "data": self.data, "tta": self.tta, **masks, "ids": list(self.ids)}
+
+
+class Cached(NamedTuple):
+    """Predictions read from a cache folder."""
+
+    levels: Levels | None
+    """(N, S, S), memory-mapped; None for a classifier."""
+    presence: list[float] | None
+    """Presence probability of each image; None without a classification head."""
+    device: str
+    """Device and precision with which they were computed."""
+
+
+def read_predictions(folder: Path, key: Key, shape: tuple[int, ...] | None) -> Cached | None:
+    """The predictions in the folder, or None where they are missing, damaged or of another key.
+
+    `shape` is that of the probabilities; None where only presence scores are expected.
+    """
+    try:
+        index = json.loads((folder / INDEX).read_text("utf-8"))
+        if any(index[name] != value for name, value in {"format": FORMAT, **key.fields()}.items()):
+            return None
+        presence = None if index["presence_cls"] is None else [float(score) for score in index["presence_cls"]]
+        levels = None if shape is None else open_array(folder / ARRAY)
+        device = str(index["device"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    is_whole = (levels is None or levels.shape == shape) and (presence is None or len(presence) == len(key.ids))
+    return Cached(levels, presence, device) if is_whole else None
+
+
+def write_index(folder: Path, key: Key, presence: list[float] | None, device: str) -> None:
+    """Write the index. The array, if there is one, must be in the folder already."""
+    write_json(folder / INDEX, {"format": FORMAT, **key.fields(), "presence_cls": presence, "device": device})
+
+
+def data_of(folder: Path, checkpoint: str) -> str | None:
+    """Fingerprint of the data that a checkpoint was applied to; None without predictions of that checkpoint."""
+    index = _read_index(folder)
+    return str(index["data"]) if index.get("checkpoint") == checkpoint and "data" in index else None
+
+
+def checkpoint_of(folder: Path) -> str | None:
+    """SHA-256 of the checkpoint that made the predictions; None without predictions.
+
+    Raises BadInput for a format of a newer version.
+    """
+    index = _read_index(folder)
+    if (reason := newer(index.get("format"), FORMAT)) is not None:
+        raise BadInput(f"{clean(str(folder / INDEX))}: {reason}")
+    checkpoint = index.get("checkpoint")
+    return checkpoint if index.get("format") == FORMAT and isinstance(checkpoint, str) else None
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    try:
+        index = json.loads((folder / INDEX).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return index if isinstance(index, dict) else {}
