@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import re
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 from engine.contract.errors import BadInput
+from engine.contract.models import SmpConfig, TimmClassifierConfig
 from engine.contract.text import clean
 from engine.models.registry import Normalisation
 from engine.models.tensor_names import by_module, counted, some
@@ -35,6 +37,45 @@ class Part(NamedTuple):
 
     module: nn.Module
     prefixes: tuple[str, ...]
+
+
+def from_hub(config: SmpConfig | TimmClassifierConfig, pretrained: bool) -> bool:
+    """Whether the library that builds the encoder fetches its weights from the hub."""
+    return pretrained and config.encoder_weights == "imagenet"
+
+
+@contextlib.contextmanager
+def building(config: SmpConfig | TimmClassifierConfig, what: str, hub: bool) -> Iterator[None]:
+    """A block in which smp or timm builds an encoder. Whatever they or the hub raise becomes BadInput in one line."""
+    encoder = clean(config.encoder)
+    if hub:
+        print(f"encoder weights: fetching ImageNet's for {encoder} from the hub …", flush=True)
+    try:
+        yield
+    except Exception as error:
+        reason = clean(str(error).strip().split("\n")[0])[:160]
+        if hub and not isinstance(error, KeyError | ValueError | TypeError | AttributeError):
+            raise BadInput(
+                f"model.encoder_weights: imagenet for {encoder} could not be fetched from the hub ({reason}); give a "
+                "local file, or efficientnet-lite0, or leave it empty"
+            ) from error
+        raise BadInput(f"model.encoder: {clean(what)} cannot be built ({reason})") from error
+
+
+def encoder_normalisation(
+    config: SmpConfig | TimmClassifierConfig, encoder: nn.Module, published: Normalisation, pretrained: bool
+) -> Normalisation:
+    """Load the config's encoder weights, unless they came from the hub; returns the input normalisation.
+
+    `published`: the normalisation that published weights of three channels expect.
+    """
+    half = ((0.5,) * config.in_channels, (0.5,) * config.in_channels)
+    if not pretrained or not config.encoder_weights:
+        return half
+    expected = published if config.in_channels == 3 else half
+    if from_hub(config, pretrained):
+        return expected
+    return load_encoder_weights(encoder, config.encoder_weights, expected, config.partial_weights)
 
 
 def load_encoder_weights(
