@@ -13,10 +13,12 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TypeAlias, get_args
 
-from engine import __version__, ending, title
+from engine import __version__
 from engine.contract import names
 from engine.contract.errors import BadInput, Exit, Stopped
 from engine.contract.text import clean
+from engine.process.exit import flush_output, give_up, record_end, run_command
+from engine.process.progress import show_title
 
 Command = Callable[[argparse.Namespace], None]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -39,10 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.BAD_INPUT
     _keep_leases()
     signal.signal(signal.SIGTERM, _stop)
-    title.show("starting")
-    status, cause = ending.of(partial(given.run_command, given))
-    ending.record(status, cause)
-    ending.let_go_of_output()
+    show_title("starting")
+    status, cause = run_command(partial(given.run_command, given))
+    record_end(status, cause)
+    flush_output()
     return status
 
 
@@ -157,7 +159,7 @@ def _add_blend(commands: Commands) -> None:
 
 
 def _add_nnunet(commands: Commands) -> None:
-    from engine.nnunet.command_line import add_commands
+    from engine.cli_nnunet import add_commands
 
     add_commands(commands.add_parser("nnunet", help="Train and score nnU-Net on our data (extra: nnunet)."))
 
@@ -174,8 +176,8 @@ def _add_set(parser: argparse.ArgumentParser, example: str = "training.epochs=3"
 
 
 def _synth(given: argparse.Namespace) -> None:
-    from engine.data.synth import make_synthetic
-    from engine.progress import showing
+    from engine.data.synthetic import make_synthetic
+    from engine.process.progress import showing
 
     with showing("synth", "images") as progress:
         manifest = make_synthetic(given.output, given.images, given.size, given.seed, progress)
@@ -183,9 +185,8 @@ def _synth(given: argparse.Namespace) -> None:
 
 
 def _prepare(given: argparse.Namespace) -> None:
-    from engine.data.prepare import prepare
-    from engine.data.report import lines
-    from engine.progress import showing
+    from engine.data.prepare import lines, prepare
+    from engine.process.progress import showing
 
     with showing("prepare", "images") as progress:
         prepared = prepare(
@@ -216,7 +217,7 @@ def _recipes(given: argparse.Namespace) -> None:
 
 
 def _train(given: argparse.Namespace) -> None:
-    from engine.nnunet import command_line as nnunet
+    from engine import cli_nnunet as nnunet
 
     if nnunet.is_asked_for(given):
         nnunet.train(given)
@@ -231,7 +232,7 @@ def _train(given: argparse.Namespace) -> None:
         _check_sanity(given)
         return
     config, run = prepare_run(learn_config, given.config, given.overrides, given.run, given.resume)
-    with trained_by_us(run), followers.followed(followers.count(given.gpus), ending.give_up):
+    with trained_by_us(run), followers.followed(followers.count(given.gpus), give_up):
         _say_loading(f"train {run}")
         from engine.training.loop import train
 
@@ -266,7 +267,7 @@ def _evaluate(given: argparse.Namespace) -> None:
 
     if given.output is not None and given.manifest is None:
         raise BadInput("--output: add --manifest; the run's own data are scored into the run's folder")
-    from engine.nnunet import command_line as nnunet
+    from engine import cli_nnunet as nnunet
 
     if nnunet.is_asked_for(given):
         nnunet.evaluate(given)
@@ -280,7 +281,7 @@ def _evaluate(given: argparse.Namespace) -> None:
 
 
 def _blend(given: argparse.Namespace) -> None:
-    from engine.blending.run import prepare_blend
+    from engine.blending.blend import prepare_blend
 
     config, run = prepare_blend(given.config, given.overrides, given.members, given.tta, given.run)
     from engine.blending.blend import blend

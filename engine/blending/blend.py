@@ -1,4 +1,4 @@
-"""xray-engine blend: chosen jointly on validation, applied once to test."""
+"""`xray-engine blend`: weights, threshold and presence chosen jointly on validation, applied once to test."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from engine.blending.members import Members, mix, open_member, open_members
 from engine.blending.search import Found, search, threshold_grid
 from engine.contract import names
 from engine.contract.config import BlendConfig
+from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file
-from engine.contract.load import save_config
+from engine.contract.load import apply_overrides, load_config, save_config, validate
 from engine.contract.text import clean
-from engine.data.geometry import Probabilities
+from engine.data.resize import Probabilities
 from engine.evaluation.artifact import Evaluation, artifact_path, selection_key, write_artifact
 from engine.evaluation.choose import Choice
 from engine.evaluation.evaluate import describe
 from engine.evaluation.metrics import presence_threshold
 from engine.evaluation.predictions import NnunetPredictions
+from engine.evaluation.run import Run, open_run
 from engine.evaluation.scores import SplitScores, score_split
-from engine.evaluation.trained import Run, open_run
 
 BATCH_SIZE = 16
 
@@ -133,3 +134,42 @@ def _describe_choice(config: BlendConfig, found: Found, own_sources: Sequence[st
     if config.presence_run is not None:
         said += f"; gamma {found.gamma:.2f} from {clean(Path(config.presence_run).name)}"
     return said
+
+
+def prepare_blend(
+    config: Path | None, overrides: Sequence[str], members: Sequence[str] | None, tta: str | None, run: Path | None
+) -> tuple[BlendConfig, Path]:
+    """The resolved config, its members absolute, and the run folder, which is free or holds this very blend.
+
+    Nothing is written yet. Raises BadInput.
+    """
+    given = _config(config, overrides)
+    if members:
+        given = given.model_copy(update={"members": tuple(str(Path(member).resolve()) for member in members)})
+    if tta:
+        given = given.model_copy(update={"tta": tta})
+    if given.presence_run:
+        given = given.model_copy(update={"presence_run": str(Path(given.presence_run).resolve())})
+    if len(given.members) < 2 and not (given.members and given.presence_run):
+        raise BadInput("members: a blend needs two runs or more, or one and presence_run; give --members runs/A runs/B")
+    if len(set(given.members)) < len(given.members):
+        raise BadInput("members: a run stands there twice; each once is right")
+    parts = (*given.members, *([given.presence_run] if given.presence_run else []))
+    folder = run or Path(names.RUNS) / (given.name or "blend_" + "_".join(Path(part).name for part in parts))
+    if (folder / names.CONFIG).exists():
+        if load_config(folder / names.CONFIG) != given:
+            raise BadInput(f"{clean(str(folder))}: holds another run; give another --run")
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"{clean(str(folder))}: not an empty folder; give another --run")
+    return given, folder
+
+
+def _config(path: Path | None, overrides: Sequence[str]) -> BlendConfig:
+    if path is None:
+        values: dict[str, object] = {}
+        apply_overrides(values, overrides)
+        return validate(BlendConfig, values, "xray-engine blend")
+    config = load_config(path, overrides)
+    if not isinstance(config, BlendConfig):
+        raise BadInput(f"{clean(str(path))}: kind: {config.kind}; blend needs kind: blend")
+    return config

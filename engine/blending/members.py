@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from engine.data.geometry import content_size, to_native
-from engine.data.image import image_size
+from engine.data.images import image_size
 from engine.data.manifest import Sample
+from engine.data.resize import content_size, to_native
 from engine.evaluation.predictions import (
     NnunetPredictions,
     Probabilities,
@@ -23,7 +23,7 @@ from engine.evaluation.predictions import (
     split_probabilities,
 )
 from engine.evaluation.presence import HEAD, OF_MAP
-from engine.evaluation.trained import Run, open_run
+from engine.evaluation.run import Run, open_run
 
 Weights = Sequence[float]
 Member = Run | NnunetPredictions

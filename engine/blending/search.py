@@ -10,17 +10,16 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from engine.blending.fusion import Flags, Fusion, Values, fit_scale, gamma_grid, mixed, to_probability
+from engine.blending.calibration import Flags, Fusion, Values, fit_scale, gamma_grid, mixed, to_probability
 from engine.blending.members import Members, mix
 from engine.contract.config import BlendConfig
 from engine.contract.errors import BadInput
-from engine.data.geometry import mask_to_input, to_native
-from engine.evaluation.counts import counts_at, quantise
+from engine.data.resize import mask_to_input, to_native
+from engine.evaluation.choose import mean_dice_pos
 from engine.evaluation.metrics import roc_auc_columns
 from engine.evaluation.presence import HEAD, OF_AREA, OF_MAP, map_scores
-from engine.evaluation.scores import native_mask
-from engine.evaluation.thresholds import mean_dice_pos
-from engine.parallel import each
+from engine.evaluation.scores import counts_at, native_mask, quantise
+from engine.process.progress import each
 
 LARGEST_GRID = 1000
 

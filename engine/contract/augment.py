@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from engine.contract.section import Probability, Section
+from engine.contract.base import Probability, Section
 
 
 def _in_order(span: tuple[float, float]) -> tuple[float, float]:

@@ -7,13 +7,12 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 from pydantic import Field, model_validator
 
 from engine.contract.augment import AugmentConfig
+from engine.contract.base import RunName, Section
 from engine.contract.data import DataConfig
 from engine.contract.losses import ClassifierLossConfig, LossConfig
 from engine.contract.models import SegmenterConfig, SmpConfig, TimmClassifierConfig
 from engine.contract.names import Presence, PresenceSource, Tta
 from engine.contract.nnunet import NnunetConfig
-from engine.contract.run_name import RunName
-from engine.contract.section import Section
 from engine.contract.training import ClassifierTrainingConfig, TrainingConfig, selection_terms
 
 _NAME = Field(None, description="the run's name; empty: the file's")

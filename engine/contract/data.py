@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from engine.contract.section import Probability, Section
+from engine.contract.base import Probability, Section
 
 MANIFEST = Field("data/manifest.csv", min_length=1, description="CSV with id, image, mask, fractured, split")
 FOLD = Field(

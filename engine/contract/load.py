@@ -13,8 +13,7 @@ from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file, write_whole
 from engine.contract.models import SEGMENTERS, TAG
 from engine.contract.names import CHECKPOINTS, CONFIG, EVENTS
-from engine.contract.recipe_file import ABOUT, Read, read_recipe
-from engine.contract.recipes import kind_of
+from engine.contract.recipes import ABOUT, Read, kind_of, read_recipe
 from engine.contract.text import brief, clean
 from engine.contract.yaml_file import read_mapping
 

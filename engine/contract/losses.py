@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from engine.contract.section import Probability, Section, Weight
+from engine.contract.base import Probability, Section, Weight
 
 
 class FocalLoss(Section):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import Discriminator, Field, Tag
 
-from engine.contract.section import EncoderWeights, Section
+from engine.contract.base import EncoderWeights, Section
 from engine.contract.text import clean
 
 TAG = "model:"

@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from engine.contract.base import RunName, Section
 from engine.contract.data import FOLD, FOLDS, MANIFEST, check_fold
 from engine.contract.names import Presence
-from engine.contract.run_name import RunName
-from engine.contract.section import Section
 
 PLAIN_TRAINER = "nnUNetTrainer"
 

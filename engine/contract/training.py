@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from engine.contract.section import Probability, Section
+from engine.contract.base import Probability, Section
 
 MEASURES = ("dice_pos", "iou_pos", "precision_pos", "recall_pos", "dice", "iou", "dice_pos_median",
             "precision_pos_mean", "recall_pos_mean", "missed_pos", "fp_area_neg", "roc_auc_presence",

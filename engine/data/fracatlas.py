@@ -11,9 +11,9 @@ from typing import Any
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from engine.data.image import SUFFIXES
+from engine.data.images import SUFFIXES
 from engine.data.manifest import read_table
-from engine.data.source import Case, Drawing, Flaw, Source, checked
+from engine.data.sources import Case, Drawing, Flaw, Source, checked
 
 TABLE = "dataset.csv"
 IMAGES = "images"

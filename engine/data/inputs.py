@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from engine.data.array_cache import cached
-from engine.data.geometry import image_to_input, mask_to_input
-from engine.data.image import read_image, read_mask
+from engine.data.images import read_image, read_mask
 from engine.data.manifest import Sample
-from engine.data.patches import Coordinates, Places, find_places, table_shape
-from engine.parallel import each
+from engine.data.resize import image_to_input, mask_to_input
+from engine.data.sampling import Coordinates, Places, find_places, table_shape
+from engine.process.folders import cached
+from engine.process.progress import each
 
 CACHE = ".cache"
 PLACES_KEY = "places-1"

@@ -1,26 +1,30 @@
-"""`xray-engine prepare`: from any source of radiographs to the one manifest that the engine trains on."""
+"""`xray-engine prepare`: from any source of radiographs to the manifest that the engine trains on."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
 from engine.contract.errors import BadInput
+from engine.contract.files import write_whole
 from engine.contract.names import MANIFEST
 from engine.contract.text import clean
-from engine.data.examine import examine, header_problems
-from engine.data.folder import read_folder
+from engine.data.checks import examine, header_problems, set_flaws
 from engine.data.fracatlas import is_fracatlas, read_fracatlas
-from engine.data.manifest import SPLITS, Sample
-from engine.data.publish import FLAWS, MASKS, mask_name, publish, stage_mask, staging
-from engine.data.set_flaws import set_flaws
-from engine.data.source import Case, Flaw, Source, with_splits
-from engine.data.split import stratified_split
-from engine.data.table import read_csv
+from engine.data.manifest import SPLITS, Sample, read_table, write_manifest
+from engine.data.sources import Case, Flaw, Source, read_csv, read_folder, with_splits
+from engine.data.splits import stratified_split
+from engine.process.folders import held
 
 Format = Literal["auto", "folder", "csv", "fracatlas"]
 Trust = Literal["mask", "label"]
@@ -197,3 +201,80 @@ def _threaded(function: Callable[[Item], Result], items: Iterable[Item]) -> Iter
             yield from pool.map(function, items)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+MASKS = "masks"
+FLAWS = "flaws.txt"
+STAGED = ".masks-"
+
+
+@contextmanager
+def staging(output: Path) -> Iterator[Path]:
+    """A folder for new masks inside OUTPUT, gone afterwards. A second preparation at the same time is refused.
+
+    What a preparation that was killed has left there is cleared away first.
+    """
+    with held(output, "another preparation is writing there"):
+        for stale in output.glob(f"{STAGED}*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=STAGED, dir=output) as folder:
+            yield Path(folder)
+
+
+def stage_mask(staged: Path, identity: str, png: bytes) -> None:
+    """Keep a mask for `publish`, on the disk: all masks of a large set would fill the memory."""
+    with (staged / mask_name(identity)).open("wb") as file:
+        file.write(png)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def publish(samples: Sequence[Sample], flaws: Sequence[Flaw], output: Path, staged: Path) -> None:
+    """Put masks, flaws and manifest in their places, then remove masks that only the former manifest named.
+
+    At every moment there is a manifest whose files all exist, the former or the new one.
+    """
+    manifest, masks = output / MANIFEST, output / MASKS
+    former = _masks_of(manifest)
+    masks.mkdir(exist_ok=True)
+    for path in staged.iterdir():
+        path.replace(masks / path.name)
+    write_whole(output / FLAWS, "".join(f"{flaw.kind}: {flaw.line}\n" for flaw in flaws))
+    write_manifest(manifest, samples)
+    for name in former - {sample.mask.name for sample in samples if sample.mask}:
+        (masks / name).unlink(missing_ok=True)
+
+
+def mask_name(identity: str) -> str:
+    """The file name of a sample's mask: its id, made safe and kept unique where the id is no plain file name."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", identity).lstrip(".")[:100]
+    if plain == identity:
+        return f"{plain}.png"
+    return f"{plain}-{hashlib.sha256(identity.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}.png"
+
+
+def _masks_of(manifest: Path) -> set[str]:
+    """Names of the masks that a manifest already there has in the folder beside it."""
+    try:
+        rows = [Path(row["mask"]) for _, row in read_table(manifest, ("mask",))]
+    except BadInput:
+        return set()
+    return {path.name for path in rows if path.parent == Path(MASKS)}
+
+
+SHOWN = 12
+"""Flaws of a kind that are printed; the file has all of them."""
+
+
+def lines(prepared: Prepared) -> Iterator[str]:
+    """The splits, then the flaws by kind."""
+    yield clean(str(prepared.manifest))
+    for split, count in prepared.counts.items():
+        yield f"  {split:6}{count.images:7,} images, {count.fractured:,} fractured"
+    by_kind = groupby(sorted(prepared.flaws), key=lambda flaw: flaw.kind)
+    for kind, found in by_kind:
+        flaws = list(found)
+        yield f"{kind}: {len(flaws)}"
+        yield from (f"  {clean(flaw.line)}" for flaw in flaws[:SHOWN])
+        if len(flaws) > SHOWN:
+            yield f"  … {len(flaws) - SHOWN} more in {clean(str(prepared.flaws_file))}"

@@ -23,11 +23,11 @@ from engine.contract.files import file_sha256, write_json, write_whole
 from engine.contract.formats import newer
 from engine.contract.names import CONFIG, ENGINE_GIT_ENV, SCHEMA
 from engine.evaluation.choose import Choice
-from engine.evaluation.intervals import intervals
 from engine.evaluation.metrics import (
     Confusion,
     Floats,
     dice_per_image,
+    intervals,
     iou_per_image,
     presence_metrics,
     presence_threshold,

@@ -22,7 +22,7 @@ from engine.evaluation.artifact import (
     write_artifact,
     write_presence_artifact,
 )
-from engine.evaluation.choose import choose
+from engine.evaluation.choose import GRID, choose
 from engine.evaluation.predictions import (
     PresenceScores,
     Probabilities,
@@ -32,9 +32,8 @@ from engine.evaluation.predictions import (
     split_probabilities,
 )
 from engine.evaluation.presence import HEAD
+from engine.evaluation.run import Run, open_run
 from engine.evaluation.scores import SplitScores, score_split
-from engine.evaluation.thresholds import GRID
-from engine.evaluation.trained import Run, open_run
 
 
 def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: Path | None = None) -> Path:

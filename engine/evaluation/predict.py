@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from engine.device import Device
 from engine.models.network import Prediction, XrayNetwork
+from engine.process.device import Device
 
 View = tuple[int, bool]
 """(quarter turns, whether flipped left to right afterwards)."""

@@ -9,7 +9,7 @@ from torch import nn
 
 from engine.contract.errors import BadInput
 from engine.contract.models import TimmClassifierConfig
-from engine.models.batch_norm import bear_batches_of_one
+from engine.models.blocks import bear_batches_of_one
 from engine.models.registry import Parts, builds
 from engine.models.weights import EFFICIENTNET_LITE0, building, encoder_normalisation, from_hub
 

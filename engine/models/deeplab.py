@@ -7,8 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from engine.contract.models import DeepLabConfig
-from engine.models.batch_norm import bear_batches_of_one
-from engine.models.head import Logits, classification_head, with_presence
+from engine.models.blocks import Logits, bear_batches_of_one, classification_head, with_presence
 from engine.models.registry import IMAGENET, Parts, builds
 from engine.models.weights import Part, load_file, load_hub
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from torch import nn
 
-from engine.contract.section import Section
+from engine.contract.base import Section
 
 Built = TypeVar("Built", bound=Section)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from engine.contract.errors import BadInput
 from engine.contract.models import SmpConfig
-from engine.models.batch_norm import bear_batches_of_one
-from engine.models.head import classification_head
+from engine.models.blocks import bear_batches_of_one, classification_head
 from engine.models.registry import IMAGENET, Normalisation, Parts, builds
 from engine.models.weights import building, encoder_normalisation, from_hub
 

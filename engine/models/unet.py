@@ -9,8 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from engine.contract.models import PlainUnetConfig
-from engine.models.convolution import convolution
-from engine.models.head import Logits, classification_head, with_presence
+from engine.models.blocks import Logits, classification_head, convolution, with_presence
 from engine.models.registry import Parts, builds
 
 

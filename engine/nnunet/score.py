@@ -16,8 +16,7 @@ from engine.contract.nnunet import ScoreOptions
 from engine.evaluation.artifact import Evaluation, artifact_path, selection_key, write_artifact
 from engine.evaluation.choose import choose
 from engine.evaluation.evaluate import check_is_file, describe, score_probabilities
-from engine.nnunet.predict import split_predictions
-from engine.nnunet.run import open_trained
+from engine.nnunet.predict import open_trained, split_predictions
 from engine.nnunet.tool import version
 
 NNUNET_THRESHOLD = 0.5

@@ -1,4 +1,4 @@
-"""nnU-Net's commands as child processes: found, told where their folders are, read line by line, never left behind."""
+"""nnU-Net's commands as child processes: found, given their folders, read line by line, and never left running."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from engine.contract.errors import BadInput, Failed, Stopped
 from engine.contract.names import JOB_DIR_ENV, LEASES_ENV
 from engine.contract.text import clean, clean_log_line
 from engine.nnunet.layout import Layout
-from engine.progress import say
-from engine.stopping import StopFlag, end_with
+from engine.process.exit import StopFlag, end_with
+from engine.process.progress import Progress, say
 
 GRACE_S = 5.0
 """What a command has to end after SIGTERM, before it is killed."""
@@ -186,3 +186,17 @@ def _end(process: subprocess.Popen[bytes]) -> int:
 def _signal(group: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, number)
+
+
+@contextlib.contextmanager
+def counted(phase: str, folder: Path, pattern: str, total: int) -> Iterator[Callable[[], None]]:
+    """A callback that looks how many files of the pattern are in the folder, which may not be there yet."""
+    with Progress(phase, total, "images") as progress:
+
+        def look() -> None:
+            found = min(total, sum(1 for _ in folder.glob(pattern)))
+            if found > progress.done:
+                progress.advance(found - progress.done)
+
+        yield look
+        look()

@@ -18,17 +18,16 @@ from engine.contract.files import file_sha256, relative_to_file, write_json
 from engine.contract.load import save_config
 from engine.contract.text import clean
 from engine.data.moved import check_manifest
-from engine.device import Device, pick_device
 from engine.evaluation.predict import to_tensor
 from engine.models.checkpoint import load_checkpoint, load_network, save_checkpoint
 from engine.models.network import XrayNetwork
-from engine.progress import Progress
-from engine.training.best import kept_in
-from engine.training.freeze import batch_norms, set_modes
+from engine.process.device import Device, pick_device
+from engine.process.progress import Progress
+from engine.training.checkpoints import kept_in, score
+from engine.training.data import load_material
 from engine.training.learner import make_learner
-from engine.training.material import load_material
+from engine.training.optimizer import batch_norms, set_modes
 from engine.training.run import check_is_free, learn_config, trained_by_us
-from engine.training.selection import score
 from engine.training.validate import validate
 
 Tensors = dict[str, torch.Tensor]

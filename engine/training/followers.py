@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engine import title
 from engine.contract.errors import BadInput, Exit, Failed, Stopped
 from engine.contract.names import JOB_DIR_ENV, LEASES_ENV
 from engine.contract.text import clean
-from engine.stopping import end_with
+from engine.process.exit import end_with
+from engine.process.progress import show_title
 
 _PARENT_ENV = "XRAY_RANKS_PARENT"
 _STORE_ENV = "XRAY_RANKS_STORE"  # as in ranks, which imports torch
@@ -75,7 +75,7 @@ def followed(size: int, give_up: Callable[[str], None]) -> Iterator[None]:
 
 def follow() -> None:
     """What the others do: take part in the training that rank 0 tells of. They say nothing: rank 0 does."""
-    title.show(f"GPU {int(os.environ['RANK']) + 1}")
+    show_title(f"GPU {int(os.environ['RANK']) + 1}")
     os.environ.pop(JOB_DIR_ENV, None)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         from engine.training.loop import take_part
@@ -142,7 +142,7 @@ def main() -> int:
     except Failed:
         return Exit.OTHER
     except Exception as error:
-        from engine.device import is_out_of_memory
+        from engine.process.device import is_out_of_memory
 
         if is_out_of_memory(error):
             status = Exit.OUT_OF_MEMORY

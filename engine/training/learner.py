@@ -1,33 +1,94 @@
-"""What learns: network, optimiser, schedule and scaler; one step of it, and its state in a checkpoint."""
+"""A network being trained: network, optimiser, schedule, scaler and EMA; one step, and their state in a checkpoint."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
 from engine.contract import names
 from engine.contract.config import LearnConfig
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from engine.data.dataset import Batch, on_device
-from engine.device import Device, place
+from engine.data.batches import Batch, on_device
 from engine.models.checkpoint import Damaged, load_checkpoint, load_network, save_checkpoint
 from engine.models.network import XrayNetwork, build_network
-from engine.training.accumulate import WHOLE, Part
-from engine.training.best import Best
-from engine.training.ema import Ema
-from engine.training.exactness import conditions, take_up
-from engine.training.freeze import freeze_batch_norm
+from engine.process.device import Device, place
+from engine.training.checkpoints import Best
+from engine.training.initial_weights import start_from
 from engine.training.losses import training_loss
+from engine.training.optimizer import WHOLE, Part, freeze_batch_norm, make_optimizer, make_schedule
 from engine.training.ranks import ALONE, Ranks
-from engine.training.schedule import make_optimizer, make_schedule
-from engine.training.start import start_from
+
+_WARMUP_POWER = 3 / 4
+"""timm's for trainings of less than a million updates."""
+
+
+class Ema:
+    """The average, in a network of its own that is always in eval mode.
+
+    The decay warms up: after n updates it is the smaller of the config's and 1 - n^(-3/4), which is 0 at the first
+    update, 0.97 at the hundredth and 0.994 at the thousandth. So the average forgets the random weights that a
+    training began with, and a short one gets one over its last third or fifth. Batch norm's statistics are averaged
+    like weights; counters are copied.
+
+    timm's, because torch's AveragedModel copies its counter to the GPU at each update, which waits for the GPU.
+    """
+
+    def __init__(self, network: XrayNetwork, decay: float) -> None:
+        """A copy of the network, where that lies already."""
+        self._average = ModelEmaV3(network, decay=decay, use_warmup=True, warmup_power=_WARMUP_POWER)
+        self._average.requires_grad_(False)
+
+    @property
+    def network(self) -> XrayNetwork:
+        network = self._average.module
+        assert isinstance(network, XrayNetwork)
+        return network
+
+    def update(self, network: XrayNetwork, updates: int) -> None:
+        """Take in the weights behind an update; `updates` counts it. Does not wait for the device."""
+        self._average.update(network, updates)
+
+    def decay(self, updates: int) -> float:
+        """What the average before that update still counts for."""
+        return float(self._average.get_decay(updates))
+
+
+STEPS = 2
+"""Raised when a change of the engine makes the same step compute something else; 1 augmented image by image."""
+
+
+def conditions(ranks: int) -> dict[str, str | int]:
+    """Of the arithmetic on this CPU, by so many ranks; they are in every last.pt."""
+    return {
+        "ranks": ranks,
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),  # a class of its own, which no safe load takes
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "steps of version": STEPS,
+    }
+
+
+def take_up(saved: Mapping[str, Any], ranks: int) -> None:
+    """Compute with as many threads as before, because another count sums in another order. Not where OMP_NUM_THREADS
+    asks for others, or there are fewer cores; that, and all else that is not as before, is said in a line."""
+    if "OMP_NUM_THREADS" not in os.environ and saved["threads"] <= len(os.sched_getaffinity(0)):
+        torch.set_num_threads(saved["threads"])
+    before = {"steps of version": 1, **saved}
+    changed = [
+        f"{key} {before[key]}, now {now}" for key, now in conditions(ranks).items() if before.get(key, now) != now
+    ]
+    if changed:
+        print(f"not bit for bit as without the interruption: {'; '.join(changed)}", flush=True)
+
 
 PARTS = ("network", "optimizer", "schedule", "scaler")
 

@@ -15,20 +15,16 @@ from engine.contract.load import save_config
 from engine.contract.models import title
 from engine.contract.text import clean
 from engine.contract.training import TrainingConfig
-from engine.device import pick_device
-from engine.progress import Progress, say
-from engine.stopping import StopFlag
-from engine.training.accumulate import part_of_update
-from engine.training.best import best_of, forget_others, half_written
-from engine.training.diverged import check_losses, check_weights
-from engine.training.event_log import EventLog
-from engine.training.freeze import set_modes, steps_of_rest
+from engine.process.device import pick_device
+from engine.process.exit import StopFlag
+from engine.process.progress import Progress, say
+from engine.training.checkpoints import best_of, forget_others, half_written, score
+from engine.training.data import Material, load_material, make_batches, make_loader
+from engine.training.event_log import EventLog, Meter
 from engine.training.learner import Fingerprints, Learner, State, make_learner
-from engine.training.material import Material, load_material, make_batches, make_loader
-from engine.training.meter import Meter
+from engine.training.optimizer import part_of_update, set_modes, steps_of_rest
 from engine.training.ranks import Ranks, join
-from engine.training.selection import score
-from engine.training.validate import validate
+from engine.training.validate import check_losses, check_weights, validate
 
 
 def train(config: LearnConfig, run: Path, *, resume: bool) -> None:

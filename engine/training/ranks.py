@@ -19,7 +19,7 @@ from torch import distributed, nn
 
 from engine.contract.config import LearnConfig
 from engine.contract.errors import BadInput
-from engine.device import Device
+from engine.process.device import Device
 
 STORE_ENV = "XRAY_RANKS_STORE"
 """Where the ranks meet: a file that all can read. Without it the addresses count that torchrun gives."""

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.contract import names
+from engine.contract.base import Section
 from engine.contract.config import ClassifierConfig, LearnConfig, TrainConfig
 from engine.contract.errors import BadInput
 from engine.contract.files import unfinished
 from engine.contract.load import load_config
 from engine.contract.nnunet import NnunetConfig
-from engine.contract.section import Section
 from engine.contract.text import clean
 from engine.data.moved import check_manifest
-from engine.folders import held
+from engine.process.folders import held
 
 Kind = TypeVar("Kind", bound=TrainConfig | ClassifierConfig | NnunetConfig)
 

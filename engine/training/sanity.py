@@ -9,17 +9,16 @@ import torch
 from engine.contract.augment import AugmentConfig
 from engine.contract.config import ClassifierConfig, LearnConfig
 from engine.contract.errors import BadInput, Failed
-from engine.data.dataset import Batch, TrainingSamples
+from engine.data.batches import Batch, TrainingSamples
 from engine.data.inputs import Inputs
-from engine.device import pick_device
-from engine.progress import Progress
-from engine.training.diverged import check_losses
-from engine.training.freeze import set_modes
+from engine.process.device import pick_device
+from engine.process.progress import Progress
+from engine.training.data import Material, load_material, make_batches
+from engine.training.event_log import Meter
 from engine.training.learner import Learner, make_learner
-from engine.training.material import Material, load_material, make_batches
-from engine.training.meter import Meter
+from engine.training.optimizer import set_modes
 from engine.training.ranks import ALONE
-from engine.training.validate import validate
+from engine.training.validate import check_losses, validate
 
 STEPS = 48
 _SMOOTHED = 4

@@ -28,8 +28,8 @@ from engine.contract.errors import BadInput
 from engine.contract.load import load_config
 from engine.contract.models import title
 from engine.data.augment import NUMBERS
-from engine.data.dataset import Batch
-from engine.device import Device, pick_device
+from engine.data.batches import Batch
+from engine.process.device import Device, pick_device
 from engine.training.learner import Learner, make_learner
 
 RECIPES = Path(__file__).resolve().parents[2] / "configs"

@@ -38,15 +38,15 @@ import torch
 
 from engine.contract.config import TrainConfig
 from engine.contract.load import load_config
-from engine.data.dataset import Batch, on_device
-from engine.data.synth import make_synthetic
-from engine.device import Device, peak_memory, pick_device, place
-from engine.evaluation.counts import quantise
-from engine.evaluation.trained import answers, device_of, open_run
+from engine.data.batches import Batch, on_device
+from engine.data.synthetic import make_synthetic
+from engine.evaluation.run import answers, device_of, open_run
+from engine.evaluation.scores import quantise
 from engine.models.network import build_network
+from engine.process.device import Device, peak_memory, pick_device, place
 from engine.training import loop
+from engine.training.data import Material, load_material, make_batches, make_loader
 from engine.training.losses import training_loss
-from engine.training.material import Material, load_material, make_batches, make_loader
 from engine.training.ranks import ALONE
 
 RECIPES = Path(__file__).resolve().parents[2] / "configs"

@@ -91,7 +91,7 @@ def radiographs(desk: Desk) -> Path:
     for name in ("torch", "segmentation_models_pytorch"):  # found, not imported: that takes seconds
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"needs the extra `engine` for a real training: {name} is not installed")
-    from engine.data.synth import make_synthetic
+    from engine.data.synthetic import make_synthetic
 
     configs = desk.folder / "configs"
     configs.mkdir()

@@ -61,7 +61,7 @@ def engine_extra() -> None:
 @pytest.fixture(scope="session")
 def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The manifest of 60 synthetic radiographs of 64 pixels."""
-    from engine.data.synth import make_synthetic
+    from engine.data.synthetic import make_synthetic
 
     return make_synthetic(tmp_path_factory.mktemp("synthetic"), 60, 64, 7)
 

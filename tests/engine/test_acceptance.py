@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("engine_extra")
 
 def test_operations_are_those_of_the_network_forward_and_backward(project: Path) -> None:
     from engine.contract.load import load_config
-    from engine.device import pick_device
+    from engine.process.device import pick_device
     from engine.training.learner import make_learner
     from tests.bench.acceptance import a_batch, count_operations
 

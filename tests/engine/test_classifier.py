@@ -148,7 +148,7 @@ def test_what_needs_a_mask_is_refused_in_one_line(
 
 
 def test_a_classifier_is_scored_on_other_data(with_classifier: Path, tmp_path: Path) -> None:
-    from engine.data.synth import make_synthetic
+    from engine.data.synthetic import make_synthetic
 
     other = make_synthetic(tmp_path / "other", 20, 64, 99)
     output = tmp_path / "external" / "metrics.json"
@@ -201,9 +201,9 @@ def test_a_classifier_predicts_all_views_on_the_gpu_without_waiting() -> None:
     import torch
 
     from engine.contract.models import TimmClassifierConfig
-    from engine.device import Device
     from engine.evaluation.predict import mean_over_views
     from engine.models.network import build_network
+    from engine.process.device import Device
 
     from .fake_cuda import fake_cuda, on_fake_cuda
 

@@ -145,8 +145,8 @@ def test_a_tuned_gate_never_lowers_the_mean_dice_over_all_validation_images(runs
 
 
 def test_a_run_of_one_fold_is_judged_by_that_folds_validation(runs_copy: Path, synthetic: Path) -> None:
-    from engine.data.folds import with_fold
     from engine.data.manifest import fingerprint, read_manifest
+    from engine.data.splits import with_fold
 
     run = runs_copy / "plain"
     config = run / "config.yaml"
@@ -161,7 +161,7 @@ def test_a_run_of_one_fold_is_judged_by_that_folds_validation(runs_copy: Path, s
 
 
 def test_a_run_is_scored_on_other_data_with_that_datas_fingerprint(evaluated: Path, tmp_path: Path) -> None:
-    from engine.data.synth import make_synthetic
+    from engine.data.synthetic import make_synthetic
 
     other = make_synthetic(tmp_path / "other", 20, 64, 99)
     output = tmp_path / "external" / "metrics.json"
@@ -197,7 +197,7 @@ def test_a_checkpoint_of_a_newer_version_is_named_as_such(runs_copy: Path, capsy
 def moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project's run, trained here and now, its data at data_2026 since; the working directory is another project's,
     where the run's relative path leads to other data."""
-    from engine.data.synth import make_synthetic
+    from engine.data.synthetic import make_synthetic
 
     mine, other = tmp_path / "mine", tmp_path / "other"
     make_synthetic(mine / "data", 24, 64, 1)

@@ -51,7 +51,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from engine.data.synth import make_synthetic
+    from engine.data.synthetic import make_synthetic
 
     return make_synthetic(tmp_path_factory.mktemp("few"), 24, 64, 7)
 

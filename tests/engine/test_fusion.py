@@ -147,7 +147,7 @@ def test_a_blend_of_one_run_needs_something_to_mix_in(runs_copy: Path, capsys: p
 def test_scaled_scores_are_the_probabilities_of_a_logistic_regression() -> None:
     from sklearn.linear_model import LogisticRegression
 
-    from engine.blending.fusion import fit_scale, to_probability
+    from engine.blending.calibration import fit_scale, to_probability
 
     fractured = RANDOM.random(300) < 0.2
     odds = RANDOM.normal(-3, 1, (300, 4)) + fractured[:, None] * np.array([0.5, 1.0, 3.0, 6.0])
@@ -165,7 +165,7 @@ def test_scaled_scores_are_the_probabilities_of_a_logistic_regression() -> None:
 
 
 def test_scaling_keeps_the_order_of_scores_and_makes_their_mean_the_share_of_fractures() -> None:
-    from engine.blending.fusion import fit_scale, to_probability
+    from engine.blending.calibration import fit_scale, to_probability
 
     fractured = RANDOM.random(500) < 0.18
     areas = np.where(RANDOM.random(500) < 0.4, 0.0, RANDOM.random(500) * 0.02 + 0.01 * fractured)
@@ -180,7 +180,7 @@ def test_scaling_keeps_the_order_of_scores_and_makes_their_mean_the_share_of_fra
     ids=["the wrong way round", "constant", "zero", "one"],
 )
 def test_a_score_that_is_no_better_than_chance_says_the_same_of_every_image(scores: np.ndarray) -> None:
-    from engine.blending.fusion import fit_scale, to_probability
+    from engine.blending.calibration import fit_scale, to_probability
 
     fractured = np.arange(40) >= 30
     scaled = to_probability(scores, fit_scale(scores[:, None], fractured)[:, 0])
@@ -189,7 +189,7 @@ def test_a_score_that_is_no_better_than_chance_says_the_same_of_every_image(scor
 
 
 def test_a_score_without_a_fault_has_a_finite_scale() -> None:
-    from engine.blending.fusion import fit_scale, to_probability
+    from engine.blending.calibration import fit_scale, to_probability
 
     fractured = np.arange(200) >= 180
     for scores in (np.where(fractured, 1.0, 0.0), np.linspace(0, 1, 200), np.linspace(0.4, 0.6, 200)):
@@ -202,7 +202,7 @@ def test_a_score_without_a_fault_has_a_finite_scale() -> None:
 def test_gamma_is_the_best_of_its_grid_and_the_smallest_of_equals() -> None:
     from sklearn.metrics import roc_auc_score
 
-    from engine.blending.fusion import Fusion, gamma_grid
+    from engine.blending.calibration import Fusion, gamma_grid
 
     fractured = np.arange(60) % 4 == 0
     own, other = (0.3 + 0.1 * fractured + RANDOM.normal(0, 0.2, 60) for _ in range(2))
@@ -214,7 +214,7 @@ def test_gamma_is_the_best_of_its_grid_and_the_smallest_of_equals() -> None:
 
 
 def test_gammas_step_is_that_of_the_config() -> None:
-    from engine.blending.fusion import gamma_grid
+    from engine.blending.calibration import gamma_grid
 
     assert np.allclose(gamma_grid(BlendConfig().gamma_step), np.linspace(0, 1, 11))
     assert np.allclose(gamma_grid(0.25), [0, 0.25, 0.5, 0.75, 1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.data.geometry import content_size, image_to_input, mask_to_input, to_native
+from engine.data.resize import content_size, image_to_input, mask_to_input, to_native
 
 
 @pytest.mark.parametrize("keep_aspect", [False, True])

@@ -9,11 +9,10 @@ pytest.importorskip("sklearn")
 
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from engine.evaluation.choose import best_gate
-from engine.evaluation.counts import counts_at, dequantise, quantise
-from engine.evaluation.intervals import intervals
+from engine.evaluation.choose import GRID, best_gate, best_threshold, mean_dice_pos
 from engine.evaluation.metrics import (
     Confusion,
+    intervals,
     presence_metrics,
     presence_threshold,
     roc_auc_columns,
@@ -21,7 +20,7 @@ from engine.evaluation.metrics import (
     sensitivity,
 )
 from engine.evaluation.presence import map_scores
-from engine.evaluation.thresholds import GRID, best_threshold, mean_dice_pos
+from engine.evaluation.scores import counts_at, dequantise, quantise
 
 RANDOM = np.random.default_rng(3)
 

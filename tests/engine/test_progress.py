@@ -29,7 +29,7 @@ for command in sys.argv[1:]:
 TOOL = """
 import os
 from engine.nnunet.tool import run_tool
-from engine.progress import Progress
+from engine.process.progress import Progress
 with Progress("train nn", 3, "epochs") as progress:
     run_tool(["sh", "-c", "for epoch in 1 2 3; do echo Epoch $epoch; done"], dict(os.environ),
              on_line=lambda line: progress.advance())
@@ -46,7 +46,7 @@ def transcript(cwd: Path, *command: str) -> tuple[list[str], list[str]]:
 
 
 def test_the_lines_of_every_command_stand_alone_and_no_bar_is_left(tmp_path: Path) -> None:
-    from engine.data.synth import make_synthetic
+    from engine.data.synthetic import make_synthetic
 
     make_synthetic(tmp_path / "data", 60, 64, 1)
     (tmp_path / "c.yaml").write_text(RECIPE)

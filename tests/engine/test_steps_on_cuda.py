@@ -26,9 +26,9 @@ def test_a_step_stays_on_the_card_and_never_waits(recipe) -> None:
     import torch
 
     from engine.data.augment import NUMBERS
-    from engine.data.dataset import Batch, on_device
-    from engine.device import Device
+    from engine.data.batches import Batch, on_device
     from engine.models.network import build_network
+    from engine.process.device import Device
     from engine.training.losses import training_loss
 
     from .fake_cuda import fake_cuda, on_fake_cuda

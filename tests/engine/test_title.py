@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.title import pace
+from engine.process.progress import pace
 
 SHOW = (
     "import sys; from engine.progress import report; report('train', 42, 100, 'steps', 3900.0); "

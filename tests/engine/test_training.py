@@ -286,10 +286,10 @@ def test_weights_that_broke_in_the_last_step_are_not_saved(part: str, runs_copy:
     """The loss of a step is that of the weights before it: it may be a number where they are none behind it."""
     from engine.contract.config import TrainConfig
     from engine.contract.load import load_config
-    from engine.device import pick_device
-    from engine.training.diverged import Diverged, check_weights
+    from engine.process.device import pick_device
+    from engine.training.data import load_material
     from engine.training.learner import make_learner
-    from engine.training.material import load_material
+    from engine.training.validate import Diverged, check_weights
 
     config = load_config(runs_copy / "dual" / "config.yaml", ["training.precision=bf16"])
     assert isinstance(config, TrainConfig)

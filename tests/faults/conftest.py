@@ -124,6 +124,6 @@ def warm_engine(two_warm_engines: tuple[WarmEngine, WarmEngine]) -> WarmEngine:
 def radiographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The manifest of 40 synthetic radiographs of 64 pixels."""
     pytest.importorskip("numpy")
-    from engine.data.synth import make_synthetic
+    from engine.data.synthetic import make_synthetic
 
     return make_synthetic(tmp_path_factory.mktemp("radiographs"), 40, 64, 7)

@@ -175,7 +175,7 @@ def test_a_batch_that_cannot_be_shared_is_one_line(
 
 def test_every_image_of_a_batch_is_one_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    from engine.data.order import Batches
+    from engine.data.sampling import Batches
 
     given = {"seed": 1, "epochs": 2, "batch_size": 6, "samples_per_epoch": None, "positive_share": 0.5}
     fractured = [place % 3 == 0 for place in range(20)]

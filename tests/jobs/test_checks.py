@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.contract.recipe_file import read_recipe
-from engine.contract.recipes import TAKES
+from engine.contract.recipes import TAKES, read_recipe
 from tests.conftest import calls_of
 from xray_tui.jobs.launch.resolve import Asked, asked
 from xray_tui.jobs.model.job import JobSpec

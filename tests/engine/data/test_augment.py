@@ -12,9 +12,9 @@ pytest.importorskip("torch")
 import torch
 
 from engine.contract.augment import AugmentConfig
-from engine.data.augment import NUMBERS, augment, grey, moves
-from engine.data.augment.registry import AUGMENTATIONS, Draws
-from engine.data.dataset import Batch, on_device
+from engine.data import augment as augmentations
+from engine.data.augment import AUGMENTATIONS, NUMBERS, Draws, augment
+from engine.data.batches import Batch, on_device
 
 from ..fake_cuda import fake_cuda
 
@@ -59,19 +59,19 @@ def drawn(*columns: float, boost: float = 1.0) -> Draws:
 def test_a_shift_moves_image_and_mask_by_the_same_pixels() -> None:
     images, masks, _ = pictures(1)
     config = AugmentConfig(rotate=30, scale=0.2, translate=0.25)
-    right = moves.rotate_zoom_and_shift(images, masks, drawn(0.5, 0.5, 1.0, 0.5), config)
+    right = augmentations.rotate_zoom_and_shift(images, masks, drawn(0.5, 0.5, 1.0, 0.5), config)
     assert torch.equal(right[1][..., 16:], masks[..., :-16])
     assert torch.allclose(right[0][..., 16:], images[..., :-16], atol=1e-5)
     assert right[0][..., :16].max() == 0
     assert right[1][..., :16].max() == 0
-    down = moves.rotate_zoom_and_shift(images, masks, drawn(0.5, 0.5, 0.5, 1.0), config)
+    down = augmentations.rotate_zoom_and_shift(images, masks, drawn(0.5, 0.5, 0.5, 1.0), config)
     assert torch.equal(down[1][..., 16:, :], masks[..., :-16, :])
     assert torch.allclose(down[0][..., 16:, :], images[..., :-16, :], atol=1e-5)
 
 
 def test_a_quarter_turn_turns_image_and_mask_alike() -> None:
     images, masks, _ = pictures(1)
-    turned = moves.rotate_zoom_and_shift(images, masks, drawn(1.0, 0.5, 0.5, 0.5), AugmentConfig(rotate=90))
+    turned = augmentations.rotate_zoom_and_shift(images, masks, drawn(1.0, 0.5, 0.5, 0.5), AugmentConfig(rotate=90))
     assert torch.allclose(turned[0], torch.rot90(images, -1, (2, 3)), atol=1e-5)
     assert torch.equal(turned[1], torch.rot90(masks, -1, (2, 3)))
 
@@ -80,10 +80,10 @@ def test_a_zoom_enlarges_by_its_share_about_the_centre() -> None:
     masks = torch.zeros(1, 1, 64, 64)
     masks[..., 24:40, 24:40] = 1
     config = AugmentConfig(rotate=0, scale=0.5, translate=0)
-    larger = moves.rotate_zoom_and_shift(masks, masks, drawn(0.5, 1.0, 0.5, 0.5), config)
+    larger = augmentations.rotate_zoom_and_shift(masks, masks, drawn(0.5, 1.0, 0.5, 0.5), config)
     assert larger[1].sum() == 24 * 24
     assert larger[1][..., 20:44, 20:44].min() == 1
-    smaller = moves.rotate_zoom_and_shift(masks, masks, drawn(0.5, 0.0, 0.5, 0.5), config)
+    smaller = augmentations.rotate_zoom_and_shift(masks, masks, drawn(0.5, 0.0, 0.5, 0.5), config)
     assert smaller[1].sum() == 8 * 8
     assert smaller[0].sum() == pytest.approx(64, abs=1)
 
@@ -147,9 +147,9 @@ def test_an_image_gets_the_same_in_every_batch_and_order() -> None:
 def test_brightness_is_a_factor_and_contrast_one_of_the_distance_from_the_mean() -> None:
     images = torch.tensor([0.2, 0.4]).repeat_interleave(8).view(1, 1, 4, 4)
     config = AugmentConfig(brightness=0.5, contrast=0.5)
-    brighter = grey.change_brightness_and_contrast(images, drawn(1.0, 0.5), config)
+    brighter = augmentations.change_brightness_and_contrast(images, drawn(1.0, 0.5), config)
     assert torch.allclose(brighter, images * 1.5)
-    flatter = grey.change_brightness_and_contrast(images, drawn(0.5, 0.0), config)
+    flatter = augmentations.change_brightness_and_contrast(images, drawn(0.5, 0.0), config)
     assert torch.allclose(flatter, 0.3 + (images - 0.3) * 0.5)
 
 
@@ -207,7 +207,7 @@ def test_autocontrast_reaches_from_black_to_white_and_leaves_one_grey() -> None:
 def test_blur_spreads_a_point_by_its_sigma_and_keeps_the_sum() -> None:
     point = torch.zeros(2, 1, 33, 33)
     point[:, :, 16, 16] = 1
-    blurred = grey.blur_slightly(point, Draws(torch.tensor([[0.0], [1.0]]), torch.ones(2)), AugmentConfig())
+    blurred = augmentations.blur_slightly(point, Draws(torch.tensor([[0.0], [1.0]]), torch.ones(2)), AugmentConfig())
     assert torch.allclose(blurred.sum((1, 2, 3)), torch.ones(2), atol=1e-5)
     distance = (torch.arange(33) - 16.0) ** 2
     spread = [float((image.sum(1) * distance).sum()) ** 0.5 for image in blurred]
@@ -223,7 +223,7 @@ def test_noise_is_normal_up_to_its_sigma_and_another_one_for_each_seed() -> None
     assert sigmas.max() < 0.063
     assert 0.025 < sigmas.mean() < 0.035
     assert abs(float(changed.mean()) - 0.5) < 1e-3
-    noise = grey.gaussian_noise(torch.tensor([0, 1, 2**24 - 1], dtype=torch.int32).view(3, 1, 1, 1), 256, 256)
+    noise = augmentations.gaussian_noise(torch.tensor([0, 1, 2**24 - 1], dtype=torch.int32).view(3, 1, 1, 1), 256, 256)
     assert torch.allclose(noise.mean((1, 2, 3)), torch.zeros(3), atol=0.02)
     assert torch.allclose(noise.std((1, 2, 3)), torch.ones(3), atol=0.02)
     assert abs(float((noise.abs() < 1).float().mean()) - 0.6827) < 0.01

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from engine.data.folds import copies, with_fold
 from engine.data.manifest import Sample
+from engine.data.splits import copies, with_fold
 
 
 def radiographs(count: int, *, positives: int, a_patient: int = 1) -> list[Sample]:

@@ -11,7 +11,7 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from engine.contract.errors import BadInput
-from engine.data.image import image_size, read_image, read_mask, read_radiograph
+from engine.data.images import image_size, read_image, read_mask, read_radiograph
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
 

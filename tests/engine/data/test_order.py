@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from engine.data.order import Batches, epoch_order
+from engine.data.sampling import Batches, epoch_order
 
 
 def test_a_balanced_epoch_has_its_share_of_positives_and_repeats_none_before_all() -> None:

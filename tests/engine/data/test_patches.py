@@ -15,10 +15,10 @@ import torch
 
 from engine.contract.augment import AugmentConfig
 from engine.contract.data import PatchConfig
-from engine.data.dataset import Batch, TrainingSamples, on_device
+from engine.data.batches import Batch, TrainingSamples, on_device
 from engine.data.inputs import Inputs, load_inputs
 from engine.data.manifest import Sample, read_manifest
-from engine.data.patches import PLACES, Places, corner, find_places
+from engine.data.sampling import PLACES, Places, corner, find_places
 
 from ..conftest import TINY, arguments
 
@@ -135,7 +135,7 @@ def test_a_sample_is_the_same_in_every_batch_patch_and_augmentation_included(inp
 
 
 def test_places_are_kept_beside_the_images_and_read_from_there(tmp_path: Path) -> None:
-    from engine.data.synth import make_synthetic
+    from engine.data.synthetic import make_synthetic
 
     manifest = make_synthetic(tmp_path, 8, 64, 3)
     samples = read_manifest(manifest)

@@ -16,9 +16,7 @@ from PIL import Image
 
 from engine.contract.errors import BadInput
 from engine.data.manifest import read_manifest
-from engine.data.prepare import judge, prepare
-from engine.data.publish import mask_name
-from engine.data.report import SHOWN, lines
+from engine.data.prepare import SHOWN, judge, lines, mask_name, prepare
 
 from .conftest import save_image, save_mask, write_csv
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
-from engine.data.folder import read_folder
 from engine.data.manifest import read_manifest
 from engine.data.prepare import prepare
+from engine.data.sources import read_folder
 
 from .conftest import save_image, save_mask, write_csv
 

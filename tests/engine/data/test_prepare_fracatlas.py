@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from engine.contract.errors import BadInput
-from engine.data.examine import Examined, examine, header_problems
-from engine.data.image import image_size, read_mask
+from engine.data.checks import Examined, examine, header_problems
+from engine.data.images import image_size, read_mask
 from engine.data.manifest import read_manifest
 from engine.data.prepare import Count, Prepared, prepare, read_source
 

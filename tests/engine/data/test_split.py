@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.data.split import stratified_split
+from engine.data.splits import stratified_split
 
 
 def shares(splits: list[str], fractured: list[bool]) -> dict[tuple[str, bool], int]:

@@ -11,10 +11,9 @@ import pytest
 from PIL import Image
 
 from engine.contract.errors import BadInput
-from engine.data.image import read_image, read_mask
+from engine.data.images import read_image, read_mask
 from engine.data.manifest import Sample, fingerprint, read_manifest
-from engine.data.phantom import Bone, Fracture, tube
-from engine.data.synth import make_synthetic
+from engine.data.synthetic import Bone, Fracture, make_synthetic, tube
 
 
 @pytest.fixture(scope="module")

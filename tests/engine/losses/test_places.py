@@ -11,11 +11,10 @@ pytest.importorskip("torch")
 
 import torch
 
+from engine.contract.base import Section
 from engine.contract.losses import ClassifierLossConfig, FocalLoss, FocalTverskyLoss, LossConfig, MapPresenceLoss
-from engine.contract.section import Section
 from engine.models.network import Prediction
-from engine.training.losses import training_loss
-from engine.training.losses.term import TERMS, Across
+from engine.training.losses import TERMS, Across, training_loss
 
 from ..fake_cuda import fake_cuda
 

@@ -15,8 +15,7 @@ import torch
 from engine.contract.errors import BadInput
 from engine.contract.losses import ClassifierLossConfig, FocalLoss, FocalTverskyLoss, LossConfig, MapPresenceLoss
 from engine.models.network import Prediction
-from engine.training.losses import soft_dice_on_positives, training_loss
-from engine.training.losses.term import TERMS
+from engine.training.losses import TERMS, soft_dice_on_positives, training_loss
 
 RANDOM = np.random.default_rng(5)
 SIDE = 12
@@ -151,7 +150,7 @@ def test_the_map_speaks_for_its_image_by_its_largest_logit_or_its_top_one_per_ce
 
 
 def test_one_per_cent_of_a_larger_map_is_more_than_its_largest() -> None:
-    from engine.training.losses.presence import topk_mean
+    from engine.training.losses import topk_mean
 
     logits = RANDOM.normal(size=(3, 400)).astype(np.float32)
     expected = np.sort(logits, axis=1)[:, -4:].mean(1)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from engine.contract.models import ModelConfig, SmpConfig, TimmClassifierConfig
-from engine.models.batch_norm import BatchNorm, bear_batches_of_one
+from engine.models.blocks import BatchNorm, bear_batches_of_one
 from engine.models.network import build_network
 
 

@@ -14,9 +14,9 @@ import torch
 from engine.contract.load import load_config
 from engine.contract.models import ClassificationHeadConfig, ModelConfig, SmpConfig, TimmClassifierConfig
 from engine.contract.recipes import find_recipes, recipe_folders
-from engine.device import Device
 from engine.evaluation.predict import VIEWS, mean_over_views
 from engine.models.network import XrayNetwork, build_network
+from engine.process.device import Device
 
 from ..fake_cuda import fake_cuda, on_fake_cuda
 from .conftest import CONFIGS

@@ -10,9 +10,9 @@ from torch import nn
 from torchvision.ops import StochasticDepth
 
 from engine.contract.models import ModelConfig, SmpConfig
-from engine.device import Device, place
 from engine.models.checkpoint import load_checkpoint, load_network, save_checkpoint
 from engine.models.network import XrayNetwork, build_network
+from engine.process.device import Device, place
 
 from .conftest import CONFIGS
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.contract.models import Volume
-from engine.models.volume import detail, pseudo_volume, sharpened, smooth
+from engine.models.swin3d import detail, pseudo_volume, sharpened, smooth
 
 
 def point(row: int, column: int, size: int = 21) -> torch.Tensor:

@@ -16,10 +16,9 @@ from PIL import Image
 from engine.cli import main
 from engine.contract.errors import BadInput
 from engine.contract.load import load_nnunet_config
-from engine.data.folds import copies, with_fold
 from engine.data.manifest import Sample, fingerprint, read_manifest, write_manifest
-from engine.nnunet.cases import case_name, exported_samples
-from engine.nnunet.export import Export, export, read_export
+from engine.data.splits import copies, with_fold
+from engine.nnunet.export import Export, case_name, export, exported_samples, read_export
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.nnunet.events import epochs_of, kept_bytes
 from engine.nnunet.log import Began, Epoch, LogReader, Said, Trained, Validates
+from engine.nnunet.train import epochs_of, kept_bytes
 
 RECORDED = """\
 Using device: cpu

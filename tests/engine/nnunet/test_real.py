@@ -15,7 +15,7 @@ import pytest
 
 from engine.cli import main
 from engine.contract.events import parse_events
-from engine.data.synth import make_synthetic
+from engine.data.synthetic import make_synthetic
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from engine.cli import main
-from engine.data.folds import with_fold
 from engine.data.manifest import read_manifest
+from engine.data.splits import with_fold
 
 pytestmark = pytest.mark.usefixtures("engine_extra")
 

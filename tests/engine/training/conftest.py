@@ -16,7 +16,7 @@ from ..conftest import TINY, arguments
 if TYPE_CHECKING:
     import torch
 
-    from engine.data.dataset import Batch
+    from engine.data.batches import Batch
     from engine.training.learner import Learner
 
 STEPS_PER_EPOCH = 5
@@ -47,7 +47,7 @@ def make_learner() -> MakeLearner:
     from engine.contract.losses import LossConfig
     from engine.contract.models import SmpConfig
     from engine.contract.training import TrainingConfig
-    from engine.device import pick_device
+    from engine.process.device import pick_device
     from engine.training.learner import make_learner
 
     def make(*, model: SmpConfig | None = None, pretrained: bool = False, **training: Any) -> Learner:
@@ -68,7 +68,7 @@ def batch_of(count: int, seed: int = 0) -> Batch:
     import torch
 
     from engine.data.augment import NUMBERS
-    from engine.data.dataset import Batch
+    from engine.data.batches import Batch
 
     generator = torch.Generator().manual_seed(seed)
     image = torch.randint(0, 100, (count, 1, 32, 32), generator=generator, dtype=torch.uint8)

@@ -10,7 +10,7 @@ from .conftest import MakeLearner, batch_of, changed, tensors
 
 pytest.importorskip("timm")
 
-from engine.training.accumulate import part_of_update
+from engine.training.optimizer import part_of_update
 
 STILL = {"optimizer": "sgd", "lr": 0.1, "freeze_batch_norm": True}
 """Without a batch norm that looks at its batch, and with an optimiser that does not blow up rounding."""

@@ -13,8 +13,7 @@ from .conftest import Train, changed, epochs, saved
 
 pytest.importorskip("timm")
 
-from engine.training.best import Best, forget_others
-from engine.training.selection import needs_negatives, score
+from engine.training.checkpoints import Best, forget_others, needs_negatives, score
 
 
 def test_the_best_epochs_are_kept_and_of_equal_ones_the_earlier() -> None:

@@ -54,7 +54,7 @@ def test_it_is_what_is_validated(make_learner: MakeLearner, synthetic: Path) -> 
 
 
 def test_it_follows_updates_and_not_steps(make_learner: MakeLearner) -> None:
-    from engine.training.accumulate import part_of_update
+    from engine.training.optimizer import part_of_update
 
     learner = make_learner(ema=0.9, accumulate=2)
     begun = tensors(learner.network_that_counts)
@@ -77,7 +77,7 @@ def test_it_is_what_an_evaluation_of_the_last_checkpoint_asks(train: Train) -> N
     import numpy as np
 
     from engine.evaluation.predictions import split_probabilities
-    from engine.evaluation.trained import open_run
+    from engine.evaluation.run import open_run
 
     run = train("run", "training.epochs=1", "training.ema=0.9")
     best, last = (split_probabilities(open_run(run, which), "test", "none", 8) for which in ("best", "last"))

@@ -15,8 +15,8 @@ def test_training_and_evaluation_see_the_same_fold(
     train: Train, synthetic: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from engine.contract.data import DataConfig
-    from engine.data.folds import read_samples
-    from engine.evaluation.trained import open_run
+    from engine.data.splits import read_samples
+    from engine.evaluation.run import open_run
 
     given = ("data.fold=1", "data.folds=3", "training.epochs=1")
     run = train("fold1", *given)

@@ -19,8 +19,8 @@ pytest.importorskip("timm")
 from torch import nn
 
 from engine.contract.errors import BadInput
-from engine.training.freeze import resting_weights, set_modes, steps_of_rest
 from engine.training.learner import Learner
+from engine.training.optimizer import resting_weights, set_modes, steps_of_rest
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 

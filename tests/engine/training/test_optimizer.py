@@ -43,7 +43,7 @@ def test_a_layer_learns_at_its_share_of_the_next_ones_rate(make_learner: MakeLea
 def test_timms_own_layers_are_taken_where_an_encoder_has_them() -> None:
     import timm
 
-    from engine.training.groups import layer_shares
+    from engine.training.optimizer import layer_shares
 
     encoder = timm.create_model("test_resnet")
     shares = layer_shares(encoder, 0.5)
@@ -83,7 +83,7 @@ def test_biases_of_two_dimensions_and_more_do_not_decay_either() -> None:
     from engine.contract.models import Swin3dConfig
     from engine.contract.training import TrainingConfig
     from engine.models.network import build_network
-    from engine.training.groups import parameter_groups
+    from engine.training.optimizer import parameter_groups
 
     with torch.device("meta"):
         network = build_network(Swin3dConfig(), pretrained=False)
@@ -103,8 +103,8 @@ def test_the_gpus_optimiser_leaves_out_an_infinite_update_without_waiting_to_kno
     """Its kernel is there for the CPU too; what waits for a GPU asks a tensor for its value."""
     import torch
 
-    from engine.device import Device
-    from engine.training.schedule import make_optimizer
+    from engine.process.device import Device
+    from engine.training.optimizer import make_optimizer
 
     def waits(tensor: torch.Tensor) -> float:
         raise AssertionError("it waits for the GPU")

@@ -8,8 +8,7 @@ from .conftest import STEPS_PER_EPOCH, MakeLearner
 
 pytest.importorskip("timm")
 
-from engine.training.accumulate import part_of_update
-from engine.training.schedule import share_of_highest
+from engine.training.optimizer import part_of_update, share_of_highest
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "poly"])

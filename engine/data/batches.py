@@ -1,0 +1,82 @@
+"""Training batches: as the loader hands them out, and as the network takes them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset
+
+from engine.contract.augment import AugmentConfig
+from engine.contract.data import PatchConfig
+from engine.data.augment import NUMBERS, augment
+from engine.data.inputs import Inputs
+from engine.data.sampling import PATCH_NUMBERS, Draw, corner
+
+
+class Batch(NamedTuple):
+    """Small enough to travel: bytes, and random numbers for what is done with them on the device."""
+
+    image: torch.Tensor
+    """uint8 (B, 1, S, S)."""
+    mask: torch.Tensor
+    """bool (B, 1, S, S)."""
+    fractured: torch.Tensor
+    """float32 (B,), 0 or 1."""
+    place: torch.Tensor
+    """int64 (B,): the samples' places in the split."""
+    numbers: torch.Tensor
+    """float32 (B, NUMBERS), evenly from 0 to 1: each sample's own, by its seed alone."""
+
+
+class TrainingSamples(Dataset[Batch]):
+    """Samples of a split, or patches of them, a batch at a time, by (index, seed of all that is random about it)."""
+
+    def __init__(self, inputs: Inputs, patch: PatchConfig | None = None) -> None:
+        """With `patch`, the inputs have to have their places."""
+        self.inputs, self.patch = inputs, patch
+
+    def __getitem__(self, draws: list[Draw]) -> Batch:
+        cut = [self._cut(index, *_numbers(seed)) for index, seed in draws]
+        images, masks, fractured, numbers = zip(*cut, strict=True)
+        return Batch(
+            torch.from_numpy(np.stack(images))[:, None],
+            torch.from_numpy(np.stack(masks))[:, None],
+            torch.tensor(fractured, dtype=torch.float32),
+            torch.tensor([index for index, _ in draws]),
+            torch.stack(numbers),
+        )
+
+    def _cut(
+        self, index: int, for_patch: torch.Tensor, for_augmentation: torch.Tensor
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], bool, torch.Tensor]:
+        """(image, mask, whether a fracture is in it, numbers). A patch beside the fracture shows none."""
+        image, mask = self.inputs.images[index], self.inputs.masks[index]
+        if self.patch is None:
+            return image, mask, self.inputs.samples[index].fractured, for_augmentation
+        assert self.inputs.places is not None
+        row, column = corner(self.inputs.places[index], self.patch, for_patch.numpy())
+        window = (slice(row, row + self.patch.size), slice(column, column + self.patch.size))
+        return image[window], mask[window], bool(mask[window].any()), for_augmentation
+
+
+def on_device(
+    batch: Batch, device: torch.device, config: AugmentConfig
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(image, mask, fractured) of a batch, augmented there: float32 (B, 1, S, S) in 0…1, (B, 1, S, S) and (B,) of 0
+    and 1. A fracture that was moved out of the picture takes its label along. Does not wait for the device."""
+    image, mask, fractured, numbers = (
+        part.to(device, non_blocking=True) for part in (batch.image, batch.mask, batch.fractured, batch.numbers)
+    )
+    image, mask = image.float().div_(255), mask.float()
+    had_one = mask.amax((1, 2, 3))
+    image, mask = augment(image, mask, fractured, numbers, config)
+    return image, mask, fractured * (1 - had_one + mask.amax((1, 2, 3)))
+
+
+def _numbers(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A sample's numbers for its patch and for its augmentation."""
+    drawn = torch.rand(PATCH_NUMBERS + NUMBERS, generator=torch.Generator().manual_seed(seed))
+    return drawn[:PATCH_NUMBERS], drawn[PATCH_NUMBERS:]

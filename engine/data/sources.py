@@ -1,0 +1,244 @@
+"""Sources of radiographs before any pixel is decoded: a folder of images and masks, or a CSV file.
+
+A reader returns cases, flaws (listed, and the preparation goes on) and problems (which stop it).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from engine.contract.text import clean
+from engine.data.images import SUFFIXES
+from engine.data.manifest import SPLITS, id_problem, is_file, read_table
+
+
+class Flaw(NamedTuple):
+    """Something about the data that is listed and does not stop: (kind, line)."""
+
+    kind: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Polygons of an annotation, each a flat x, y, x, y … in pixels of the picture they were drawn on."""
+
+    polygons: tuple[object, ...]
+    """As the file has them: checked where they are drawn."""
+    width: float
+    height: float
+    """Of that picture, as the annotation file says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One radiograph as its source describes it."""
+
+    id: str
+    image: Path
+    where: str
+    """How messages call the place that tells of it, for example `data.csv: line 3`."""
+    label: bool | None
+    """Fractured or not; None: the source does not say."""
+    mask: Path | Drawing | None
+    split: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source as its reader found it."""
+
+    cases: tuple[Case, ...]
+    flaws: tuple[Flaw, ...]
+    problems: tuple[str, ...]
+    """A line each; with one of them nothing is prepared."""
+
+
+def checked(cases: Iterable[Case], flaws: Iterable[Flaw], problems: Iterable[str]) -> Source:
+    """The source, with a problem for each bad id, each id that comes twice and each file that is not there."""
+    cases, problems = tuple(cases), list(problems)
+    first: dict[str, str] = {}
+    for case in cases:
+        if problem := id_problem(case.id):
+            problems.append(f"{case.where}: {problem}")
+        elif case.id in first:
+            problems.append(f"{case.where}: id: {case.id} is already at {first[case.id]}; each id once is right")
+        else:
+            first[case.id] = case.where
+        if not is_file(case.image):
+            problems.append(f"{case.where}: image: {clean(str(case.image))}: no such file")
+        if isinstance(case.mask, Path) and not is_file(case.mask):
+            problems.append(f"{case.where}: mask: {clean(str(case.mask))}: no such file")
+    return Source(cases, tuple(flaws), tuple(problems))
+
+
+def with_splits(source: Source, path: Path) -> Source:
+    """The source with the splits of a CSV file (image_id or id, split); names count with or without their ending.
+
+    Images that the file does not tell of are problems; names in it that the source does not have are flaws.
+    Raises BadInput where the file is no such table.
+    """
+    name = clean(str(path))
+    rows = list(read_table(path, ("split",)))
+    column = next((column for column in ("image_id", "id") if rows and column in rows[0][1]), None)
+    if column is None:
+        return replace(source, problems=(*source.problems, f"{name}: image_id: no such column, or no rows under it"))
+    problems, flaws = list(source.problems), list(source.flaws)
+    told: dict[str, str] = {}
+    for line, row in rows:
+        where, key, split = f"{name}: line {line}", row[column], row["split"]
+        if key in told:
+            problems.append(f"{where}: {column}: {clean(key)} a second time; each image once is right")
+        if split not in SPLITS:
+            problems.append(f"{where}: split: {clean(split)[:80] or 'empty'}; train, val or test is right")
+        told[key] = split
+    used: set[str] = set()
+    cases = []
+    for case in source.cases:
+        called = next((key for key in (case.id, case.image.name) if key in told), None)
+        if called is None:
+            problems.append(f"{name}: {clean(case.id)}: has no split there; a line for each image is right")
+            continue
+        used.add(called)
+        cases.append(replace(case, split=told[called]))
+    flaws.extend(
+        Flaw("no image", f"{name}: {clean(key)}: the source has no such image") for key in told if key not in used
+    )
+    return Source(tuple(cases), tuple(flaws), tuple(problems))
+
+
+IMAGES, MASKS = "images", "masks"
+MASK_ENDING = re.compile(r"[_-]mask$", re.IGNORECASE)
+CLASSES = {
+    "fractured": True, "fracture": True, "positive": True,
+    "non_fractured": False, "not_fractured": False, "unfractured": False, "no_fracture": False,
+    "negative": False, "normal": False,
+}  # fmt: skip
+V = TypeVar("V")
+
+SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+
+def read_folder(folder: Path) -> Source:
+    """Cases of a folder in one of these layouts, at any depth:
+
+        images/**/NAME.png   masks/**/NAME.png (or NAME_mask.png)     images and masks apart
+        **/NAME.png          **/NAME_mask.png                         masks beside their images
+
+    An image without a mask has none. Class folders on an image's way (fractured, positive; non_fractured, normal,
+    negative …, any case, `-` or a blank for `_`) give the label, otherwise the mask decides. Folders train, val (valid,
+    validation) and test give the split, where all images lie in one. The id is the name without its ending, with the
+    folders before it where names repeat. Flaw: a mask without an image. Problem: two images or two masks of one name.
+    """
+    files = sorted(path for path in folder.rglob("*") if _is_image(path, folder))
+    apart = (folder / IMAGES).is_dir()
+    if apart:
+        images = [path for path in files if path.is_relative_to(folder / IMAGES)]
+        masks = [path for path in files if path.is_relative_to(folder / MASKS)]
+        image_root, mask_root = folder / IMAGES, folder / MASKS
+    else:
+        images = [path for path in files if not MASK_ENDING.search(path.stem)]
+        masks = [path for path in files if MASK_ENDING.search(path.stem)]
+        image_root = mask_root = folder
+    problems = []
+    if not images:
+        problems.append(f"{clean(str(folder))}: no images; PNG, JPEG or TIFF files, or a folder {IMAGES}, are right")
+    mask_of, flaws, mask_problems = _matched(images, image_root, masks, mask_root)
+    repeated = any(count > 1 for count in Counter(path.stem for path in images).values())
+    splits = [_from_folders(path, image_root, SPLIT_FOLDERS) for path in images]
+    if not all(splits):
+        splits = [None] * len(images)
+    cases = [
+        Case(
+            "_".join(_way(path, image_root)) if repeated else path.stem,
+            path,
+            clean(str(path)),
+            _from_folders(path, image_root, CLASSES),
+            mask_of.get(path),
+            split,
+        )
+        for path, split in zip(images, splits, strict=True)
+    ]
+    return checked(cases, flaws, [*problems, *mask_problems])
+
+
+def _matched(
+    images: Iterable[Path], image_root: Path, masks: Iterable[Path], mask_root: Path
+) -> tuple[dict[Path, Path], list[Flaw], list[str]]:
+    """(mask of each image that has one, masks that match none, images that several masks match).
+
+    The same way below both roots matches first; a name alone matches where only one image has it.
+    """
+    by_way: dict[tuple[str, ...], list[Path]] = defaultdict(list)
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for image in images:
+        by_way[_way(image, image_root)].append(image)
+        by_name[image.stem].append(image)
+    masks_of: dict[Path, list[Path]] = defaultdict(list)
+    flaws = []
+    for mask in masks:
+        for stem in (mask.stem, MASK_ENDING.sub("", mask.stem)):
+            way = (*_way(mask, mask_root)[:-1], stem)
+            matches = by_way.get(way) or by_name.get(stem, [])
+            if len(matches) == 1 and matches[0] != mask:
+                masks_of[matches[0]].append(mask)
+                break
+        else:
+            flaws.append(Flaw("mask alone", f"{clean(str(mask))}: no image, or more than one, of that name; left out"))
+    problems = [
+        f"{clean(str(image))}: {len(found)} masks: {', '.join(clean(str(mask)) for mask in found)}; one is right"
+        for image, found in masks_of.items()
+        if len(found) > 1
+    ]
+    return {image: found[0] for image, found in masks_of.items()}, flaws, problems
+
+
+def _is_image(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
+
+
+def _way(path: Path, root: Path) -> tuple[str, ...]:
+    return (*path.relative_to(root).parts[:-1], path.stem)
+
+
+def _from_folders(path: Path, root: Path, meaning: dict[str, V]) -> V | None:
+    """What the innermost folder with a meaning says, or None."""
+    for part in reversed(path.relative_to(root).parts[:-1]):
+        key = re.sub(r"[\s-]+", "_", part.strip().lower())
+        if key in meaning:
+            return meaning[key]
+    return None
+
+
+def read_csv(path: Path) -> Source:
+    """Cases of a CSV file; paths are relative to it.
+
+    mask may be empty. The column split may be absent or wholly empty, then a split is drawn. group, usually the
+    patient, is kept together by that. Raises BadInput where the file is no table with these columns.
+    """
+    cases, problems = [], []
+    name = clean(str(path))
+    folder = path.resolve().parent
+    for line, row in read_table(path, ("id", "image", "mask", "fractured")):
+        where = f"{name}: line {line}"
+        split = row.get("split") or None
+        if row["fractured"] not in ("0", "1"):
+            problems.append(f"{where}: fractured: {clean(row['fractured'])[:80] or 'empty'}; 0 or 1 is right")
+        if split is not None and split not in SPLITS:
+            problems.append(f"{where}: split: {clean(split)[:80]}; train, val or test is right")
+        if not row["image"]:
+            problems.append(f"{where}: image: empty; a path relative to the table is right")
+            continue
+        mask = folder / row["mask"] if row["mask"] else None
+        label = row["fractured"] == "1"
+        cases.append(Case(row["id"], folder / row["image"], where, label, mask, split, row.get("group") or None))
+    if not cases and not problems:
+        problems.append(f"{name}: holds no rows; one line for each radiograph is right")
+    return checked(cases, (), problems)

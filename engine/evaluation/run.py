@@ -1,0 +1,128 @@
+"""A trained run as evaluation sees it: its config, its checkpoint, and what its network says of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.contract import names
+from engine.contract.config import BlendConfig, ClassifierConfig, LearnConfig
+from engine.contract.errors import BadInput
+from engine.contract.files import file_sha256
+from engine.contract.load import load_config
+from engine.contract.nnunet import NnunetConfig
+from engine.contract.text import clean
+from engine.data.inputs import load_inputs
+from engine.data.manifest import Sample, fingerprint
+from engine.data.moved import check_manifest, check_same_data, point_to
+from engine.data.splits import read_samples
+from engine.evaluation.prediction_cache import data_of
+from engine.process.progress import Progress
+
+if TYPE_CHECKING:
+    from engine.process.device import Device
+
+Answer = tuple[int, npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]
+"""(place of the batch's first image, probability maps (B, S, S), presence (B,)); None is what a network has not got."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run folder and the checkpoint of it that is used."""
+
+    folder: Path
+    config: LearnConfig
+    checkpoint: Path
+    sha256: str
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether it makes no masks."""
+        return isinstance(self.config, ClassifierConfig)
+
+    @property
+    def manifest(self) -> Path:
+        return Path(self.config.data.manifest)
+
+    def samples(self, split: str) -> list[Sample]:
+        """Those of a split of its manifest, as its fold has it. Raises BadInput where there is none."""
+        found = [sample for sample in read_samples(self.config.data) if sample.split == split]
+        if not found:
+            raise BadInput(f"{clean(str(self.manifest))}: no image in split {split}")
+        return found
+
+    def provenance(self) -> dict[str, str]:
+        return {"path": str(self.checkpoint.relative_to(self.folder)), "sha256": self.sha256}
+
+
+def open_run(folder: Path, which: str = "best", moved_to: Path | None = None) -> Run:
+    """A run folder with its config and checkpoint. `moved_to`: the manifest's new place, which is written into the
+    config if the data there are those that the run was trained with.
+
+    Raises BadInput in one line where config, checkpoint or manifest is missing, or the data are others.
+    """
+    config = load_config(folder / names.CONFIG)
+    if isinstance(config, BlendConfig):
+        raise BadInput(f"{clean(str(folder))}: kind: {config.kind}; only a trained run can be asked anything")
+    if isinstance(config, NnunetConfig):
+        raise BadInput(f"{clean(str(folder))}: kind: nnunet; `xray-engine nnunet score` scores it")
+    checkpoint = folder / names.CHECKPOINTS / f"{which}.pt"
+    if not checkpoint.is_file():
+        raise BadInput(f"{clean(str(checkpoint))}: no such checkpoint; train the run first")
+    if moved_to is None:
+        check_manifest(folder, config.data.manifest)
+        return Run(folder, config, checkpoint, file_sha256(checkpoint))
+    data = config.data.model_copy(update={"manifest": str(moved_to.resolve())})
+    run = Run(folder, config.model_copy(update={"data": data}), checkpoint, file_sha256(checkpoint))
+    found = {split: fingerprint(run.samples(split)) for split in ("val", "test")}
+    check_same_data(folder, moved_to, _trained_with(run), found)
+    point_to(folder, moved_to)
+    return run
+
+
+def _trained_with(run: Run) -> dict[str, str]:
+    """Split -> fingerprint of the run's data, from its checkpoint; a checkpoint of an older version has none, and the
+    run's cached predictions tell."""
+    from engine.models.checkpoint import load_checkpoint
+
+    kept = load_checkpoint(run.checkpoint, "network").get("fingerprints")
+    if isinstance(kept, dict):
+        return {str(split): str(value) for split, value in kept.items()}
+    folders = (run.folder / names.PREDICTIONS).glob("*")
+    return {folder.name.partition("_")[0]: data for folder in folders if (data := data_of(folder, run.sha256))}
+
+
+def device_of(run: Run) -> Device:
+    """Where a run is asked, in float32 whatever the training's precision was: bfloat16 has 8 bits, and scores that it
+    makes equal change AUC and AP with the machine."""
+    from engine.process.device import pick_device
+
+    config = run.config
+    return pick_device("auto" if config.device == "cuda" else config.device, "fp32", config.training.channels_last)
+
+
+def answers(
+    run: Run, samples: Sequence[Sample], manifest: Path, tta: str, batch_size: int, device: Device
+) -> Iterator[Answer]:
+    """What the run's network says of samples of a manifest, a batch at a time, in their order."""
+    from engine.evaluation.predict import predict_views
+    from engine.models.checkpoint import load_checkpoint, load_network, weights_that_count
+    from engine.models.network import build_network
+    from engine.process.device import place
+
+    data = run.config.data
+    what = samples[0].split
+    inputs = load_inputs(samples, data.image_size, data.keep_aspect, manifest if data.cache else None, what)
+    network = build_network(run.config.model, pretrained=False)
+    load_network(network, weights_that_count(load_checkpoint(run.checkpoint, "network")), run.checkpoint)
+    place(network, device).eval()
+    with Progress(f"predict {what} ({tta})", len(samples), "images") as progress:
+        for start in range(0, len(samples), batch_size):
+            images = inputs.images[start : start + batch_size]
+            yield start, *predict_views(network, images, device, tta)
+            progress.advance(len(images))

@@ -1,0 +1,154 @@
+"""How a command ends: its exit status, the cause for the user and the job's record, and what signals do to it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from engine.contract import names
+from engine.contract.errors import BadInput, Exit, Failed, Stopped
+from engine.contract.text import clean
+
+
+def run_command(command: Callable[[], None]) -> tuple[Exit, str]:
+    """Run a command; returns its exit status and the cause in words. The cause of a failure is printed."""
+    try:
+        command()
+    except BadInput as error:
+        _say(*error.lines)
+        return Exit.BAD_INPUT, error.lines[0] if error.lines else "bad input"
+    except Stopped as error:
+        _say(str(error))
+        return Exit.STOPPED, str(error)
+    except Failed as error:
+        _say(str(error))
+        return Exit.OTHER, str(error)
+    except KeyboardInterrupt:
+        _say("stopped")
+        return Exit.STOPPED, "stopped by Ctrl+C"
+    except ImportError as error:
+        line = f"{clean(str(error))}; the engine needs its extra: pip install 'xray-tui[engine]'"
+        _say(line)
+        return Exit.OTHER, line
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OTHER, "its output was closed"
+    except Exception as error:
+        return _unexpected(error)
+    return Exit.DONE, "done"
+
+
+def _unexpected(error: Exception) -> tuple[Exit, str]:
+    """One line for the user; the traceback only where XRAY_DEBUG asks for it."""
+    if os.environ.get("XRAY_DEBUG"):
+        raise error
+    line = clean(f"{type(error).__name__}: {error}".split("\n")[0])[:400]
+    status = Exit.OTHER
+    memory = isinstance(error, MemoryError)
+    if "torch" in sys.modules:
+        from engine.process.device import is_out_of_memory
+
+        memory = is_out_of_memory(error)
+    if memory:
+        status = Exit.OUT_OF_MEMORY
+        line = f"out of memory: try a smaller training.batch_size or data.image_size ({line})"
+    elif isinstance(error, OSError):
+        where = f"{clean(str(error.filename))}: " if error.filename else ""
+        line = f"{where}{clean(error.strerror or str(error))}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # a full disk, a full quota, a file-size limit
+            status, line = Exit.NO_SPACE, f"no space left: {line if error.filename else f'its output: {line}'}"
+    _say(line)
+    return status, line
+
+
+def _say(*lines: str) -> None:
+    """Into the log, where there is room: the end record and the exit status tell it too."""
+    with contextlib.suppress(OSError):
+        print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def give_up(cause: str) -> None:
+    """End at once, where the main thread hangs."""
+    _say(cause)
+    record_end(Exit.OTHER, cause)
+    os._exit(Exit.OTHER)
+
+
+def flush_output() -> None:
+    """Flush stdout and stderr. A failure (full disk, closed pipe) does not change the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def record_end(status: Exit, cause: str) -> None:
+    """end.json in the job's folder: success needs it, an exit status alone does not count."""
+    folder = os.environ.get(names.JOB_DIR_ENV)
+    if not folder:
+        return
+    from engine.contract.files import write_json
+
+    rss: int | None = None
+    gpu: int | None = None
+    if "torch" in sys.modules:
+        from engine.process.device import peak_memory
+
+        rss, gpu = peak_memory()
+    facts = {"code": int(status), "cause": cause, "time": time.time(), "peak_rss": rss, "peak_gpu": gpu}
+    try:
+        write_json(Path(folder) / names.END, facts)
+    except OSError as error:
+        _say(f"{clean(folder)}/{names.END}: {error.strerror}")
+
+
+class StopFlag:
+    """Set by the first SIGTERM or SIGINT; the second one acts as it would have without us."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._before: dict[int, Any] = {}
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.getsignal(number)  # known before the first signal can come
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.is_set = True
+        self.restore()
+
+    def restore(self) -> None:
+        """Put the former handlers back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def leave_stopping_to_the_parent(parent: int) -> None:
+    """For loader processes: a stop goes to the whole process group, and a loader that died of it would look like a
+    failure. They end with the parent."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    end_with(parent)
+
+
+def end_with(parent: int) -> None:
+    """Be killed as soon as the parent is gone, whatever it died of. Loaders look for it every five seconds by
+    themselves, and hold the run folder and the leases until then. Linux alone knows this."""
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    except (OSError, AttributeError):
+        return
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)

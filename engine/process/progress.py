@@ -1,0 +1,154 @@
+"""Progress of a piece of work: a bar on a terminal, lines in a log, progress.json and the process title for a job."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from engine.contract.files import write_json
+from engine.contract.names import JOB_DIR_ENV, PROGRESS, RUN_ENV
+from engine.contract.text import clean
+from engine.contract.units import duration
+
+_EVERY_S = 1.0
+_LINE_EVERY_S = 5.0
+
+
+class Progress:
+    """Counts one phase: `with Progress("predict val", 305, "images") as progress: … progress.advance(16)`."""
+
+    def __init__(self, phase: str, total: int, unit: str, *, done: int = 0) -> None:
+        self.phase, self.total, self.unit, self.done = clean(phase), total, unit, done
+        self._first = done
+        self._started = self._written = self._printed = time.monotonic()
+        self._bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=total, initial=done, desc=self.phase, unit=f" {unit}", leave=False, dynamic_ncols=True
+            )
+        report(self.phase, done, total, unit, None)
+
+    def advance(self, by: int = 1, *, eta_s: float | None = None) -> None:
+        """`by` more units are done; `eta_s` where the caller knows better than the mean so far."""
+        self.done += by
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(by)
+        if now - self._written < _EVERY_S and self.done < self.total:
+            return
+        self._written = now
+        if eta_s is None and self.done > self._first:
+            eta_s = (now - self._started) / (self.done - self._first) * (self.total - self.done)
+        report(self.phase, self.done, self.total, self.unit, eta_s)
+        if self._bar is None and now - self._printed >= _LINE_EVERY_S:
+            self._printed = now
+            print(f"{self.phase}: {self.done}/{self.total} {self.unit}", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def say(line: str) -> None:
+    """Print a line. A bar on the terminal is taken off before it and drawn again below it."""
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        tqdm.write(line)
+        sys.stdout.flush()
+    else:
+        print(line, flush=True)
+
+
+def report(phase: str, done: int, total: int, unit: str, eta_s: float | None) -> None:
+    """Write progress.json into the job folder, and the process's title, where the engine was launched as a job. A full
+    disk stops no work."""
+    folder = os.environ.get(JOB_DIR_ENV)
+    if not folder:
+        return
+    show_title(pace(done, total, eta_s))
+    with contextlib.suppress(OSError):
+        eta = None if eta_s is None else round(eta_s, 1)
+        write_json(Path(folder) / PROGRESS, {"phase": phase, "done": done, "total": total, "unit": unit, "eta_s": eta})
+
+
+@contextlib.contextmanager
+def showing(phase: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback (done, total) that shows a phase whose total is known only once it runs."""
+    bars: dict[int, Progress] = {}
+
+    def show(done: int, total: int) -> None:
+        bar = bars.get(total) or bars.setdefault(total, Progress(phase, total, unit))
+        if done > bar.done:
+            bar.advance(done - bar.done)
+
+    try:
+        yield show
+    finally:
+        for bar in bars.values():
+            bar.close()
+
+
+Result = TypeVar("Result")
+
+
+def each(work: Callable[[int], Result], count: int, phase: str, unit: str = "images") -> Iterator[Result]:
+    """`work(0) … work(count - 1)` in order, computed in as many threads as there are cores. numpy and Pillow let go of
+    the interpreter while they compute."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        with Progress(phase, count, unit) as progress:
+            for result in pool.map(work, range(count)):
+                yield result
+                progress.advance()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def show_title(what: str) -> None:
+    """`xray-tui unet_a (ana) 42% 1h05m left`; `what` is what comes after the run and its owner.
+
+    Nothing happens for an engine that was not launched as a job, or where setproctitle is not installed (it comes with
+    the app). A title may be as long as the command line was, which holds the run's name too, and no longer: beyond it
+    lies the environment with the marks by which a job's processes are found.
+    """
+    if not os.environ.get(JOB_DIR_ENV):
+        return
+    os.environ.setdefault("SPT_NOENV", "1")  # before its first use: leave the environment alone
+    try:
+        from setproctitle import setproctitle
+    except ImportError:
+        return
+    setproctitle(f"xray-tui {clean(os.environ.get(RUN_ENV) or '?')} ({_user()}) {what}")
+
+
+def pace(done: int, total: int, eta_s: float | None) -> str:
+    """`42% 1h05m left`."""
+    share = f"{100 * done // total}%" if total else "0%"
+    return share if eta_s is None else f"{share} {duration(eta_s)} left"
+
+
+def _user() -> str:
+    try:
+        return clean(pwd.getpwuid(os.getuid()).pw_name)
+    except KeyError:
+        return f"uid {os.getuid()}"

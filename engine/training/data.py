@@ -1,0 +1,107 @@
+"""What a training learns from: its splits, checked, and the loader that hands them out in a fixed order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from engine.contract.config import LearnConfig
+from engine.contract.errors import BadInput
+from engine.contract.text import clean
+from engine.data.batches import Batch, TrainingSamples
+from engine.data.inputs import Inputs, load_inputs
+from engine.data.manifest import Sample, fingerprint
+from engine.data.sampling import Batches
+from engine.data.splits import read_samples
+from engine.process.device import Device
+from engine.process.exit import leave_stopping_to_the_parent
+from engine.process.progress import show_title
+from engine.training.checkpoints import needs_negatives
+from engine.training.ranks import Ranks
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """The training and the validation split at the network's size, and the test split as files."""
+
+    training: Inputs
+    validation: Inputs
+    test: tuple[Sample, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Of the training samples and their order, which the order of a resumed epoch counts on."""
+        rows = [[sample.id, sample.fractured] for sample in self.training.samples]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+    def fingerprints(self) -> dict[str, str]:
+        """Split -> fingerprint of its data, of the splits that an evaluation reads. Reads every file of them."""
+        splits = {"val": self.validation.samples, "test": self.test}
+        return {split: fingerprint(samples) for split, samples in splits.items() if samples}
+
+
+def load_material(config: LearnConfig) -> Material:
+    """Read both splits. Raises BadInput where they cannot teach or choose what the config asks for."""
+    manifest = Path(config.data.manifest)
+    samples = read_samples(config.data)
+    splits = {split: [sample for sample in samples if sample.split == split] for split in ("train", "val")}
+    name, metric = clean(str(manifest)), config.training.selection_metric
+    for split, found in splits.items():
+        if not any(sample.fractured for sample in found):
+            raise BadInput(f"{name}: split {split} has {len(found)} images and no fracture among them")
+    if needs_negatives(metric) and all(sample.fractured for sample in splits["val"]):
+        raise BadInput(
+            f"{name}: split val has no image without a fracture, which training.selection_metric: {metric} needs; "
+            "give dice_pos, iou_pos or loss"
+        )
+    size, keep, cache = config.data.image_size, config.data.keep_aspect, manifest if config.data.cache else None
+    return Material(
+        load_inputs(splits["train"], size, keep, cache, "train", with_places=config.data.patch is not None),
+        load_inputs(splits["val"], size, keep, cache, "val"),
+        tuple(sample for sample in samples if sample.split == "test"),
+    )
+
+
+def make_batches(config: LearnConfig, training: Inputs, first_step: int, ranks: Ranks) -> Batches:
+    """All batches from that step on, of each this rank's share."""
+    return Batches(
+        [sample.fractured for sample in training.samples],
+        seed=config.seed,
+        epochs=config.training.epochs,
+        batch_size=config.training.batch_size,
+        samples_per_epoch=config.training.samples_per_epoch,
+        positive_share=config.training.positive_share,
+        final_positive_share=config.training.final_positive_share,
+        first_step=first_step,
+        rank=ranks.rank,
+        ranks=ranks.size,
+    )
+
+
+def make_loader(config: LearnConfig, training: Inputs, batches: Batches, device: Device) -> DataLoader[Batch]:
+    """One pass of this loader is the whole training. Its generator is its own: the default one would draw from the
+    global random state and change what dropout sees."""
+    workers = config.data.workers
+    if workers is None:
+        workers = min(8, torch.get_num_threads()) if device.is_cuda else 0
+    return DataLoader(
+        TrainingSamples(training, config.data.patch),
+        batch_size=None,  # a sample of the loader is a batch
+        sampler=batches,
+        num_workers=workers,
+        pin_memory=device.is_cuda,
+        worker_init_fn=partial(_begin_loader, os.getpid()),
+        generator=torch.Generator().manual_seed(config.seed),
+    )
+
+
+def _begin_loader(parent: int, worker: int) -> None:
+    leave_stopping_to_the_parent(parent)
+    show_title(f"loader {worker + 1}")

@@ -1,0 +1,259 @@
+"""Training losses: the weighted sum of the terms that a config switches on, all in float32.
+
+A new term is one function here, decorated with `@term(LossConfig)`, and its field in engine/contract/losses.py.
+
+Overlap terms look at positive images only: an empty reference has no overlap, and false positives on it are BCE's part.
+`DiceLoss` of segmentation-models-pytorch is another loss. It pools over the batch, which weighs an image by its
+fracture's area and lets a false positive on an empty image lower other images' Dice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch.nn import functional
+
+from engine.contract.base import Section
+from engine.contract.errors import BadInput
+from engine.contract.losses import ClassifierLossConfig, LossConfig
+from engine.models.network import Prediction
+
+EPSILON = 1e-6
+
+Across = Callable[[torch.Tensor], torch.Tensor]
+"""The mean of a number over the ranks of a training on several GPUs."""
+
+
+def alone(value: torch.Tensor) -> torch.Tensor:
+    """Across the one rank that there is."""
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A batch: what the network said of it, in float32, and what is true."""
+
+    prediction: Prediction
+    masks: torch.Tensor
+    """float32 (B, 1, H, W), 0 or 1."""
+    fractured: torch.Tensor
+    """float32 (B,), 0 or 1."""
+    epoch: float
+    """How many have passed, fractions included."""
+    across: Across = alone
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """(B, H * W), of the masks."""
+        if self.prediction.mask_logits is None:
+            raise TypeError("a classifier has no mask for this term to look at")
+        return self.prediction.mask_logits.flatten(1)
+
+    @property
+    def pixels(self) -> torch.Tensor:
+        """(B, H * W), 0 or 1: the masks as they should be."""
+        return self.masks.flatten(1)
+
+    @property
+    def positive(self) -> torch.Tensor:
+        """(B,): 1 where the mask is not empty. A patch of a fractured image may well be empty."""
+        return self.pixels.amax(1)
+
+
+Config = TypeVar("Config", bound=Section)
+Term = Callable[[Config, Said], torch.Tensor | None]
+TERMS: dict[type[Section], list[Term[Any]]] = {}
+
+
+def term(config: type[Config]) -> Callable[[Term[Config]], Term[Config]]:
+    """Decorates the function `(config, said) -> loss or None` of a loss config: its weight is in it, None is off.
+
+    It must not wait for the GPU (no `.item()`, no boolean indexing). The mean over the ranks of what it returns must be
+    the term of the whole batch: a mean over all images is, one over some of them goes through `mean_over`.
+    """
+
+    def register(function: Term[Config]) -> Term[Config]:
+        TERMS.setdefault(config, []).append(function)
+        return function
+
+    return register
+
+
+def mean_over(values: torch.Tensor, chosen: torch.Tensor, across: Across) -> torch.Tensor:
+    """The mean of `values` (B,) where `chosen` (B,) is 1; 0 where it is so nowhere.
+
+    On several ranks the mean of what they return is that of the whole batch, however its images fell.
+    """
+    return (values * chosen).sum() / across(chosen.sum()).clamp(min=EPSILON)
+
+
+@term(LossConfig)
+def dice(config: LossConfig, said: Said) -> torch.Tensor | None:
+    """The soft Dice loss."""
+    if not config.dice:
+        return None
+    return config.dice * soft_dice_on_positives(said.logits, said.pixels, said.across)
+
+
+@term(LossConfig)
+def focal_tversky(config: LossConfig, said: Said) -> torch.Tensor | None:
+    """The focal Tversky loss."""
+    chosen = config.focal_tversky
+    if chosen is None or not chosen.weight:
+        return None
+    each = focal_tversky_per_image(said.logits, said.pixels, chosen.alpha, chosen.beta, chosen.gamma)
+    return chosen.weight * mean_over(each, said.positive, said.across)
+
+
+def soft_dice_on_positives(logits: torch.Tensor, masks: torch.Tensor, across: Across = alone) -> torch.Tensor:
+    """Mean of 1 - soft Dice over the images whose mask is not empty; 0 where there is none.
+
+    One Dice an image (Milletari et al. 2016, with sums instead of squares), not one over the batch. `logits`, `masks`:
+    (B, …), float. On several ranks the mean of what they return is that of the whole batch, however its positives fell.
+    """
+    probabilities = logits.float().sigmoid().flatten(1)
+    masks = masks.flatten(1)
+    area = masks.sum(1)
+    overlap = (probabilities * masks).sum(1)
+    score = (2 * overlap + EPSILON) / (probabilities.sum(1) + area + EPSILON)
+    return mean_over(1 - score, (area > 0).float(), across)
+
+
+def focal_tversky_per_image(
+    logits: torch.Tensor, pixels: torch.Tensor, alpha: float, beta: float, gamma: float
+) -> torch.Tensor:
+    """(B, P) each -> (B,): (1 - T)^gamma with T = tp / (tp + alpha fp + beta fn), all soft.
+
+    alpha weighs false positives and beta false negatives, as in Salehi et al. (2017); Abraham and Khan (2019) call them
+    the other way round, and gamma 1 / gamma: their 4/3 is 0.75 here.
+    """
+    probabilities = logits.sigmoid()
+    tp = (probabilities * pixels).sum(1)
+    fp = (probabilities * (1 - pixels)).sum(1)
+    fn = ((1 - probabilities) * pixels).sum(1)
+    tversky = (tp + EPSILON) / (tp + alpha * fp + beta * fn + EPSILON)
+    return (1 - tversky).clamp(min=EPSILON) ** gamma  # a power below 1 has no gradient at 0
+
+
+@term(LossConfig)
+def bce(config: LossConfig, said: Said) -> torch.Tensor | None:
+    """The pixel BCE, fracture pixels weighing `pos_weight`, on all images or on positives alone."""
+    if not config.bce:
+        return None
+    each = bce_per_image(said.logits, said.pixels, config.pos_weight)
+    if config.bce_on == "all":
+        return config.bce * each.mean()
+    return config.bce * mean_over(each, said.positive, said.across)
+
+
+@term(LossConfig)
+def empty_bce(config: LossConfig, said: Said) -> torch.Tensor | None:
+    """The pixel BCE on images whose mask is empty: what a false positive costs, whatever `bce_on` says."""
+    if not config.empty_bce:
+        return None
+    each = bce_per_image(said.logits, said.pixels)
+    return config.empty_bce * mean_over(each, 1 - said.positive, said.across)
+
+
+@term(LossConfig)
+def focal(config: LossConfig, said: Said) -> torch.Tensor | None:
+    """The focal loss, on all images."""
+    if config.focal is None or not config.focal.weight:
+        return None
+    each = focal_per_image(said.logits, said.pixels, config.focal.gamma, config.focal.alpha)
+    return config.focal.weight * each.mean()
+
+
+def bce_per_image(logits: torch.Tensor, pixels: torch.Tensor, pos_weight: float = 1.0) -> torch.Tensor:
+    """(B, P) each -> (B,): the mean of -(w y log p + (1 - y) log(1 - p)) over an image's pixels; it is not divided by
+    the weights, as in torch."""
+    weight = logits.new_full((), pos_weight)  # torch.tensor would copy it over and wait
+    return functional.binary_cross_entropy_with_logits(logits, pixels, pos_weight=weight, reduction="none").mean(1)
+
+
+def focal_per_image(logits: torch.Tensor, pixels: torch.Tensor, gamma: float, alpha: float | None) -> torch.Tensor:
+    """(B, P) each -> (B,): the mean of -a (1 - p)^gamma log p over an image's pixels (Lin et al. 2017, equation 5).
+
+    p is the probability of what is true; a is alpha for fracture pixels and 1 - alpha for others, or 1. Lin et al.
+    divide by the number of anchors that hold something; here, as in torchvision, it is a mean.
+    """
+    margin = logits * (2 * pixels - 1)  # log p = logsigmoid(margin), log(1 - p) = logsigmoid(-margin)
+    # exp(gamma log(1 - p)) has a gradient where 1 - p underflows to 0; a power below 1 of it has none.
+    loss = -functional.logsigmoid(margin) * (gamma * functional.logsigmoid(-margin)).exp()
+    if alpha is not None:
+        loss = loss * (alpha * pixels + (1 - alpha) * (1 - pixels))
+    return loss.mean(1)
+
+
+TOPK_FRACTION = 0.01
+
+
+@term(LossConfig)
+def presence(config: LossConfig, said: Said) -> torch.Tensor | None:
+    """The BCE of the second head; off without one."""
+    logit = said.prediction.presence_logit
+    if logit is None or not config.presence:
+        return None
+    return config.presence * _ramp(config, said.epoch) * _bce(logit, said.fractured)
+
+
+@term(LossConfig)
+def map_presence(config: LossConfig, said: Said) -> torch.Tensor | None:
+    """A BCE on the logit map itself, whose highest pixels speak for the image."""
+    chosen = config.map_presence
+    if chosen is None or not chosen.weight:
+        return None
+    logit = said.logits.amax(1) if chosen.source == "max" else topk_mean(said.logits)
+    return chosen.weight * _ramp(config, said.epoch) * _bce(logit, said.fractured)
+
+
+@term(ClassifierLossConfig)
+def classifier(config: ClassifierLossConfig, said: Said) -> torch.Tensor | None:
+    """The BCE of a classifier. Labels are 1 - s and s (Szegedy et al. 2016, for two classes s = epsilon / 2)."""
+    logit = said.prediction.presence_logit
+    if logit is None:
+        raise TypeError("a classifier's loss needs its presence logit")
+    labels = said.fractured * (1 - 2 * config.label_smoothing) + config.label_smoothing
+    return _bce(logit, labels, config.pos_weight)
+
+
+def topk_mean(logits: torch.Tensor) -> torch.Tensor:
+    """(B, P) -> (B,): the mean of each image's highest 1 % of logits."""
+    return logits.topk(max(1, round(TOPK_FRACTION * logits.shape[1])), dim=1).values.mean(1)
+
+
+def _ramp(config: LossConfig, epoch: float) -> float:
+    """The share of the presence weights at an epoch: from 0, linearly, to 1."""
+    return min(1.0, epoch / config.presence_ramp_epochs) if config.presence_ramp_epochs else 1.0
+
+
+def _bce(logit: torch.Tensor, labels: torch.Tensor, pos_weight: float = 1.0) -> torch.Tensor:
+    weight = logit.new_full((), pos_weight)
+    return functional.binary_cross_entropy_with_logits(logit, labels, pos_weight=weight)
+
+
+def training_loss(
+    prediction: Prediction,
+    masks: torch.Tensor,
+    fractured: torch.Tensor,
+    config: LossConfig | ClassifierLossConfig,
+    epoch: float,
+    across: Across = alone,
+) -> torch.Tensor:
+    """The sum of the terms that are on, in float32 whatever the network computed in.
+
+    `masks`: (B, 1, H, W); `fractured`: (B,); `epoch`: how many have passed, fractions included. Raises BadInput where
+    the config leaves nothing to learn from.
+    """
+    said = Said(Prediction(*(_float(logits) for logits in prediction)), masks.float(), fractured.float(), epoch, across)
+    values = [value for term in TERMS[type(config)] if (value := term(config, said)) is not None]
+    if not values:
+        raise BadInput("loss: every term that this network can have is off; give one of them a weight")
+    return torch.stack(values).sum()
+
+
+def _float(logits: torch.Tensor | None) -> torch.Tensor | None:
+    return None if logits is None else logits.float()
