@@ -1,4 +1,4 @@
-"""xray-engine nnunet …: argparse only; each command imports what it needs."""
+"""xray-engine nnunet …: argparse only. Each command imports its modules when it runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.contract.text import clean
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Give `xray-engine nnunet` its commands."""
+    """Add nnU-Net's commands to `xray-engine nnunet`."""
     commands = parser.add_subparsers(dest="nnunet_command", metavar="COMMAND", required=True, parser_class=type(parser))
 
     def add(name: str, run: Any, what: str) -> argparse.ArgumentParser:
@@ -21,15 +21,15 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         command.set_defaults(run_command=run)
         return command
 
-    _add_export(add("export", _export, "Write a manifest as a raw dataset of nnU-Net, our splits as its folds."))
+    _add_export(add("export", _export, "Export a manifest as a raw nnU-Net dataset, with our splits as its folds."))
     _add_train(add("train", train, "Export, plan, preprocess and train into a run folder."))
-    _add_predict(add("predict", _predict, "Predict validation and test; score does it by itself where it is not done."))
+    _add_predict(add("predict", _predict, "Predict validation and test; score predicts what is missing."))
     _add_score(add("score", _score, "Score on the test split; every choice is made on validation."))
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     _add_config(parser, required=True)
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the folder that is nnUNet_raw")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the nnUNet_raw folder")
     parser.add_argument(
         "--dataset", type=_dataset_name, default="Dataset001_xray", metavar="NAME", help="default: Dataset001_xray"
     )
@@ -53,59 +53,68 @@ def _add_config(parser: argparse.ArgumentParser, *, required: bool) -> None:
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=names.run_path, required=True, metavar="runs/NAME")
     parser.add_argument("--tta", choices=("mirror", "none"), default="mirror", help="nnU-Net's mirroring, or none")
-    parser.add_argument("--checkpoint", choices=("best", "final"), default="best", help="default: best, as of evaluate")
-    parser.add_argument("--masks", action="store_true", help="masks alone, without probabilities")
+    parser.add_argument(
+        "--checkpoint", choices=("best", "final"), default="best", help="default: best, as for evaluate"
+    )
+    parser.add_argument("--masks", action="store_true", help="masks only, without probabilities")
 
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
     _add_predict(parser)
     parser.add_argument(
-        "--threshold", metavar="0.5|tuned", help="tuned: on validation (default; a mask has none, nnU-Net's is 0.5)"
+        "--threshold", metavar="0.5|tuned", help="tuned: on validation (default; masks need none, nnU-Net uses 0.5)"
     )
     parser.add_argument("--presence", choices=get_args(names.Presence), default="auto", help="auto: best on validation")
-    parser.add_argument("--gate", default="none", metavar="none|0.3|tuned", help="empty masks under this score")
+    parser.add_argument(
+        "--gate", default="none", metavar="none|0.3|tuned", help="empty the masks of images below this presence score"
+    )
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples; 0: none")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="the artifact; runs/NAME_test_metrics.json is a row of its own"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the artifact; runs/NAME_test_metrics.json gets its own row on the board",
     )
 
 
 def _dataset_name(text: str) -> str:
     if not re.fullmatch(r"Dataset\d{3}_\w+", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{clean(text)!r}: give a name such as Dataset001_xray")
+        raise argparse.ArgumentTypeError(f"{clean(text)!r}: expected a name such as Dataset001_xray")
     return text
 
 
-def _export(given: argparse.Namespace) -> None:
+def _export(arguments: argparse.Namespace) -> None:
     from engine.contract.load import load_nnunet_config
     from engine.nnunet.export import export
 
-    done = export(load_nnunet_config(given.config, given.overrides), given.output / given.dataset)
+    done = export(load_nnunet_config(arguments.config, arguments.overrides), arguments.output / arguments.dataset)
     print(f"{len(done.cases)} images: {clean(str(done.folder))}; nnU-Net reads its folds from nnUNet_preprocessed")
 
 
-def is_asked_for(given: argparse.Namespace) -> bool:
-    """Whether the config of an `xray-engine train`, or of the run that it goes on with or evaluates, is nnU-Net's."""
+def is_nnunet_command(arguments: argparse.Namespace) -> bool:
+    """Whether a train or evaluate command is about nnU-Net: its config, or that of its run, has kind: nnunet."""
     from engine.contract.recipes import read_recipe
 
-    path = getattr(given, "config", None) or (given.run / names.CONFIG if given.run else None)
+    path = getattr(arguments, "config", None) or (arguments.run / names.CONFIG if arguments.run else None)
     try:
         return path is not None and read_recipe(path).get("kind") == "nnunet"
     except BadInput:
-        return False  # whoever takes it says what is wrong
+        return False  # the command that reads the config reports the error
 
 
-def train(given: argparse.Namespace) -> None:
-    """`nnunet train`, and `train` where the config is nnU-Net's."""
-    if getattr(given, "sanity", False):
-        raise BadInput("--sanity: checks our own networks; nnU-Net trains by itself")
-    if (getattr(given, "gpus", None) or 1) > 1:
-        raise BadInput(f"--gpus {given.gpus}: nnU-Net is trained on one GPU")
+def train(arguments: argparse.Namespace) -> None:
+    """`nnunet train`, and `train` with an nnU-Net config."""
+    if getattr(arguments, "sanity", False):
+        raise BadInput("--sanity: not for nnU-Net configs; leave it out")
+    if (getattr(arguments, "gpus", None) or 1) > 1:
+        raise BadInput(f"--gpus {arguments.gpus}: nnU-Net trains on one GPU; leave it out")
     from engine.contract.load import load_nnunet_config
-    from engine.training.run import prepare_run, trained_by_us
+    from engine.training.run import locked_run, prepare_run
 
-    config, run = prepare_run(load_nnunet_config, given.config, given.overrides, given.run, given.resume)
-    with trained_by_us(run):
+    config, run = prepare_run(
+        load_nnunet_config, arguments.config, arguments.overrides, arguments.run, arguments.resume
+    )
+    with locked_run(run):
         print(f"nnunet train {clean(str(run))}: loading …", flush=True)
         from engine.nnunet.train import train as train_nnunet
         from engine.process.device import pick_device
@@ -113,48 +122,48 @@ def train(given: argparse.Namespace) -> None:
         train_nnunet(config, run, pick_device(config.device).device.type)
 
 
-def evaluate(given: argparse.Namespace) -> None:
-    """`evaluate` of a run that is nnU-Net's: hv is its own mirroring, last its final checkpoint."""
-    if given.output is not None:
-        raise BadInput("--output: an nnU-Net run is scored on its own test split only; leave it out")
-    if given.tta not in ("hv", "none"):
-        raise BadInput(f"--tta {given.tta}: nnU-Net mirrors both ways (give hv) or not at all (none)")
+def evaluate(arguments: argparse.Namespace) -> None:
+    """`evaluate` of an nnU-Net run: --tta hv is nnU-Net's mirroring, --checkpoint last its final checkpoint."""
+    if arguments.output is not None:
+        raise BadInput("--output: nnU-Net runs are scored on their own test split only; leave it out")
+    if arguments.tta not in ("hv", "none"):
+        raise BadInput(f"--tta {arguments.tta}: expected hv or none for an nnU-Net run")
     from engine.contract.load import validate
     from engine.contract.nnunet import ScoreOptions
     from engine.nnunet.score import score
 
-    choices = {name: getattr(given, name) for name in ("threshold", "presence", "gate", "bootstrap")}
+    choices = {name: getattr(arguments, name) for name in ("threshold", "presence", "gate", "bootstrap")}
     values = {
         **choices,
-        "run": str(given.run),
-        "tta": "mirror" if given.tta == "hv" else "none",
-        "checkpoint": "final" if given.checkpoint == "last" else "best",
+        "run": str(arguments.run),
+        "tta": "mirror" if arguments.tta == "hv" else "none",
+        "checkpoint": "final" if arguments.checkpoint == "last" else "best",
     }
-    score(validate(ScoreOptions, values, "xray-engine evaluate"), moved_to=given.manifest)
+    score(validate(ScoreOptions, values, "xray-engine evaluate"), moved_to=arguments.manifest)
 
 
-def _predict(given: argparse.Namespace) -> None:
+def _predict(arguments: argparse.Namespace) -> None:
     from engine.contract.nnunet import PredictOptions
     from engine.nnunet.predict import SPLITS, open_trained, split_predictions
 
-    options = _options(PredictOptions, given)
+    options = _options(PredictOptions, arguments)
     run = open_trained(Path(options.run), options.checkpoint)
     for split in SPLITS:
-        found = split_predictions(run, split, options)
-        print(f"{split}: {len(found.samples)} images, on {found.device}", flush=True)
+        predictions = split_predictions(run, split, options)
+        print(f"{split}: {len(predictions.samples)} images, on {predictions.device}", flush=True)
 
 
-def _score(given: argparse.Namespace) -> None:
+def _score(arguments: argparse.Namespace) -> None:
     from engine.contract.nnunet import ScoreOptions
     from engine.nnunet.score import score
 
-    score(_options(ScoreOptions, given), given.output)
+    score(_options(ScoreOptions, arguments), arguments.output)
 
 
-def _options(model: Any, given: argparse.Namespace) -> Any:
+def _options(model: Any, arguments: argparse.Namespace) -> Any:
     from engine.contract.load import validate
 
-    values = {name: getattr(given, name) for name in model.model_fields}
-    if not Path(given.run).is_dir():
-        raise BadInput(f"--run {clean(given.run)}: no such folder")
-    return validate(model, values, f"xray-engine nnunet {given.nnunet_command}")
+    values = {name: getattr(arguments, name) for name in model.model_fields}
+    if not Path(arguments.run).is_dir():
+        raise BadInput(f"--run {clean(arguments.run)}: no such folder")
+    return validate(model, values, f"xray-engine nnunet {arguments.nnunet_command}")

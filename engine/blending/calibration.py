@@ -1,9 +1,9 @@
-"""The blend's own presence score and another run's, mixed: (1 - gamma) of the one and gamma of the other.
+"""The blend's own presence score mixed with another run's: (1 - gamma) of its own and gamma of the other.
 
-Both have to be probabilities for that. A classifier's and a head's are, and the maximum of the map of a member without
-a head, beside another's head, is taken for one. A score of the mixed map is none (the mean of a map with a small
-fracture is 0.01), so it becomes one by Platt's scaling: p = sigmoid(slope * log-odds(score) + offset), the two numbers
-fitted on validation. It keeps the order of the scores, so that gamma 0 has the score's own ROC-AUC.
+Both have to be probabilities. Those of classifiers and heads are, and in a mixture with heads the maximum of a map
+stands for the head of a member without one. A score of the mixed map is no probability (the mean of a map with a small
+fracture is 0.01), so it becomes one by Platt scaling: p = sigmoid(slope * log-odds(score) + offset), fitted on
+validation. The scaling keeps the order of the scores, so that gamma 0 has the score's own ROC-AUC.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Values = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 _LOWEST = 1e-6
-"""Scores of 0 and 1 have no log-odds: they are taken as this far away from it."""
+"""Distance from 0 and 1 to which scores are clipped, because those have no log-odds."""
 _STEPS = 50
 _ENOUGH = 1e-10
 
@@ -36,7 +36,7 @@ def gamma_grid(step: float) -> Values:
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """What may be mixed in, and how much of it, on validation."""
+    """The other run's presence scores on validation, and the grid of gammas."""
 
     other: Values
     """(N,): the other run's presence scores."""
@@ -44,8 +44,7 @@ class Fusion:
     fractured: Flags
 
     def best(self, own: Values) -> tuple[Values, Values]:
-        """The highest ROC-AUC of each column of `own` (N, K), and the gamma that gives it, the smallest of equals: (K,)
-        both."""
+        """The highest ROC-AUC of each column of `own` (N, K), and its gamma, the smallest of equal ones: (K,) both."""
         mixtures = (mixed(own, self.other[:, None], gamma) for gamma in self.gammas)
         quality = np.stack([roc_auc_columns(mixture, self.fractured) for mixture in mixtures])
         best = quality.argmax(0)
@@ -60,9 +59,9 @@ def to_probability(scores: Values, scale: Values) -> Values:
 def fit_scale(scores: Values, fractured: Flags) -> Values:
     """Slope and offset (2, K) for each column of scores (N, K) in 0…1, by maximum likelihood (Platt 1999).
 
-    His targets (n + 1) / (n + 2) instead of 1, and 1 / (n + 2) instead of 0, keep the slope finite where a score parts
-    the classes without a fault. A score that is no better than chance gets the slope 0, so that it says the same of
-    every image, rather than a negative one that would turn it round.
+    Platt's targets (n + 1) / (n + 2) instead of 1, and 1 / (n + 2) instead of 0, keep the slope finite where a score
+    separates the classes perfectly. A score no better than chance gets the slope 0, and thus the same probability for
+    every image, instead of a negative slope that would reverse it.
     """
     positives, negatives = int(fractured.sum()), int((~fractured).sum())
     targets = np.where(fractured, (positives + 1) / (positives + 2), 1 / (negatives + 2))[:, None]
@@ -77,7 +76,7 @@ def fit_scale(scores: Values, fractured: Flags) -> Values:
 
 
 def _newton(x: Values, targets: Values) -> tuple[Values, Values]:
-    """The logistic regression of targets (N, 1) on each column of x (N, K) by itself, columns standardised."""
+    """Logistic regression of targets (N, 1) on each standardised column of x (N, K) separately."""
     slope, offset = np.zeros(x.shape[1]), np.zeros(x.shape[1])
     loss = _loss(x, targets, slope, offset)
     for _ in range(_STEPS):
@@ -88,7 +87,7 @@ def _newton(x: Values, targets: Values) -> tuple[Values, Values]:
         determinant = np.maximum(h00 * h11 - h01**2, 1e-12)
         by_offset, by_slope = (h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant
         share = np.ones_like(slope)
-        for _ in range(_STEPS):  # a whole step may lead too far where a score is nearly without a fault
+        for _ in range(_STEPS):  # a full step may overshoot where a score separates the classes almost perfectly
             tried = _loss(x, targets, slope - share * by_slope, offset - share * by_offset)
             if not (too_far := tried > loss + _ENOUGH).any():
                 break
@@ -106,5 +105,5 @@ def _loss(x: Values, targets: Values, slope: Values, offset: Values) -> Values:
 
 
 def _log_odds(scores: Values) -> Values:
-    kept = np.clip(scores, _LOWEST, 1 - _LOWEST)
-    return np.asarray(np.log(kept / (1 - kept)))
+    clipped = np.clip(scores, _LOWEST, 1 - _LOWEST)
+    return np.asarray(np.log(clipped / (1 - clipped)))

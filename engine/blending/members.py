@@ -1,4 +1,4 @@
-"""The members of a blend on one split: the same images, each member's maps, brought to one size and mixed."""
+"""The members of a blend on one split: the same images, each member's maps at a common size, mixed."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from engine.evaluation.run import Run, open_run
 
 Weights = Sequence[float]
 Member = Run | NnunetPredictions
-"""A run of ours, or one of nnU-Net's that was predicted."""
+"""A run of ours, or the predictions of an nnU-Net run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """What the members say of a split."""
+    """The members' predictions on a split."""
 
     parts: tuple[Probabilities, ...]
     other: npt.NDArray[np.float64] | None = None
-    """(N,): the presence scores of the run that is mixed in; None without one."""
+    """(N,): the presence scores of the other run; None without one."""
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -49,29 +49,29 @@ class Members:
 
     @property
     def has_head(self) -> bool:
-        """Whether one of them has a classification head."""
+        """Whether any member has a classification head."""
         return any(part.presence is not None for part in self.parts)
 
     @property
     def own_sources(self) -> tuple[str, ...]:
-        """(M,): where what each member by itself says of presence comes from."""
+        """(M,): the source of each member's own presence score."""
         return tuple("max" if part.presence is None else HEAD for part in self.parts)
 
     def contents(self, index: int, height: int, width: int) -> npt.NDArray[np.float32]:
-        """(M, rows, columns): every member's map of an image at the common size, padding cut off."""
+        """(M, rows, columns): every member's map of an image at the common size, without padding."""
         rows, columns = content_size(height, width, self.largest.size, self.largest.keep_aspect)
         return np.stack([to_native(part.content(index, height, width), rows, columns) for part in self.parts])
 
     def own_presence(self) -> npt.NDArray[np.float64]:
-        """(M, N): what each member by itself says of presence: its classification head, and without one the maximum of
-        its map, which a presence loss may have trained."""
+        """(M, N): each member's own presence score: its classification head or, without one, the maximum of its map,
+        which a presence loss may have trained."""
         return np.stack([_maxima(part) if part.presence is None else part.presence for part in self.parts])
 
 
 def _maxima(part: Probabilities) -> npt.NDArray[np.float64]:
-    """(N,): the highest probability of each image's map, padding cut off."""
+    """(N,): the highest probability in each image's map, without padding."""
     sizes = [image_size(sample.image) for sample in part.samples]
-    return np.array([OF_MAP["max"](part.content(place, *size)) for place, size in enumerate(sizes)])
+    return np.array([OF_MAP["max"](part.content(index, *size)) for index, size in enumerate(sizes)])
 
 
 def mix(contents: npt.NDArray[np.float32], weights: Weights) -> npt.NDArray[np.float32]:
@@ -80,16 +80,17 @@ def mix(contents: npt.NDArray[np.float32], weights: Weights) -> npt.NDArray[np.f
 
 
 def open_member(folder: Path) -> Member:
-    """A run folder as a member. Raises BadInput in one line where it is none."""
+    """A run folder as a member. Raises BadInput in one line if it cannot be one."""
     return open_nnunet_predictions(folder) if is_nnunet(folder) else open_run(folder)
 
 
 def open_members(
     runs: Sequence[Member], split: str, tta: str, batch_size: int, presence_run: Run | None = None
 ) -> Members:
-    """What the members, and the run whose presence score is mixed in, say of a split. nnU-Net's views are its own.
+    """The predictions of the members, and of the run whose presence score is mixed in, on a split. nnU-Net members keep
+    their own TTA mode.
 
-    Raises BadInput where two of them were trained on different data, or that run has no presence score.
+    Raises BadInput where two of them have different data, or that run has no presence score.
     """
     parts = [
         split_probabilities(run, split, tta, batch_size) if isinstance(run, Run) else run.probabilities(split)
@@ -109,6 +110,6 @@ def open_members(
 def _check_is_same(run: Member, data: str, first: Member, expected: str, split: str) -> None:
     if data != expected:
         raise BadInput(
-            f"{clean(str(run.folder))}: its {split} split is not that of {clean(str(first.folder))}; "
+            f"{clean(str(run.folder))}: its {split} split differs from that of {clean(str(first.folder))}; "
             "members need the same data"
         )

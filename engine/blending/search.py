@@ -1,4 +1,4 @@
-"""The joint search: segmentation weights, threshold, presence source, its weights and gamma, on validation alone."""
+"""The joint search on validation: segmentation weights, threshold, presence source, its weights, and gamma."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from engine.evaluation.choose import mean_dice_pos
 from engine.evaluation.metrics import roc_auc_columns
 from engine.evaluation.presence import HEAD, OF_AREA, OF_MAP, map_scores
 from engine.evaluation.scores import counts_at, native_mask, quantise
-from engine.process.progress import each
+from engine.process.progress import map_threaded
 
 LARGEST_GRID = 1000
 
@@ -29,22 +29,22 @@ Counts = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int6
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What validation chose."""
+    """The result of the search."""
 
     weights: tuple[float, ...]
     threshold: float
     presence_source: str
     presence_weights: tuple[float, ...] | None
-    """Of what each member by itself says; None where the source is one of the mixed map."""
+    """Weights of the members' own scores; None for a source of the mixed map."""
     gamma: float | None
-    """The share of the other run's presence score; None without one."""
+    """Share of the other run's presence score; None without one."""
     scale: tuple[float, float] | None
-    """Slope and offset that make a probability of a map's score; None where there is nothing to mix it with."""
+    """Slope and offset that turn a map's score into a probability; None without another run's score."""
     dice_pos: float
     roc_auc_presence: float
 
     def presence(self, own: Values, other: Values | None) -> Values:
-        """The blend's presence scores (N,), of those of the chosen source and those of the other run."""
+        """The blend's presence scores (N,), from those of the chosen source and of the other run."""
         if self.gamma is None or other is None:
             return own
         return mixed(own if self.scale is None else to_probability(own, np.array(self.scale)), other, self.gamma)
@@ -55,13 +55,13 @@ def simplex(parts: int, step: float) -> list[tuple[float, ...]]:
     total = round(1 / step)
     if math.comb(total + parts - 1, parts - 1) > LARGEST_GRID:
         raise BadInput(
-            f"weight_step: {parts} members at {step:g} give over {LARGEST_GRID} mixtures; give a larger step"
+            f"weight_step: {parts} members at {step:g} give more than {LARGEST_GRID} mixtures; give a larger step"
         )
     return [tuple(count / total for count in counts) for counts in _compositions(total, parts)]
 
 
 def search(members: Members, config: BlendConfig) -> Found:
-    """The best mixture under config.objective. Of equals, the first of the grid: the search is deterministic."""
+    """The best mixture by config.objective; of equal ones the first of the grid, so the search is deterministic."""
     grid = simplex(len(members.parts), config.weight_step)
     thresholds = threshold_grid(config.threshold_step)
     scored = _score_grid(members, grid, thresholds)
@@ -69,16 +69,16 @@ def search(members: Members, config: BlendConfig) -> Found:
     fusion = None if members.other is None else Fusion(members.other, gamma_grid(config.gamma_step), fractured)
     heads = _best_heads(members, config, fractured, fusion)
     best: tuple[tuple[float, ...], Found] | None = None
-    for place, weights in enumerate(grid):
-        dice = mean_dice_pos(*scored.counts(place))
-        for candidate in [*heads, *_map_sources(scored, place, config, fractured, fusion)]:
+    for index, weights in enumerate(grid):
+        dice = mean_dice_pos(*scored.counts(index))
+        for candidate in [*heads, *_map_sources(scored, index, config, fractured, fusion)]:
             value = _objective(config.objective, dice, candidate.auc)
             at = int(np.argmax(value[0] if len(value) == 1 else value[0] + 1e-9 * value[1]))
             key = tuple(float(part[at]) for part in value)
             if best is None or key > best[0]:
                 best = (key, candidate.found(weights, float(thresholds[at]), float(dice[at]), at))
     if best is None:
-        raise BadInput("presence_sources: none of them can be had from these members; add max or pred_area")
+        raise BadInput("presence_sources: these members have none of them; add max or pred_area")
     return best[1]
 
 
@@ -89,7 +89,8 @@ def threshold_grid(step: float) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """Every mixture (G) on validation: counts of the positives (P) at T thresholds, presence of all images (N)."""
+    """Every mixture (G) on validation: counts of the positives (P) at T thresholds, presence scores of all images
+    (N)."""
 
     tp: npt.NDArray[np.int64]
     fp: npt.NDArray[np.int64]
@@ -99,8 +100,8 @@ class _Scored:
     areas: dict[str, npt.NDArray[np.float32]]
     """Source of the predicted area -> (G, N, T)."""
 
-    def counts(self, place: int) -> Counts:
-        return self.tp[place], self.fp[place], self.fn[place]
+    def counts(self, index: int) -> Counts:
+        return self.tp[index], self.fp[index], self.fn[index]
 
 
 def _score_grid(members: Members, grid: list[tuple[float, ...]], thresholds: npt.NDArray[np.float64]) -> _Scored:
@@ -117,23 +118,27 @@ def _score_grid(members: Members, grid: list[tuple[float, ...]], thresholds: npt
         maps, areas = [], []
         for weights in grid:
             content = mix(contents, weights)
-            if mask.any():  # Dice on positives needs no other image
+            if mask.any():  # Dice is averaged over positives only
                 counts.append(counts_at(quantise(to_native(content, height, width)), mask, thresholds))
             tp, fp, _ = counts_at(quantise(content), small, thresholds)
             maps.append(map_scores(content))
             areas.append({source: of(tp + fp, pixels) for source, of in OF_AREA.items()})
         return counts, maps, areas
 
-    found = list(each(score, len(members.samples), "search on val"))
-    per_image = [counts for counts, _, _ in found if counts]
+    results = list(map_threaded(score, len(members.samples), "search on val"))
+    per_image = [counts for counts, _, _ in results if counts]
     if not per_image:
-        raise BadInput("the validation split has no positive image: nothing can be chosen on it")
+        raise BadInput("the validation split has no positive image: the search needs one")
     tp, fp, fn = (
-        np.stack([np.stack([one[part] for one in image]) for image in per_image], axis=1) for part in range(3)
+        np.stack([np.stack([mixture[part] for mixture in image]) for image in per_image], axis=1) for part in range(3)
     )
-    maps = {source: np.array([[one[source] for one in image] for _, image, _ in found]).T for source in OF_MAP}
+    maps = {
+        source: np.array([[mixture[source] for mixture in image] for _, image, _ in results]).T for source in OF_MAP
+    }
     areas = {
-        source: np.stack([np.stack([one[source] for one in image]) for _, _, image in found], 1).astype(np.float32)
+        source: np.stack([np.stack([mixture[source] for mixture in image]) for _, _, image in results], 1).astype(
+            np.float32
+        )
         for source in OF_AREA
     }
     return _Scored(tp, fp, fn, maps, areas)
@@ -141,34 +146,34 @@ def _score_grid(members: Members, grid: list[tuple[float, ...]], thresholds: npt
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A presence source of a mixture, each of its values one for all thresholds (1,), or one for each (T,)."""
+    """A presence source of a mixture. Its arrays have one value for all thresholds (1,), or one for each (T,)."""
 
     source: str
     weights: tuple[float, ...] | None
-    """Of the members' own scores."""
+    """Weights of the members' own scores."""
     auc: Values
     gamma: Values | None = None
     scale: Values | None = None
     """(2, 1) or (2, T)."""
 
     def found(self, weights: tuple[float, ...], threshold: float, dice: float, at: int) -> Found:
-        """The choice of this source with that mixture at a threshold, the one at that place of the grid."""
-        place = min(at, len(self.auc) - 1)
+        """The result for this source with that mixture, at the threshold with index `at`."""
+        index = min(at, len(self.auc) - 1)
         return Found(
             weights,
             threshold,
             self.source,
             self.weights,
-            gamma=None if self.gamma is None else float(self.gamma[place]),
-            scale=None if self.scale is None else (float(self.scale[0, place]), float(self.scale[1, place])),
+            gamma=None if self.gamma is None else float(self.gamma[index]),
+            scale=None if self.scale is None else (float(self.scale[0, index]), float(self.scale[1, index])),
             dice_pos=dice,
-            roc_auc_presence=float(self.auc[place]),
+            roc_auc_presence=float(self.auc[index]),
         )
 
 
 def _best_heads(members: Members, config: BlendConfig, fractured: Flags, fusion: Fusion | None) -> list[_Candidate]:
-    """The best mixture of the members' own scores, where one of them has a head. It depends on neither the mixed map
-    nor the threshold, so it is found once."""
+    """The best mixture of the members' own scores, if any member has a head. It depends on neither the mixed map nor
+    the threshold."""
     if HEAD not in config.presence_sources or not members.has_head:
         return []
     grid = simplex(len(members.parts), config.weight_step)
@@ -180,13 +185,13 @@ def _best_heads(members: Members, config: BlendConfig, fractured: Flags, fusion:
 
 
 def _map_sources(
-    scored: _Scored, place: int, config: BlendConfig, fractured: Flags, fusion: Fusion | None
+    scored: _Scored, index: int, config: BlendConfig, fractured: Flags, fusion: Fusion | None
 ) -> Iterator[_Candidate]:
     for source in config.presence_sources:
         if source in scored.maps:
-            scores = scored.maps[source][place][:, None]
+            scores = scored.maps[source][index][:, None]
         elif source in scored.areas:
-            scores = scored.areas[source][place].astype(np.float64)
+            scores = scored.areas[source][index].astype(np.float64)
         else:
             continue
         if fusion is None:
@@ -197,7 +202,7 @@ def _map_sources(
 
 
 def _objective(objective: str, dice: Values, auc: Values) -> tuple[Values, ...]:
-    """What is compared, the most important first; each part has a value for every threshold."""
+    """The values to compare, the most important first; each has an entry for every threshold."""
     auc = np.broadcast_to(auc, dice.shape)
     if objective == "joint":
         return (dice + auc,)
@@ -205,7 +210,7 @@ def _objective(objective: str, dice: Values, auc: Values) -> tuple[Values, ...]:
 
 
 def _compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:
-    """All ways to write `total` as an ordered sum of `parts` numbers from 0 on, the first part's smallest first."""
+    """All ways to write `total` as an ordered sum of `parts` numbers from 0 up, the smallest first part first."""
     for bars in combinations(range(total + parts - 1), parts - 1):
         edges = (-1, *bars, total + parts - 1)
-        yield tuple(edges[place + 1] - edges[place] - 1 for place in range(parts))
+        yield tuple(edges[index + 1] - edges[index] - 1 for index in range(parts))

@@ -1,1 +1,1 @@
-"""The room that the engine and the app share: file names, file formats and config models. No torch, no numpy."""
+"""Shared by the engine and the app: file names, file formats and config models. No torch, no numpy."""

@@ -1,4 +1,4 @@
-"""Config model of the augmentations. Each is one function in engine/data/augment, on a whole batch at once."""
+"""Config model of the augmentations. Each augmentation is one function in engine/data/augment.py."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from engine.contract.base import Probability, Section
 
 def _in_order(span: tuple[float, float]) -> tuple[float, float]:
     if span[0] > span[1]:
-        raise ValueError(f"from {span[0]:g} to {span[1]:g}; the smaller number first is right")
+        raise ValueError(f"from {span[0]:g} to {span[1]:g}; give the smaller number first")
     return span
 
 
 MOST_GAMMA = 10.0
-"""The largest exponent; its inverse is the smallest."""
+"""Largest exponent; the smallest is its inverse."""
 _Exponent = Annotated[float, Field(ge=1 / MOST_GAMMA, le=MOST_GAMMA)]
 Gamma = Annotated[tuple[_Exponent, _Exponent], AfterValidator(_in_order)]
 Share = Annotated[tuple[Probability, Probability], AfterValidator(_in_order)]
 
 
 class AugmentConfig(Section):
-    """Random changes of training images; all at zero: none."""
+    """Random changes of training images. With all chances at 0 images stay unchanged."""
 
     hflip: Probability = Field(0.5, description="chance of a horizontal flip")
     vflip: Probability = Field(0.0, description="chance of a vertical flip")
@@ -35,13 +35,16 @@ class AugmentConfig(Section):
     contrast: float = Field(0.2, ge=0.0, le=1.0, description="contrast by up to ± this share")
     intensity_chance: Probability = Field(1.0, description="chance of brightness and contrast")
     gamma: Gamma = Field((0.7, 1.45), description="exponent of the grey values, from and to")
-    gamma_chance: Probability = Field(0.0, description="chance of a gamma")
-    autocontrast: Probability = Field(0.0, description="chance that grey values are stretched to the full range")
+    gamma_chance: Probability = Field(0.0, description="chance of a gamma change")
+    autocontrast: Probability = Field(0.0, description="chance of stretching grey values to the full range")
     blur: Probability = Field(0.0, description="chance of a slight Gaussian blur")
     noise: float = Field(0.0, ge=0.0, le=0.5, description="largest sigma of Gaussian noise, of the full grey range")
     noise_chance: Probability = Field(1.0, description="chance of noise")
     cutout: Share = Field((0.08, 0.2), description="share of the image that a cutout blanks, from and to")
     cutout_chance: Probability = Field(0.0, description="chance of a cutout; the mask stays")
     positive_boost: float = Field(
-        1.0, ge=1.0, le=3.0, description="affine, intensity and gamma of positives, as a multiple; 1: as all"
+        1.0,
+        ge=1.0,
+        le=3.0,
+        description="strength of affine, intensity and gamma on positives, as a multiple; 1: as on all",
     )

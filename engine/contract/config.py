@@ -1,4 +1,4 @@
-"""Config models: every key of a recipe with its bounds, its unit and what it means. The forms are made from them."""
+"""Config models: every key of a recipe with its bounds, its unit and its meaning. Forms are generated from them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from engine.contract.training import ClassifierTrainingConfig, TrainingConfig, s
 
 _NAME = Field(None, description="the run's name; empty: the file's")
 _DESCRIPTION = Field("", max_length=500, description="one line: what this recipe is")
-_SEED = Field(42, ge=0, le=2**32 - 1, description="seed of everything that is random")
-_DEVICE: Any = Field("auto", description="auto: CUDA where there is one")
+_SEED = Field(42, ge=0, le=2**32 - 1, description="seed of all random numbers")
+_DEVICE: Any = Field("auto", description="auto: CUDA if available")
 
 
 class TrainConfig(Section):
-    """A recipe for one network that makes masks."""
+    """A recipe for one segmentation network."""
 
     kind: Literal["train"] = "train"
     name: RunName | None = _NAME
@@ -37,7 +37,7 @@ class TrainConfig(Section):
 
 
 class ClassifierConfig(Section):
-    """A recipe for a stand-alone classifier: a presence score, and no mask."""
+    """A recipe for a stand-alone classifier: a presence score and no mask."""
 
     kind: Literal["classifier"] = "classifier"
     name: RunName | None = _NAME
@@ -59,52 +59,55 @@ class ClassifierConfig(Section):
 
 
 class BlendConfig(Section):
-    """A blend: its members and the grid on which validation chooses."""
+    """A blend: its members, and the grid that is searched on validation."""
 
     kind: Literal["blend"] = "blend"
     name: RunName | None = Field(None, description="the run's name; empty: made from members")
     description: str = Field("", max_length=500, description="one line: what this blend is")
     members: tuple[str, ...] = Field((), max_length=16, description="run folders, two or more")
-    tta: Tta = Field("hv", description="views that are averaged")
+    tta: Tta = Field("hv", description="TTA: views to average")
     presence_run: str | None = Field(
-        None, min_length=1, max_length=4096, description="a run whose presence score is mixed in by gamma; empty: none"
+        None,
+        min_length=1,
+        max_length=4096,
+        description="a run whose presence score is mixed in; empty: none",
     )
-    gamma_step: float = Field(0.1, ge=0.01, le=0.5, description="step of the grid of gamma, that run's share")
+    gamma_step: float = Field(0.1, ge=0.01, le=0.5, description="step of the grid of gamma, the share of that run")
     weight_step: float = Field(0.1, ge=0.01, le=0.5, description="step of the grid of segmentation weights")
     threshold_step: float = Field(0.01, ge=0.005, le=0.2, description="step of the grid of thresholds")
     presence_sources: tuple[PresenceSource, ...] = Field(
         ("cls", "max", "topk_mean", "pred_area"), min_length=1, description="presence sources that may be chosen"
     )
     objective: Literal["joint", "dice_pos", "roc_auc_presence"] = Field(
-        "joint", description="what is maximised on validation; joint: dice_pos + roc_auc_presence"
+        "joint", description="metric maximised on validation; joint: dice_pos + roc_auc_presence"
     )
-    bootstrap: int = Field(1000, ge=0, le=100_000, description="resamples behind each interval; 0: none")
+    bootstrap: int = Field(1000, ge=0, le=100_000, description="bootstrap resamples for each interval; 0: none")
     seed: int = Field(42, ge=0, le=2**32 - 1, description="seed of the bootstrap")
 
 
 class EvaluateOptions(Section):
-    """The choices of `xray-engine evaluate`, as a model, so that a form can be made of it."""
+    """The options of `xray-engine evaluate`, as a model from which a form is generated."""
 
     run: str = Field(..., min_length=1, description="the run folder")
-    tta: Tta = Field("hv", description="views that are averaged")
+    tta: Tta = Field("hv", description="TTA: views to average")
     threshold: Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["tuned"] = Field(
         "tuned", description="a number between 0 and 1, or tuned: on validation"
     )
     presence: Presence = Field(
         "auto",
-        description="where the presence score comes from; auto: the second head, else what map_presence trained, else "
-        "best on validation",
+        description="source of the presence score; auto: the second head, else the one that map_presence trained, "
+        "else the best on validation",
     )
     gate: Annotated[float, Field(ge=0.0, le=1.0)] | Literal["none", "tuned"] = Field(
-        "none", description="presence score under which a mask is emptied; tuned: on validation"
+        "none", description="empty masks below this presence score; tuned: on validation"
     )
-    checkpoint: Literal["best", "last"] = Field("best", description="which checkpoint")
-    batch_size: int = Field(16, ge=1, le=4096, description="images a step")
-    bootstrap: int = Field(1000, ge=0, le=100_000, description="resamples behind each interval; 0: none")
+    checkpoint: Literal["best", "last"] = Field("best", description="checkpoint")
+    batch_size: int = Field(16, ge=1, le=4096, description="images per step")
+    bootstrap: int = Field(1000, ge=0, le=100_000, description="bootstrap resamples for each interval; 0: none")
 
 
 Config: TypeAlias = TrainConfig | ClassifierConfig | BlendConfig | NnunetConfig
 LearnConfig: TypeAlias = TrainConfig | ClassifierConfig
-"""What the training loop takes."""
+"""A config for the training loop."""
 KINDS: dict[str, type[Config]] = {model.model_fields["kind"].default: model for model in get_args(Config)}
 """The model of each kind of config."""

@@ -1,4 +1,4 @@
-"""Config models of the data: which images, and how they reach the network."""
+"""Config models of the data: which images, and how they are prepared for the network."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from engine.contract.base import Probability, Section
 
 MANIFEST = Field("data/manifest.csv", min_length=1, description="CSV with id, image, mask, fractured, split")
 FOLD = Field(
-    None, ge=0, le=99, description="fold that is validation, of train and val divided again; empty: as published"
+    None, ge=0, le=99, description="validation fold, with train and val divided into folds; empty: the published split"
 )
-FOLDS = Field(5, ge=2, le=100, description="how many folds there are, where fold says which one")
+FOLDS = Field(5, ge=2, le=100, description="number of folds; used with fold")
 
 
 def check_fold(fold: int | None, folds: int) -> None:
@@ -23,16 +23,16 @@ class PatchConfig(Section):
     """Training on square pieces of the images at `image_size`; validation and evaluation see whole images."""
 
     size: int = Field(256, ge=32, le=2048, multiple_of=32, description="side of a patch, pixels at image_size")
-    on_positive: Probability = Field(0.85, description="chance that a positive image's patch holds its fracture")
-    on_hard_negative: Probability = Field(0.35, description="chance that another patch lies where edges are strong")
+    on_positive: Probability = Field(0.85, description="chance that a patch of a positive image contains its fracture")
+    on_hard_negative: Probability = Field(0.35, description="chance that any other patch lies on a strong edge")
 
 
 class DataConfig(Section):
-    """The images, and how they reach the network."""
+    """The images, and how they are prepared for the network."""
 
     manifest: str = MANIFEST
     image_size: int = Field(256, ge=32, le=2048, multiple_of=32, description="side of the network's input, pixels")
-    keep_aspect: bool = Field(False, description="fit into the square and pad, instead of stretching to it")
+    keep_aspect: bool = Field(False, description="fit into the square and pad, instead of stretching")
     workers: int | None = Field(
         None, ge=0, le=64, description="loader processes; empty: none on a CPU, up to 8 for a GPU"
     )

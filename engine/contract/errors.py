@@ -1,4 +1,4 @@
-"""Exit codes and the errors that become them: one clear line, never a traceback."""
+"""Exit codes, and the exceptions that become them: one clear line and no traceback."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """What the exit status of `xray-engine` says."""
+    """Exit status of `xray-engine`."""
 
     DONE = 0
     OTHER = 1
@@ -18,7 +18,7 @@ class Exit(IntEnum):
 
 
 class BadInput(Exception):
-    """Something the user gave is wrong. `lines` says all of it, a line each, ready to print."""
+    """An error in what the user gave. `lines` holds one message per line, ready to print."""
 
     def __init__(self, lines: str | Iterable[str]) -> None:
         self.lines: tuple[str, ...] = (lines,) if isinstance(lines, str) else tuple(lines)
@@ -26,9 +26,9 @@ class BadInput(Exception):
 
 
 class Failed(Exception):
-    """The work came to nothing, and the message is why: one line, ready to print."""
+    """The work failed. The message is the cause, in one line, ready to print."""
 
 
 class Stopped(BaseException):
-    """The work was asked to stop (SIGTERM, SIGINT). Like KeyboardInterrupt it is no Exception: it may come from a
-    signal at any place, and nothing that guards a library call may swallow it."""
+    """The work was told to stop (SIGTERM, SIGINT). Like KeyboardInterrupt it is no Exception: a signal can raise it
+    anywhere, and handlers around library calls must not swallow it."""

@@ -1,4 +1,4 @@
-"""Lines of events.jsonl: how they are written, and read back from a file that may be mid-write or damaged.
+"""Lines of events.jsonl: format and parse them; the file may be incomplete or damaged.
 
     {"event": "start", "time": 1771115932.1, "run": "runs/a", "epochs": 20, "steps": 1240, "step": 0}
     {"event": "step", "time": …, "epoch": 1, "step": 10, "steps": 1240, "loss": 0.61, "lr": 1e-4,
@@ -7,7 +7,7 @@
      "eta_s": …, "val": {"dice_pos": 0.11, "threshold": 0.35, "roc_auc_presence": 0.62, …}, "best": true}
     {"event": "end", "time": …, "state": "done" | "stopped", "step": 1240, "seconds": 2160.0}
 
-`time` is seconds since the epoch (UTC). `epoch` counts from 1. `eta_s` is what is left of the whole training.
+`time` is seconds since the epoch (UTC). `epoch` counts from 1. `eta_s` is the remaining time of the whole training.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def format_event(event: str, time: float, **fields: Any) -> str:
 
 
 def parse_events(text: str) -> Iterator[Event]:
-    """The events in the text; lines that are no JSON object with a string `event` are passed over."""
+    """The events in the text. Lines that are not JSON objects with a string `event` are skipped."""
     for line in text.splitlines():
         try:
             value = json.loads(line)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 
 @contextlib.contextmanager
 def named(path: Path) -> Iterator[None]:
-    """An OSError inside tells of this path: a failed write knows only its descriptor, and a temporary file's name helps
-    nobody."""
+    """Put this path into an OSError raised in the block: a failed write otherwise names only a descriptor or a
+    temporary file."""
     try:
         yield
     except OSError as error:
@@ -24,13 +24,13 @@ def named(path: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, data: bytes | memoryview | str, mode: int | None = None) -> None:
-    """Write beside `path`, fsync, rename. A reader sees the old file or the new one, never half of one.
+    """Write beside `path`, fsync, rename. A reader sees the old file or the new one, never a part.
 
-    The file gets exactly `mode`, or what the umask leaves of 0666.
-    Lone surrogates of a text (names that are no UTF-8) are written as \\udc80 and the like, which JSON reads back.
+    The file gets exactly `mode`, or what the umask leaves of 0666. Lone surrogates in a text (names that are not UTF-8)
+    are written as \\udc80 and the like, which JSON reads back.
 
-    Raises OSError with the path in it (disk full, no permission); then the old file is as it was and nothing is left
-    beside it.
+    Raises OSError with the path in it (disk full, no permission). The old file is then unchanged and no temporary file
+    remains.
     """
     payload = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
     with named(path):
@@ -48,21 +48,21 @@ def write_whole(path: Path, data: bytes | memoryview | str, mode: int | None = N
 
 
 def unfinished(path: Path) -> list[Path]:
-    """What write_whole left beside `path` where it was killed on the way."""
+    """Temporary files that a killed write_whole left beside `path`."""
     return list(path.parent.glob(f".{glob.escape(path.name[:80])}.*.tmp"))
 
 
 def write_json(path: Path, value: Any, mode: int | None = None) -> None:
-    """`value` as indented JSON, written whole; `mode` as in write_whole.
+    """Write `value` as indented JSON, completely or not at all; `mode` as in write_whole.
 
-    NaN and infinities are a programming error: ValueError.
+    Raises ValueError for NaN and infinity.
     """
     write_whole(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", mode)
 
 
 def current_umask() -> int:
-    """The process's umask. Setting it is the only call that tells it, and would race with other threads: the kernel's
-    own account is read instead, and where there is none, nothing is given to anybody else."""
+    """The process's umask, read from /proc, because os.umask sets it and would race with other threads. Without /proc:
+    0o077."""
     try:
         status = Path("/proc/self/status").read_text("ascii", "replace")
     except OSError:
@@ -71,13 +71,13 @@ def current_umask() -> int:
 
 
 def relative_to_file(target: Path, holder: Path) -> str:
-    """`target` as a path relative to the folder of the file `holder`, so that a folder can move to another server."""
+    """`target` relative to the folder of the file `holder`, so that the folder can move to another server."""
     return os.path.relpath(target.resolve(), holder.resolve().parent)
 
 
 def file_sha256(path: Path) -> str:
     """`sha256:<hex>` of a file's bytes."""
-    import hashlib  # half a megabyte in every waiting supervisor, none of which hashes anything
+    import hashlib  # not at the top: waiting supervisors hash nothing, and it costs each half a megabyte
 
     with path.open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,11 +1,11 @@
-"""Formats of files, written into each as `NAME/NUMBER`: a later number is a format that this version cannot read."""
+"""File formats, written into each file as `NAME/NUMBER`. A later number is a format that this version cannot read."""
 
 from __future__ import annotations
 
 from engine.contract.text import clean
 
 _LONGEST = 60
-"""Characters; a longer text is no format."""
+"""Longest format name in characters."""
 
 
 def newer(found: object, known: str) -> str | None:

@@ -1,4 +1,5 @@
-"""Read configs: YAML and `--set` in, a validated model out, or every error at once: file, field, what is right."""
+"""Read configs: YAML and `--set` in, a validated model out, or every error at once with file, field and what was
+expected."""
 
 from __future__ import annotations
 
@@ -24,16 +25,15 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound=BaseModel)
 
 _EVERY_KIND = frozenset({"kind", "name", "description", "seed"})
-"""Keys that every resolved config has; a recipe leaves some of them out."""
+"""Keys that every resolved config has. A recipe lacks some of them."""
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), read: Read = read_mapping) -> Config:
     """The config in `path` with `key.sub=value` overrides, its paths absolute.
 
-    A path in a recipe is relative to the file, or, where nothing is there, to the working directory; one in the config
-    of a run is relative to the file only, and one in an override to the working directory. `base:` and `about:` are as
-    in engine.contract.recipe_file. `read` reads each file, for callers that cache. Raises BadInput with a line per
-    error.
+    Paths in a recipe are relative to the file or, if nothing exists there, to the working directory. Paths in the
+    config of a run are relative to the file, and paths in an override to the working directory. `read` reads each file;
+    callers may pass one that caches. Raises BadInput with a line per error.
     """
     from engine.contract.config import KINDS
 
@@ -45,7 +45,7 @@ def load_config(path: Path, overrides: Sequence[str] = (), read: Read = read_map
 
     def absolute(key: str, text: str) -> str:
         if "\0" in text:
-            raise BadInput(f"{clean(str(path))}: {key}: {clean(text)[:80]}: no path can hold a null byte")
+            raise BadInput(f"{clean(str(path))}: {key}: {clean(text)[:80]}: a path cannot contain a null byte")
         beside = path.parent / text
         from_working_directory = key in set_keys or not (of_run or beside.exists())
         return str((Path(text) if from_working_directory else beside).resolve())
@@ -64,14 +64,14 @@ def load_nnunet_config(path: Path, overrides: Sequence[str] = ()) -> NnunetConfi
 
 
 def _is_of_run(path: Path, values: Mapping[str, Any]) -> bool:
-    """Whether the config belongs to a run: `save_config` wrote it, or the folder holds a training."""
+    """Whether the config belongs to a run: `save_config` wrote it, or its folder holds a training."""
     if path.name != CONFIG:
         return False
     return values.keys() >= _EVERY_KIND or any((path.parent / name).exists() for name in (CHECKPOINTS, EVENTS))
 
 
 def problem_of(path: Path) -> str | None:
-    """The first line of what is wrong with the config in `path`, without a look at the files that it names."""
+    """The first error in the config in `path`, or None. The files that it names are not checked."""
     try:
         load_config(path)
     except BadInput as error:
@@ -80,7 +80,7 @@ def problem_of(path: Path) -> str | None:
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Write the resolved config, its paths relative to the file, whole or not at all."""
+    """Write the resolved config completely or not at all, with paths relative to the file."""
     moved = with_paths(
         config, lambda key, text: relative_to_file(Path(text), path) if Path(text).is_absolute() else text
     )
@@ -89,7 +89,7 @@ def save_config(config: Config, path: Path) -> None:
 
 
 def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> frozenset[str]:
-    """Set `training.epochs=3` and the like in place; returns the dotted keys that were set."""
+    """Apply `training.epochs=3` and the like in place; returns the dotted keys that were set."""
     keys = set()
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -104,14 +104,15 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> frozens
             target = inner
         try:
             target[last] = yaml.safe_load(text) if text else None
-        except (yaml.YAMLError, ValueError, RecursionError):  # a text that only looks like YAML
+        except (yaml.YAMLError, ValueError, RecursionError):  # text that only looks like YAML
             target[last] = text
         keys.add(key.strip())
     return frozenset(keys)
 
 
 def validate(model: type[Model], values: dict[str, Any], name: str) -> Model:
-    """The values as a model. Raises BadInput with one line an error: `file: field: what is wrong; what is right`."""
+    """The values as a model. Raises BadInput with one line per error: `file: field: what is wrong (what the field
+    is)`."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -120,53 +121,53 @@ def validate(model: type[Model], values: dict[str, Any], name: str) -> Model:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """A line an error: `field: what is wrong (what the field is)`."""
+    """A line per error: `field: what is wrong (what the field is)`."""
     return [f"{field}: {problem}" for field, problem in field_errors(error, model)]
 
 
 def field_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[str, str]]:
-    """(dotted field, what is wrong and what is right) of every error, for messages and for forms."""
-    found = []
+    """(dotted field, message) of every error, for messages and for forms."""
+    errors = []
     items = error.errors(include_url=False)
     unknown = [item["loc"][:-1] for item in items if item["type"] == "literal_error" and item["loc"][-1] == "arch"]
     for item in items:
         if item["loc"][-1:] != ("arch",) and any(item["loc"][: len(place)] == place for place in unknown):
-            continue  # which keys a network has that nobody knows
+            continue  # an unknown network has no known keys
         parts = [
             str(part) for part in item["loc"] if not str(part).startswith(("literal[", "constrained-", "function-"))
         ]
         dotted = clean(".".join(part for part in parts if not part.startswith(TAG))) or "config"
         is_whole_section = isinstance(item["input"], dict | BaseModel)
         has_value = item["type"] not in ("missing", "extra_forbidden") and not is_whole_section
-        given = f"{brief(item['input'])}: " if has_value else ""
+        value = f"{brief(item['input'])}: " if has_value else ""
         if item["type"] == "extra_forbidden":
             problem = f"unknown key{_did_you_mean(model, parts)}"
         else:
-            said = item["msg"].removeprefix("Value error, ")  # pydantic's words before those of a validator of ours
+            message = item["msg"].removeprefix("Value error, ")  # pydantic's prefix for messages of our validators
             if item["type"] == "model_type":
-                said = "is a section; give it keys with values, or leave it out"
-            problem = f"{given}{clean(said)[:200]}{_meaning(model, parts)}"
-        found.append((dotted, problem))
-    return found
+                message = "is a section; give it keys with values, or leave it out"
+            problem = f"{value}{clean(message)[:200]}{_meaning(model, parts)}"
+        errors.append((dotted, problem))
+    return errors
 
 
 def _section(model: type[BaseModel], parents: Sequence[str]) -> type[BaseModel] | None:
-    """The model that holds the last of the dotted parts, through optional sections too; of several networks the one
-    that an error's place names."""
-    found: type[BaseModel] | None = model
+    """The model that holds the last of the dotted parts, through optional sections and, among several networks, the one
+    that the error's location names."""
+    section: type[BaseModel] | None = model
     for part in parents:
-        if found is not None and part.startswith(TAG):
-            found = SEGMENTERS[part.removeprefix(TAG)]
+        if section is not None and part.startswith(TAG):
+            section = SEGMENTERS[part.removeprefix(TAG)]
             continue
-        field = found.model_fields.get(part) if found is not None else None
+        field = section.model_fields.get(part) if section is not None else None
         if field is None:
             return None
         arms = get_args(field.annotation) or (field.annotation,)
         models = [kind for arm in arms for kind in ((get_origin(arm) and get_args(arm)[0]) or arm,)]
-        found = next((kind for kind in models if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-        if found is None:
+        section = next((kind for kind in models if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if section is None:
             return None
-    return found
+    return section
 
 
 def _meaning(model: type[BaseModel], parts: Sequence[str]) -> str:
@@ -186,13 +187,13 @@ def _did_you_mean(model: type[BaseModel], parts: Sequence[str]) -> str:
 
 
 Move = Callable[[str, str], str]
-"""(dotted key, path) -> the path, otherwise written."""
+"""(dotted key, path) -> the path in its new form."""
 
 _PATHS = ("data.manifest", "model.encoder_weights", "training.init_from", "presence_run")
 
 
 def with_paths(config: Config, move: Move) -> Config:
-    """The config with every path that it holds moved. Words such as `imagenet` are no paths."""
+    """The config with `move` applied to every path in it. Words such as `imagenet` are not paths."""
     update: dict[str, Any] = {}
     for key in _PATHS:
         first, _, last = key.partition(".")

@@ -1,4 +1,4 @@
-"""Config models of the training losses. Each term is one function in engine/training/losses."""
+"""Config models of the training losses. Each term is one function in engine/training/losses.py."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from engine.contract.base import Probability, Section, Weight
 
 
 class FocalLoss(Section):
-    """The BCE of Lin et al. (2017), pixels that are right already count less."""
+    """Focal loss (Lin et al. 2017): a BCE in which well-classified pixels count less."""
 
     weight: Weight = Field(1.0, description="weight of the term")
-    gamma: float = Field(2.0, ge=0.0, le=10.0, description="how much less; 0: plain BCE")
+    gamma: float = Field(2.0, ge=0.0, le=10.0, description="how much less they count; 0: plain BCE")
     alpha: Probability | None = Field(None, description="weight of fracture pixels, the others' is 1 - alpha; empty: 1")
 
 
 class FocalTverskyLoss(Section):
-    """(1 - Tversky)^gamma of Abraham and Khan (2019), per image, on positives only."""
+    """(1 - Tversky)^gamma (Abraham and Khan 2019), per image, on positives only."""
 
     weight: Weight = Field(1.0, description="weight of the term")
     alpha: Probability = Field(0.3, description="weight of false positives")
@@ -27,7 +27,7 @@ class FocalTverskyLoss(Section):
 
 
 class MapPresenceLoss(Section):
-    """A presence BCE on the logit map itself, for networks without a second head."""
+    """A presence BCE on the logit map, for networks without a second head."""
 
     weight: Weight = Field(0.25, description="weight of the term")
     source: Literal["max", "topk_mean"] = Field("max", description="the image's logit: the largest, or top 1 % mean")
@@ -37,7 +37,7 @@ class LossConfig(Section):
     """The weighted sum of its terms."""
 
     bce: Weight = Field(0.3, description="weight of the pixel BCE")
-    bce_on: Literal["all", "positives"] = Field("all", description="images that the pixel BCE looks at")
+    bce_on: Literal["all", "positives"] = Field("all", description="images on which the pixel BCE is computed")
     dice: Weight = Field(0.7, description="weight of the soft Dice loss, per image, on positives only")
     pos_weight: float = Field(3.0, gt=0.0, le=1000.0, description="weight of fracture pixels inside the BCE")
     empty_bce: Weight = Field(0.0, description="weight of the pixel BCE on images without a fracture")

@@ -1,4 +1,4 @@
-"""The metrics that artifacts carry: names, labels, directions and ranges. One table for the engine and the board."""
+"""The metrics in artifacts: names, labels, directions and ranges. The engine and the board share this table."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ class Metric:
 
     name: str
     label: str
-    """As it stands in a table's head."""
+    """Column title."""
     higher_is_better: bool = True
     low: float | None = 0.0
     high: float | None = 1.0
     aliases: tuple[str, ...] = ()
-    """Other names that older artifacts gave it, in lower case."""
+    """Names in older artifacts, in lower case."""
     meaning: str = ""
 
     def holds(self, value: float) -> bool:
@@ -66,5 +66,5 @@ BOARD_COLUMNS: tuple[str, ...] = tuple(metric.name for metric in METRICS[:6])
 
 
 def metric(name: str) -> Metric:
-    """The metric of that name; an unknown one is taken as higher-is-better with no range."""
+    """The metric of that name. An unknown one is higher-is-better without a range."""
     return BY_NAME.get(name) or Metric(name, name, low=None, high=None)

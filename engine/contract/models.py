@@ -1,4 +1,4 @@
-"""Config models of the networks. `arch` says which one; each is built by one function in engine/models."""
+"""Config models of the networks. `arch` names the network; a function in engine/models builds each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.contract.base import EncoderWeights, Section
 from engine.contract.text import clean
 
 TAG = "model:"
-"""How the places of errors in one of these models begin."""
+"""Prefix of the tags that pydantic puts into the locations of errors in these models."""
 
 SmpArchitecture = Literal["Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PSPNet", "PAN", "DeepLabV3",
                           "DeepLabV3Plus", "UPerNet", "Segformer"]  # fmt: skip
@@ -21,18 +21,18 @@ Volume = Literal["repeat", "pyramid", "dnp_plus"]
 
 
 class ClassificationHeadConfig(Section):
-    """A head on the deepest features that says whether there is a fracture at all."""
+    """A head on the deepest features that predicts whether the image shows a fracture."""
 
     hidden: int = Field(128, ge=0, le=4096, description="width of the hidden layer; 0: none")
     dropout: float = Field(0.2, ge=0.0, lt=1.0, description="dropout before the last layer")
 
 
 _HEAD = Field(None, description="the second head; empty: none")
-_PARTIAL = Field(False, description="take weights that fit only a part of the encoder; otherwise they are an error")
+_PARTIAL = Field(False, description="accept weights that fit only a part of the encoder; otherwise an error")
 
 
 class SmpConfig(Section):
-    """A segmentation-models-pytorch network by name and encoder."""
+    """A segmentation-models-pytorch network, by name and encoder."""
 
     arch: SmpArchitecture = Field(
         "Unet",
@@ -42,7 +42,7 @@ class SmpConfig(Section):
         "resnet18",
         min_length=1,
         max_length=100,
-        description="encoder, by its segmentation-models-pytorch name; timm's as tu-NAME",
+        description="encoder, by its name in segmentation-models-pytorch; timm encoders as tu-NAME",
         examples=[
             "resnet18",
             "resnet34",
@@ -66,7 +66,7 @@ class SmpConfig(Section):
 
 
 class PlainUnetConfig(Section):
-    """The U-Net of Ronneberger et al. (2015) with batch norm, from scratch; the second head sits on the bottleneck."""
+    """The U-Net of Ronneberger et al. (2015) with batch norm, from scratch. The second head reads the bottleneck."""
 
     arch: Literal["plain_unet"] = "plain_unet"
     levels: int = Field(3, ge=1, le=5, description="halvings of the resolution")
@@ -75,7 +75,8 @@ class PlainUnetConfig(Section):
 
 
 class DeepLabConfig(Section):
-    """torchvision's DeepLabV3 (stride 8, align_corners=False); smp's differs, and their weights do not interchange."""
+    """torchvision's DeepLabV3 (stride 8, align_corners=False). smp's differs, and their weights are not
+    interchangeable."""
 
     arch: Literal["torchvision_deeplabv3"] = "torchvision_deeplabv3"
     backbone: Literal["resnet50", "resnet101"] = Field("resnet50", description="torchvision's dilated backbone")
@@ -89,17 +90,17 @@ class DeepLabConfig(Section):
 
 
 class Swin3dConfig(Section):
-    """torchvision's swin3d_t on a pseudo-volume made of one image, with a light decoder."""
+    """torchvision's swin3d_t on a pseudo-volume made from one image, with a light decoder."""
 
     arch: Literal["swin3d_adapter"] = "swin3d_adapter"
     volume: Volume = Field(
         "repeat",
-        description="slices: the image again; smoothings 9-7-5-3-1; or smooth 7, smooth 3, image, sharpened, detail",
+        description="slices: the image repeated; smoothings 9-7-5-3-1; or smooth 7, smooth 3, image, sharpened, detail",
     )
     depth: int = Field(5, ge=1, le=5, description="slices of the volume; fewer than 5: those around the image")
     rgb: bool = Field(False, description="three neighbouring slices as the channels of each; else one grey, repeated")
-    depth_bias: bool = Field(True, description="a learnt bias for each depth, where patches are embedded")
-    reduce: Literal["mean", "max"] = Field("mean", description="how depth is taken out of the features")
+    depth_bias: bool = Field(True, description="a learned bias for each depth, added to the embedded patches")
+    reduce: Literal["mean", "max"] = Field("mean", description="how the depth dimension of the features is reduced")
     decoder_channels: int = Field(64, ge=8, le=512, description="channels of the decoder, a feature pyramid")
     encoder_weights: EncoderWeights = Field(
         None,
@@ -111,14 +112,14 @@ class Swin3dConfig(Section):
 
 
 class TimmClassifierConfig(Section):
-    """A stand-alone classifier by timm: a presence logit and no mask."""
+    """A stand-alone timm classifier: a presence logit and no mask."""
 
     arch: Literal["timm_classifier"] = "timm_classifier"
     encoder: str = Field(
         "resnet18",
         min_length=1,
         max_length=100,
-        description="network, by timm's name",
+        description="network, by its timm name",
         examples=["resnet18", "resnet50", "convnext_tiny", "tf_efficientnet_lite0"],
     )
     encoder_weights: EncoderWeights = Field(
@@ -143,12 +144,12 @@ SegmenterConfig: TypeAlias = Annotated[
     | Annotated[Swin3dConfig, Tag(TAG + "swin3d_adapter")],
     Discriminator(_tag),
 ]
-"""Any network that makes masks. A new one stands here, tagged with its `arch`, and in ModelConfig."""
+"""Any segmentation network. A new one is added here, tagged with its `arch`, and to ModelConfig."""
 
 SEGMENTERS: dict[str, type[Section]] = {
     get_args(arm)[1].tag.removeprefix(TAG): get_args(arm)[0] for arm in get_args(get_args(SegmenterConfig)[0])
 }
-"""By `arch`; `smp` stands for all of segmentation-models-pytorch's."""
+"""Config model by `arch`; `smp` covers all of segmentation-models-pytorch's networks."""
 
 ModelConfig: TypeAlias = SmpConfig | PlainUnetConfig | DeepLabConfig | Swin3dConfig | TimmClassifierConfig
 """Any network."""

@@ -1,4 +1,4 @@
-"""Names of files and folders in a run folder and in a job folder, and how a test artifact is named."""
+"""Names of files and folders in a run folder and in a job folder, and names of test artifacts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHECKPOINTS = "checkpoints"
 BEST = "best.pt"
 LAST = "last.pt"
 AVERAGE = "average.json"
-"""Beside the config of a run that is the mean of another's checkpoints: of which ones."""
+"""In the folder of an averaged run: the checkpoints that it is the mean of."""
 PREDICTIONS = "predictions"
 MANIFEST = "manifest.csv"
 ARTIFACT_GLOB = "*test_metrics*.json"
@@ -27,32 +27,32 @@ PROGRESS = "progress.json"
 END = "end.json"
 
 JOB_DIR_ENV = "XRAY_JOB_DIR"
-"""Set for a launched engine: the folder in which it writes PROGRESS (now and then) and END (once, at the end)."""
+"""Set for an engine that runs as a job: the folder for PROGRESS (updated regularly) and END (written once)."""
 
 RUN_ENV = "XRAY_TUI_RUN"
-"""Set for a launched engine: the run that it works for."""
+"""Set for an engine that runs as a job: its run."""
 
 LEASES_ENV = "XRAY_TUI_LEASE_FDS"
-"""Set for a launched engine: descriptors that it holds open, so that its leases live as long as it computes, and that
-its own children must not inherit."""
+"""Set for an engine that runs as a job: open descriptors of its GPU locks. The engine keeps them open while it
+computes; its children must not inherit them."""
 
 ENGINE_GIT_ENV = "XRAY_ENGINE_GIT"
-"""Set for a launched engine, which is a copy outside of its repository: the commit that it came from, `-dirty` where
-files differed from it; empty for code of no checkout."""
+"""Set for an engine that runs as a job, which is a copy outside its repository: the commit of the original, with
+`-dirty` for changed files; empty outside a checkout."""
 
 SCHEMA = "xray-test-metrics/1"
 
 Tta = Literal["none", "h", "v", "hv", "d4"]
 PresenceSource = Literal["cls", "max", "mean", "topk_mean", "pred_area"]
-"""Where a presence score can come from: the classification head, or a function in engine/evaluation/presence.py."""
+"""Sources of a presence score: the classification head, or a function in engine/evaluation/presence.py."""
 Presence = Literal["auto", PresenceSource]
 
 _SHORT = {"topk_mean": "topk", "pred_area": "area"}
 
 
 def artifact_stem(tta: str, threshold: float | Literal["tuned"] | None, presence: str, gated: bool) -> str:
-    """`test_metrics[_tta_hv][_thr025|_tuned][_cls|…][_gated]`, the name of an artifact without its ending; a classifier
-    has no threshold.
+    """`test_metrics[_tta_hv][_thr025|_tuned][_cls|…][_gated]`, the name of an artifact without its suffix. A
+    classifier has no threshold.
 
     >>> artifact_stem("hv", 0.25, "auto", False)
     'test_metrics_tta_hv_thr025'
@@ -72,11 +72,11 @@ def _digits(threshold: float) -> str:
     return whole + fraction.ljust(2, "0")
 
 
-def run_path(given: str) -> str:
-    """A run's path or name in the form that is stored and compared: "a" for "a/", "a/.", ".//a" and "b/../a"."""
-    return os.path.normpath(given) if given else ""
+def run_path(path: str) -> str:
+    """A run's path in the form that is stored and compared: "a" for "a/", "a/.", ".//a" and "b/../a"."""
+    return os.path.normpath(path) if path else ""
 
 
-def run_folder(given: str) -> Path:
+def run_folder(path: str) -> Path:
     """The folder that a command's --run names."""
-    return Path(run_path(given))
+    return Path(run_path(path))

@@ -19,16 +19,21 @@ from engine.contract.yaml_file import read_mapping
 CONFIGS = "configs"
 
 TAKES: dict[str, tuple[str, ...]] = {"train": ("train", "classifier", "nnunet"), "blend": ("blend",)}
-"""Kinds of config, by the command of the engine that takes them."""
+"""Kinds of config that each command of the engine takes."""
 
 KINDS = tuple(kind for kinds in TAKES.values() for kind in kinds)
 
+BASE, ABOUT = "base", "about"
+
+Read = Callable[[Path], dict[str, Any]]
+"""Reads the mapping in one file, like `read_mapping`."""
+
 
 def check_kind(command: str, config_kind: str, path: Path | str) -> None:
-    """Raises BadInput where the engine's command does not take a config of that kind."""
+    """Raises BadInput where the command does not take configs of that kind."""
     if config_kind not in TAKES[command]:
-        right = " or ".join(f"kind: {kind}" for kind in TAKES[command])
-        raise BadInput(f"{clean(str(path))}: kind: {config_kind}; {command} needs {right}")
+        expected = " or ".join(f"kind: {kind}" for kind in TAKES[command])
+        raise BadInput(f"{clean(str(path))}: kind: {config_kind}; {command} needs {expected}")
 
 
 def kind_of(values: Mapping[str, Any], path: Path) -> str:
@@ -41,7 +46,7 @@ def kind_of(values: Mapping[str, Any], path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One config file as a list shows it; `problem` says why it cannot be used."""
+    """One config file as lists show it. `problem` is the reason why it cannot be used."""
 
     name: str
     path: Path
@@ -49,21 +54,21 @@ class Recipe:
     description: str
     problem: str | None = None
     parameters: float | None = None
-    """Of the network, in millions."""
+    """Parameters of the network, in millions."""
     needs: str = ""
-    """What must be there before it can run."""
+    """Requirements for running it."""
     board: str = ""
-    """What the system that it rebuilds got on the board it comes from."""
+    """Result of the original system on its board."""
 
     @property
     def facts(self) -> str:
-        """The network's size and what the recipe needs, in one line; empty where it says nothing of them."""
+        """The network's size and the recipe's requirements in one line; empty without both."""
         size = "" if self.parameters is None else f"{self.parameters:g} M parameters, {self.parameters * 4:.0f} MB"
         return "; ".join(filter(None, (size, self.needs and f"needs {self.needs}", self.board and f"got {self.board}")))
 
 
 def recipe_folders(runs: Path | None = None) -> list[Path]:
-    """Where recipes are looked for, the nearest first."""
+    """Folders with recipes, the nearest first."""
     package = Path(__file__).resolve().parents[1]
     candidates = [Path(CONFIGS), *([runs.absolute().parent / CONFIGS] if runs else [])]
     candidates += [package / CONFIGS, package.parent / CONFIGS]
@@ -72,13 +77,13 @@ def recipe_folders(runs: Path | None = None) -> list[Path]:
 
 
 def find_recipes(folders: Iterable[Path]) -> list[Recipe]:
-    """Every `*.yaml` in the folders, by name; where two folders hold a name, the nearer folder's. Files whose name
-    begins with `_` are parts of others."""
-    found: dict[str, Recipe] = {}
+    """Every `*.yaml` in the folders, sorted by name. The nearer folder's file wins. Files that begin with `_` are bases
+    of others."""
+    recipes: dict[str, Recipe] = {}
     for folder in folders:
         for path in sorted(folder.glob("[!_]*.yaml")):
-            found.setdefault(path.stem, _read(path))
-    return sorted(found.values(), key=lambda recipe: recipe.name)
+            recipes.setdefault(path.stem, _read(path))
+    return sorted(recipes.values(), key=lambda recipe: recipe.name)
 
 
 def _read(path: Path) -> Recipe:
@@ -89,44 +94,38 @@ def _read(path: Path) -> Recipe:
     except BadInput as error:
         return Recipe(name, path, "?", "", error.lines[0])
     about = values.get(ABOUT)
-    told: dict[str, Any] = about if isinstance(about, dict) else {}
-    size = told.get("parameters")
+    facts: dict[str, Any] = about if isinstance(about, dict) else {}
+    size = facts.get("parameters")
     return Recipe(
         name,
         path,
         kind,
         clean(str(values.get("description", ""))),
         parameters=size if isinstance(size, int | float) else None,
-        needs=clean(str(told.get("needs", ""))),
-        board=clean(str(told.get("board", ""))),
+        needs=clean(str(facts.get("needs", ""))),
+        board=clean(str(facts.get("board", ""))),
     )
 
 
-BASE, ABOUT = "base", "about"
-
-Read = Callable[[Path], dict[str, Any]]
-"""Reads the mapping in one file, as `read_mapping` does."""
-
-
 def read_recipe(path: Path, read: Read = read_mapping) -> dict[str, Any]:
-    """The mapping in a recipe's file with its base's keys, `about` included. Raises BadInput in one line."""
+    """The mapping in a recipe's file with the keys of its base, `about` included. Raises BadInput in one line."""
     values = read(path)
     if (base := values.pop(BASE, None)) is None:
         return values
     name = clean(str(path))
     if not isinstance(base, str) or Path(base).name != base or base in ("", ".", ".."):
-        raise BadInput(f"{name}: base: {brief(base)}; the name of a file beside it is right, as other.yaml")
+        raise BadInput(f"{name}: base: {brief(base)}; expected the name of a file beside it, such as other.yaml")
     try:
         below = read(path.with_name(base))
     except BadInput as error:
         raise BadInput(f"{name}: base: {error}") from None
     if BASE in below:
-        raise BadInput(f"{name}: base: {clean(base)} has a base itself; one level is right")
+        raise BadInput(f"{name}: base: {clean(base)} has a base itself; a base must have none")
     return merged(below, values)
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Both mappings as one; where both have a key, `above` counts, in mappings of mappings too.
+    """Both mappings merged, nested ones too. Where both have a key, `above` wins.
 
     >>> merged({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 4}})
     {'a': 1, 'b': {'c': 2, 'd': 4}}

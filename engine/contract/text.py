@@ -1,4 +1,4 @@
-"""Text from outside (names, files, logs) made safe to print: no control code ever reaches the terminal."""
+"""Text from outside (names, files, logs) made safe to print: no control code reaches the terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 LONGEST_BRIEF = 60
 
 _BRIEF = Repr()
-"""Looks only as deep as it prints: a YAML file of ten lines can hold a list of a billion through its aliases."""
+"""Limits depth as well as length: a YAML file of ten lines can hold a list of a billion entries through its aliases."""
 _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = LONGEST_BRIEF
 
 _ESCAPE_SEQUENCE = re.compile(
@@ -23,8 +23,8 @@ _ESCAPE_SEQUENCE = re.compile(
 def clean(text: str) -> str:
     """The text on one line with every control, format and unassigned character made visible.
 
-    C0 controls become their pictures (ESC is U+241B), other unprintables (C1, bidi overrides, lone surrogates of
-    file names that are no UTF-8) become U+FFFD, and blanks other than the space become a space.
+    C0 controls become their pictures (ESC is U+241B), other unprintable characters (C1, bidi overrides, lone surrogates
+    of file names that are not UTF-8) become U+FFFD, and other blanks become a space.
     """
     if text.isprintable():
         return text
@@ -32,8 +32,8 @@ def clean(text: str) -> str:
 
 
 def clean_log_line(line: str) -> str:
-    """One line of a program's output as a terminal would leave it: only what follows the last carriage return of a
-    progress bar, escape sequences taken out, tabs expanded, everything else through `clean`."""
+    """One line of a program's output as a terminal would show it: only what follows the last carriage return of a
+    progress bar, without escape sequences, tabs expanded, and the rest through `clean`."""
     line = line.rstrip("\r\n")
     if "\r" in line:
         line = line.rsplit("\r", 1)[1]
@@ -43,7 +43,7 @@ def clean_log_line(line: str) -> str:
 
 
 def brief(value: Any) -> str:
-    """A value from a file as an error line names it: clean, short, and quickly made whatever it holds."""
+    """A value from a file as shown in an error line: clean, short, and fast to make for any value."""
     try:
         return clean(_BRIEF.repr(value))[:LONGEST_BRIEF]
     except ValueError:  # Python writes no number of over 4300 digits, which YAML can give in hexadecimal

@@ -1,4 +1,4 @@
-"""Config model of the training loop."""
+"""Config models of the training loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.contract.base import Probability, Section
 MEASURES = ("dice_pos", "iou_pos", "precision_pos", "recall_pos", "dice", "iou", "dice_pos_median",
             "precision_pos_mean", "recall_pos_mean", "missed_pos", "fp_area_neg", "roc_auc_presence",
             "average_precision_presence", "loss")  # fmt: skip
-"""What validation measures during training: a checkpoint may be chosen by it."""
+"""Metrics that validation computes during training, by which a checkpoint can be selected."""
 
 _TERM = re.compile(r"(?:(\d+(?:\.\d+)?)\s*\*\s*)?([a-z_]+)")
 
@@ -20,7 +20,7 @@ _TERM = re.compile(r"(?:(\d+(?:\.\d+)?)\s*\*\s*)?([a-z_]+)")
 def selection_terms(text: str) -> list[tuple[float, str]]:
     """The weighted sum in a selection metric: `dice_pos + 0.5 * roc_auc_presence` -> [(1.0, …), (0.5, …)].
 
-    `joint` is dice_pos + roc_auc_presence. Raises ValueError for what is none.
+    `joint` is dice_pos + roc_auc_presence. Raises ValueError for any other text.
 
     >>> selection_terms("joint")
     [(1.0, 'dice_pos'), (1.0, 'roc_auc_presence')]
@@ -30,7 +30,7 @@ def selection_terms(text: str) -> list[tuple[float, str]]:
         match = _TERM.fullmatch(part.strip())
         if match is None or match[2] not in MEASURES:
             known = ", ".join(MEASURES)
-            raise ValueError(f"{part.strip()!r:.60} is no measure; give joint, one of {known}, or a weighted sum")
+            raise ValueError(f"{part.strip()!r:.60} is no metric; give joint, one of {known}, or a weighted sum")
         terms.append((float(match[1] or 1), match[2]))
     return terms
 
@@ -41,18 +41,18 @@ def _is_selection(text: str) -> str:
 
 
 Selection = Annotated[str, Field(max_length=300), AfterValidator(_is_selection)]
-_SELECTION = "what the best checkpoint is best in: a validation metric, a sum as a + 0.5 * b, or joint"
+_SELECTION = "selects the best checkpoint: a validation metric, a sum such as a + 0.5 * b, or joint"
 
 
 class TrainingConfig(Section):
-    """The loop: how long, how fast, and which checkpoint is the best."""
+    """The training loop: how long, how fast, and which checkpoint is the best."""
 
-    epochs: int = Field(20, ge=1, le=10_000, description="passes")
-    batch_size: int = Field(16, ge=1, le=4096, description="images a step")
-    accumulate: int = Field(1, ge=1, le=1024, description="steps whose gradients make one update")
+    epochs: int = Field(20, ge=1, le=10_000, description="passes over the images")
+    batch_size: int = Field(16, ge=1, le=4096, description="images per step")
+    accumulate: int = Field(1, ge=1, le=1024, description="steps whose gradients are added up for one update")
     optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="sgd: with Nesterov momentum 0.9")
     lr: float = Field(3e-4, gt=0.0, le=10.0, description="highest learning rate")
-    encoder_lr: float | None = Field(None, gt=0.0, le=10.0, description="the encoder's own; empty: the same")
+    encoder_lr: float | None = Field(None, gt=0.0, le=10.0, description="learning rate of the encoder; empty: the same")
     layer_decay: float | None = Field(
         None, gt=0.0, lt=1.0, description="learning rate of each layer as a share of the next one's; empty: the same"
     )
@@ -61,16 +61,16 @@ class TrainingConfig(Section):
     warmup_epochs: float = Field(1.0, ge=0.0, le=1000.0, description="linear warm-up, epochs")
     final_lr_ratio: Probability = Field(0.01, description="learning rate at the end, as a share of the highest")
     samples_per_epoch: int | None = Field(
-        None, ge=1, le=10_000_000, description="images an epoch; empty: as many as the training split has"
+        None, ge=1, le=10_000_000, description="images per epoch; empty: the size of the training split"
     )
     positive_share: float | None = Field(
-        0.5, gt=0.0, lt=1.0, description="share of positives that is drawn (balanced sampling); empty: each image once"
+        0.5, gt=0.0, lt=1.0, description="share of positives in an epoch (balanced sampling); empty: each image once"
     )
     final_positive_share: float | None = Field(
-        None, gt=0.0, lt=1.0, description="the share in the last epoch, reached evenly; empty: the same"
+        None, gt=0.0, lt=1.0, description="that share in the last epoch, reached linearly; empty: the same"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto: bf16 where the processor has it; fp16 needs CUDA"
+        "auto", description="auto: bf16 where the device supports it; fp16 needs CUDA"
     )
     channels_last: bool = Field(True, description="NHWC memory layout: several times faster on CPUs and tensor cores")
     compile: bool = Field(False, description="torch.compile the network: slower to start, faster after")
@@ -82,27 +82,27 @@ class TrainingConfig(Section):
         None,
         min_length=1,
         max_length=4096,
-        description="a run folder or checkpoint to begin from, in place of encoder_weights; empty: none",
+        description="a run folder or checkpoint with initial weights, instead of encoder_weights; empty: none",
     )
-    freeze_encoder_epochs: float = Field(0.0, ge=0.0, le=10_000.0, description="epochs in which the encoder rests")
+    freeze_encoder_epochs: float = Field(0.0, ge=0.0, le=10_000.0, description="epochs in which the encoder is frozen")
     freeze_layers: int = Field(
-        0, ge=0, le=1000, description="layers of the encoder, from the image on, that rest for the whole training"
+        0, ge=0, le=1000, description="first layers of the encoder that are frozen for the whole training"
     )
     freeze_batch_norm: bool = Field(False, description="batch norm keeps its statistics and weights")
     early_stopping: int | None = Field(
-        None, ge=1, le=10_000, description="epochs without a better checkpoint after which it ends; empty: never"
+        None, ge=1, le=10_000, description="end after this many epochs without a better checkpoint; empty: never"
     )
-    keep_best: int = Field(1, ge=1, le=50, description="best checkpoints that are kept, for their mean")
+    keep_best: int = Field(1, ge=1, le=50, description="number of best checkpoints to keep, for averaging")
     selection_metric: Selection = Field("dice_pos", description=_SELECTION)
 
     @model_validator(mode="after")
-    def _slides_from_somewhere(self) -> Self:
+    def _has_a_first_share(self) -> Self:
         if self.final_positive_share is not None and self.positive_share is None:
-            raise ValueError("final_positive_share: slides from positive_share, which is empty; give both")
+            raise ValueError("final_positive_share: needs positive_share; give both")
         return self
 
 
 class ClassifierTrainingConfig(TrainingConfig):
-    """The same loop; a classifier has no mask to be chosen by."""
+    """The same loop; a classifier has no mask metrics to be selected by."""
 
     selection_metric: Selection = Field("roc_auc_presence", description=_SELECTION)

@@ -1,4 +1,4 @@
-"""Read YAML mappings. Apart from the models that judge them, so that what needs no model imports no pydantic."""
+"""Read YAML mappings without pydantic, for callers that need no model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LARGEST_CONFIG = 1 << 20
 
 
 class _Unique(yaml.SafeLoader):
-    """A key that stands twice is refused: YAML forbids it, and PyYAML would take the last without a word."""
+    """A loader that rejects a duplicate key: YAML forbids it, and PyYAML would silently take the last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -23,7 +23,7 @@ class _Unique(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
                 if (key.tag, key.value) in seen:
                     raise yaml.constructor.ConstructorError(
-                        problem=f"the key {key.value} stands there twice", problem_mark=key.start_mark
+                        problem=f"duplicate key {key.value}", problem_mark=key.start_mark
                     )
                 seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)
@@ -33,11 +33,11 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The YAML mapping in a file. Raises BadInput in one line where there is none."""
+    """The YAML mapping in a file. Raises BadInput in one line for anything else."""
     name = clean(str(path))
     try:
         if path.stat().st_size > LARGEST_CONFIG:
-            raise BadInput(f"{name}: larger than {LARGEST_CONFIG >> 20} MiB; that is no config")
+            raise BadInput(f"{name}: larger than {LARGEST_CONFIG >> 20} MiB; a config is smaller")
         text = path.read_text("utf-8")
     except OSError as error:
         raise BadInput(f"{name}: {error.strerror or error}") from error
@@ -47,7 +47,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def parse_mapping(text: str, name: str) -> dict[str, Any]:
-    """The YAML mapping in a text; `name` is what error lines call it."""
+    """The YAML mapping in a text; error lines begin with `name`."""
     try:
         values = yaml.load(text, _Unique)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -58,5 +58,5 @@ def parse_mapping(text: str, name: str) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise BadInput(f"{name}: holds a {type(values).__name__}; a mapping of keys to values is right")
+        raise BadInput(f"{name}: expected a mapping of keys to values, got a {type(values).__name__}")
     return values

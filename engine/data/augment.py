@@ -16,31 +16,37 @@ from torch.nn import functional
 
 from engine.contract.augment import MOST_GAMMA, AugmentConfig
 
+BLUR_SIGMA = (0.3, 1.5)
+"""Pixels."""
+BLUR_RADIUS = 3
+CUTOUT_ASPECT = 2.0
+"""Largest ratio of height to width of a cutout, and of width to height."""
+
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """The random numbers that one augmentation has for the images of a batch."""
+    """The random numbers of one augmentation for the images of a batch."""
 
     numbers: torch.Tensor
-    """(B, as many as it asked for), evenly from 0 to 1."""
+    """(B, numbers), uniform from 0 to 1."""
     boost: torch.Tensor
-    """(B,): by which the strengths of affine, intensity and gamma are multiplied."""
+    """(B,): factor for the strengths of affine, intensity and gamma."""
 
     def between(self, column: int, low: float | torch.Tensor, high: float | torch.Tensor) -> torch.Tensor:
         """(B, 1, 1, 1): a number between the two for each image."""
         return low + (high - low) * self.numbers[:, column].view(-1, 1, 1, 1)
 
     def log_between(self, column: int, low: float, high: float) -> torch.Tensor:
-        """The same, evenly in the logarithm: half and double are equally likely."""
+        """The same, uniform in the logarithm: half and double are equally likely."""
         return self.between(column, math.log(low), math.log(high)).exp()
 
     def boosted(self, column: int, strength: float, most: float) -> torch.Tensor:
-        """(B, 1, 1, 1): between -strength and strength; on positives up to their multiple of it, and to `most`."""
+        """(B, 1, 1, 1): between -strength and strength, times the boost, limited to `most`."""
         reach = (self.boost * strength).clamp(max=most).view(-1, 1, 1, 1)
         return self.between(column, -reach, reach)
 
     def log_boosted(self, column: int, low: float, high: float, most: float) -> torch.Tensor:
-        """As `log_between`; on positives the logarithm is multiplied, as far as both ends stay between 1 / most and
+        """Like `log_between`, with the logarithm times the boost, limited so that both ends stay between 1 / most and
         most."""
         reach = max(abs(math.log(low)), abs(math.log(high)))
         times = self.boost.clamp(max=math.log(most) / reach) if reach else self.boost
@@ -53,14 +59,14 @@ GreyChange = Callable[[torch.Tensor, Draws, AugmentConfig], torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """A change of every image of a batch; who calls it keeps those that were not chosen."""
+    """A change of every image of a batch. The caller keeps the original of images that were not chosen."""
 
     chance: str
-    """The key of AugmentConfig that holds its chance."""
+    """The key of AugmentConfig with its chance."""
     strengths: tuple[str, ...]
-    """The keys that switch it off when all of them are 0."""
+    """Keys that switch it off when all of them are 0."""
     numbers: int
-    """Random numbers that an image needs, the one that chooses it included."""
+    """Random numbers per image, including the one that decides whether it is applied."""
     change: Change
 
     def is_on(self, config: AugmentConfig) -> bool:
@@ -83,14 +89,13 @@ def moves(chance: str, *, strengths: tuple[str, ...] = (), draws: int = 0) -> Ca
 
 
 def changes_grey(chance: str, *, strengths: tuple[str, ...] = (), draws: int = 0) -> Callable[[GreyChange], GreyChange]:
-    """Decorates `(images, draws, config) -> images`, a change that leaves the mask as it is. What it returns is
-    clamped to 0…1."""
+    """Decorates `(images, draws, config) -> images`, a change of the grey values only. The result is clamped to 0…1."""
 
     def register(change: GreyChange) -> GreyChange:
         def both(
-            images: torch.Tensor, masks: torch.Tensor, given: Draws, config: AugmentConfig
+            images: torch.Tensor, masks: torch.Tensor, draws: Draws, config: AugmentConfig
         ) -> tuple[torch.Tensor, torch.Tensor]:
-            return change(images, given, config).clamp(0, 1), masks
+            return change(images, draws, config).clamp(0, 1), masks
 
         AUGMENTATIONS.append(Augmentation(chance, strengths, draws + 1, both))
         return change
@@ -98,16 +103,9 @@ def changes_grey(chance: str, *, strengths: tuple[str, ...] = (), draws: int = 0
     return register
 
 
-BLUR_SIGMA = (0.3, 1.5)
-"""Pixels."""
-BLUR_RADIUS = 3
-CUTOUT_ASPECT = 2.0
-"""A cutout is up to so many times as high as wide, or as wide as high."""
-
-
 @changes_grey("autocontrast")
 def stretch_to_full_range(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torch.Tensor:
-    """An image of one grey value stays as it is."""
+    """An image of one grey value stays unchanged."""
     darkest, brightest = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     reach = brightest - darkest
     return torch.where(reach > 0, (images - darkest) / reach.clamp(min=1e-6), images)
@@ -115,7 +113,7 @@ def stretch_to_full_range(images: torch.Tensor, draws: Draws, config: AugmentCon
 
 @changes_grey("intensity_chance", strengths=("brightness", "contrast"), draws=2)
 def change_brightness_and_contrast(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torch.Tensor:
-    """Grey values times a factor, then their distance from the image's mean times another."""
+    """Multiply the grey values by a factor, then their distance from the image's mean by another."""
     brighter = images * (1 + draws.boosted(0, config.brightness, 1.0))
     mean = brighter.mean((2, 3), keepdim=True)
     return mean + (brighter - mean) * (1 + draws.boosted(1, config.contrast, 1.0))
@@ -123,13 +121,13 @@ def change_brightness_and_contrast(images: torch.Tensor, draws: Draws, config: A
 
 @changes_grey("gamma_chance", draws=1)
 def raise_to_gamma(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torch.Tensor:
-    """Evenly in the logarithm, so that darker and brighter are equally likely in a range such as 0.7…1.45."""
+    """Exponents are uniform in the logarithm, so darker and brighter are equally likely in a range such as 0.7…1.45."""
     return images ** draws.log_boosted(0, *config.gamma, MOST_GAMMA)
 
 
 @changes_grey("blur", draws=1)
 def blur_slightly(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torch.Tensor:
-    """Gaussian, a sigma for each image: rows, then columns, each image a channel with a kernel of its own."""
+    """Gaussian, with a sigma for each image: rows, then columns, each image a channel with its own kernel."""
     sigma = draws.between(0, *BLUR_SIGMA)
     offsets = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, device=images.device).view(1, 1, 1, -1)
     kernel = (-0.5 * (offsets / sigma) ** 2).exp()
@@ -142,7 +140,7 @@ def blur_slightly(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> 
 
 @changes_grey("noise_chance", strengths=("noise",), draws=2)
 def add_noise(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torch.Tensor:
-    """Gaussian, of a sigma up to `noise` and a seed for each image."""
+    """Gaussian, with a sigma up to `noise` and a seed for each image."""
     seeds = (draws.numbers[:, 1] * 2**24).int().view(-1, 1, 1, 1)
     sigma = draws.between(0, 0.0, config.noise)
     return images + sigma * gaussian_noise(seeds, images.shape[2], images.shape[3])
@@ -150,11 +148,11 @@ def add_noise(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torc
 
 @changes_grey("cutout_chance", draws=4)
 def blank_a_rectangle(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torch.Tensor:
-    """Black, wholly inside the image, of a share of its area. The mask stays: what cannot be seen has to be guessed
-    from what is around it."""
+    """A black rectangle inside the image. The mask stays: the network has to infer the hidden part from its
+    surroundings."""
     area = draws.between(0, *config.cutout)
     aspect = draws.log_between(1, 1 / CUTOUT_ASPECT, CUTOUT_ASPECT)
-    aspect = aspect.clamp(min=area).clamp(max=1 / area.clamp(min=1e-6))  # neither side longer than the image
+    aspect = aspect.clamp(min=area).clamp(max=1 / area.clamp(min=1e-6))  # no side is longer than the image
     sides = (area * aspect).sqrt(), (area / aspect).sqrt()
     inside = torch.ones_like(images, dtype=torch.bool)
     for axis, (side, column) in enumerate(zip(sides, (2, 3), strict=True), 2):
@@ -169,17 +167,17 @@ def blank_a_rectangle(images: torch.Tensor, draws: Draws, config: AugmentConfig)
 def gaussian_noise(seeds: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Standard normal (B, 1, height, width) from int32 seeds (B, 1, 1, 1), the same on every device and in every batch.
 
-    A random generator of the device would give an image another noise in another batch. So this is counted: a hash
-    of pixel and seed, to a uniform number, to a normal one.
+    The device's random generator would give an image other noise in another batch. Instead, a hash of pixel and seed
+    becomes a uniform number, and that a normal one.
     """
     pixels = torch.arange(height * width, dtype=torch.int32, device=seeds.device).view(1, 1, height, width)
     bits = _hash(_hash(pixels) ^ seeds)
-    uniform = ((bits & 0x7FFFFF) * 2 + 1).float() / 2**23 - 1  # exact, and never -1 or 1
+    uniform = ((bits & 0x7FFFFF) * 2 + 1).float() / 2**23 - 1  # exact, never -1 or 1
     return uniform.erfinv() * math.sqrt(2)
 
 
 def _hash(bits: torch.Tensor) -> torch.Tensor:
-    """Well-mixed int32 from int32 (the finaliser lowbias32 by C. Wellons; products wrap around)."""
+    """Well-mixed int32 from int32 (lowbias32 by C. Wellons; products wrap around)."""
     bits = (bits ^ ((bits >> 16) & 0xFFFF)) * 0x7FEB352D
     bits = (bits ^ ((bits >> 15) & 0x1FFFF)) * (0x846CA68B - 2**32)
     return bits ^ ((bits >> 16) & 0xFFFF)
@@ -203,26 +201,25 @@ def flip_upside_down(
 def rotate_zoom_and_shift(
     images: torch.Tensor, masks: torch.Tensor, draws: Draws, config: AugmentConfig
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """About the centre, zoomed, then shifted; black where nothing was. Bilinear for images, nearest for masks.
+    """Rotate about the centre, zoom, then shift; new areas are black. Bilinear for images, nearest for masks.
 
-    The grid is computed by sums, not by `affine_grid`: that multiplies matrices, which TF32 rounds to a tenth of a
-    pixel.
+    The grid is computed by sums instead of `affine_grid`, whose matrix product TF32 rounds to a tenth of a pixel.
     """
     angle = torch.deg2rad(draws.boosted(0, config.rotate, 180.0))[:, 0]
     zoom = 1 + draws.boosted(1, config.scale, 0.9)[:, 0]
     shift_x, shift_y = (2 * draws.boosted(column, config.translate, 0.5)[:, 0] for column in (2, 3))
     side = images.shape[-1]
-    centres = (torch.arange(side, device=images.device) * 2 + 1) / side - 1  # of pixels, -1…1 across the image
+    centres = (torch.arange(side, device=images.device) * 2 + 1) / side - 1  # pixel centres, -1…1 across the image
     x, y = (centres[None, None, :] - shift_x) / zoom, (centres[None, :, None] - shift_y) / zoom
     cosine, sine = angle.cos(), angle.sin()
     grid = torch.stack((cosine * x + sine * y, cosine * y - sine * x), 3)
     moved = functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     moved_masks = functional.grid_sample(masks, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return moved.clamp(0, 1), moved_masks  # its weights may round to a sum above 1
+    return moved.clamp(0, 1), moved_masks  # interpolation may round to a sum above 1
 
 
 NUMBERS = sum(augmentation.numbers for augmentation in AUGMENTATIONS)
-"""Random numbers that an image needs."""
+"""Random numbers per image."""
 
 
 def augment(
@@ -230,8 +227,8 @@ def augment(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The changed images and masks.
 
-    `images`: float (B, 1, S, S), 0…1, as they are afterwards; `masks`: float (B, 1, S, S), 0 or 1; `fractured`: float
-    (B,), 0 or 1; `numbers`: float (B, NUMBERS), evenly from 0 to 1 (exclusive). All on one device.
+    `images`: float (B, 1, S, S), 0…1, before and after; `masks`: float (B, 1, S, S), 0 or 1; `fractured`: float (B,), 0
+    or 1; `numbers`: float (B, NUMBERS), uniform from 0 to 1 (exclusive). All on one device.
     """
     boost = 1 + (config.positive_boost - 1) * fractured
     first = 0

@@ -1,4 +1,4 @@
-"""Training batches: as the loader hands them out, and as the network takes them."""
+"""Training batches: as the loader returns them, and as the network takes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engine.data.sampling import PATCH_NUMBERS, Draw, corner
 
 
 class Batch(NamedTuple):
-    """Small enough to travel: bytes, and random numbers for what is done with them on the device."""
+    """Bytes, and random numbers for the augmentation on the device: small enough to send between processes."""
 
     image: torch.Tensor
     """uint8 (B, 1, S, S)."""
@@ -25,17 +25,17 @@ class Batch(NamedTuple):
     """bool (B, 1, S, S)."""
     fractured: torch.Tensor
     """float32 (B,), 0 or 1."""
-    place: torch.Tensor
-    """int64 (B,): the samples' places in the split."""
+    position: torch.Tensor
+    """int64 (B,): positions of the samples in the split."""
     numbers: torch.Tensor
-    """float32 (B, NUMBERS), evenly from 0 to 1: each sample's own, by its seed alone."""
+    """float32 (B, NUMBERS), uniform from 0 to 1, from each sample's own seed."""
 
 
 class TrainingSamples(Dataset[Batch]):
-    """Samples of a split, or patches of them, a batch at a time, by (index, seed of all that is random about it)."""
+    """Batches of samples, or of patches of them; the index is a list of (sample, seed of its random numbers)."""
 
     def __init__(self, inputs: Inputs, patch: PatchConfig | None = None) -> None:
-        """With `patch`, the inputs have to have their places."""
+        """With `patch`, the inputs must have their positions."""
         self.inputs, self.patch = inputs, patch
 
     def __getitem__(self, draws: list[Draw]) -> Batch:
@@ -52,12 +52,12 @@ class TrainingSamples(Dataset[Batch]):
     def _cut(
         self, index: int, for_patch: torch.Tensor, for_augmentation: torch.Tensor
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], bool, torch.Tensor]:
-        """(image, mask, whether a fracture is in it, numbers). A patch beside the fracture shows none."""
+        """(image, mask, whether it shows a fracture, numbers). A patch beside the fracture shows none."""
         image, mask = self.inputs.images[index], self.inputs.masks[index]
         if self.patch is None:
             return image, mask, self.inputs.samples[index].fractured, for_augmentation
-        assert self.inputs.places is not None
-        row, column = corner(self.inputs.places[index], self.patch, for_patch.numpy())
+        assert self.inputs.positions is not None
+        row, column = corner(self.inputs.positions[index], self.patch, for_patch.numpy())
         window = (slice(row, row + self.patch.size), slice(column, column + self.patch.size))
         return image[window], mask[window], bool(mask[window].any()), for_augmentation
 
@@ -65,8 +65,9 @@ class TrainingSamples(Dataset[Batch]):
 def on_device(
     batch: Batch, device: torch.device, config: AugmentConfig
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(image, mask, fractured) of a batch, augmented there: float32 (B, 1, S, S) in 0…1, (B, 1, S, S) and (B,) of 0
-    and 1. A fracture that was moved out of the picture takes its label along. Does not wait for the device."""
+    """(image, mask, fractured) of a batch, augmented on the device: float32 (B, 1, S, S) in 0…1, (B, 1, S, S) and
+    (B,) of 0 and 1. An image whose fracture was moved out of the picture becomes a negative. Does not wait for the
+    device."""
     image, mask, fractured, numbers = (
         part.to(device, non_blocking=True) for part in (batch.image, batch.mask, batch.fractured, batch.numbers)
     )
@@ -77,6 +78,6 @@ def on_device(
 
 
 def _numbers(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A sample's numbers for its patch and for its augmentation."""
+    """A sample's random numbers for its patch and for its augmentation."""
     drawn = torch.rand(PATCH_NUMBERS + NUMBERS, generator=torch.Generator().manual_seed(seed))
     return drawn[:PATCH_NUMBERS], drawn[PATCH_NUMBERS:]

@@ -25,31 +25,31 @@ ASPECT_TOLERANCE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What decoding a case told."""
+    """A decoded case."""
 
     case: Case
     digest: bytes
-    """Of the size and the pixels: equal for images that are pixel for pixel the same, however they are stored."""
+    """Hash of the size and the pixels: equal for images with the same pixels, whatever their file format."""
     mask: bytes | None
-    """PNG of 0 and 255 at the upright image's size; None where the mask is empty or there is none."""
+    """PNG of 0 and 255 at the upright image's size; None where the mask is empty or missing."""
     flaws: tuple[Flaw, ...]
 
 
 def header_problems(case: Case) -> list[str]:
-    """What the headers already tell to be wrong: no image, or a mask (or annotated picture) of another size."""
+    """Problems visible in the file headers: no image, or a mask (or annotated picture) of another size."""
     try:
         height, width = image_size(case.image)
         if isinstance(case.mask, Path):
             size = image_size(case.mask, upright=False)
             if size != (height, width):
                 raise BadInput(
-                    f"{clean(str(case.mask))}: is {size[1]} x {size[0]} pixels, "
-                    f"its image {width} x {height} (turned upright); the same size is right"
+                    f"{clean(str(case.mask))}: expected {width} x {height} pixels like its image (upright), "
+                    f"got {size[1]} x {size[0]}"
                 )
         elif case.mask and _scale(case.mask, height, width) is None:
             raise BadInput(
-                f"{clean(case.image.name)}: annotated as {case.mask.width:g} x {case.mask.height:g} pixels, "
-                f"is {width} x {height} (turned upright); the same size is right"
+                f"{clean(case.image.name)}: annotated at {case.mask.width:g} x {case.mask.height:g} pixels, "
+                f"expected the image's {width} x {height} (upright)"
             )
     except BadInput as error:
         return [f"{case.where}: {line}" for line in error.lines]
@@ -57,15 +57,15 @@ def header_problems(case: Case) -> list[str]:
 
 
 def examine(case: Case) -> Examined | BadInput:
-    """Decode the case; BadInput is returned, not raised, so that all of them can be listed."""
+    """Decode the case. BadInput is returned instead of raised, so that all errors can be listed."""
     try:
         radiograph = read_radiograph(case.image)
         height, width = radiograph.pixels.shape
         flaws = []
         if radiograph.truncated:
-            flaws.append(Flaw("truncated", f"{case.id}: the JPEG ends too early, read as far as it goes"))
+            flaws.append(Flaw("truncated", f"{case.id}: the JPEG is cut short, read up to that point"))
         if radiograph.turned:
-            flaws.append(Flaw("rotated", f"{case.id}: carries an EXIF rotation, turned to {width} x {height}"))
+            flaws.append(Flaw("rotated", f"{case.id}: has an EXIF rotation, turned to {width} x {height}"))
         mask = None
         if isinstance(case.mask, Path):
             mask = read_mask(case.mask)
@@ -86,8 +86,8 @@ def _polygons(name: str, drawing: Drawing, height: int, width: int) -> tuple[lis
         drawn_on = f"{drawing.width:g} x {drawing.height:g}"
         flaws.append(Flaw("scaled", f"{name}: polygons drawn on {drawn_on}, scaled to the image's {width} x {height}"))
     corners = []
-    for position, given in enumerate(drawing.polygons, 1):
-        polygon, flaw = check_polygon(given, drawing.width, drawing.height)
+    for position, outline in enumerate(drawing.polygons, 1):
+        polygon, flaw = check_polygon(outline, drawing.width, drawing.height)
         if flaw:
             verdict = "" if polygon is not None else ", left out"
             flaws.append(Flaw("polygon", f"{name}: polygon {position} {flaw}{verdict}"))
@@ -97,7 +97,7 @@ def _polygons(name: str, drawing: Drawing, height: int, width: int) -> tuple[lis
 
 
 def _scale(drawing: Drawing, height: int, width: int) -> tuple[float, float] | None:
-    """Factors from the annotated picture to the image; None where their shapes differ, so that none would be right."""
+    """Factors from the annotated picture to the image; None where their aspect ratios differ."""
     if not (drawing.width > 0 and drawing.height > 0):
         return None
     x, y = width / drawing.width, height / drawing.height
@@ -111,42 +111,43 @@ def _png(mask: NDArray[np.bool_]) -> bytes:
 
 
 def set_flaws(samples: Sequence[Sample], digests: Sequence[bytes]) -> Iterator[Flaw]:
-    """Every such flaw. digests: of each sample's pixels, in the same order."""
+    """Flaws of the set: duplicates, groups across splits, splits without a class. digests: of each sample's pixels, in
+    the same order."""
     yield from _duplicates(samples, digests)
     yield from _torn_groups(samples)
     yield from _empty_classes(samples)
 
 
 def _duplicates(samples: Sequence[Sample], digests: Sequence[bytes]) -> Iterator[Flaw]:
-    """One flaw for all images with the same pixels; its kind is the worst thing about them."""
+    """One flaw for all images with the same pixels, of the most serious kind that applies."""
     alike: dict[bytes, list[Sample]] = defaultdict(list)
     for sample, digest in zip(samples, digests, strict=True):
         alike[digest].append(sample)
     for same in alike.values():
         if len(same) == 1:
             continue
-        told = ", ".join(f"{s.id} ({s.split}, {'' if s.fractured else 'not '}fractured)" for s in same)
+        listed = ", ".join(f"{s.id} ({s.split}, {'' if s.fractured else 'not '}fractured)" for s in same)
         across = len({s.split for s in same}) > 1
         differ = len({s.fractured for s in same}) > 1
         kind = "duplicate, other label" if differ else "duplicate across splits" if across else "duplicate"
-        told += "; across splits" * across + "; with different labels" * differ
-        yield Flaw(kind, f"pixel for pixel the same: {told}")
+        listed += "; across splits" * across + "; with different labels" * differ
+        yield Flaw(kind, f"identical pixels: {listed}")
 
 
 def _torn_groups(samples: Sequence[Sample]) -> Iterator[Flaw]:
-    places: dict[str, set[str]] = defaultdict(set)
+    splits_of: dict[str, set[str]] = defaultdict(set)
     for sample in samples:
         if sample.group is not None:
-            places[sample.group].add(sample.split)
-    for group, splits in places.items():
+            splits_of[sample.group].add(sample.split)
+    for group, splits in splits_of.items():
         if len(splits) > 1:
             named = " and ".join(split for split in SPLITS if split in splits)
-            yield Flaw("group across splits", f"group {clean(group)} is in {named}: scores there flatter")
+            yield Flaw("group across splits", f"group {clean(group)} is in {named}: scores there are too good")
 
 
 def _empty_classes(samples: Sequence[Sample]) -> Iterator[Flaw]:
-    there = Counter((sample.split, sample.fractured) for sample in samples)
+    counts = Counter((sample.split, sample.fractured) for sample in samples)
     for split in SPLITS:
         for fractured, word in ((True, "fractured"), (False, "unfractured")):
-            if not there[split, fractured]:
-                yield Flaw("empty class", f"{split} has no {word} image: not every metric can be computed there")
+            if not counts[split, fractured]:
+                yield Flaw("empty class", f"{split} has no {word} image: some metrics cannot be computed there")

@@ -28,38 +28,40 @@ def is_fracatlas(folder: Path) -> bool:
 
 
 def read_fracatlas(folder: Path) -> Source:
-    """Cases of a FracAtlas folder. An id is the image's name without its ending; labels are those of dataset.csv.
+    """Cases of a FracAtlas folder. An id is the image's file name without its suffix; labels are those of dataset.csv.
 
-    Problems: rows without a file, a file name twice, labels other than 0 and 1, annotations that are no polygons.
-    Flaws: files that dataset.csv does not list, a folder that contradicts the label, annotations of unknown images.
-    Raises BadInput where a part of the layout is missing or unreadable.
+    Problems: rows without a file, a file name twice, labels other than 0 and 1, annotations without polygons. Flaws:
+    files that dataset.csv does not list, a folder that contradicts the label, annotations of unknown images. Raises
+    BadInput where a part of the layout is missing or unreadable.
     """
     table = folder / TABLE
     rows = list(read_table(table, ("image_id", "fractured")))
-    found: dict[str, list[Path]] = defaultdict(list)
+    paths_of: dict[str, list[Path]] = defaultdict(list)
     for path in sorted((folder / IMAGES).rglob("*")):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            found[path.name].append(path)
+            paths_of[path.name].append(path)
     coco = _read_coco(folder)
     problems, flaws, cases = list(coco.problems), list(coco.flaws), []
     if not rows:
-        problems.append(f"{clean(str(table))}: holds no rows; one line for each radiograph is right")
+        problems.append(f"{clean(str(table))}: no rows; expected one for each radiograph")
     for line, row in rows:
         name, label = row["image_id"], row["fractured"]
         where = f"{clean(str(table))}: line {line}"
         if label not in ("0", "1"):
-            problems.append(f"{where}: fractured: {clean(label)[:80] or 'empty'}; 0 or 1 is right")
-        paths = found.get(name) or [folder / IMAGES / name]
+            problems.append(f"{where}: fractured: expected 0 or 1, got {clean(label)[:80] or 'nothing'}")
+        paths = paths_of.get(name) or [folder / IMAGES / name]
         if len(paths) > 1:
-            problems.append(f"{where}: image_id: {clean(name)} is there {len(paths)} times below {IMAGES}")
-        said = FOLDERS.get(paths[0].parent.name)
-        if said is not None and said != (label == "1"):
+            problems.append(f"{where}: image_id: {clean(name)} found {len(paths)} times below {IMAGES}")
+        folder_label = FOLDERS.get(paths[0].parent.name)
+        if folder_label is not None and folder_label != (label == "1"):
             flaws.append(
                 Flaw("folder", f"{clean(name)}: lies in {paths[0].parent.name}, dataset.csv says {clean(label)}")
             )
         cases.append(Case(Path(name).stem, paths[0], where, label == "1", coco.drawings.get(name)))
     listed = {row["image_id"] for _, row in rows}
-    flaws.extend(Flaw("unlisted", f"{clean(name)}: not in {TABLE}, left out") for name in found if name not in listed)
+    flaws.extend(
+        Flaw("unlisted", f"{clean(name)}: not in {TABLE}, left out") for name in paths_of if name not in listed
+    )
     flaws.extend(
         Flaw("annotation", f"{clean(name)}: annotated, but not in {TABLE}")
         for name in coco.drawings
@@ -78,7 +80,7 @@ class _Coco:
 def _read_coco(folder: Path) -> _Coco:
     files = sorted((folder / COCO).glob("*.json"))
     if len(files) != 1:
-        raise BadInput(f"{clean(str(folder / COCO))}: holds {len(files)} JSON files; one is right")
+        raise BadInput(f"{clean(str(folder / COCO))}: expected one JSON file, got {len(files)}")
     name = clean(str(files[0]))
     document = _load(files[0], name)
     images: dict[Any, tuple[str, float, float]] = {}
@@ -89,7 +91,7 @@ def _read_coco(folder: Path) -> _Coco:
             key = image["id"]
             hash(key)
         except (KeyError, TypeError, ValueError):
-            problems.append(f"{name}: images[{position}]: id, file_name, width and height are right")
+            problems.append(f"{name}: images[{position}]: expected id, file_name, width and height")
             continue
         images[key] = entry
     polygons: dict[str, list[object]] = defaultdict(list)
@@ -100,12 +102,12 @@ def _read_coco(folder: Path) -> _Coco:
             key, parts = annotation["image_id"], annotation["segmentation"]
             known = images.get(key)
         except (KeyError, TypeError):
-            problems.append(f"{where}: image_id and segmentation are right")
+            problems.append(f"{where}: expected image_id and segmentation")
             continue
         if known is None:
             flaws.append(Flaw("annotation", f"{where}: image_id {clean(str(key))[:80]} is not among the file's images"))
         elif not isinstance(parts, list):
-            problems.append(f"{where}: segmentation: run-length encoded; polygons are right")
+            problems.append(f"{where}: segmentation: run-length encoded; expected polygons")
         else:
             polygons[known[0]].extend(parts)
     drawings = {
@@ -119,7 +121,7 @@ def _read_coco(folder: Path) -> _Coco:
 def _load(path: Path, name: str) -> dict[str, list[Any]]:
     try:
         if path.stat().st_size > LARGEST_JSON:
-            raise BadInput(f"{name}: larger than {LARGEST_JSON >> 30} GiB; that is no annotation file")
+            raise BadInput(f"{name}: larger than {LARGEST_JSON >> 30} GiB; expected an annotation file")
         document = json.loads(path.read_bytes())
     except OSError as error:
         raise BadInput(f"{name}: {error.strerror or error}") from error
@@ -127,7 +129,7 @@ def _load(path: Path, name: str) -> dict[str, list[Any]]:
         raise BadInput(f"{name}: not JSON: {clean(str(error))[:120]}") from None
     missing = list(_missing(document))
     if missing:
-        raise BadInput(f"{name}: no list {' and '.join(missing)}; a COCO file is right")
+        raise BadInput(f"{name}: no list {' and '.join(missing)}; expected a COCO file")
     return dict(document)
 
 

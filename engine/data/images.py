@@ -19,7 +19,7 @@ from engine.contract.text import clean
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 LARGEST_PIXELS = 120_000_000
-"""Three times the largest detector; what claims more is a decompression bomb."""
+"""Three times the largest detector; a larger image is treated as a decompression bomb."""
 
 DEPTHS = (8, 10, 12, 14, 16)
 END_OF_JPEG = b"\xff\xd9"
@@ -28,7 +28,7 @@ T = TypeVar("T")
 PHOTOMETRIC = 262
 MIN_IS_WHITE = 0
 
-# Our own limit and our own words stand in for these; Pillow would print them into the middle of a progress line.
+# read_radiograph has its own limit and messages; Pillow's would break a progress line.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
@@ -47,14 +47,14 @@ _TURNS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Radiograph:
-    """A decoded image and what had to be done to read it."""
+    """A decoded image, with what was corrected."""
 
     pixels: NDArray[np.uint8]
     """(height, width), grey, turned upright."""
     turned: bool
-    """The file carries an EXIF rotation, which was applied."""
+    """The file has an EXIF rotation, which was applied."""
     truncated: bool
-    """The file ends too early: rows that are missing repeat what the decoder saw last."""
+    """The file is cut short; missing rows are as the decoder left them."""
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -63,16 +63,17 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def read_radiograph(path: Path) -> Radiograph:
-    """The radiograph with what was found while reading it.
+    """The radiograph, with what was found while decoding it.
 
-    Colour becomes luma (ITU-R 601), transparency shows black, of several frames the first is read. A JPEG that ends
-    too early is read as far as it goes. A PNG's EXIF counts where it stands before the pixels, as it should.
+    Colour becomes luma (ITU-R 601), transparent pixels become black, and of several frames the first is read. A JPEG
+    that is cut short is read up to that point. EXIF data of a PNG count only before the pixels, as the standard
+    requires.
 
     More than 8 bits are shifted down by whole bits, so that grey levels keep their proportions and images of one
-    detector stay comparable: by the smallest of 8, 10, 12, 14, 16 bits that holds the brightest pixel. 16-bit files
-    made from DICOM mostly use 12 bits; taken as 16 they would be nearly black, stretched from lowest to highest each
-    would get an exposure of its own. Only values that are no grey levels of a detector (negative, beyond 16 bits) are
-    stretched. Floats from 0 to 1 are multiplied by 255. 16-bit colour reaches us as its upper 8 bits.
+    detector stay comparable: by the smallest of 8, 10, 12, 14, 16 bits that holds the brightest pixel. Most 16-bit
+    files made from DICOM use 12 bits: read as 16 bits they would be nearly black, and stretched from lowest to highest
+    each would get its own exposure. Only values outside a detector's range (negative, beyond 16 bits) are stretched.
+    Floats from 0 to 1 are multiplied by 255. Of 16-bit colour Pillow returns the upper 8 bits.
 
     Raises BadInput in one line: no such file, no image, cut short (other than JPEG), too many pixels.
     """
@@ -80,7 +81,7 @@ def read_radiograph(path: Path) -> Radiograph:
     def decode(image: Image.Image) -> tuple[NDArray[np.uint8], int]:
         orientation = _orientation(image)
         if image.format == "JPEG":
-            image.draft("L", image.size)  # luma is what JPEG stores: colour need not be decoded at all
+            image.draft("L", image.size)  # JPEG stores luma: colour is not decoded
         return _upright(_grey(image), orientation), orientation
 
     try:
@@ -95,10 +96,10 @@ def read_radiograph(path: Path) -> Radiograph:
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """The mask as (height, width), bool. An EXIF rotation is not applied: masks are drawn on the upright image.
+    """The mask as (height, width), bool. EXIF rotations are ignored: masks are drawn on the upright image.
 
-    A pixel belongs to the mask where its brightest channel is in the upper half of the range. Where no pixel of a
-    lossless file reaches that, the values are classes (0, 1, 2 …) and all but 0 belong to it.
+    A pixel belongs to the mask where its brightest channel is in the upper half of the range. If no pixel of a lossless
+    file is, the values are classes (0, 1, 2 …) and all but 0 belong to the mask.
 
     Raises BadInput in one line: no such file, no image, cut short, too many pixels.
     """
@@ -115,7 +116,7 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
 
 
 def image_size(path: Path, *, upright: bool = True) -> tuple[int, int]:
-    """(height, width) from the header only: what `read_image` would return or, not upright, what `read_mask` would.
+    """(height, width) from the header only, of `read_image`'s result or, with upright=False, of `read_mask`'s.
 
     Raises BadInput in one line: no such file, no image, too many pixels.
     """
@@ -129,7 +130,7 @@ def image_size(path: Path, *, upright: bool = True) -> tuple[int, int]:
 
 
 class _CutShort(Exception):
-    """A JPEG whose pixels end too early."""
+    """A JPEG whose pixel data end too early."""
 
     def __init__(self, name: str, cause: str) -> None:
         super().__init__(name, cause)
@@ -140,13 +141,13 @@ class _CutShort(Exception):
 
 
 def _read(path: Path, decode: Callable[[Image.Image], T], end: bytes = b"") -> T:
-    """`decode` of the file's image (`end` appended), with whatever a damaged or hostile file raises as one line."""
+    """`decode` of the file's image (with `end` appended). Errors of damaged or hostile files become one line."""
     name = clean(str(path))
-    too_many = f"up to {LARGEST_PIXELS // 1_000_000} million pixels are read"
+    too_many = f"expected at most {LARGEST_PIXELS // 1_000_000} million"
     try:
         if not path.is_file():
             raise BadInput(f"{name}: no such file")
-        # Given a file, not a path: from a path Pillow maps plain TIFFs into memory and garbles the turned ones.
+        # Open a file instead of the path: from a path Pillow maps plain TIFFs into memory and garbles turned ones.
         with (
             path.open("rb") as file,
             Image.open(io.BytesIO(file.read() + end) if end else file, formats=FORMATS) as image,
@@ -165,8 +166,8 @@ def _read(path: Path, decode: Callable[[Image.Image], T], end: bytes = b"") -> T
     except Image.DecompressionBombError:
         raise BadInput(f"{name}: far too large; {too_many}") from None
     except UnidentifiedImageError:
-        raise BadInput(f"{name}: no image; PNG, JPEG, TIFF or BMP is right") from None
-    except Exception as error:  # decoders raise whatever damaged bytes lead them to
+        raise BadInput(f"{name}: no image; expected PNG, JPEG, TIFF or BMP") from None
+    except Exception as error:  # decoders raise any exception on damaged data
         raise BadInput(f"{name}: cannot be decoded: {_cause(error)}") from None
 
 
@@ -176,7 +177,7 @@ def _cause(error: Exception) -> str:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation that is still to be applied, 1 to 8; Pillow turns TIFFs by itself."""
+    """The EXIF orientation that remains to be applied, 1 to 8. Pillow turns TIFFs itself."""
     if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
         return 1
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -198,7 +199,7 @@ def _grey(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _on_black(image: Image.Image) -> Image.Image:
-    """The image without transparency, as it looks before black."""
+    """The image without transparency, composed onto black."""
     if not image.has_transparency_data:
         return image
     colours = image.convert("RGBA")
@@ -206,13 +207,13 @@ def _on_black(image: Image.Image) -> Image.Image:
 
 
 def _min_is_white(image: Image.Image) -> bool:
-    """Pillow inverts such TIFFs up to 8 bits and leaves deeper ones as they are."""
+    """Whether a TIFF is inverted. Pillow inverts it itself up to 8 bits."""
     tags: Any = getattr(image, "tag_v2", {})
     return image.format == "TIFF" and tags.get(PHOTOMETRIC) == MIN_IS_WHITE
 
 
 def _to_8_bits(values: NDArray[Any], *, inverted: bool = False) -> NDArray[np.uint8]:
-    """Grey levels of any depth as 8 bits; the rule stands in `read_radiograph`."""
+    """Grey levels of any depth as 8 bits, by the rule in `read_radiograph`."""
     if values.dtype.kind == "f":
         values = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
@@ -228,7 +229,7 @@ def _to_8_bits(values: NDArray[Any], *, inverted: bool = False) -> NDArray[np.ui
 
 
 def _brightest(image: Image.Image) -> tuple[NDArray[Any], float]:
-    """The brightest channel of each pixel, and where the upper half of its range begins."""
+    """The brightest channel of each pixel, and the middle of its range."""
     image.load()
     if image.mode == "F":
         values = np.nan_to_num(np.asarray(image))

@@ -1,4 +1,4 @@
-"""The images of a split at the network's size, decoded and resized once and kept as memory-mapped arrays."""
+"""The images of a split at the network's size: decoded and resized once, then kept as memory-mapped arrays."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from engine.contract.text import clean
 from engine.data.images import read_image, read_mask
 from engine.data.manifest import Sample
 from engine.data.resize import image_to_input, mask_to_input
-from engine.data.sampling import Coordinates, Places, find_places, table_shape
+from engine.data.sampling import Coordinates, PatchPositions, find_positions, table_shape
 from engine.process.folders import cached
-from engine.process.progress import each
+from engine.process.progress import map_threaded
 
 CACHE = ".cache"
 PLACES_KEY = "places-1"
 KEPT = 24
-"""Cached splits beside a manifest; the least recently used ones go."""
+"""Cached splits beside a manifest. The least recently used ones are removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Inputs:
     """(N, size, size), grey."""
     masks: npt.NDArray[np.bool_]
     """(N, size, size)."""
-    places: Places | None = None
-    """Where patches may be cut, if that was asked for."""
+    positions: PatchPositions | None = None
+    """Positions where patches may be cut, if requested."""
 
 
 def load_inputs(
@@ -48,14 +48,14 @@ def load_inputs(
     cache_beside: Path | None,
     what: str,
     *,
-    with_places: bool = False,
+    with_positions: bool = False,
 ) -> Inputs:
-    """Read the samples at the network's size; from and into `.cache` beside the manifest `cache_beside`, unless that is
-    None. Of several processes that want the same, one reads and the others wait.
+    """Read the samples at the network's size. They are cached in `.cache` beside the manifest `cache_beside`, unless
+    that is None. Of several processes that need the same, one reads the images and the others wait.
 
-    A cache is taken only where every file still has the size and modification time it was made from. Where it
-    cannot be written (read-only data, full disk) the arrays stay in memory. Raises BadInput with a line for every
-    mask of another size than its image.
+    A cache is used only if every file still has the size and modification time from which it was made. Where it cannot
+    be written (read-only data, full disk) the arrays stay in memory. Raises BadInput with a line for every mask whose
+    size differs from its image's.
     """
     folder = cache_beside.parent / CACHE / _key(samples, size, keep_aspect) if cache_beside is not None else None
     shape = (len(samples), size, size)
@@ -65,25 +65,25 @@ def load_inputs(
 
     images, masks = cached(folder, {"images": (np.uint8, shape), "masks": (np.bool_, shape)}, read)
     if folder is not None:
-        _forget_oldest(folder.parent)
-    if not with_places:
+        _remove_oldest(folder.parent)
+    if not with_positions:
         return Inputs(tuple(samples), images, masks)
 
     def find(table: Coordinates) -> None:
         def find_one(index: int) -> None:
-            table[index] = find_places(images[index], masks[index])
+            table[index] = find_positions(images[index], masks[index])
 
-        list(each(find_one, len(samples), f"find patches of {what}"))
+        list(map_threaded(find_one, len(samples), f"find patches of {what}"))
 
     beside = folder / PLACES_KEY if folder is not None else None
     (table,) = cached(beside, {"places": (np.int16, table_shape(len(samples)))}, find)
-    return Inputs(tuple(samples), images, masks, Places(table))
+    return Inputs(tuple(samples), images, masks, PatchPositions(table))
 
 
 def _read(
     samples: Sequence[Sample], keep_aspect: bool, images: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_], what: str
 ) -> None:
-    """Fill the arrays, (N, size, size) each, with zeros in them."""
+    """Fill the arrays, (N, size, size) each, which contain zeros."""
     size = images.shape[1]
 
     def read(index: int) -> str | None:
@@ -96,20 +96,20 @@ def _read(
         masks[index] = mask_to_input(mask, size, keep_aspect)
         return None if mask.shape == image.shape else size_problem(sample, image.shape, mask.shape)
 
-    if problems := [problem for problem in each(read, len(samples), f"read {what}") if problem]:
+    if problems := [problem for problem in map_threaded(read, len(samples), f"read {what}") if problem]:
         raise BadInput(problems)
 
 
 def size_problem(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> str:
-    """The line that says that a mask is not of its image's size; (rows, columns) each."""
+    """The error line for a mask whose size differs from its image's; sizes are (rows, columns)."""
     return (
-        f"{clean(str(sample.mask))}: {mask[1]} x {mask[0]} pixels, but its image {clean(sample.id)} has "
-        f"{image[1]} x {image[0]}; a mask at the image's size is right"
+        f"{clean(str(sample.mask))}: expected {image[1]} x {image[0]} pixels like its image {clean(sample.id)}, "
+        f"got {mask[1]} x {mask[0]}"
     )
 
 
-def _forget_oldest(cache: Path) -> None:
-    with contextlib.suppress(OSError):  # there is none, or another process forgets as well
+def _remove_oldest(cache: Path) -> None:
+    with contextlib.suppress(OSError):  # the folder is missing, or another process removes it too
         folders = [entry for entry in cache.iterdir() if not entry.name.startswith(".")]
         for folder in sorted(folders, key=lambda entry: entry.stat().st_mtime)[:-KEPT]:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,5 @@
-"""manifest.csv: which radiographs there are, their masks, labels and splits. Read strictly, written whole."""
+"""manifest.csv: the radiographs with their masks, labels and splits. Read strictly, written completely or not at
+all."""
 
 from __future__ import annotations
 
@@ -25,18 +26,18 @@ class Sample:
     id: str
     image: Path
     mask: Path | None
-    """PNG of 0 and 255 at the image's size (after its EXIF rotation). Every fractured sample has one."""
+    """PNG of 0 and 255 at the size of the upright image. Every fractured sample has one."""
     fractured: bool
     split: str
     """train, val or test."""
     group: str | None = None
-    """What must not be torn apart by a split, usually the patient."""
+    """Samples of one group, usually a patient, belong in one split."""
 
 
 def read_manifest(path: Path) -> list[Sample]:
     """The samples in the order of the file, each checked: files exist, ids are unique, positives have masks.
 
-    Pixels are not looked at. Raises BadInput with a line for every problem: file, line number, field, what is right.
+    Pixels are not read. Raises BadInput with a line for every problem: file, line number, field, and what was expected.
     """
     name = clean(str(path))
     folder = path.resolve().parent
@@ -45,27 +46,27 @@ def read_manifest(path: Path) -> list[Sample]:
     first_line: dict[str, int] = {}
     rows = 0
     for rows, (line, row) in enumerate(read_table(path, COLUMNS), 1):  # noqa: B007 (rows is used after the loop)
-        found = list(_row_problems(row, folder))
+        row_problems = list(_row_problems(row, folder))
         identity = row["id"]
         if identity in first_line:
-            found.append(f"id: {clean(identity)} is already on line {first_line[identity]}; each id once is right")
+            row_problems.append(f"id: {clean(identity)} duplicate of line {first_line[identity]}")
         elif identity:
             first_line[identity] = line
-        problems.extend(f"{name}: line {line}: {problem}" for problem in found)
-        if not found:
+        problems.extend(f"{name}: line {line}: {problem}" for problem in row_problems)
+        if not row_problems:
             mask = folder / row["mask"] if row["mask"] else None
             group = row.get("group") or None
             fractured = row["fractured"] == "1"
             samples.append(Sample(identity, folder / row["image"], mask, fractured, row["split"], group))
     if not rows:
-        problems.append(f"{name}: holds no rows; one line for each radiograph is right")
+        problems.append(f"{name}: no rows; expected one for each radiograph")
     if problems:
         raise BadInput(problems)
     return samples
 
 
 def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
-    """Write the samples whole, with paths relative to the manifest, and `group` where any sample has one."""
+    """Write the samples, with paths relative to the manifest, and a `group` column if any sample has a group."""
     samples = list(samples)
     grouped = any(sample.group is not None for sample in samples)
     text = io.StringIO(newline="")
@@ -81,15 +82,17 @@ def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
 def fingerprint(samples: Iterable[Sample]) -> str:
     """`sha256:<hex>` of ids, labels, image and mask bytes, in the order of the ids.
 
-    It stays the same when files move, the manifest is sorted anew or samples are in another split; it changes with
-    every pixel and every label. Raises BadInput where a file cannot be read.
+    Moved files, another order of the manifest or another split of a sample do not change it; every changed pixel or
+    label does. Raises BadInput where a file cannot be read.
     """
     whole = hashlib.sha256()
     for sample in sorted(samples, key=lambda sample: sample.id):
         parts = [sample.id.encode("utf-8", "surrogatepass"), b"1" if sample.fractured else b"0", _digest(sample.image)]
         parts.append(_digest(sample.mask) if sample.mask else b"")
         for part in parts:
-            whole.update(len(part).to_bytes(8, "little"))  # framed, so that no two lists of parts look alike
+            whole.update(
+                len(part).to_bytes(8, "little")
+            )  # with lengths, so that no two lists of parts have the same hash
             whole.update(part)
     return f"sha256:{whole.hexdigest()}"
 
@@ -97,17 +100,17 @@ def fingerprint(samples: Iterable[Sample]) -> str:
 def read_table(path: Path, required: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, row) of a CSV file with a header, cells stripped, blank lines skipped. UTF-8, with or without BOM.
 
-    Raises BadInput in one line: no such file, no text, no CSV, or the columns that are missing.
+    Raises BadInput in one line: no such file, no text, no CSV, or missing columns.
     """
     name = clean(str(path))
     try:
         if path.stat().st_size > LARGEST_TABLE:
-            raise BadInput(f"{name}: larger than {LARGEST_TABLE >> 20} MiB; that is no table of radiographs")
+            raise BadInput(f"{name}: larger than {LARGEST_TABLE >> 20} MiB; expected a table of radiographs")
         text = path.read_text("utf-8-sig")
     except OSError as error:
         raise BadInput(f"{name}: {error.strerror or error}") from error
     except UnicodeDecodeError:
-        raise BadInput(f"{name}: not UTF-8 text; a CSV file is right") from None
+        raise BadInput(f"{name}: not UTF-8 text; expected a CSV file") from None
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         header = [cell.strip() for cell in next(reader, [])]
@@ -116,7 +119,7 @@ def read_table(path: Path, required: Iterable[str]) -> Iterator[tuple[int, dict[
             raise BadInput(f"{name}: line 1: no column {', '.join(missing)}; found: {_short(', '.join(header))}")
         twice = sorted({column for column in header if column and header.count(column) > 1})
         if twice:
-            raise BadInput(f"{name}: line 1: column {_short(', '.join(twice))} twice; each once is right")
+            raise BadInput(f"{name}: line 1: column {_short(', '.join(twice))} appears twice")
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 padded = [*cells, *[""] * (len(header) - len(cells))]
@@ -128,14 +131,14 @@ def read_table(path: Path, required: Iterable[str]) -> Iterator[tuple[int, dict[
 def id_problem(identity: str) -> str | None:
     """Why a text cannot be a sample's id, or None."""
     if not identity:
-        return "id: empty; a name for the radiograph is right"
+        return "id: empty; expected a name for the radiograph"
     if clean(identity) != identity:
-        return f"id: {_short(identity)} holds control characters; printable text is right"
+        return f"id: {_short(identity)} contains control characters; expected printable text"
     return None
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file; a path that cannot exist (too long, a null byte) is none."""
+    """Whether the file exists. A path that cannot exist (too long, a null byte) does not."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -146,17 +149,17 @@ def _row_problems(row: Mapping[str, str], folder: Path) -> Iterator[str]:
     if problem := id_problem(row["id"]):
         yield problem
     if not row["image"]:
-        yield "image: empty; a path relative to the manifest is right"
+        yield "image: empty; expected a path relative to the manifest"
     elif not is_file(folder / row["image"]):
         yield f"image: {_short(row['image'])}: no such file"
     if row["mask"] and not is_file(folder / row["mask"]):
         yield f"mask: {_short(row['mask'])}: no such file"
     if row["fractured"] not in ("0", "1"):
-        yield f"fractured: {_short(row['fractured']) or 'empty'}; 0 or 1 is right"
+        yield f"fractured: expected 0 or 1, got {_short(row['fractured']) or 'nothing'}"
     elif row["fractured"] == "1" and not row["mask"]:
         yield "mask: empty, but fractured is 1; a positive needs a mask"
     if row["split"] not in SPLITS:
-        yield f"split: {_short(row['split']) or 'empty'}; train, val or test is right"
+        yield f"split: expected train, val or test, got {_short(row['split']) or 'nothing'}"
 
 
 def _short(text: str, length: int = 200) -> str:

@@ -1,4 +1,4 @@
-"""A run whose data were moved: the error that says so, and the correction of the path in its config."""
+"""A run whose data were moved: the error message, and the correction of the path in the run's config."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engine.data.manifest import is_file
 
 
 def check_manifest(run: Path, manifest: str) -> None:
-    """Raises BadInput where the run's manifest is gone, with the command that finds it again."""
+    """Raises BadInput where the run's manifest is missing, with the command that sets its new path."""
     if not is_file(Path(manifest)):
         raise BadInput(
             f"{clean(manifest)}: no such file (data.manifest of {clean(str(run))}); if the data were moved: "
@@ -25,24 +25,26 @@ def check_manifest(run: Path, manifest: str) -> None:
         )
 
 
-def check_same_data(run: Path, manifest: Path, trained_with: Mapping[str, str], found: Mapping[str, str]) -> None:
-    """Raises BadInput unless validation and test split of a manifest have the fingerprints of the run's own data."""
+def check_same_data(
+    run: Path, manifest: Path, trained_with: Mapping[str, str], fingerprints: Mapping[str, str]
+) -> None:
+    """Raises BadInput unless the validation and test splits have the fingerprints of the run's own data."""
     name = f"--manifest {clean(str(manifest))}"
-    for split, fingerprint in found.items():
+    for split, fingerprint in fingerprints.items():
         if split not in trained_with:
             raise BadInput(
-                f"{name}: {clean(str(run))} has no record of the data that it was trained with, so they cannot be "
+                f"{name}: {clean(str(run))} has no fingerprint of its training data, so the data cannot be "
                 f"compared; correct data.manifest in {clean(str(run / CONFIG))}, or add --output to score other data"
             )
         if trained_with[split] != fingerprint:
             raise BadInput(
-                f"{name}: split {split} is not the one of {clean(str(run))} (fingerprint {fingerprint[:19]}…, expected "
-                f"{clean(trained_with[split][:19])}…); to score other data add --output FILE"
+                f"{name}: split {split} differs from that of {clean(str(run))} (fingerprint {fingerprint[:19]}…, "
+                f"expected {clean(trained_with[split][:19])}…); to score other data add --output FILE"
             )
 
 
 def point_to(run: Path, manifest: Path) -> None:
-    """Write the manifest's new place into the run's config; every other key stays as it is."""
+    """Write the manifest's new path into the run's config; every other key stays as it is."""
     path = run / CONFIG
     values = read_mapping(path)
     moved = relative_to_file(manifest, path)

@@ -1,4 +1,4 @@
-"""Polygons of annotation files as masks: checked, and drawn with the precision of an eighth of a pixel."""
+"""Polygons of annotation files: checked, and drawn as masks with a precision of an eighth of a pixel."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from PIL import Image, ImageDraw
 
 FINER = 8
 OUTSIDE = 0.5
-"""Pixels beyond the edge that are rounding, not a flaw."""
+"""Pixels beyond the edge that are tolerated as rounding."""
 
 
-def check_polygon(given: object, width: float, height: float) -> tuple[NDArray[np.float64] | None, str | None]:
-    """(corners as rows of x, y, or None where nothing can be drawn; what is wrong with it, or None)."""
-    if not isinstance(given, Sequence) or isinstance(given, str) or not all(map(_is_number, given)):
-        return None, "is no list of numbers"
-    if len(given) < 6 or len(given) % 2:
-        return None, f"has {len(given)} coordinates; three corners or more have an even number from 6 on"
-    corners = np.asarray(given, np.float64).reshape(-1, 2)
+def check_polygon(outline: object, width: float, height: float) -> tuple[NDArray[np.float64] | None, str | None]:
+    """(corners as rows of x, y, or None where nothing can be drawn; the flaw, or None)."""
+    if not isinstance(outline, Sequence) or isinstance(outline, str) or not all(map(_is_number, outline)):
+        return None, "is not a list of numbers"
+    if len(outline) < 6 or len(outline) % 2:
+        return None, f"has {len(outline)} coordinates; expected an even number, at least 6"
+    corners = np.asarray(outline, np.float64).reshape(-1, 2)
     if area(corners) == 0.0:
         return None, "has no area"
     low, high = corners.min(axis=0), corners.max(axis=0)
     if (high <= 0).any() or low[0] >= width or low[1] >= height:
-        return None, f"lies wholly outside the {width:g} x {height:g} picture"
+        return None, f"lies outside the {width:g} x {height:g} picture"
     if (low < -OUTSIDE).any() or high[0] > width + OUTSIDE or high[1] > height + OUTSIDE:
         return corners, f"reaches beyond the {width:g} x {height:g} picture and was cut at its edge"
     return corners, None
@@ -34,15 +34,15 @@ def check_polygon(given: object, width: float, height: float) -> tuple[NDArray[n
 def draw(polygons: Iterable[NDArray[np.float64]], height: int, width: int) -> NDArray[np.bool_]:
     """The union of polygons as (height, width), bool.
 
-    Pixel (row, column) covers [column, column + 1) x [row, row + 1), as in COCO; it belongs to the mask where at least
-    half of it is covered. What is drawn at all never vanishes: a sliver keeps the pixels it covers most.
+    Pixel (row, column) covers [column, column + 1) x [row, row + 1), as in COCO. It belongs to the mask where at least
+    half of it is covered. A polygon too thin for that keeps the pixels that it covers most.
     """
     mask = np.zeros((height, width), bool)
     for corners in polygons:
         left, top = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, (width - 1, height - 1))
         right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int), (left + 1, top + 1), (width, height))
         canvas = Image.new("1", ((right - left) * FINER, (bottom - top) * FINER))
-        # -0.5: ImageDraw means centres of pixels, the corners mean their edges.
+        # -0.5: ImageDraw counts from pixel centres, the corners from pixel edges.
         points = (corners - (left, top)) * FINER - 0.5
         ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in points], fill=1)
         cover = np.asarray(canvas).reshape(bottom - top, FINER, right - left, FINER).mean(axis=(1, 3))

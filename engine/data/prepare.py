@@ -24,7 +24,7 @@ from engine.data.fracatlas import is_fracatlas, read_fracatlas
 from engine.data.manifest import SPLITS, Sample, read_table, write_manifest
 from engine.data.sources import Case, Flaw, Source, read_csv, read_folder, with_splits
 from engine.data.splits import stratified_split
-from engine.process.folders import held
+from engine.process.folders import locked_folder
 
 Format = Literal["auto", "folder", "csv", "fracatlas"]
 Trust = Literal["mask", "label"]
@@ -34,6 +34,13 @@ THREADS = 4
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+MASKS = "masks"
+FLAWS = "flaws.txt"
+STAGED = ".masks-"
+
+SHOWN = 12
+"""Flaws of a kind that are printed; the file lists all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +53,13 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a preparation made."""
+    """The result of a preparation."""
 
     manifest: Path
     counts: Mapping[str, Count]
     """By split: train, val, test."""
     flaws: tuple[Flaw, ...]
-    """Everything odd about the data, (kind, line) each; `flaws_file` holds the same."""
+    """Everything unusual about the data, (kind, line) each; also in `flaws_file`."""
     flaws_file: Path
 
 
@@ -66,40 +73,40 @@ def prepare(
     seed: int = 42,
     progress: OnProgress = lambda done, total: None,
 ) -> Prepared:
-    """Write OUTPUT/manifest.csv, OUTPUT/masks/*.png (of positives only) and OUTPUT/flaws.txt; images are not copied.
+    """Write OUTPUT/manifest.csv, OUTPUT/masks/*.png (of positives only) and OUTPUT/flaws.txt. Images are not copied.
 
-    format: auto, folder, csv or fracatlas; the modules folder, table and fracatlas say what each of them reads.
-    split: a CSV file with image_id (or id) and split. Without it the source's own splits count; where it has none,
-    70 / 15 / 15 % are drawn by `seed`, stratified by class, with groups and pixel-identical images kept together.
-    trust: what counts where label and mask contradict each other. `mask`: fractured means that the mask is not empty.
-    `label`: a 0 empties the mask; a 1 with an empty mask is left out, since a positive without a mask cannot be scored.
-    progress(done, total) is called at the start and after each image, in this thread.
+    format: auto, folder, csv or fracatlas; read_folder, read_csv and read_fracatlas describe what they read. split: a
+    CSV file with image_id (or id) and split. Without it the source's own splits are used; if it has none, 70 / 15 / 15
+    % are drawn by `seed`, stratified by class, with groups and pixel-identical images kept together. trust: what wins
+    where label and mask contradict each other. `mask`: fractured means that the mask is not empty. `label`: a 0 empties
+    the mask; a 1 with an empty mask is left out, because a positive without a mask cannot be scored. progress(done,
+    total) is called at the start and after each image, in this thread.
 
-    Raises BadInput with every problem (missing files, ids twice, masks of another size, what is no image); then, and
-    when it is interrupted, OUTPUT is as it was.
+    Raises BadInput with every problem (missing files, duplicate ids, masks of another size, files that are no images).
+    Then, and when it is interrupted, OUTPUT is unchanged.
     """
     if format not in get_args(Format):
-        raise BadInput(f"--format {clean(format)}: one of {', '.join(get_args(Format))} is right")
+        raise BadInput(f"--format {clean(format)}: expected one of {', '.join(get_args(Format))}")
     if trust not in get_args(Trust):
-        raise BadInput(f"--trust {clean(trust)}: mask or label is right")
+        raise BadInput(f"--trust {clean(trust)}: expected mask or label")
     try:
-        found = read_source(source, format)
+        loaded = read_source(source, format)
         if split is not None:
-            found = with_splits(found, split)
-        progress(0, len(found.cases))
-        problems = [*found.problems, *_split_problems(found.cases), *_output_problems(found.cases, output)]
+            loaded = with_splits(loaded, split)
+        progress(0, len(loaded.cases))
+        problems = [*loaded.problems, *_split_problems(loaded.cases), *_output_problems(loaded.cases, output)]
         if not problems:
-            problems = [line for lines in _threaded(header_problems, found.cases) for line in lines]
+            problems = [line for lines in _threaded(header_problems, loaded.cases) for line in lines]
         if problems:
             raise BadInput(problems)
         with staging(output) as staged:
-            return _prepare(found, output, staged, trust, seed, progress)
+            return _prepare(loaded, output, staged, trust, seed, progress)
     except OSError as error:
         raise BadInput(f"{clean(str(error.filename or output))}: {error.strerror or error}") from error
 
 
 def read_source(source: Path, format: str = "auto") -> Source:
-    """The source by the reader that `format` names; auto looks which one fits."""
+    """Read the source in the named format; auto detects the format."""
     name = clean(str(source))
     if not source.exists():
         raise BadInput(f"{name}: no such file or folder")
@@ -118,11 +125,11 @@ def _format_of(source: Path) -> str:
     return "fracatlas" if is_fracatlas(source) else "folder"
 
 
-def _prepare(found: Source, output: Path, staged: Path, trust: str, seed: int, progress: OnProgress) -> Prepared:
+def _prepare(loaded: Source, output: Path, staged: Path, trust: str, seed: int, progress: OnProgress) -> Prepared:
     kept: list[tuple[Case, bool, bytes]] = []  # case, fractured, digest of the pixels
-    flaws = list(found.flaws)
+    flaws = list(loaded.flaws)
     problems: list[str] = []
-    for done, result in enumerate(_threaded(examine, found.cases), 1):
+    for done, result in enumerate(_threaded(examine, loaded.cases), 1):
         if isinstance(result, BadInput):
             problems.extend(result.lines)
         else:
@@ -134,7 +141,7 @@ def _prepare(found: Source, output: Path, staged: Path, trust: str, seed: int, p
                 stage_mask(staged, result.case.id, result.mask)
             if fractured is not None:
                 kept.append((result.case, fractured, result.digest))
-        progress(done, len(found.cases))
+        progress(done, len(loaded.cases))
     if not problems and not kept:
         problems = [line for kind, line in flaws if kind == "label"]
     if problems:
@@ -148,7 +155,7 @@ def _prepare(found: Source, output: Path, staged: Path, trust: str, seed: int, p
 
 
 def _samples(kept: Sequence[tuple[Case, bool, bytes]], output: Path, seed: int) -> list[Sample]:
-    """The samples with the splits that the source gives; where it gives none, with splits that are drawn."""
+    """The samples with the splits of the source, or with drawn ones if it has none."""
     splits = [case.split for case, _, _ in kept if case.split]
     if not splits:
         groups = [[digest, *([case.group] if case.group else [])] for case, _, digest in kept]
@@ -161,32 +168,32 @@ def _samples(kept: Sequence[tuple[Case, bool, bytes]], output: Path, seed: int) 
 
 
 def judge(label: bool | None, drawn: bool, trust: str) -> tuple[bool | None, str | None]:
-    """(fractured or not, None: leave the image out; how label and mask contradict each other, None: they do not).
+    """(fractured, or None: leave the image out; how label and mask contradict each other, or None).
 
-    label None: the source says nothing, the mask alone decides. drawn: the mask is not empty.
+    label None: the source has no label and the mask decides. drawn: the mask is not empty.
     """
     if label is None or label == drawn:
         return drawn, None
-    said = f"labelled {int(label)}, but its mask is {'not empty' if drawn else 'empty'}"
+    contradiction = f"labelled {int(label)}, but its mask is {'not empty' if drawn else 'empty'}"
     if trust == "mask":
-        return drawn, f"{said}: taken as {'fractured' if drawn else 'not fractured'} (the mask is trusted)"
+        return drawn, f"{contradiction}: taken as {'fractured' if drawn else 'not fractured'} (the mask is trusted)"
     if drawn:
-        return False, f"{said}: taken as not fractured, mask emptied (the label is trusted)"
-    return None, f"{said}: left out, a positive without a mask cannot be scored (the label is trusted)"
+        return False, f"{contradiction}: taken as not fractured, mask emptied (the label is trusted)"
+    return None, f"{contradiction}: left out, a positive without a mask cannot be scored (the label is trusted)"
 
 
 def _split_problems(cases: Sequence[Case]) -> Iterator[str]:
-    """Either every case has a split or none: a split for the rest would be a guess."""
+    """Either every case has a split or no case has one."""
     if any(case.split for case in cases):
         for case in cases:
             if not case.split:
-                yield f"{case.where}: split: empty, but others have one; train, val or test is right, or none at all"
+                yield f"{case.where}: split: empty, but others have one; expected train, val or test"
 
 
 def _output_problems(cases: Sequence[Case], output: Path) -> Iterator[str]:
     masks = (output / MASKS).resolve()
     if any(isinstance(case.mask, Path) and case.mask.resolve().parent == masks for case in cases):
-        yield f"{clean(str(output))}: its masks are the source's own and would be overwritten; another folder is right"
+        yield f"{clean(str(output))}: would overwrite the masks of the source; give another folder"
 
 
 def _count(samples: Iterable[Sample]) -> Count:
@@ -195,7 +202,7 @@ def _count(samples: Iterable[Sample]) -> Count:
 
 
 def _threaded(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Results in order; decoders let go of the interpreter, so threads are enough."""
+    """Results in order. Threads suffice because decoders release the interpreter lock."""
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         try:
             yield from pool.map(function, items)
@@ -203,18 +210,13 @@ def _threaded(function: Callable[[Item], Result], items: Iterable[Item]) -> Iter
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-MASKS = "masks"
-FLAWS = "flaws.txt"
-STAGED = ".masks-"
-
-
 @contextmanager
 def staging(output: Path) -> Iterator[Path]:
-    """A folder for new masks inside OUTPUT, gone afterwards. A second preparation at the same time is refused.
+    """A temporary folder for new masks inside OUTPUT. A second preparation at the same time is an error.
 
-    What a preparation that was killed has left there is cleared away first.
+    What a killed preparation left there is removed first.
     """
-    with held(output, "another preparation is writing there"):
+    with locked_folder(output, "another preparation is writing into it"):
         for stale in output.glob(f"{STAGED}*"):
             shutil.rmtree(stale, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=STAGED, dir=output) as folder:
@@ -222,7 +224,7 @@ def staging(output: Path) -> Iterator[Path]:
 
 
 def stage_mask(staged: Path, identity: str, png: bytes) -> None:
-    """Keep a mask for `publish`, on the disk: all masks of a large set would fill the memory."""
+    """Keep a mask for `publish`, on disk: all masks of a large set would fill the memory."""
     with (staged / mask_name(identity)).open("wb") as file:
         file.write(png)
         file.flush()
@@ -230,7 +232,7 @@ def stage_mask(staged: Path, identity: str, png: bytes) -> None:
 
 
 def publish(samples: Sequence[Sample], flaws: Sequence[Flaw], output: Path, staged: Path) -> None:
-    """Put masks, flaws and manifest in their places, then remove masks that only the former manifest named.
+    """Move masks, flaws and manifest to their final paths, then remove masks that only the former manifest named.
 
     At every moment there is a manifest whose files all exist, the former or the new one.
     """
@@ -246,7 +248,7 @@ def publish(samples: Sequence[Sample], flaws: Sequence[Flaw], output: Path, stag
 
 
 def mask_name(identity: str) -> str:
-    """The file name of a sample's mask: its id, made safe and kept unique where the id is no plain file name."""
+    """The file name of a sample's mask: its id, made safe, with a hash where the id is no plain file name."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", identity).lstrip(".")[:100]
     if plain == identity:
         return f"{plain}.png"
@@ -254,7 +256,7 @@ def mask_name(identity: str) -> str:
 
 
 def _masks_of(manifest: Path) -> set[str]:
-    """Names of the masks that a manifest already there has in the folder beside it."""
+    """Names of the masks in the folder beside an existing manifest."""
     try:
         rows = [Path(row["mask"]) for _, row in read_table(manifest, ("mask",))]
     except BadInput:
@@ -262,18 +264,14 @@ def _masks_of(manifest: Path) -> set[str]:
     return {path.name for path in rows if path.parent == Path(MASKS)}
 
 
-SHOWN = 12
-"""Flaws of a kind that are printed; the file has all of them."""
-
-
-def lines(prepared: Prepared) -> Iterator[str]:
+def report_lines(prepared: Prepared) -> Iterator[str]:
     """The splits, then the flaws by kind."""
     yield clean(str(prepared.manifest))
     for split, count in prepared.counts.items():
         yield f"  {split:6}{count.images:7,} images, {count.fractured:,} fractured"
     by_kind = groupby(sorted(prepared.flaws), key=lambda flaw: flaw.kind)
-    for kind, found in by_kind:
-        flaws = list(found)
+    for kind, group in by_kind:
+        flaws = list(group)
         yield f"{kind}: {len(flaws)}"
         yield from (f"  {clean(flaw.line)}" for flaw in flaws[:SHOWN])
         if len(flaws) > SHOWN:

@@ -1,4 +1,4 @@
-"""From an image's own size to the network's square and back."""
+"""Between an image's own size and the network's square."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Probabilities = npt.NDArray[np.float32]
 
 
 def content_size(height: int, width: int, size: int, keep_aspect: bool) -> tuple[int, int]:
-    """(rows, columns) that the image covers inside the network's size x size square; the rest is padding, below
-    and to the right."""
+    """(rows, columns) that the image covers in the network's size x size square; the rest is padding, below and to the
+    right."""
     if not keep_aspect:
         return size, size
     scale = size / max(height, width)
@@ -32,12 +32,12 @@ def image_to_input(image: Grey, size: int, keep_aspect: bool) -> Grey:
 
 
 def mask_to_input(mask: Mask, size: int, keep_aspect: bool) -> Mask:
-    """(H, W) -> (size, size): a pixel belongs to the mask where at least half of its area does. A mask too fine for
-    that keeps its fullest pixels, so that a positive image never turns into a negative one."""
+    """(H, W) -> (size, size): a pixel belongs to the mask where at least half of its area does. A mask too thin for
+    that keeps its fullest pixels, so that a positive image never becomes a negative one."""
     height, width = mask.shape
     rows, columns = content_size(height, width, size, keep_aspect)
     area = np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).resize((columns, rows), Image.Resampling.BOX))
-    if not area.any() and mask.any():  # below one grey level: mark where the centre of the mask falls
+    if not area.any() and mask.any():  # below one grey level: mark the centre of the mask
         y, x = (int(axis.mean()) for axis in np.nonzero(mask))
         area = area.copy()
         area[min(rows - 1, y * rows // mask.shape[0]), min(columns - 1, x * columns // mask.shape[1])] = 255

@@ -16,103 +16,6 @@ from engine.contract.text import clean
 from engine.data.images import SUFFIXES
 from engine.data.manifest import SPLITS, id_problem, is_file, read_table
 
-
-class Flaw(NamedTuple):
-    """Something about the data that is listed and does not stop: (kind, line)."""
-
-    kind: str
-    line: str
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """Polygons of an annotation, each a flat x, y, x, y … in pixels of the picture they were drawn on."""
-
-    polygons: tuple[object, ...]
-    """As the file has them: checked where they are drawn."""
-    width: float
-    height: float
-    """Of that picture, as the annotation file says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One radiograph as its source describes it."""
-
-    id: str
-    image: Path
-    where: str
-    """How messages call the place that tells of it, for example `data.csv: line 3`."""
-    label: bool | None
-    """Fractured or not; None: the source does not say."""
-    mask: Path | Drawing | None
-    split: str | None = None
-    group: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A source as its reader found it."""
-
-    cases: tuple[Case, ...]
-    flaws: tuple[Flaw, ...]
-    problems: tuple[str, ...]
-    """A line each; with one of them nothing is prepared."""
-
-
-def checked(cases: Iterable[Case], flaws: Iterable[Flaw], problems: Iterable[str]) -> Source:
-    """The source, with a problem for each bad id, each id that comes twice and each file that is not there."""
-    cases, problems = tuple(cases), list(problems)
-    first: dict[str, str] = {}
-    for case in cases:
-        if problem := id_problem(case.id):
-            problems.append(f"{case.where}: {problem}")
-        elif case.id in first:
-            problems.append(f"{case.where}: id: {case.id} is already at {first[case.id]}; each id once is right")
-        else:
-            first[case.id] = case.where
-        if not is_file(case.image):
-            problems.append(f"{case.where}: image: {clean(str(case.image))}: no such file")
-        if isinstance(case.mask, Path) and not is_file(case.mask):
-            problems.append(f"{case.where}: mask: {clean(str(case.mask))}: no such file")
-    return Source(cases, tuple(flaws), tuple(problems))
-
-
-def with_splits(source: Source, path: Path) -> Source:
-    """The source with the splits of a CSV file (image_id or id, split); names count with or without their ending.
-
-    Images that the file does not tell of are problems; names in it that the source does not have are flaws.
-    Raises BadInput where the file is no such table.
-    """
-    name = clean(str(path))
-    rows = list(read_table(path, ("split",)))
-    column = next((column for column in ("image_id", "id") if rows and column in rows[0][1]), None)
-    if column is None:
-        return replace(source, problems=(*source.problems, f"{name}: image_id: no such column, or no rows under it"))
-    problems, flaws = list(source.problems), list(source.flaws)
-    told: dict[str, str] = {}
-    for line, row in rows:
-        where, key, split = f"{name}: line {line}", row[column], row["split"]
-        if key in told:
-            problems.append(f"{where}: {column}: {clean(key)} a second time; each image once is right")
-        if split not in SPLITS:
-            problems.append(f"{where}: split: {clean(split)[:80] or 'empty'}; train, val or test is right")
-        told[key] = split
-    used: set[str] = set()
-    cases = []
-    for case in source.cases:
-        called = next((key for key in (case.id, case.image.name) if key in told), None)
-        if called is None:
-            problems.append(f"{name}: {clean(case.id)}: has no split there; a line for each image is right")
-            continue
-        used.add(called)
-        cases.append(replace(case, split=told[called]))
-    flaws.extend(
-        Flaw("no image", f"{name}: {clean(key)}: the source has no such image") for key in told if key not in used
-    )
-    return Source(tuple(cases), tuple(flaws), tuple(problems))
-
-
 IMAGES, MASKS = "images", "masks"
 MASK_ENDING = re.compile(r"[_-]mask$", re.IGNORECASE)
 CLASSES = {
@@ -125,16 +28,112 @@ V = TypeVar("V")
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
+class Flaw(NamedTuple):
+    """Something unusual about the data that is listed and does not stop the preparation: (kind, line)."""
+
+    kind: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Polygons of an annotation, each a flat list x, y, x, y … in pixels of the annotated picture."""
+
+    polygons: tuple[object, ...]
+    """As in the file; they are checked when they are drawn."""
+    width: float
+    height: float
+    """Of the annotated picture, according to the annotation file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One radiograph as its source describes it."""
+
+    id: str
+    image: Path
+    where: str
+    """Its location for messages, such as `data.csv: line 3`."""
+    label: bool | None
+    """Fractured or not; None: the source has no label."""
+    mask: Path | Drawing | None
+    split: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The cases of a source."""
+
+    cases: tuple[Case, ...]
+    flaws: tuple[Flaw, ...]
+    problems: tuple[str, ...]
+    """A line each. With any problem nothing is prepared."""
+
+
+def checked(cases: Iterable[Case], flaws: Iterable[Flaw], problems: Iterable[str]) -> Source:
+    """The source, with a problem for each bad id, each duplicate id and each missing file."""
+    cases, problems = tuple(cases), list(problems)
+    first: dict[str, str] = {}
+    for case in cases:
+        if problem := id_problem(case.id):
+            problems.append(f"{case.where}: {problem}")
+        elif case.id in first:
+            problems.append(f"{case.where}: id: {case.id} is a duplicate of {first[case.id]}")
+        else:
+            first[case.id] = case.where
+        if not is_file(case.image):
+            problems.append(f"{case.where}: image: {clean(str(case.image))}: no such file")
+        if isinstance(case.mask, Path) and not is_file(case.mask):
+            problems.append(f"{case.where}: mask: {clean(str(case.mask))}: no such file")
+    return Source(cases, tuple(flaws), tuple(problems))
+
+
+def with_splits(source: Source, path: Path) -> Source:
+    """The source with the splits of a CSV file (image_id or id, split); names match with or without their suffix.
+
+    Images that the file lacks are problems; names that the source lacks are flaws. Raises BadInput where the file is no
+    such table.
+    """
+    name = clean(str(path))
+    rows = list(read_table(path, ("split",)))
+    column = next((column for column in ("image_id", "id") if rows and column in rows[0][1]), None)
+    if column is None:
+        return replace(source, problems=(*source.problems, f"{name}: image_id: no such column, or no rows"))
+    problems, flaws = list(source.problems), list(source.flaws)
+    split_of: dict[str, str] = {}
+    for line, row in rows:
+        where, key, split = f"{name}: line {line}", row[column], row["split"]
+        if key in split_of:
+            problems.append(f"{where}: {column}: {clean(key)} is a duplicate")
+        if split not in SPLITS:
+            problems.append(f"{where}: split: expected train, val or test, got {clean(split)[:80] or 'nothing'}")
+        split_of[key] = split
+    used: set[str] = set()
+    cases = []
+    for case in source.cases:
+        called = next((key for key in (case.id, case.image.name) if key in split_of), None)
+        if called is None:
+            problems.append(f"{name}: {clean(case.id)}: no split; expected a line for each image")
+            continue
+        used.add(called)
+        cases.append(replace(case, split=split_of[called]))
+    flaws.extend(
+        Flaw("no image", f"{name}: {clean(key)}: the source has no such image") for key in split_of if key not in used
+    )
+    return Source(tuple(cases), tuple(flaws), tuple(problems))
+
+
 def read_folder(folder: Path) -> Source:
     """Cases of a folder in one of these layouts, at any depth:
 
         images/**/NAME.png   masks/**/NAME.png (or NAME_mask.png)     images and masks apart
         **/NAME.png          **/NAME_mask.png                         masks beside their images
 
-    An image without a mask has none. Class folders on an image's way (fractured, positive; non_fractured, normal,
-    negative …, any case, `-` or a blank for `_`) give the label, otherwise the mask decides. Folders train, val (valid,
-    validation) and test give the split, where all images lie in one. The id is the name without its ending, with the
-    folders before it where names repeat. Flaw: a mask without an image. Problem: two images or two masks of one name.
+    An image without a mask file has no mask. Class folders (fractured, positive; non_fractured, normal, negative …, any
+    case, `-` or a blank for `_`) give the label; without them the mask decides. Folders train, val (valid, validation)
+    and test give the split if all images lie in one. The id is the name without its suffix, with its folders where
+    names repeat. Flaw: a mask without an image. Problem: two images or two masks of one name.
     """
     files = sorted(path for path in folder.rglob("*") if _is_image(path, folder))
     apart = (folder / IMAGES).is_dir()
@@ -148,7 +147,7 @@ def read_folder(folder: Path) -> Source:
         image_root = mask_root = folder
     problems = []
     if not images:
-        problems.append(f"{clean(str(folder))}: no images; PNG, JPEG or TIFF files, or a folder {IMAGES}, are right")
+        problems.append(f"{clean(str(folder))}: no images; expected PNG, JPEG or TIFF files, or a folder {IMAGES}")
     mask_of, flaws, mask_problems = _matched(images, image_root, masks, mask_root)
     repeated = any(count > 1 for count in Counter(path.stem for path in images).values())
     splits = [_from_folders(path, image_root, SPLIT_FOLDERS) for path in images]
@@ -171,9 +170,9 @@ def read_folder(folder: Path) -> Source:
 def _matched(
     images: Iterable[Path], image_root: Path, masks: Iterable[Path], mask_root: Path
 ) -> tuple[dict[Path, Path], list[Flaw], list[str]]:
-    """(mask of each image that has one, masks that match none, images that several masks match).
+    """(mask of each image that has one, flaws: masks that match no image, problems: images with several masks).
 
-    The same way below both roots matches first; a name alone matches where only one image has it.
+    The same path below both roots matches first; a name alone matches where only one image has it.
     """
     by_way: dict[tuple[str, ...], list[Path]] = defaultdict(list)
     by_name: dict[str, list[Path]] = defaultdict(list)
@@ -190,13 +189,13 @@ def _matched(
                 masks_of[matches[0]].append(mask)
                 break
         else:
-            flaws.append(Flaw("mask alone", f"{clean(str(mask))}: no image, or more than one, of that name; left out"))
+            flaws.append(Flaw("mask alone", f"{clean(str(mask))}: expected one image of that name; left out"))
     problems = [
-        f"{clean(str(image))}: {len(found)} masks: {', '.join(clean(str(mask)) for mask in found)}; one is right"
-        for image, found in masks_of.items()
-        if len(found) > 1
+        f"{clean(str(image))}: expected one mask, got {len(group)}: {', '.join(clean(str(mask)) for mask in group)}"
+        for image, group in masks_of.items()
+        if len(group) > 1
     ]
-    return {image: found[0] for image, found in masks_of.items()}, flaws, problems
+    return {image: group[0] for image, group in masks_of.items()}, flaws, problems
 
 
 def _is_image(path: Path, folder: Path) -> bool:
@@ -209,7 +208,7 @@ def _way(path: Path, root: Path) -> tuple[str, ...]:
 
 
 def _from_folders(path: Path, root: Path, meaning: dict[str, V]) -> V | None:
-    """What the innermost folder with a meaning says, or None."""
+    """The meaning of the innermost folder that has one, or None."""
     for part in reversed(path.relative_to(root).parts[:-1]):
         key = re.sub(r"[\s-]+", "_", part.strip().lower())
         if key in meaning:
@@ -220,8 +219,8 @@ def _from_folders(path: Path, root: Path, meaning: dict[str, V]) -> V | None:
 def read_csv(path: Path) -> Source:
     """Cases of a CSV file; paths are relative to it.
 
-    mask may be empty. The column split may be absent or wholly empty, then a split is drawn. group, usually the
-    patient, is kept together by that. Raises BadInput where the file is no table with these columns.
+    mask may be empty. The column split may be missing or empty in all rows; then a split is drawn, which keeps each
+    group, usually a patient, together. Raises BadInput where the file is no table with these columns.
     """
     cases, problems = [], []
     name = clean(str(path))
@@ -230,15 +229,15 @@ def read_csv(path: Path) -> Source:
         where = f"{name}: line {line}"
         split = row.get("split") or None
         if row["fractured"] not in ("0", "1"):
-            problems.append(f"{where}: fractured: {clean(row['fractured'])[:80] or 'empty'}; 0 or 1 is right")
+            problems.append(f"{where}: fractured: expected 0 or 1, got {clean(row['fractured'])[:80] or 'nothing'}")
         if split is not None and split not in SPLITS:
-            problems.append(f"{where}: split: {clean(split)[:80]}; train, val or test is right")
+            problems.append(f"{where}: split: expected train, val or test, got {clean(split)[:80]}")
         if not row["image"]:
-            problems.append(f"{where}: image: empty; a path relative to the table is right")
+            problems.append(f"{where}: image: empty; expected a path relative to the table")
             continue
         mask = folder / row["mask"] if row["mask"] else None
         label = row["fractured"] == "1"
         cases.append(Case(row["id"], folder / row["image"], where, label, mask, split, row.get("group") or None))
     if not cases and not problems:
-        problems.append(f"{name}: holds no rows; one line for each radiograph is right")
+        problems.append(f"{name}: no rows; expected one for each radiograph")
     return checked(cases, (), problems)

@@ -20,11 +20,17 @@ SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
 
 Part = TypeVar("Part", bound=Hashable)
 
+_SEED = 0
+"""The same for all trainings, whatever their seed, so that members of a blend and the folds of one cross-validation use
+the same folds."""
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 
 def stratified_split(
     ids: Sequence[str], fractured: Sequence[bool], groups: Sequence[Sequence[Hashable]], seed: int
 ) -> list[str]:
-    """The split of each sample: 70 / 15 / 15 % of the positives and of the negatives, by whole groups."""
+    """The split of each sample: 70 / 15 / 15 % of the positives and of the negatives, groups kept whole."""
     return stratified_parts(ids, fractured, groups, SHARES, seed)
 
 
@@ -35,28 +41,28 @@ def stratified_parts(
     shares: Mapping[Part, float],
     seed: int,
 ) -> list[Part]:
-    """The part of each sample: these shares of the positives and of the negatives, by whole groups.
+    """The part of each sample: these shares of the positives and of the negatives, groups kept whole.
 
-    A sample may belong to several groups (its patient, the images with the same pixels); samples that are joined by
-    any chain of groups stay together. The result depends on ids, labels, groups and seed, not on the order given.
+    A sample may belong to several groups (its patient, images with the same pixels); samples joined by any chain of
+    groups stay together. The result depends on ids, labels, groups and seed, and not on the order of the samples.
     """
     units = _joined(ids, groups)
     rng = random.Random(seed)
-    found: dict[int, Part] = {}
+    part_of: dict[int, Part] = {}
     for positive in (True, False):
         stratum = [unit for unit in units if any(fractured[index] for index in unit) == positive]
         rng.shuffle(stratum)
-        stratum.sort(key=len, reverse=True)  # stable: big groups first, so that small ones even out
+        stratum.sort(key=len, reverse=True)  # stable; big groups first, so that small ones balance the parts
         filled = dict.fromkeys(shares, 0)
         for unit in stratum:
             emptiest = min(shares, key=lambda part: filled[part] / shares[part])
             filled[emptiest] += len(unit)
-            found |= dict.fromkeys(unit, emptiest)
-    return [found[index] for index in range(len(ids))]
+            part_of |= dict.fromkeys(unit, emptiest)
+    return [part_of[index] for index in range(len(ids))]
 
 
 def _joined(ids: Sequence[str], groups: Sequence[Sequence[Hashable]]) -> list[list[int]]:
-    """Indices that a chain of groups joins, in the order of the ids."""
+    """Lists of indices joined by a chain of groups, in the order of the ids."""
     order = sorted(range(len(ids)), key=ids.__getitem__)
     parent = list(range(len(ids)))
 
@@ -76,22 +82,15 @@ def _joined(ids: Sequence[str], groups: Sequence[Sequence[Hashable]]) -> list[li
     return list(units.values())
 
 
-_SEED = 0
-"""The same for all trainings: whatever their seed, they share the folds, so that members of a blend and the folds of
-one cross-validation see the same images."""
-
-NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
 def read_samples(config: DataConfig | NnunetDataConfig) -> list[Sample]:
-    """The manifest's samples, in its order, with the splits that the config's fold gives them. Raises BadInput."""
+    """The manifest's samples, in its order, with the splits of the config's fold. Raises BadInput."""
     samples = read_manifest(Path(config.manifest))
     return samples if config.fold is None else with_fold(samples, config.fold, config.folds, copies(samples))
 
 
 def copies(samples: Sequence[Sample]) -> dict[str, str]:
-    """Id -> digest of its image's file, of all samples of train and val that may have copies there: only files of a
-    size that another has are read. An image that was saved anew is not known for one."""
+    """Id -> digest of the image file, for samples of train and val whose files have the same size as another. An image
+    that was saved again with other bytes is not recognised as a copy."""
     alike: dict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
         if sample.split != "test":
@@ -100,11 +99,11 @@ def copies(samples: Sequence[Sample]) -> dict[str, str]:
 
 
 def with_fold(samples: Sequence[Sample], fold: int, folds: int, alike: Mapping[str, str] = NOTHING) -> list[Sample]:
-    """The samples with `fold`, of so many folds of train and val together, as val and the others as train.
+    """The samples with the validation fold `fold` of train and val together, the other folds as train.
 
-    Every fold has its share of the positives and of the negatives. Groups stay whole, and so do samples of which
-    `alike` (by their ids) says the same: a copy of a validated image in train would flatter. Which fold a sample is in
-    depends on these, ids and labels alone. The test split stays as it is.
+    Every fold has its share of the positives and of the negatives. Groups stay whole, and so do samples with the same
+    value in `alike` (by id): a copy of a validated image in train would make the score too good. The fold of a sample
+    depends on these, on ids and on labels alone. The test split stays as it is.
     """
     shared = [sample for sample in samples if sample.split != "test"]
     parts = stratified_parts(
@@ -119,6 +118,6 @@ def with_fold(samples: Sequence[Sample], fold: int, folds: int, alike: Mapping[s
 
 
 def _kin(sample: Sample, alike: Mapping[str, str]) -> list[Hashable]:
-    """What a sample shares with others that have to be in its fold."""
+    """The groups of a sample: samples that share one belong in the same fold."""
     shared = (("group", sample.group), ("copy", alike.get(sample.id)))
     return [(kind, value) for kind, value in shared if value is not None]

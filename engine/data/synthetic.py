@@ -24,21 +24,25 @@ from engine.data.splits import stratified_split
 Plane = NDArray[np.float32]
 
 SMALLEST_MASK = 12
-"""Pixels; a fracture with fewer in sight is drawn anew."""
+"""Pixels. A fracture with fewer visible pixels is drawn again."""
+
+POSITIVE_SHARE = 0.28
+SIZES = range(32, 2049)
+MOST_IMAGES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Bone:
-    """A hollow, slightly bent tube whose ends flare."""
+    """A hollow, slightly bent tube with flaring ends."""
 
     along: float
-    """Where its middle lies along the limb's axis."""
+    """Position of its middle along the limb's axis."""
     across: float
-    """How far beside the axis it runs."""
+    """Distance from the axis."""
     half_length: float
     radius: float
     tilt: float
-    """Against the limb's axis, radians."""
+    """Angle to the limb's axis, radians."""
     bend: float
     flare: float
     cortex: float
@@ -50,22 +54,22 @@ class Fracture:
     """A break across a bone: a gap along a jagged line, beyond which the bone is displaced."""
 
     at: float
-    """Along the bone, from its middle."""
+    """Position along the bone, from its middle."""
     slope: float
-    """Of the line, 0: straight across."""
+    """Slope of the line, 0: straight across."""
     gap: float
     depth: float
-    """Share of the bone's attenuation that the gap takes away."""
+    """Share of the bone's attenuation that the gap removes."""
     step: float
-    """Sideways displacement of what lies beyond the line."""
+    """Sideways displacement beyond the line."""
     angle: float
-    """By which it is bent, as a tangent."""
+    """Bend beyond the line, as a tangent."""
     teeth: float
     phase: float
 
 
 def radiograph(rng: np.random.Generator, size: int, fractured: bool) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """(grey pixels, mask), both (size, size). The mask is empty where not fractured, and never where fractured."""
+    """(grey pixels, mask), both (size, size). The mask is empty exactly where not fractured."""
     while True:
         pixels, mask = _expose(rng, size, fractured)
         if mask.sum() >= (SMALLEST_MASK if fractured else 0):
@@ -100,7 +104,7 @@ def _expose(rng: np.random.Generator, size: int, fractured: bool) -> tuple[NDArr
 
 
 def _skeleton(rng: np.random.Generator) -> list[Bone]:
-    """One to three bones side by side, sometimes with their neighbours beyond a joint; those in the middle first."""
+    """One to three bones side by side, sometimes with a neighbour beyond a joint; the middle bones first."""
     count = int(rng.choice([1, 2, 2, 3]))
     spread = rng.uniform(0.15, 0.21)
     bones = []
@@ -136,7 +140,7 @@ def _skeleton(rng: np.random.Generator) -> list[Bone]:
 
 
 def _fracture(rng: np.random.Generator, bone: Bone, size: int) -> Fracture:
-    """A gap, a step, or both; never so faint that nobody could see it."""
+    """A gap, a step, or both, always clear enough to be visible."""
     kind = rng.choice(["gap", "step", "both"], p=[0.4, 0.2, 0.4])
     reach = min(bone.half_length * 0.85, 0.3)
     return Fracture(
@@ -181,12 +185,13 @@ def tube(
 
 
 def _chord(radius: Plane, v: Plane) -> Plane:
-    """Half the way of a ray through a cylinder, at the distance v from its axis."""
+    """Half the path of a ray through a cylinder, at the distance v from its axis."""
     return np.sqrt(np.maximum(radius * radius - v * v, 0)).astype(np.float32)
 
 
 def _growth_plate(rng: np.random.Generator, bone: Bone, along: Plane, across: Plane) -> Plane:
-    """What a dark, smooth, slightly bowed line near the end of a bone lets through: looks like a gap, and is none."""
+    """Transmission of a dark, smooth, slightly bowed line near the end of a bone: it looks like a gap and is no
+    fracture."""
     at = bone.along + rng.choice([-1.0, 1.0]) * bone.half_length * 0.88
     u, v = along - np.float32(at), (across - np.float32(bone.across)) / np.float32(bone.radius)
     v = v - np.float32(bone.tilt * (at - bone.along) + bone.bend * (at - bone.along) ** 2) / np.float32(bone.radius)
@@ -214,7 +219,7 @@ def _clouds(rng: np.random.Generator, size: int, cells: tuple[int, ...], weights
 
 
 def _develop(rng: np.random.Generator, film: Plane, size: int) -> NDArray[np.uint8]:
-    """Scatter, grain, collimator, side marker and exposure: from ideal film to a picture out of an archive."""
+    """Scatter, grain, collimator, side marker and exposure: from ideal film to a picture from an archive."""
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size
     film = film + 0.04 * rng.uniform(0, 1) + rng.normal(0, 0.04) * (x - 0.5) + rng.normal(0, 0.04) * (y - 0.5)
     noise = rng.standard_normal((size, size)).astype(np.float32)
@@ -233,11 +238,6 @@ def _develop(rng: np.random.Generator, film: Plane, size: int) -> NDArray[np.uin
     return np.asarray(grey * 255, np.uint8)
 
 
-POSITIVE_SHARE = 0.28
-SIZES = range(32, 2049)
-MOST_IMAGES = 100_000
-
-
 def make_synthetic(
     output: Path,
     images: int = 200,
@@ -247,16 +247,17 @@ def make_synthetic(
 ) -> Path:
     """Write OUTPUT/images, OUTPUT/masks (of positives only) and OUTPUT/manifest.csv; returns the manifest.
 
-    28 % of the images have a fracture; from 20 images on, train, val and test each hold images with and without. The
-    same arguments give the same pixels, ids and splits. A manifest already there goes first and the new one comes
-    last, so none ever tells of images that are not its own. Raises BadInput: arguments out of range, no place.
+    28 % of the images have a fracture; with 20 images or more, train, val and test each have images with and without.
+    The same arguments give the same pixels, ids and splits. An existing manifest is removed first and the new one
+    written last, so a manifest never names images of another set. Raises BadInput: arguments out of range, no writable
+    folder.
     """
     if not 1 <= images <= MOST_IMAGES:
-        raise BadInput(f"--images {images}: 1 to {MOST_IMAGES} is right")
+        raise BadInput(f"--images {images}: expected 1 to {MOST_IMAGES}")
     if size not in SIZES:
-        raise BadInput(f"--size {size}: {SIZES.start} to {SIZES.stop - 1} pixels is right")
+        raise BadInput(f"--size {size}: expected {SIZES.start} to {SIZES.stop - 1} pixels")
     if seed < 0:
-        raise BadInput(f"--seed {seed}: 0 or more is right")
+        raise BadInput(f"--seed {seed}: expected 0 or more")
     try:
         return _make(output, images, size, seed, progress)
     except OSError as error:

@@ -1,1 +1,1 @@
-"""Evaluation: cached probabilities in, test_metrics v1 out; whatever is chosen is chosen on validation."""
+"""Evaluation: cached probabilities in, test_metrics v1 out; every choice is made on validation."""

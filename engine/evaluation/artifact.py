@@ -1,4 +1,4 @@
-"""The test artifact: its name, its per-image table, its JSON (test_metrics v1)."""
+"""The test artifact: its name, its per-image table, and its JSON (test_metrics v1)."""
 
 from __future__ import annotations
 
@@ -87,28 +87,28 @@ def artifact_path(folder: Path, stem: str, key: str, output: Path | None = None)
 
 def metrics_of(scores: SplitScores, table: Table, choice: Choice) -> dict[str, float]:
     """All metrics of a split at the chosen threshold, presence source and gate."""
-    presence = scores.presence_scores(choice.presence_source, choice.place)
+    presence = scores.presence_scores(choice.presence_source, choice.index)
     of_masks = segmentation_metrics(confusion_of(scores, table, choice))
     return of_masks | metrics_of_presence(presence, scores.fractured, choice.presence_cut)
 
 
 def metrics_of_presence(presence: Floats, fractured: Flags, cut: float) -> dict[str, float]:
-    """The metrics of presence scores; `cut` is the presence threshold that validation gave."""
+    """The metrics of presence scores; `cut` is the presence threshold chosen on validation."""
     metrics = presence_metrics(presence, fractured)
-    found = sensitivity(presence, fractured, cut)
-    return metrics if found is None else metrics | {"sensitivity_at_90_specificity": found}
+    at_cut = sensitivity(presence, fractured, cut)
+    return metrics if at_cut is None else metrics | {"sensitivity_at_90_specificity": at_cut}
 
 
 def confusion_of(scores: SplitScores, table: Table, choice: Choice) -> Confusion:
-    """The counts at the chosen threshold, gated where a gate was chosen."""
-    counts = table.at(choice.place)
+    """The counts at the chosen threshold, gated if a gate was chosen."""
+    counts = table.at(choice.index)
     if choice.gate is None:
         return counts
-    return counts.gated(scores.presence_scores(choice.presence_source, choice.place) >= choice.gate)
+    return counts.gated(scores.presence_scores(choice.presence_source, choice.index) >= choice.gate)
 
 
 def all_positive(table: Table) -> dict[str, float]:
-    """What a prediction of fracture everywhere scores on the split: the floor of every figure beside it."""
+    """The metrics of predicting fracture in every pixel: a floor for all other figures."""
     area = table.tp[:, 0] + table.fn[:, 0]
     return segmentation_metrics(Confusion(area, table.pixels - area, np.zeros_like(area), table.pixels))
 
@@ -116,7 +116,7 @@ def all_positive(table: Table) -> dict[str, float]:
 def write_artifact(evaluation: Evaluation, val: SplitScores, test: SplitScores, choice: Choice) -> dict[str, Any]:
     """Score the test split once at the choice, write the per-image table, then the artifact; returns the artifact."""
     counts = confusion_of(test, test.native, choice)
-    presence = test.presence_scores(choice.presence_source, choice.place)
+    presence = test.presence_scores(choice.presence_source, choice.index)
     figures = {
         **metrics_of(test, test.native, choice),
         **_numbers(test.fractured),
@@ -188,8 +188,8 @@ def _publish(
 
 
 def per_image_csv(ids: Sequence[str], fractured: Flags, counts: Confusion | None, presence: Floats) -> str:
-    """One line an image; dice and iou are empty where the mask is, and so is all of the masks without `counts`. The
-    artifact's figures follow from it."""
+    """One line per image; dice and iou are empty where the mask is, and all mask columns without `counts`. The
+    artifact's figures can be computed from it."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(PER_IMAGE_COLUMNS)
@@ -210,12 +210,10 @@ def _mask_columns(counts: Confusion) -> list[tuple[object, ...]]:
 
 
 def git_state() -> str | None:
-    """The engine's commit, `-dirty` where files differ from it; None outside a git checkout.
-
-    A job runs a copy of the engine, and is told what the original's was.
-    """
-    if (told := os.environ.get(ENGINE_GIT_ENV)) is not None:
-        return told or None
+    """The engine's commit, with `-dirty` for changed files; None outside a git checkout. For a job, which runs a copy
+    of the engine, the original's state is in the environment."""
+    if (state := os.environ.get(ENGINE_GIT_ENV)) is not None:
+        return state or None
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--match="]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
@@ -230,7 +228,7 @@ def _numbers(fractured: Flags) -> dict[str, int]:
 
 def _key_of(path: Path) -> str | None:
     try:
-        found = json.loads(path.read_text("utf-8"))
-        return None if newer(found.get("schema"), SCHEMA) else str(found["selection"]["key"])
+        artifact = json.loads(path.read_text("utf-8"))
+        return None if newer(artifact.get("schema"), SCHEMA) else str(artifact["selection"]["key"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

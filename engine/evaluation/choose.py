@@ -18,6 +18,8 @@ GRID: npt.NDArray[np.float64] = np.round(np.arange(STEP, 1.0, STEP), 6)
 
 Counts = npt.NDArray[np.int64]
 
+Source = Literal["fixed", "val"]
+
 
 def mean_dice_pos(tp: Counts, fp: Counts, fn: Counts) -> npt.NDArray[np.float64]:
     """Mean Dice over positive images at every threshold: (N, T) counts -> (T,); zeros without a positive image."""
@@ -30,29 +32,26 @@ def mean_dice_pos(tp: Counts, fp: Counts, fn: Counts) -> npt.NDArray[np.float64]
 
 
 def best_threshold(tp: Counts, fp: Counts, fn: Counts) -> int:
-    """The place in the grid with the highest mean Dice over positives; of equals the one nearest to the middle."""
+    """Index in the grid of the highest mean Dice over positives; of equal ones the one nearest to the middle."""
     dice = mean_dice_pos(tp, fp, fn)
     best = np.flatnonzero(dice >= dice.max() - 1e-12)
     return int(best[np.argmin(np.abs(best - (len(dice) - 1) / 2))])
 
 
-Source = Literal["fixed", "val"]
-
-
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Everything that is fixed before the test split is looked at."""
+    """Everything that is chosen before the test split is scored."""
 
     threshold: float
-    place: int
-    """Of the threshold among the scored ones."""
+    index: int
+    """Index of the threshold among the scored ones."""
     threshold_source: Source
     presence_source: str
     gate: float | None
-    """Presence score under which a mask is emptied."""
+    """Masks of images with a lower presence score are emptied; None: no gate."""
     gate_source: Source | None
     presence_cut: float
-    """Presence threshold that has 90 % specificity on validation."""
+    """Presence threshold with 90 % specificity on validation."""
 
 
 def choose(
@@ -62,26 +61,26 @@ def choose(
     gate: float | Literal["none", "tuned"],
     trained: str | None = None,
 ) -> Choice:
-    """Settle what was asked for on the validation split.
+    """Make the requested choices on the validation split.
 
-    threshold `tuned`: highest mean Dice over positives at native size. presence `auto`: the classification head where
-    there is one, else the score of the map that a presence loss has `trained`, else that with the highest ROC-AUC. gate
-    `tuned`: highest mean Dice over all images (an empty mask predicted empty counts 1), at the threshold that is
-    already chosen. Raises BadInput for a presence source that the run has not got.
+    threshold `tuned`: highest mean Dice over positives at native size. presence `auto`: the classification head if
+    there is one, else `trained`, the map's score that a presence loss trained, else the score with the highest ROC-AUC.
+    gate `tuned`: highest mean Dice over all images (an empty mask predicted empty counts 1), at the threshold chosen
+    before. Raises BadInput for a presence source that the run does not have.
     """
     if threshold == "tuned":
-        place = best_threshold(val.native.tp, val.native.fp, val.native.fn)
+        index = best_threshold(val.native.tp, val.native.fp, val.native.fn)
     else:
-        place = int(np.searchsorted(val.thresholds, threshold))
-    source = _presence_source(val, presence, place, trained)
-    scores = val.presence_scores(source, place)
+        index = int(np.searchsorted(val.thresholds, threshold))
+    source = _presence_source(val, presence, index, trained)
+    scores = val.presence_scores(source, index)
     if gate == "tuned":
-        level: float | None = best_gate(val.native.at(place), scores)
+        level: float | None = best_gate(val.native.at(index), scores)
     else:
         level = None if gate == "none" else gate
     return Choice(
-        threshold=float(val.thresholds[place]),
-        place=place,
+        threshold=float(val.thresholds[index]),
+        index=index,
         threshold_source="val" if threshold == "tuned" else "fixed",
         presence_source=source,
         gate=level,
@@ -91,24 +90,24 @@ def choose(
 
 
 def best_gate(counts: Confusion, scores: npt.NDArray[np.float64]) -> float:
-    """The score from which on masks are kept that gives the highest mean Dice over all images; of equals the lowest."""
-    kept = dice_per_image(counts)
+    """The gate with the highest mean Dice over all images; of equal ones the lowest."""
+    ungated = dice_per_image(counts)
     emptied = dice_per_image(counts.gated(np.zeros(len(scores), np.bool_)))
     order = np.argsort(scores, kind="stable")
     below = np.concatenate([[0.0], np.cumsum(emptied[order])])[:-1]
-    above = np.cumsum(kept[order][::-1])[::-1]
+    above = np.cumsum(ungated[order][::-1])[::-1]
     means = (below + above) / len(scores)
     first_of_score = np.searchsorted(scores[order], scores[order])  # equal scores pass or fail together
     return float(scores[order][first_of_score[int(np.argmax(means[first_of_score]))]])
 
 
-def _presence_source(val: SplitScores, presence: str, place: int, trained: str | None) -> str:
+def _presence_source(val: SplitScores, presence: str, index: int, trained: str | None) -> str:
     if presence == "auto":
         if HEAD in val.presence:
             return HEAD
         if trained is not None:
             return trained
-        quality = {source: _auc(val, source, place) for source in without_head()}
+        quality = {source: _auc(val, source, index) for source in without_head()}
         return max(quality, key=lambda source: quality[source])
     if presence == HEAD and HEAD not in val.presence:
         others = ", ".join(without_head())
@@ -116,5 +115,5 @@ def _presence_source(val: SplitScores, presence: str, place: int, trained: str |
     return presence
 
 
-def _auc(val: SplitScores, source: str, place: int) -> float:
-    return presence_metrics(val.presence_scores(source, place), val.fractured).get("roc_auc_presence", 0.0)
+def _auc(val: SplitScores, source: str, index: int) -> float:
+    return presence_metrics(val.presence_scores(source, index), val.fractured).get("roc_auc_presence", 0.0)

@@ -96,11 +96,19 @@ def check_is_file(output: Path | None) -> None:
         raise BadInput(f"--output {clean(str(output))}: is a folder; give a file")
 
 
-def score_probabilities(found: Probabilities, fixed: Sequence[float]) -> SplitScores:
+def score_probabilities(predicted: Probabilities, fixed: Sequence[float]) -> SplitScores:
     """Pixel counts and presence scores of a split, at the grid's thresholds and at the `fixed` ones."""
     thresholds = np.unique(np.concatenate([GRID, fixed]))
-    what = found.samples[0].split
-    return score_split(found.samples, found.content, found.size, found.keep_aspect, thresholds, found.presence, what)
+    what = predicted.samples[0].split
+    return score_split(
+        predicted.samples,
+        predicted.content,
+        predicted.size,
+        predicted.keep_aspect,
+        thresholds,
+        predicted.presence,
+        what,
+    )
 
 
 def describe(artifact: dict[str, Any], path: Path) -> str:
@@ -132,7 +140,7 @@ def _trained_score(config: LearnConfig) -> str | None:
 
 
 def _check_has_no_masks(options: EvaluateOptions) -> None:
-    """Raises BadInput for a choice that a classifier has not got."""
+    """Raises BadInput for a choice that does not apply to a classifier."""
     what = f"{clean(options.run)} is a classifier"
     if options.threshold != "tuned":
         raise BadInput(f"--threshold {options.threshold:g}: {what}, and has no mask; leave it out")

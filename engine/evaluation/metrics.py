@@ -19,16 +19,27 @@ SPECIFICITY = 0.9
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+INTERVAL_METRICS = (
+    "dice_pos",
+    "iou_pos",
+    "roc_auc_presence",
+    "average_precision_presence",
+    "precision_pos",
+    "recall_pos",
+    "dice",
+)
+PERCENTILES = (2.5, 97.5)
+
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Pixel counts an image at one threshold."""
+    """Pixel counts of each image at one threshold."""
 
     tp: Counts
     fp: Counts
     fn: Counts
     pixels: Counts
-    """The image's size: rows times columns."""
+    """Size of the image: rows times columns."""
 
     def __getitem__(self, chosen: npt.NDArray[np.generic]) -> Confusion:
         return Confusion(self.tp[chosen], self.fp[chosen], self.fn[chosen], self.pixels[chosen])
@@ -38,7 +49,7 @@ class Confusion:
         return self.tp + self.fn > 0
 
     def gated(self, passes: npt.NDArray[np.bool_]) -> Confusion:
-        """The counts when the masks of images that do not pass are emptied."""
+        """The counts with the masks of images that do not pass emptied."""
         return Confusion(
             np.where(passes, self.tp, 0),
             np.where(passes, self.fp, 0),
@@ -58,30 +69,30 @@ def iou_per_image(counts: Confusion) -> Floats:
 
 
 def segmentation_metrics(counts: Confusion) -> dict[str, float]:
-    """Every metric of the masks. Those over positive images are left out where there is none, and a precision of
-    nothing predicted is no number."""
+    """All mask metrics. Those over positive images are left out without such an image, and a precision without a
+    predicted pixel."""
     dice, iou, positive = dice_per_image(counts), iou_per_image(counts), counts.positive
-    found = {"dice": dice.mean(), "iou": iou.mean()}
+    metrics = {"dice": dice.mean(), "iou": iou.mean()}
     tp, fp, fn = (int(values.sum()) for values in (counts.tp, counts.fp, counts.fn))
     if tp + fp:
-        found["precision_pos"] = tp / (tp + fp)
+        metrics["precision_pos"] = tp / (tp + fp)
     if tp + fn:
-        found["recall_pos"] = tp / (tp + fn)
+        metrics["recall_pos"] = tp / (tp + fn)
     if positive.any():
         of_positives = counts[positive]
         predicted = of_positives.tp + of_positives.fp > 0
-        found["dice_pos"] = dice[positive].mean()
-        found["iou_pos"] = iou[positive].mean()
-        found["dice_pos_median"] = np.median(dice[positive])
-        found["recall_pos_mean"] = (of_positives.tp / (of_positives.tp + of_positives.fn)).mean()
+        metrics["dice_pos"] = dice[positive].mean()
+        metrics["iou_pos"] = iou[positive].mean()
+        metrics["dice_pos_median"] = np.median(dice[positive])
+        metrics["recall_pos_mean"] = (of_positives.tp / (of_positives.tp + of_positives.fn)).mean()
         if predicted.any():
             shown = of_positives[predicted]
-            found["precision_pos_mean"] = (shown.tp / (shown.tp + shown.fp)).mean()
-        found["missed_pos"] = (of_positives.tp == 0).mean()
+            metrics["precision_pos_mean"] = (shown.tp / (shown.tp + shown.fp)).mean()
+        metrics["missed_pos"] = (of_positives.tp == 0).mean()
     if not positive.all():
         negatives = counts[~positive]
-        found["fp_area_neg"] = (negatives.fp / negatives.pixels).mean()
-    return {name: float(value) for name, value in found.items()}
+        metrics["fp_area_neg"] = (negatives.fp / negatives.pixels).mean()
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def presence_metrics(scores: Floats, fractured: npt.NDArray[np.bool_]) -> dict[str, float]:
@@ -98,7 +109,7 @@ def presence_metrics(scores: Floats, fractured: npt.NDArray[np.bool_]) -> dict[s
 
 def roc_auc_columns(scores: npt.NDArray[np.floating], fractured: npt.NDArray[np.bool_]) -> Floats:
     """The ROC-AUC of every column of scores (N, T), (T,): the Mann-Whitney U of mean ranks, equal to scikit-learn's and
-    hundreds of times faster than a call a column. Zeros where a class is missing."""
+    hundreds of times faster than one call per column. Zeros where a class is missing."""
     from scipy.stats import rankdata
 
     positives, negatives = int(fractured.sum()), int((~fractured).sum())
@@ -109,7 +120,7 @@ def roc_auc_columns(scores: npt.NDArray[np.floating], fractured: npt.NDArray[np.
 
 
 def presence_threshold(scores: Floats, fractured: npt.NDArray[np.bool_], specificity: float = SPECIFICITY) -> float:
-    """The lowest threshold (score > threshold says fracture) with at least that specificity; inf without negatives."""
+    """The lowest threshold (a score above it means fracture) with at least that specificity; inf without negatives."""
     negatives = np.sort(scores[~fractured])
     if not len(negatives):
         return float("inf")
@@ -118,12 +129,8 @@ def presence_threshold(scores: Floats, fractured: npt.NDArray[np.bool_], specifi
 
 
 def sensitivity(scores: Floats, fractured: npt.NDArray[np.bool_], threshold: float) -> float | None:
-    """Share of positives whose score lies above the threshold; None without positives."""
+    """Share of positives with a score above the threshold; None without positives."""
     return float((scores[fractured] > threshold).mean()) if fractured.any() else None
-
-
-SHOWN = ("dice_pos", "iou_pos", "roc_auc_presence", "average_precision_presence", "precision_pos", "recall_pos", "dice")
-LEVELS = (2.5, 97.5)
 
 
 def intervals(
@@ -134,43 +141,43 @@ def intervals(
     resamples: int,
     seed: int = 0,
 ) -> dict[str, list[float]]:
-    """{metric: [low, high]} of the metrics in SHOWN, without `counts` those of presence alone; a metric that most
-    resamples lack is left out.
+    """{metric: [low, high]}, 95 % percentile bootstrap intervals; without `counts` for presence metrics only. A metric
+    that most resamples lack is left out.
 
-    Images are drawn with replacement, positives and negatives apart, so that AUC and AP exist in every resample; groups
-    are drawn whole (Efron & Tibshirani 1993, chapter 13).
+    Images are drawn with replacement, positives and negatives separately, so that AUC and AP exist in every resample.
+    Groups (patients) are drawn whole (Efron & Tibshirani 1993, chapter 13).
     """
     if not resamples:
         return {}
     generator = np.random.default_rng(seed)
     units = _units(fractured, groups)
-    drawn: dict[str, list[float]] = {name: [] for name in SHOWN}
+    drawn: dict[str, list[float]] = {name: [] for name in INTERVAL_METRICS}
     with Progress("bootstrap", resamples, "resamples") as progress:
         for _ in range(resamples):
             chosen = _resample(units, generator)
             metrics = presence_metrics(scores[chosen], fractured[chosen])
             if counts is not None:
                 metrics |= segmentation_metrics(counts[chosen])
-            for name in SHOWN:
+            for name in INTERVAL_METRICS:
                 if name in metrics:
                     drawn[name].append(metrics[name])
             progress.advance()
     return {
-        name: [float(level) for level in np.percentile(values, LEVELS)]
+        name: [float(level) for level in np.percentile(values, PERCENTILES)]
         for name, values in drawn.items()
         if len(values) > resamples / 2
     }
 
 
 def _units(fractured: npt.NDArray[np.bool_], groups: Sequence[str | None]) -> list[list[npt.NDArray[np.int64]]]:
-    """Strata of units; a unit is the images that are drawn together."""
+    """Strata of units; the images of a unit are drawn together."""
     if any(group is not None for group in groups):
-        names = [group if group is not None else f"\0{place}" for place, group in enumerate(groups)]
+        names = [group if group is not None else f"\0{index}" for index, group in enumerate(groups)]
         _, unit_of = np.unique(names, return_inverse=True)
         return [[np.flatnonzero(unit_of == unit) for unit in range(unit_of.max() + 1)]]
-    return [[np.array([place]) for place in np.flatnonzero(fractured == flag)] for flag in (True, False)]
+    return [[np.array([index]) for index in np.flatnonzero(fractured == flag)] for flag in (True, False)]
 
 
 def _resample(strata: list[list[npt.NDArray[np.int64]]], generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    drawn = [units[place] for units in strata if units for place in generator.integers(len(units), size=len(units))]
+    drawn = [units[index] for units in strata if units for index in generator.integers(len(units), size=len(units))]
     return np.concatenate(drawn)

@@ -26,7 +26,7 @@ horizontal flip; d4 is all eight symmetries of the square."""
 
 
 def apply_view(images: torch.Tensor, view: View) -> torch.Tensor:
-    """(B, C, S, S) seen in a view."""
+    """(B, C, S, S) transformed to the view."""
     turns, flipped = view
     turned = torch.rot90(images, turns, (2, 3)) if turns else images
     return turned.flip(3) if flipped else turned
@@ -49,7 +49,7 @@ def to_tensor(images: npt.NDArray[np.uint8], device: Device) -> torch.Tensor:
 def predict_batches(
     network: XrayNetwork, images: npt.NDArray[np.uint8], device: Device, batch_size: int
 ) -> Iterator[tuple[int, Prediction]]:
-    """(place of the batch's first image, logits on the CPU) over all images, in order; the network is in eval mode
+    """(index of the batch's first image, logits on the CPU) over all images, in order. The network is in eval mode
     meanwhile."""
     was_training = network.training
     network.eval()
@@ -66,8 +66,8 @@ def predict_batches(
 def predict_views(
     network: XrayNetwork, images: npt.NDArray[np.uint8], device: Device, tta: str
 ) -> tuple[npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]:
-    """The means over the views: the probability maps (B, S, S), None of a classifier, and the probability of a fracture
-    (B,) that the classification head or the classifier gives, None without one.
+    """Means over the views: probability maps (B, S, S), None for a classifier; and presence probabilities (B,) of the
+    classification head or classifier, None without one.
 
     `images`: uint8 (B, S, S). The network must be in eval mode.
     """
@@ -79,8 +79,8 @@ def predict_views(
 def mean_over_views(
     network: XrayNetwork, batch: torch.Tensor, device: Device, tta: str
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """As `predict_views`, of images float (B, 1, S, S) on the device, and left there: maps (B, 1, S, S), presence (B,).
-    Does not wait for the device."""
+    """Like `predict_views`, for images float (B, 1, S, S) on the device, with the result left there: maps (B, 1, S, S),
+    presence (B,). Does not wait for the device."""
     views = VIEWS[tta]
     maps: torch.Tensor | None = None
     presence: torch.Tensor | None = None
@@ -88,8 +88,8 @@ def mean_over_views(
         with device.autocast():
             prediction = network(apply_view(batch, view))
         if prediction.mask_logits is not None:
-            seen = undo_view(prediction.mask_logits.float().sigmoid(), view)
-            maps = seen if maps is None else maps + seen
+            view_maps = undo_view(prediction.mask_logits.float().sigmoid(), view)
+            maps = view_maps if maps is None else maps + view_maps
         if prediction.presence_logit is not None:
             score = prediction.presence_logit.float().sigmoid()
             presence = score if presence is None else presence + score

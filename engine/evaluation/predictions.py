@@ -23,7 +23,7 @@ from engine.data.moved import check_manifest
 from engine.data.resize import content_size
 from engine.data.splits import read_samples
 from engine.evaluation.prediction_cache import ARRAY, Key, checkpoint_of, read_predictions, write_index
-from engine.evaluation.run import Run, answers, device_of
+from engine.evaluation.run import Run, device_of, predict_samples
 from engine.evaluation.scores import Levels, dequantise, quantise
 from engine.process.folders import made_whole, new_array, open_array
 
@@ -138,10 +138,10 @@ def split_presence_scores(run: Run, split: str, tta: str, batch_size: int) -> Pr
     if run.is_classifier:
         cache = _cache_folder(run, split, tta)
         return classifier_scores(run, run.samples(split), run.manifest, tta, batch_size, cache)
-    found = split_probabilities(run, split, tta, batch_size)
-    if found.presence is None:
+    predicted = split_probabilities(run, split, tta, batch_size)
+    if predicted.presence is None:
         raise BadInput(f"{clean(str(run.folder))}: has no classification head; give a classifier, or a run with one")
-    return PresenceScores(found.samples, found.presence, found.fingerprint, found.device)
+    return PresenceScores(predicted.samples, predicted.presence, predicted.fingerprint, predicted.device)
 
 
 def classifier_scores(
@@ -156,7 +156,7 @@ def classifier_scores(
     else:
         picked = device_of(run)
         scores, device = [], f"{picked.name}, float32"
-        for _, _, batch_scores in answers(run, samples, manifest, tta, batch_size, picked):
+        for _, _, batch_scores in predict_samples(run, samples, manifest, tta, batch_size, picked):
             assert batch_scores is not None, "a classifier predicts presence"
             scores += batch_scores.astype(float).tolist()
         if cache is not None:
@@ -221,7 +221,7 @@ def _predict(
     """Fill `out` (N, S, S); returns the classification head's probabilities or None, and the device's name."""
     device = device_of(run)
     presence: list[float] | None = None
-    for start, maps, scores in answers(run, samples, manifest, tta, batch_size, device):
+    for start, maps, scores in predict_samples(run, samples, manifest, tta, batch_size, device):
         assert maps is not None, "only a classifier predicts no masks"
         out[start : start + len(maps)] = quantise(maps)
         if scores is not None:

@@ -1,7 +1,7 @@
-"""Presence scores: one number an image that says how likely it shows a fracture.
+"""Presence scores: one number per image for the likelihood of a fracture.
 
 A new score of the probability map is one function here with a decorator, and its name in engine/contract/names.py,
-where configs and forms find it. Of scores that are equally good on validation the first one here is taken.
+where configs and forms find it. Of scores that are equally good on validation the first one here is chosen.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ import numpy.typing as npt
 TOPK_FRACTION = 0.01
 
 HEAD = "cls"
-"""The probability that the network itself gives: its classification head, or a classifier. It is no function of the
-map."""
+"""The network's own probability, from its classification head or a classifier. It is not a function of the map."""
 
 MapScore = Callable[[npt.NDArray[np.float32]], float]
 AreaScore = Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[np.float64]]
 
 OF_MAP: dict[str, MapScore] = {}
-"""Scores that need nothing but the probability map (rows, columns), padding cut off."""
+"""Scores of the probability map (rows, columns), without padding."""
 OF_AREA: dict[str, AreaScore] = {}
-"""Scores of the predicted mask, so of the threshold too: (predicted pixels, pixels of the map) -> score."""
+"""Scores of the predicted mask, which depend on the threshold: (predicted pixels, pixels of the map) -> score."""
 
 
 def of_map(name: str) -> Callable[[MapScore], MapScore]:
@@ -37,7 +36,7 @@ def of_map(name: str) -> Callable[[MapScore], MapScore]:
 
 
 def of_area(name: str) -> Callable[[AreaScore], AreaScore]:
-    """Decorates a score of the predicted mask's size; its arguments are arrays of shapes that go together."""
+    """Decorates a score of the predicted mask's size; its arguments are arrays that broadcast."""
 
     def register(score: AreaScore) -> AreaScore:
         OF_AREA[name] = score
@@ -76,5 +75,5 @@ def map_scores(probabilities: npt.NDArray[np.float32]) -> dict[str, float]:
 
 
 def without_head() -> tuple[str, ...]:
-    """The scores that every map has, in the order in which equals are chosen."""
+    """The scores that every map has, in the order in which equal ones are chosen."""
     return (*OF_MAP, *OF_AREA)

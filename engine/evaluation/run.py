@@ -1,4 +1,4 @@
-"""A trained run as evaluation sees it: its config, its checkpoint, and what its network says of images."""
+"""A trained run for evaluation: its config, its checkpoint, and its network's predictions."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from engine.process.progress import Progress
 if TYPE_CHECKING:
     from engine.process.device import Device
 
-Answer = tuple[int, npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]
-"""(place of the batch's first image, probability maps (B, S, S), presence (B,)); None is what a network has not got."""
+BatchPredictions = tuple[int, npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]
+"""(index of the batch's first image, probability maps (B, S, S) or None, presence (B,) or None)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run folder and the checkpoint of it that is used."""
+    """A run folder and the checkpoint that is evaluated."""
 
     folder: Path
     config: LearnConfig
@@ -42,7 +42,7 @@ class Run:
 
     @property
     def is_classifier(self) -> bool:
-        """Whether it makes no masks."""
+        """Whether it predicts no masks."""
         return isinstance(self.config, ClassifierConfig)
 
     @property
@@ -50,27 +50,27 @@ class Run:
         return Path(self.config.data.manifest)
 
     def samples(self, split: str) -> list[Sample]:
-        """Those of a split of its manifest, as its fold has it. Raises BadInput where there is none."""
-        found = [sample for sample in read_samples(self.config.data) if sample.split == split]
-        if not found:
+        """The samples of a split of its manifest, with its fold. Raises BadInput for an empty split."""
+        samples = [sample for sample in read_samples(self.config.data) if sample.split == split]
+        if not samples:
             raise BadInput(f"{clean(str(self.manifest))}: no image in split {split}")
-        return found
+        return samples
 
     def provenance(self) -> dict[str, str]:
         return {"path": str(self.checkpoint.relative_to(self.folder)), "sha256": self.sha256}
 
 
 def open_run(folder: Path, which: str = "best", moved_to: Path | None = None) -> Run:
-    """A run folder with its config and checkpoint. `moved_to`: the manifest's new place, which is written into the
-    config if the data there are those that the run was trained with.
+    """A run folder with its config and checkpoint. `moved_to`: the manifest's new path, which is written into the
+    config if its data are those of the training.
 
-    Raises BadInput in one line where config, checkpoint or manifest is missing, or the data are others.
+    Raises BadInput in one line where config, checkpoint or manifest is missing, or the data differ.
     """
     config = load_config(folder / names.CONFIG)
     if isinstance(config, BlendConfig):
-        raise BadInput(f"{clean(str(folder))}: kind: {config.kind}; only a trained run can be asked anything")
+        raise BadInput(f"{clean(str(folder))}: kind: {config.kind}; expected a trained run")
     if isinstance(config, NnunetConfig):
-        raise BadInput(f"{clean(str(folder))}: kind: nnunet; `xray-engine nnunet score` scores it")
+        raise BadInput(f"{clean(str(folder))}: kind: nnunet; run `xray-engine nnunet score`")
     checkpoint = folder / names.CHECKPOINTS / f"{which}.pt"
     if not checkpoint.is_file():
         raise BadInput(f"{clean(str(checkpoint))}: no such checkpoint; train the run first")
@@ -79,48 +79,48 @@ def open_run(folder: Path, which: str = "best", moved_to: Path | None = None) ->
         return Run(folder, config, checkpoint, file_sha256(checkpoint))
     data = config.data.model_copy(update={"manifest": str(moved_to.resolve())})
     run = Run(folder, config.model_copy(update={"data": data}), checkpoint, file_sha256(checkpoint))
-    found = {split: fingerprint(run.samples(split)) for split in ("val", "test")}
-    check_same_data(folder, moved_to, _trained_with(run), found)
+    fingerprints = {split: fingerprint(run.samples(split)) for split in ("val", "test")}
+    check_same_data(folder, moved_to, _trained_with(run), fingerprints)
     point_to(folder, moved_to)
     return run
 
 
 def _trained_with(run: Run) -> dict[str, str]:
-    """Split -> fingerprint of the run's data, from its checkpoint; a checkpoint of an older version has none, and the
-    run's cached predictions tell."""
+    """Split -> fingerprint of the run's data, from its checkpoint, or from its cached predictions if an older version
+    wrote the checkpoint."""
     from engine.models.checkpoint import load_checkpoint
 
-    kept = load_checkpoint(run.checkpoint, "network").get("fingerprints")
-    if isinstance(kept, dict):
-        return {str(split): str(value) for split, value in kept.items()}
+    saved = load_checkpoint(run.checkpoint, "network").get("fingerprints")
+    if isinstance(saved, dict):
+        return {str(split): str(value) for split, value in saved.items()}
     folders = (run.folder / names.PREDICTIONS).glob("*")
     return {folder.name.partition("_")[0]: data for folder in folders if (data := data_of(folder, run.sha256))}
 
 
 def device_of(run: Run) -> Device:
-    """Where a run is asked, in float32 whatever the training's precision was: bfloat16 has 8 bits, and scores that it
-    makes equal change AUC and AP with the machine."""
+    """The device for predictions, in float32 whatever the training's precision was: bfloat16 has 8 bits, and scores
+    that become equal would change AUC and AP from machine to machine."""
     from engine.process.device import pick_device
 
     config = run.config
     return pick_device("auto" if config.device == "cuda" else config.device, "fp32", config.training.channels_last)
 
 
-def answers(
+def predict_samples(
     run: Run, samples: Sequence[Sample], manifest: Path, tta: str, batch_size: int, device: Device
-) -> Iterator[Answer]:
-    """What the run's network says of samples of a manifest, a batch at a time, in their order."""
+) -> Iterator[BatchPredictions]:
+    """The network's predictions for samples of a manifest, a batch at a time, in their order."""
     from engine.evaluation.predict import predict_views
-    from engine.models.checkpoint import load_checkpoint, load_network, weights_that_count
+    from engine.models.checkpoint import evaluated_weights, load_checkpoint, load_network
     from engine.models.network import build_network
-    from engine.process.device import place
+    from engine.process.device import to_device
 
     data = run.config.data
     what = samples[0].split
     inputs = load_inputs(samples, data.image_size, data.keep_aspect, manifest if data.cache else None, what)
     network = build_network(run.config.model, pretrained=False)
-    load_network(network, weights_that_count(load_checkpoint(run.checkpoint, "network")), run.checkpoint)
-    place(network, device).eval()
+    load_network(network, evaluated_weights(load_checkpoint(run.checkpoint, "network")), run.checkpoint)
+    to_device(network, device).eval()
     with Progress(f"predict {what} ({tta})", len(samples), "images") as progress:
         for start in range(0, len(samples), batch_size):
             images = inputs.images[start : start + batch_size]

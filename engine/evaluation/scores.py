@@ -16,12 +16,15 @@ from engine.data.resize import Mask, content_size, mask_to_input, to_native
 from engine.data.resize import Probabilities as Map
 from engine.evaluation.metrics import Confusion
 from engine.evaluation.presence import HEAD, OF_AREA, map_scores
-from engine.process.progress import each
+from engine.process.progress import map_threaded
 
 LEVELS = 65535
-"""Probabilities are kept as 16-bit integers: p = level / 65535."""
+"""Probabilities are stored as 16-bit integers: p = level / 65535."""
 
 Levels = npt.NDArray[np.uint16]
+
+MapOf = Callable[[int, int, int], Map]
+"""(index, native height, native width) -> the probability map at the network's size, without padding."""
 
 
 def quantise(probabilities: npt.NDArray[np.float32]) -> Levels:
@@ -35,7 +38,7 @@ def dequantise(levels: Levels) -> npt.NDArray[np.float32]:
 
 
 def first_level(thresholds: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """The lowest level that is at or above each threshold."""
+    """The lowest level at or above each threshold."""
     return np.clip(np.ceil(np.asarray(thresholds, np.float64) * LEVELS - 1e-6), 0, LEVELS + 1).astype(np.int64)
 
 
@@ -44,7 +47,7 @@ def counts_at(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(tp, fp, fn) at every threshold, arrays (T,); a pixel is predicted where p >= threshold.
 
-    A histogram of the levels inside and outside the mask, summed from above: the cost does not depend on T.
+    Histograms of the levels inside and outside the mask are summed from above, so the cost does not depend on T.
     """
     first = first_level(thresholds)
     inside = np.bincount(levels[mask], minlength=LEVELS + 2)
@@ -52,10 +55,6 @@ def counts_at(
     at_or_above = np.cumsum(everywhere[::-1])[::-1]
     tp = np.cumsum(inside[::-1])[::-1][first]
     return tp, at_or_above[first] - tp, int(mask.sum()) - tp
-
-
-MapOf = Callable[[int, int, int], Map]
-"""(index, native height, native width) -> the probability map at the network's size, padding cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +67,14 @@ class Table:
     pixels: npt.NDArray[np.int64]
     """(N,)."""
 
-    def at(self, place: int) -> Confusion:
+    def at(self, index: int) -> Confusion:
         """The counts at one threshold."""
-        return Confusion(self.tp[:, place], self.fp[:, place], self.fn[:, place], self.pixels)
+        return Confusion(self.tp[:, index], self.fp[:, index], self.fn[:, index], self.pixels)
 
 
 @dataclass(frozen=True, slots=True)
 class SplitScores:
-    """Everything that metrics and choices need of a split."""
+    """Counts and scores of a split, from which metrics and choices are computed."""
 
     ids: tuple[str, ...]
     groups: tuple[str | None, ...]
@@ -84,18 +83,17 @@ class SplitScores:
     native: Table
     input: Table
     presence: dict[str, npt.NDArray[np.float64]]
-    """(N,) for each source that does not depend on the threshold: those of the map, and the head's where there is
-    one."""
+    """(N,) for each source that does not depend on the threshold: those of the map, and the head's if there is one."""
 
-    def presence_scores(self, source: str, place: int) -> npt.NDArray[np.float64]:
+    def presence_scores(self, source: str, index: int) -> npt.NDArray[np.float64]:
         """The scores (N,) of a source at a threshold."""
         if source in OF_AREA:
-            return OF_AREA[source](self.input.tp[:, place] + self.input.fp[:, place], self.input.pixels)
+            return OF_AREA[source](self.input.tp[:, index] + self.input.fp[:, index], self.input.pixels)
         return self.presence[source]
 
 
 def native_mask(sample: Sample) -> Mask:
-    """The mask at the image's own size, all False where there is none. Raises BadInput for a mask of another size."""
+    """The mask at the image's own size, all False without a mask file. Raises BadInput for a mask of another size."""
     shape = image_size(sample.image)
     if sample.mask is None:
         return np.zeros(shape, np.bool_)
@@ -114,7 +112,8 @@ def score_split(
     presence: npt.NDArray[np.float64] | None,
     what: str,
 ) -> SplitScores:
-    """Score the samples; `presence` (N,) is the classification head's, `what` names the split in the progress."""
+    """Score the samples. `presence` (N,): the classification head's scores; `what`: name of the split for the
+    progress."""
 
     def score(index: int) -> tuple[object, ...]:
         mask = native_mask(samples[index])
@@ -125,8 +124,8 @@ def score_split(
         small = mask_to_input(mask, size, keep_aspect)[:rows, :columns]
         return native, mask.size, counts_at(quantise(content), small, thresholds), small.size, map_scores(content)
 
-    found = list(each(score, len(samples), f"score {what}"))
-    natives, native_pixels, inputs, input_pixels, maps = zip(*found, strict=True)
+    per_image = list(map_threaded(score, len(samples), f"score {what}"))
+    natives, native_pixels, inputs, input_pixels, maps = zip(*per_image, strict=True)
     sources = {name: np.array([scores[name] for scores in maps]) for name in maps[0]}
     if presence is not None:
         sources = {HEAD: presence, **sources}

@@ -1,1 +1,1 @@
-"""Networks: built by name from their config, never by subclassing."""
+"""Networks, built by name from their config."""

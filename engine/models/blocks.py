@@ -10,41 +10,46 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.contract.models import ClassificationHeadConfig
 
+Logits: TypeAlias = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
+"""Output of a network body: mask logits (B, 1, S, S), or these and presence logits (B, 1)."""
 
-def bear_batches_of_one(network: nn.Module) -> None:
-    """Let every batch norm of a network train on one image, also where that was pooled to one pixel: in DeepLab's ASPP,
+
+def allow_batches_of_one(network: nn.Module) -> None:
+    """Let every batch norm of a network train on one image, also on features pooled to one pixel: in DeepLab's ASPP,
     PAN, UPerNet, or at the bottom of a deep encoder at 32 pixels.
 
-    There a batch norm sees one value a channel, which has no variance, and torch's raises. Each gets a forward for that
-    and stays what it is: timm's, which are torch's with dropout and activation behind, too. Names and values stay.
+    There a batch norm sees one value per channel, which has no variance, and torch's raises an error. Each module gets
+    a subclass of its own class, so timm's norms, which include dropout and activation, keep their behaviour. Names and
+    values of parameters stay.
     """
     for module in network.modules():
-        if isinstance(module, _BatchNorm) and not isinstance(module, BearsOne):
+        if isinstance(module, _BatchNorm) and not isinstance(module, OneImageBatchNorm):
             kind = type(module)
-            if kind not in _BEARING:
-                _BEARING[kind] = type(kind.__name__, (BearsOne, kind), {})
-            module.__class__ = _BEARING[kind]
+            if kind not in _SUBSTITUTES:
+                _SUBSTITUTES[kind] = type(kind.__name__, (OneImageBatchNorm, kind), {})
+            module.__class__ = _SUBSTITUTES[kind]
 
 
-class BearsOne(_BatchNorm):
-    """Takes one value a channel as its running statistics say, as in evaluation, and leaves these as they are."""
+class OneImageBatchNorm(_BatchNorm):
+    """A batch norm that normalises one value per channel with its running statistics, as in evaluation, without
+    updating them."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not self.training or input.numel() != self.num_features:
             return super().forward(input)
-        self.training = False  # its own alone: a dropout inside goes on
+        self.training = False  # only this module: a dropout inside keeps its mode
         try:
             return super().forward(input)
         finally:
             self.training = True
 
 
-class BatchNorm(BearsOne, nn.BatchNorm2d):
-    """torch's, for networks of our own."""
+class BatchNorm(OneImageBatchNorm, nn.BatchNorm2d):
+    """torch's BatchNorm2d with that behaviour, for our own networks."""
 
 
-_BEARING: dict[type, type[BearsOne]] = {nn.BatchNorm2d: BatchNorm}
-"""What bears one in whose place; of other classes made when they are met."""
+_SUBSTITUTES: dict[type, type[OneImageBatchNorm]] = {nn.BatchNorm2d: BatchNorm}
+"""Batch norm class -> its OneImageBatchNorm subclass, created when first needed."""
 
 
 def convolution(inputs: int, outputs: int) -> nn.Sequential:
@@ -54,12 +59,8 @@ def convolution(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-Logits: TypeAlias = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
-"""What a body returns: mask logits (B, 1, S, S), or these and presence logits (B, 1)."""
-
-
 def classification_head(features: int, config: ClassificationHeadConfig | None) -> nn.Sequential | None:
-    """(B, features, h, w) -> (B, 1): pool, hidden layer, dropout, one logit; None where the config has none."""
+    """(B, features, h, w) -> (B, 1): pool, hidden layer, dropout, one logit. None if the config has no head."""
     if config is None:
         return None
     hidden = [nn.Linear(features, config.hidden), nn.ReLU()] if config.hidden else []
@@ -68,5 +69,5 @@ def classification_head(features: int, config: ClassificationHeadConfig | None) 
 
 
 def with_presence(masks: torch.Tensor, deepest: torch.Tensor, head: nn.Module | None) -> Logits:
-    """Mask logits, and what the head says of the deepest features where there is one."""
+    """Mask logits, with the head's presence logits of the deepest features if there is a head."""
     return masks if head is None else (masks, head(deepest))

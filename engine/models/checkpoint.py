@@ -1,4 +1,4 @@
-"""Checkpoints: written whole, read without running anything in them."""
+"""Checkpoints: written completely or not at all, and read without executing their contents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMAT = "xray-checkpoint/1"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors, numbers, strings, lists and dicts; the old file stays until the new one is whole."""
+    """Write tensors, numbers, strings, lists and dicts. The old file stays until the new one is complete."""
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
     path.parent.mkdir(exist_ok=True)
@@ -28,12 +28,12 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 class Damaged(BadInput):
-    """A checkpoint that cannot be read any more."""
+    """A checkpoint that cannot be read."""
 
 
 def load_checkpoint(path: Path, *parts: str) -> dict[str, Any]:
-    """The state in a checkpoint, on the CPU. Raises BadInput in one line where it is none of ours, and Damaged where it
-    is cut off, garbled (torch itself takes changed tensors as they are), or lacks one of the parts."""
+    """The state in a checkpoint, on the CPU. Raises BadInput in one line for a file of another program, and Damaged
+    where it is cut off, has a wrong checksum (torch itself accepts changed tensors), or lacks one of the parts."""
     name = clean(str(path))
     try:
         with path.open("rb") as file:
@@ -45,7 +45,7 @@ def load_checkpoint(path: Path, *parts: str) -> dict[str, Any]:
         raise BadInput(f"{name}: no such checkpoint; train the run first") from None
     except Damaged:
         raise
-    except Exception as error:  # a damaged file fails in many ways
+    except Exception as error:  # damaged files fail in many ways
         raise Damaged(f"{name}: damaged ({clean(str(error).split(chr(10))[0])[:120]})") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         reason = newer(state.get("format"), FORMAT) if isinstance(state, dict) else None
@@ -57,14 +57,14 @@ def load_checkpoint(path: Path, *parts: str) -> dict[str, Any]:
     return state
 
 
-def weights_that_count(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """The average of the weights where a last.pt has one beside them, else the weights: what was validated."""
-    found: dict[str, torch.Tensor] = state.get("ema") or state["network"]
-    return found
+def evaluated_weights(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights that were validated: the EMA of a last.pt that has one, else the network."""
+    weights: dict[str, torch.Tensor] = state.get("ema") or state["network"]
+    return weights
 
 
 def load_network(network: nn.Module, tensors: Mapping[str, Any], path: Path) -> None:
-    """Put a checkpoint's tensors into a network. Raises BadInput in one line where they are another network's."""
+    """Load a checkpoint's tensors into a network. Raises BadInput in one line for tensors of another network."""
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""A stand-alone classifier by timm: a presence logit and no mask."""
+"""A stand-alone timm classifier: a presence logit and no mask."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 
 from engine.contract.errors import BadInput
 from engine.contract.models import TimmClassifierConfig
-from engine.models.blocks import bear_batches_of_one
+from engine.models.blocks import allow_batches_of_one
 from engine.models.registry import Parts, builds
 from engine.models.weights import EFFICIENTNET_LITE0, building, encoder_normalisation, from_hub
 
@@ -17,7 +17,7 @@ _LITE0 = "tf_efficientnet_lite0"
 
 
 class Classifier(nn.Module):
-    """An encoder that pools, and one logit behind it."""
+    """A pooling encoder and one logit."""
 
     def __init__(self, encoder: nn.Module, features: int, dropout: float) -> None:
         """`encoder`: (B, C, S, S) -> (B, features)."""
@@ -44,5 +44,5 @@ def build(config: TimmClassifierConfig, pretrained: bool) -> Parts:
     known = encoder.pretrained_cfg
     published = (tuple(known["mean"]), tuple(known["std"]))
     normalisation = encoder_normalisation(config, encoder, published, pretrained)
-    bear_batches_of_one(encoder)
+    allow_batches_of_one(encoder)
     return Parts(Classifier(encoder, features, config.dropout), config.in_channels, *normalisation)

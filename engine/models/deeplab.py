@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from engine.contract.models import DeepLabConfig
-from engine.models.blocks import Logits, bear_batches_of_one, classification_head, with_presence
+from engine.models.blocks import Logits, allow_batches_of_one, classification_head, with_presence
 from engine.models.registry import IMAGENET, Parts, builds
 from engine.models.weights import Part, load_file, load_hub
 
@@ -16,9 +16,9 @@ HUB = "imagenet"
 
 @builds(DeepLabConfig)
 def build(config: DeepLabConfig, pretrained: bool) -> Parts:
-    """Three channels in, normalised as ImageNet's.
+    """Three channels in, normalised like ImageNet.
 
-    A file's weights are a ResNet's (the backbone's), a whole DeepLabV3's of torchvision, or a network's of ours.
+    A weights file may hold a ResNet (for the backbone), torchvision's DeepLabV3, or a network of ours.
     """
     from torchvision.models import ResNet50_Weights, ResNet101_Weights
     from torchvision.models.segmentation import deeplabv3_resnet50, deeplabv3_resnet101
@@ -43,15 +43,15 @@ def build(config: DeepLabConfig, pretrained: bool) -> Parts:
 class DeepLab(nn.Module):
     """(B, 3, S, S) -> mask logits (B, 1, S, S), with a second head also presence logits (B, 1).
 
-    `encoder` is torchvision's dilated ResNet (2048 channels at stride 8), `decoder` its DeepLabHead; the second head
-    reads the last features.
+    `encoder` is torchvision's dilated ResNet (2048 channels at stride 8), `decoder` its DeepLabHead. The second head
+    reads the encoder's last features.
     """
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, config: DeepLabConfig) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.classification_head = classification_head(2048, config.classification_head)
-        bear_batches_of_one(self)
+        allow_batches_of_one(self)
 
     def forward(self, image: torch.Tensor) -> Logits:
         features = self.encoder(image)["out"]

@@ -1,4 +1,4 @@
-"""A network with its input normalisation inside: grey images in, mask logits, presence logits or both out."""
+"""A network with its input normalisation: grey images in; mask logits, presence logits or both out."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import torch
 from torch import nn
 
 from engine.contract.models import ModelConfig
-from engine.models import classifier, deeplab, smp, swin3d, unet  # noqa: F401 - they register their networks
+from engine.models import classifier, deeplab, smp, swin3d, unet  # noqa: F401 - registers their networks
 from engine.models.registry import BUILDERS, Parts
 
 
 class Prediction(NamedTuple):
-    """What a network says of a batch."""
+    """A network's logits for a batch."""
 
     mask_logits: torch.Tensor | None
-    """(B, 1, S, S), None of a classifier."""
+    """(B, 1, S, S); None for a classifier."""
     presence_logit: torch.Tensor | None
-    """(B,), None without a classification head."""
+    """(B,); None without a classification head."""
 
 
 class XrayNetwork(nn.Module):
-    """Mean and standard deviation travel with the weights, so no evaluation can normalise differently from its
+    """Mean and standard deviation are saved with the weights, so an evaluation cannot normalise differently from the
     training."""
 
     mean: torch.Tensor
@@ -42,8 +42,9 @@ class XrayNetwork(nn.Module):
 
 
 def build_network(config: ModelConfig, *, pretrained: bool = True) -> XrayNetwork:
-    """The network of a config. `pretrained=False` leaves weights and normalisation to the checkpoint that follows.
+    """The network of a config. `pretrained=False` leaves weights and normalisation to the checkpoint that is loaded
+    next.
 
-    Raises BadInput in one line for what cannot be built, or weights that cannot be had.
+    Raises BadInput in one line for a network that cannot be built, or weights that are not available.
     """
     return XrayNetwork(BUILDERS[type(config)](config, pretrained))

@@ -1,4 +1,4 @@
-"""Which function builds the network of which config. A new network is a config model and one such function."""
+"""Which function builds the network of which config. A new network is a config model and such a function."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Built = TypeVar("Built", bound=Section)
 class Parts:
     """A network before its input normalisation.
 
-    `body` takes float (B, in_channels, S, S) and returns mask logits (B, 1, S, S), or a tuple of these and presence
-    logits (B, 1), or of None and the latter where it makes no mask. What was or may be pretrained is its `encoder`:
-    that has a learning rate of its own, and can rest.
+    `body` takes float (B, in_channels, S, S) and returns mask logits (B, 1, S, S), or a tuple of mask logits (None
+    without masks) and presence logits (B, 1). Its attribute `encoder` is the part that can be pretrained, have its own
+    learning rate, and be frozen.
     """
 
     body: nn.Module
@@ -29,10 +29,10 @@ class Parts:
 
 
 Normalisation: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
-"""Mean and standard deviation of each channel, of values 0…1."""
+"""Mean and standard deviation of each channel, for values 0…1."""
 
 IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""What torchvision's weights were trained with, Kinetics' too."""
+"""Normalisation of torchvision's weights, those for Kinetics too."""
 
 Builder = Callable[[Any, bool], Parts]
 BUILDERS: dict[type[Section], Builder] = {}
@@ -41,8 +41,8 @@ BUILDERS: dict[type[Section], Builder] = {}
 def builds(config: type[Built]) -> Callable[[Callable[[Built, bool], Parts]], Callable[[Built, bool], Parts]]:
     """Decorates the function `(config, pretrained) -> Parts` for a config model.
 
-    `pretrained=False` leaves weights to the checkpoint that follows. It raises BadInput in one line for what cannot be
-    built, or weights that cannot be had.
+    `pretrained=False` leaves the weights to the checkpoint that is loaded next. The function raises BadInput in one
+    line for a network that cannot be built, or weights that are not available.
     """
 
     def register(build: Callable[[Built, bool], Parts]) -> Callable[[Built, bool], Parts]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.contract.errors import BadInput
 from engine.contract.models import SmpConfig
-from engine.models.blocks import bear_batches_of_one, classification_head
+from engine.models.blocks import allow_batches_of_one, classification_head
 from engine.models.registry import IMAGENET, Normalisation, Parts, builds
 from engine.models.weights import building, encoder_normalisation, from_hub
 
@@ -31,7 +31,7 @@ def build(config: SmpConfig, pretrained: bool) -> Parts:
             published = (tuple(known["mean"]), tuple(known["std"]))
     normalisation = encoder_normalisation(config, body.encoder, published, pretrained)
     body.classification_head = classification_head(body.encoder.out_channels[-1], config.classification_head)
-    bear_batches_of_one(body)
+    allow_batches_of_one(body)
     return Parts(body, config.in_channels, *normalisation)
 
 

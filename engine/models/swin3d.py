@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 HUB = "kinetics"
 
+Slice = Callable[[torch.Tensor], torch.Tensor]
+
 
 @builds(Swin3dConfig)
 def build(config: Swin3dConfig, pretrained: bool) -> Parts:
-    """Three equal channels in, normalised as Kinetics' (which is as ImageNet's). A file's weights are swin3d_t's."""
+    """Three equal channels in, normalised like Kinetics (which is like ImageNet). A weights file holds a swin3d_t."""
     from torchvision.models.video import Swin3D_T_Weights, swin3d_t
 
     body = Swin3dAdapter(Swin3dEncoder(swin3d_t(weights=None)), config)
@@ -54,13 +56,13 @@ class Swin3dAdapter(nn.Module):
         return with_presence(self.decoder(maps), maps[-1], self.classification_head)
 
     def _flat(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, T, h, w, C) -> (B, C, h, w): depth is taken out."""
+        """(B, T, h, w, C) -> (B, C, h, w): reduces the depth dimension."""
         flat = features.amax(1) if self.config.reduce == "max" else features.mean(1)
         return flat.permute(0, 3, 1, 2)
 
 
 class Swin3dEncoder(nn.Module):
-    """torchvision's Swin3D without its pooling and classes; its parameters keep their names."""
+    """torchvision's Swin3D without pooling and classes. Its parameters keep their names."""
 
     def __init__(self, swin: SwinTransformer3d) -> None:
         super().__init__()
@@ -71,26 +73,26 @@ class Swin3dEncoder(nn.Module):
 
     def forward(self, volume: torch.Tensor, depth_bias: torch.Tensor | None = None) -> list[torch.Tensor]:
         """(B, 3, D, S, S) -> the map of each stage (B, T, h, w, C), finest first, T = D / 2 and h = S / 4, S / 8 …
-        (rounded up); the last one normalised as torchvision's forward does it before its pooling.
+        (rounded up). The last one is normalised, as torchvision does before its pooling.
 
-        `depth_bias`, (T, 1, 1, C), is added to the embedded patches: what attention knows of depth is otherwise
-        relative.
+        `depth_bias`, (T, 1, 1, C), is added to the embedded patches: attention itself knows only relative depth.
         """
         tokens = self.patch_embed(volume)
         if depth_bias is not None:
             tokens = tokens + depth_bias
         tokens = self.pos_drop(tokens)
         maps = []
-        for place, step in enumerate(self.features):  # in turn the blocks of a stage and the merging of its patches
+        for index, step in enumerate(self.features):  # alternating: the blocks of a stage, the merging of its patches
             tokens = step(tokens)
-            if place % 2 == 0:
+            if index % 2 == 0:
                 maps.append(tokens)
         maps[-1] = self.norm(maps[-1])
         return maps
 
 
 class PyramidDecoder(nn.Module):
-    """Feature pyramid (Lin et al., 2017, arXiv 1612.03144) from stride 32 to 4, then two more steps to full size."""
+    """Feature pyramid (Lin et al., 2017, arXiv 1612.03144) from stride 32 to 4, then two upsampling steps to full
+    size."""
 
     def __init__(self, widths: list[int], channels: int) -> None:
         super().__init__()
@@ -109,32 +111,29 @@ class PyramidDecoder(nn.Module):
         return masks
 
 
-Slice = Callable[[torch.Tensor], torch.Tensor]
-
-
 def pseudo_volume(image: torch.Tensor, kind: Volume, depth: int, rgb: bool = False) -> torch.Tensor:
-    """(B, 3, S, S), a normalised image of three equal planes -> (B, 3, D, S, S), D = `depth`, one more if that is odd.
+    """(B, 3, S, S), a normalised image of three equal planes -> (B, 3, D, S, S), D = `depth`, plus one if that is odd.
 
-    `depth` below 5 takes the neighbours of the image itself (`slices_of`). Swin3D reads slices in pairs and pads an odd
-    number with zeros, which no video holds: the last slice comes twice instead. `rgb`: a slice's channels are the slice
-    before it, itself and the one after it (at the ends itself); else all three are the slice.
+    `depth` below 5 takes the slices nearest to the image itself (`slices_of`). Swin3D reads slices in pairs and pads an
+    odd number with zeros, which no video contains, so the last slice is repeated instead. `rgb`: the channels of a
+    slice are the slice before it, itself and the one after it (at the ends itself); otherwise all three are the slice.
 
-    All slices are linear in the image, and all but `detail`, which lies around zero, keep its mean: normalising it
-    before or after makes no difference to them.
+    All slices are linear in the image, and all but `detail`, which lies around zero, keep its mean, so they can be
+    normalised before or after.
     """
     slices = [make(image) for make in slices_of(kind, depth)]
     last = depth - 1
-    places = [*range(depth), last][: depth + depth % 2]
+    indices = [*range(depth), last][: depth + depth % 2]
     offsets = (-1, 0, 1) if rgb else (0, 0, 0)
     planes = [
-        torch.stack([slices[min(max(place + offset, 0), last)][:, channel] for place in places], 1)
+        torch.stack([slices[min(max(index + offset, 0), last)][:, channel] for index in indices], 1)
         for channel, offset in enumerate(offsets)
     ]
     return torch.stack(planes, 1)
 
 
 def slices_of(kind: Volume, depth: int) -> tuple[Slice, ...]:
-    """The `depth` neighbouring slices of a volume nearest to the image itself: of a pyramid the finest, of `dnp_plus`
+    """The `depth` neighbouring slices of a volume nearest to the image itself: for a pyramid the finest; for `dnp_plus`
     the image, then smooth 3, sharpened, smooth 7 and detail, one more at each depth."""
     slices, image = VOLUMES[kind]
     first = min(max(image - depth // 2, 0), len(slices) - depth)
@@ -147,18 +146,18 @@ def same(image: torch.Tensor) -> torch.Tensor:
 
 
 def smooth(image: torch.Tensor, size: int) -> torch.Tensor:
-    """The mean of `size` x `size` pixels (odd), at the edges of those that there are; columns first, then rows."""
+    """The mean of `size` x `size` pixels (odd), at the edges of those inside the image; columns first, then rows."""
     across = F.avg_pool2d(image, (1, size), 1, (0, size // 2), count_include_pad=False)
     return F.avg_pool2d(across, (size, 1), 1, (size // 2, 0), count_include_pad=False)
 
 
 def sharpened(image: torch.Tensor) -> torch.Tensor:
-    """Unsharp masking: what smoothing by 3 takes away, added once more."""
+    """Unsharp masking: adds the difference from smoothing by 3 once more."""
     return 2 * image - smooth(image, 3)
 
 
 def detail(image: torch.Tensor) -> torch.Tensor:
-    """What smoothing by 7 takes away; around zero, the mean of a normalised image."""
+    """The difference from smoothing by 7; around zero, the mean of a normalised image."""
     return image - smooth(image, 7)
 
 
@@ -171,4 +170,4 @@ VOLUMES: dict[Volume, tuple[tuple[Slice, ...], int]] = {
     "pyramid": ((_smooth(9), _smooth(7), _smooth(5), _smooth(3), same), 4),
     "dnp_plus": ((_smooth(7), _smooth(3), same, sharpened, detail), 2),
 }
-"""The five slices of each volume, and the place of the image itself among them."""
+"""The five slices of each volume, and the index of the image itself among them."""

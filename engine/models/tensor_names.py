@@ -1,4 +1,4 @@
-"""Names of tensors as a person reads them: without counters, by the modules that they make up."""
+"""Tensor names in readable form: without counters, grouped by module."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from engine.contract.text import clean
 
 
 def counted(names: Iterable[str]) -> list[str]:
-    """Without batch norms' counters of steps, which older files have not and nothing here reads."""
+    """The names without batch norms' step counters, which older files lack and nothing here reads."""
     return [name for name in names if not name.endswith("num_batches_tracked")]
 
 
 def by_module(chosen: Collection[str], everything: Iterable[str], notes: Mapping[str, str] | None = None) -> list[str]:
-    """All of the chosen, gathered in the largest modules that have nothing else among `everything`; what stands alone
-    by its name, and its note where it has one.
+    """The chosen names, grouped by the largest modules that contain no other name of `everything`; a single name with
+    its note if it has one.
 
     >>> by_module(["a.b.weight", "a.b.bias", "a.c.weight"], ["a.b.weight", "a.b.bias", "a.c.weight", "a.c.bias"])
     ['a.b (2 tensors)', 'a.c.weight']
@@ -33,10 +33,10 @@ def by_module(chosen: Collection[str], everything: Iterable[str], notes: Mapping
 
 
 def some(tensors: Mapping[str, torch.Tensor]) -> str:
-    """The first three names with their shapes, and how many more there are."""
+    """The first three names with their shapes, and the number of the others."""
     shown = [f"{name} ({shape(tensor)})" for name, tensor in islice(tensors.items(), 3)]
     more = [f"{len(tensors) - 3} more"] if len(tensors) > 3 else []
-    return clean(", ".join(shown + more)) or "nothing else"
+    return clean(", ".join(shown + more)) or "nothing"
 
 
 def shape(tensor: torch.Tensor) -> str:
@@ -45,6 +45,6 @@ def shape(tensor: torch.Tensor) -> str:
 
 
 def _modules_of(name: str) -> list[str]:
-    """The modules that a tensor is in, outermost first."""
+    """The modules that contain a tensor, outermost first."""
     parts = name.split(".")
     return [".".join(parts[:end]) for end in range(1, len(parts))]

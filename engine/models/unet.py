@@ -15,7 +15,7 @@ from engine.models.registry import Parts, builds
 
 @builds(PlainUnetConfig)
 def build(config: PlainUnetConfig, pretrained: bool) -> Parts:
-    """One channel in, as (x - 0.5) / 0.5; there is nothing to be pretrained."""
+    """One channel in, normalised as (x - 0.5) / 0.5. There are no pretrained weights."""
     return Parts(PlainUnet(config), 1, (0.5,), (0.5,))
 
 
@@ -50,7 +50,7 @@ class ContractingPath(nn.Module):
 
 
 class ExpandingPath(nn.Module):
-    """Up from the bottleneck, each level beside the map that left the contracting path there."""
+    """Up from the bottleneck; each level also gets the contracting path's map of that level."""
 
     def __init__(self, widths: list[int]) -> None:
         super().__init__()

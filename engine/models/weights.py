@@ -1,4 +1,4 @@
-"""Weights to begin from: of torchvision's hub, of a local file, or of a package that ships them."""
+"""Initial weights: from torchvision's hub, a local file, or a package that ships them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from engine.models.tensor_names import by_module, counted, some
 
 EFFICIENTNET_LITE0 = "efficientnet-lite0"
 _WRAPPERS = frozenset({"segmenter", "network", "model", "net", "module", "backbone"})
-"""Modules that a network may be inside of in a file, one in another: those of our checkpoints, Lightning, DataParallel
-and detection frameworks."""
+"""Modules that may contain a network in a file, also nested: those of our checkpoints, Lightning, DataParallel and
+detection frameworks."""
 _COMPILED = "_orig_mod."
-"""What torch.compile puts before the names of a module that it compiled, which may be any part of a network."""
+"""Prefix that torch.compile puts before the names of a compiled module, which may be any part of a network."""
 _STATES = ("state_dict", "model_state_dict", "model_state", "model", "net", "ema", "network")
-"""Keys under which files keep a state dict; of a last.pt the average counts."""
+"""Keys under which files keep a state dict. Of a last.pt the EMA is used."""
 _HUB_SECONDS = 30.0
-"""Of silence, after which the hub counts as out of reach."""
+"""Socket timeout of the hub in seconds."""
 
 
 class Part(NamedTuple):
-    """A part of a network that a file may hold, and what stands before its tensors' names there."""
+    """A part of a network that a file may hold, and the possible prefixes of its tensors' names there."""
 
     module: nn.Module
     prefixes: tuple[str, ...]
@@ -81,84 +81,83 @@ def encoder_normalisation(
 def load_encoder_weights(
     encoder: nn.Module, source: str, published: Normalisation, partial: bool = False
 ) -> Normalisation:
-    """Load `efficientnet-lite0` or a file into an encoder, which a file may hold by itself or in a network of ours.
+    """Load `efficientnet-lite0` or a file into an encoder; a file may hold the encoder alone or a network of ours.
 
-    Returns how the weights want their input: as a network of ours in the file had it, else as `published`. Prints what
-    was loaded and what not. Raises BadInput in one line where nothing fits, or, unless `partial`, not the whole
-    encoder.
+    Returns the input normalisation: that of a network of ours in the file, else `published`. Prints what was loaded and
+    what was not. Raises BadInput in one line where nothing fits, or, unless `partial`, not the whole encoder.
     """
     if source == EFFICIENTNET_LITE0:
         _load_in_order(encoder, _read(_package_file(), EFFICIENTNET_LITE0))
         return published
-    found = _read(Path(source), f"imagenet, {EFFICIENTNET_LITE0}")
-    _load_by_name({"encoder": Part(encoder, ("", "encoder."))}, found, source, partial)
-    own = [tuple(found[key].flatten().tolist()) for key in ("mean", "std") if key in found]
+    tensors = _read(Path(source), f"imagenet, {EFFICIENTNET_LITE0}")
+    _load_by_name({"encoder": Part(encoder, ("", "encoder."))}, tensors, source, partial)
+    own = [tuple(tensors[key].flatten().tolist()) for key in ("mean", "std") if key in tensors]
     return (own[0], own[1]) if [len(values) for values in own] == [len(values) for values in published] else published
 
 
 def load_file(parts: Mapping[str, Part], source: str, instead: str, partial: bool = False) -> None:
     """Load a file (.pt, .pth, .safetensors; also a checkpoint of ours) into parts of a network, tensors by name.
 
-    Prints what was loaded and what not. Raises BadInput in one line where nothing fits, or, unless `partial`, not the
-    whole encoder; `instead` says what else could have been given.
+    Prints what was loaded and what was not. Raises BadInput in one line where nothing fits, or, unless `partial`, not
+    the whole encoder; `instead` names the alternatives to a file.
     """
     _load_by_name(parts, _read(Path(source), instead), source, partial)
 
 
 def load_hub(encoder: nn.Module, url: str, word: str) -> None:
-    """Load the weights at an address of torchvision's hub, kept in torch's cache, into an encoder.
+    """Load weights from a URL of torchvision's hub, cached by torch, into an encoder.
 
-    Prints what was loaded and what not. Raises BadInput in one line where they cannot be had; `word` is how the config
-    calls them.
+    Prints what was loaded and what was not. Raises BadInput in one line where they are not available; `word` is their
+    name in the config.
     """
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_HUB_SECONDS)
     try:
-        found = torch.hub.load_state_dict_from_url(
+        tensors = torch.hub.load_state_dict_from_url(
             url, map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
-    except Exception as error:  # the network, the cache's disk, a wrong hash, a file that was cut off
+    except Exception as error:  # network, full disk, wrong hash, incomplete file
         raise BadInput(
             f"model.encoder_weights: {word} could not be fetched from the hub ({_first_line(error)}); get {url} "
             "elsewhere and give the file, or leave it empty"
         ) from error
     finally:
         socket.setdefaulttimeout(before)
-    _load_by_name({"encoder": Part(encoder, ("",))}, found, url)
+    _load_by_name({"encoder": Part(encoder, ("",))}, tensors, url)
 
 
 def _load_by_name(
-    parts: Mapping[str, Part], found: Mapping[str, torch.Tensor], source: str, partial: bool = False
+    parts: Mapping[str, Part], tensors: Mapping[str, torch.Tensor], source: str, partial: bool = False
 ) -> None:
     name = clean(source)
-    pairs = {label: _paired(part, found) for label, part in parts.items()}
-    fitting = {label: _fitting(parts[label].module, pairs[label], found) for label in parts}
-    _check_fit(parts["encoder"].module, pairs["encoder"], found, name, partial)
+    pairs = {label: _paired(part, tensors) for label, part in parts.items()}
+    fitting = {label: _fitting(parts[label].module, pairs[label], tensors) for label in parts}
+    _check_fit(parts["encoder"].module, pairs["encoder"], tensors, name, partial)
     for label, names in fitting.items():
-        parts[label].module.load_state_dict({own: found[pairs[label][own]] for own in names}, strict=False)
+        parts[label].module.load_state_dict({own: tensors[pairs[label][own]] for own in names}, strict=False)
     loaded = [
         f"{len(counted(fitting[label]))} of {len(counted(pairs[label]))} tensors of the {label}" for label in parts
     ]
     print(f"encoder weights: {', '.join(loaded)} from {name}")
-    asked = [(label, own) for label in parts for own in counted(pairs[label])]
-    lacking = [f"{label}.{own}" for label, own in asked if own not in fitting[label]]
+    expected = [(label, own) for label in parts for own in counted(pairs[label])]
+    lacking = [f"{label}.{own}" for label, own in expected if own not in fitting[label]]
     used = {pairs[label][own] for label in parts for own in fitting[label]}
-    _say("left as they were", lacking, (f"{label}.{own}" for label, own in asked))
-    _say("in the file and not used", counted(theirs for theirs in found if theirs not in used), counted(found))
+    _say("not loaded", lacking, (f"{label}.{own}" for label, own in expected))
+    _say("in the file and not used", counted(theirs for theirs in tensors if theirs not in used), counted(tensors))
 
 
 def _check_fit(
-    encoder: nn.Module, pairs: Mapping[str, str], found: Mapping[str, torch.Tensor], name: str, partial: bool
+    encoder: nn.Module, pairs: Mapping[str, str], tensors: Mapping[str, torch.Tensor], name: str, partial: bool
 ) -> None:
-    """Raises BadInput where nothing, or less than is wanted, fits the encoder: three tensors of the file, and three
-    that were expected, say why."""
-    own, fitting = encoder.state_dict(), set(_fitting(encoder, pairs, found))
+    """Raises BadInput where nothing fits the encoder, or, unless `partial`, not all of it. The message shows three
+    tensors of the file and three that were expected."""
+    own, fitting = encoder.state_dict(), set(_fitting(encoder, pairs, tensors))
     wanted = counted(own)
     lacking = {name: own[name] for name in wanted if name not in fitting}
     if not lacking or (fitting and partial):
         return
     used = {pairs[name] for name in fitting}
-    unused = {theirs: found[theirs] for theirs in counted(found) if theirs not in used}
+    unused = {theirs: tensors[theirs] for theirs in counted(tensors) if theirs not in used}
     fit = f"{len(wanted) - len(lacking)} of {len(wanted)}" if fitting else f"none of the {len(wanted)}"
     raise BadInput(
         f"model.encoder_weights: {name}: {fit} tensors of this encoder are in the file; found {some(unused)}; "
@@ -166,10 +165,10 @@ def _check_fit(
     )
 
 
-def _paired(part: Part, found: Mapping[str, torch.Tensor]) -> dict[str, str]:
-    """Own name -> name in the file, by the prefix with which most tensors fit. Inside of smp the names of timm's
-    encoders begin with `model.`, elsewhere they do not."""
-    own, wrappers = list(part.module.state_dict()), _wrappers(found)
+def _paired(part: Part, tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """Own name -> name in the file, by the prefix with which most tensors fit. smp prefixes the names of timm's
+    encoders with `model.`; other files do not."""
+    own, wrappers = list(part.module.state_dict()), _wrappers(tensors)
     inner = [{name: name for name in own}]
     inner += [{name: name.removeprefix("model.") for name in own}, {name: f"model.{name}" for name in own}]
     candidates = [
@@ -178,23 +177,24 @@ def _paired(part: Part, found: Mapping[str, torch.Tensor]) -> dict[str, str]:
         for prefix in part.prefixes
         for wrapper in wrappers
     ]
-    return max(candidates, key=lambda pairs: len(_fitting(part.module, pairs, found)))
+    return max(candidates, key=lambda pairs: len(_fitting(part.module, pairs, tensors)))
 
 
-def _wrappers(found: Iterable[str]) -> list[str]:
-    """The prefixes of the file's names that are made up of wrapping modules, none first: `module.`, `module.model.`."""
-    parts = (name.split(".") for name in found)
+def _wrappers(tensors: Iterable[str]) -> list[str]:
+    """Prefixes of the file's names that consist of wrapping modules, the empty one first: `module.`,
+    `module.model.`."""
+    parts = (name.split(".") for name in tensors)
     chains = {tuple(takewhile(_WRAPPERS.__contains__, names)) for names in parts}
     every = {chain[:end] for chain in chains for end in range(len(chain) + 1)}
     return ["".join(f"{module}." for module in chain) for chain in sorted(every, key=lambda chain: (len(chain), chain))]
 
 
-def _fitting(module: nn.Module, pairs: Mapping[str, str], found: Mapping[str, torch.Tensor]) -> list[str]:
-    """The own names whose tensors are in the file in the same shape."""
+def _fitting(module: nn.Module, pairs: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> list[str]:
+    """The own names whose tensors are in the file with the same shape."""
     return [
         name
         for name, tensor in module.state_dict().items()
-        if (theirs := found.get(pairs[name])) is not None and theirs.shape == tensor.shape
+        if (theirs := tensors.get(pairs[name])) is not None and theirs.shape == tensor.shape
     ]
 
 
@@ -203,12 +203,12 @@ def _say(what: str, names: Collection[str], everything: Iterable[str]) -> None:
         print(f"encoder weights: {what}: {clean(', '.join(by_module(names, everything)))}")
 
 
-def _load_in_order(encoder: nn.Module, found: Mapping[str, torch.Tensor]) -> None:
-    """EfficientNet-Lite0's package names its tensors otherwise but holds them in timm's order (its README says so);
-    the shapes must agree one by one. The classifier at the end has no place in an encoder."""
+def _load_in_order(encoder: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """EfficientNet-Lite0's package has other tensor names but timm's order (its README says so); the shapes must agree
+    one by one. The classifier at the end is left out."""
     state = encoder.state_dict()
     own = {name: state[name] for name in counted(state)}
-    source = [found[name] for name in counted(found)]
+    source = [tensors[name] for name in counted(tensors)]
     pairs = list(zip(own.items(), source, strict=False))
     if len(source) < len(own) or any(mine.shape != theirs.shape for (_, mine), theirs in pairs):
         raise BadInput("model.encoder_weights: efficientnet-lite0 fits model.encoder tu-tf_efficientnet_lite0 only")
@@ -237,8 +237,8 @@ def _read(path: Path, instead: str) -> dict[str, torch.Tensor]:
             values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BadInput(f"{name}: no such file; give {instead} or a file") from None
-    except Exception as error:  # a damaged file fails in many ways, all of them the user's to know
-        raise BadInput(f"{name}: not readable as weights ({_reason(error)})") from None
+    except Exception as error:  # damaged files fail in many ways
+        raise BadInput(f"{name}: cannot be read as weights ({_reason(error)})") from None
     for key in _STATES:
         if isinstance(values, dict) and isinstance(values.get(key), dict):
             values = values[key]
@@ -248,18 +248,20 @@ def _read(path: Path, instead: str) -> dict[str, torch.Tensor]:
         else {}
     )
     if not tensors:
-        raise BadInput(f"{name}: holds no tensors by name")
+        raise BadInput(f"{name}: contains no named tensors")
     return tensors
 
 
 def _reason(error: Exception) -> str:
-    """Why torch could not read a file. Its own message advises the user to run the code in the file."""
+    """Why torch could not read a file. torch's own message advises running the code in the file."""
     if not isinstance(error, pickle.UnpicklingError):
         return _first_line(error)
     unsafe = re.search(r"GLOBAL (\S+)", str(error))
     if unsafe is None:
         return "expected a file that torch.save or safetensors wrote"
-    return f"it holds a {clean(unsafe[1])[:80]}; expected tensors only, as torch.save(model.state_dict(), FILE) writes"
+    return (
+        f"it contains a {clean(unsafe[1])[:80]}; expected tensors only, as torch.save(model.state_dict(), FILE) writes"
+    )
 
 
 def _first_line(error: Exception) -> str:

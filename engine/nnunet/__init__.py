@@ -1,1 +1,1 @@
-"""nnU-Net around its own command line: our manifest in, its log on our curve, its predictions through our scoring."""
+"""nnU-Net through its command line: our manifest in, its log as our events, its predictions scored with our metrics."""

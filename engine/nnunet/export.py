@@ -25,15 +25,21 @@ from engine.data.resize import Grey, Mask, content_size, image_to_input, mask_to
 from engine.data.splits import copies, with_fold
 from engine.nnunet.layout import CHANNEL, ENDING, FOLDS
 from engine.process.folders import made_whole
-from engine.process.progress import each
+from engine.process.progress import map_threaded
 
 _LONGEST = 100
 _RESERVED = "_seg"
-"""nnU-Net keeps the mask of CASE in CASE_seg.b2nd: a case of that name would be taken for one."""
+"""nnU-Net stores the mask of CASE in CASE_seg.b2nd; a case name with that ending would clash."""
+
+RECORD = "export.json"
+"""Our record of the export, with the case of each id, beside nnU-Net's own files."""
+
+_FORMAT = "xray-nnunet-export/1"
+_TRAINING, _LABELS, _TEST = "imagesTr", "labelsTr", "imagesTs"
 
 
 def case_name(identity: str) -> str:
-    """A sample's id as nnU-Net's case identifier: letters, digits, - and _ alone, unique, as it is where it can be.
+    """A sample's id as nnU-Net's case identifier: unique, only letters, digits, - and _; unchanged where possible.
 
     >>> case_name("IMG0000019")
     'IMG0000019'
@@ -47,8 +53,8 @@ def case_name(identity: str) -> str:
 
 
 def read_folds(data: NnunetDataConfig) -> list[list[Sample]]:
-    """nnU-Net's folds, each the manifest's samples with the splits that it gives them: all of ours where one of them is
-    asked for, else the published split alone. Raises BadInput."""
+    """nnU-Net's folds, each the manifest's samples with their splits in it: all of our folds if the config has one,
+    else the published split alone. Raises BadInput."""
     samples = read_manifest(Path(data.manifest))
     if data.fold is None:
         return [samples]
@@ -57,11 +63,11 @@ def read_folds(data: NnunetDataConfig) -> list[list[Sample]]:
 
 
 def exported_samples(samples: Sequence[Sample], negatives_per_positive: float | None, seed: int) -> list[Sample]:
-    """The samples that nnU-Net gets, in their order: all of val and test, all positives of train, and of its negatives
-    as many for each positive, drawn with the seed; None: all of them.
+    """The samples that are exported, in their order: all of val and test, all positives of train, and for each positive
+    this number of negatives, drawn with the seed (None: all negatives).
 
-    nnU-Net draws its cases uniformly and takes any crop of one without a fracture, so that of the 33 % of a batch in
-    which it wants foreground most would show none where negatives are many.
+    nnU-Net draws cases uniformly and takes a random crop of a case without a fracture. With many negatives, most of the
+    33 % of a batch that should show foreground would show none.
     """
     if negatives_per_positive is None:
         return list(samples)
@@ -73,22 +79,15 @@ def exported_samples(samples: Sequence[Sample], negatives_per_positive: float | 
     return [sample for sample in samples if sample.id not in left_out]
 
 
-RECORD = "export.json"
-"""What leads back to our ids, beside nnU-Net's own files."""
-
-_FORMAT = "xray-nnunet-export/1"
-_TRAINING, _LABELS, _TEST = "imagesTr", "labelsTr", "imagesTs"
-
-
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A dataset folder that was exported."""
+    """An exported dataset folder."""
 
     folder: Path
     cases: dict[str, str]
-    """Our id -> its case."""
+    """Our id -> case."""
     fingerprints: dict[str, str]
-    """Split -> fingerprint of the samples of it that were exported, of the fold that is trained."""
+    """Split -> fingerprint of its exported samples, for the trained fold."""
 
     def image(self, sample: Sample) -> Path:
         """The exported image of a sample."""
@@ -102,14 +101,14 @@ def image_name(case: str) -> str:
 
 
 def export(config: NnunetConfig, folder: Path) -> Export:
-    """Write the dataset folder whole, in the place of a former export, or leave everything as it was.
+    """Write the dataset folder completely in place of a former export, or leave everything unchanged.
 
     Training and validation images of all folds go to imagesTr with a label each, test images to imagesTs. Raises
-    BadInput: a manifest without what a training needs, masks of another size, a folder that is no export; OSError: disk
-    full.
+    BadInput: a manifest without the images that a training needs, masks of another size, a folder that is no export;
+    OSError: disk full.
     """
     if folder.exists() and not (folder / RECORD).is_file():
-        raise BadInput(f"{clean(str(folder))}: is there already, and is no export of ours; give another place or name")
+        raise BadInput(f"{clean(str(folder))}: exists and is not an export; give another folder or name")
     data = config.data
     folds = [exported_samples(samples, data.negatives_per_positive, config.seed) for samples in read_folds(data)]
     _check(folds, data.manifest)
@@ -153,13 +152,13 @@ def read_export(folder: Path) -> Export:
 
 
 def _check(folds: Sequence[Sequence[Sample]], manifest: str) -> None:
-    """Raises BadInput where nnU-Net could not train on one of the folds."""
+    """Raises BadInput where nnU-Net cannot train on one of the folds."""
     for number, samples in enumerate(folds):
         where = f"{clean(manifest)}: {f'fold {number}: ' if len(folds) > 1 else ''}"
         if not any(sample.split == "train" and sample.fractured for sample in samples):
-            raise BadInput(f"{where}no positive image in split train; nnU-Net has nothing to learn")
+            raise BadInput(f"{where}no positive image in split train; nnU-Net needs one")
         if not any(sample.split == "val" for sample in samples):
-            raise BadInput(f"{where}no image in split val; nnU-Net needs some to watch")
+            raise BadInput(f"{where}no image in split val; nnU-Net needs one")
 
 
 def _of(split: str, samples: Sequence[Sample]) -> list[Sample]:
@@ -168,7 +167,7 @@ def _of(split: str, samples: Sequence[Sample]) -> list[Sample]:
 
 def _dataset(number: int) -> dict[str, object]:
     return {
-        "channel_names": {"0": "X-ray"},  # no name that nnU-Net knows, so each image is normalised by its own mean
+        "channel_names": {"0": "X-ray"},  # a name unknown to nnU-Net: each image is normalised by its own mean
         "labels": {"background": 0, "fracture": 1},
         "numTraining": number,
         "file_ending": ENDING,
@@ -193,18 +192,18 @@ def _write_images(samples: Sequence[Sample], cases: dict[str, str], size: int, m
             _write_png(making / _LABELS / f"{case}{ENDING}", fitted_mask(mask, size).astype(np.uint8))
         return None
 
-    if problems := [problem for problem in each(write, len(samples), "export") if problem]:
+    if problems := [problem for problem in map_threaded(write, len(samples), "export") if problem]:
         raise BadInput(problems)
 
 
 def fitted_image(image: Grey, size: int) -> Grey:
-    """(H, W) -> the same with its longer side at `size`, antialiased."""
+    """(H, W) -> the image with its longer side at `size`, antialiased."""
     rows, columns = content_size(image.shape[0], image.shape[1], size, keep_aspect=True)
     return np.ascontiguousarray(image_to_input(image, size, keep_aspect=True)[:rows, :columns])
 
 
 def fitted_mask(mask: Mask, size: int) -> Mask:
-    """(H, W) -> the same with its longer side at `size`; a positive one keeps a pixel at least."""
+    """(H, W) -> the mask with its longer side at `size`; a positive mask keeps at least one pixel."""
     rows, columns = content_size(mask.shape[0], mask.shape[1], size, keep_aspect=True)
     return np.ascontiguousarray(mask_to_input(mask, size, keep_aspect=True)[:rows, :columns])
 

@@ -1,4 +1,4 @@
-"""Where things lie: nnU-Net's three folders inside a run's checkpoints, and what it calls things in there."""
+"""Paths: nnU-Net's three folders inside a run's checkpoints, and nnU-Net's names for files in them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from engine.contract import names
 from engine.contract.nnunet import NnunetConfig
 
 DATASET = "Dataset001_xray"
-"""The name of a run's own dataset."""
+"""Name of a run's dataset."""
 
 CONFIGURATION = "2d"
 FOLDS = "splits_final.json"
 ENDING = ".png"
 CHANNEL = "_0000"
-"""Every file name of an image ends in its channel's number; we have one channel."""
+"""Suffix of image names: the number of the channel, of which there is one."""
 
 PLANNERS = {
     "default": ("ExperimentPlanner", "nnUNetPlans"),
@@ -23,12 +23,12 @@ PLANNERS = {
     "resenc_l": ("nnUNetPlannerResEncL", "nnUNetResEncUNetLPlans"),
     "resenc_xl": ("nnUNetPlannerResEncXL", "nnUNetResEncUNetXLPlans"),
 }
-"""Each of the planners by our name: its class, and the plans that it writes."""
+"""Our name of a planner -> (its class, its plans)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The paths of one run. Everything lies below `checkpoints`, where no board looks for artifacts."""
+    """The paths of one run. All are below `checkpoints`, where the board looks for no artifacts."""
 
     run: Path
     config: NnunetConfig
@@ -59,7 +59,7 @@ class Layout:
 
     @property
     def folds(self) -> Path:
-        """The folds as the trainer reads them; we write them last, so that they also say: preprocessed to the end."""
+        """The folds as the trainer reads them, written last: their presence means that preprocessing is complete."""
         return self.preprocessed / DATASET / FOLDS
 
     @property
@@ -72,7 +72,7 @@ class Layout:
 
     @property
     def trained(self) -> Path:
-        """What the trainer writes into."""
+        """The trainer's output folder."""
         trained = f"{self.config.training.trainer_class}__{self.plans}__{CONFIGURATION}"
         return self.results / DATASET / trained / f"fold_{self.config.data.nnunet_fold}"
 

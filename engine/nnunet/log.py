@@ -1,4 +1,4 @@
-"""What nnU-Net's trainer says, line by line, as values. Its log of one epoch, in nnunetv2 2.2 to 2.8:
+"""nnU-Net's training log, parsed line by line. The log of one epoch in nnunetv2 2.2 to 2.8:
 
     2026-11-24 11:50:16.815938: Epoch 0
     2026-11-24 11:50:16.815999: Current learning rate: 0.01
@@ -8,7 +8,7 @@
     2026-11-24 11:50:41.196804: Epoch time: 24.38 s
     2026-11-24 11:50:41.196844: Yayy! New best EMA pseudo Dice: 0.0
 
-The last line is there only where it has kept the epoch as its best. After the last epoch:
+The last line appears only for a new best epoch. After the last epoch:
 
     2026-11-24 11:50:41.887642: Training done.
     2026-11-24 11:50:41.914287: predicting synth_0005
@@ -32,7 +32,7 @@ _DONE = "Training done."
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """An epoch begins, the first of a training or one more."""
+    """An epoch begins."""
 
     epoch: int
     """From 1 on."""
@@ -40,7 +40,7 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One epoch that is over. What nnU-Net did not tell is NaN."""
+    """A finished epoch. Values that nnU-Net did not log are NaN."""
 
     epoch: int
     """From 1 on."""
@@ -49,11 +49,11 @@ class Epoch:
     """Cross entropy minus Dice: near 0 at first, -1 at best."""
     val_loss: float = math.nan
     pseudo_dice: float = math.nan
-    """Dice over the pooled pixels of 50 batches of random validation patches, a third of them around a fracture: no
-    Dice_pos, and above it."""
+    """Dice over the pooled pixels of 50 batches of random validation patches, a third of them around a fracture. It is
+    not Dice_pos, and higher."""
     seconds: float = math.nan
     best: bool = False
-    """Its moving average of pseudo Dice was the highest, and the checkpoint was kept as the best one."""
+    """Its moving average of pseudo Dice was the highest, and its checkpoint was saved as the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,42 +63,41 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Validates:
-    """Its own validation predicts one more case."""
+    """nnU-Net's own validation predicts one more case."""
 
     case: str
 
 
-Said = Began | Epoch | Trained | Validates
+LogEvent = Began | Epoch | Trained | Validates
 
 
 class LogReader:
-    """Takes the lines in their order."""
+    """Parses the lines in their order."""
 
     def __init__(self) -> None:
         self._open: Epoch | None = None
-        self._over = False
-        """Its time was told: only the word on whether it is the best can follow."""
+        self._over = False  # the epoch is over; only the line about a new best can follow
 
-    def take(self, line: str) -> list[Said]:
-        """What one line tells. An epoch is told with the line after its last one."""
+    def take(self, line: str) -> list[LogEvent]:
+        """The events in one line. An epoch is returned with the line after its last one."""
         stamped = _STAMPED.match(line)
         if stamped is None:
             return []
         text = stamped[1].strip()
-        said: list[Said] = self.rest(best=text.startswith(_BEST))
+        events: list[LogEvent] = self.rest(best=text.startswith(_BEST))
         if began := _EPOCH.match(text):
             self._open = Epoch(int(began[1]) + 1)
-            said.append(Began(self._open.epoch))
+            events.append(Began(self._open.epoch))
         elif text.startswith(_DONE):
-            said.append(Trained())
+            events.append(Trained())
         elif case := _CASE.match(text):
-            said.append(Validates(case[1]))
+            events.append(Validates(case[1]))
         elif self._open is not None:
             self._read(self._open, text)
-        return said
+        return events
 
-    def rest(self, best: bool = False) -> list[Said]:
-        """The epoch that is over and not told yet, if there is one."""
+    def rest(self, best: bool = False) -> list[LogEvent]:
+        """The finished epoch that was not returned yet, if any."""
         if not self._over or self._open is None:
             return []
         epoch, self._open, self._over = replace(self._open, best=best), None, False
@@ -121,6 +120,6 @@ class LogReader:
 
 
 def _first_number(listed: str) -> float:
-    """Of `np.float32(0.31)`, `0.31` or `nan`: numpy 2 writes its types out."""
-    found = re.search(_NUMBER, re.sub(r"np\.float\d+\(", "", listed))
-    return float(found[1]) if found else math.nan
+    """The number in `np.float32(0.31)`, `0.31` or `nan`: numpy 2 prints its types."""
+    number = re.search(_NUMBER, re.sub(r"np\.float\d+\(", "", listed))
+    return float(number[1]) if number else math.nan

@@ -26,12 +26,15 @@ from engine.nnunet.export import Export, image_name, read_export, read_folds
 from engine.nnunet.layout import CONFIGURATION, DATASET, ENDING, Layout
 from engine.nnunet.tool import counted, environment, find_command, run_tool
 from engine.process.folders import made_whole, new_array, open_array
-from engine.process.progress import each
+from engine.process.progress import map_threaded
+
+PREDICT = "nnUNetv2_predict"
+SPLITS = ("val", "test")
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained run and the checkpoint of it that is used."""
+    """A trained nnU-Net run and the checkpoint that is used."""
 
     folder: Path
     config: NnunetConfig
@@ -48,18 +51,21 @@ class TrainedRun:
         return file_sha256(self.checkpoint)
 
     def samples(self, split: str) -> list[Sample]:
-        """The samples of a split, as its fold has it. Raises BadInput where there are none, or one was not exported."""
+        """The samples of a split, with its fold. Raises BadInput for an empty split, or a sample that was not
+        exported."""
         data = self.config.data
         samples = [sample for sample in read_folds(data)[data.nnunet_fold] if sample.split == split]
         if not samples:
             raise BadInput(f"{clean(data.manifest)}: no image in split {split}")
         for sample in samples:
             if sample.id not in self.export.cases:
-                raise BadInput(f"{clean(data.manifest)}: {clean(sample.id)} came after the export; train a new run")
+                raise BadInput(
+                    f"{clean(data.manifest)}: {clean(sample.id)} was added after the export; train a new run"
+                )
         return samples
 
     def check_unchanged(self, split: str, fingerprint: str) -> None:
-        """Raises BadInput where the split's data are others than were exported: nnU-Net would predict the old ones."""
+        """Raises BadInput where the data of the split have changed since the export, from which nnU-Net predicts."""
         if self.export.fingerprints.get(split) != fingerprint:
             raise BadInput(
                 f"{clean(self.config.data.manifest)}: split {split} has changed since the export; train a new run"
@@ -67,37 +73,33 @@ class TrainedRun:
 
 
 def open_trained(folder: Path, which: str, moved_to: Path | None = None) -> TrainedRun:
-    """A run folder with its export and its checkpoint, final or best. `moved_to`: the manifest's new place, which is
-    written into the config if the data there are those of the export.
+    """A run folder with its export and its checkpoint, final or best. `moved_to`: the manifest's new path, which is
+    written into the config if its data are those of the export.
 
-    Raises BadInput where config, checkpoint, export or manifest is missing, or the data are others.
+    Raises BadInput where config, checkpoint, export or manifest is missing, or the data differ.
     """
     config = load_nnunet_config(folder / names.CONFIG)
     layout = Layout(folder, config)
     checkpoint = layout.checkpoint(which)
     if not checkpoint.is_file():
-        raise BadInput(f"{clean(str(checkpoint))}: no such checkpoint; train the run to its end first")
+        raise BadInput(f"{clean(str(checkpoint))}: no such checkpoint; finish the training first")
     export = read_export(layout.dataset)
     if moved_to is None:
         check_manifest(folder, config.data.manifest)
         return TrainedRun(folder, config, export, checkpoint)
     data = config.data.model_copy(update={"manifest": str(moved_to.resolve())})
     run = TrainedRun(folder, config.model_copy(update={"data": data}), export, checkpoint)
-    found = {split: fingerprint(run.samples(split)) for split in ("val", "test")}
-    check_same_data(folder, moved_to, export.fingerprints, found)
+    fingerprints = {split: fingerprint(run.samples(split)) for split in ("val", "test")}
+    check_same_data(folder, moved_to, export.fingerprints, fingerprints)
     point_to(folder, moved_to)
     return run
 
 
-PREDICT = "nnUNetv2_predict"
-SPLITS = ("val", "test")
-
-
 def split_predictions(run: TrainedRun, split: str, options: PredictOptions) -> Probabilities:
-    """What nnU-Net predicts of a split, from the cache where checkpoint, data and views are the same.
+    """nnU-Net's predictions of a split, from the cache if checkpoint, data and TTA are the same.
 
-    The maps are those of the exported images, so of their longer side; of masks alone they are 0 and 1.
-    Raises BadInput where the data have changed since the export; Stopped; Failed.
+    The maps have the size of the exported images; with masks only, they are 0 and 1. Raises BadInput where the data
+    have changed since the export; Stopped; Failed.
     """
     samples = run.samples(split)
     data = fingerprint(samples)
@@ -119,7 +121,7 @@ def _predict(
     key: Key,
     shape: tuple[int, ...],
 ) -> str:
-    """Let nnU-Net predict the samples and keep the maps; the name of what it computed on."""
+    """Have nnU-Net predict the samples, and cache the maps; returns the name of the device."""
     from engine.process.device import pick_device
 
     picked = pick_device("auto" if run.config.device == "cuda" else run.config.device, "fp32")
@@ -131,7 +133,7 @@ def _predict(
         for sample in samples:
             (images / image_name(run.export.cases[sample.id])).symlink_to(run.export.image(sample).absolute())
         processes = run.config.training.processes
-        # One process at a time is nnU-Net's own loop without a pool, which costs seconds to start.
+        # 0: nnU-Net's loop without a process pool, which takes seconds to start.
         pool = "0" if processes == 1 else str(processes)
         command = [find_command(PREDICT), "-i", str(images), "-o", str(output), "-d", DATASET, "-c", CONFIGURATION]
         command += ["-f", str(run.config.data.nnunet_fold), "-tr", run.config.training.trainer_class]
@@ -150,33 +152,33 @@ def _predict(
 
 
 def collect(run: TrainedRun, samples: list[Sample], output: Path, masks: bool, levels: Levels) -> None:
-    """Read what nnU-Net wrote of each sample into `levels` (N, S, S); beyond the image they stay 0.
+    """Read nnU-Net's output for each sample into `levels` (N, S, S), which stay 0 outside the image.
 
-    Raises Failed in one line where an output is missing or is no map of its image.
+    Raises Failed in one line where an output is missing or does not fit its image.
     """
 
-    def read(place: int) -> None:
-        case = run.export.cases[samples[place].id]
-        found = _mask(output / f"{case}{ENDING}") if masks else _probabilities(output / f"{case}.npz")
-        rows, columns = found.shape
+    def read(index: int) -> None:
+        case = run.export.cases[samples[index].id]
+        predicted = _mask(output / f"{case}{ENDING}") if masks else _probabilities(output / f"{case}.npz")
+        rows, columns = predicted.shape
         if max(rows, columns) != levels.shape[1]:
-            raise Failed(f"{clean(case)}: {PREDICT} made a map of {columns} x {rows}, not of its image")
-        levels[place, :rows, :columns] = found
+            raise Failed(f"{clean(case)}: {PREDICT} made a map of {columns} x {rows}, not of the image size")
+        levels[index, :rows, :columns] = predicted
 
-    for _ in each(read, len(samples), "collect"):
+    for _ in map_threaded(read, len(samples), "collect"):
         pass
 
 
 def _probabilities(path: Path) -> Levels:
-    """The probability of a fracture in what nnU-Net saves as `probabilities`: (2, 1, rows, columns), float32."""
+    """The probability of a fracture in the array `probabilities` that nnU-Net saves: (2, 1, rows, columns), float32."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
-            both: npt.NDArray[np.float32] = kept["probabilities"]
+        with np.load(path, allow_pickle=False) as arrays:
+            both: npt.NDArray[np.float32] = arrays["probabilities"]
             if both.ndim != 4 or both.shape[:2] != (2, 1):
                 raise ValueError
             return quantise(both[1, 0])
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise Failed(f"{clean(str(path.name))}: no probabilities from {PREDICT} ({type(error).__name__})") from None
+        raise Failed(f"{clean(str(path.name))}: {PREDICT} saved no probabilities ({type(error).__name__})") from None
 
 
 def _mask(path: Path) -> Levels:

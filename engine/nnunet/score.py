@@ -1,7 +1,7 @@
-"""xray-engine nnunet score: our scoring of nnU-Net's predictions, every choice made on validation.
+"""`xray-engine nnunet score`: our metrics of nnU-Net's predictions, with every choice made on validation.
 
-Its own validation counts a false positive on an empty image as Dice 0 and leaves out an empty one that is right, so
-that its mean Dice is neither Dice_pos nor Dice.
+nnU-Net's own validation counts a false positive on an empty image as Dice 0 and leaves out an empty image that is
+predicted empty, so its mean Dice is neither Dice_pos nor Dice.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from engine.nnunet.predict import open_trained, split_predictions
 from engine.nnunet.tool import version
 
 NNUNET_THRESHOLD = 0.5
-"""The more probable of two classes."""
+"""nnU-Net takes the more probable of two classes."""
 
 
 def score(options: ScoreOptions, output: Path | None = None, moved_to: Path | None = None) -> Path:
-    """Score a run on its test split and write the artifact, into its folder or as `output`; the path of it. What is not
-    predicted yet is predicted. `moved_to`: the new place of the run's data.
+    """Score a run on its test split and write the artifact into its folder or as `output`; returns the artifact's path.
+    Missing predictions are made first. `moved_to`: the new path of the run's manifest.
 
     Raises BadInput, Stopped.
     """
@@ -36,7 +36,7 @@ def score(options: ScoreOptions, output: Path | None = None, moved_to: Path | No
     val, test = (split_predictions(run, split, options) for split in ("val", "test"))
     assert options.threshold is not None
     fixed = [] if options.threshold == "tuned" else [options.threshold]
-    val_scores, test_scores = (score_probabilities(found, fixed) for found in (val, test))
+    val_scores, test_scores = (score_probabilities(predicted, fixed) for predicted in (val, test))
     choice = choose(val_scores, options.threshold, options.presence, options.gate)
     asked = options.model_dump(mode="json", exclude={"run", "bootstrap"})
     key = selection_key(**asked, data=test.fingerprint)
@@ -62,14 +62,16 @@ def score(options: ScoreOptions, output: Path | None = None, moved_to: Path | No
 
 
 def settled(options: ScoreOptions) -> ScoreOptions:
-    """The options without what may be left open. Raises BadInput for a threshold tuned on masks, or a presence score
-    that nnU-Net has not got."""
+    """The options with defaults filled in. Raises BadInput for a threshold with masks, or a presence score that nnU-Net
+    lacks."""
     if options.presence == "cls":
-        raise BadInput("--presence cls: nnU-Net has no such head; give auto, max, mean, topk_mean or pred_area")
+        raise BadInput("--presence cls: nnU-Net has no head; give auto, max, mean, topk_mean or pred_area")
     if not options.masks:
         return options.model_copy(update={"threshold": options.threshold or "tuned"})
     if options.threshold not in (None, NNUNET_THRESHOLD):
-        raise BadInput(f"--threshold {options.threshold}: a mask has none; leave it out, or --masks")
+        raise BadInput(f"--threshold {options.threshold}: masks have no threshold; leave it out, or leave out --masks")
     if options.presence not in ("auto", "pred_area"):
-        raise BadInput(f"--presence {options.presence}: a mask has only its area; give pred_area, or leave out --masks")
+        raise BadInput(
+            f"--presence {options.presence}: masks have only their area; give pred_area, or leave out --masks"
+        )
     return options.model_copy(update={"threshold": NNUNET_THRESHOLD, "presence": "pred_area"})

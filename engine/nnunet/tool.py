@@ -26,7 +26,7 @@ from engine.process.exit import StopFlag, end_with
 from engine.process.progress import Progress, say
 
 GRACE_S = 5.0
-"""What a command has to end after SIGTERM, before it is killed."""
+"""Seconds between SIGTERM and SIGKILL for a command."""
 
 _POLL_S = 0.25
 _TICK_S = 1.0
@@ -36,19 +36,19 @@ _NO_SPACE = {"No space left on device": errno.ENOSPC, "Disk quota exceeded": err
 
 
 def find_command(name: str) -> str:
-    """The path of one of nnU-Net's commands: beside this Python, else on the PATH (an environment of its own will do).
+    """The path of one of nnU-Net's commands: beside this Python, or on the PATH (it may be in another environment).
 
-    Raises BadInput in one line where there is none.
+    Raises BadInput in one line where it is missing.
     """
     beside = Path(sys.executable).parent / name
-    found = str(beside) if os.access(beside, os.X_OK) else shutil.which(name)
-    if found is None:
-        raise BadInput(f"nnU-Net is not installed ({name} is missing): pip install 'xray-tui[nnunet]'")
-    return found
+    command = str(beside) if os.access(beside, os.X_OK) else shutil.which(name)
+    if command is None:
+        raise BadInput(f"nnU-Net is not installed ({name} is missing); install it: pip install 'xray-tui[nnunet]'")
+    return command
 
 
 def version() -> str | None:
-    """The version of nnunetv2 in this environment; None where its commands come from another."""
+    """The version of nnunetv2 in this environment; None where its commands are in another."""
     try:
         return metadata.version("nnunetv2")
     except metadata.PackageNotFoundError:
@@ -56,7 +56,7 @@ def version() -> str | None:
 
 
 def environment(layout: Layout, device: str, *, compile: bool) -> dict[str, str]:
-    """The environment of a command that works for this run on cpu or cuda."""
+    """The environment of a command for this run on cpu or cuda."""
     training = layout.config.training
     own = {name: value for name, value in os.environ.items() if name not in (JOB_DIR_ENV, LEASES_ENV)}
     augment = training.augment_processes
@@ -70,7 +70,7 @@ def environment(layout: Layout, device: str, *, compile: bool) -> dict[str, str]
         "nnUNet_def_n_proc": str(training.processes),
         "nnUNet_compile": "t" if compile else "f",
         **({} if augment is None else {"nnUNet_n_proc_DA": str(augment)}),
-        "PYTHONUNBUFFERED": "1",  # or an epoch is heard of when 8 KiB are full
+        "PYTHONUNBUFFERED": "1",  # otherwise an epoch appears only when 8 KiB are full
     }
 
 
@@ -80,10 +80,11 @@ def run_tool(
     on_line: Callable[[str], None] = lambda line: None,
     on_tick: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run a command to its end, its output passed on line by line; `on_tick` is called about every second.
+    """Run a command to its end and pass on its output line by line; `on_tick` is called about every second.
 
-    SIGTERM and SIGINT go on to it and all that it started, which are gone when this returns or raises; it dies with
-    this process too. Raises Stopped; Failed with its last words; MemoryError, or OSError where the disk was full.
+    SIGTERM and SIGINT are passed on to the command and everything it started; all of it has ended when this function
+    returns or raises, and when this process dies. Raises Stopped; Failed with the last error line; MemoryError; OSError
+    for a full disk.
     """
     stop = StopFlag()
     last: deque[str] = deque(maxlen=100)
@@ -106,7 +107,7 @@ def run_tool(
 
 
 def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start it in a process group of its own, so that all of that can be ended."""
+    """Start the command in its own process group, so that the whole group can be ended."""
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -119,9 +120,9 @@ def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess
 
 
 def failure(name: str, status: int, last: Sequence[str]) -> Exception:
-    """What the end of a command means, by its status (negative: a signal) and its last lines."""
-    said = next((line for line in reversed(last) if _ERROR.match(line)), last[-1] if last else "it said nothing")
-    said = clean(said)[:300]
+    """The exception for a failed command, from its status (negative: a signal) and its last lines."""
+    message = next((line for line in reversed(last) if _ERROR.match(line)), last[-1] if last else "no output")
+    message = clean(message)[:300]
     for line in reversed(last):
         if _NO_MEMORY.search(line):
             return MemoryError(f"{name}: {clean(line)[:300]}")
@@ -130,13 +131,13 @@ def failure(name: str, status: int, last: Sequence[str]) -> Exception:
                 return OSError(number, f"{os.strerror(number)} ({name})")
     if status < 0:
         signalled = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-        perhaps = " (perhaps memory)" if status == -signal.SIGKILL else ""
-        return Failed(f"{name} was killed by {signalled}{perhaps}; before that: {said}")
-    return Failed(f"{name} ended with exit status {status}: {said}")
+        perhaps = " (perhaps out of memory)" if status == -signal.SIGKILL else ""
+        return Failed(f"{name} was killed by {signalled}{perhaps}; before that: {message}")
+    return Failed(f"{name} ended with exit status {status}: {message}")
 
 
 def _output(process: subprocess.Popen[bytes], stop: StopFlag, on_tick: Callable[[], None]) -> Iterator[str]:
-    """The lines of a process, until it has ended or a stop was asked for."""
+    """The lines of a process until it has ended or a stop is requested."""
     assert process.stdout is not None
     pipe, rest, ticked = process.stdout.fileno(), b"", time.monotonic()
     with selectors.DefaultSelector() as selector:
@@ -148,7 +149,7 @@ def _output(process: subprocess.Popen[bytes], stop: StopFlag, on_tick: Callable[
                 *lines, rest = (rest + chunk).replace(b"\r", b"\n").split(b"\n")
                 yield from map(_readable, lines)
                 is_open = bool(chunk)
-            elif _has_ended(process):  # what still holds the pipe open was left behind by it
+            elif _has_ended(process):  # a process that it left behind keeps the pipe open
                 break
             elif not is_open:
                 time.sleep(_POLL_S)
@@ -164,14 +165,14 @@ def _readable(line: bytes) -> str:
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Left unreaped, so that its group's number cannot be used again."""
+    """The process is not reaped here, so that the number of its group is not used again."""
     return process.returncode is not None or (
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     )
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:
-    """End what is left of the process and its group; its exit status."""
+    """End what is left of the process and its group; returns the exit status."""
     if not _has_ended(process):
         _signal(process.pid, signal.SIGTERM)
         until = time.monotonic() + GRACE_S
@@ -190,13 +191,14 @@ def _signal(group: int, number: int) -> None:
 
 @contextlib.contextmanager
 def counted(phase: str, folder: Path, pattern: str, total: int) -> Iterator[Callable[[], None]]:
-    """A callback that looks how many files of the pattern are in the folder, which may not be there yet."""
+    """A callback that shows progress by the number of files of the pattern in the folder, for a command without useful
+    output."""
     with Progress(phase, total, "images") as progress:
 
         def look() -> None:
-            found = min(total, sum(1 for _ in folder.glob(pattern)))
-            if found > progress.done:
-                progress.advance(found - progress.done)
+            made = min(total, sum(1 for _ in folder.glob(pattern)))
+            if made > progress.done:
+                progress.advance(made - progress.done)
 
         yield look
         look()

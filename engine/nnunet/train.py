@@ -18,20 +18,22 @@ from engine.contract.nnunet import NnunetConfig
 from engine.contract.text import clean
 from engine.nnunet.export import export
 from engine.nnunet.layout import CONFIGURATION, DATASET, FOLDS, Layout
-from engine.nnunet.log import Began, Epoch, LogReader, Said, Trained, Validates
+from engine.nnunet.log import Began, Epoch, LogEvent, LogReader, Trained, Validates
 from engine.nnunet.tool import counted, environment, find_command, run_tool
 from engine.process.progress import Progress
 from engine.training.event_log import EventLog
 
 PLAN, TRAIN = "nnUNetv2_plan_and_preprocess", "nnUNetv2_train"
 
+DEFAULT_EPOCHS = 1000
+
 
 def train(config: NnunetConfig, run: Path, device: str) -> None:
-    """Train into the run folder on cpu or cuda, or go on where a former training of this config was stopped.
+    """Train into the run folder on cpu or cuda, or continue a stopped training of this config.
 
-    nnU-Net keeps a checkpoint every 50 epochs, and one whenever its moving average is at its best. A stopped training
-    goes on from the former, else the latter; what came after that is trained again. A training that ends before all is
-    exported leaves nothing. Raises Stopped, Failed, BadInput.
+    nnU-Net saves a checkpoint every 50 epochs, and one whenever its moving average of pseudo Dice is the highest. A
+    stopped training continues from the former or, without it, the latter; later epochs are trained again. A training
+    that ends before the export is complete leaves nothing. Raises Stopped, Failed, BadInput.
     """
     layout = Layout(run, config)
     plan, trainer = find_command(PLAN), find_command(TRAIN)
@@ -42,9 +44,9 @@ def train(config: NnunetConfig, run: Path, device: str) -> None:
         _begin(config, layout)
     if layout.checkpoint("final").exists():
         _name_checkpoints(layout)
-        print(f"{clean(str(run))}: trained to its end; nothing is left to do", flush=True)
+        print(f"{clean(str(run))}: already trained", flush=True)
         return
-    if not layout.dataset.exists():  # killed while it was made, or taken away
+    if not layout.dataset.exists():  # killed while it was written, or removed
         export(config, layout.dataset)
     if not layout.folds.exists():
         _preprocess(layout, plan, device)
@@ -53,7 +55,8 @@ def train(config: NnunetConfig, run: Path, device: str) -> None:
 
 
 def _begin(config: NnunetConfig, layout: Layout) -> None:
-    """The config and the export, or neither: when the data are mended, the folder is free for the same command."""
+    """Write the config and the export, or neither: after the data are corrected, the folder is free for the same
+    command."""
     save_config(config, layout.run / names.CONFIG)
     try:
         export(config, layout.dataset)
@@ -64,7 +67,7 @@ def _begin(config: NnunetConfig, layout: Layout) -> None:
 
 
 def _name_checkpoints(layout: Layout) -> None:
-    """Give nnU-Net's checkpoints our names too: by these, lists and the queue see that a run is trained."""
+    """Link nnU-Net's checkpoints under our names, by which lists and the queue recognise a trained run."""
     for name, which in ((names.BEST, "best"), (names.LAST, "final")):
         link = layout.run / names.CHECKPOINTS / name
         link.unlink(missing_ok=True)
@@ -73,14 +76,14 @@ def _name_checkpoints(layout: Layout) -> None:
 
 
 def _preprocess(layout: Layout, plan: str, device: str) -> None:
-    """Plans and preprocessed cases. Killed on the way, it begins anew: the folds, which come last, are not there."""
+    """Plan and preprocess. If it was killed, it starts again: the folds, which are written last, are missing."""
     shutil.rmtree(layout.preprocessed, ignore_errors=True)
     layout.preprocessed.mkdir(parents=True)
     processes = str(layout.config.training.processes)
     command = [plan, "-d", str(int(DATASET[7:10])), "-c", CONFIGURATION, "-pl", layout.planner, "--no_pbar"]
     command += ["--verify_dataset_integrity", "-np", processes, "-npfp", processes]
     own = environment(layout, device, compile=False)
-    own["nnUNet_n_proc_DA"] = "1"  # the planner takes it for its number of threads, and fails with 0
+    own["nnUNet_n_proc_DA"] = "1"  # the planner uses it as its number of threads, and fails with 0
     cases = {case for fold in _folds(layout) for case in (*fold["train"], *fold["val"])}
     with counted("nnU-Net preprocesses", layout.folds.parent, "*_2d/*_seg.b2nd", len(cases)) as tick:
         run_tool([*command], own, on_tick=tick)
@@ -89,38 +92,38 @@ def _preprocess(layout: Layout, plan: str, device: str) -> None:
 
 def _fit(layout: Layout, trainer: str, device: str, resumes: bool) -> None:
     layout.results.mkdir(parents=True, exist_ok=True)
-    goes_on = set_damaged_aside(layout)
-    if resumes and not goes_on:
+    continues = set_damaged_aside(layout)
+    if resumes and not continues:
         print(f"{clean(str(layout.run))}: no checkpoint yet; the training starts from the beginning", flush=True)
     number = layout.config.data.nnunet_fold
     command = [trainer, DATASET, CONFIGURATION, str(number), "-p", layout.plans, "-device", device]
-    command += ["-tr", layout.config.training.trainer_class, *(["--c"] if goes_on else [])]
-    telling = Telling(layout.run, layout.trained / "debug.json", len(_folds(layout)[number]["val"]))
+    command += ["-tr", layout.config.training.trainer_class, *(["--c"] if continues else [])]
+    events = EventWriter(layout.run, layout.trained / "debug.json", len(_folds(layout)[number]["val"]))
     own = environment(layout, device, compile=device == "cuda" and layout.config.training.compile)
     try:
-        run_tool(command, own, on_line=telling.take)
-        telling.end("done")
+        run_tool(command, own, on_line=events.take)
+        events.end("done")
     except Stopped:
-        telling.end("stopped")
+        events.end("stopped")
         raise
     except (Failed, MemoryError):
-        telling.end(None)
+        events.end(None)
         raise
     finally:
-        telling.close()
+        events.close()
 
 
 def set_damaged_aside(layout: Layout) -> bool:
-    """Whether there is a checkpoint to go on from. One that was cut short while it was written is renamed: nnU-Net
-    writes in place, takes the latest before the best, and would fail on it for ever."""
+    """Whether there is a checkpoint to continue from. One that is cut short is renamed: nnU-Net writes in place,
+    prefers the latest to the best, and would fail on it every time."""
     for which in ("latest", "best"):
         path = layout.checkpoint(which)
         if not path.exists():
             continue
-        if zipfile.is_zipfile(path):  # its directory comes last
+        if zipfile.is_zipfile(path):  # a zip file's directory is at its end
             return True
         path.rename(path.with_name(f"{path.name}.damaged"))
-        print(f"{clean(str(path))}: cut short; set aside as {path.name}.damaged", flush=True)
+        print(f"{clean(str(path))}: cut short; renamed to {path.name}.damaged", flush=True)
     return False
 
 
@@ -130,14 +133,12 @@ def _folds(layout: Layout) -> list[dict[str, list[str]]]:
     return folds
 
 
-DEFAULT_EPOCHS = 1000
-
-
-class Telling:
-    """Writes the events of one training, which may be the continuation of a former one."""
+class EventWriter:
+    """Writes the events of one training, which may continue a former one. nnU-Net logs nothing within an epoch, so an
+    epoch is a step."""
 
     def __init__(self, run: Path, debug: Path, validation_cases: int) -> None:
-        """`debug`: the file in which the trainer tells how many epochs it has, before the first one begins."""
+        """`debug`: the file in which the trainer writes its number of epochs before the first one begins."""
         self._run, self._debug, self._cases = run, debug, validation_cases
         self._reader = LogReader()
         self._started = time.monotonic()
@@ -147,37 +148,37 @@ class Telling:
         self._times: list[float] = []
 
     def take(self, line: str) -> None:
-        """One line of the trainer's output."""
-        self._tell(self._reader.take(line))
+        """Process one line of the trainer's output."""
+        self._process(self._reader.take(line))
 
-    def _tell(self, told: list[Said]) -> None:
-        for said in told:
-            match said:
+    def _process(self, events: list[LogEvent]) -> None:
+        for event in events:
+            match event:
                 case Began():
-                    self._began(said.epoch - 1)
+                    self._began(event.epoch - 1)
                 case Epoch():
-                    self._epoch(said)
+                    self._epoch(event)
                 case Trained():
                     self._show("nnU-Net's own validation", self._cases, "images")
                 case Validates() if self._progress is not None:
                     self._progress.advance()
 
     def end(self, state: str | None) -> None:
-        """How it ended: done, stopped, or None for a failure; where nothing had begun, nothing is written."""
-        self._tell(self._reader.rest())
+        """Write the end: done, stopped, or None for a failure. Nothing is written if no epoch began."""
+        self._process(self._reader.rest())
         if self._events is not None and state is not None:
             seconds = round(time.monotonic() - self._started, 1)
             self._events.write("end", state=state, step=self._done, seconds=seconds)
 
     def close(self) -> None:
-        """Let go of file and bar."""
+        """Close file and bar."""
         if self._progress is not None:
             self._progress.close()
         if self._events is not None:
             self._events.close()
 
     def _began(self, done: int) -> None:
-        """The first epoch tells from where a training goes on: what was written of later ones counts no more."""
+        """The first epoch shows where a training continues: former events of later epochs are cut off."""
         if self._events is not None:
             return
         path = self._run / names.EVENTS
@@ -208,22 +209,22 @@ class Telling:
 
 
 def kept_bytes(content: bytes, epoch: int) -> int:
-    """How much of an events file tells of a training up to the end of that epoch (0: nothing)."""
-    kept = place = 0
+    """Length of the part of an events file up to the end of that epoch (0: nothing)."""
+    end = offset = 0
     for line in content.splitlines(keepends=True):
-        place += len(line)
+        offset += len(line)
         for event in parse_events(line.decode("utf-8", "replace")):
             reached = event.get("epoch")
             if not isinstance(reached, int) or event["event"] not in ("step", "epoch"):
                 continue
             if reached > epoch:
-                return kept
-            kept = place
-    return kept
+                return end
+            end = offset
+    return end
 
 
 def epochs_of(debug: Path) -> int:
-    """How many epochs the trainer has, from its debug.json, in which every value is a text."""
+    """The number of epochs in the trainer's debug.json, in which every value is a text."""
     try:
         return int(json.loads(debug.read_text("utf-8"))["num_epochs"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

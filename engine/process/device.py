@@ -1,4 +1,4 @@
-"""Everything that depends on the processor: which device, which precision, memory, and what running out looks like."""
+"""The device: CPU or GPU, precision, memory format, memory use, and out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 from engine.contract.errors import BadInput
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
-"""What CUDA at its start, torch's CPU allocator, cuBLAS and cuDNN say."""
+"""Parts of the error messages of CUDA's start-up, torch's CPU allocator, cuBLAS and cuDNN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,10 @@ class Device:
 
 
 def pick_device(device: str = "auto", precision: str = "auto", channels_last: bool = True) -> Device:
-    """The device a config asks for. Raises BadInput in one line where this machine has not got it."""
+    """The device that a config asks for. Raises BadInput in one line where this machine does not have it."""
     has_cuda = torch.cuda.is_available()
     if device == "cuda" and not has_cuda:
-        raise BadInput("device: cuda: no CUDA device is usable here; give cpu or auto, or look at `xray-tui doctor`")
+        raise BadInput("device: cuda: no usable CUDA device; give cpu or auto, or run `xray-tui doctor`")
     kind = "cuda" if has_cuda and device != "cpu" else "cpu"
     return Device(
         torch.device(kind),
@@ -63,8 +63,8 @@ def pick_device(device: str = "auto", precision: str = "auto", channels_last: bo
     )
 
 
-def place(network: nn.Module, device: Device) -> nn.Module:
-    """Move a network to the device, its kernels in the device's memory layout; 3-D ones have no such layout."""
+def to_device(network: nn.Module, device: Device) -> nn.Module:
+    """Move a network to the device, with 2-D kernels in its memory format. Kernels of 3-D networks keep theirs."""
     network.to(device.device)
     for parameter in network.parameters():
         if parameter.ndim == 4:
@@ -87,14 +87,14 @@ def _autocast_dtype(kind: str, precision: str) -> torch.dtype | None:
 
 
 def peak_memory() -> tuple[int, int | None]:
-    """(largest resident memory of this process, largest GPU memory it reserved or None), bytes."""
+    """(peak resident memory of this process, peak GPU memory it reserved or None), bytes."""
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     gpu = torch.cuda.max_memory_reserved() if torch.cuda.is_available() else None
     return rss, gpu
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out, on the GPU or in the machine."""
+    """Whether an error means that the GPU or the machine ran out of memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     if isinstance(error, OSError):

@@ -18,6 +18,8 @@ from engine.contract import names
 from engine.contract.errors import BadInput, Exit, Failed, Stopped
 from engine.contract.text import clean
 
+_PR_SET_PDEATHSIG = 1
+
 
 def run_command(command: Callable[[], None]) -> tuple[Exit, str]:
     """Run a command; returns its exit status and the cause in words. The cause of a failure is printed."""
@@ -36,7 +38,7 @@ def run_command(command: Callable[[], None]) -> tuple[Exit, str]:
         _say("stopped")
         return Exit.STOPPED, "stopped by Ctrl+C"
     except ImportError as error:
-        line = f"{clean(str(error))}; the engine needs its extra: pip install 'xray-tui[engine]'"
+        line = f"{clean(str(error))}; install the engine's extra: pip install 'xray-tui[engine]'"
         _say(line)
         return Exit.OTHER, line
     except BrokenPipeError:
@@ -48,7 +50,7 @@ def run_command(command: Callable[[], None]) -> tuple[Exit, str]:
 
 
 def _unexpected(error: Exception) -> tuple[Exit, str]:
-    """One line for the user; the traceback only where XRAY_DEBUG asks for it."""
+    """One line for the user; with XRAY_DEBUG set the traceback."""
     if os.environ.get("XRAY_DEBUG"):
         raise error
     line = clean(f"{type(error).__name__}: {error}".split("\n")[0])[:400]
@@ -71,13 +73,13 @@ def _unexpected(error: Exception) -> tuple[Exit, str]:
 
 
 def _say(*lines: str) -> None:
-    """Into the log, where there is room: the end record and the exit status tell it too."""
+    """Print to stderr. A full disk is ignored: the end record and the exit status carry the cause too."""
     with contextlib.suppress(OSError):
         print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def give_up(cause: str) -> None:
-    """End at once, where the main thread hangs."""
+    """End the process at once, for use while the main thread hangs."""
     _say(cause)
     record_end(Exit.OTHER, cause)
     os._exit(Exit.OTHER)
@@ -93,7 +95,7 @@ def flush_output() -> None:
 
 
 def record_end(status: Exit, cause: str) -> None:
-    """end.json in the job's folder: success needs it, an exit status alone does not count."""
+    """Write end.json into the job's folder. A job counts as succeeded only with this file."""
     folder = os.environ.get(names.JOB_DIR_ENV)
     if not folder:
         return
@@ -113,13 +115,13 @@ def record_end(status: Exit, cause: str) -> None:
 
 
 class StopFlag:
-    """Set by the first SIGTERM or SIGINT; the second one acts as it would have without us."""
+    """Set by the first SIGTERM or SIGINT. A second signal has its usual effect."""
 
     def __init__(self) -> None:
         self.is_set = False
         self._before: dict[int, Any] = {}
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.getsignal(number)  # known before the first signal can come
+            self._before[number] = signal.getsignal(number)  # stored before the first signal can arrive
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -127,25 +129,22 @@ class StopFlag:
         self.restore()
 
     def restore(self) -> None:
-        """Put the former handlers back."""
+        """Restore the former handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
 
-_PR_SET_PDEATHSIG = 1
-
-
 def leave_stopping_to_the_parent(parent: int) -> None:
-    """For loader processes: a stop goes to the whole process group, and a loader that died of it would look like a
-    failure. They end with the parent."""
+    """For loader processes: ignore SIGTERM and SIGINT, which reach the whole process group, because a loader killed by
+    them would look like a failure. The loader ends with its parent."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     end_with(parent)
 
 
 def end_with(parent: int) -> None:
-    """Be killed as soon as the parent is gone, whatever it died of. Loaders look for it every five seconds by
-    themselves, and hold the run folder and the leases until then. Linux alone knows this."""
+    """Have the kernel kill this process when its parent ends (Linux only). Torch's loaders check for their parent only
+    every five seconds, and would hold the run folder and the GPU locks until then."""
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     except (OSError, AttributeError):

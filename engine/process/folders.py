@@ -24,21 +24,25 @@ _MAKING = ".making-"
 _STALE_S = 24 * 3600.0
 _PATIENCE_S = 1.0
 
+Layout = Mapping[str, tuple[npt.DTypeLike, tuple[int, ...]]]
+"""Name -> (dtype, shape) of each array."""
+
+_POLL_S = 0.1
+
 
 @contextlib.contextmanager
-def held(folder: Path, other: str) -> Iterator[None]:
-    """Make a folder and hold it; the kernel lets go of it whatever becomes of us.
+def locked_folder(folder: Path, other: str) -> Iterator[None]:
+    """Make a folder and lock it for the block. The kernel releases the lock however the process ends.
 
-    Raises BadInput where another process holds it, `other` saying what that one does. One that was killed just now
-    holds it until its children are gone as well: that is waited for. A network file system without locks holds nothing,
-    and nothing can be told of others there.
+    Raises BadInput with the message `other` where another process holds the lock. A killed process's children may hold
+    it a moment longer, so the lock is retried for a second. On a network file system without locks nothing is locked.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         until = time.monotonic() + _PATIENCE_S
         with contextlib.suppress(OSError):
-            while not locked(descriptor):
+            while not try_lock(descriptor):
                 if time.monotonic() > until:
                     raise BadInput(f"{clean(str(folder))}: {other}")
                 time.sleep(0.02)
@@ -47,8 +51,8 @@ def held(folder: Path, other: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def locked(descriptor: int) -> bool:
-    """Whether the lock of an opened folder is ours now. Raises OSError where there are no locks."""
+def try_lock(descriptor: int) -> bool:
+    """Whether this process now holds the lock of an opened folder. Raises OSError on a file system without locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -58,19 +62,19 @@ def locked(descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def made_whole(folder: Path) -> Iterator[Path]:
-    """A temporary folder to fill; at the end it takes the place of `folder`, or is gone if anything was raised.
+    """A temporary folder to fill. At the end it replaces `folder`, or is removed if anything was raised.
 
-    What a killed process left half made is swept away after a day. Raises OSError: no permission, full disk.
+    Folders left by killed processes are removed after a day. Raises OSError: no permission, full disk.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f"{_MAKING}*"):
+    for leftover in folder.parent.glob(f"{_MAKING}*"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _STALE_S:
-                shutil.rmtree(left, ignore_errors=True)
+            if time.time() - leftover.stat().st_mtime > _STALE_S:
+                shutil.rmtree(leftover, ignore_errors=True)
     making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=folder.parent))
     try:
         yield making
-        making.chmod(0o777 & ~current_umask())  # mkdtemp's own are for nobody else on the server
+        making.chmod(0o777 & ~current_umask())  # mkdtemp makes it private to this user
         if folder.exists():
             shutil.rmtree(folder)
         making.rename(folder)
@@ -80,8 +84,8 @@ def made_whole(folder: Path) -> Iterator[Path]:
 
 
 def new_array(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """A memory-mapped .npy file to fill. Its space is taken at once: a disk that fills up later would kill the process
-    (SIGBUS); one that is too full now is an OSError."""
+    """A memory-mapped .npy file to fill. Its space is allocated at once: a full disk is an OSError here, and not a
+    SIGBUS later."""
     with named(path):
         array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
     with named(path), path.open("r+b") as file:
@@ -94,37 +98,31 @@ def open_array(path: Path) -> npt.NDArray[Any]:
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-Layout = Mapping[str, tuple[npt.DTypeLike, tuple[int, ...]]]
-"""dtype and shape of each array by its name."""
-
-_LOOKS_S = 0.1
-
-
 def cached(folder: Path | None, layout: Layout, fill: Callable[..., None]) -> list[npt.NDArray[Any]]:
-    """The arrays of a layout, read-only from the folder where it holds them. Else they are made there: `fill` gets
-    them in the layout's order, full of zeros. A damaged folder is made anew.
+    """The arrays of a layout, read-only from the folder. A missing or damaged folder is filled first: `fill` gets the
+    arrays in the layout's order, full of zeros.
 
-    Without a folder, or where it cannot be written (no permission, full disk), they are made in memory.
+    Without a folder, or where it cannot be written (no permission, full disk), the arrays stay in memory.
     """
     if folder is not None:
-        found = _opened(folder, layout) or _made(folder, layout, fill)
-        if found is not None:
-            return found
+        arrays = _opened(folder, layout) or _made(folder, layout, fill)
+        if arrays is not None:
+            return arrays
     arrays = [np.zeros(shape, dtype) for dtype, shape in layout.values()]
     fill(*arrays)
     return arrays
 
 
 def _opened(folder: Path, layout: Layout) -> list[npt.NDArray[Any]] | None:
-    """The arrays; None where there are none, or damaged ones, which are taken away."""
+    """The arrays in the folder, or None. Damaged ones are removed."""
     try:
         arrays = [open_array(folder / f"{name}.npy") for name in layout]
         if [(array.dtype, array.shape) for array in arrays] != [
             (np.dtype(dtype), shape) for dtype, shape in layout.values()
         ]:
             raise ValueError("another layout")
-        with contextlib.suppress(OSError):  # somebody else's, who let us read it
-            os.utime(folder)  # used last now
+        with contextlib.suppress(OSError):  # another user's folder
+            os.utime(folder)  # marks it as recently used
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
@@ -134,12 +132,12 @@ def _opened(folder: Path, layout: Layout) -> list[npt.NDArray[Any]] | None:
 
 
 def _made(folder: Path, layout: Layout, fill: Callable[..., None]) -> list[npt.NDArray[Any]] | None:
-    """Make the arrays in the folder, or wait until another process has; None where it cannot be written."""
+    """Make the arrays in the folder, or wait for another process that does; None where the folder cannot be written."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _alone_in(folder.parent):
-            if found := _opened(folder, layout):
-                return found
+            if arrays := _opened(folder, layout):
+                return arrays
             with made_whole(folder) as making:
                 paths = [making / f"{name}.npy" for name in layout]
                 fill(*(new_array(path, *kind) for path, kind in zip(paths, layout.values(), strict=True)))
@@ -151,23 +149,23 @@ def _made(folder: Path, layout: Layout, fill: Callable[..., None]) -> list[npt.N
 
 
 def _write_through(path: Path) -> None:
-    """Before the rename: a machine that loses its power would come back with zeros under a valid name."""
+    """fsync before the rename: after a power failure the file would otherwise hold zeros under a valid name."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Only one process at a time makes arrays in a folder: jobs that start together would all decode the same images.
-    A file system without locks lets all of them."""
+    """Let one process at a time make arrays in a folder, so that jobs that start together do not decode the same
+    images. On a file system without locks all of them do."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        said = False
+        is_announced = False
         while _is_locked_by_another(descriptor):
-            if not said:
-                print(f"waiting for another process that fills {clean(str(folder))}", file=sys.stderr, flush=True)
-                said = True
-            time.sleep(_LOOKS_S)
+            if not is_announced:
+                print(f"waiting for another process to fill {clean(str(folder))}", file=sys.stderr, flush=True)
+                is_announced = True
+            time.sleep(_POLL_S)
         yield
     finally:
         os.close(descriptor)
@@ -175,6 +173,6 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 def _is_locked_by_another(descriptor: int) -> bool:
     try:
-        return not locked(descriptor)
+        return not try_lock(descriptor)
     except OSError:
         return False

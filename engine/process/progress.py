@@ -21,6 +21,8 @@ from engine.contract.units import duration
 _EVERY_S = 1.0
 _LINE_EVERY_S = 5.0
 
+Result = TypeVar("Result")
+
 
 class Progress:
     """Counts one phase: `with Progress("predict val", 305, "images") as progress: … progress.advance(16)`."""
@@ -39,7 +41,7 @@ class Progress:
         report(self.phase, done, total, unit, None)
 
     def advance(self, by: int = 1, *, eta_s: float | None = None) -> None:
-        """`by` more units are done; `eta_s` where the caller knows better than the mean so far."""
+        """`by` more units are done. `eta_s` replaces the estimate from the mean speed."""
         self.done += by
         now = time.monotonic()
         if self._bar is not None:
@@ -63,13 +65,13 @@ class Progress:
         self.close()
 
     def close(self) -> None:
-        """Take the bar off the terminal."""
+        """Remove the bar from the terminal."""
         if self._bar is not None:
             self._bar.close()
 
 
 def say(line: str) -> None:
-    """Print a line. A bar on the terminal is taken off before it and drawn again below it."""
+    """Print a line above the progress bar, if there is one."""
     if "tqdm" in sys.modules:
         from tqdm import tqdm
 
@@ -80,8 +82,8 @@ def say(line: str) -> None:
 
 
 def report(phase: str, done: int, total: int, unit: str, eta_s: float | None) -> None:
-    """Write progress.json into the job folder, and the process's title, where the engine was launched as a job. A full
-    disk stops no work."""
+    """Write progress.json into the job folder and set the process title, for an engine that runs as a job. A full disk
+    is ignored."""
     folder = os.environ.get(JOB_DIR_ENV)
     if not folder:
         return
@@ -93,7 +95,7 @@ def report(phase: str, done: int, total: int, unit: str, eta_s: float | None) ->
 
 @contextlib.contextmanager
 def showing(phase: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback (done, total) that shows a phase whose total is known only once it runs."""
+    """A callback (done, total) that shows progress, for a phase whose total is known only once it runs."""
     bars: dict[int, Progress] = {}
 
     def show(done: int, total: int) -> None:
@@ -108,12 +110,9 @@ def showing(phase: str, unit: str) -> Iterator[Callable[[int, int], None]]:
             bar.close()
 
 
-Result = TypeVar("Result")
-
-
-def each(work: Callable[[int], Result], count: int, phase: str, unit: str = "images") -> Iterator[Result]:
-    """`work(0) … work(count - 1)` in order, computed in as many threads as there are cores. numpy and Pillow let go of
-    the interpreter while they compute."""
+def map_threaded(work: Callable[[int], Result], count: int, phase: str, unit: str = "images") -> Iterator[Result]:
+    """`work(0) … work(count - 1)` in order, computed in one thread for each core. After an exception the remaining work
+    is cancelled."""
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         with Progress(phase, count, unit) as progress:
@@ -125,15 +124,16 @@ def each(work: Callable[[int], Result], count: int, phase: str, unit: str = "ima
 
 
 def show_title(what: str) -> None:
-    """`xray-tui unet_a (ana) 42% 1h05m left`; `what` is what comes after the run and its owner.
+    """Set the title of a job's process, which other users see in nvidia-smi, top and ps: `xray-tui unet_a (ana) 42%
+    1h05m left`.
 
-    Nothing happens for an engine that was not launched as a job, or where setproctitle is not installed (it comes with
-    the app). A title may be as long as the command line was, which holds the run's name too, and no longer: beyond it
-    lies the environment with the marks by which a job's processes are found.
+    `what` follows the run and its owner. Nothing happens outside a job, or where setproctitle is not installed (it
+    comes with the app). The title is no longer than the command line was: the memory after it holds the environment,
+    whose variables mark a job's processes.
     """
     if not os.environ.get(JOB_DIR_ENV):
         return
-    os.environ.setdefault("SPT_NOENV", "1")  # before its first use: leave the environment alone
+    os.environ.setdefault("SPT_NOENV", "1")  # set before the first use: keeps the environment in place
     try:
         from setproctitle import setproctitle
     except ImportError:

@@ -1,1 +1,1 @@
-"""Training: one loop that reads from top to bottom, and the parts it uses."""
+"""Training: one loop and its parts."""

@@ -1,4 +1,4 @@
-"""`xray-engine average`: the mean of a run's best checkpoints, as a run that can be evaluated and blended itself."""
+"""`xray-engine average`: the mean of a run's best checkpoints, as a run that can be evaluated and blended."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from engine.models.checkpoint import load_checkpoint, load_network, save_checkpo
 from engine.models.network import XrayNetwork
 from engine.process.device import Device, pick_device
 from engine.process.progress import Progress
-from engine.training.checkpoints import kept_in, score
-from engine.training.data import load_material
+from engine.training.checkpoints import best_checkpoints, score
+from engine.training.data import load_training_data
 from engine.training.learner import make_learner
 from engine.training.optimizer import batch_norms, set_modes
-from engine.training.run import check_is_free, learn_config, trained_by_us
+from engine.training.run import check_is_free, learn_config, locked_run
 from engine.training.validate import validate
 
 Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class BestCheckpoint:
     """One of a run's best checkpoints."""
 
     path: Path
@@ -44,11 +44,11 @@ class Kept:
 
 def average(run: Path, output: Path, best: int | None = None) -> None:
     """Write the mean of the run's `best` best checkpoints (None: of all that were kept) into the new run folder
-    `output`, with where it comes from in average.json, and print what validation says of it.
+    `output`, with its sources in average.json, and print its validation metrics.
 
-    Batch norm's statistics are estimated anew, on the training images without augmentation: they are to be those of the
-    activations that the averaged weights make, and the mean of the checkpoints' own is not (Izmailov et al. 2018).
-    Where the training kept them still, they stay as they are. Raises BadInput.
+    Batch norm statistics are estimated again on the training images without augmentation: the mean of the checkpoints'
+    statistics does not fit the activations of the averaged weights (Izmailov et al. 2018). Statistics that the training
+    kept frozen stay as they are. Raises BadInput.
     """
     config = learn_config(run / names.CONFIG, ())
     check_manifest(run, config.data.manifest)
@@ -56,38 +56,42 @@ def average(run: Path, output: Path, best: int | None = None) -> None:
     chosen = _choose(kept_best(run / names.CHECKPOINTS, metric), run, best)
     check_is_free(output)
     mean = mean_of([kept.path for kept in chosen])
-    with trained_by_us(output):
+    with locked_run(output):
         device = pick_device(
             "auto" if config.device == "cuda" else config.device,
             config.training.precision,
             config.training.channels_last,
         )
-        material = load_material(config)
+        training_data = load_training_data(config)
         plain = config.model_copy(update={"training": config.training.model_copy(update={"ema": None})})
         learner = make_learner(plain, device, 1, pretrained=False)
         load_network(learner.network, mean, chosen[0].path)
-        rested = config.training.freeze_encoder_epochs >= config.training.epochs
-        set_modes(learner.network, config.training, encoder_rests=rested)
-        estimate_batch_norm(learner.network, material.training.images, device, config.training.batch_size)
-        metrics = validate(learner, material.validation, 0)
-        state = {"network": learner.network.state_dict(), "metrics": metrics, "fingerprints": material.fingerprints()}
+        stays_frozen = config.training.freeze_encoder_epochs >= config.training.epochs
+        set_modes(learner.network, config.training, encoder_frozen=stays_frozen)
+        estimate_batch_norm(learner.network, training_data.training.images, device, config.training.batch_size)
+        metrics = validate(learner, training_data.validation, 0)
+        state = {
+            "network": learner.network.state_dict(),
+            "metrics": metrics,
+            "fingerprints": training_data.fingerprints(),
+        }
         _write(output, run, _described(config, run, len(chosen)), chosen, state)
     alone = ", ".join(f"{kept.score:.4f}" for kept in chosen)
     print(f"{clean(str(output))}: mean of epochs {', '.join(str(kept.epoch) for kept in chosen)}", flush=True)
     print(f"{metric} on validation: {score(metrics, metric):.4f}; each alone: {alone}", flush=True)
 
 
-def kept_best(checkpoints: Path, selection_metric: str) -> list[Kept]:
+def kept_best(checkpoints: Path, selection_metric: str) -> list[BestCheckpoint]:
     """The best checkpoints that a training has kept, the best first."""
-    found = [
-        Kept(path, epoch, score(load_checkpoint(path, "network", "metrics")["metrics"], selection_metric))
-        for epoch, path in kept_in(checkpoints).items()
+    candidates = [
+        BestCheckpoint(path, epoch, score(load_checkpoint(path, "network", "metrics")["metrics"], selection_metric))
+        for epoch, path in best_checkpoints(checkpoints).items()
     ]
-    return sorted(found, key=lambda kept: (-kept.score, kept.epoch))
+    return sorted(candidates, key=lambda kept: (-kept.score, kept.epoch))
 
 
 def mean_of(checkpoints: Sequence[Path]) -> Tensors:
-    """The mean of their networks' tensors, summed in float64; whole numbers (counters) are those of the first."""
+    """The mean of the networks' tensors, summed in float64; integers (counters) are those of the first."""
     first: Tensors = load_checkpoint(checkpoints[0], "network")["network"]
     sums = {name: tensor.double() for name, tensor in first.items() if tensor.is_floating_point()}
     for path in checkpoints[1:]:
@@ -102,12 +106,12 @@ def mean_of(checkpoints: Sequence[Path]) -> Tensors:
 
 @torch.inference_mode()
 def estimate_batch_norm(network: XrayNetwork, images: npt.NDArray[np.uint8], device: Device, batch_size: int) -> None:
-    """Give batch norm, where it is in training mode, the mean statistics of these images, uint8 (N, S, S), in full
+    """Set the statistics of every batch norm in training mode to their mean over these images, uint8 (N, S, S), in full
     precision. Dropout stays off.
 
-    A batch is spread over all images: of neighbours, which a manifest may have sorted, it would miss how much images
-    differ. It has `batch_size` images or some more, so that all of them weigh the same, and two at least: what is
-    pooled to one pixel has no variance in a batch of one.
+    Each batch is spread over all images: the manifest may be sorted, and a batch of neighbours would underestimate how
+    much images differ. A batch has `batch_size` images or slightly more, so that all images weigh the same, and at
+    least two, because features pooled to one pixel have no variance in a batch of one.
     """
     norms = [norm for norm in batch_norms(network) if norm.training]
     if not norms:
@@ -128,23 +132,25 @@ def estimate_batch_norm(network: XrayNetwork, images: npt.NDArray[np.uint8], dev
     network.eval()
 
 
-def _choose(kept: list[Kept], run: Path, best: int | None) -> list[Kept]:
+def _choose(kept: list[BestCheckpoint], run: Path, best: int | None) -> list[BestCheckpoint]:
     name = clean(str(run))
     if len(kept) < 2:
-        raise BadInput(f"{name}: keeps no checkpoints beside its best; train with training.keep_best: 3, for example")
+        raise BadInput(f"{name}: has no checkpoints besides its best; train with training.keep_best: 3, for example")
     if best is not None and best > len(kept):
-        raise BadInput(f"--best {best}: {name} keeps {len(kept)}; give no more")
+        raise BadInput(f"--best {best}: {name} has only {len(kept)}")
     return kept[:best]
 
 
 def _described(config: LearnConfig, run: Path, count: int) -> LearnConfig:
-    """The config of the mean: it begins from the run that it is the mean of, which tells the two apart."""
+    """The config of the averaged run: its init_from is the run that it is the mean of, which tells the two apart."""
     training = config.training.model_copy(update={"init_from": str(run.resolve())})
     description = f"mean of the {count} best checkpoints of {run.name}"[:500]
     return config.model_copy(update={"name": None, "description": clean(description), "training": training})
 
 
-def _write(output: Path, run: Path, config: LearnConfig, chosen: list[Kept], state: Mapping[str, Any]) -> None:
+def _write(
+    output: Path, run: Path, config: LearnConfig, chosen: list[BestCheckpoint], state: Mapping[str, Any]
+) -> None:
     save_config(config, output / names.CONFIG)
     note = output / names.AVERAGE
     sources = [

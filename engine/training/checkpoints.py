@@ -12,19 +12,22 @@ from engine.contract.training import selection_terms
 
 _PREFIX = "best_"
 
+NEEDS_NEGATIVES = ("roc_auc_presence", "average_precision_presence", "fp_area_neg")
+"""Metrics that need an image without a fracture."""
+
 
 @dataclass(slots=True)
 class Best:
-    """The best epochs so far by their scores; it is in every last.pt."""
+    """The best epochs so far with their scores; saved in every last.pt."""
 
     score: float = -math.inf
     epoch: int = 0
-    """0: none yet."""
+    """0: no epoch yet."""
     kept: list[tuple[float, int]] = field(default_factory=list)
-    """(score, epoch) of those whose checkpoints are kept, the best first; of equal ones the earlier."""
+    """(score, epoch) of the epochs whose checkpoints are kept, the best first; of equal ones the earlier."""
 
     def take(self, score: float, epoch: int, keep: int) -> bool:
-        """Whether the epoch is the best so far. It is kept where it is among the best `keep`."""
+        """Add an epoch; returns whether it is the best so far. It is kept if it is among the best `keep`."""
         self.kept = sorted([*self.kept, (score, epoch)], key=lambda entry: (-entry[0], entry[1]))[:keep]
         is_best = score > self.score
         if is_best:
@@ -35,42 +38,38 @@ class Best:
         return any(epoch == of for _, of in self.kept)
 
     def since(self, epoch: int) -> int:
-        """How many epochs have passed without a better one."""
+        """Number of epochs since the best one."""
         return epoch - self.epoch
 
 
-def best_of(checkpoints: Path, epoch: int) -> Path:
-    """Where an epoch's checkpoint lies, where more than the very best is kept."""
+def best_checkpoint(checkpoints: Path, epoch: int) -> Path:
+    """The file of an epoch's checkpoint, if more than the best one is kept."""
     return checkpoints / f"{_PREFIX}{epoch}.pt"
 
 
-def kept_in(checkpoints: Path) -> dict[int, Path]:
-    """Epoch -> checkpoint of those that are kept beside best.pt."""
-    found = {path.stem.removeprefix(_PREFIX): path for path in checkpoints.glob(f"{_PREFIX}*.pt")}
-    return {int(epoch): path for epoch, path in found.items() if epoch.isdecimal()}
+def best_checkpoints(checkpoints: Path) -> dict[int, Path]:
+    """Epoch -> checkpoint, for checkpoints that are kept besides best.pt."""
+    paths = {path.stem.removeprefix(_PREFIX): path for path in checkpoints.glob(f"{_PREFIX}*.pt")}
+    return {int(epoch): path for epoch, path in paths.items() if epoch.isdecimal()}
 
 
 def half_written(checkpoints: Path) -> list[Path]:
-    """What is left of checkpoints that were being written when their training was killed."""
+    """Temporary files of checkpoints whose training was killed while it wrote them."""
     return list(checkpoints.glob(".*.pt.*.tmp"))
 
 
-def forget_others(checkpoints: Path, best: Best) -> None:
-    """Remove what is not among the best any more. Behind last.pt, so that a training that is killed before does not
-    miss what its last.pt tells of."""
-    for epoch, path in kept_in(checkpoints).items():
+def remove_others(checkpoints: Path, best: Best) -> None:
+    """Remove checkpoints that are no longer among the best. Called after last.pt is written, so that every checkpoint
+    that a last.pt names exists."""
+    for epoch, path in best_checkpoints(checkpoints).items():
         if not best.keeps(epoch):
             path.unlink(missing_ok=True)
 
 
-NEEDS_NEGATIVES = ("roc_auc_presence", "average_precision_presence", "fp_area_neg")
-"""Measures that have no value where every image has a fracture."""
-
-
 def score(metrics: Mapping[str, float], selection_metric: str) -> float:
-    """The weighted sum that the config selects by; higher is better, so what is better low (a loss) counts downwards.
+    """The weighted sum by which the config selects; higher is better, so metrics that are better low are subtracted.
 
-    A measure without a value (a precision where nothing was predicted) counts as 0.
+    A metric without a value (the precision of no prediction) counts as 0.
     """
     return sum(
         (weight if metric(measure).higher_is_better else -weight) * metrics.get(measure, 0.0)
@@ -79,5 +78,5 @@ def score(metrics: Mapping[str, float], selection_metric: str) -> float:
 
 
 def needs_negatives(selection_metric: str) -> bool:
-    """Whether it can be measured only where some image has no fracture."""
+    """Whether the selection metric needs an image without a fracture."""
     return any(measure in NEEDS_NEGATIVES for _, measure in selection_terms(selection_metric))

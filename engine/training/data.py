@@ -1,4 +1,4 @@
-"""What a training learns from: its splits, checked, and the loader that hands them out in a fixed order."""
+"""The data of a training: its splits, checked, and the loader that returns batches in a fixed order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from engine.training.ranks import Ranks
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class TrainingData:
     """The training and the validation split at the network's size, and the test split as files."""
 
     training: Inputs
@@ -37,40 +37,40 @@ class Material:
 
     @property
     def key(self) -> str:
-        """Of the training samples and their order, which the order of a resumed epoch counts on."""
+        """Hash of the training samples and their order, which must not change when a training is resumed."""
         rows = [[sample.id, sample.fractured] for sample in self.training.samples]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def fingerprints(self) -> dict[str, str]:
-        """Split -> fingerprint of its data, of the splits that an evaluation reads. Reads every file of them."""
+        """Split -> fingerprint of its data, for val and test. Reads all their files."""
         splits = {"val": self.validation.samples, "test": self.test}
         return {split: fingerprint(samples) for split, samples in splits.items() if samples}
 
 
-def load_material(config: LearnConfig) -> Material:
-    """Read both splits. Raises BadInput where they cannot teach or choose what the config asks for."""
+def load_training_data(config: LearnConfig) -> TrainingData:
+    """Read both splits. Raises BadInput where they lack the images that the config needs."""
     manifest = Path(config.data.manifest)
     samples = read_samples(config.data)
     splits = {split: [sample for sample in samples if sample.split == split] for split in ("train", "val")}
     name, metric = clean(str(manifest)), config.training.selection_metric
-    for split, found in splits.items():
-        if not any(sample.fractured for sample in found):
-            raise BadInput(f"{name}: split {split} has {len(found)} images and no fracture among them")
+    for split, split_samples in splits.items():
+        if not any(sample.fractured for sample in split_samples):
+            raise BadInput(f"{name}: split {split} has no image with a fracture among {len(split_samples)}")
     if needs_negatives(metric) and all(sample.fractured for sample in splits["val"]):
         raise BadInput(
             f"{name}: split val has no image without a fracture, which training.selection_metric: {metric} needs; "
             "give dice_pos, iou_pos or loss"
         )
     size, keep, cache = config.data.image_size, config.data.keep_aspect, manifest if config.data.cache else None
-    return Material(
-        load_inputs(splits["train"], size, keep, cache, "train", with_places=config.data.patch is not None),
+    return TrainingData(
+        load_inputs(splits["train"], size, keep, cache, "train", with_positions=config.data.patch is not None),
         load_inputs(splits["val"], size, keep, cache, "val"),
         tuple(sample for sample in samples if sample.split == "test"),
     )
 
 
 def make_batches(config: LearnConfig, training: Inputs, first_step: int, ranks: Ranks) -> Batches:
-    """All batches from that step on, of each this rank's share."""
+    """All batches from that step on, and of each batch this rank's part."""
     return Batches(
         [sample.fractured for sample in training.samples],
         seed=config.seed,
@@ -86,8 +86,8 @@ def make_batches(config: LearnConfig, training: Inputs, first_step: int, ranks: 
 
 
 def make_loader(config: LearnConfig, training: Inputs, batches: Batches, device: Device) -> DataLoader[Batch]:
-    """One pass of this loader is the whole training. Its generator is its own: the default one would draw from the
-    global random state and change what dropout sees."""
+    """One pass of this loader is the whole training. It has its own generator: the default one would draw from the
+    global random state and change dropout."""
     workers = config.data.workers
     if workers is None:
         workers = min(8, torch.get_num_threads()) if device.is_cuda else 0

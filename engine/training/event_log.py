@@ -14,13 +14,16 @@ import torch
 from engine.contract.events import format_event
 from engine.contract.files import named
 
+EVERY_S = 1.0
+"""Interval between readings in seconds. Reading a loss waits for the GPU."""
+
 
 class EventLog:
-    """The open events file, or none where another rank writes it. A line reaches the file as one write, so that a
-    reader sees at most one unfinished line."""
+    """The open events file, or no file on other ranks than the first. Each line is one write, so a reader sees at most
+    one incomplete line."""
 
     def __init__(self, path: Path | None, *, keep_bytes: int = 0) -> None:
-        """Opens for appending; what stands beyond `keep_bytes` (events after the checkpoint) is cut off."""
+        """Open for appending. Events after `keep_bytes`, which a checkpoint remembers, are cut off."""
         self._path = path
         if path is None:
             self._file = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
@@ -30,18 +33,18 @@ class EventLog:
 
     @property
     def size(self) -> int:
-        """Bytes so far: what a checkpoint remembers."""
+        """Size of the file in bytes."""
         return os.fstat(self._file).st_size
 
     def write(self, event: str, **fields: Any) -> None:
-        """Raises OSError with the file's name in it: disk full. Half a line may be left, which a resume cuts off."""
+        """Raises OSError with the file name (disk full). An incomplete line may remain, which a resume cuts off."""
         line = format_event(event, time.time(), **fields).encode()
         with named(self._path or Path(os.devnull)):
             while line:
                 line = line[os.write(self._file, line) :]
 
     def sync(self) -> None:
-        """What was written so far outlasts a crash of the machine: a checkpoint counts on it."""
+        """fsync, so that the events that a checkpoint refers to survive a crash of the machine."""
         if self._path is not None:
             with named(self._path):
                 os.fsync(self._file)
@@ -50,20 +53,17 @@ class EventLog:
         os.close(self._file)
 
 
-EVERY_S = 1.0
-
-
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What happened since the last reading."""
+    """Losses and speed since the last reading."""
 
     losses: tuple[float, ...]
-    """One a step."""
+    """One per step."""
     images_per_s: float
-    places: tuple[tuple[int, ...], ...]
-    """Of the images of each step in their split."""
+    positions: tuple[tuple[int, ...], ...]
+    """Positions of the images of each step in their split."""
     eta_s: float
-    """Of the whole training, validations included."""
+    """Remaining time of the whole training, validations included."""
 
     @property
     def loss(self) -> float:
@@ -71,20 +71,20 @@ class Reading:
 
 
 class Meter:
-    """Collects losses on the device."""
+    """Collects losses on the device, and reads them about once a second."""
 
     def __init__(self, images_per_step: int, across: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        """`across`: the mean of losses over the ranks."""
+        """`across`: computes the mean of losses over the ranks."""
         self._images_per_step, self._across = images_per_step, across
         self._losses: list[torch.Tensor] = []
-        self._places: list[torch.Tensor] = []
+        self._positions: list[torch.Tensor] = []
         self._started = self._since = time.monotonic()
         self._steps = 0
 
-    def add(self, loss: torch.Tensor, places: torch.Tensor) -> None:
-        """One step's loss, and the places of its images in their split."""
+    def add(self, loss: torch.Tensor, positions: torch.Tensor) -> None:
+        """One step's loss, and the positions of its images in their split."""
         self._losses.append(loss)
-        self._places.append(places)
+        self._positions.append(positions)
         self._steps += 1
 
     @property
@@ -92,15 +92,15 @@ class Meter:
         return time.monotonic() - self._since >= EVERY_S
 
     def read(self, steps_left: int) -> Reading:
-        """Since the last time; at least one step."""
+        """The reading since the last one; needs at least one step."""
         losses = tuple(self._across(torch.stack(self._losses).float()).tolist())
         now = time.monotonic()
         images_per_s = len(losses) * self._images_per_step / max(now - self._since, 1e-9)
         eta = (now - self._started) / self._steps * steps_left
-        places = tuple(tuple(step.tolist()) for step in self._places)
-        self._losses, self._places, self._since = [], [], now
-        return Reading(losses, round(images_per_s, 2), places, round(eta, 1))
+        positions = tuple(tuple(step.tolist()) for step in self._positions)
+        self._losses, self._positions, self._since = [], [], now
+        return Reading(losses, round(images_per_s, 2), positions, round(eta, 1))
 
     def skip(self) -> None:
-        """What passed since the last reading (a validation) was no training."""
+        """Leave out the time since the last reading, which was a validation."""
         self._since = time.monotonic()

@@ -1,7 +1,7 @@
-"""The other processes of a training on several GPUs: started by rank 0, watched by it, and never left behind.
+"""The other processes of a training on several GPUs: rank 0 starts them, watches them, and ends them.
 
-torchrun would give each a session of its own, where a stop of the job's process group does not reach it, would not hand
-down the GPU leases, and would end with status 1 whatever the engine's was.
+torchrun is not used: it gives each process its own session, where a stop of the job's process group does not arrive,
+does not pass on the descriptors of the GPU locks, and ends with status 1 whatever the engine's status was.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ from engine.process.exit import end_with
 from engine.process.progress import show_title
 
 _PARENT_ENV = "XRAY_RANKS_PARENT"
-_STORE_ENV = "XRAY_RANKS_STORE"  # as in ranks, which imports torch
+_STORE_ENV = "XRAY_RANKS_STORE"  # the same as in ranks.py, which imports torch
 _GRACE_S = 10.0
-"""What rank 0 has to notice by itself that another has died; on GPUs it may hang instead."""
+"""Seconds for rank 0 to notice by itself that another rank died; on GPUs it may hang instead."""
 
 
-def count(asked: int | None) -> int:
-    """How many processes a training has: as asked for; without that, one for each GPU that its job was given."""
-    if asked is not None:
-        return asked
-    given = os.environ.get("CUDA_VISIBLE_DEVICES", "") if os.environ.get(JOB_DIR_ENV) else ""
-    return max(1, len([gpu for gpu in given.split(",") if gpu]))
+def count(requested: int | None) -> int:
+    """Number of processes of a training: as requested, or one for each GPU of the job."""
+    if requested is not None:
+        return requested
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "") if os.environ.get(JOB_DIR_ENV) else ""
+    return max(1, len([gpu for gpu in gpus.split(",") if gpu]))
 
 
 def is_follower() -> bool:
-    """Whether torchrun has started this process as another than the first."""
+    """Whether torchrun started this process as another rank than the first."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and int(os.environ.get("RANK", "0")) > 0
 
 
 @contextlib.contextmanager
 def followed(size: int, give_up: Callable[[str], None]) -> Iterator[None]:
-    """Be rank 0 of `size` for the block; the others run meanwhile and are gone behind it.
+    """Be rank 0 of `size` for the block. The others run meanwhile and have ended after it.
 
-    Where one of them dies the block ends with Failed, which tells how; where it hangs instead, `give_up` is called in
-    another thread with the same words and must end the process.
+    If one of them dies, the block ends with Failed and the cause. If the block hangs instead, `give_up` is called with
+    the cause in another thread and must end the process.
     """
     if size == 1 or "RANK" in os.environ:
         yield
         return
     with tempfile.TemporaryDirectory(prefix="xray-ranks-") as folder:
         marks = {"RANK": "0", "WORLD_SIZE": str(size), _STORE_ENV: f"{folder}/store"}
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or it warns that no parameter was left unused
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # otherwise it warns that no parameter was unused
         os.environ.update(marks)
         others = [_start(rank) for rank in range(1, size)]
         over = threading.Event()
@@ -74,7 +74,7 @@ def followed(size: int, give_up: Callable[[str], None]) -> Iterator[None]:
 
 
 def follow() -> None:
-    """What the others do: take part in the training that rank 0 tells of. They say nothing: rank 0 does."""
+    """Take part in rank 0's training, without output."""
     show_title(f"GPU {int(os.environ['RANK']) + 1}")
     os.environ.pop(JOB_DIR_ENV, None)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
@@ -84,7 +84,8 @@ def follow() -> None:
 
 
 def _start(rank: int) -> subprocess.Popen[bytes]:
-    """In the same process group, with the leases: they are held as long as anything computes."""
+    """Start a rank in the same process group, with the descriptors of the GPU locks, which stay held while any rank
+    computes."""
     import engine
 
     paths = [str(Path(engine.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
@@ -98,7 +99,7 @@ def _start(rank: int) -> subprocess.Popen[bytes]:
 
 
 def _death(others: list[subprocess.Popen[bytes]], patience: float = 0.0) -> str | None:
-    """How one of them has died; None where all live, or have ended as rank 0 will."""
+    """The cause of the death of a rank; None while all run, or have ended like rank 0."""
     until = time.monotonic() + patience
     while True:
         for rank, other in enumerate(others, 1):
@@ -120,7 +121,7 @@ def _watch(others: list[subprocess.Popen[bytes]], over: threading.Event, give_up
 
 
 def _end(others: list[subprocess.Popen[bytes]]) -> None:
-    """They end by themselves where rank 0 has come to its end or was stopped, as they were; else they are killed."""
+    """Wait for the ranks if rank 0 has finished or was stopped, as they end by themselves then; kill the rest."""
     until = time.monotonic() + (_GRACE_S if sys.exc_info()[0] in (None, Stopped) else 0.0)
     for other in others:
         try:
@@ -131,7 +132,7 @@ def _end(others: list[subprocess.Popen[bytes]]) -> None:
 
 
 def main() -> int:
-    """`python -m engine.training.followers`: one of the others; its exit status is as the engine's."""
+    """`python -m engine.training.followers`: one of the other ranks, with the engine's exit statuses."""
     end_with(int(os.environ[_PARENT_ENV]))
     try:
         follow()
@@ -148,7 +149,7 @@ def main() -> int:
             status = Exit.OUT_OF_MEMORY
         else:
             status = Exit.OTHER
-            time.sleep(1.0)  # where rank 0 was the first to fail it says so, and ends this process
+            time.sleep(1.0)  # if rank 0 failed first, it reports that and ends this process
         line = clean(str(error).split("\n")[0])[:400]
         print(f"rank {os.environ['RANK']}: {type(error).__name__}: {line}", file=sys.stderr, flush=True)
         return status

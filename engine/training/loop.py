@@ -18,31 +18,31 @@ from engine.contract.training import TrainingConfig
 from engine.process.device import pick_device
 from engine.process.exit import StopFlag
 from engine.process.progress import Progress, say
-from engine.training.checkpoints import best_of, forget_others, half_written, score
-from engine.training.data import Material, load_material, make_batches, make_loader
+from engine.training.checkpoints import best_checkpoint, half_written, remove_others, score
+from engine.training.data import TrainingData, load_training_data, make_batches, make_loader
 from engine.training.event_log import EventLog, Meter
 from engine.training.learner import Fingerprints, Learner, State, make_learner
-from engine.training.optimizer import part_of_update, set_modes, steps_of_rest
+from engine.training.optimizer import frozen_encoder_steps, part_of_update, set_modes
 from engine.training.ranks import Ranks, join
 from engine.training.validate import check_losses, check_weights, validate
 
 
 def train(config: LearnConfig, run: Path, *, resume: bool) -> None:
-    """Train into the run folder; config.yaml is written before the first step. With `resume` it continues from
-    last.pt, where there is one, and ends with the same weights as a training that was never interrupted.
+    """Train into the run folder; config.yaml is written before the first step. With `resume` the training continues
+    from last.pt, if there is one, and ends with the same weights as a training without interruption.
 
-    Where this is rank 0 of several, the others `take_part`. Raises Stopped after SIGTERM, with a checkpoint saved;
-    Diverged, with the last good one kept; BadInput.
+    With several ranks this is rank 0, and the others call `take_part`. Raises Stopped after SIGTERM, with a checkpoint
+    saved; Diverged, with the last good one kept; BadInput.
     """
     ranks = join()
-    ranks.tell((config, run, resume))
+    ranks.broadcast((config, run, resume))
     _train(config, run, resume, ranks)
 
 
 def take_part() -> None:
-    """As another rank than the first: train what rank 0 tells, and write nothing."""
+    """Train as another rank than the first, with rank 0's config, and write nothing."""
     ranks = join()
-    config, run, resume = ranks.tell(None)
+    config, run, resume = ranks.broadcast(None)
     _train(config, run, resume, ranks)
 
 
@@ -52,50 +52,50 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
     last = checkpoints / names.LAST
     if ranks.is_first:
         for half in (*unfinished(run / names.CONFIG), *half_written(checkpoints)):
-            half.unlink(missing_ok=True)  # it was being written when a former training was killed
+            half.unlink(missing_ok=True)  # left by a killed training
         if resume and not last.exists():
             print(f"{clean(str(run))}: no {names.LAST} yet; the training starts from the beginning", flush=True)
-    goes_on = ranks.tell(resume and last.exists())
+    resumes = ranks.broadcast(resume and last.exists())
 
     device = pick_device(config.device, training.precision, training.channels_last)
-    material = ranks.in_turn(lambda: load_material(config))
-    fingerprints = material.fingerprints() if ranks.is_first else {}
-    batches = make_batches(config, material.training, 0, ranks)
+    training_data = ranks.first_rank_first(lambda: load_training_data(config))
+    fingerprints = training_data.fingerprints() if ranks.is_first else {}
+    batches = make_batches(config, training_data.training, 0, ranks)
     ranks.check(config, batches.batch_size)
     steps_per_epoch = batches.steps_per_epoch
     epochs, steps = training.epochs, training.epochs * steps_per_epoch
-    learner = make_learner(config, device, steps_per_epoch, pretrained=not goes_on, ranks=ranks)
+    learner = make_learner(config, device, steps_per_epoch, pretrained=not resumes, ranks=ranks)
     if not ranks.is_first:
-        torch.manual_seed(config.seed + ranks.rank)  # the same weights everywhere, but not the same dropout
-    state = learner.restore(last, material.key) if goes_on else State()
-    batches = make_batches(config, material.training, state.step, ranks)
-    if ranks.is_first and not goes_on:
+        torch.manual_seed(config.seed + ranks.rank)  # same weights on all ranks, different dropout
+    state = learner.restore(last, training_data.key) if resumes else State()
+    batches = make_batches(config, training_data.training, state.step, ranks)
+    if ranks.is_first and not resumes:
         save_config(config, run / names.CONFIG)
     events = EventLog(run / names.EVENTS if ranks.is_first else None, keep_bytes=state.events_bytes)
     events.write("start", run=run.name, epochs=epochs, steps=steps, step=state.step)
-    _say_start(learner, material, state)
+    _print_start(learner, training_data, state)
 
     started = time.monotonic() - state.seconds
     meter = Meter(batches.batch_size, ranks.mean)
     stop = StopFlag()
-    rest = steps_of_rest(training, steps_per_epoch)
-    set_modes(learner.network, training, encoder_rests=state.step < rest)
+    frozen_steps = frozen_encoder_steps(training, steps_per_epoch)
+    set_modes(learner.network, training, encoder_frozen=state.step < frozen_steps)
     is_over = _is_over(state, training, steps_per_epoch)
     try:
         with Progress(f"train {run.name}", steps, "steps", done=state.step) as progress:
-            for batch in () if is_over else make_loader(config, material.training, batches, device):
+            for batch in () if is_over else make_loader(config, training_data.training, batches, device):
                 part = part_of_update(state.step, steps_per_epoch, training.accumulate)
-                meter.add(learner.step(batch, state.step / steps_per_epoch, part), batch.place)
+                meter.add(learner.step(batch, state.step / steps_per_epoch, part), batch.position)
                 state.step += 1
                 epoch, into_epoch = divmod(state.step, steps_per_epoch)
                 ends_epoch = into_epoch == 0
-                # Once a step, for all ranks: a signal between two looks would save what was not read yet. Only behind
-                # an update: a checkpoint holds no gradients.
+                # Once per step, for all ranks: a stop seen between two checks would save losses that were not read.
+                # Only after an update: a checkpoint has no gradients.
                 stops, is_due = ranks.any(stop.is_set and part.is_last, meter.is_due)
                 if is_due or ends_epoch or stops:
                     reading = meter.read(steps - state.step)
-                    check_losses(reading, state.step, learner, material)
-                    for step_loss in reading.losses:  # one by one: when it is read must not change the sum's bits
+                    check_losses(reading, state.step, learner, training_data)
+                    for step_loss in reading.losses:  # one by one: the sum must not depend on when they are read
                         state.loss_sum += step_loss
                     pace = {
                         "lr": learner.learning_rate,
@@ -106,29 +106,29 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
                     events.write("step", epoch=number, step=state.step, steps=steps, loss=reading.loss, **pace)
                     progress.advance(state.step - progress.done, eta_s=reading.eta_s)
                 if ends_epoch or stops:
-                    check_weights(learner, state.step, reading.places[-1], material)
+                    check_weights(learner, state.step, reading.positions[-1], training_data)
                 if ends_epoch and ranks.is_first:
-                    state.metrics = validate(learner, material.validation, state.step)
+                    state.metrics = validate(learner, training_data.validation, state.step)
                     is_best = _keep_best(learner, state, epoch, checkpoints, fingerprints)
                     loss, state.loss_sum = state.loss_sum / steps_per_epoch, 0.0
                     epoch_facts = {"epoch": epoch, "epochs": epochs, "step": state.step, "loss": loss, "best": is_best}
                     events.write("epoch", **epoch_facts, **pace, val=state.metrics)
-                if ends_epoch or state.step == rest:
-                    set_modes(learner.network, training, encoder_rests=state.step < rest)
+                if ends_epoch or state.step == frozen_steps:
+                    set_modes(learner.network, training, encoder_frozen=state.step < frozen_steps)
                 if ends_epoch or stops:
                     events.sync()
                     state.seconds, state.events_bytes = time.monotonic() - started, events.size
-                    learner.save_last(last, state, material.key, fingerprints)
+                    learner.save_last(last, state, training_data.key, fingerprints)
                 if ends_epoch:
                     meter.skip()
                 if ends_epoch and ranks.is_first:
-                    forget_others(checkpoints, state.best)
-                    _say_epoch(epoch, epochs, loss, state, is_best)
-                if ends_epoch and ranks.tell(_is_over(state, training, steps_per_epoch)):
+                    remove_others(checkpoints, state.best)
+                    _print_epoch(epoch, epochs, loss, state, is_best)
+                if ends_epoch and ranks.broadcast(_is_over(state, training, steps_per_epoch)):
                     break
                 if stops and state.step < steps:
                     events.write("end", state="stopped", step=state.step, seconds=round(state.seconds, 1))
-                    raise Stopped(f"stopped at step {state.step} of {steps}; `--resume` continues there")
+                    raise Stopped(f"stopped at step {state.step} of {steps}; continue with --resume")
         if state.step < steps:
             print(f"stopped early: no better checkpoint since epoch {state.best.epoch}", flush=True)
         events.write("end", state="done", step=state.step, seconds=round(time.monotonic() - started, 1))
@@ -138,35 +138,35 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
 
 
 def _keep_best(learner: Learner, state: State, epoch: int, checkpoints: Path, fingerprints: Fingerprints) -> bool:
-    """Save the network where the epoch is among the best that are kept; whether it is the very best."""
+    """Save the network if the epoch is among the best that are kept; returns whether it is the best."""
     training = learner.config.training
     is_best = state.best.take(score(state.metrics, training.selection_metric), epoch, training.keep_best)
     if is_best:
         learner.save_best(checkpoints / names.BEST, state, epoch, fingerprints)
     if training.keep_best > 1 and state.best.keeps(epoch):
-        learner.save_best(best_of(checkpoints, epoch), state, epoch, fingerprints)
+        learner.save_best(best_checkpoint(checkpoints, epoch), state, epoch, fingerprints)
     return is_best
 
 
 def _is_over(state: State, training: TrainingConfig, steps_per_epoch: int) -> bool:
-    """Whether so many epochs have brought no better checkpoint that it ends early."""
+    """Whether early stopping ends the training."""
     patience = training.early_stopping
     return patience is not None and state.best.since(state.step // steps_per_epoch) >= patience
 
 
-def _say_start(learner: Learner, material: Material, state: State) -> None:
-    samples = material.training.samples
+def _print_start(learner: Learner, training_data: TrainingData, state: State) -> None:
+    samples, validation = training_data.training.samples, training_data.validation.samples
     parameters = sum(parameter.numel() for parameter in learner.network.parameters()) / 1e6
     print(
         f"{title(learner.config.model)}, {parameters:.1f} M parameters, on {learner.device.name} in "
         f"{learner.device.precision}; {len(samples)} training images "
-        f"({sum(sample.fractured for sample in samples)} positive), {len(material.validation.samples)} for validation"
+        f"({sum(sample.fractured for sample in samples)} positive), {len(validation)} for validation"
         + (f"; resumed at step {state.step}" if state.step else ""),
         flush=True,
     )
 
 
-def _say_epoch(epoch: int, epochs: int, loss: float, state: State, is_best: bool) -> None:
+def _print_epoch(epoch: int, epochs: int, loss: float, state: State, is_best: bool) -> None:
     shown = ("dice_pos", "roc_auc_presence", "average_precision_presence")
     values = "  ".join(f"{name} {state.metrics[name]:.4f}" for name in shown if name in state.metrics)
     mark = "  best" if is_best else ""

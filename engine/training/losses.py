@@ -24,17 +24,21 @@ from engine.models.network import Prediction
 EPSILON = 1e-6
 
 Across = Callable[[torch.Tensor], torch.Tensor]
-"""The mean of a number over the ranks of a training on several GPUs."""
+"""Computes the mean of a number over the ranks of a training on several GPUs."""
+
+Config = TypeVar("Config", bound=Section)
+
+TOPK_FRACTION = 0.01
 
 
 def alone(value: torch.Tensor) -> torch.Tensor:
-    """Across the one rank that there is."""
+    """`Across` for a single rank."""
     return value
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A batch: what the network said of it, in float32, and what is true."""
+class LossInput:
+    """A batch: the network's prediction, in float32, and the truth."""
 
     prediction: Prediction
     masks: torch.Tensor
@@ -42,37 +46,37 @@ class Said:
     fractured: torch.Tensor
     """float32 (B,), 0 or 1."""
     epoch: float
-    """How many have passed, fractions included."""
+    """Epochs so far, with fractions."""
     across: Across = alone
 
     @property
     def logits(self) -> torch.Tensor:
-        """(B, H * W), of the masks."""
+        """(B, H * W) mask logits."""
         if self.prediction.mask_logits is None:
-            raise TypeError("a classifier has no mask for this term to look at")
+            raise TypeError("this term needs masks, a classifier has none")
         return self.prediction.mask_logits.flatten(1)
 
     @property
     def pixels(self) -> torch.Tensor:
-        """(B, H * W), 0 or 1: the masks as they should be."""
+        """(B, H * W), 0 or 1: the true masks."""
         return self.masks.flatten(1)
 
     @property
     def positive(self) -> torch.Tensor:
-        """(B,): 1 where the mask is not empty. A patch of a fractured image may well be empty."""
+        """(B,): 1 where the mask is not empty. A patch of a fractured image may have an empty mask."""
         return self.pixels.amax(1)
 
 
-Config = TypeVar("Config", bound=Section)
-Term = Callable[[Config, Said], torch.Tensor | None]
+Term = Callable[[Config, LossInput], torch.Tensor | None]
 TERMS: dict[type[Section], list[Term[Any]]] = {}
 
 
 def term(config: type[Config]) -> Callable[[Term[Config]], Term[Config]]:
-    """Decorates the function `(config, said) -> loss or None` of a loss config: its weight is in it, None is off.
+    """Decorates the function `(config, batch) -> loss or None` for a loss config. It applies its own weight; None: it
+    is off.
 
     It must not wait for the GPU (no `.item()`, no boolean indexing). The mean over the ranks of what it returns must be
-    the term of the whole batch: a mean over all images is, one over some of them goes through `mean_over`.
+    the term of the whole batch: a mean over all images is; one over some of them goes through `mean_over`.
     """
 
     def register(function: Term[Config]) -> Term[Config]:
@@ -83,36 +87,36 @@ def term(config: type[Config]) -> Callable[[Term[Config]], Term[Config]]:
 
 
 def mean_over(values: torch.Tensor, chosen: torch.Tensor, across: Across) -> torch.Tensor:
-    """The mean of `values` (B,) where `chosen` (B,) is 1; 0 where it is so nowhere.
+    """The mean of `values` (B,) where `chosen` (B,) is 1; 0 if it is 1 nowhere.
 
-    On several ranks the mean of what they return is that of the whole batch, however its images fell.
+    The mean over the ranks of what they return is that of the whole batch, however its images are distributed.
     """
     return (values * chosen).sum() / across(chosen.sum()).clamp(min=EPSILON)
 
 
 @term(LossConfig)
-def dice(config: LossConfig, said: Said) -> torch.Tensor | None:
+def dice(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
     """The soft Dice loss."""
     if not config.dice:
         return None
-    return config.dice * soft_dice_on_positives(said.logits, said.pixels, said.across)
+    return config.dice * soft_dice_on_positives(batch.logits, batch.pixels, batch.across)
 
 
 @term(LossConfig)
-def focal_tversky(config: LossConfig, said: Said) -> torch.Tensor | None:
+def focal_tversky(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
     """The focal Tversky loss."""
     chosen = config.focal_tversky
     if chosen is None or not chosen.weight:
         return None
-    each = focal_tversky_per_image(said.logits, said.pixels, chosen.alpha, chosen.beta, chosen.gamma)
-    return chosen.weight * mean_over(each, said.positive, said.across)
+    each = focal_tversky_per_image(batch.logits, batch.pixels, chosen.alpha, chosen.beta, chosen.gamma)
+    return chosen.weight * mean_over(each, batch.positive, batch.across)
 
 
 def soft_dice_on_positives(logits: torch.Tensor, masks: torch.Tensor, across: Across = alone) -> torch.Tensor:
-    """Mean of 1 - soft Dice over the images whose mask is not empty; 0 where there is none.
+    """Mean of 1 - soft Dice over the images whose mask is not empty; 0 without such an image.
 
-    One Dice an image (Milletari et al. 2016, with sums instead of squares), not one over the batch. `logits`, `masks`:
-    (B, …), float. On several ranks the mean of what they return is that of the whole batch, however its positives fell.
+    One Dice per image (Milletari et al. 2016, with sums instead of squares), not one for the batch. `logits`, `masks`:
+    (B, …), float. The mean over the ranks is that of the whole batch.
     """
     probabilities = logits.float().sigmoid().flatten(1)
     masks = masks.flatten(1)
@@ -127,8 +131,8 @@ def focal_tversky_per_image(
 ) -> torch.Tensor:
     """(B, P) each -> (B,): (1 - T)^gamma with T = tp / (tp + alpha fp + beta fn), all soft.
 
-    alpha weighs false positives and beta false negatives, as in Salehi et al. (2017); Abraham and Khan (2019) call them
-    the other way round, and gamma 1 / gamma: their 4/3 is 0.75 here.
+    alpha weighs false positives and beta false negatives, as in Salehi et al. (2017). Abraham and Khan (2019) swap
+    alpha and beta, and their gamma is the inverse: 4/3 is 0.75 here.
     """
     probabilities = logits.sigmoid()
     tp = (probabilities * pixels).sum(1)
@@ -139,46 +143,46 @@ def focal_tversky_per_image(
 
 
 @term(LossConfig)
-def bce(config: LossConfig, said: Said) -> torch.Tensor | None:
-    """The pixel BCE, fracture pixels weighing `pos_weight`, on all images or on positives alone."""
+def bce(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
+    """The pixel BCE, with weight `pos_weight` for fracture pixels, on all images or on positives only."""
     if not config.bce:
         return None
-    each = bce_per_image(said.logits, said.pixels, config.pos_weight)
+    each = bce_per_image(batch.logits, batch.pixels, config.pos_weight)
     if config.bce_on == "all":
         return config.bce * each.mean()
-    return config.bce * mean_over(each, said.positive, said.across)
+    return config.bce * mean_over(each, batch.positive, batch.across)
 
 
 @term(LossConfig)
-def empty_bce(config: LossConfig, said: Said) -> torch.Tensor | None:
-    """The pixel BCE on images whose mask is empty: what a false positive costs, whatever `bce_on` says."""
+def empty_bce(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
+    """The pixel BCE on images with an empty mask: the cost of a false positive, independent of `bce_on`."""
     if not config.empty_bce:
         return None
-    each = bce_per_image(said.logits, said.pixels)
-    return config.empty_bce * mean_over(each, 1 - said.positive, said.across)
+    each = bce_per_image(batch.logits, batch.pixels)
+    return config.empty_bce * mean_over(each, 1 - batch.positive, batch.across)
 
 
 @term(LossConfig)
-def focal(config: LossConfig, said: Said) -> torch.Tensor | None:
+def focal(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
     """The focal loss, on all images."""
     if config.focal is None or not config.focal.weight:
         return None
-    each = focal_per_image(said.logits, said.pixels, config.focal.gamma, config.focal.alpha)
+    each = focal_per_image(batch.logits, batch.pixels, config.focal.gamma, config.focal.alpha)
     return config.focal.weight * each.mean()
 
 
 def bce_per_image(logits: torch.Tensor, pixels: torch.Tensor, pos_weight: float = 1.0) -> torch.Tensor:
-    """(B, P) each -> (B,): the mean of -(w y log p + (1 - y) log(1 - p)) over an image's pixels; it is not divided by
-    the weights, as in torch."""
-    weight = logits.new_full((), pos_weight)  # torch.tensor would copy it over and wait
+    """(B, P) each -> (B,): the mean of -(w y log p + (1 - y) log(1 - p)) over an image's pixels. As in torch, it is not
+    divided by the weights."""
+    weight = logits.new_full((), pos_weight)  # torch.tensor would copy and wait
     return functional.binary_cross_entropy_with_logits(logits, pixels, pos_weight=weight, reduction="none").mean(1)
 
 
 def focal_per_image(logits: torch.Tensor, pixels: torch.Tensor, gamma: float, alpha: float | None) -> torch.Tensor:
     """(B, P) each -> (B,): the mean of -a (1 - p)^gamma log p over an image's pixels (Lin et al. 2017, equation 5).
 
-    p is the probability of what is true; a is alpha for fracture pixels and 1 - alpha for others, or 1. Lin et al.
-    divide by the number of anchors that hold something; here, as in torchvision, it is a mean.
+    p is the probability of the true class; a is alpha for fracture pixels and 1 - alpha for others, or 1. Lin et al.
+    divide by the number of anchors with an object; here, as in torchvision, it is a mean.
     """
     margin = logits * (2 * pixels - 1)  # log p = logsigmoid(margin), log(1 - p) = logsigmoid(-margin)
     # exp(gamma log(1 - p)) has a gradient where 1 - p underflows to 0; a power below 1 of it has none.
@@ -188,35 +192,33 @@ def focal_per_image(logits: torch.Tensor, pixels: torch.Tensor, gamma: float, al
     return loss.mean(1)
 
 
-TOPK_FRACTION = 0.01
-
-
 @term(LossConfig)
-def presence(config: LossConfig, said: Said) -> torch.Tensor | None:
-    """The BCE of the second head; off without one."""
-    logit = said.prediction.presence_logit
+def presence(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
+    """The BCE of the second head; off without a head."""
+    logit = batch.prediction.presence_logit
     if logit is None or not config.presence:
         return None
-    return config.presence * _ramp(config, said.epoch) * _bce(logit, said.fractured)
+    return config.presence * _ramp(config, batch.epoch) * _bce(logit, batch.fractured)
 
 
 @term(LossConfig)
-def map_presence(config: LossConfig, said: Said) -> torch.Tensor | None:
-    """A BCE on the logit map itself, whose highest pixels speak for the image."""
+def map_presence(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
+    """A BCE on the logit map: its highest pixels are the image's logit."""
     chosen = config.map_presence
     if chosen is None or not chosen.weight:
         return None
-    logit = said.logits.amax(1) if chosen.source == "max" else topk_mean(said.logits)
-    return chosen.weight * _ramp(config, said.epoch) * _bce(logit, said.fractured)
+    logit = batch.logits.amax(1) if chosen.source == "max" else topk_mean(batch.logits)
+    return chosen.weight * _ramp(config, batch.epoch) * _bce(logit, batch.fractured)
 
 
 @term(ClassifierLossConfig)
-def classifier(config: ClassifierLossConfig, said: Said) -> torch.Tensor | None:
-    """The BCE of a classifier. Labels are 1 - s and s (Szegedy et al. 2016, for two classes s = epsilon / 2)."""
-    logit = said.prediction.presence_logit
+def classifier(config: ClassifierLossConfig, batch: LossInput) -> torch.Tensor | None:
+    """The BCE of a classifier. Smoothed labels are s and 1 - s (Szegedy et al. 2016, for two classes s = epsilon /
+    2)."""
+    logit = batch.prediction.presence_logit
     if logit is None:
         raise TypeError("a classifier's loss needs its presence logit")
-    labels = said.fractured * (1 - 2 * config.label_smoothing) + config.label_smoothing
+    labels = batch.fractured * (1 - 2 * config.label_smoothing) + config.label_smoothing
     return _bce(logit, labels, config.pos_weight)
 
 
@@ -226,7 +228,7 @@ def topk_mean(logits: torch.Tensor) -> torch.Tensor:
 
 
 def _ramp(config: LossConfig, epoch: float) -> float:
-    """The share of the presence weights at an epoch: from 0, linearly, to 1."""
+    """Factor of the presence weights at an epoch: from 0, linearly, to 1."""
     return min(1.0, epoch / config.presence_ramp_epochs) if config.presence_ramp_epochs else 1.0
 
 
@@ -243,15 +245,17 @@ def training_loss(
     epoch: float,
     across: Across = alone,
 ) -> torch.Tensor:
-    """The sum of the terms that are on, in float32 whatever the network computed in.
+    """The sum of the terms that are on, in float32 whatever precision the network used.
 
-    `masks`: (B, 1, H, W); `fractured`: (B,); `epoch`: how many have passed, fractions included. Raises BadInput where
-    the config leaves nothing to learn from.
+    `masks`: (B, 1, H, W); `fractured`: (B,); `epoch`: epochs so far, with fractions. Raises BadInput where no term is
+    on.
     """
-    said = Said(Prediction(*(_float(logits) for logits in prediction)), masks.float(), fractured.float(), epoch, across)
-    values = [value for term in TERMS[type(config)] if (value := term(config, said)) is not None]
+    batch = LossInput(
+        Prediction(*(_float(logits) for logits in prediction)), masks.float(), fractured.float(), epoch, across
+    )
+    values = [value for term in TERMS[type(config)] if (value := term(config, batch)) is not None]
     if not values:
-        raise BadInput("loss: every term that this network can have is off; give one of them a weight")
+        raise BadInput("loss: every term of this network is off; give one a weight")
     return torch.stack(values).sum()
 
 

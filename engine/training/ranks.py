@@ -1,7 +1,7 @@
-"""The processes of one training on several GPUs, a GPU each: all that knows of torch.distributed.
+"""The processes of one training on several GPUs, one per GPU. Only this module uses torch.distributed.
 
-Rank 0 is the engine as it is alone: it reads the config, validates, and writes events, checkpoints and the end. The
-others follow it step by step. The batch of the config is the whole batch, and each rank takes its share of it.
+Rank 0 is the engine process: it reads the config, validates, and writes events, checkpoints and the end record. The
+others follow it step by step. The config's batch is the whole batch, and each rank takes its part of it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from engine.contract.errors import BadInput
 from engine.process.device import Device
 
 STORE_ENV = "XRAY_RANKS_STORE"
-"""Where the ranks meet: a file that all can read. Without it the addresses count that torchrun gives."""
+"""File through which the ranks find each other; without it the addresses from torchrun are used."""
 
 _LONGEST_VALIDATION = timedelta(days=1)
-"""The others wait for rank 0 meanwhile; who has died is noticed at once all the same."""
+"""Timeout of collective operations: the others wait while rank 0 validates. A dead rank is noticed at once all the
+same."""
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """This process among those of its training. Every method has to be called by all of them."""
+    """This process among the ranks of its training. Every method has to be called on all ranks."""
 
     rank: int = 0
     size: int = 1
@@ -42,12 +43,12 @@ class Ranks:
         return self.rank == 0
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
-        """For each flag whether some rank has set it."""
+        """For each flag, whether any rank has set it."""
         if self.size == 1:
             return flags
-        found = torch.tensor(flags, dtype=torch.uint8)
-        distributed.all_reduce(found, distributed.ReduceOp.MAX)
-        return tuple(bool(flag) for flag in found)
+        result = torch.tensor(flags, dtype=torch.uint8)
+        distributed.all_reduce(result, distributed.ReduceOp.MAX)
+        return tuple(bool(flag) for flag in result)
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:
         """The mean over the ranks, without a gradient."""
@@ -58,60 +59,61 @@ class Ranks:
         return total / self.size
 
     def gather(self, value: torch.Tensor) -> list[torch.Tensor]:
-        """Every rank's own, in their order; a tensor on the CPU."""
+        """Every rank's tensor, in the order of the ranks; on the CPU."""
         if self.size == 1:
             return [value]
-        found = [torch.empty_like(value) for _ in range(self.size)]
-        distributed.all_gather(found, value)
-        return found
+        result = [torch.empty_like(value) for _ in range(self.size)]
+        distributed.all_gather(result, value)
+        return result
 
-    def in_turn(self, work: Callable[[], Item]) -> Item:
-        """Rank 0 first, so that what it fetches or caches on the way is there for the others."""
+    def first_rank_first(self, work: Callable[[], Item]) -> Item:
+        """Run `work` on rank 0 first, so that the others find what it downloads or caches."""
         if self.is_first:
-            made = work()
-            self.tell(None)
-            return made
-        self.tell(None)
+            result = work()
+            self.broadcast(None)
+            return result
+        self.broadcast(None)
         return work()
 
-    def tell(self, value: Any) -> Any:
-        """What rank 0 gives, on every rank."""
+    def broadcast(self, value: Any) -> Any:
+        """Rank 0's value, on every rank."""
         if self.size == 1:
             return value
-        told = [value]
-        distributed.broadcast_object_list(told, src=0, device=torch.device("cpu"))
-        return told[0]
+        values = [value]
+        distributed.broadcast_object_list(values, src=0, device=torch.device("cpu"))
+        return values[0]
 
     def wrap(self, network: nn.Module, device: Device) -> nn.Module:
-        """The network whose gradients are the mean over the ranks. Each rank's batch norm sees its own share; what is
-        saved, and validated, is that of rank 0."""
+        """The network with gradients averaged over the ranks. Each rank's batch norm sees its own part of the batch;
+        rank 0's network is validated and saved."""
         if self.size == 1:
             return network
-        place = [device.device] if device.is_cuda else None
-        # Encoders may have stages that a decoder does not use; their gradients have to stay empty, as they are alone.
-        return nn.parallel.DistributedDataParallel(network, device_ids=place, find_unused_parameters=True)
+        device_ids = [device.device] if device.is_cuda else None
+        # Some decoders leave stages of the encoder unused; their gradients stay empty, as on one GPU.
+        return nn.parallel.DistributedDataParallel(network, device_ids=device_ids, find_unused_parameters=True)
 
-    def apart(self, wrapped: nn.Module) -> AbstractContextManager[None]:
-        """A block in which gradients stay each rank's own, and add up: the update that they are of is not complete."""
+    def without_sync(self, wrapped: nn.Module) -> AbstractContextManager[None]:
+        """A block in which gradients are added up on each rank without averaging, because the update is not
+        complete."""
         if isinstance(wrapped, nn.parallel.DistributedDataParallel):
             return wrapped.no_sync()
         return contextlib.nullcontext()
 
     def check(self, config: LearnConfig, batch_size: int) -> None:
-        """Raises BadInput where the batch cannot be shared evenly."""
+        """Raises BadInput where the batch cannot be divided evenly."""
         if batch_size % self.size:
             raise BadInput(
-                f"training.batch_size: {batch_size} images cannot be shared by {self.size} GPUs; give a multiple"
+                f"training.batch_size: expected a multiple of {self.size}, the number of GPUs; got {batch_size}"
             )
         if config.device != "cpu" and torch.cuda.is_available() and torch.cuda.device_count() < self.size:
-            raise BadInput(f"--gpus {self.size}: {torch.cuda.device_count()} are visible here")
+            raise BadInput(f"--gpus {self.size}: only {torch.cuda.device_count()} are visible")
 
 
 ALONE = Ranks()
 
 
 def join() -> Ranks:
-    """Meet the other ranks, of which RANK and WORLD_SIZE tell, as torchrun sets them. Waits until all have come."""
+    """Wait for the other ranks, as RANK and WORLD_SIZE (set by torchrun or rank 0) define them."""
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return ALONE

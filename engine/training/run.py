@@ -1,4 +1,4 @@
-"""From a config to a run folder that is free for it."""
+"""From a config to a run folder for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.contract.load import load_config
 from engine.contract.nnunet import NnunetConfig
 from engine.contract.text import clean
 from engine.data.moved import check_manifest
-from engine.process.folders import held
+from engine.process.folders import locked_folder
 
 Kind = TypeVar("Kind", bound=TrainConfig | ClassifierConfig | NnunetConfig)
 
@@ -28,45 +28,44 @@ def prepare_run(
     run: Path | None,
     resume: bool,
 ) -> tuple[Kind, Path]:
-    """The resolved config, as `read` reads it, and its run folder. Nothing is written yet: a training that cannot begin
-    leaves nothing.
+    """The resolved config, read by `read`, and its run folder. Nothing is written yet.
 
-    A folder that is not empty is refused without `resume`; with it, its own config counts, and a given one must not
-    differ from it. Raises BadInput.
+    A folder that is not empty is an error without `resume`. With it, the run's own config is used, and a given config
+    must not differ from it. Raises BadInput.
     """
-    given = read(config, overrides) if config is not None else None
+    requested = read(config, overrides) if config is not None else None
     if run is None:
-        if config is None or given is None:
+        if config is None or requested is None:
             raise BadInput("give --config FILE, or --resume with --run FOLDER")
-        run = Path(names.RUNS) / (given.name or config.stem)
+        run = Path(names.RUNS) / (requested.name or config.stem)
     path = run / names.CONFIG
     if resume and (run / names.AVERAGE).exists():
-        raise BadInput(f"{clean(str(run))}: the mean of another run's checkpoints; there is no training to resume")
+        raise BadInput(f"{clean(str(run))}: is the mean of another run's checkpoints and cannot be resumed")
     if resume and path.exists():
-        kept = read(path, () if given else overrides)
-        if given is not None and given != kept:
-            raise BadInput(f"{clean(str(path))}: --resume continues this config; {_difference(kept, given)}")
-        if given is None and overrides and kept != read(path, ()):
+        saved = read(path, () if requested else overrides)
+        if requested is not None and requested != saved:
+            raise BadInput(f"{clean(str(path))}: --resume continues this config; {_difference(saved, requested)}")
+        if requested is None and overrides and saved != read(path, ()):
             raise BadInput(f"{clean(str(path))}: --resume continues this config; leave --set out")
-        check_manifest(run, kept.data.manifest)
-        return kept, run
-    if given is None:
+        check_manifest(run, saved.data.manifest)
+        return saved, run
+    if requested is None:
         raise BadInput(f"{clean(str(run))}: no {names.CONFIG} to resume from; give --config FILE")
-    check_is_free(run, "another --run, or --resume to continue it")
-    return given, run
+    check_is_free(run, "another --run, or --resume")
+    return requested, run
 
 
 def check_is_free(run: Path, remedy: str = "another one") -> None:
-    """Raises BadInput where there is more than what a killed start has left."""
+    """Raises BadInput where the folder contains more than the leftovers of a killed start."""
     if run.exists() and (not run.is_dir() or set(run.iterdir()) - set(unfinished(run / names.CONFIG))):
         raise BadInput(f"{clean(str(run))}: not an empty folder; give {remedy}")
 
 
 @contextlib.contextmanager
-def trained_by_us(run: Path) -> Iterator[None]:
-    """Make the run folder and hold it against a second training. It is taken away again if nothing was written into
-    it. BadInput where another training holds it."""
-    with held(run, "another training works in it at this moment"):
+def locked_run(run: Path) -> Iterator[None]:
+    """Make the run folder and lock it against a second training. An empty folder is removed afterwards. Raises BadInput
+    where another training holds the lock."""
+    with locked_folder(run, "another training is running in it"):
         try:
             yield
         finally:
@@ -75,17 +74,17 @@ def trained_by_us(run: Path) -> Iterator[None]:
 
 
 def learn_config(path: Path, overrides: Sequence[str]) -> LearnConfig:
-    """A config that the training loop takes. Raises BadInput."""
+    """A config for the training loop. Raises BadInput."""
     config = load_config(path, overrides)
     if not isinstance(config, TrainConfig | ClassifierConfig):
         raise BadInput(f"{clean(str(path))}: kind: {config.kind}; train needs kind: train, classifier or nnunet")
     return config
 
 
-def _difference(kept: Section, given: Section) -> str:
-    old, new = _flat(kept.model_dump(mode="json")), _flat(given.model_dump(mode="json"))
+def _difference(saved: Section, requested: Section) -> str:
+    old, new = _flat(saved.model_dump(mode="json")), _flat(requested.model_dump(mode="json"))
     key = next(key for key in [*new, *old] if old.get(key) != new.get(key))
-    return clean(f"{key} is {old.get(key)} there and {new.get(key)} in what was given")
+    return clean(f"{key} is {old.get(key)} there, got {new.get(key)}")
 
 
 def _flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`xray-engine train --sanity`: can a recipe learn one batch by heart? One that cannot, learns nothing from many."""
+"""`xray-engine train --sanity`: can a recipe overfit one batch? If not, it will not learn from many either."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.data.batches import Batch, TrainingSamples
 from engine.data.inputs import Inputs
 from engine.process.device import pick_device
 from engine.process.progress import Progress
-from engine.training.data import Material, load_material, make_batches
+from engine.training.data import TrainingData, load_training_data, make_batches
 from engine.training.event_log import Meter
 from engine.training.learner import Learner, make_learner
 from engine.training.optimizer import set_modes
@@ -22,14 +22,14 @@ from engine.training.validate import check_losses, validate
 
 STEPS = 48
 _SMOOTHED = 4
-"""Losses at either end that are averaged: dropout makes single ones jump."""
+"""Losses at either end that are averaged: with dropout single ones vary."""
 _LEAST = 0.01
-"""The share by which the loss has to fall; less may be chance."""
+"""Smallest relative decrease of the loss that counts; less may be chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a figure was before and is after."""
+    """A metric before and after."""
 
     name: str
     before: float
@@ -42,32 +42,32 @@ class Change:
 
 def check_sanity(config: LearnConfig) -> list[Change]:
     """Train on one batch for a few dozen steps, without augmentation and at the recipe's highest learning rate, and
-    print what became of the loss and of the batch's Dice (of a classifier: of its ROC-AUC). Writes no run.
+    print the change of the loss and of the batch's Dice (for a classifier: of its ROC-AUC). Writes no run.
 
     Raises Failed where one of them is not better afterwards; Diverged, BadInput.
     """
     config = _plain(config)
     torch.manual_seed(config.seed)
     device = pick_device(config.device, config.training.precision, config.training.channels_last)
-    material = load_material(config)
-    batch = _one_batch(config, material)
-    seen = _alone(material.training, batch)
+    training_data = load_training_data(config)
+    batch = _one_batch(config, training_data)
+    inputs = _inputs_of(training_data.training, batch)
     learner = make_learner(config, device, STEPS, pretrained=True)
-    positives = sum(sample.fractured for sample in seen.samples)
-    print(f"sanity: {STEPS} steps on one batch of {len(seen.samples)} images ({positives} positive)", flush=True)
-    changes = _learn_by_heart(learner, material, batch, seen)
+    positives = sum(sample.fractured for sample in inputs.samples)
+    print(f"sanity: {STEPS} steps on one batch of {len(inputs.samples)} images ({positives} positive)", flush=True)
+    changes = _overfit(learner, training_data, batch, inputs)
     print(*changes, sep="\n", flush=True)
     if bad := [change.name for change in changes if not change.is_better]:
         raise Failed(
-            f"sanity: failed: {' and '.join(bad)} of a single batch got no better in {STEPS} steps; look at the masks, "
-            "the loss's weights and training.lr"
+            f"sanity: failed: {' and '.join(bad)} of a single batch did not improve in {STEPS} steps; check the masks, "
+            "the loss weights and training.lr"
         )
     print("sanity: passed", flush=True)
     return changes
 
 
 def _plain(config: LearnConfig) -> LearnConfig:
-    """The recipe without all that keeps it from learning one batch by heart."""
+    """The recipe without anything that keeps it from overfitting one batch."""
     still = AugmentConfig(hflip=0.0, affine_chance=0.0, intensity_chance=0.0)
     training = {
         "schedule": "constant",
@@ -80,37 +80,39 @@ def _plain(config: LearnConfig) -> LearnConfig:
     return config.model_copy(update={"augment": still, "training": config.training.model_copy(update=training)})
 
 
-def _one_batch(config: LearnConfig, material: Material) -> Batch:
-    """The first of the training that has a fracture in it."""
-    samples = TrainingSamples(material.training, config.data.patch)
-    for draws in make_batches(config, material.training, 0, ALONE):
+def _one_batch(config: LearnConfig, training_data: TrainingData) -> Batch:
+    """The first batch of the training that contains a fracture."""
+    samples = TrainingSamples(training_data.training, config.data.patch)
+    for draws in make_batches(config, training_data.training, 0, ALONE):
         batch = samples[draws]
         if bool(batch.fractured.any()):
             return batch
-    raise BadInput("training.batch_size: no batch has a fracture in it; give a larger one")
+    raise BadInput("training.batch_size: no batch contains a fracture; give a larger one")
 
 
-def _alone(training: Inputs, batch: Batch) -> Inputs:
-    """The images of the batch, or its patches, as validation takes them."""
-    has_fracture = zip(batch.place.tolist(), batch.fractured.tolist(), strict=True)
-    samples = tuple(replace(training.samples[place], fractured=bool(fractured)) for place, fractured in has_fracture)
+def _inputs_of(training: Inputs, batch: Batch) -> Inputs:
+    """The images of the batch, or its patches, as inputs of a validation."""
+    has_fracture = zip(batch.position.tolist(), batch.fractured.tolist(), strict=True)
+    samples = tuple(
+        replace(training.samples[position], fractured=bool(fractured)) for position, fractured in has_fracture
+    )
     return Inputs(samples, batch.image[:, 0].numpy(), batch.mask[:, 0].numpy())
 
 
-def _learn_by_heart(learner: Learner, material: Material, batch: Batch, seen: Inputs) -> list[Change]:
-    before = validate(learner, seen, 0)
-    set_modes(learner.network, learner.config.training, encoder_rests=False)
-    meter = Meter(len(batch.place), ALONE.mean)
+def _overfit(learner: Learner, training_data: TrainingData, batch: Batch, inputs: Inputs) -> list[Change]:
+    before = validate(learner, inputs, 0)
+    set_modes(learner.network, learner.config.training, encoder_frozen=False)
+    meter = Meter(len(batch.position), ALONE.mean)
     with Progress("sanity", STEPS, "steps") as progress:
         for _ in range(STEPS):
-            # As late as a loss gets that is ramped up: at first it would grow by that alone.
-            meter.add(learner.step(batch, float("inf")), batch.place)
+            # The end of a presence ramp: at its start the loss would grow because of the ramp.
+            meter.add(learner.step(batch, float("inf")), batch.position)
             progress.advance()
     reading = meter.read(0)
-    check_losses(reading, STEPS, learner, material)
+    check_losses(reading, STEPS, learner, training_data)
     first, last = (sum(losses) / _SMOOTHED for losses in (reading.losses[:_SMOOTHED], reading.losses[-_SMOOTHED:]))
     changes = [Change("loss", first, last, first - last > _LEAST * abs(first))]
-    after = validate(learner, seen, STEPS)
+    after = validate(learner, inputs, STEPS)
     name = "roc_auc_presence" if isinstance(learner.config, ClassifierConfig) else "dice_pos"
     if name in before:  # no ROC-AUC where all images of the batch are positive
         changes.append(Change(name, before[name], after[name], after[name] > before[name] or after[name] == 1.0))

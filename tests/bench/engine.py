@@ -40,12 +40,12 @@ from engine.contract.config import TrainConfig
 from engine.contract.load import load_config
 from engine.data.batches import Batch, on_device
 from engine.data.synthetic import make_synthetic
-from engine.evaluation.run import answers, device_of, open_run
+from engine.evaluation.run import device_of, open_run, predict_samples
 from engine.evaluation.scores import quantise
 from engine.models.network import build_network
-from engine.process.device import Device, peak_memory, pick_device, place
+from engine.process.device import Device, peak_memory, pick_device, to_device
 from engine.training import loop
-from engine.training.data import Material, load_material, make_batches, make_loader
+from engine.training.data import TrainingData, load_training_data, make_batches, make_loader
 from engine.training.losses import training_loss
 from engine.training.ranks import ALONE
 
@@ -107,12 +107,12 @@ def trained(config: TrainConfig, run: Path, device: Device, bare: Callable[[], N
     return found[UNCOUNTED:]
 
 
-def bare_training(config: TrainConfig, device: Device, material: Material) -> Callable[[], None]:
+def bare_training(config: TrainConfig, device: Device, training_data: TrainingData) -> Callable[[], None]:
     """One step without anything around it."""
-    loader = make_loader(config, material.training, make_batches(config, material.training, 0, ALONE), device)
+    loader = make_loader(config, training_data.training, make_batches(config, training_data.training, 0, ALONE), device)
     first = itertools.islice(loader, HELD)
     held = itertools.cycle([Batch(*(part.to(device.device) for part in batch)) for batch in first])
-    network = place(build_network(config.model, pretrained=False), device).train()
+    network = to_device(build_network(config.model, pretrained=False), device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
 
     def step() -> None:
@@ -127,13 +127,13 @@ def bare_training(config: TrainConfig, device: Device, material: Material) -> Ca
     return step
 
 
-def predicted(run: Path, material: Material, batch_size: int) -> list[Round]:
+def predicted(run: Path, training_data: TrainingData, batch_size: int) -> list[Round]:
     """Predict the training images with the views hv, three bare forward passes after each batch."""
     opened = open_run(run)
     device = device_of(opened)
-    network = place(build_network(opened.config.model, pretrained=False), device).eval()
-    samples = material.training.samples
-    held = torch.tensor(material.training.images[:batch_size]).to(device.device)[:, None].float() / 255
+    network = to_device(build_network(opened.config.model, pretrained=False), device).eval()
+    samples = training_data.training.samples
+    held = torch.tensor(training_data.training.images[:batch_size]).to(device.device)[:, None].float() / 255
 
     @torch.inference_mode()
     def three_passes() -> None:
@@ -142,7 +142,7 @@ def predicted(run: Path, material: Material, batch_size: int) -> list[Round]:
 
     found = []
     with quiet():
-        batches = answers(opened, samples, opened.manifest, "hv", batch_size, device)
+        batches = predict_samples(opened, samples, opened.manifest, "hv", batch_size, device)
         for _ in range(len(samples) // batch_size):
             begun = now(device)
             _, maps, _ = next(batches)
@@ -179,7 +179,7 @@ def quiet() -> Iterator[None]:
 def seconds_to_read(config: TrainConfig) -> float:
     begun = time.perf_counter()
     with quiet():
-        load_material(config)
+        load_training_data(config)
     return time.perf_counter() - begun
 
 
@@ -210,18 +210,18 @@ def measure(config: TrainConfig, folder: Path, rounds: int) -> None:
     uncached = config.model_copy(update={"data": config.data.model_copy(update={"cache": False})})
     cold, warm, without = seconds_to_read(config), seconds_to_read(config), seconds_to_read(uncached)
     with quiet():
-        material = load_material(config)
+        training_data = load_training_data(config)
     device = pick_device(config.device, config.training.precision, config.training.channels_last)
     per_step = config.training.batch_size
     work = f"batches of {per_step} at {config.data.image_size} pixels, {rounds} rounds"
     print(f"{device.name}, {torch.get_num_threads()} threads, {device.precision}; {work}")
     print(f"images are read in          {cold:.2f} s at first, {warm:.3f} s from the cache, {without:.2f} s without it")
-    bare = bare_training(config, device, material)
+    bare = bare_training(config, device, training_data)
     for name, given in (("cached", config), ("in memory", uncached)):
         found = trained(given, folder / name, device, bare, rounds + UNCOUNTED)
         show(f"training, {name}", found, per_step * STEPS[device.device.type], device)
         show_waiting(found)
-    show("hv prediction", predicted(folder / "cached", material, per_step), per_step, device)
+    show("hv prediction", predicted(folder / "cached", training_data, per_step), per_step, device)
     resident, reserved = peak_memory()
     gpu = f", on the GPU {reserved / 2**30:.2f} GiB" if reserved else ""
     print(f"peak memory of all this     {resident / 2**30:.2f} GiB{gpu}")

@@ -36,8 +36,8 @@ def test_help_and_bad_arguments_import_nothing_heavy(arguments: list[str]) -> No
         (["evaluate", "--run", "none", "--threshold", "2"], "threshold"),
         (["evaluate", "--run", "none", "--threshold", "nan"], "threshold"),
         (["evaluate", "--run", "none", "--output", "x"], "--output: add --manifest"),
-        (["blend", "--members", "a"], "a blend needs two runs or more"),
-        (["blend", "--members", "a", "a"], "a run stands there twice"),
+        (["blend", "--members", "a"], "expected two runs or more"),
+        (["blend", "--members", "a", "a"], "a run appears twice"),
         (["prepare", "none", "--output", "out"], "none"),
     ],
 )

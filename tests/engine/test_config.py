@@ -22,7 +22,7 @@ def test_every_error_is_reported_at_once_with_file_field_and_meaning(tmp_path: P
     text = "\n".join(caught.value.lines)
     assert len(caught.value.lines) == 5
     assert all(line.startswith(str(path)) for line in caught.value.lines)
-    assert "training.epochs: 0: Input should be greater than or equal to 1 (passes)" in text
+    assert "training.epochs: 0: Input should be greater than or equal to 1 (passes over the images)" in text
     assert "training.lr: 'fast'" in text
     assert "training.epocs: unknown key; did you mean epochs?" in text
     assert "model.arch: 'Vnet'" in text
@@ -58,8 +58,8 @@ def test_the_errors_of_a_network_name_its_own_keys(tmp_path: Path) -> None:
     [
         ("selection_metric: dice", None),
         ("selection_metric: dice_pos + 0.5 * roc_auc_presence", None),
-        ("selection_metric: dice_pos - loss", "no measure"),
-        ("selection_metric: dice_poz", "'dice_poz' is no measure; give joint, one of dice_pos"),
+        ("selection_metric: dice_pos - loss", "no metric"),
+        ("selection_metric: dice_poz", "'dice_poz' is no metric; give joint, one of dice_pos"),
     ],
 )
 def test_a_selection_metric_is_a_measure_or_a_weighted_sum(tmp_path: Path, training: str, says: str | None) -> None:
@@ -76,16 +76,16 @@ def test_a_selection_metric_is_a_measure_or_a_weighted_sum(tmp_path: Path, train
     ("content", "says"),
     [
         (b"training: [1, 2", "not YAML at line"),
-        (b"- 1\n- 2\n", "a mapping of keys to values is right"),
+        (b"- 1\n- 2\n", "expected a mapping of keys to values"),
         (b"\xff\xfe\x00", "not UTF-8"),
         (b"kind: nonsense\n", "give one of train, "),
         (b"kind: [train]\n", "give one of train, "),
         (b"!!python/object/apply:os.system ['true']\n", "not YAML"),
         (b"x: \"\x1b[31m\"\n", "not YAML"),
         (b"[" * 3000, "not YAML"),
-        (b"training:\n  lr: 1.0e-5\ntraining:\n  epochs: 3\n", "line 3: the key training stands there twice"),
+        (b"training:\n  lr: 1.0e-5\ntraining:\n  epochs: 3\n", "line 3: duplicate key training"),
         (b"model: {<<: {arch: Unet}, arch: FPN}\ntraining:\n", "training: None: is a section; give it keys"),
-        (b"training: {init_from: \"a\\0b\"}\n", "training.init_from: a␀b: no path can hold a null byte"),
+        (b"training: {init_from: \"a\\0b\"}\n", "training.init_from: a␀b: a path cannot contain a null byte"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_config_gets_one_clean_line(tmp_path: Path, content: bytes, says: str) -> None:

@@ -247,7 +247,7 @@ def test_other_data_are_not_taken_for_a_runs_own(moved: Path, capsys: pytest.Cap
         given = ["--manifest", "../../data/manifest.csv", "--checkpoint", checkpoint]
         assert main(["evaluate", "--run", str(moved), *EVALUATE, *given]) == 2
         said = capsys.readouterr().err
-        assert "split val is not the one of" in said
+        assert "split val differs from that of" in said
         assert "add --output FILE" in said
     assert (moved / "config.yaml").read_bytes() == config
     assert not list(moved.glob("*.json"))
@@ -262,7 +262,7 @@ def test_the_same_images_in_other_splits_are_not_a_runs_own_data(
     at.with_name("swapped.csv").write_text(swapped)
     given = ["--manifest", str(at.with_name("swapped.csv"))]
     assert main(["evaluate", "--run", str(moved), *EVALUATE, *given]) == 2
-    assert "split test is not the one of" in capsys.readouterr().err
+    assert "split test differs from that of" in capsys.readouterr().err
 
 
 def test_moved_data_of_a_run_of_an_older_version_are_known_by_its_predictions(
@@ -278,12 +278,12 @@ def test_moved_data_of_a_run_of_an_older_version_are_known_by_its_predictions(
     given = ["evaluate", "--run", str(moved), *EVALUATE]
     at = moved.parents[1] / "data_2026" / "manifest.csv"
     assert main([*given, "--manifest", str(at)]) == 2
-    assert "has no record of the data that it was trained with" in capsys.readouterr().err
+    assert "has no fingerprint of its training data" in capsys.readouterr().err
     at.parent.rename(moved.parents[1] / "data")
     assert main(given) == 0
     (moved.parents[1] / "data").rename(at.parent)
     assert main([*given, "--manifest", "../../data/manifest.csv"]) == 2
-    assert "split val is not the one of" in capsys.readouterr().err
+    assert "split val differs from that of" in capsys.readouterr().err
     assert main([*given, "--manifest", str(at)]) == 0
 
 

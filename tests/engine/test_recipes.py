@@ -86,9 +86,9 @@ def test_a_recipe_takes_what_its_base_says_and_changes_some_of_it(tmp_path: Path
     ("base", "says"),
     [
         ("none.yaml", "one.yaml: base: {folder}/none.yaml: No such file"),
-        ("../one.yaml", "the name of a file beside it is right"),
-        ("[1]", "the name of a file beside it is right"),
-        ("two.yaml", "base: two.yaml has a base itself; one level is right"),
+        ("../one.yaml", "expected the name of a file beside it"),
+        ("[1]", "expected the name of a file beside it"),
+        ("two.yaml", "base: two.yaml has a base itself; a base must have none"),
         ("one.yaml", "one.yaml has a base itself"),
     ],
 )

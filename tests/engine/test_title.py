@@ -13,7 +13,7 @@ import pytest
 from engine.process.progress import pace
 
 SHOW = (
-    "import sys; from engine.progress import report; report('train', 42, 100, 'steps', 3900.0); "
+    "import sys; from engine.process.progress import report; report('train', 42, 100, 'steps', 3900.0); "
     "print(open('/proc/self/cmdline', 'rb').read().decode(), open('/proc/self/environ', 'rb').read().decode())"
 )
 

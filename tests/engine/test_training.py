@@ -78,7 +78,7 @@ def test_resuming_with_another_config_is_refused_with_the_difference(
 ) -> None:
     given = command(project, synthetic, runs_copy / "dual", "training.lr=0.5")
     assert main([*given, "--resume"]) == 2
-    assert "training.lr is 0.001 there and 0.5" in capsys.readouterr().err
+    assert "training.lr is 0.001 there, got 0.5" in capsys.readouterr().err
 
 
 def test_a_stopped_training_resumes_to_the_same_weights_bit_for_bit(
@@ -92,11 +92,11 @@ def test_a_stopped_training_resumes_to_the_same_weights_bit_for_bit(
     process = subprocess.Popen(given, stderr=subprocess.PIPE, text=True, process_group=0)
     wait_for_start(run, process)
     assert main(["train", "--run", str(run), "--resume"]) == 2
-    assert "another training works in it" in capsys.readouterr().err
+    assert "another training is running in it" in capsys.readouterr().err
     os.killpg(process.pid, signal.SIGTERM)  # as a stopped job gets it: loader processes too
     _, error = process.communicate(timeout=60)
     assert process.returncode == 3, error
-    assert "`--resume` continues there" in error
+    assert "continue with --resume" in error
     assert list(parse_events((run / "events.jsonl").read_text()))[-1]["state"] == "stopped"
     assert main(["train", "--run", str(run), "--resume"]) == 0
     assert_same_weights(tmp_path / "whole" / "checkpoints" / "last.pt", run / "checkpoints" / "last.pt")
@@ -143,9 +143,7 @@ def test_a_damaged_last_checkpoint_says_what_is_whole(runs_copy: Path, capsys: p
     last.write_bytes(last.read_bytes()[:1000])
     assert main(["train", "--run", str(runs_copy / "dual"), "--resume"]) == 2
     error = capsys.readouterr().err.strip()
-    assert re.search(
-        r"last.pt: damaged .*; best.pt, of epoch [12], is whole: evaluate that, or train a new run$", error
-    )
+    assert re.search(r"last.pt: damaged .*; best.pt of epoch [12] is intact: evaluate it, or train a new run$", error)
     best.write_bytes(b"")
     assert main(["train", "--run", str(runs_copy / "dual"), "--resume"]) == 2
     assert capsys.readouterr().err.strip().endswith("; train a new run")
@@ -172,12 +170,12 @@ def test_a_resume_with_other_threads_says_that_its_bits_will_differ(
     try:
         assert main(given) == 0
         assert torch.get_num_threads() == before, "as many as before are taken up where that is possible"
-        assert "bit for bit" not in capsys.readouterr().out
+        assert "bit-exact" not in capsys.readouterr().out
         monkeypatch.setenv("OMP_NUM_THREADS", str(before + 1))
         torch.set_num_threads(before + 1)
         assert main(given) == 0
         said = capsys.readouterr().out
-        assert f"not bit for bit as without the interruption: threads {before}, now {before + 1}\n" in said
+        assert f"this resume is not bit-exact: threads {before}, now {before + 1}\n" in said
     finally:
         torch.set_num_threads(before)
 
@@ -287,18 +285,23 @@ def test_weights_that_broke_in_the_last_step_are_not_saved(part: str, runs_copy:
     from engine.contract.config import TrainConfig
     from engine.contract.load import load_config
     from engine.process.device import pick_device
-    from engine.training.data import load_material
+    from engine.training.data import load_training_data
     from engine.training.learner import make_learner
     from engine.training.validate import Diverged, check_weights
 
     config = load_config(runs_copy / "dual" / "config.yaml", ["training.precision=bf16"])
     assert isinstance(config, TrainConfig)
-    learner, material = make_learner(config, pick_device("cpu", "bf16"), 4, pretrained=False), load_material(config)
-    check_weights(learner, 3, (0, 1), material)
+    learner, training_data = (
+        make_learner(config, pick_device("cpu", "bf16"), 4, pretrained=False),
+        load_training_data(config),
+    )
+    check_weights(learner, 3, (0, 1), training_data)
     learner.network.state_dict()[part][0] = float("inf")
-    with pytest.raises(Diverged, match=r"after step 3: lower .* off \(training.precision: fp32; now bf") as caught:
-        check_weights(learner, 3, (0, 1), material)
-    ids = ", ".join(sample.id for sample in material.training.samples[:2])
+    with pytest.raises(
+        Diverged, match=r"after step 3: lower .* mixed precision \(training.precision: fp32; now bf"
+    ) as caught:
+        check_weights(learner, 3, (0, 1), training_data)
+    ids = ", ".join(sample.id for sample in training_data.training.samples[:2])
     assert str(caught.value).endswith(f" (its images: {ids})")
 
 
@@ -329,7 +332,7 @@ def test_a_training_is_not_resumed_on_other_images(
     config.write_text(config.read_text().replace(str(synthetic), str(other)))
     assert main(["train", "--run", str(runs_copy / "dual"), "--resume"]) == 2
     other.unlink()
-    assert "not those it began with" in capsys.readouterr().err
+    assert "the training images have changed" in capsys.readouterr().err
 
 
 def test_a_mask_of_another_size_is_refused(
@@ -341,7 +344,7 @@ def test_a_mask_of_another_size_is_refused(
     mask = next((tmp_path / "data" / "masks").iterdir())
     Image.open(mask).resize((50, 20)).save(mask)
     assert main(command(project, tmp_path / "data" / "manifest.csv", tmp_path / "run")) == 2
-    assert f"{mask}: 50 x 20 pixels, but its image {mask.stem} has 64 x 64" in capsys.readouterr().err
+    assert f"{mask}: expected 64 x 64 pixels like its image {mask.stem}, got 50 x 20" in capsys.readouterr().err
 
 
 def test_a_damaged_cache_is_made_anew(synthetic: Path, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_batch_that_cannot_be_shared_is_one_line(
 ) -> None:
     pair.start(training(project, radiographs, tmp_path / "run", "training.batch_size=7"))
     assert pair.end()[0] == 2
-    assert pair.first.said()[-1] == "training.batch_size: 7 images cannot be shared by 2 GPUs; give a multiple"
+    assert pair.first.said()[-1] == "training.batch_size: expected a multiple of 2, the number of GPUs; got 7"
     assert not (tmp_path / "run").exists()
 
 
@@ -202,7 +202,7 @@ def test_a_job_trains_on_all_gpus_that_it_was_given(monkeypatch: pytest.MonkeyPa
 def test_gpus_are_a_whole_number(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", "--gpus", "0"])
-    assert "give a whole number from 1 to 64" in capsys.readouterr().err
+    assert "expected a whole number from 1 to 64" in capsys.readouterr().err
 
 
 def events(run: Path) -> list[dict[str, object]]:

@@ -66,14 +66,14 @@ def places() -> dict[str, Callable[[Callable[[], bool], Kill], None]]:
     from engine.training import event_log, learner, loop
 
     return {
-        "reading the data": dies_on_entry(loop, "load_material"),
+        "reading the data": dies_on_entry(loop, "load_training_data"),
         "writing config.yaml": dies_half_written(load, "config.yaml"),
         "a step": dies_on_entry(learner.Learner, "step"),
         "a validation": dies_on_entry(loop, "validate"),
         "writing best.pt": dies_half_written(checkpoint, "best.pt"),
         "between best.pt and last.pt": dies_on_entry(learner.Learner, "save_last"),
         "writing last.pt": dies_half_written(checkpoint, "last.pt"),
-        "behind last.pt": dies_on_entry(loop, "_say_epoch"),
+        "behind last.pt": dies_on_entry(loop, "_print_epoch"),
         "the end": dies_on_entry(event_log.EventLog, "close"),
     }
 

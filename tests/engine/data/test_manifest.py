@@ -56,13 +56,13 @@ def test_every_problem_is_listed_with_its_line_and_what_is_right(files: Path) ->
     )
     name = str(path)
     assert refused(path) == (
-        f"{name}: line 3: id: x is already on line 2; each id once is right",
+        f"{name}: line 3: id: x duplicate of line 2",
         f"{name}: line 4: image: gone.png: no such file",
         f"{name}: line 5: mask: lost.png: no such file",
-        f"{name}: line 5: fractured: 2; 0 or 1 is right",
-        f"{name}: line 5: split: dev; train, val or test is right",
+        f"{name}: line 5: fractured: expected 0 or 1, got 2",
+        f"{name}: line 5: split: expected train, val or test, got dev",
         f"{name}: line 6: mask: empty, but fractured is 1; a positive needs a mask",
-        f"{name}: line 8: id: empty; a name for the radiograph is right",
+        f"{name}: line 8: id: empty; expected a name for the radiograph",
     )
 
 
@@ -71,14 +71,14 @@ def test_every_problem_is_listed_with_its_line_and_what_is_right(files: Path) ->
     [
         (b"", "line 1: no column id, image, mask, fractured, split"),
         (b"id,image,fractured\n", "line 1: no column mask, split; found: id, image, fractured"),
-        (HEAD.encode(), "holds no rows"),
-        (b"id,id,image,mask,fractured,split\n1,2,a.png,,0,val\n", "line 1: column id twice"),
+        (HEAD.encode(), "no rows; expected one"),
+        (b"id,id,image,mask,fractured,split\n1,2,a.png,,0,val\n", "line 1: column id appears twice"),
         (b"\xff\xfe\x00i\x00d", "not UTF-8"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "not UTF-8"),
         (HEAD.encode() + b"x,a\0.png,,0,val\n", "line"),
         (HEAD.encode() + b"x," + b"y" * 200_000 + b",,0,val\n", "line 2: not CSV: field larger than"),
         (HEAD.encode() + b"x," + b"y" * 5000 + b",,0,val\n", "no such file"),
-        (HEAD.encode() + "\x1b[2J\u202e,a.png,,0,val\n".encode(), "id: ␛[2J\ufffd holds control characters"),
+        (HEAD.encode() + "\x1b[2J\u202e,a.png,,0,val\n".encode(), "id: ␛[2J\ufffd contains control characters"),
         (HEAD.encode() + b"x,\x1b]0;owned\x07.png,,0,val\n", "image: ␛]0;owned␇.png: no such file"),
     ],
 )

@@ -18,7 +18,7 @@ from engine.contract.data import PatchConfig
 from engine.data.batches import Batch, TrainingSamples, on_device
 from engine.data.inputs import Inputs, load_inputs
 from engine.data.manifest import Sample, read_manifest
-from engine.data.sampling import PLACES, Places, corner, find_places
+from engine.data.sampling import POSITIONS, PatchPositions, corner, find_positions
 
 from ..conftest import TINY, arguments
 
@@ -41,23 +41,23 @@ def inputs() -> Inputs:
     image, mask = scene()
     images, masks = np.stack([image] * 40), np.stack([mask] * 20 + [np.zeros_like(mask)] * 20)
     samples = tuple(Sample(str(index), Path("x"), None, index < 20, "train") for index in range(40))
-    table = np.stack([find_places(image, mask) for image, mask in zip(images, masks, strict=True)])
-    return Inputs(samples, images, masks, Places(table))
+    table = np.stack([find_positions(image, mask) for image, mask in zip(images, masks, strict=True)])
+    return Inputs(samples, images, masks, PatchPositions(table))
 
 
 def test_places_are_in_the_fracture_and_on_edges_of_the_content() -> None:
     image, mask = scene()
-    places = Places(find_places(image, mask)[None])[0]
+    places = PatchPositions(find_positions(image, mask)[None])[0]
     assert places.extent.tolist() == [96, SIDE]
     assert mask[tuple(places.fracture.T)].all()
     assert len(np.unique(places.fracture, axis=0)) > 10, "anywhere in it, not in one place"
     assert set(places.edges[:, 1].tolist()) <= {49, 50, 69, 70}, "not where the content meets the padding"
     assert places.edges[:, 0].max() < 96
-    assert np.array_equal(find_places(image, mask), find_places(image, mask))
+    assert np.array_equal(find_positions(image, mask), find_positions(image, mask))
 
 
 def test_an_image_of_one_grey_has_no_edges_and_is_cut_anywhere() -> None:
-    places = Places(find_places(np.full((SIDE, SIDE), 9, np.uint8), np.zeros((SIDE, SIDE), bool))[None])[0]
+    places = PatchPositions(find_positions(np.full((SIDE, SIDE), 9, np.uint8), np.zeros((SIDE, SIDE), bool))[None])[0]
     assert (places.edges == -1).all()
     assert (places.fracture == -1).all()
     config = PatchConfig(size=32, on_positive=1, on_hard_negative=1)
@@ -139,22 +139,22 @@ def test_places_are_kept_beside_the_images_and_read_from_there(tmp_path: Path) -
 
     manifest = make_synthetic(tmp_path, 8, 64, 3)
     samples = read_manifest(manifest)
-    made = load_inputs(samples, 64, True, manifest, "all", with_places=True)
+    made = load_inputs(samples, 64, True, manifest, "all", with_positions=True)
     (path,) = tmp_path.glob(".cache/*/places-*/places.npy")
     before = path.stat().st_mtime_ns
-    read = load_inputs(samples, 64, True, manifest, "all", with_places=True)
-    in_memory = load_inputs(samples, 64, True, None, "all", with_places=True)
-    assert made.places is not None
-    assert read.places is not None
-    assert in_memory.places is not None
-    assert np.array_equal(made.places.table, read.places.table)
-    assert np.array_equal(made.places.table, in_memory.places.table)
+    read = load_inputs(samples, 64, True, manifest, "all", with_positions=True)
+    in_memory = load_inputs(samples, 64, True, None, "all", with_positions=True)
+    assert made.positions is not None
+    assert read.positions is not None
+    assert in_memory.positions is not None
+    assert np.array_equal(made.positions.table, read.positions.table)
+    assert np.array_equal(made.positions.table, in_memory.positions.table)
     assert path.stat().st_mtime_ns == before
-    assert made.places.table.shape == (8, 2 * PLACES + 1, 2)
+    assert made.positions.table.shape == (8, 2 * POSITIONS + 1, 2)
     path.write_bytes(path.read_bytes()[:300])
-    again = load_inputs(samples, 64, True, manifest, "all", with_places=True)
-    assert again.places is not None
-    assert np.array_equal(again.places.table, in_memory.places.table)
+    again = load_inputs(samples, 64, True, manifest, "all", with_positions=True)
+    assert again.positions is not None
+    assert np.array_equal(again.positions.table, in_memory.positions.table)
 
 
 class Killed(BaseException):

@@ -16,7 +16,7 @@ from PIL import Image
 
 from engine.contract.errors import BadInput
 from engine.data.manifest import read_manifest
-from engine.data.prepare import SHOWN, judge, lines, mask_name, prepare
+from engine.data.prepare import SHOWN, judge, mask_name, prepare, report_lines
 
 from .conftest import save_image, save_mask, write_csv
 
@@ -66,8 +66,8 @@ def test_images_and_masks_of_another_size_are_refused_with_both_sizes(
     with pytest.raises(BadInput) as caught:
         prepare(source, tmp_path / "out")
     one, other = caught.value.lines
-    assert "masks/a.png: is 40 x 64 pixels, its image 64 x 40 (turned upright); the same size is right" in one
-    assert "masks/c.png: is 64 x 41 pixels" in other
+    assert "masks/a.png: expected 64 x 40 pixels like its image (upright), got 40 x 64" in one
+    assert "masks/c.png: expected 64 x 40 pixels like its image (upright), got 64 x 41" in other
     assert not (tmp_path / "out").exists()
 
 
@@ -152,7 +152,7 @@ def test_a_second_preparation_of_the_same_folder_at_once_is_refused(
     def again(done: int, total: int) -> None:
         if done == 0:  # not there yet
             return
-        with pytest.raises(BadInput, match="out: another preparation is writing there"):
+        with pytest.raises(BadInput, match="out: another preparation is writing into it"):
             prepare(source, tmp_path / "out")
 
     prepare(source, tmp_path / "out", progress=again)
@@ -162,7 +162,7 @@ def test_a_second_preparation_of_the_same_folder_at_once_is_refused(
 def test_the_sources_own_masks_are_never_overwritten(folder: Callable[..., Path], tmp_path: Path) -> None:
     source = folder({"images/a.png": 1}, {"masks/a.png": SQUARE})
     before = listing(source)
-    with pytest.raises(BadInput, match="would be overwritten; another folder is right"):
+    with pytest.raises(BadInput, match="would overwrite the masks of the source; give another folder"):
         prepare(source, source)
     assert listing(source) == before
 
@@ -183,7 +183,7 @@ def test_flaws_are_written_whole_and_the_report_tells_the_first_of_each_kind(
     prepared = prepare(source, tmp_path / "out")
     written = prepared.flaws_file.read_text().splitlines()
     assert written == [f"{flaw.kind}: {flaw.line}" for flaw in prepared.flaws]
-    report = list(lines(prepared))
+    report = list(report_lines(prepared))
     assert report[0] == str(prepared.manifest)
     assert f"train {prepared.counts['train'].images} images, 0 fractured" in [" ".join(line.split()) for line in report]
     assert f"mask alone: {SHOWN + 2}" in report
@@ -207,8 +207,8 @@ def test_progress_is_told_image_by_image(folder: Callable[..., Path], tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"format": "dicom"}, "--format dicom: one of auto, folder, csv, fracatlas is right"),
-        ({"trust": "both"}, "--trust both: mask or label is right"),
+        ({"format": "dicom"}, "--format dicom: expected one of auto, folder, csv, fracatlas"),
+        ({"trust": "both"}, "--trust both: expected mask or label"),
         ({"format": "fracatlas"}, "dataset.csv: No such file or directory"),
         ({"format": "csv"}, "manifest.csv: No such file or directory"),
         ({"split": Path("none.csv")}, "none.csv: No such file or directory"),

@@ -67,25 +67,25 @@ def test_names_that_repeat_in_other_folders_become_ids_with_their_folder(
 
 def test_the_same_name_twice_in_one_folder_is_refused(folder: Callable[..., Path], tmp_path: Path) -> None:
     source = folder({"images/a.png": 1, "images/a.jpg": 2})
-    with pytest.raises(BadInput, match=r"id: a is already at .*a\.jpg; each id once is right"):
+    with pytest.raises(BadInput, match=r"id: a is a duplicate of .*a\.jpg"):
         prepare(source, tmp_path / "out")
 
 
 def test_two_masks_of_one_image_are_refused(folder: Callable[..., Path], tmp_path: Path) -> None:
     source = folder({"images/a.png": 1}, {"masks/a.png": SQUARE, "masks/a_mask.png": SQUARE})
-    with pytest.raises(BadInput, match=r"a\.png: 2 masks: .*; one is right"):
+    with pytest.raises(BadInput, match=r"a\.png: expected one mask, got 2: "):
         prepare(source, tmp_path / "out")
 
 
 def test_a_mask_without_an_image_is_listed(folder: Callable[..., Path]) -> None:
     source = folder({"images/a.png": 1}, {"masks/z.png": SQUARE})
     (flaw,) = read_folder(source).flaws
-    assert flaw == ("mask alone", f"{source / 'masks' / 'z.png'}: no image, or more than one, of that name; left out")
+    assert flaw == ("mask alone", f"{source / 'masks' / 'z.png'}: expected one image of that name; left out")
 
 
 def test_a_folder_without_images_says_what_would_be_right(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(BadInput, match="no images; PNG, JPEG or TIFF files"):
+    with pytest.raises(BadInput, match="no images; expected PNG, JPEG or TIFF files"):
         prepare(tmp_path, tmp_path / "out")
 
 
@@ -118,7 +118,7 @@ def test_a_tables_own_splits_are_kept_and_torn_groups_listed(tmp_path: Path) -> 
     ]
     prepared = prepare(table(tmp_path, rows), tmp_path / "out")
     assert [sample.split for sample in read_manifest(prepared.manifest)] == ["train", "test"]
-    assert ("group across splits", "group p1 is in train and test: scores there flatter") in prepared.flaws
+    assert ("group across splits", "group p1 is in train and test: scores there are too good") in prepared.flaws
 
 
 def test_every_problem_of_a_table_is_listed(tmp_path: Path) -> None:
@@ -131,11 +131,11 @@ def test_every_problem_of_a_table_is_listed(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         prepare(path, tmp_path / "out")
     assert set(caught.value.lines) == {
-        f"{path}: line 3: fractured: empty; 0 or 1 is right",
-        f"{path}: line 3: split: dev; train, val or test is right",
-        f"{path}: line 5: image: empty; a path relative to the table is right",
+        f"{path}: line 3: fractured: expected 0 or 1, got nothing",
+        f"{path}: line 3: split: expected train, val or test, got dev",
+        f"{path}: line 5: image: empty; expected a path relative to the table",
         f"{path}: line 2: mask: {tmp_path / 'none.png'}: no such file",
-        f"{path}: line 3: id: a is already at {path}: line 2; each id once is right",
+        f"{path}: line 3: id: a is a duplicate of {path}: line 2",
         f"{path}: line 4: image: {tmp_path / 'gone.png'}: no such file",
     }
 

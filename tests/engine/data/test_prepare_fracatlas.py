@@ -51,7 +51,7 @@ def test_the_given_split_is_taken_and_every_image_must_have_one(fracatlas: TinyF
     split = write_csv(tmp_path / "split.csv", rows)
     with pytest.raises(BadInput) as caught:
         prepare(folder, tmp_path / "out", split=split)
-    assert caught.value.lines == (f"{split}: IMG3: has no split there; a line for each image is right",)
+    assert caught.value.lines == (f"{split}: IMG3: no split; expected a line for each image",)
     assert not (tmp_path / "out").exists()
     write_csv(split, [*rows, {"image_id": "IMG3.jpg", "split": "train"}, {"image_id": "IMG9.jpg", "split": "train"}])
     prepared = prepare(folder, tmp_path / "out", split=split)
@@ -65,8 +65,8 @@ def test_every_problem_of_a_split_file_is_listed(fracatlas: TinyFracAtlas, tmp_p
     with pytest.raises(BadInput) as caught:
         prepare(fracatlas.write(), tmp_path / "out", split=split)
     assert caught.value.lines == (
-        f"{split}: line 3: id: IMG1 a second time; each image once is right",
-        f"{split}: line 3: split: dev␛; train, val or test is right",
+        f"{split}: line 3: id: IMG1 is a duplicate",
+        f"{split}: line 3: split: expected train, val or test, got dev␛",
     )
 
 
@@ -79,7 +79,7 @@ def test_polygons_were_drawn_on_the_turned_image(fracatlas: TinyFracAtlas, tmp_p
     (sample,) = read_manifest(prepared.manifest)
     assert image_size(path) == read_mask(sample.mask).shape == (64, 40)
     assert read_mask(sample.mask)[40:60, 5:15].all()
-    assert lines(prepared, "rotated") == ["IMG1: carries an EXIF rotation, turned to 40 x 64"]
+    assert lines(prepared, "rotated") == ["IMG1: has an EXIF rotation, turned to 40 x 64"]
 
 
 def test_a_truncated_jpeg_is_kept_and_listed(fracatlas: TinyFracAtlas, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_truncated_jpeg_is_kept_and_listed(fracatlas: TinyFracAtlas, tmp_path:
     path.write_bytes(data[: len(data) * 2 // 3])
     prepared = prepare(fracatlas.write(), tmp_path / "out")
     assert [sample.id for sample in read_manifest(prepared.manifest)] == ["IMG1"]
-    assert lines(prepared, "truncated") == ["IMG1: the JPEG ends too early, read as far as it goes"]
+    assert lines(prepared, "truncated") == ["IMG1: the JPEG is cut short, read up to that point"]
 
 
 def test_pixel_identical_images_are_listed_by_what_is_wrong_with_them(fracatlas: TinyFracAtlas, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_pixel_identical_images_are_listed_by_what_is_wrong_with_them(fracatlas:
     splits = {"A1": "train", "A2": "train", "B1": "train", "B2": "test", "C1": "val", "C2": "train"}
     split = write_csv(tmp_path / "s.csv", [{"image_id": name, "split": place} for name, place in splits.items()])
     prepared = prepare(fracatlas.write(), tmp_path / "out", split=split)
-    same = "pixel for pixel the same: "
+    same = "identical pixels: "
     assert lines(prepared, "duplicate") == [f"{same}A1 (train, not fractured), A2 (train, not fractured)"]
     assert lines(prepared, "duplicate across splits") == [
         f"{same}B1 (train, not fractured), B2 (test, not fractured); across splits"
@@ -154,9 +154,9 @@ def test_bad_polygons_are_listed_and_good_ones_beside_them_drawn(fracatlas: Tiny
     fracatlas.add("IMG1", fractured=True, polygons=[[1, 1, 5, 5], corners(SQUARE), corners((60, 30, 99, 50)), None])
     prepared = prepare(fracatlas.write(), tmp_path / "out")
     assert lines(prepared, "polygon") == [
-        "IMG1: polygon 1 has 4 coordinates; three corners or more have an even number from 6 on, left out",
+        "IMG1: polygon 1 has 4 coordinates; expected an even number, at least 6, left out",
         "IMG1: polygon 3 reaches beyond the 64 x 40 picture and was cut at its edge",
-        "IMG1: polygon 4 is no list of numbers, left out",
+        "IMG1: polygon 4 is not a list of numbers, left out",
     ]
     (sample,) = read_manifest(prepared.manifest)
     assert read_mask(sample.mask).sum() == 20 * 12 + 4 * 10
@@ -171,7 +171,7 @@ def test_polygons_drawn_on_a_larger_copy_are_scaled_and_listed(fracatlas: TinyFr
 
 def test_polygons_drawn_on_a_picture_of_another_shape_are_refused(fracatlas: TinyFracAtlas, tmp_path: Path) -> None:
     fracatlas.add("IMG1", fractured=True, polygons=[corners(SQUARE)], annotated_size=(40, 64))
-    with pytest.raises(BadInput, match=r"line 2: IMG1\.jpg: annotated as 40 x 64 pixels, is 64 x 40 .* the same size"):
+    with pytest.raises(BadInput, match=r"line 2: IMG1\.jpg: annotated at 40 x 64 pixels, expected the image's 64 x 40"):
         prepare(fracatlas.write(), tmp_path / "out")
 
 
@@ -187,11 +187,11 @@ def test_everything_that_is_missing_or_twice_is_listed_before_any_pixel_is_read(
     with pytest.raises(BadInput) as caught:
         prepare(folder, tmp_path / "out")
     assert caught.value.lines == (
-        f"{table}: line 2: fractured: yes; 0 or 1 is right",
-        f"{table}: line 3: image_id: IMG2.jpg is there 2 times below images",
-        f"{table}: line 4: image_id: IMG2.jpg is there 2 times below images",
+        f"{table}: line 2: fractured: expected 0 or 1, got yes",
+        f"{table}: line 3: image_id: IMG2.jpg found 2 times below images",
+        f"{table}: line 4: image_id: IMG2.jpg found 2 times below images",
         f"{table}: line 2: image: {folder / 'images' / 'IMG1.jpg'}: no such file",
-        f"{table}: line 4: id: IMG2 is already at {table}: line 3; each id once is right",
+        f"{table}: line 4: id: IMG2 is a duplicate of {table}: line 3",
     )
 
 
@@ -218,12 +218,12 @@ def test_images_and_annotations_that_the_table_does_not_know_are_listed(
         (b"[" * 100_000, "not JSON"),
         (b"[]", "no list images and annotations"),
         (b'{"images": [], "annotations": 3}', "no list annotations"),
-        (b'{"images": [1, {"id": []}], "annotations": []}', r"images\[0\]: id, file_name, width and height are right"),
-        (b'{"images": [], "annotations": [[]]}', r"annotations\[0\]: image_id and segmentation are right"),
+        (b'{"images": [1, {"id": []}], "annotations": []}', r"images\[0\]: expected id, file_name, width and height"),
+        (b'{"images": [], "annotations": [[]]}', r"annotations\[0\]: expected image_id and segmentation"),
         (
             b'{"images": [{"id": 1, "file_name": "a", "width": 3, "height": 3}], "annotations": '
             b'[{"image_id": 1, "segmentation": {"counts": "abc", "size": [3, 3]}}]}',
-            "run-length encoded; polygons are right",
+            "run-length encoded; expected polygons",
         ),
     ],
 )

@@ -98,10 +98,10 @@ def test_no_term_waits_for_the_gpu_or_leaves_anything_on_the_cpu(config: Section
 
 def test_every_term_is_among_those_that_these_tests_switch_on() -> None:
     logits, head, masks, fractured = batch(EVERYTHING)
-    from engine.training.losses import Said
+    from engine.training.losses import LossInput
 
-    said = Said(Prediction(logits, head), masks, fractured, math.inf)
-    assert [term.__name__ for term in TERMS[LossConfig] if term(EVERYTHING, said) is None] == []
+    inputs = LossInput(Prediction(logits, head), masks, fractured, math.inf)
+    assert [term.__name__ for term in TERMS[LossConfig] if term(EVERYTHING, inputs) is None] == []
 
 
 @pytest.mark.parametrize("gamma", [0.5, 2.0])

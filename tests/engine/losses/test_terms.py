@@ -170,11 +170,11 @@ def test_terms_add_up() -> None:
 
 
 def test_a_loss_without_a_term_is_refused() -> None:
-    with pytest.raises(BadInput, match="give one of them a weight"):
+    with pytest.raises(BadInput, match="give one a weight"):
         loss(only())
-    with pytest.raises(BadInput, match="give one of them a weight"):
+    with pytest.raises(BadInput, match="give one a weight"):
         loss(only(presence=1.0), head=False)
-    with pytest.raises(BadInput, match="give one of them a weight"):
+    with pytest.raises(BadInput, match="give one a weight"):
         loss(only(focal=FocalLoss(weight=0.0)))
 
 
@@ -191,13 +191,13 @@ def test_the_dice_loss_looks_at_positive_images_alone_one_by_one() -> None:
 
 
 def test_a_new_term_is_one_function_with_a_decorator(monkeypatch: pytest.MonkeyPatch) -> None:
-    from engine.training.losses import Said, term
+    from engine.training.losses import LossInput, term
 
     monkeypatch.setitem(TERMS, LossConfig, list(TERMS[LossConfig]))
 
     @term(LossConfig)
-    def size(config: LossConfig, said: Said) -> torch.Tensor | None:
-        return said.logits.sigmoid().mean() if config.bce == 0.5 else None
+    def size(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
+        return batch.logits.sigmoid().mean() if config.bce == 0.5 else None
 
     expected = mean([sigmoid(logit) for logit in LOGITS.ravel()])
     assert loss(only(bce=0.5)) == pytest.approx(0.5 * mean([pixel_bce(i) for i in range(5)]) + expected, rel=1e-5)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from engine.contract.models import ModelConfig, SmpConfig, TimmClassifierConfig
-from engine.models.blocks import BatchNorm, bear_batches_of_one
+from engine.models.blocks import BatchNorm, allow_batches_of_one
 from engine.models.network import build_network
 
 
@@ -33,7 +33,7 @@ def test_torchs_own_refuses_one_value_a_channel() -> None:
 
 def test_one_value_is_normalised_by_the_running_statistics_and_leaves_them() -> None:
     branch, evaluated = pooling(), pooling().eval()
-    bear_batches_of_one(branch)
+    allow_batches_of_one(branch)
     before = {name: tensor.clone() for name, tensor in branch.state_dict().items()}
     image = torch.rand(1, 3, 4, 4)
     assert torch.equal(branch(image), evaluated(image))
@@ -42,7 +42,7 @@ def test_one_value_is_normalised_by_the_running_statistics_and_leaves_them() -> 
 
 def test_more_values_are_normalised_as_ever() -> None:
     branch, torchs = pooling(), pooling()
-    bear_batches_of_one(branch)
+    allow_batches_of_one(branch)
     images = torch.rand(2, 3, 4, 4)
     assert torch.equal(branch(images), torchs(images))
     for name, tensor in torchs.state_dict().items():
@@ -52,7 +52,7 @@ def test_more_values_are_normalised_as_ever() -> None:
 def test_the_replacement_keeps_names_and_options_and_other_norms_stay() -> None:
     network = nn.ModuleDict({"a": nn.BatchNorm2d(2, affine=False), "b": nn.GroupNorm(1, 2), "c": BatchNorm(2)})
     names, kept = list(network.state_dict()), (network["b"], network["c"])
-    bear_batches_of_one(network)
+    allow_batches_of_one(network)
     assert isinstance(network["a"], BatchNorm)
     assert network["a"].weight is None
     assert (network["b"], network["c"]) == kept
@@ -63,7 +63,7 @@ def test_timms_own_keeps_its_dropout_and_activation() -> None:
     layers = pytest.importorskip("timm.layers")
     norm = layers.BatchNormAct2d(3, act_layer=nn.ReLU, drop_layer=lambda: nn.Dropout(1.0)).train()
     names = list(norm.state_dict())
-    bear_batches_of_one(norm)
+    allow_batches_of_one(norm)
     assert isinstance(norm, layers.BatchNormAct2d)
     assert list(norm.state_dict()) == names
     one = torch.tensor([1.0, -1.0, 2.0]).view(1, 3, 1, 1)

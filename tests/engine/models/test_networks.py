@@ -12,7 +12,7 @@ from torchvision.ops import StochasticDepth
 from engine.contract.models import ModelConfig, SmpConfig
 from engine.models.checkpoint import load_checkpoint, load_network, save_checkpoint
 from engine.models.network import XrayNetwork, build_network
-from engine.process.device import Device, place
+from engine.process.device import Device, to_device
 
 from .conftest import CONFIGS
 
@@ -79,7 +79,7 @@ def test_channels_last_changes_no_answer(arch: str, networks: dict[str, XrayNetw
     network, image = networks[arch].eval(), torch.rand(1, 1, 32, 32)
     with torch.no_grad():
         expected = network(image).mask_logits
-        place(network, Device(torch.device("cpu"), None, torch.channels_last))
+        to_device(network, Device(torch.device("cpu"), None, torch.channels_last))
         torch.testing.assert_close(network(image).mask_logits, expected, rtol=1e-3, atol=1e-4)
 
 

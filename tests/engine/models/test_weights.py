@@ -113,7 +113,7 @@ def test_a_file_that_fits_a_part_of_an_encoder_is_refused_unless_that_is_wanted(
             build_network(config)
         assert raised.value.lines[0].endswith("; model.partial_weights: true takes those that fit")
         build_network(config.model_copy(update={"partial_weights": True}))
-        assert "left as they were: " in capsys.readouterr().out
+        assert "not loaded: " in capsys.readouterr().out
 
 
 def test_three_tensors_of_the_file_and_three_that_were_expected_are_named(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_file_with_more_than_tensors_is_refused_with_what_to_save_instead(tmp_
     for name, says in (
         (
             "module.pth",
-            r"it holds a torch\.nn\.\S+; expected tensors only, as torch\.save\(model\.state_dict",
+            r"it contains a torch\.nn\.\S+; expected tensors only, as torch\.save\(model\.state_dict",
         ),
         ("pointer.pth", r"expected a file that torch\.save or safetensors wrote\)$"),
     ):
@@ -154,7 +154,7 @@ def test_what_was_not_loaded_and_what_was_left_over_is_said(tmp_path: Path, caps
     load_encoder_weights(encoder(), str(tmp_path / "weights.pt"), HALF, partial=True)
     assert told(capsys) == [
         f"3 of 5 tensors of the encoder from {tmp_path / 'weights.pt'}",
-        "left as they were: encoder.0.weight, encoder.1.bias",
+        "not loaded: encoder.0.weight, encoder.1.bias",
         "in the file and not used: 0.weight, fc (4 tensors)",
     ]
 
@@ -220,7 +220,7 @@ def test_deeplab_takes_a_whole_deeplab_of_torchvision_but_for_its_classes(
     assert torch.equal(body.decoder[1].weight, expected["classifier.1.weight"])
     lines = told(capsys)
     assert lines[0].startswith("265 of 265 tensors of the encoder, 35 of 37 tensors of the decoder from ")
-    assert lines[1] == "left as they were: decoder.4 (2 tensors)"
+    assert lines[1] == "not loaded: decoder.4 (2 tensors)"
     assert lines[2] == "in the file and not used: classifier.4 (2 tensors), aux_classifier (7 tensors)"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.nnunet.log import Began, Epoch, LogReader, Said, Trained, Validates
+from engine.nnunet.log import Began, Epoch, LogEvent, LogReader, Trained, Validates
 from engine.nnunet.train import epochs_of, kept_bytes
 
 RECORDED = """\
@@ -37,7 +37,7 @@ Using device: cpu
 """
 
 
-def read(log: str) -> list[Said]:
+def read(log: str) -> list[LogEvent]:
     reader = LogReader()
     return [said for line in log.splitlines() for said in reader.take(line)]
 

@@ -165,7 +165,7 @@ def test_evaluate_scores_a_run_of_nnunet_too(run: Path, capsys: pytest.CaptureFi
     found = json.loads((run / "test_metrics_tta_mirror_thr030_area.json").read_text())
     assert found["provenance"]["checkpoints"][0]["path"].endswith("checkpoint_best.pth")
     for wrong, said in (
-        (("--tta", "d4"), "mirrors both ways"),
+        (("--tta", "d4"), "expected hv or none"),
         (("--manifest", "x", "--output", "y"), "own test split"),
     ):
         assert main(["evaluate", *given, *wrong]) == 2
@@ -192,7 +192,7 @@ def test_moved_data_are_found_again_and_others_are_not_taken_for_them(
     (there / "fewer.csv").write_text("".join(line for line in rows.splitlines(True) if not line.startswith("t3,")))
     given = ["evaluate", "--run", str(run), "--bootstrap", "0", "--manifest"]
     assert main([*given, str(there / "fewer.csv")]) == 2
-    assert "split test is not the one of" in capsys.readouterr().err
+    assert "split test differs from that of" in capsys.readouterr().err
     assert main([*given, str(there / "manifest.csv")]) == 0
     assert main(["nnunet", "score", "--run", str(run), "--bootstrap", "0"]) == 0
 
@@ -215,16 +215,16 @@ def test_an_output_that_is_missing_is_a_failure_and_leaves_nothing(
     command = stand_ins / "nnUNetv2_predict"
     command.write_text(command.read_text().replace("output.mkdir()", "output.mkdir(); return"))
     assert main(["nnunet", "score", "--run", str(run)]) == 1
-    assert "v1.npz: no probabilities from nnUNetv2_predict" in capsys.readouterr().err
+    assert "v1.npz: nnUNetv2_predict saved no probabilities" in capsys.readouterr().err
     assert list((run / "predictions").iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (("--masks", "--threshold", "tuned"), "a mask has none"),
-        (("--masks", "--presence", "max"), "a mask has only its area"),
-        (("--presence", "cls"), "nnU-Net has no such head"),
+        (("--masks", "--threshold", "tuned"), "masks have no threshold"),
+        (("--masks", "--presence", "max"), "masks have only their area"),
+        (("--presence", "cls"), "nnU-Net has no head"),
         (("--threshold", "2"), "threshold"),
     ],
 )
@@ -239,4 +239,4 @@ def test_what_makes_no_sense_is_said_before_anything_is_predicted(
 def test_a_run_that_is_not_trained_to_its_end_has_no_final_score(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     next(run.rglob("checkpoint_final.pth")).unlink()
     assert main(["nnunet", "score", "--run", str(run), "--checkpoint", "final"]) == 2
-    assert "no such checkpoint; train the run to its end first" in capsys.readouterr().err
+    assert "no such checkpoint; finish the training first" in capsys.readouterr().err

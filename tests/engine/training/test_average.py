@@ -38,7 +38,7 @@ def test_the_mean_is_a_run_that_can_be_evaluated_and_says_what_it_is_of(
     )
     assert main(["evaluate", "--run", str(output), "--bootstrap", "0"]) == 0
     assert main(["train", "--run", str(output), "--resume"]) == 2
-    assert "there is no training to resume" in capsys.readouterr().err
+    assert "cannot be resumed" in capsys.readouterr().err
 
 
 def test_statistics_of_what_rested_stay(train: Train) -> None:
@@ -105,12 +105,12 @@ def test_a_batch_norm_behind_a_pooling_is_estimated_where_batches_have_one_image
 def test_what_cannot_be_averaged_is_one_line(runs_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = runs_copy / "dual"
     assert main(["average", "--run", str(run), "--output", str(runs_copy / "mean")]) == 2
-    assert "keeps no checkpoints beside its best; train with training.keep_best: 3" in capsys.readouterr().err
+    assert "has no checkpoints besides its best; train with training.keep_best: 3" in capsys.readouterr().err
     best = run / "checkpoints" / "best.pt"
     for epoch in (1, 2):
         (run / "checkpoints" / f"best_{epoch}.pt").write_bytes(best.read_bytes())
     assert main(["average", "--run", str(run), "--best", "3", "--output", str(runs_copy / "mean")]) == 2
-    assert f"--best 3: {run} keeps 2; give no more" in capsys.readouterr().err
+    assert f"--best 3: {run} has only 2" in capsys.readouterr().err
     assert main(["average", "--run", str(run), "--output", str(runs_copy / "plain")]) == 2
     assert "not an empty folder; give another one" in capsys.readouterr().err
     assert not (runs_copy / "mean").exists()

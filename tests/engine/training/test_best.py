@@ -13,7 +13,7 @@ from .conftest import Train, changed, epochs, saved
 
 pytest.importorskip("timm")
 
-from engine.training.checkpoints import Best, forget_others, needs_negatives, score
+from engine.training.checkpoints import Best, needs_negatives, remove_others, score
 
 
 def test_the_best_epochs_are_kept_and_of_equal_ones_the_earlier() -> None:
@@ -31,7 +31,7 @@ def test_what_is_out_of_the_best_is_removed_and_nothing_else(tmp_path: Path) -> 
         best.take(value, epoch, 2)
     for name in ("best.pt", "last.pt", "best_of_all.pt"):
         (tmp_path / name).touch()
-    forget_others(tmp_path, best)
+    remove_others(tmp_path, best)
     assert {path.name for path in tmp_path.iterdir()} == {
         "best_1.pt", "best_2.pt", "best.pt", "last.pt", "best_of_all.pt"
     }  # fmt: skip
@@ -95,4 +95,4 @@ def test_a_last_checkpoint_of_before_there_was_a_list_of_the_best_goes_on(
     now = torch.load(last, weights_only=True)["state"]
     assert (now["step"], now["best"]["score"]) == (steps, 5.0)
     assert not epochs(runs_copy / "dual")[-1]["best"]
-    assert "not bit for bit as without the interruption: steps of version 1, now 2\n" in capsys.readouterr().out
+    assert "this resume is not bit-exact: steps of version 1, now 2\n" in capsys.readouterr().out

@@ -31,4 +31,4 @@ def test_a_compiled_network_learns_the_same_under_the_same_names(
     expected, found = tensors(plain.network), tensors(compiled.network)
     assert expected.keys() == found.keys()
     assert all(torch.allclose(found[name], expected[name], atol=1e-4) for name in found)
-    assert changed(tensors(compiled.network_that_counts), found), "the average follows it"
+    assert changed(tensors(compiled.evaluated_network), found), "the average follows it"

@@ -22,17 +22,17 @@ def test_it_is_the_average_that_its_decay_says_statistics_of_batch_norm_included
             name: decay * expected[name] + (1 - decay) * tensor if expected and tensor.is_floating_point() else tensor
             for name, tensor in now.items()
         }
-    found = tensors(learner.network_that_counts)
+    found = tensors(learner.evaluated_network)
     assert any(name.endswith("running_var") for name in found)
     assert all(torch.allclose(found[name], expected[name], atol=1e-6) for name in found)
     assert len(changed(found, tensors(learner.network))) > 50
-    assert not learner.network_that_counts.training
+    assert not learner.evaluated_network.training
     assert learner.network.training
 
 
 def test_without_one_the_network_itself_counts(make_learner: MakeLearner) -> None:
     learner = make_learner()
-    assert learner.network_that_counts is learner.network
+    assert learner.evaluated_network is learner.network
 
 
 def test_it_is_what_is_validated(make_learner: MakeLearner, synthetic: Path) -> None:
@@ -57,11 +57,11 @@ def test_it_follows_updates_and_not_steps(make_learner: MakeLearner) -> None:
     from engine.training.optimizer import part_of_update
 
     learner = make_learner(ema=0.9, accumulate=2)
-    begun = tensors(learner.network_that_counts)
+    begun = tensors(learner.evaluated_network)
     learner.step(batch_of(2), 0.0, part_of_update(0, 4, 2))
-    assert not changed(begun, tensors(learner.network_that_counts))
+    assert not changed(begun, tensors(learner.evaluated_network))
     learner.step(batch_of(2), 0.0, part_of_update(1, 4, 2))
-    assert changed(begun, tensors(learner.network_that_counts))
+    assert changed(begun, tensors(learner.evaluated_network))
 
 
 def test_it_warms_up_so_that_a_short_training_does_not_keep_its_random_beginning(make_learner: MakeLearner) -> None:
@@ -97,7 +97,7 @@ def test_the_best_checkpoint_is_the_average_and_the_last_one_holds_both(
     learner.save_best(tmp_path / "best.pt", State(), 1, {})
     learner.save_last(tmp_path / "last.pt", State(), "key", {})
     best, last = (torch.load(tmp_path / name, weights_only=True) for name in ("best.pt", "last.pt"))
-    average, own = tensors(learner.network_that_counts), tensors(learner.network)
+    average, own = tensors(learner.evaluated_network), tensors(learner.network)
     assert changed(average, own)
     assert not changed(best["network"], average)
     assert not changed(last["network"], own)
@@ -106,4 +106,4 @@ def test_the_best_checkpoint_is_the_average_and_the_last_one_holds_both(
     other.restore(tmp_path / "last.pt", "key")
     for learning in (learner, other):
         learning.step(batch_of(2, 7), 0.0)
-    assert not changed(tensors(other.network_that_counts), tensors(learner.network_that_counts))
+    assert not changed(tensors(other.evaluated_network), tensors(learner.evaluated_network))

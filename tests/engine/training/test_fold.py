@@ -33,4 +33,4 @@ def test_training_and_evaluation_see_the_same_fold(
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("fold: 1", "fold: 2"))
     assert main(["train", "--run", str(run), "--resume"]) == 2
-    assert "not those it began with" in capsys.readouterr().err
+    assert "the training images have changed" in capsys.readouterr().err

@@ -20,7 +20,7 @@ from torch import nn
 
 from engine.contract.errors import BadInput
 from engine.training.learner import Learner
-from engine.training.optimizer import resting_weights, set_modes, steps_of_rest
+from engine.training.optimizer import frozen_encoder_steps, frozen_weights, set_modes
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -28,12 +28,12 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 def test_a_resting_encoder_keeps_weights_and_statistics_until_its_rest_is_over(make_learner: MakeLearner) -> None:
     learner = make_learner(freeze_encoder_epochs=1.0, weight_decay=0.1)
     before = tensors(learner.network)
-    set_modes(learner.network, learner.config.training, encoder_rests=True)
+    set_modes(learner.network, learner.config.training, encoder_frozen=True)
     learner.step(batch_of(4), 0.0)
     resting = changed(before, tensors(learner.network))
     assert resting
     assert not in_encoder(resting)
-    set_modes(learner.network, learner.config.training, encoder_rests=False)
+    set_modes(learner.network, learner.config.training, encoder_frozen=False)
     learner.step(batch_of(4), 1.0)
     awake = in_encoder(changed(before, tensors(learner.network)))
     assert {name for name in in_encoder(set(before)) if name.endswith(("running_mean", "running_var"))} <= awake
@@ -44,7 +44,7 @@ def test_a_frozen_batch_norm_keeps_weights_and_statistics_all_along(make_learner
     learner = make_learner(freeze_batch_norm=True, freeze_encoder_epochs=1.0, weight_decay=0.1)
     before = tensors(learner.network)
     for rests in (True, False):
-        set_modes(learner.network, learner.config.training, encoder_rests=rests)
+        set_modes(learner.network, learner.config.training, encoder_frozen=rests)
         learner.step(batch_of(4), 0.0)
     moved = changed(before, tensors(learner.network))
     norms = {name for name in before if any(part.startswith("bn") for part in name.split("."))}
@@ -56,8 +56,8 @@ def test_a_frozen_batch_norm_keeps_weights_and_statistics_all_along(make_learner
 
 def test_a_rest_may_end_in_the_middle_of_an_epoch(make_learner: MakeLearner) -> None:
     training = make_learner(freeze_encoder_epochs=0.5).config.training
-    assert steps_of_rest(training, 10) == 5
-    assert steps_of_rest(make_learner().config.training, 10) == 0
+    assert frozen_encoder_steps(training, 10) == 5
+    assert frozen_encoder_steps(make_learner().config.training, 10) == 0
 
 
 def test_in_a_training_the_encoder_rests_through_validations_and_wakes(train: Train) -> None:
@@ -81,9 +81,9 @@ def test_frozen_layers_rest_all_along_and_the_others_wake(make_learner: MakeLear
     assert len(names) == 36
     before = tensors(learner.network)
     for rests in (True, False, False):
-        set_modes(learner.network, learner.config.training, encoder_rests=rests)
+        set_modes(learner.network, learner.config.training, encoder_frozen=rests)
         learner.step(batch_of(4), 0.0)
-    for network in (learner.network, learner.network_that_counts):
+    for network in (learner.network, learner.evaluated_network):
         moved = in_encoder(changed(before, tensors(network)))
         assert {name for name in moved if not name.endswith(STATISTICS)} == set(names[24:])
         assert norms_of(moved) == {norm for norm in norms_of(before) if f"{norm}.weight" in names[24:]}
@@ -95,7 +95,7 @@ def test_dropout_within_a_frozen_layer_rests_too(make_learner: MakeLearner) -> N
     learner = make_learner(freeze_layers=1)
     first = learner.network.segmenter.encoder.model.conv1
     first.append(nn.Dropout(0.5))
-    set_modes(learner.network, learner.config.training, encoder_rests=False)
+    set_modes(learner.network, learner.config.training, encoder_frozen=False)
     assert not any(module.training for module in first.modules())
     assert learner.network.segmenter.encoder.model.layer3.training
 
@@ -106,7 +106,7 @@ def test_a_classifiers_layers_are_those_that_timm_names(make_learner: MakeLearne
 
     config = make_learner(freeze_layers=2).config.training
     network = build_network(TimmClassifierConfig(encoder="resnet18"), pretrained=False)
-    resting = {id(weight) for weight in resting_weights(network, config)}
+    resting = {id(weight) for weight in frozen_weights(network, config)}
     names = {
         name.removeprefix("segmenter.encoder.") for name, weight in network.named_parameters() if id(weight) in resting
     }
@@ -115,7 +115,7 @@ def test_a_classifiers_layers_are_those_that_timm_names(make_learner: MakeLearne
 
 def test_more_frozen_layers_than_there_are_is_one_line(make_learner: MakeLearner) -> None:
     make_learner(freeze_layers=3)
-    with pytest.raises(BadInput, match=r"^training.freeze_layers: 4; the encoder has 3 layers, give no more$"):
+    with pytest.raises(BadInput, match=r"^training.freeze_layers: 4; the encoder has only 3 layers$"):
         make_learner(freeze_layers=4)
 
 

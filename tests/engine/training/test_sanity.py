@@ -40,7 +40,7 @@ def test_one_that_does_not_learn_fails_with_what_got_no_better(
     assert sanity(project, synthetic, *still, "model.classification_head.dropout=0") == 1
     said = capsys.readouterr()
     assert re.search(r"^dice_pos (\S+) -> \1: not better$", said.out, re.MULTILINE)
-    assert "dice_pos of a single batch got no better in 48 steps; look at the masks" in said.err
+    assert "dice_pos of a single batch did not improve in 48 steps; check the masks" in said.err
 
 
 def test_it_wants_a_config_and_nothing_to_resume(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ def test_a_run_begins_with_the_best_weights_of_another_and_says_what_it_took(
     listed = ", ".join(f"segmenter.{part} ({count} tensors)" for part, count in zip(parts, counts, strict=True))
     assert said[place + 1 : place + 3] == [
         f"  loaded: {listed}",
-        "  not loaded, not in it: segmenter.classification_head (4 tensors)",
+        "  not in the file: segmenter.classification_head (4 tensors)",
     ]
     assert str(runs_copy) not in (run / "config.yaml").read_text(), "its path is relative: the folder can move"
 
@@ -54,10 +54,10 @@ def test_tensors_of_another_shape_keep_what_they_began_with(
     other = "segmenter.decoder.blocks.3.conv1.0.weight"
     assert other not in taken
     assert (
-        "  not loaded, of another shape: segmenter.decoder.blocks.3 (10 tensors), "
-        "segmenter.segmentation_head.0.weight (1x8x3x3 there, 1x12x3x3 here)\n" in said
+        "  of another shape: segmenter.decoder.blocks.3 (10 tensors), "
+        "segmenter.segmentation_head.0.weight (1x8x3x3 in the file, 1x12x3x3 in the network)\n" in said
     )
-    assert "  in it, without a place here: segmenter.classification_head (4 tensors)\n" in said
+    assert "  in the file and not used: segmenter.classification_head (4 tensors)\n" in said
     assert ", segmenter.segmentation_head.0.bias\n" in said, "it was loaded, without the weight beside it"
 
 
@@ -82,7 +82,7 @@ def test_a_unet_of_another_width_is_no_beginning_though_its_counters_fit(
 
     narrow = tmp_path / "narrow.pt"
     save_checkpoint(narrow, {"network": build_network(PlainUnetConfig(channels=4)).state_dict()})
-    with pytest.raises(BadInput, match=r"^training.init_from: .*narrow.pt: none of this network's 18 weights is in it"):
+    with pytest.raises(BadInput, match=r"^training.init_from: .*narrow.pt: has none of this network's 18 weights"):
         make_learner(model=PlainUnetConfig(channels=8), pretrained=True, init_from=str(narrow))
 
 
@@ -99,7 +99,7 @@ def test_an_input_of_other_channels_keeps_its_own_normalisation_and_says_so(
     make_learner(pretrained=True, init_from=str(grey))
     said = capsys.readouterr().out
     assert "tensors, and not its input normalisation\n" in said
-    assert ": segmenter.encoder.model.conv1.0.weight (16x1x3x3 there, 16x3x3x3 here)\n" in said
+    assert ": segmenter.encoder.model.conv1.0.weight (16x1x3x3 in the file, 16x3x3x3 in the network)\n" in said
 
 
 def test_a_checkpoint_of_quite_another_network_is_one_line(
@@ -113,9 +113,7 @@ def test_a_checkpoint_of_quite_another_network_is_one_line(
     state = torch.load(best, weights_only=True)
     kept = {name: state["network"][name] for name in ("mean", "std")}  # every network has these
     torch.save({**state, "network": {**kept, "other": torch.zeros(3)}}, best)
-    with pytest.raises(
-        BadInput, match=r"^training.init_from: .*best.pt: none of this network's \d+ weights is in it in "
-    ):
+    with pytest.raises(BadInput, match=r"^training.init_from: .*best.pt: has none of this network's \d+ weights in "):
         make_learner(pretrained=True, init_from=str(runs_copy / "dual"))
     with pytest.raises(BadInput, match="no such checkpoint"):
         make_learner(pretrained=True, init_from=str(tmp_path))
