@@ -13,7 +13,8 @@ from engine.contract.augment import AugmentConfig
 from engine.contract.data import PatchConfig
 from engine.data.augment import NUMBERS, augment
 from engine.data.inputs import Inputs
-from engine.data.sampling import PATCH_NUMBERS, Draw, corner
+from engine.data.patches import PATCH_NUMBERS, corner
+from engine.data.sampling import Draw
 
 
 class Batch(NamedTuple):

@@ -17,8 +17,8 @@ from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.images import read_image, read_mask
 from engine.data.manifest import Sample
+from engine.data.patches import Coordinates, PatchPositions, find_positions, table_shape
 from engine.data.resize import image_to_input, mask_to_input
-from engine.data.sampling import Coordinates, PatchPositions, find_positions, table_shape
 from engine.process.folders import cached
 from engine.process.progress import map_threaded
 

@@ -18,7 +18,7 @@ from engine.contract.data import PatchConfig
 from engine.data.batches import Batch, TrainingSamples, on_device
 from engine.data.inputs import Inputs, load_inputs
 from engine.data.manifest import Sample, read_manifest
-from engine.data.sampling import POSITIONS, PatchPositions, corner, find_positions
+from engine.data.patches import POSITIONS, PatchPositions, corner, find_positions
 
 from ..conftest import TINY, arguments
 
