@@ -35,14 +35,14 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status (engine.contract.errors.Exit)."""
     parser = make_parser()
-    arguments = parser.parse_args(argv)
-    if arguments.command is None:
+    args = parser.parse_args(argv)
+    if args.command is None:
         parser.print_help()
         return Exit.BAD_INPUT
     _keep_leases()
     signal.signal(signal.SIGTERM, _stop)
     show_title("starting")
-    status, cause = run_command(partial(arguments.run_command, arguments))
+    status, cause = run_command(partial(args.run_command, args))
     record_end(status, cause)
     flush_output()
     return status
@@ -89,16 +89,9 @@ def _add_prepare(commands: Commands) -> None:
     parser = _add(commands, "prepare", _prepare, "Turn images and masks, a CSV, or FracAtlas into DIR/manifest.csv.")
     parser.add_argument("source", type=Path, metavar="SOURCE", help="a folder, a CSV manifest, or FracAtlas")
     parser.add_argument("--format", choices=("auto", "folder", "csv", "fracatlas"), default="auto")
-    parser.add_argument(
-        "--split", type=Path, metavar="FILE", help="CSV with image_id (or id) and split; default: drawn"
-    )
+    parser.add_argument("--split", type=Path, metavar="FILE", help="CSV with image_id (or id) and split")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument(
-        "--trust",
-        choices=("mask", "label"),
-        default="mask",
-        help="which one wins where they contradict (default: mask)",
-    )
+    parser.add_argument("--trust", choices=("mask", "label"), default="mask", help="which one wins (default: mask)")
     parser.add_argument("--seed", type=_whole(0, 2**32 - 1), default=42, metavar="S", help="seed of a drawn split")
 
 
@@ -109,19 +102,15 @@ def _add_recipes(commands: Commands) -> None:
 
 def _add_train(commands: Commands) -> None:
     parser = _add(commands, "train", _train, "Train a recipe into a run folder.")
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="a recipe; with --resume the run's own config is used"
-    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a recipe; --resume uses the run's own config")
     parser.add_argument(
         "--run", type=names.run_folder, metavar="runs/NAME", help="default: runs/ and the config's name"
     )
     _add_set(parser)
     parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
+    parser.add_argument("--sanity", action="store_true", help="check that one batch can be overfitted; no run")
     parser.add_argument(
-        "--sanity", action="store_true", help="only check that one batch can be overfitted; writes no run"
-    )
-    parser.add_argument(
-        "--gpus", type=_whole(1, 64), metavar="N", help="train on N GPUs; default: all of the job's, or 1"
+        "--gpus", type=_whole(1, 64), metavar="N", help="number of GPUs; default: all of the job's, or 1"
     )
 
 
@@ -129,9 +118,7 @@ def _add_average(commands: Commands) -> None:
     what = "Average a run's best checkpoints (training.keep_best) into a new run."
     parser = _add(commands, "average", _average, what)
     parser.add_argument("--run", type=names.run_folder, required=True, metavar="runs/NAME")
-    parser.add_argument(
-        "--best", type=_whole(2, 50), metavar="K", help="number of checkpoints; default: all that were kept"
-    )
+    parser.add_argument("--best", type=_whole(2, 50), metavar="K", help="number of checkpoints; default: all kept")
     parser.add_argument("--output", type=names.run_folder, required=True, metavar="runs/NAME_mean")
 
 
@@ -145,27 +132,22 @@ def _add_evaluate(commands: Commands) -> None:
         help="source of the presence score; auto: the second head, else the best on validation",
     )  # fmt: skip
     parser.add_argument(
-        "--gate", default="none", metavar="none|0.3|tuned", help="empty the masks of images below this presence score"
+        "--gate", default="none", metavar="none|0.3|tuned", help="empty masks below this presence score"
     )
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
     parser.add_argument("--batch-size", type=_whole(1, 4096), default=16, metavar="N")
     parser.add_argument("--bootstrap", type=_whole(0, 100_000), default=1000, metavar="N", help="resamples; 0: none")
     parser.add_argument(
-        "--manifest",
-        type=Path,
-        metavar="FILE",
-        help="new path of the run's manifest; with --output: an external test set",
+        "--manifest", type=Path, metavar="FILE", help="the run's manifest if moved; with --output: an external test set"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="the artifact of an external test set")
 
 
 def _add_blend(commands: Commands) -> None:
     parser = _add(commands, "blend", _blend, "Blend runs: weights, threshold and presence chosen on validation.")
+    parser.add_argument("--members", nargs="+", metavar="runs/NAME", help="two runs or more, or one and presence_run")
     parser.add_argument(
-        "--members", nargs="+", metavar="runs/NAME", help="two run folders or more, or one and presence_run"
-    )
-    parser.add_argument(
-        "--run", type=names.run_folder, metavar="runs/NAME", help="default: runs/blend_ and the members' names"
+        "--run", type=names.run_folder, metavar="runs/NAME", help="default: runs/blend_ and their names"
     )
     parser.add_argument("--tta", choices=get_args(names.Tta), help="default: hv")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a config of kind: blend")
@@ -180,46 +162,41 @@ def _add_nnunet(commands: Commands) -> None:
 
 def _add_set(parser: argparse.ArgumentParser, example: str = "training.epochs=3") -> None:
     parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help=f"for example {example}",
+        "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help=f"for example {example}"
     )
 
 
-def _synth(arguments: argparse.Namespace) -> None:
+def _synth(args: argparse.Namespace) -> None:
     from engine.data.synthetic import make_synthetic
     from engine.process.progress import showing
 
     with showing("synth", "images") as progress:
-        manifest = make_synthetic(arguments.output, arguments.images, arguments.size, arguments.seed, progress)
-    print(f"{arguments.images} synthetic radiographs: {clean(str(manifest))}")
+        manifest = make_synthetic(args.output, args.images, args.size, args.seed, progress)
+    print(f"{args.images} synthetic radiographs: {clean(str(manifest))}")
 
 
-def _prepare(arguments: argparse.Namespace) -> None:
+def _prepare(args: argparse.Namespace) -> None:
     from engine.data.prepare import prepare, report_lines
     from engine.process.progress import showing
 
     with showing("prepare", "images") as progress:
         prepared = prepare(
-            arguments.source,
-            arguments.output,
-            format=arguments.format,
-            split=arguments.split,
-            trust=arguments.trust,
-            seed=arguments.seed,
+            args.source,
+            args.output,
+            format=args.format,
+            split=args.split,
+            trust=args.trust,
+            seed=args.seed,
             progress=progress,
         )
     print("\n".join(report_lines(prepared)))
 
 
-def _recipes(arguments: argparse.Namespace) -> None:
+def _recipes(args: argparse.Namespace) -> None:
     from engine.contract.load import problem_of
     from engine.contract.recipes import find_recipes, recipe_folders
 
-    recipes = find_recipes(recipe_folders(arguments.runs))
+    recipes = find_recipes(recipe_folders(args.runs))
     width = max((len(recipe.name) for recipe in recipes), default=0)
     for recipe in recipes:
         problem = recipe.problem or problem_of(recipe.path)
@@ -230,11 +207,11 @@ def _recipes(arguments: argparse.Namespace) -> None:
         raise BadInput("no configs/*.yaml here, beside the runs folder, or in the installed package")
 
 
-def _train(arguments: argparse.Namespace) -> None:
+def _train(args: argparse.Namespace) -> None:
     from engine import cli_nnunet as nnunet
 
-    if nnunet.is_nnunet_command(arguments):
-        nnunet.train(arguments)
+    if nnunet.is_nnunet_command(args):
+        nnunet.train(args)
         return
     from engine.training import followers
     from engine.training.run import learn_config, locked_run, prepare_run
@@ -242,62 +219,62 @@ def _train(arguments: argparse.Namespace) -> None:
     if followers.is_follower():
         followers.follow()
         return
-    if arguments.sanity:
-        _check_sanity(arguments)
+    if args.sanity:
+        _check_sanity(args)
         return
-    config, run = prepare_run(learn_config, arguments.config, arguments.overrides, arguments.run, arguments.resume)
-    with locked_run(run), followers.followed(followers.count(arguments.gpus), give_up):
+    config, run = prepare_run(learn_config, args.config, args.overrides, args.run, args.resume)
+    with locked_run(run), followers.followed(followers.count(args.gpus), give_up):
         _say_loading(f"train {run}")
         from engine.training.loop import train
 
-        train(config, run, resume=arguments.resume)
+        train(config, run, resume=args.resume)
 
 
-def _check_sanity(arguments: argparse.Namespace) -> None:
+def _check_sanity(args: argparse.Namespace) -> None:
     from engine.data.moved import check_manifest
     from engine.training.run import learn_config
 
-    if arguments.resume or (arguments.config is None) == (arguments.run is None):
+    if args.resume or (args.config is None) == (args.run is None):
         raise BadInput("--sanity: give --config FILE, or --run FOLDER for the config of a run, and no --resume")
-    config = learn_config(arguments.config or arguments.run / names.CONFIG, arguments.overrides)
-    if arguments.run is not None:
-        check_manifest(arguments.run, config.data.manifest)
+    config = learn_config(args.config or args.run / names.CONFIG, args.overrides)
+    if args.run is not None:
+        check_manifest(args.run, config.data.manifest)
     _say_loading("train --sanity")
     from engine.training.sanity import check_sanity
 
     check_sanity(config)
 
 
-def _average(arguments: argparse.Namespace) -> None:
-    _say_loading(f"average {arguments.run}")
+def _average(args: argparse.Namespace) -> None:
+    _say_loading(f"average {args.run}")
     from engine.training.average import average
 
-    average(arguments.run, arguments.output, arguments.best)
+    average(args.run, args.output, args.best)
 
 
-def _evaluate(arguments: argparse.Namespace) -> None:
+def _evaluate(args: argparse.Namespace) -> None:
     from engine.contract.config import EvaluateOptions
     from engine.contract.load import validate
 
-    if arguments.output is not None and arguments.manifest is None:
-        raise BadInput("--output: add --manifest; an evaluation of the run's own data is written into the run's folder")
+    if args.output is not None and args.manifest is None:
+        raise BadInput("--output: add --manifest, or leave it out")
     from engine import cli_nnunet as nnunet
 
-    if nnunet.is_nnunet_command(arguments):
-        nnunet.evaluate(arguments)
+    if nnunet.is_nnunet_command(args):
+        nnunet.evaluate(args)
         return
-    values = {name: getattr(arguments, name) for name in EvaluateOptions.model_fields if name != "run"}
-    options = validate(EvaluateOptions, {**values, "run": str(arguments.run)}, "xray-engine evaluate")
-    _say_loading(f"evaluate {arguments.run}")
+    values = {name: getattr(args, name) for name in EvaluateOptions.model_fields if name != "run"}
+    options = validate(EvaluateOptions, {**values, "run": str(args.run)}, "xray-engine evaluate")
+    _say_loading(f"evaluate {args.run}")
     from engine.evaluation.evaluate import evaluate
 
-    evaluate(options, manifest=arguments.manifest, output=arguments.output)
+    evaluate(options, manifest=args.manifest, output=args.output)
 
 
-def _blend(arguments: argparse.Namespace) -> None:
+def _blend(args: argparse.Namespace) -> None:
     from engine.blending.blend import prepare_blend
 
-    config, run = prepare_blend(arguments.config, arguments.overrides, arguments.members, arguments.tta, arguments.run)
+    config, run = prepare_blend(args.config, args.overrides, args.members, args.tta, args.run)
     from engine.blending.blend import blend
 
     blend(config, run)

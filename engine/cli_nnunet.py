@@ -66,7 +66,7 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--presence", choices=get_args(names.Presence), default="auto", help="auto: best on validation")
     parser.add_argument(
-        "--gate", default="none", metavar="none|0.3|tuned", help="empty the masks of images below this presence score"
+        "--gate", default="none", metavar="none|0.3|tuned", help="empty masks below this presence score"
     )
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples; 0: none")
     parser.add_argument(
@@ -83,37 +83,35 @@ def _dataset_name(text: str) -> str:
     return text
 
 
-def _export(arguments: argparse.Namespace) -> None:
+def _export(args: argparse.Namespace) -> None:
     from engine.contract.load import load_nnunet_config
     from engine.nnunet.export import export
 
-    done = export(load_nnunet_config(arguments.config, arguments.overrides), arguments.output / arguments.dataset)
+    done = export(load_nnunet_config(args.config, args.overrides), args.output / args.dataset)
     print(f"{len(done.cases)} images: {clean(str(done.folder))}; nnU-Net reads its folds from nnUNet_preprocessed")
 
 
-def is_nnunet_command(arguments: argparse.Namespace) -> bool:
+def is_nnunet_command(args: argparse.Namespace) -> bool:
     """Whether a train or evaluate command is about nnU-Net: its config, or that of its run, has kind: nnunet."""
     from engine.contract.recipes import read_recipe
 
-    path = getattr(arguments, "config", None) or (arguments.run / names.CONFIG if arguments.run else None)
+    path = getattr(args, "config", None) or (args.run / names.CONFIG if args.run else None)
     try:
         return path is not None and read_recipe(path).get("kind") == "nnunet"
     except BadInput:
         return False  # the command that reads the config reports the error
 
 
-def train(arguments: argparse.Namespace) -> None:
+def train(args: argparse.Namespace) -> None:
     """`nnunet train`, and `train` with an nnU-Net config."""
-    if getattr(arguments, "sanity", False):
+    if getattr(args, "sanity", False):
         raise BadInput("--sanity: not for nnU-Net configs; leave it out")
-    if (getattr(arguments, "gpus", None) or 1) > 1:
-        raise BadInput(f"--gpus {arguments.gpus}: nnU-Net trains on one GPU; leave it out")
+    if (getattr(args, "gpus", None) or 1) > 1:
+        raise BadInput(f"--gpus {args.gpus}: nnU-Net trains on one GPU; leave it out")
     from engine.contract.load import load_nnunet_config
     from engine.training.run import locked_run, prepare_run
 
-    config, run = prepare_run(
-        load_nnunet_config, arguments.config, arguments.overrides, arguments.run, arguments.resume
-    )
+    config, run = prepare_run(load_nnunet_config, args.config, args.overrides, args.run, args.resume)
     with locked_run(run):
         print(f"nnunet train {clean(str(run))}: loading …", flush=True)
         from engine.nnunet.train import train as train_nnunet
@@ -122,48 +120,48 @@ def train(arguments: argparse.Namespace) -> None:
         train_nnunet(config, run, pick_device(config.device).device.type)
 
 
-def evaluate(arguments: argparse.Namespace) -> None:
+def evaluate(args: argparse.Namespace) -> None:
     """`evaluate` of an nnU-Net run: --tta hv is nnU-Net's mirroring, --checkpoint last its final checkpoint."""
-    if arguments.output is not None:
+    if args.output is not None:
         raise BadInput("--output: nnU-Net runs are scored on their own test split only; leave it out")
-    if arguments.tta not in ("hv", "none"):
-        raise BadInput(f"--tta {arguments.tta}: expected hv or none for an nnU-Net run")
+    if args.tta not in ("hv", "none"):
+        raise BadInput(f"--tta {args.tta}: expected hv or none for an nnU-Net run")
     from engine.contract.load import validate
     from engine.contract.nnunet import ScoreOptions
     from engine.nnunet.score import score
 
-    choices = {name: getattr(arguments, name) for name in ("threshold", "presence", "gate", "bootstrap")}
+    choices = {name: getattr(args, name) for name in ("threshold", "presence", "gate", "bootstrap")}
     values = {
         **choices,
-        "run": str(arguments.run),
-        "tta": "mirror" if arguments.tta == "hv" else "none",
-        "checkpoint": "final" if arguments.checkpoint == "last" else "best",
+        "run": str(args.run),
+        "tta": "mirror" if args.tta == "hv" else "none",
+        "checkpoint": "final" if args.checkpoint == "last" else "best",
     }
-    score(validate(ScoreOptions, values, "xray-engine evaluate"), moved_to=arguments.manifest)
+    score(validate(ScoreOptions, values, "xray-engine evaluate"), moved_to=args.manifest)
 
 
-def _predict(arguments: argparse.Namespace) -> None:
+def _predict(args: argparse.Namespace) -> None:
     from engine.contract.nnunet import PredictOptions
     from engine.nnunet.predict import SPLITS, open_trained, split_predictions
 
-    options = _options(PredictOptions, arguments)
+    options = _options(PredictOptions, args)
     run = open_trained(Path(options.run), options.checkpoint)
     for split in SPLITS:
         predictions = split_predictions(run, split, options)
         print(f"{split}: {len(predictions.samples)} images, on {predictions.device}", flush=True)
 
 
-def _score(arguments: argparse.Namespace) -> None:
+def _score(args: argparse.Namespace) -> None:
     from engine.contract.nnunet import ScoreOptions
     from engine.nnunet.score import score
 
-    score(_options(ScoreOptions, arguments), arguments.output)
+    score(_options(ScoreOptions, args), args.output)
 
 
-def _options(model: Any, arguments: argparse.Namespace) -> Any:
+def _options(model: Any, args: argparse.Namespace) -> Any:
     from engine.contract.load import validate
 
-    values = {name: getattr(arguments, name) for name in model.model_fields}
-    if not Path(arguments.run).is_dir():
-        raise BadInput(f"--run {clean(arguments.run)}: no such folder")
-    return validate(model, values, f"xray-engine nnunet {arguments.nnunet_command}")
+    values = {name: getattr(args, name) for name in model.model_fields}
+    if not Path(args.run).is_dir():
+        raise BadInput(f"--run {clean(args.run)}: no such folder")
+    return validate(model, values, f"xray-engine nnunet {args.nnunet_command}")
