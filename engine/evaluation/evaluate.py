@@ -134,7 +134,7 @@ def describe(artifact: dict[str, Any], path: Path) -> str:
 
 
 def _trained_score(config: LearnConfig) -> str | None:
-    """The score of the map that the training made a presence score of."""
+    """The map's presence score that a presence loss trained; None without such a loss."""
     loss = config.loss.map_presence if isinstance(config, TrainConfig) else None
     return loss.source if loss is not None and loss.weight else None
 
