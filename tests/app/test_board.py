@@ -214,7 +214,7 @@ async def test_columns_of_the_settings_go_by_any_name_of_a_metric_and_a_name_of_
         await opened(pilot)
         lines = screen_text(app).splitlines()
         assert any(line.split()[2:6] == ["Run", "Dice_pos", "ROC-AUC", "Thr"] for line in lines)
-        said = "settings: columns: recal_pos: there is no such metric; did you mean recall_pos?"
+        said = "settings: columns: recal_pos: unknown metric; did you mean recall_pos?"
         assert notes(app) == [said]
         await pilot.press("p")
         assert said in " ".join(screen_text(app).replace("│", "").split())

@@ -169,7 +169,7 @@ async def test_only_the_job_on_which_the_cursor_rests_is_followed(
         app.post_message(JobsChanged(tuple(make_job(f"j{n}", f"run_{n}", State.FAILED) for n in range(200))))
         await pilot.press("tab")
         await until(pilot, lambda: bool(followed))
-        monkeypatch.setattr("xray_tui.app.app.RESTS", 3.0)  # a test's keys come as slowly as the machine is busy
+        monkeypatch.setattr("xray_tui.app.app.REST_DELAY", 3.0)  # a test's keys come as slowly as the machine is busy
         for _ in range(10):
             await pilot.press(*"jjjjjjjjjj")
         await until(pilot, lambda: followed[-1] == "j100")

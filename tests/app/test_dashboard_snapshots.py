@@ -144,7 +144,7 @@ def busy_server() -> Callable[[int], Gpus]:
             {"processes": None, "processes_problem": "no permission", "fan": 62},
         ]
         found = tuple(make_gpu(index, **kinds[index % len(kinds)]) for index in range(count))
-        standings = {
+        availability = {
             gpu.uuid: None if not gpu.processes or gpu.processes == (desktop,) else "used by a job" for gpu in found
         }
         history = {
@@ -158,7 +158,7 @@ def busy_server() -> Callable[[int], Gpus]:
             GpuSnapshot(found, time=NOW, driver="550.54.15"),
             history,
             {4711: Owner("dg_aug_seeds/seed_1337", "j4")},
-            standings,
+            availability,
             frozenset({"GPU-4"}),
         )
 

@@ -94,8 +94,8 @@ def test_an_error_that_ends_the_app_is_one_line_with_the_log_file(tmp_path: Path
         assert app.ends() == 1
         said = app.sent.rpartition(b"\x1b[?1049l")[2].decode()
     log = tmp_path / "state/xray-tui/xray-tui.log"
-    assert "xray-tui: ended by an unexpected error: ValueError: invalid literal" in said
-    assert f"its traceback is in {log}" in said
+    assert "xray-tui: unexpected error: ValueError: invalid literal" in said
+    assert f"the traceback is in {log}" in said
     assert "Traceback" not in said
     assert "the app failed\nTraceback (most recent call last):\n" in log.read_text()
 

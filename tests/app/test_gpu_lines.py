@@ -24,13 +24,13 @@ BUSY = {"utilisation": 97, "memory_used": 60 * GIB, "temperature": 68, "power": 
 """Values of a GPU at work."""
 
 
-def seen(*gpus: GpuSample, standings: Mapping[str, str | None] | None = None, **more: object) -> Gpus:
+def seen(*gpus: GpuSample, availability: Mapping[str, str | None] | None = None, **more: object) -> Gpus:
     """A look at these GPUs, without a history; free where nobody computes."""
     free = {gpu.uuid: "used by another job" if any(p.computes for p in gpu.processes or ()) else None for gpu in gpus}
     stalled = frozenset(more.pop("stalled", ()))  # type: ignore[call-overload]
     owners = more.pop("owners", {})
     snapshot = GpuSnapshot(gpus, time=NOW, **more)  # type: ignore[arg-type]
-    return Gpus(snapshot, {}, owners, free if standings is None else standings, stalled)  # type: ignore[arg-type]
+    return Gpus(snapshot, {}, owners, free if availability is None else availability, stalled)  # type: ignore[arg-type]
 
 
 def text(row: Row) -> str:
@@ -156,14 +156,14 @@ def test_runs_stand_first_then_strangers_then_what_the_queue_says() -> None:
 
 
 def test_a_gpu_that_is_not_free_says_why_and_one_that_is_not_judged_says_nothing() -> None:
-    said = lines(seen(make_gpu(0), standings={"GPU-0": "leased by another job"}))[0]
+    said = lines(seen(make_gpu(0), availability={"GPU-0": "leased by another job"}))[0]
     assert said.endswith("leased by another job")
-    assert lines(seen(make_gpu(0), standings={}))[0].rstrip().endswith("1410 MHz")
+    assert lines(seen(make_gpu(0), availability={}))[0].rstrip().endswith("1410 MHz")
 
 
 def test_an_unreadable_list_is_unavailable_never_none() -> None:
     unread = make_gpu(0, processes=None, processes_problem="no permission")
-    said = lines(seen(unread, standings={"GPU-0": "seems used"}), 196)
+    said = lines(seen(unread, availability={"GPU-0": "seems used"}), 196)
     assert "processes unavailable (no permission)" in said[0]
 
 
@@ -192,7 +192,7 @@ def test_old_figures_are_faint_and_say_how_old_they_are() -> None:
 def test_control_codes_from_outside_reach_no_line() -> None:
     evil = replace(WORKER, user="a\x1b]0;x\x07", name="\u202epy", command="\x9b31m")
     gpus = seen(make_gpu(0, name="A\x1b[1m", **{key: value for key, value in BUSY.items() if key != "processes"},
-                         processes=(evil,), throttle=("x\x1b",)), standings={"GPU-0": "by\x1b"})  # fmt: skip
+                         processes=(evil,), throttle=("x\x1b",)), availability={"GPU-0": "by\x1b"})  # fmt: skip
     said = [*lines(gpus, 196), *lines(gpus, 196, 4, detailed=True)]
     said += [text_of(line) for line in gpu_head(gpus.snapshot.gpus[0], gpus, 120, NOW)]
     said.append(text_of(process_line(evil, gpus, 120, 20, NOW)))

@@ -188,8 +188,8 @@ async def test_a_process_whose_job_has_ended_is_not_called_a_strangers(make_app:
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
         for owners, said in (
-            ({4711: Owner("seeds/s1", None)}, "pid 4711 of ana works for seeds/s1, but its job has ended"),
-            ({}, "pid 4711 of ana works for no job of this runs folder"),
+            ({4711: Owner("seeds/s1", None)}, "pid 4711 of ana belongs to seeds/s1, but its job has ended"),
+            ({}, "pid 4711 of ana belongs to no job of this runs folder"),
         ):
             app.post_message(GpuSampled(replace(gpus, owners=owners)))
             await pilot.press("shift+tab", "enter", "K")

@@ -98,8 +98,8 @@ def test_choices_data_and_provenance_are_all_there(tmp_path: Path) -> None:
     [
         ({"threshold_source": "fixed"}, "0.25, fixed beforehand"),
         ({"threshold_source": "val"}, "0.25, chosen on validation"),
-        ({}, "0.25, where it came from is unknown"),
-        ({"threshold_source": "tea leaves"}, "0.25, where it came from is unknown"),
+        ({}, "0.25, origin unknown"),
+        ({"threshold_source": "tea leaves"}, "0.25, origin unknown"),
     ],
 )
 def test_it_says_where_the_threshold_came_from(tmp_path: Path, selection: dict[str, str], said: str) -> None:

@@ -256,7 +256,7 @@ def test_ctrl_z_without_a_shell_to_go_to_leaves_the_app_where_it_is(some_runs: P
         app.until("run_00")
         app.read(1.0)
         os.write(app.descriptor, b"\x1a")
-        app.until("No shell is waiting")
+        app.until("No interactive shell")
         os.write(app.descriptor, b"q")
         assert app.ends() == 0
 

@@ -79,7 +79,7 @@ def test_without_colours_the_dashboard_and_its_forms_fit_into_80_by_24(desk: Des
         opened = (
             ("t", "Train a network", "esc Cancel"),
             ("?", "Dashboard", "esc closes"),
-            ("p", "nothing is wrong", "esc closes"),
+            ("p", "there are no problems", "esc closes"),
         )
         for key, seen, last_line in opened:
             app.press(key)

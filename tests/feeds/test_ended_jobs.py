@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.app.samples import NOW, make_job
-from xray_tui.feeds.ended_jobs import Endings, line, went_wrong
+from xray_tui.feeds.ended_jobs import EndedJobs, line, went_wrong
 from xray_tui.jobs.model.job import Job, State
 
 RUNNING = make_job("a", "unet_a", State.RUNNING, user="ana")
@@ -16,38 +16,38 @@ def ended(job: Job, state: State = State.SUCCEEDED, cause: str | None = None, ag
 
 
 def test_an_end_is_told_once() -> None:
-    endings = Endings("ana", NOW)
-    assert endings.of([RUNNING]) == ()
+    endings = EndedJobs("ana", NOW)
+    assert endings.update([RUNNING]) == ()
     done = ended(RUNNING)
-    assert endings.of([done]) == (done,)
-    assert endings.of([done]) == ()
+    assert endings.update([done]) == (done,)
+    assert endings.update([done]) == ()
 
 
 def test_what_ended_before_the_app_was_opened_is_not_told() -> None:
-    endings = Endings("ana", NOW)
+    endings = EndedJobs("ana", NOW)
     old = ended(make_job("b", "b", State.RUNNING), ago=300.0)
-    assert endings.of([ended(RUNNING, ago=60.0)]) == ()
-    assert endings.of([ended(RUNNING, ago=60.0), old]) == ()  # a job folder that was copied here
+    assert endings.update([ended(RUNNING, ago=60.0)]) == ()
+    assert endings.update([ended(RUNNING, ago=60.0), old]) == ()  # a job folder that was copied here
 
 
 def test_a_job_that_began_and_ended_between_two_looks_is_told() -> None:
-    endings = Endings("ana", NOW - 10)
-    endings.of([])
+    endings = EndedJobs("ana", NOW - 10)
+    endings.update([])
     quick = ended(RUNNING, State.FAILED, "bad input: no such file")
-    assert endings.of([quick]) == (quick,)
+    assert endings.update([quick]) == (quick,)
 
 
 def test_jobs_of_others_end_unheard() -> None:
-    endings = Endings("bob", NOW)
-    endings.of([RUNNING])
-    assert endings.of([ended(RUNNING)]) == ()
+    endings = EndedJobs("bob", NOW)
+    endings.update([RUNNING])
+    assert endings.update([ended(RUNNING)]) == ()
 
 
 def test_a_resumed_job_may_end_again() -> None:
-    endings = Endings("ana", NOW)
+    endings = EndedJobs("ana", NOW)
     for _ in range(2):
-        endings.of([RUNNING])
-        assert endings.of([ended(RUNNING, State.STOPPED)])
+        endings.update([RUNNING])
+        assert endings.update([ended(RUNNING, State.STOPPED)])
 
 
 def test_one_end_is_a_sentence_with_its_cause() -> None:

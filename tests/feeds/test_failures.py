@@ -142,7 +142,7 @@ def test_a_board_that_cannot_be_read_at_first_is_read_later(runs: Path, monkeypa
     feed.start()
     until(lambda: feed._failure)
     boards, said = list[int](), list[str]()
-    feed.tell(lambda board: boards.append(len(board.rows)), said.append, pytest.fail)
+    feed.connect(lambda board: boards.append(len(board.rows)), said.append, pytest.fail)
     feed.watch()
     try:
         assert said[0].startswith("! reading the runs folder failed: KeyError: 'x'; next try in ")
@@ -158,7 +158,7 @@ def test_a_board_that_cannot_be_read_at_first_is_read_later(runs: Path, monkeypa
 def test_a_change_that_cannot_be_read_is_read_later(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     feed = BoardFeed(runs)
     boards, said = list[int](), list[str]()
-    feed.tell(lambda board: boards.append(len(board.rows)), said.append, lambda _: None)
+    feed.connect(lambda board: boards.append(len(board.rows)), said.append, lambda _: None)
     feed.start()
     feed.watch()
     try:

@@ -53,7 +53,7 @@ def test_a_process_of_a_run_is_never_taken_for_a_stranger_and_its_gpu_no_longer_
     for snapshot in (look(1.0), look(1.1, ours), look(1.2)):
         feed._sampled(snapshot)
     assert [[owner.run for owner in gpus.owners.values()] for gpus in looks] == [[], ["s1"], []]
-    assert [gpus.standings["GPU-0"] is None for gpus in looks] == [True, False, True]
+    assert [gpus.availability["GPU-0"] is None for gpus in looks] == [True, False, True]
 
 
 def test_a_desktop_process_that_begins_to_compute_takes_its_gpu_at_once(
@@ -61,7 +61,7 @@ def test_a_desktop_process_that_begins_to_compute_takes_its_gpu_at_once(
 ) -> None:
     for place, kind in enumerate(("C+G", "C")):
         feed._sampled(look(1.0 + place / 10, GpuProcess(worker, kind, 1 << 20)))
-    assert looks[1].standings["GPU-0"] is not None
+    assert looks[1].availability["GPU-0"] is not None
 
 
 def test_old_figures_are_not_judged_anew_and_add_nothing_to_the_minute(
@@ -79,7 +79,7 @@ def test_no_gpu_is_free_while_the_driver_hangs_and_it_is_again_with_the_next_ans
 ) -> None:
     for snapshot in (look(1.0), look(1.0, stale="The driver has not answered."), look(1.1)):
         feed._sampled(snapshot)
-    assert [gpus.standings["GPU-0"] for gpus in looks] == [None, "not known now", None]
+    assert [gpus.availability["GPU-0"] for gpus in looks] == [None, "not known now", None]
 
 
 def busy(time: float) -> GpuSnapshot:
@@ -90,11 +90,11 @@ def busy(time: float) -> GpuSnapshot:
 def test_a_gpu_that_works_without_a_listed_process_is_never_free(
     feed: GpuFeed, looks: list[Gpus], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu_feed, "JUDGED_EVERY", 0.0)
+    monkeypatch.setattr(gpu_feed, "JUDGE_INTERVAL", 0.0)
     for time in (1000.0, 1002.0, 1005.0):
         feed._sampled(busy(time))
     words = "70.0 GiB and 97 % utilisation of no listed process"
-    assert [gpus.standings["GPU-0"] for gpus in looks] == [
+    assert [gpus.availability["GPU-0"] for gpus in looks] == [
         f"{use}: {words}" for use in ["perhaps used"] * 2 + ["in use"]
     ]
     assert len(looks[-1].looks["GPU-0"]) == 3, "the export judges by the same samples"
@@ -108,4 +108,4 @@ def test_what_is_in_use_on_the_gpu_of_a_small_job_is_that_jobs_and_its_free_slot
     assert held is not None
     GpuFeed(looks.append, pytest.fail, str(folder.path), slots=2)._sampled(busy(1000.0))
     os.close(held)
-    assert looks[0].standings == {"GPU-0": None}
+    assert looks[0].availability == {"GPU-0": None}

@@ -14,7 +14,7 @@ from threading import Event
 import psutil
 import pytest
 
-from xray_tui.feeds.host_feed import GIB, Cpu, Host, HostFeed, look, shortages
+from xray_tui.feeds.host_feed import GIB, CpuMeter, Host, HostFeed, read_host, shortages
 from xray_tui.system.cgroup_limits import Memory
 from xray_tui.system.disk_probe import NO_ANSWER, Disk, DiskProbe
 
@@ -55,9 +55,9 @@ def until(holds: Callable[[], object]) -> None:
 
 
 def test_a_look_says_what_the_system_says(tmp_path: Path) -> None:
-    cpu = Cpu()
-    assert look(cpu, DiskProbe(tmp_path)).cpu is None  # there is no time before the first look
-    host = look(cpu, DiskProbe(tmp_path))
+    cpu = CpuMeter()
+    assert read_host(cpu, DiskProbe(tmp_path)).cpu is None  # there is no time before the first look
+    host = read_host(cpu, DiskProbe(tmp_path))
     assert host.cpu is not None
     assert 0 <= host.cpu <= 100
     assert host.cores == len(os.sched_getaffinity(0)) <= host.all_cores == os.cpu_count()
@@ -73,27 +73,27 @@ def test_only_the_cores_that_are_ours_count() -> None:
         pytest.skip("needs two cores")
     os.sched_setaffinity(0, {min(ours)})
     try:
-        host = look(Cpu(), DiskProbe(Path("/")))
+        host = read_host(CpuMeter(), DiskProbe(Path("/")))
     finally:
         os.sched_setaffinity(0, ours)
     assert (host.cores, host.all_cores) == (1, os.cpu_count())
 
 
 def test_a_container_s_limit_counts_where_it_ends_before_the_machine_s_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = look(Cpu(), DiskProbe(Path("/")))
+    whole = read_host(CpuMeter(), DiskProbe(Path("/")))
     for limit, counts in (
         (Memory(GIB // 8, GIB // 4), True),
         (Memory(0, whole.memory_total - 1), False),  # more than the others leave
         (Memory(2 * whole.memory_total, 2 * whole.memory_total), False),  # none: the machine has not that much
     ):
         monkeypatch.setattr("xray_tui.feeds.host_feed.limited_memory", lambda own, limit=limit: limit)
-        host = look(Cpu(), DiskProbe(Path("/")))
+        host = read_host(CpuMeter(), DiskProbe(Path("/")))
         assert host.memory_limited is counts
         assert host.memory_total == (limit.total if counts else whole.memory_total)
 
 
 def test_a_runs_folder_that_is_gone_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
-    host = look(Cpu(), DiskProbe(tmp_path / "missing"))
+    host = read_host(CpuMeter(), DiskProbe(tmp_path / "missing"))
     assert (host.disk_free, host.disk_total, host.disk_problem) == (None, None, "No such file or directory")
     assert host.memory_total > 0
 
@@ -148,7 +148,7 @@ def test_the_end_of_the_app_waits_for_no_disk(tmp_path: Path) -> None:
 
 def test_only_what_has_changed_by_as_much_as_is_shown_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = [WELL, replace(WELL, memory_used=WELL.memory_used + 1000, load=8.01), replace(WELL, cpu=51)]
-    monkeypatch.setattr("xray_tui.feeds.host_feed.look", lambda cpu, disk: looks[0])
+    monkeypatch.setattr("xray_tui.feeds.host_feed.read_host", lambda cpu, disk: looks[0])
     seen: list[Host] = []
     feed = HostFeed(tmp_path, seen.append)
     for host in list(looks):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from xray_tui.feeds.stall_detector import ENOUGH, KEPT, Stalls
+from xray_tui.feeds.stall_detector import MAX_SAMPLES, MIN_SAMPLES, StallDetector
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
 from xray_tui.jobs.model.job import Job, JobSpec, Progress, State
 from xray_tui.jobs.supervise.process_owners import Owner
@@ -22,7 +22,7 @@ class Watch:
     """A GPU that is looked at every two seconds, and the job that computes on it."""
 
     def __init__(self) -> None:
-        self.stalls = Stalls()
+        self.stalls = StallDetector()
         self.now = 1000.0
         self.done = 0
         self.phase = "train unet"
@@ -93,13 +93,13 @@ def test_one_look_at_low_power_among_others_says_nothing(watch: Watch) -> None:
 
 
 def test_without_a_norm_nothing_is_said(watch: Watch) -> None:
-    watch.works(ENOUGH - 1)
+    watch.works(MIN_SAMPLES - 1)
     assert set(watch.hangs(300)) == {NOTHING}
     assert set(Watch().hangs(900)) == {NOTHING}
 
 
 def test_what_a_hang_draws_is_never_taken_for_the_norm(watch: Watch) -> None:
-    watch.works(ENOUGH + 5)
+    watch.works(MIN_SAMPLES + 5)
     for _ in range(20):  # it gets on for a moment every few minutes
         assert watch.hangs(150)[-1] == STALLED
         watch.works(2)
@@ -113,7 +113,7 @@ def test_steps_of_several_minutes_each_give_no_norm(watch: Watch) -> None:
 
 
 def test_a_long_validation_that_moves_is_no_stall_and_one_that_hangs_is(watch: Watch) -> None:
-    watch.works(KEPT)
+    watch.works(MAX_SAMPLES)
     watch.phase, watch.done = "predict val", 0
     for _ in range(5):  # a batch of huge images a minute, at low power
         assert set(watch.hangs(60)) == {NOTHING}
@@ -184,8 +184,8 @@ def test_progress_that_cannot_be_read_for_once_is_no_move_and_no_end(watch: Watc
 
 
 def test_the_same_look_twice_counts_once(watch: Watch) -> None:
-    watch.works(ENOUGH // 2)
-    for _ in range(ENOUGH):
+    watch.works(MIN_SAMPLES // 2)
+    for _ in range(MIN_SAMPLES):
         watch.done += 1
         watch.now -= 2.0
         watch.look(300.0)
@@ -193,16 +193,16 @@ def test_the_same_look_twice_counts_once(watch: Watch) -> None:
 
 
 def test_a_job_that_has_ended_is_forgotten_and_memory_is_bounded(watch: Watch) -> None:
-    watch.works(3 * KEPT)
-    assert {len(power.moving) for power in watch.stalls._powers.values()} == {KEPT}
-    watch.hangs(3 * KEPT)
-    assert {len(power.since) for power in watch.stalls._powers.values()} == {KEPT}
+    watch.works(3 * MAX_SAMPLES)
+    assert {len(power.moving) for power in watch.stalls._powers.values()} == {MAX_SAMPLES}
+    watch.hangs(3 * MAX_SAMPLES)
+    assert {len(power.since) for power in watch.stalls._powers.values()} == {MAX_SAMPLES}
     watch.look(300.0, state=State.SUCCEEDED)
     assert (watch.stalls._powers, watch.stalls._paces) == ({}, {})
 
 
 def test_each_gpu_of_a_job_has_a_norm_of_its_own() -> None:
-    stalls, said = Stalls(), frozenset({"?"})
+    stalls, said = StallDetector(), frozenset({"?"})
     for look in range(160):
         hanging = look > 60
         powers = (300.0, 100.0) if not hanging else (280.0, 40.0)

@@ -40,7 +40,7 @@ def app(nvml: FakeNvml, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Xray
     monkeypatch.setattr(
         "xray_tui.feeds.gpu_feed.Sampler", lambda post, _, **given: Sampler(post, 0.1, backoff=IMPATIENT)
     )
-    monkeypatch.setattr("xray_tui.feeds.gpu_feed.JUDGED_EVERY", 0.1)
+    monkeypatch.setattr("xray_tui.feeds.gpu_feed.JUDGE_INTERVAL", 0.1)
     (tmp_path / "runs").mkdir()
     return XrayApp(tmp_path / "runs", Settings(lease_dir=tmp_path / "leases"))
 
@@ -213,7 +213,7 @@ async def test_the_gpu_under_the_cursor_shows_its_processes_and_a_stranger_is_no
             await until(pilot, lambda: isinstance(app.screen, GpuScreen) and str(stranger.pid) in screen_text(app))
             assert "cannot be seen from here" in screen_text(app)
             await pilot.press("K")
-            await until(pilot, lambda: any("works for no job" in note for note in notes(app)))
+            await until(pilot, lambda: any("belongs to no job" in note for note in notes(app)))
             assert stranger.poll() is None
             nvml.becomes(*machine())
             await until(pilot, lambda: "No process holds this GPU." in screen_text(app))

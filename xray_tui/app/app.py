@@ -1,4 +1,4 @@
-"""The app: it starts the services, hands what they say to the dashboard, and does what the keys ask for."""
+"""The app: starts the services, passes their messages to the screens and handles the keys."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from engine.contract.text import clean
 from xray_tui.app import job_actions
 from xray_tui.app.key_queue import KeysInOrder
 from xray_tui.app.messages import (
+    AwaySummary,
     BoardChanged,
     BoardPolled,
-    CameBack,
     FeedFailed,
     FollowedChanged,
     GpuSampled,
     HostSampled,
     JobsChanged,
-    Said,
+    Notice,
 )
-from xray_tui.app.services import Services, Told
+from xray_tui.app.services import FeedMessage, Services
 from xray_tui.app.themes import XRAY, variable_defaults
 from xray_tui.feeds.board_feed import BoardFeed
 from xray_tui.keymap import COMMANDS, bindings, keymap_problems, shown_keys, usable_keymap
 from xray_tui.screens.dashboard import DashboardScreen
 from xray_tui.settings import Settings, settings_path
-from xray_tui.widgets.columns import metrics_asked_for
+from xray_tui.widgets.columns import resolve_metrics
 from xray_tui.widgets.gpu_strip import GpuStrip
 from xray_tui.widgets.job_list import JobList
 from xray_tui.widgets.leaderboard import Leaderboard
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from xray_tui.board.model import Board
-    from xray_tui.feeds.ended_jobs import Endings
+    from xray_tui.feeds.ended_jobs import EndedJobs
     from xray_tui.feeds.gpu_feed import Gpus
     from xray_tui.forms.options import Launch
     from xray_tui.forms.request import Kind
@@ -55,12 +55,12 @@ if TYPE_CHECKING:
     from xray_tui.screens.gpu import GpuScreen
     from xray_tui.status.report import Report
 
-RESTS = 0.12
-"""Seconds after which the cursor of the job list is taken to rest on its job; a key that is held repeats faster."""
+REST_DELAY = 0.12
+"""Seconds between two selections below which the job is not followed yet; a held key repeats faster."""
 
 
 class XrayApp(KeysInOrder[None]):
-    """One runs folder in one terminal. All that it knows is in files: killed and started again, it shows the same."""
+    """One runs folder in one terminal. All state is in files, so a restarted app shows the same."""
 
     TITLE = "xray-tui"
     CSS_PATH: ClassVar[list[str | PurePath]] = ["../styles/app.tcss", "../styles/dashboard.tcss"]
@@ -73,7 +73,7 @@ class XrayApp(KeysInOrder[None]):
         problems: Iterable[str] = (),
         feed: BoardFeed | None = None,
     ) -> None:
-        """`problems` are lines to be said at the start; `feed`, if one reads `runs` already, is taken over."""
+        """`problems` are shown at the start; `feed` is a feed that already reads `runs`, if there is one."""
         super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
         self.runs = runs.absolute() if runs else None
         self.settings = settings or Settings()
@@ -82,14 +82,14 @@ class XrayApp(KeysInOrder[None]):
         self._board: Board | None = None
         self._gpus: Gpus | None = None
         self._gpu_screen: GpuScreen | None = None
-        """While it is open."""
+        """The open GPU screen."""
         self._jobs: tuple[Job, ...] = ()
-        self._selected_at = -RESTS
-        """When another job was selected, by the monotonic clock."""
+        self._selected_at = -REST_DELAY
+        """Time of the last job selection, by the monotonic clock."""
         self._follow_later: Timer | None = None
-        self._endings: Endings | None = None
-        self._news: Report | None = None
-        """What is still to be told, once the dashboard is what one sees."""
+        self._ended_jobs: EndedJobs | None = None
+        self._away_report: Report | None = None
+        """The away summary until it is shown, which needs the dashboard on top."""
         self._dashboard = DashboardScreen(self.settings.columns, self.settings.gpu_detail)
         self.register_theme(XRAY)
         self._choose_theme()
@@ -98,7 +98,7 @@ class XrayApp(KeysInOrder[None]):
         name = self.settings.theme
         if name not in self.available_themes:
             known = ", ".join(sorted(self.available_themes))
-            self.problems.append(f"settings: theme: {clean(name)}: there is no such theme; known are {known}")
+            self.problems.append(f"settings: theme: {clean(name)}: unknown theme; expected one of {known}")
             name = XRAY.name
         self.theme = name
 
@@ -107,15 +107,15 @@ class XrayApp(KeysInOrder[None]):
 
     @property
     def _background_screens(self) -> list[Screen[object]]:
-        """The screens that are seen behind the current one. Textual counts the one below an opaque screen too, and
-        repaints all of the opaque one with each change below it."""
+        """The screens visible behind the current one. Textual includes the screen below an opaque screen, and then
+        repaints the opaque one completely with each change below it."""
         return [] if self.screen.styles.background.a == 1 else super()._background_screens
 
     def get_default_screen(self) -> Screen[None]:
         return self._dashboard
 
     def on_mount(self) -> None:
-        self.call_after_refresh(self._wait_for_no_worker)
+        self.call_after_refresh(self._use_daemon_threads)
         self.set_keymap(usable_keymap(self.settings.keymap))
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         if not self.is_headless:
@@ -128,14 +128,14 @@ class XrayApp(KeysInOrder[None]):
         else:
             self._services.start(self.runs)
 
-    def _wait_for_no_worker(self) -> None:
-        """Let the threads of Textual's workers end with the process; imported after the first frame."""
+    def _use_daemon_threads(self) -> None:
+        """Run thread workers in daemon threads; called after the first frame, to import the executor late."""
         from xray_tui.app.daemon_threads import DaemonThreads
 
         asyncio.get_running_loop().set_default_executor(DaemonThreads())
 
     def _end_by_signal(self, number: int) -> None:
-        """Leave as `q` does, so that the terminal is as it was."""
+        """Exit as `q` does, so that the terminal is restored."""
         self.exit(return_code=128 + number)
 
     def _ask_for_runs(self) -> None:
@@ -153,19 +153,19 @@ class XrayApp(KeysInOrder[None]):
     # Services
 
     def _start_later_services(self) -> None:
-        from xray_tui.feeds.ended_jobs import Endings
+        from xray_tui.feeds.ended_jobs import EndedJobs
         from xray_tui.system.process import user
 
-        if self._endings is not None or self._exit:
+        if self._ended_jobs is not None or self._exit:
             return
-        self._endings = Endings(user(), time.time())
+        self._ended_jobs = EndedJobs(user(), time.time())
         self._services.start_later(self._board)
 
     def on_unmount(self) -> None:
         self._services.stop()
 
     def finish(self) -> None:
-        """Wait a moment for orders under way; to be called when the app has left the terminal."""
+        """Wait briefly for running actions; call it after the app has restored the terminal."""
         self._services.finish()
 
     @property
@@ -174,19 +174,19 @@ class XrayApp(KeysInOrder[None]):
         return self._exception
 
     def _handle_exception(self, error: Exception) -> None:
-        """End the app by this error without Textual's pages of traceback: `start` logs it."""
+        """Exit because of this error, without printing Textual's traceback: `start` logs it."""
         self._return_code = 1
         if self._exception is None:
             self._exception = error
             self._exception_event.set()
         self._close_messages_no_wait()
 
-    def _post(self, message: Told) -> None:
-        """Post from any thread; what comes while the app ends is dropped."""
+    def _post(self, message: FeedMessage) -> None:
+        """Post from any thread; messages are dropped while the app exits."""
         if self.is_running:
             self.post_message(message)
 
-    # What the services say; once the app leaves, its screens are being taken down and nothing is shown any more
+    # Messages of the services; ignored during the exit, when the screens are being removed
 
     def on_board_changed(self, message: BoardChanged) -> None:
         if self._exit:
@@ -197,7 +197,7 @@ class XrayApp(KeysInOrder[None]):
                 self.say(line, "warning")
         self._board = message.board
         self._dashboard.show_board(message.board)
-        self._services.know_board(message.board)
+        self._services.update_board(message.board)
 
     def on_board_polled(self, message: BoardPolled) -> None:
         if not self._exit:
@@ -207,19 +207,19 @@ class XrayApp(KeysInOrder[None]):
         if self._exit:
             return
         if message.feed == "board" and self._board is None:
-            self.call_after_refresh(self._start_later_services)  # jobs and GPUs do not wait for the board
+            self.call_after_refresh(self._start_later_services)  # start jobs and GPUs even if the board fails
         self._dashboard.show_failure(message.feed, clean(message.line))
 
     def _column_problems(self, board: Board) -> tuple[str, ...]:
-        return metrics_asked_for(self.settings.columns, board.rules)[1]
+        return resolve_metrics(self.settings.columns, board.rules)[1]
 
     def on_jobs_changed(self, message: JobsChanged) -> None:
         if self._exit:
             return
         self._jobs = message.jobs
         self._dashboard.show_jobs(message.jobs, message.others)
-        self._tell_ended(message.jobs)
-        self._services.know_jobs(message.jobs)
+        self._report_ended(message.jobs)
+        self._services.update_jobs(message.jobs)
 
     def on_gpu_sampled(self, message: GpuSampled) -> None:
         if self._exit:
@@ -230,11 +230,11 @@ class XrayApp(KeysInOrder[None]):
             self._gpu_screen.show(message.gpus)
         self._pace_gpus()
 
-    def _tell_ended(self, jobs: Iterable[Job]) -> None:
-        """Ring and say it when jobs end; several at once are one line."""
+    def _report_ended(self, jobs: Iterable[Job]) -> None:
+        """Notify about jobs that have ended, in one line, and ring the bell."""
         from xray_tui.feeds.ended_jobs import line, went_wrong
 
-        ended = self._endings.of(tuple(jobs)) if self._endings is not None else ()
+        ended = self._ended_jobs.update(tuple(jobs)) if self._ended_jobs is not None else ()
         if ended:
             self.say(line(ended), "error" if went_wrong(ended) else "information")
             if self.settings.bell:
@@ -245,25 +245,25 @@ class XrayApp(KeysInOrder[None]):
             self._services.used()
         await super().on_event(event)
 
-    def on_came_back(self, message: CameBack) -> None:
-        self._news = message.report
-        self._tell_news()
+    def on_away_summary(self, message: AwaySummary) -> None:
+        self._away_report = message.report
+        self._show_away_report()
 
-    def _tell_news(self) -> None:
-        """Show what happened meanwhile, once, and over nothing that has been opened by now."""
-        if self._news is None or self._exit or self.screen is not self._dashboard:
+    def _show_away_report(self) -> None:
+        """Show the away summary once, when the dashboard is the top screen."""
+        if self._away_report is None or self._exit or self.screen is not self._dashboard:
             return
-        from xray_tui.screens.while_away import NewsScreen
+        from xray_tui.screens.while_away import WhileAwayScreen
 
-        told, self._news = self._news, None
-        self.push_screen(NewsScreen(told))
+        report, self._away_report = self._away_report, None
+        self.push_screen(WhileAwayScreen(report))
 
     def on_dashboard_screen_uncovered(self) -> None:
         self._pace_gpus()
-        self._tell_news()
+        self._show_away_report()
 
     def _pace_gpus(self) -> None:
-        """Look at the GPUs often only while they can be seen: on the dashboard, behind a question, on their screen."""
+        """Sample the GPUs often only while the dashboard (also behind a question) or the GPU screen shows them."""
         self._services.show_gpus(not any(getattr(screen, "covers", False) for screen in self.screen_stack))
 
     def on_host_sampled(self, message: HostSampled) -> None:
@@ -277,24 +277,24 @@ class XrayApp(KeysInOrder[None]):
         if job is not None and job.id == message.followed.job:
             self._dashboard.show_followed(message.followed)
 
-    def on_said(self, message: Said) -> None:
+    def on_notice(self, message: Notice) -> None:
         self.say(message.line, message.severity)
 
     def say(self, line: str, severity: SeverityLevel = "information") -> None:
-        """One line in the corner, for some seconds; longer where something is wrong."""
+        """Show a notification for 5 seconds, or 12 for a warning or an error."""
         self.notify(clean(line), severity=severity, timeout=5 if severity == "information" else 12, markup=False)
 
     def on_job_list_selected(self, message: JobList.Selected) -> None:
-        """Follow the job at once; while the cursor goes from job to job, only the one that it rests on: each follower
-        is a thread that opens files."""
+        """Follow the selected job. While the cursor moves quickly, wait until it rests: each follower starts a thread
+        that opens files."""
         if self._follow_later is not None:
             self._follow_later.stop()
         self._services.follow_job(None)
         before, self._selected_at = self._selected_at, time.monotonic()
-        if self._selected_at - before > RESTS:
+        if self._selected_at - before > REST_DELAY:
             self._services.follow_job(message.job)
         else:
-            self._follow_later = self.set_timer(RESTS, partial(self._services.follow_job, message.job))
+            self._follow_later = self.set_timer(REST_DELAY, partial(self._services.follow_job, message.job))
 
     def on_gpu_strip_opened(self, message: GpuStrip.Opened) -> None:
         from xray_tui.screens.gpu import GpuScreen
@@ -307,7 +307,7 @@ class XrayApp(KeysInOrder[None]):
             self.push_screen(self._gpu_screen, closed)
 
     def on_gpu_screen_stop_wanted(self, message: GpuScreen.StopWanted) -> None:
-        """Only jobs of this runs folder are stopped, each as a whole; no other process is touched."""
+        """Stop the process's job if it is one of this runs folder; other processes are never signalled."""
         process = message.process
         owner = self._gpus.owners.get(process.pid) if self._gpus else None
         job = next((job for job in self._jobs if owner is not None and job.id == owner.job), None)
@@ -316,9 +316,9 @@ class XrayApp(KeysInOrder[None]):
             return
         name = f"pid {process.pid}" + (f" of {clean(process.user)}" if process.user else "")
         if owner is None:
-            self.say(f"{name} works for no job of this runs folder: only those are stopped here")
+            self.say(f"{name} belongs to no job of this runs folder; only such jobs can be stopped here")
         else:
-            self.say(f"{name} works for {clean(owner.run)}, but its job has ended or is of another runs folder")
+            self.say(f"{name} belongs to {clean(owner.run)}, but its job has ended or belongs to another runs folder")
 
     def on_leaderboard_opened(self, message: Leaderboard.Opened) -> None:
         from xray_tui.screens.run import RunScreen
@@ -326,10 +326,10 @@ class XrayApp(KeysInOrder[None]):
         if self._board is not None:
             self.push_screen(RunScreen(message.row, self._board))
 
-    # What the keys ask for
+    # Key actions
 
     def action_launch(self, kind: Kind) -> None:
-        """Open the form, filled from the run under the cursor and the marked ones."""
+        """Open a launch form, filled from the run under the cursor and the marked runs."""
         if self.runs is None:
             return
         from xray_tui.forms.preflight_lines import looking
@@ -356,26 +356,26 @@ class XrayApp(KeysInOrder[None]):
 
     def _launch(self, launch: Launch | None) -> None:
         if launch is not None and self.runs is not None:
-            self._services.order(partial(job_actions.launch, launch, self.settings, self.runs))
+            self._services.run_action(partial(job_actions.launch, launch, self.settings, self.runs))
 
     def action_stop_job(self) -> None:
-        """Ask, then stop the job under the cursor of the list."""
+        """Stop the selected job after a confirmation."""
         job = self._dashboard.jobs.job
         if job is None or job.state.ended:
-            self.say("There is no job to stop: the selected one has ended" if job else "There is no job to stop")
+            self.say("No job to stop: the selected job has ended" if job else "No job to stop")
             return
         self._ask_to_stop(job)
 
     def _ask_to_stop(self, job: Job) -> None:
         def answered(yes: bool | None) -> None:
             if yes:
-                self._give(job_actions.stop(), job)
+                self._perform(job_actions.stop(), job)
 
         self.push_screen(job_actions.stop_question(job), answered)
 
     def action_resume_job(self) -> None:
-        """Go on with the selected training."""
-        self._give(job_actions.resume(self.settings), self._dashboard.jobs.job)
+        """Resume the selected training."""
+        self._perform(job_actions.resume(self.settings), self._dashboard.jobs.job)
 
     def action_open_log(self) -> None:
         """Show the whole log of the selected job in a pager, which has the terminal until it ends."""
@@ -398,39 +398,39 @@ class XrayApp(KeysInOrder[None]):
                 self.say(f"The pager cannot be started: {problem}", "warning")
 
     def action_hold_job(self) -> None:
-        """Hold the selected job, or let it go on if it is held or blocked."""
+        """Hold the selected job, or release it if it is held or blocked."""
         job = self._dashboard.jobs.job
-        self._give(job_actions.hold_or_release(job), job)
+        self._perform(job_actions.hold_or_release(job), job)
 
     def action_move_job(self, steps: int) -> None:
-        """Move the selected job in the queue."""
-        self._give(job_actions.move(steps), self._dashboard.jobs.job)
+        """Move the selected job in the queue by `steps`: -1 is up, 1 is down."""
+        self._perform(job_actions.move(steps), self._dashboard.jobs.job)
 
-    def _give(self, order: job_actions.Order, job: Job | None) -> None:
+    def _perform(self, action: job_actions.JobAction, job: Job | None) -> None:
         if job is None or self.runs is None:
-            self.say("There is no job")
+            self.say("No job is selected")
         else:
-            self._services.order(partial(job_actions.give, order, job, self.runs))
+            self._services.run_action(partial(job_actions.perform, action, job, self.runs))
 
     def action_export(self) -> None:
-        """Write the board as Markdown."""
+        """Export the board as Markdown."""
         if self._board is None:
             self.say("There is no board to export yet", "warning")
             return
         from xray_tui.app.export_action import export
 
-        self._services.order(partial(export, self._board, self.settings.export, self._gpus, self._jobs))
+        self._services.run_action(partial(export, self._board, self.settings.export, self._gpus, self._jobs))
 
     def action_suspend(self) -> None:
-        """Stop until the shell's `fg`. Where no shell waits for just us (`tmux new xray-tui`, a script), nobody could
-        ever continue us."""
+        """Suspend until the shell's `fg`; refused where no shell controls the app (`tmux new xray-tui`, a script) and
+        so none could continue it."""
         if os.getpid() == os.getpgrp() != os.getsid(0):
             self.action_suspend_process()
         else:
-            self.say("No shell is waiting here that could bring the app back")
+            self.say("No interactive shell could continue the app after a suspend")
 
     def action_rescan(self) -> None:
-        """Read everything again, for file systems that tell nothing."""
+        """Read the whole runs folder again, for file systems that report no changes."""
         self._services.rescan()
 
     def action_problems(self) -> None:
@@ -445,7 +445,7 @@ class XrayApp(KeysInOrder[None]):
         self.push_screen(HelpScreen(usable_keymap(self.settings.keymap), settings_path()))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The palette: the table of commands, and the themes."""
+        """The entries of the command palette: the key commands and the theme choice."""
         keymap = usable_keymap(self.settings.keymap)
         for command in COMMANDS:
             if command.place in ("dashboard", "board") or command.id in ("app.help", "app.quit"):
@@ -453,7 +453,7 @@ class XrayApp(KeysInOrder[None]):
                 title = f"{command.label.capitalize()}: {command.meaning[0].lower()}{command.meaning[1:]}"
                 keys = f"key {shown_keys(keymap.get(command.id, command.keys))}"
                 yield SystemCommand(title, keys, partial(self._run_command, command.action, node))
-        yield SystemCommand("Theme: choose other colours", "for now; `theme` in the settings keeps it",
+        yield SystemCommand("Theme: choose other colours", "for this session; set `theme` in the settings to keep it",
                             self.action_change_theme)  # fmt: skip
 
     async def _run_command(self, action: str, node: DashboardScreen | Leaderboard) -> None:

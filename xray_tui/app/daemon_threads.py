@@ -1,4 +1,4 @@
-"""Threads of Textual's workers that end with the process: asyncio would wait for the slow file that one reads."""
+"""An executor for Textual's thread workers that never delays the exit: asyncio would wait for a slow file read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class DaemonThreads(ThreadPoolExecutor):
-    """An executor with a daemon thread a call, which nothing waits for."""
+    """Runs each call in its own daemon thread."""
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -28,4 +28,4 @@ class DaemonThreads(ThreadPoolExecutor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Returns at once."""
+        """Return at once; the daemon threads end with the process."""

@@ -1,7 +1,7 @@
-"""What the keys order of jobs, and what is said once that is done.
+"""The actions of the job keys, each with the notice that reports its result.
 
-Orders are values; `give` and `launch` carry them out. These wait for files, locks and new processes: not for the UI
-thread. What they need is imported when a key asks for it, as the app's start does not.
+`perform` and `launch` wait for files, locks and new processes, so they must not run on the UI thread. Imports are
+local because the start of the app needs none of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from xray_tui.app.messages import Said
+from xray_tui.app.messages import Notice
 
 if TYPE_CHECKING:
     from xray_tui.forms.options import Launch
@@ -25,71 +25,70 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """Something that is done to one job."""
+class JobAction:
+    """An action on one job."""
 
-    do: Callable[[JobStore, str], Job]
-    """Raises BadInput or OSError where it cannot be done."""
+    run: Callable[[JobStore, str], Job]
+    """Raises BadInput or OSError if the action fails."""
     done: str | Callable[[Job, Path], str]
-    """The message afterwards, or a function of the job and its runs folder that makes the message beforehand."""
+    """The message after success, or a function of job and runs folder, called before the action, that returns it."""
 
 
-def stop() -> Order:
-    """Stop it; `stop_question` is asked first."""
+def stop() -> JobAction:
+    """Stop the job; ask `stop_question` first."""
     from xray_tui.jobs.actions.stop import stop
 
-    return Order(stop, "asked to stop")
+    return JobAction(stop, "asked to stop")
 
 
 def stop_question(job: Job) -> ConfirmScreen:
-    """Whether that is meant."""
     from xray_tui.screens.confirm import ConfirmScreen
 
-    more = "It is still waiting." if job.state.waiting else "A training saves a checkpoint first and can go on."
-    return ConfirmScreen(f"Stop {_named(job)}?", more, yes="stop it", no="let it go on")
+    more = "It is still waiting." if job.state.waiting else "A training saves a checkpoint first and can be resumed."
+    return ConfirmScreen(f"Stop {_named(job)}?", more, yes="stop it", no="keep it")
 
 
-def resume(settings: Settings) -> Order:
-    """Go on with a training."""
+def resume(settings: Settings) -> JobAction:
+    """Resume a training from its last checkpoint."""
     from xray_tui.jobs.actions.resume import resume, start_of
     from xray_tui.jobs.storage.saved_environment import Filter
 
-    return Order(
+    return JobAction(
         partial(resume, lease_dir=settings.lease_dir, given=Filter.of(settings)),
         lambda job, runs: f"queued again; {start_of(job, runs)}",
     )
 
 
-def hold_or_release(job: Job | None) -> Order:
-    """Hold it, or let it go on if it is held or blocked."""
+def hold_or_release(job: Job | None) -> JobAction:
+    """Release the job if it is held or blocked, else hold it."""
     from xray_tui.jobs.actions.queue_actions import hold, release
 
     if job is not None and job.state in ("held", "blocked"):
-        return Order(release, "released")
-    return Order(hold, "held; H lets it go on")
+        return JobAction(release, "released")
+    return JobAction(hold, "held; H releases it")
 
 
-def move(steps: int) -> Order:
-    """Let it change places in the queue: -1 up, 1 down."""
+def move(steps: int) -> JobAction:
+    """Move the job in the queue by `steps`: -1 is one place up, 1 one place down."""
     from xray_tui.jobs.actions.queue_actions import move
 
-    return Order(partial(move, steps=steps), "moved up in the queue" if steps < 0 else "moved down in the queue")
+    return JobAction(partial(move, steps=steps), "moved up in the queue" if steps < 0 else "moved down in the queue")
 
 
-def give(order: Order, job: Job, runs: Path) -> Said:
-    """Do it to the job of that runs folder; what there is to say of how that went."""
+def perform(action: JobAction, job: Job, runs: Path) -> Notice:
+    """Apply the action to a job of the runs folder."""
     from xray_tui.jobs.storage.job_store import JobStore
 
     try:
-        done = order.done if isinstance(order.done, str) else order.done(job, runs)
-        order.do(JobStore(runs), job.id)
+        done = action.done if isinstance(action.done, str) else action.done(job, runs)
+        action.run(JobStore(runs), job.id)
     except (BadInput, OSError) as error:
-        return Said(str(error), "error")
-    return Said(f"{_named(job)}: {done}")
+        return Notice(str(error), "error")
+    return Notice(f"{_named(job)}: {done}")
 
 
-def launch(launch: Launch, settings: Settings, runs: Path) -> Said:
-    """Hand the jobs to their supervisors; what there is to say of how that went."""
+def launch(launch: Launch, settings: Settings, runs: Path) -> Notice:
+    """Submit the jobs of a form."""
     from xray_tui.jobs.launch.dependencies import all_behind
     from xray_tui.jobs.launch.launcher import LocalLauncher
     from xray_tui.jobs.launch.sweep import launch_all
@@ -99,13 +98,13 @@ def launch(launch: Launch, settings: Settings, runs: Path) -> Said:
         launcher = LocalLauncher.of(settings, runs)
         jobs = launch_all(launcher, specs, launch.evaluate, launch.hold)
     except (BadInput, OSError) as error:
-        return Said(str(error), "error")
-    one = len(jobs) == 1
-    what = f"{_named(jobs[0])}:" if one else f"{len(jobs)} jobs"
-    held = f"held; H in the jobs lets {'it' if one else 'each'} go on"
-    more = held if launch.hold else f"{'it goes' if one else 'they go'} on without the app"
+        return Notice(str(error), "error")
+    single = len(jobs) == 1
+    what = f"{_named(jobs[0])}:" if single else f"{len(jobs)} jobs"
+    held = f"held; H in the job list releases {'it' if single else 'each'}"
+    more = held if launch.hold else f"{'it continues' if single else 'they continue'} without the app"
     note = launcher.environment.note()
-    return Said(f"{what} launched{', ' if launch.hold else '; '}{more}{f' ({note})' if note else ''}")
+    return Notice(f"{what} launched{', ' if launch.hold else '; '}{more}{f' ({note})' if note else ''}")
 
 
 def _named(job: Job) -> str:

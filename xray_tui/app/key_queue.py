@@ -1,11 +1,11 @@
-"""Keys act one after the other, however fast they come. Slow links deliver keys in bursts.
+"""Process keys strictly in order. Slow links deliver keys in bursts.
 
-Textual hands a key to the widget that has the focus when it arrives, and what is bound to it runs only after the key
-has bubbled up to the app: of `ctrl+u` and `4`, sent at once, the `4` comes first, and after `down` it lands in the
-field that is being left. So:
+Textual sends a key to the widget that has the focus when the key arrives, but runs its binding only after the key has
+bubbled up to the app. Of `ctrl+u` and `4`, sent together, the `4` acts first; after `down`, it lands in the field that
+loses the focus. Therefore:
 
-- A key that moves the cursor of a list sets nothing else off: the app runs its binding itself. That costs little.
-- After every other key the app waits until all that it set off is done.
+- A key that only moves the cursor of a list has no other effect. The app runs its binding itself; this is cheap.
+- After every other key, the app waits until all messages that the key caused are handled.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from textual.screen import Screen
 
 Result = TypeVar("Result")
 LOOK_AGAIN = 0.02
-"""Poll interval in seconds for a widget that may be gone, and for a screen that holds keys."""
+"""Poll interval in seconds for a widget that may be removed and for a screen that holds keys."""
 
 
 class KeysInOrder(App[Result]):
-    """An app in which a key acts after the key before it is done."""
+    """An app that handles a key only after the previous key is completely handled."""
 
     NOT_HELD: ClassVar[frozenset[str]] = frozenset({"escape", "ctrl+q", "ctrl+c"})
     """Keys that discard the keys held by a screen."""
 
     _typed: deque[events.Key | events.Paste]
     acting = False
-    """Whether a key is still at work."""
+    """Whether a key is being handled."""
 
     async def on_event(self, event: events.Event) -> None:
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
@@ -47,15 +47,15 @@ class KeysInOrder(App[Result]):
             self.run_worker(self._act(), group="keys")
 
     async def _move(self, key: str) -> bool:
-        """Run the binding of the key if it only moves the cursor of the focused widget; whether it does."""
-        found = self.screen.active_bindings.get(key)
-        moves = getattr(found.node, "MOVES", ()) if found is not None and found.node is self.focused else ()
-        if found is None or not found.enabled or found.binding.action.partition("(")[0] not in moves:
+        """Run the key's binding if it only moves the cursor of the focused widget. Returns False for other keys."""
+        active = self.screen.active_bindings.get(key)
+        moves = getattr(active.node, "MOVES", ()) if active is not None and active.node is self.focused else ()
+        if active is None or not active.enabled or active.binding.action.partition("(")[0] not in moves:
             return False
-        return await self.run_action(found.binding.action, found.node)
+        return await self.run_action(active.binding.action, active.node)
 
     async def _act(self) -> None:
-        """Hand on the typed keys until none is left or the app ends."""
+        """Handle the queued keys one by one until the queue is empty or the app exits."""
         try:
             while self._typed and not self._exit:
                 event = self._typed.popleft()
@@ -70,14 +70,14 @@ class KeysInOrder(App[Result]):
             self.acting = False
 
     def _path(self) -> tuple[MessagePump, ...]:
-        """The way of a key: from the focused widget up to the app."""
+        """The nodes through which a key bubbles: from the focused widget up to the app."""
         return tuple((self.focused or self.screen).ancestors_with_self)
 
     async def _settle(self, path: tuple[MessagePump, ...]) -> None:
-        """Wait until no message that the key set off is waiting, neither on its way nor where the focus is now.
+        """Wait until all messages that the key caused are handled, on its path and on that of the new focus.
 
-        A widget that is closing takes no message and may keep its last ones for ever, so it is not waited for; and
-        each round yields, so that the app can end whatever the widgets do.
+        A closing widget accepts no message and may never empty its queue, so it is skipped. Each round yields to the
+        event loop, so that the app can always exit.
         """
         busy = True
         while busy and not self._exit:
@@ -88,17 +88,17 @@ class KeysInOrder(App[Result]):
             busy, path = busy or now != path, now
 
     async def _pass(self, path: Iterable[MessagePump]) -> None:
-        """Wait until each of these has handled the messages in its queue."""
+        """Wait until each node has handled the messages in its queue."""
         for node in path:
             done = asyncio.Event()
-            waits = node.call_later(done.set)
-            while waits and not done.is_set() and not self._exit:
+            waiting = node.call_later(done.set)
+            while waiting and not done.is_set() and not self._exit:
                 try:
                     await asyncio.wait_for(done.wait(), LOOK_AGAIN)
                 except TimeoutError:
-                    waits = node is self or node.is_attached
+                    waiting = node is self or node.is_attached
 
 
 def holds_keys(screen: Screen[object]) -> bool:
-    """Whether the screen holds keys until the files that they would change are read."""
+    """Whether the screen delays keys until it has read its files."""
     return bool(getattr(screen, "holds_keys", False))

@@ -1,6 +1,6 @@
-"""Every message that the services post to the app. Each carries a whole frozen value, never a change of one.
+"""The messages that the services post to the app. Each carries a complete frozen value, never a difference.
 
-A value that is newer makes an older one in the queue superfluous, so a burst of a thousand becomes one redraw.
+A newer value replaces an older one in the queue, so a burst of a thousand messages causes one redraw.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Latest(Message):
-    """A message whose newest instance says all that the older ones did."""
+    """A message that replaces older messages of its type in the queue."""
 
     def can_replace(self, message: Message) -> bool:
         return type(message) is type(self)
@@ -29,32 +29,32 @@ class Latest(Message):
 
 @dataclass
 class BoardChanged(Latest):
-    """The runs folder was read, or something in it changed."""
+    """A new board, after the first scan or a change in the runs folder."""
 
     board: Board
 
 
 @dataclass
 class GpuSampled(Latest):
-    """The GPUs were looked at."""
+    """A new sample of the GPUs."""
 
     gpus: Gpus
 
 
 @dataclass
 class HostSampled(Latest):
-    """The host reads differently than before."""
+    """CPU, memory or disk figures of the host changed visibly."""
 
     host: Host
 
 
 @dataclass
 class JobsChanged(Latest):
-    """A job is new, gone, or says something else than before."""
+    """A job was added, was removed or changed."""
 
     jobs: tuple[Job, ...]
     others: str = ""
-    """A line about the jobs of others that wait."""
+    """One line about the waiting jobs of other users."""
 
 
 @dataclass
@@ -64,37 +64,37 @@ class FollowedChanged(Latest):
     followed: Followed
 
     def can_replace(self, message: Message) -> bool:
-        """Only a message of the same job is superseded: one of the job that was selected before may arrive late."""
+        """Replace only messages about the same job: a message about the job selected before may arrive late."""
         return isinstance(message, FollowedChanged) and message.followed.job == self.followed.job
 
 
 @dataclass
 class FeedFailed(Message):
-    """A feed failed and will try again, or works again."""
+    """A feed failed and will retry, or it recovered."""
 
     feed: Feed
     line: str
-    """The failure, to be shown in the feed's panel; empty: the feed works again."""
+    """The failure, shown in the feed's panel; empty when the feed has recovered."""
 
 
 @dataclass
 class BoardPolled(Message):
-    """The runs folder is polled instead of watched, or is watched again."""
+    """Polling of the runs folder, in place of watching, began or ended."""
 
     reason: str
-    """Empty: it is watched."""
+    """Why the folder is polled; empty when it is watched."""
 
 
 @dataclass
-class CameBack(Message):
-    """The user has been away, and there is something to tell."""
+class AwaySummary(Message):
+    """What happened in the runs folder while the user was away."""
 
     report: Report
 
 
 @dataclass
-class Said(Message):
-    """One line for the user, from a thread: what was done, or why it could not be."""
+class Notice(Message):
+    """One line for the user from a background action: its result, or the reason why it failed."""
 
     line: str
     severity: Literal["information", "warning", "error"] = "information"

@@ -1,7 +1,4 @@
-"""What tells the app of its runs folder, jobs, GPUs and host, each from a thread of its own.
-
-All of it is in files: killed and started again, it tells the same.
-"""
+"""Starts and stops the feeds of one runs folder, and runs the user's actions in background threads."""
 
 from __future__ import annotations
 
@@ -13,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from engine.contract.names import JOBS
 from xray_tui.app.messages import (
+    AwaySummary,
     BoardChanged,
     BoardPolled,
-    CameBack,
     FeedFailed,
     FollowedChanged,
     GpuSampled,
     HostSampled,
     JobsChanged,
-    Said,
+    Notice,
 )
 from xray_tui.feeds import Feed
 from xray_tui.feeds.board_feed import BoardFeed
@@ -38,23 +35,31 @@ if TYPE_CHECKING:
     from xray_tui.status.welcome_back import WelcomeBack
     from xray_tui.system.retry import Report
 
-LAST_MOMENT = 1.0
-"""Seconds that `finish` waits for a launch, a stop or an export under way."""
+EXIT_WAIT = 1.0
+"""Seconds for which `finish` waits for running launches, stops and exports."""
 
-Told = (
-    BoardChanged | BoardPolled | CameBack | FeedFailed | JobsChanged | GpuSampled | HostSampled | FollowedChanged | Said
+FeedMessage = (
+    BoardChanged
+    | BoardPolled
+    | AwaySummary
+    | FeedFailed
+    | JobsChanged
+    | GpuSampled
+    | HostSampled
+    | FollowedChanged
+    | Notice
 )
-Tell = Callable[[Told], None]
-"""Hands a message to the app, from any thread."""
+Post = Callable[[FeedMessage], None]
+"""Posts a message to the app; callable from any thread."""
 
 
 class Services:
-    """The feeds of one runs folder. All methods but `finish` are for the UI thread; none of them waits for
-    a file or a driver."""
+    """The feeds and background actions of one runs folder. Call the methods on the UI thread, except `finish`:
+    the others never wait for a file or a driver."""
 
-    def __init__(self, tell: Tell, settings: Settings, board: BoardFeed | None = None) -> None:
-        """`board`, if one reads the runs folder already, is taken over."""
-        self._tell = tell
+    def __init__(self, post: Post, settings: Settings, board: BoardFeed | None = None) -> None:
+        """`board` is a feed that already reads the runs folder, if there is one."""
+        self._post = post
         self._settings = settings
         self.board = board
         self.jobs: JobsFeed | None = None
@@ -62,26 +67,26 @@ class Services:
         self._host: HostFeed | None = None
         self.welcome_back: WelcomeBack | None = None
         self.follow: Follow | None = None
-        """Of the files of the selected job."""
+        """Follows the log and the curve of the selected job."""
         self._runs: Path | None = None
-        self._orders: list[threading.Thread] = []
-        """Launches, stops, exports and the like under way."""
+        self._threads: list[threading.Thread] = []
+        """Threads of launches, stops, exports and other actions."""
 
     def start(self, runs: Path) -> None:
-        """Begin with the board."""
+        """Start the board feed; `start_later` starts the others."""
         self._runs = runs
         if self.board is None:
             self.board = BoardFeed(runs)
             self.board.start()
-        self.board.tell(
-            lambda board: self._tell(BoardChanged(board)),
+        self.board.connect(
+            lambda board: self._post(BoardChanged(board)),
             self._failing("board"),
-            lambda reason: self._tell(BoardPolled(reason)),
+            lambda reason: self._post(BoardPolled(reason)),
         )
 
     def start_later(self, board: Board | None) -> None:
-        """Start the other feeds, which take longer to import than the first rows to read: after the first board, or
-        after the first failure to read one."""
+        """Start the other feeds, after the first board or the first failure to read one: their imports would delay
+        the first rows."""
         from xray_tui.feeds.gpu_feed import GpuFeed
         from xray_tui.feeds.host_feed import HostFeed
         from xray_tui.feeds.jobs_feed import JobsFeed
@@ -91,55 +96,55 @@ class Services:
         assert self.board is not None
         lease_dir = self._settings.lease_dir
         self.board.watch()
-        self.welcome_back = WelcomeBack(self._runs, lambda told: self._tell(CameBack(told)))
+        self.welcome_back = WelcomeBack(self._runs, lambda report: self._post(AwaySummary(report)))
         self.welcome_back.update(board=board)
         self.jobs = JobsFeed(
-            self._runs, lambda jobs, others: self._tell(JobsChanged(jobs, others)), self._failing("jobs"), lease_dir
+            self._runs, lambda jobs, others: self._post(JobsChanged(jobs, others)), self._failing("jobs"), lease_dir
         )
         self.gpus = GpuFeed(
-            lambda gpus: self._tell(GpuSampled(gpus)), self._failing("gpus"), lease_dir, self._settings.slots
+            lambda gpus: self._post(GpuSampled(gpus)), self._failing("gpus"), lease_dir, self._settings.slots
         )
-        self._host = HostFeed(self._runs, lambda host: self._tell(HostSampled(host)), self._failing("host"))
+        self._host = HostFeed(self._runs, lambda host: self._post(HostSampled(host)), self._failing("host"))
         self.gpus.start()
         self.jobs.start()
         self._host.start()
 
     def stop(self) -> None:
-        """Ask all threads to end; waits for none."""
+        """Ask all feed threads to end, without waiting for them."""
         for service in (self.board, self.jobs, self.gpus, self._host, self.follow):
             if service is not None:
                 service.stop()
 
     def finish(self) -> None:
-        """Wait a moment for orders under way. Not for the UI thread: call it when the terminal is restored."""
-        deadline = time.monotonic() + LAST_MOMENT
-        for thread in self._orders:
+        """Wait up to EXIT_WAIT for running actions. Call it after the terminal is restored, not on the UI thread."""
+        deadline = time.monotonic() + EXIT_WAIT
+        for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def know_board(self, board: Board) -> None:
-        """Compare the first board with that of the last visit."""
+    def update_board(self, board: Board) -> None:
+        """Pass the board to the summary of what happened while the user was away."""
         if self.welcome_back is not None:
             self.welcome_back.update(board=board)
 
-    def know_jobs(self, jobs: tuple[Job, ...]) -> None:
-        """Let those who name jobs know of these."""
+    def update_jobs(self, jobs: tuple[Job, ...]) -> None:
+        """Pass the jobs to the away summary, and to the GPU feed, which names the job of each process."""
         if self.welcome_back is not None:
             self.welcome_back.update(jobs=jobs)
         if self.gpus is not None:
-            self.gpus.know_jobs(jobs)
+            self.gpus.update_jobs(jobs)
 
-    def show_gpus(self, seen: bool) -> None:
-        """Whether anybody sees the GPUs: if not, they are looked at seldom."""
+    def show_gpus(self, visible: bool) -> None:
+        """Sample the GPUs less often while they are not visible."""
         if self.gpus is not None:
-            self.gpus.show(seen)
+            self.gpus.show(visible)
 
     def used(self) -> None:
-        """Somebody has pressed a key: there is somebody here."""
+        """Record that the user pressed a key and so is present."""
         if self.welcome_back is not None:
             self.welcome_back.used()
 
     def follow_job(self, job: Job | None) -> None:
-        """Follow the files of this job, and of no other."""
+        """Follow the log and events of this job, and stop following the previous one."""
         from xray_tui.feeds.job_files import Follow
 
         if self.follow is not None:
@@ -149,39 +154,39 @@ class Services:
             folder = self._runs / JOBS / job.id
             run = self._runs / job.spec.run if job.readable else None
             self.follow = Follow(
-                job.id, folder, run, lambda followed: self._tell(FollowedChanged(followed)), self._failing("log")
+                job.id, folder, run, lambda followed: self._post(FollowedChanged(followed)), self._failing("log")
             )
             self.follow.start()
 
     def rescan(self) -> None:
-        """Read everything again."""
+        """Read the whole runs folder again, in a background thread."""
         if self.board is not None:
             self._in_background(self.board.rescan)
 
-    def order(self, work: Callable[[], Said]) -> None:
-        """Have something done to jobs, say how that went, and look at them."""
+    def run_action(self, action: Callable[[], Notice]) -> None:
+        """Run the action in a background thread, post its notice and read the jobs again."""
 
-        def done() -> None:
-            self._tell(work())
+        def act() -> None:
+            self._post(action())
             if self.jobs is not None:
                 self.jobs.wake()
 
-        self._orders = [thread for thread in self._orders if thread.is_alive()]
-        self._orders.append(self._in_background(done))
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        self._threads.append(self._in_background(act))
 
     def _in_background(self, work: Callable[[], object]) -> threading.Thread:
-        """Do what files, locks or a driver may hold up, in a thread that the app's end does not wait for."""
+        """Run work that may wait for files, locks or a driver in a daemon thread, which cannot delay the exit."""
 
         def guarded() -> None:
             try:
                 work()
             except Exception as error:
                 log_error("work in the background", error)
-                self._tell(Said(in_words(error), "warning"))
+                self._post(Notice(in_words(error), "warning"))
 
         thread = threading.Thread(target=guarded, daemon=True)
         thread.start()
         return thread
 
     def _failing(self, feed: Feed) -> Report:
-        return lambda line: self._tell(FeedFailed(feed, line))
+        return lambda line: self._post(FeedFailed(feed, line))

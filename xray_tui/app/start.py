@@ -1,4 +1,4 @@
-"""Open the app on a runs folder: the one that is given, that the settings name, or that is here."""
+"""Find the runs folder and run the app on it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from xray_tui.settings import load_settings, runs_folder
 from xray_tui.system.error_log import error_log, in_words, log_error
 
 HEAD_START = 0.25
-"""Seconds that the first scan has before Textual starts; a larger or slower folder goes on beside it."""
+"""Longest wait in seconds for the first scan before Textual starts; a longer scan continues in its thread."""
 
 OUTPUT = "textual-output"
 """Textual's thread that writes to the terminal; it fails when the terminal goes away, and the app ends by SIGHUP."""
 
 
 def run_app(runs: Path | None) -> int:
-    """Open the app on `runs`, or on the default runs folder, or ask for one; returns the exit status."""
-    if runs is not None and not os.path.isdir(runs):  # noqa: PTH112 - Path.is_dir raises where it may not look
+    """Run the app on `runs`, else on the default runs folder, else ask for a folder. Returns the exit status."""
+    if runs is not None and not os.path.isdir(runs):  # noqa: PTH112 - Path.is_dir raises where access is denied
         what = "not a folder" if os.path.lexists(runs) else "there is no such folder"
-        print(f"xray-tui: {clean(str(runs))}: {what}; give the folder that holds the runs", file=sys.stderr)
+        print(f"xray-tui: {clean(str(runs))}: {what}; expected the folder that holds the runs", file=sys.stderr)
         return 2
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("xray-tui: the app needs a terminal; `xray-tui export` prints the board without one", file=sys.stderr)
         return 2
     if os.environ.get("NO_COLOR") == "":
-        del os.environ["NO_COLOR"]  # by no-color.org an empty one says nothing; Textual takes it for a yes
+        del os.environ["NO_COLOR"]  # no-color.org ignores an empty value; Textual does not
     settings, problems = load_settings()
     folder = runs_folder(runs, settings)
     is_there = os.path.isdir(folder)  # noqa: PTH112
@@ -51,14 +51,14 @@ def run_app(runs: Path | None) -> int:
         failure = error
     if failure is not None:
         log_error("the app", failure)
-        where = f"its traceback is in {clean(str(error_log()))}, and `xray-tui doctor --report` collects a bug report"
-        print(f"xray-tui: ended by an unexpected error: {in_words(failure)}; {where}", file=sys.stderr)
+        where = f"the traceback is in {clean(str(error_log()))}; `xray-tui doctor --report` writes a bug report"
+        print(f"xray-tui: unexpected error: {in_words(failure)}; {where}", file=sys.stderr)
         return Exit.OTHER
     return app.return_code or Exit.DONE
 
 
 def _log_thread_error(thrown: threading.ExceptHookArgs) -> None:
-    """Log the error that ended a thread; its traceback on standard error would cover the screen."""
+    """Log the error that ended a thread; a traceback on standard error would overwrite the screen."""
     name = thrown.thread.name if thrown.thread else ""
     terminal_is_gone = name == OUTPUT and isinstance(thrown.exc_value, OSError)
     if thrown.exc_value is not None and not terminal_is_gone:

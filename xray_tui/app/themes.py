@@ -1,4 +1,4 @@
-"""The app's own colours: a dim reading room, a cool light on what is in hand, a warm one on what needs a look."""
+"""The app's own theme, and defaults for style variables that other themes lack."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ XRAY = Theme(
 
 
 def variable_defaults(theme: Theme) -> dict[str, str]:
-    """Values of the variables that our styles use and Textual's themes do not define; a theme may set its own.
+    """Defaults for style variables that Textual's themes do not define; a theme may override them.
 
-    A theme's own `warning` or `success` is a ground for text: as text on a light background it is hardly visible.
+    A theme's own `warning` or `success` is a background for text: as text on a light background it is hardly visible.
     """
     colors = theme.to_color_system().generate()
     primary, foreground = colors["primary"], Color.parse(colors["foreground"])
-    if foreground.ansi is not None:  # the terminal's own 16 colours cannot be mixed
+    if foreground.ansi is not None:  # ANSI colours have no RGB value to blend
         border, blurred, faint = foreground.hex, "ansi_bright_black", foreground.hex
     else:
         background = Color.parse(colors["background"])

@@ -1,4 +1,4 @@
-"""Background threads: each watches something and posts messages."""
+"""Background threads, each of which watches one source and reports its changes."""
 
 from __future__ import annotations
 

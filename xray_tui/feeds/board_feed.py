@@ -1,4 +1,4 @@
-"""The board as it is now: one scan, then whatever the watch says has changed, ranked and handed on."""
+"""The board feed: one scan of the runs folder, then a new ranked board after each change."""
 
 from __future__ import annotations
 
@@ -17,64 +17,64 @@ if TYPE_CHECKING:
 
 
 class BoardFeed:
-    """Reads the runs folder in a thread. It can start before anybody listens: `tell` hands on the newest board."""
+    """Reads the runs folder in a thread. It can start before `connect`, which delivers the newest board at once."""
 
     def __init__(self, runs: Path) -> None:
         self.runs = runs
         self._index = RunIndex(runs)
         self._board: Board | None = None
         self._failure = ""
-        self._polls = ""
+        self._polling_reason = ""
         self._on_board: Callable[[Board], None] | None = None
         self._on_failure: Report | None = None
         self._on_polling: Report | None = None
         self._reading = Lock()
-        """Held while a board is made, which may take long, so that none overtakes a newer one."""
-        self._telling = Lock()
-        """Held for a moment only: `tell` is called by the thread that draws."""
+        """Held while a board is made, which may take long, so that boards are delivered in order."""
+        self._delivering = Lock()
+        """Held only briefly, because `connect` is called on the UI thread."""
         self._watch: Watch | None = None
         self._retry = Retry("reading the runs folder", self._failed)
         self._read = Event()
-        """The folder has been read once."""
+        """Set when the first scan has ended."""
         self._may_watch = Event()
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="board", daemon=True)
 
-    def tell(self, on_board: Callable[[Board], None], on_failure: Report, on_polling: Report) -> None:
-        """From now on call these from the feed's threads, and with what is known at once: `on_board` with every new
-        board; `on_failure` with a line while the folder cannot be read or watched; `on_polling` with the reason why
-        the folder is polled instead of watched. Both get an empty line when that is over."""
-        with self._telling:
+    def connect(self, on_board: Callable[[Board], None], on_failure: Report, on_polling: Report) -> None:
+        """Deliver the current state at once, and every change from the feed's threads: to `on_board` each new board;
+        to `on_failure` a line when the folder cannot be read or watched; to `on_polling` the reason why the folder is
+        polled instead of watched. The last two get an empty line when that ends."""
+        with self._delivering:
             self._on_board, self._on_failure, self._on_polling = on_board, on_failure, on_polling
             if self._board is not None:
                 on_board(self._board)
             if self._failure:
                 on_failure(self._failure)
-            if self._polls:
-                on_polling(self._polls)
+            if self._polling_reason:
+                on_polling(self._polling_reason)
 
     def start(self) -> None:
-        """Read the folder once, in a thread."""
+        """Start the thread, which scans the folder."""
         self._thread.start()
 
     def wait(self, seconds: float) -> None:
-        """Until the folder has been read once, or for this long. A reader that shares the interpreter with a thread
-        that computes waits for it after every system call: a small board is there sooner if the other one pauses."""
+        """Wait for the first scan, at most `seconds`. A scan runs faster while the calling thread waits, because a
+        busy thread delays it after every system call (GIL)."""
         self._read.wait(seconds)
 
     def watch(self) -> None:
-        """From now on follow what changes in the folder; what changed since the scan is read too."""
+        """Start to watch the folder, and read what has changed since the scan."""
         self._may_watch.set()
 
     def stop(self) -> None:
-        """Stop reading and watching; returns at once, and a scan that is under way ends unheard."""
+        """Stop reading and watching. Returns at once; the result of a running scan is dropped."""
         self._stopping.set()
         self._may_watch.set()
         if self._watch is not None:
             self._watch.stop(0.0)
 
     def rescan(self) -> None:
-        """Read everything again, in the calling thread."""
+        """Scan the whole folder again, in the calling thread."""
         self._take(self._index.scan)
 
     def _run(self) -> None:
@@ -89,7 +89,7 @@ class BoardFeed:
             self._stopping.wait(pause)
 
     def _start_watch(self) -> None:
-        from xray_tui.board.watch import Watch  # not before the first board is there
+        from xray_tui.board.watch import Watch  # late, so that the first board appears sooner
 
         watch = Watch(self.runs, self._index.matters, self._changed, self._failed, self._polling)
         watch.start()
@@ -105,19 +105,19 @@ class BoardFeed:
             board = rank(read())
             if board == self._board:
                 return
-            with self._telling:
+            with self._delivering:
                 self._board = board
                 if self._on_board is not None and not self._stopping.is_set():
                     self._on_board(board)
 
     def _failed(self, line: str) -> None:
-        with self._telling:
+        with self._delivering:
             self._failure = line
             if self._on_failure is not None and not self._stopping.is_set():
                 self._on_failure(line)
 
     def _polling(self, reason: str) -> None:
-        with self._telling:
-            self._polls = reason
+        with self._delivering:
+            self._polling_reason = reason
             if self._on_polling is not None and not self._stopping.is_set():
                 self._on_polling(reason)

@@ -1,4 +1,4 @@
-"""Which jobs have ended while the app is open, and the one line that says so."""
+"""Find the jobs that ended while the app is open, and describe them in one line."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 _BAD = ("failed", "lost")
 
 
-class Endings:
-    """Compares the jobs with those of the look before. What has ended at the first look ended before."""
+class EndedJobs:
+    """Compares the jobs of each update with those of the previous one; the first update reports no job."""
 
     def __init__(self, user: str, opened: float) -> None:
-        """`user` is whose jobs count; those of others end unheard. A job that is new counts if it ended after
-        `opened`."""
+        """Only the jobs of `user` are reported. A job first seen ended is reported if it ended after `opened`, in
+        seconds since the epoch."""
         self._user = user
         self._opened = opened
         self._alive: frozenset[str] = frozenset()
         self._known: frozenset[str] | None = None
 
-    def of(self, jobs: Sequence[Job]) -> tuple[Job, ...]:
-        """The user's jobs that have ended since the last call, the first to end first."""
+    def update(self, jobs: Sequence[Job]) -> tuple[Job, ...]:
+        """The user's jobs that have ended since the previous call, in the order in which they ended."""
         known, alive = self._known, self._alive
         self._known = frozenset(job.id for job in jobs)
         self._alive = frozenset(job.id for job in jobs if not job.state.ended)
@@ -43,16 +43,16 @@ class Endings:
 
 
 def line(ended: Sequence[Job]) -> str:
-    """What is said of one ended job, or of several at once."""
+    """One line about one ended job or several."""
     if len(ended) == 1:
         job = ended[0]
         more = f": {job.cause}" if job.cause and job.cause != str(job.state) else ""
         return clean(f"{job.spec.kind} {job.spec.run}: {job.state}{more}")
     counts = Counter(str(job.state) for job in ended)
-    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items(), key=lambda item: item[0] in _BAD))
-    wrong = [clean(job.spec.run) for job in ended if job.state in _BAD]
-    return f"{len(ended)} jobs have ended: {told}" + (
-        f" ({', '.join(wrong[:3])}{' …' if wrong[3:] else ''})" if wrong else ""
+    states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items(), key=lambda item: item[0] in _BAD))
+    bad = [clean(job.spec.run) for job in ended if job.state in _BAD]
+    return f"{len(ended)} jobs have ended: {states}" + (
+        f" ({', '.join(bad[:3])}{' …' if bad[3:] else ''})" if bad else ""
     )
 
 

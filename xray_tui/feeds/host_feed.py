@@ -1,4 +1,4 @@
-"""The host's line: CPU, memory, /dev/shm and the disk of the runs folder, and which of them is short."""
+"""The host feed: CPU, memory, /dev/shm and the disk of the runs folder, and which of them is short."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from xray_tui.system.cgroup_limits import Memory, limited_memory
 from xray_tui.system.disk_probe import DiskProbe, room
 from xray_tui.system.retry import Report, unheard
 
-SHM = Path("/dev/shm")  # noqa: S108 - looked at, never written to
+SHM = Path("/dev/shm")  # noqa: S108 - only read
 
-LOAD_A_CORE = 1.5
-"""Processes that want each core: from here on the loaders of one run wait for those of another."""
-ALL_BUSY = 95
-"""%, where only some cores are ours: the load is that of the whole machine and says nothing of them."""
-MEMORY_LEFT, MEMORY_ENOUGH = 0.1, 16 * GIB
-"""A tenth left is little, except on a machine where that is more than another training with its loaders needs."""
-SHM_LEFT = 1 * GIB
-"""DataLoader workers hand their batches over in /dev/shm and die of a bus error where it is full. Eight of them with
-two batches each of 32 images of 512 x 512 hold 1.6 GB; a container's default of 64 MiB is always short."""
-DISK_LEFT, DISK_SHARE, DISK_ENOUGH = 5 * GIB, 0.02, 50 * GIB
-"""Some checkpoints of a large model fill 5 GiB. Of a disk that others fill as well 2 % are soon gone, but 2 % of a
-storage of 100 TB are years of checkpoints."""
+LOAD_PER_CORE = 1.5
+"""Load per core above which the data loaders of the runs wait for each other."""
+CPU_BUSY = 95
+"""CPU usage in % from which the CPU is short, if only some cores are usable: the load covers the whole machine."""
+MEMORY_SHARE, MEMORY_ENOUGH = 0.1, 16 * GIB
+"""Memory is short below a tenth of the total, but not above 16 GiB: another training with its loaders fits in that."""
+SHM_MIN = 1 * GIB
+"""Bytes below which /dev/shm is short: DataLoader workers pass batches through it and crash with a bus error when it is
+full. Eight workers with two batches of 32 images of 512 x 512 use 1.6 GB; a container's 64 MiB is always short."""
+DISK_MIN, DISK_SHARE, DISK_ENOUGH = 5 * GIB, 0.02, 50 * GIB
+"""The disk is short below 5 GiB, a few checkpoints of a large model, or below 2 % because other users fill it too; but
+not above 50 GiB, because 2 % of 100 TB would hold years of checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The machine at one moment, as far as it is ours. Memory and disk in bytes; None: not known."""
+    """The usable resources of the machine at one moment. Memory and disk are in bytes; None means unknown."""
 
     cores: int
-    """Cores that this process, and so what it launches, may use."""
+    """Cores that this process and its jobs can use."""
     all_cores: int
     cpu: int | None = None
-    """How busy those cores were since the last look, %."""
+    """Mean usage of those cores since the previous reading, in %."""
     load: float | None = None
-    """The whole machine's, over the last minute."""
+    """Load of the whole machine, averaged over the last minute."""
     memory_used: int = 0
     memory_total: int = 0
     memory_limited: bool = False
-    """The two are those of the container (or slice) that we are in: at its limit processes are killed."""
+    """Whether used and total memory are those of a container or slice, which kills processes at its limit."""
     shm_used: int | None = None
     shm_total: int | None = None
     disk_free: int | None = None
     disk_total: int | None = None
     disk_problem: str | None = None
-    """Why the disk of the runs folder is not known: it does not answer, or the folder is gone."""
+    """Why the disk of the runs folder is unknown, such as no answer or a missing folder."""
 
 
 def shortages(host: Host) -> frozenset[str]:
-    """What is short: "cpu", "memory", "shm", "disk". A disk that does not answer is none to write to either."""
+    """The resources that are short: "cpu", "memory", "shm", "disk". A disk that does not answer counts as short."""
     short = {
         "cpu": _short_of_cpu(host),
-        "memory": host.memory_total - host.memory_used < min(MEMORY_LEFT * host.memory_total, MEMORY_ENOUGH),
+        "memory": host.memory_total - host.memory_used < min(MEMORY_SHARE * host.memory_total, MEMORY_ENOUGH),
         "shm": _short_of_shm(host),
         "disk": _short_of_disk(host),
     }
@@ -66,46 +66,46 @@ def shortages(host: Host) -> frozenset[str]:
 
 def _short_of_cpu(host: Host) -> bool:
     if host.cores < host.all_cores:
-        return host.cpu is not None and host.cpu >= ALL_BUSY
-    return host.load is not None and host.load > LOAD_A_CORE * host.cores
+        return host.cpu is not None and host.cpu >= CPU_BUSY
+    return host.load is not None and host.load > LOAD_PER_CORE * host.cores
 
 
 def _short_of_disk(host: Host) -> bool:
     if host.disk_free is None or host.disk_total is None:
         return host.disk_problem is not None
-    return host.disk_free < max(DISK_LEFT, min(DISK_SHARE * host.disk_total, DISK_ENOUGH))
+    return host.disk_free < max(DISK_MIN, min(DISK_SHARE * host.disk_total, DISK_ENOUGH))
 
 
 def _short_of_shm(host: Host) -> bool:
-    return host.shm_used is not None and host.shm_total is not None and host.shm_total - host.shm_used < SHM_LEFT
+    return host.shm_used is not None and host.shm_total is not None and host.shm_total - host.shm_used < SHM_MIN
 
 
 class HostFeed(Ticking):
-    """A thread that looks every two seconds, and calls `on_host` when something has changed by as much as is shown."""
+    """A thread that reads the host every two seconds and calls `on_host` after a visible change."""
 
     def __init__(self, runs: Path, on_host: Callable[[Host], None], on_failure: Report = unheard) -> None:
-        super().__init__(2.0, "host", "looking at the host", on_failure)
-        self._cpu = Cpu()
+        super().__init__(2.0, "host", "reading the host", on_failure)
+        self._cpu = CpuMeter()
         self._disk = DiskProbe(runs)
         self._on_host = on_host
-        self._told: Host | None = None
+        self._reported: Host | None = None
 
     def tick(self) -> None:
-        host = look(self._cpu, self._disk)
-        rough = _rough(host)
-        if rough != self._told and not self.stopping:
-            self._told = rough
+        host = read_host(self._cpu, self._disk)
+        rounded = _rounded(host)
+        if rounded != self._reported and not self.stopping:
+            self._reported = rounded
             self._on_host(host)
 
 
-def look(cpu: Cpu, disk: DiskProbe) -> Host:
-    """The machine now. Waits for a slow disk no longer than DiskProbe does."""
+def read_host(cpu: CpuMeter, disk: DiskProbe) -> Host:
+    """Read the host now. A slow disk delays it at most as long as DiskProbe waits."""
     ours = os.sched_getaffinity(0)
     runs, shm = disk.read(), room(SHM)
     host = Host(
         len(ours),
         max(os.cpu_count() or 1, len(ours)),
-        cpu.busy(ours),
+        cpu.usage(ours),
         disk_free=runs.free,
         disk_total=runs.total,
         disk_problem=runs.problem,
@@ -118,27 +118,27 @@ def look(cpu: Cpu, disk: DiskProbe) -> Host:
     return replace(host, memory_used=memory.used, memory_total=memory.total, memory_limited=limited)
 
 
-class Cpu:
-    """How busy cores were between two looks, both of the same thread."""
+class CpuMeter:
+    """Measures the CPU usage between two calls from the same thread."""
 
     def __init__(self) -> None:
         self._begun = False
 
-    def busy(self, cores: set[int]) -> int | None:
-        """The mean of these cores, %; None at the first look."""
+    def usage(self, cores: set[int]) -> int | None:
+        """Mean usage of these cores since the previous call, in %; None in the first call."""
         import psutil
 
         try:
-            each = psutil.cpu_percent(percpu=True)
+            percents = psutil.cpu_percent(percpu=True)
         except OSError:
             return None
-        ours = [each[core] for core in cores if core < len(each)] or each
+        ours = [percents[core] for core in cores if core < len(percents)] or percents
         begun, self._begun = self._begun, True
         return round(sum(ours) / len(ours)) if begun and ours else None
 
 
 def _memory() -> tuple[Memory, bool]:
-    """The memory whose end comes first, the machine's or that of a limit on us; and whether it is the limit's."""
+    """(the memory of the machine or of our cgroup limit, whichever has less left; whether it is the limit)"""
     import psutil
 
     all_memory = psutil.virtual_memory()
@@ -151,8 +151,8 @@ def _memory() -> tuple[Memory, bool]:
     return machine, False
 
 
-def _rough(host: Host) -> Host:
-    """The same as exact as it is shown: tenths of the load, 64 MiB."""
+def _rounded(host: Host) -> Host:
+    """The host rounded as it is shown: the load to tenths, sizes to 64 MiB."""
     return replace(
         host,
         load=None if host.load is None else round(host.load, 1),

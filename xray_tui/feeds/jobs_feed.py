@@ -1,4 +1,4 @@
-"""The jobs as they are now, looked at about each second, told only when one says something else than before."""
+"""The jobs feed: reads the jobs every second and reports changes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class JobsFeed(Ticking):
-    """A thread that reads runs/.jobs and calls `on_jobs` with all jobs, newest first, and a line about those of others,
-    when something has changed."""
+    """A thread that reads runs/.jobs and, after a change, calls `on_jobs` with all jobs, newest first, and a line about
+    the waiting jobs of other users."""
 
-    LOOK_EVERY = 5
-    """Ticks between two looks for jobs whose supervisor is gone; those need the queue's mutex."""
+    RECOVER_EVERY = 5
+    """Ticks between two searches for jobs whose supervisor died; a search takes the queue's mutex."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class JobsFeed(Ticking):
         on_failure: Report,
         lease_dir: Path | str | None = None,
     ) -> None:
-        """`lease_dir`: the settings' one, where there is one."""
+        """`lease_dir` is that of the settings, if set."""
         super().__init__(1.0, "jobs", "reading the jobs", on_failure)
         self._runs = runs
         self._on_jobs = on_jobs
@@ -42,15 +42,15 @@ class JobsFeed(Ticking):
 
         if self._ticks == 0:
             self._store = JobStore(self._runs)
-        looking = self._ticks % self.LOOK_EVERY == 0
+        recovering = self._ticks % self.RECOVER_EVERY == 0
         self._ticks += 1
-        jobs = tuple(recover_orphans(self._store) if looking else self._store.jobs())
-        others = self._of_others(jobs) if looking else self._others
+        jobs = tuple(recover_orphans(self._store) if recovering else self._store.jobs())
+        others = self._jobs_of_others(jobs) if recovering else self._others
         if (jobs, others) != (self._jobs, self._others) and not self.stopping:
             self._jobs, self._others = jobs, others
             self._on_jobs(jobs, others)
 
-    def _of_others(self, jobs: tuple[Job, ...]) -> str:
+    def _jobs_of_others(self, jobs: tuple[Job, ...]) -> str:
         from xray_tui.jobs.locks.lock_dir import existing_lease_dir
         from xray_tui.jobs.queue.other_users import in_words, others
 

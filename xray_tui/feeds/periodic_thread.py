@@ -1,4 +1,4 @@
-"""A thread that does something now and then, ends at once when asked, and never keeps the app from leaving."""
+"""A daemon thread that calls a function periodically and stops at once on request."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from xray_tui.system.retry import Report, Retry, unheard
 
 
 class Ticking:
-    """Calls `tick` at once, then every `interval` seconds, or sooner after `wake`, until `stop`. After an error it is
-    called again later, with growing pauses."""
+    """Calls `tick` at once and then every `interval` seconds, or sooner after `wake`, until `stop`. After an error the
+    pauses grow."""
 
     def __init__(self, interval: float, name: str, what: str = "", on_failure: Report = unheard) -> None:
-        """`what` is the work as `on_failure` names it: "reading the jobs"."""
+        """`what` names the work in the lines for `on_failure`: "reading the jobs"."""
         self._interval = interval
         self._wake = Event()
         self._stopping = False
@@ -23,7 +23,7 @@ class Ticking:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the thread to end; does not wait for a tick that is in a slow file system."""
+        """Ask the thread to end, without waiting for a tick that a slow file system delays."""
         self._stopping = True
         self._wake.set()
 

@@ -1,7 +1,7 @@
-"""GPUs that look busy while their run does not get on: a kernel that spins, a collective that waits for a dead peer.
+"""Detect GPUs that look busy while their job makes no progress, as when a collective waits for a dead peer.
 
-Utilisation alone cannot tell: it is the share of time in which any kernel ran, and one that waits runs as well. But it
-draws far less power than work does, so three signs have to come together: busy, no new step, and little power.
+Utilisation is the share of time in which any kernel runs, and a waiting kernel runs too, but it draws far less power.
+A GPU is stalled if it is busy, its job has no new step, and its power is low, all at once.
 """
 
 from __future__ import annotations
@@ -15,48 +15,48 @@ from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 from xray_tui.jobs.model.job import Job, State
 from xray_tui.jobs.supervise.process_owners import Owner
 
-BUSY = 95
-"""%: utilisation from which a GPU looks busy."""
+BUSY_FROM = 95
+"""Utilisation in % from which a GPU counts as busy."""
 
-PATIENCE = 120.0
-"""Seconds without a new step from which a run does not get on."""
+STALL_AFTER = 120.0
+"""Seconds without a new step after which a job counts as stalled."""
 
-FAR_BELOW = 0.6
-"""Of the run's own norm. A kernel that only waits draws a third to a half of a training's power; the phases of a run
-that gets on (validation, another crop size) mostly stay above."""
+LOW_POWER = 0.6
+"""Power, as a share of the job's normal power, below which a GPU seems to wait. A waiting kernel draws a third to half
+of a training's power; phases of a job that progresses (validation, another crop size) mostly draw more."""
 
-ENOUGH = 30
-"""Looks from which a norm is one: a minute of work, at a look every two seconds."""
+MIN_SAMPLES = 30
+"""Samples needed for a normal power: a minute of work at one sample every two seconds."""
 
-KEPT = 600
-"""Looks that make the norm: the last 20 minutes of work, so that it follows a run that changes."""
+MAX_SAMPLES = 600
+"""Samples kept for the normal power: the last 20 minutes of work, so that it follows a job that changes."""
 
-RECENT = 5
-"""Looks at the power of now; their median, as one look alone may fall between two kernels."""
+RECENT_SAMPLES = 5
+"""Samples whose median is the current power; a single sample may fall between two kernels."""
 
-CLOSE = 15.0
-"""Seconds between two looks up to which they tell of the time between. In a longer gap nobody looked: the app was
-stopped (Ctrl+Z), the machine slept, the driver hung."""
+MAX_GAP = 15.0
+"""Longest time in seconds between two samples that counts as observed. In a longer gap the app was suspended, the
+machine slept or the driver hung."""
 
 
 @dataclass(slots=True)
 class _Pace:
-    """How a job gets on."""
+    """The last progress of a job."""
 
     at: tuple[str, int]
-    """The phase, and what is done of it."""
+    """The phase and its number of finished steps."""
     quiet: float = 0.0
-    """Seconds that were watched since it last moved."""
+    """Observed seconds since the last progress."""
 
 
 @dataclass(slots=True)
 class _Power:
-    """What one job's work draws on one GPU, in watts, at looks that found it busy."""
+    """Power samples of one job on one busy GPU, in watts."""
 
-    moving: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
-    """Of the time in which the job got on."""
-    since: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
-    """Since it last moved. Whether it got on in that time, its next move will tell."""
+    moving: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_SAMPLES))
+    """Samples from times with progress."""
+    since: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_SAMPLES))
+    """Samples since the last progress; the next progress shows whether they are normal."""
 
     def moved(self, in_time: bool) -> None:
         if in_time:
@@ -65,18 +65,18 @@ class _Power:
 
     @property
     def is_low(self) -> bool:
-        if len(self.moving) < ENOUGH or len(self.since) < RECENT:
+        if len(self.moving) < MIN_SAMPLES or len(self.since) < RECENT_SAMPLES:
             return False
-        return median(list(self.since)[-RECENT:]) < FAR_BELOW * median(self.moving)
+        return median(list(self.since)[-RECENT_SAMPLES:]) < LOW_POWER * median(self.moving)
 
 
-class Stalls:
-    """Judges look by look, and remembers what each run's work draws while it gets on."""
+class StallDetector:
+    """Judges each snapshot, and keeps the power that each job normally draws."""
 
     def __init__(self) -> None:
         self._paces: dict[str, _Pace] = {}
         self._powers: dict[tuple[str, str], _Power] = {}
-        self._looked: float | None = None
+        self._judged: float | None = None
         self._time: float | None = None
 
     def judge(
@@ -84,14 +84,14 @@ class Stalls:
     ) -> frozenset[str]:
         """The UUIDs of the GPUs that seem stalled. `now` is in seconds of any clock.
 
-        Nothing is said where the run's norm is not known yet, where more than one run or a foreign process computes,
-        where the GPU does not tell its power, and of values that are old.
+        A GPU is not judged while the job's normal power is unknown, while more than one job or a foreign process
+        computes on it, if it reports no power, or if the snapshot is stale.
         """
         if snapshot.stale is not None or snapshot.problem is not None:
             return frozenset()
         jobs = [job for job in jobs if not job.state.ended]
         self._forget_all_but({job.id for job in jobs})
-        self._follow(jobs, self._since_last_look(now))
+        self._follow(jobs, self._observed_seconds(now))
         fresh, self._time = snapshot.time != self._time, snapshot.time
         stalled = set()
         for gpu in snapshot.gpus:
@@ -101,27 +101,27 @@ class Stalls:
             power = self._powers.setdefault((job, gpu.uuid), _Power())
             if fresh:
                 power.since.append(gpu.power)
-            if self._paces[job].quiet >= PATIENCE and power.is_low:
+            if self._paces[job].quiet >= STALL_AFTER and power.is_low:
                 stalled.add(gpu.uuid)
         return frozenset(stalled)
 
-    def _since_last_look(self, now: float) -> float:
-        """Seconds that may be counted: none for a gap, and none where the clock was set back."""
-        passed = 0.0 if self._looked is None else now - self._looked
-        self._looked = now
-        return passed if 0 < passed <= CLOSE else 0.0
+    def _observed_seconds(self, now: float) -> float:
+        """Seconds since the previous snapshot; 0 after a gap or if the clock was set back."""
+        passed = 0.0 if self._judged is None else now - self._judged
+        self._judged = now
+        return passed if 0 < passed <= MAX_GAP else 0.0
 
     def _follow(self, jobs: Iterable[Job], passed: float) -> None:
         for job in jobs:
             if job.state is not State.RUNNING or job.progress is None:
-                continue  # a progress.json that cannot be read for once says nothing about the pace
+                continue  # an unreadable progress.json says nothing about the progress
             at = (job.progress.phase, job.progress.done)
             pace = self._paces.setdefault(job.id, _Pace(at))
             pace.quiet += passed
             if at != pace.at:
                 for (owner, _), power in self._powers.items():
                     if owner == job.id:
-                        power.moved(in_time=pace.quiet < PATIENCE)
+                        power.moved(in_time=pace.quiet < STALL_AFTER)
                 self._paces[job.id] = _Pace(at)
 
     def _forget_all_but(self, jobs: set[str]) -> None:
@@ -130,13 +130,13 @@ class Stalls:
 
 
 def _is_busy(gpu: GpuSample) -> bool:
-    return gpu.utilisation is not None and gpu.utilisation >= BUSY
+    return gpu.utilisation is not None and gpu.utilisation >= BUSY_FROM
 
 
 def _only_job(gpu: GpuSample, owners: Mapping[int, Owner]) -> str | None:
-    """The job that all computing on the GPU is for; None where there is another or none, or that cannot be told."""
-    found = {owners.get(process.pid) for process in gpu.processes or () if process.computes}
-    if not gpu.uuid or len(found) != 1:
+    """The only job that computes on the GPU; None if there are none, several or a foreign process."""
+    jobs = {owners.get(process.pid) for process in gpu.processes or () if process.computes}
+    if not gpu.uuid or len(jobs) != 1:
         return None
-    owner = found.pop()
+    owner = jobs.pop()
     return None if owner is None else owner.job

@@ -1,4 +1,4 @@
-"""A question with yes and no, where anything but a plain yes is no."""
+"""A yes-or-no question; every answer except `y` means no."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ConfirmScreen(ModalScreen[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("question")]
 
     def __init__(self, question: str, more: str = "", yes: str = "yes", no: str = "no") -> None:
-        """All four are shown as they are; names in them have been cleaned."""
+        """The four texts must have passed `clean`."""
         super().__init__()
         self._question = question
         self._more = more

@@ -35,28 +35,28 @@ if TYPE_CHECKING:
     from xray_tui.widgets.chart import CurveView
 
 TIMES_EVERY = 1.0
-"""Seconds between two looks at whether an age or a duration reads differently."""
+"""Interval in seconds at which displayed ages and durations are checked."""
 
 NO_LOG = "The log of the selected job appears here."
 Panel = TypeVar("Panel", bound=Widget)
 
 
 class DashboardScreen(Screen[None]):
-    """Shows what it is given; what needs the runs folder or a process is the app's."""
+    """Shows data and posts messages; the app reads files and starts processes."""
 
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall"), (50, "-very-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dashboard")]
 
     @dataclass
     class Uncovered(Message):
-        """The dashboard is what one sees again."""
+        """The dashboard became the top screen."""
 
     def __init__(self, metrics: tuple[str, ...] = (), gpu_detail: bool = False) -> None:
         super().__init__(classes="-idle")
         self._gpu_detail = gpu_detail
         self._metrics = metrics
         self._curve: CurveView | None = None
-        """Made when it is first asked for."""
+        """Created on first use."""
         self._followed: Followed | None = None
         self._log_failure = ""
 
@@ -81,7 +81,7 @@ class DashboardScreen(Screen[None]):
     def on_screen_resume(self) -> None:
         self.post_message(self.Uncovered())
 
-    # Its parts
+    # Panels
 
     @property
     def gpus(self) -> GpuStrip:
@@ -101,12 +101,12 @@ class DashboardScreen(Screen[None]):
 
     @property
     def run(self) -> str | None:
-        """The run in hand: the selected job's where the jobs have the focus, else the one under the board's cursor."""
+        """The current run: that of the selected job if the jobs have the focus, else that under the board's cursor."""
         if self.jobs.has_focus and self.jobs.job is not None:
             return self.jobs.job.spec.run
         return self.board.row.run if self.board.row else None
 
-    # What it shows
+    # Data from the services
 
     def show_board(self, board: Board) -> None:
         self.board.show(board)
@@ -122,7 +122,7 @@ class DashboardScreen(Screen[None]):
         self.jobs.show(jobs, others)
 
     def show_failure(self, feed: Feed, line: str) -> None:
-        """Show in the feed's panel that it failed; an empty line: it works again."""
+        """Show the feed's failure in its panel; an empty line removes it."""
         if feed == "board":
             self.board.show_failure(line)
         elif feed == "jobs":
@@ -147,10 +147,10 @@ class DashboardScreen(Screen[None]):
         self.log_view.show_nothing("" if event.job else NO_LOG)
 
     def _title_detail(self) -> None:
-        said = self._log_failure or self._job_run
-        titled(self.log_view, "Log", said)
+        detail = self._log_failure or self._job_run
+        titled(self.log_view, "Log", detail)
         if self._curve is not None:
-            titled(self._curve, "Curve", said)
+            titled(self._curve, "Curve", detail)
 
     @on(JobList.Opened)
     def _read_detail(self, event: JobList.Opened) -> None:
@@ -158,15 +158,15 @@ class DashboardScreen(Screen[None]):
 
     @property
     def _job_run(self) -> str:
-        """The selected job's run, as it may be shown."""
+        """The selected job's run, cleaned; empty without a job."""
         return clean(self.jobs.job.spec.run) if self.jobs.job else ""
 
     @property
     def _detail(self) -> LiveLog | CurveView:
-        """The log or the curve, whichever is shown."""
+        """The visible one of log and curve."""
         return self._curve if self._curve is not None and self.has_class("-curve") else self.log_view
 
-    # Keys
+    # Key actions
 
     async def action_detail(self, which: str) -> None:
         """Show the log or the curve beside the jobs."""
@@ -196,16 +196,12 @@ class DashboardScreen(Screen[None]):
         self.board.reverse()
 
     async def action_filter(self) -> None:
-        """Open the filter's line; it is made when first needed."""
-        from xray_tui.widgets.search_input import FilterLine
+        """Focus the filter input; open it if necessary."""
+        from xray_tui.widgets.search_input import FilterInput
 
-        found = self.query(FilterLine)
-        if found:
-            found.first().focus()
-            return
-        line = FilterLine(self.board.words, id="filter")
-        await self.mount(line, before=self.board)
-        line.focus()
+        if not self.query("#filter"):
+            await self.mount(FilterInput(self.board.words, id="filter"), before=self.board)
+        self.query_one("#filter").focus()
 
     async def on_input_changed(self, event: Input.Changed) -> None:
         if event.input.id == "filter":
@@ -225,16 +221,16 @@ class DashboardScreen(Screen[None]):
         self.board.focus()
 
     def action_enlarge(self) -> None:
-        """Give the log, or the curve in its place, the whole screen; or its place again."""
+        """Toggle the log or curve between its panel and the whole screen."""
         self.toggle_class("-large")
         self._detail.focus()
 
     async def action_search(self) -> None:
-        """Open the line in which one types what the log is searched for."""
-        from xray_tui.widgets.search_input import SearchLine
+        """Focus the log search input; open it if necessary."""
+        from xray_tui.widgets.search_input import SearchInput
 
         if not self.query("#search"):
-            await self.mount(SearchLine(self.log_view.words, id="search"), after="#lower")
+            await self.mount(SearchInput(self.log_view.words, id="search"), after="#lower")
         self.query_one("#search").focus()
 
     async def _close_search(self) -> None:
@@ -242,7 +238,7 @@ class DashboardScreen(Screen[None]):
         self.log_view.focus()
 
     async def action_clear(self) -> None:
-        """Drop the filter; where there is none, the marks. In a log: the search, then its size."""
+        """Undo one step: the log search, the enlarged log, the filter, then the marks."""
         if self.query("#search") or (self.log_view.has_focus and self.log_view.searches):
             self.log_view.end_search()
             await self._close_search()
@@ -258,6 +254,6 @@ class DashboardScreen(Screen[None]):
 
 
 def titled(panel: Panel, title: str, more: str = "") -> Panel:
-    """The panel with its title."""
+    """Set the panel's title, and return the panel."""
     panel.border_title = Content.assemble((title, "bold"), f"  {more}" if more else "")
     return panel

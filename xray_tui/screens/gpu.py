@@ -1,4 +1,4 @@
-"""The GPU screen: one GPU in full, with the processes that hold it; `K` stops the job that one of them works for."""
+"""The GPU screen: all figures of one GPU, and its processes; `K` stops the job of the selected process."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from xray_tui.gpu.snapshot import GpuProcess, GpuSample
 
 TIMES_EVERY = 1.0
-"""Seconds between two looks at whether an age reads differently."""
+"""Interval in seconds at which the displayed age is checked."""
 
 
 class GpuHead(Widget):
-    """The GPU's figures and its last minute."""
+    """The GPU's figures and a chart of its last minute."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"gpu--{name}" for name in ("faint", "good", "warm", "hot", "bad")}
 
@@ -47,7 +47,7 @@ class GpuHead(Widget):
         self._draw()
 
     def refresh_age(self) -> None:
-        """Draw again where old figures have grown older."""
+        """Draw again if the shown age of stale figures has changed."""
         if self._shown is not None and how_old(self._shown[1].snapshot, time.time()) is not None:
             self._draw()
 
@@ -75,14 +75,14 @@ class GpuHead(Widget):
 
 
 class GpuScreen(Screen[None]):
-    """Follows one GPU by its UUID, by its index where it never told one; left and right go to the others."""
+    """Shows one GPU, identified by its UUID, or by its index without a UUID; left and right go to the other GPUs."""
 
     CSS_PATH = "../styles/gpu.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("gpu")]
 
     @dataclass
     class StopWanted(Message):
-        """The user wants to stop what this process works for."""
+        """The user wants to stop the job of this process."""
 
         process: GpuProcess
 
@@ -102,12 +102,12 @@ class GpuScreen(Screen[None]):
         self.show(self._gpus)
 
     def show(self, gpus: Gpus) -> None:
-        """Show another look; a GPU that is no longer counted stays as it was last seen."""
+        """Show a new sample; a GPU missing from it keeps its last figures."""
         self._gpus = gpus
         for gpu in gpus.snapshot.gpus:
             if _same(gpu, self._gpu):
                 self._gpu = gpu
-        if self.query(GpuHead):  # else it is drawn once it is made
+        if self.query(GpuHead):  # on_mount draws otherwise
             self._draw()
 
     def _draw(self) -> None:
@@ -121,11 +121,11 @@ class GpuScreen(Screen[None]):
         processes.show(gpu, gpus)
 
     def action_step(self, steps: int) -> None:
-        """Show the next GPU, or the one before."""
+        """Show the GPU `steps` further, cyclically."""
         gpus = self._gpus.snapshot.gpus
-        places = [place for place, gpu in enumerate(gpus) if _same(gpu, self._gpu)]
+        indices = [index for index, gpu in enumerate(gpus) if _same(gpu, self._gpu)]
         if gpus:
-            self._gpu = gpus[(places[0] + steps) % len(gpus) if places else 0]
+            self._gpu = gpus[(indices[0] + steps) % len(gpus) if indices else 0]
             self._draw()
 
     def action_stop(self) -> None:

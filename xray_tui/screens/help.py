@@ -1,4 +1,4 @@
-"""The help screen: every key, what it does, and the id by which the settings can move it."""
+"""The help screen: every key with its command, and the id that `keymap` in the settings uses."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from xray_tui.keymap import COMMANDS, PLACES, shown_keys
 from xray_tui.screens.text_screen import TextScreen, wrapped
 
 KEYS, ID, SIGN = 12, 15, 9
-"""Cells of the columns; what a command does comes last."""
+"""Widths of the columns in cells; the meaning takes the rest."""
 
 SIGNS = {
-    "● + ~": "a run that is marked, new, just changed",
+    "● + ~": "a run that is marked, new or just changed",
     "bold": "the best of its column",
-    "◦ ▹ ▶": "a job that is queued, starting, running",
-    "‖ ⊘": "a job that is held, blocked because another did not succeed",
-    "✓ ✗ ■ ?": "a job that succeeded, failed, was stopped, is lost",
+    "◦ ▹ ▶": "a job that is queued, starting or running",
+    "‖ ⊘": "a job that is held, or blocked because a job before it did not succeed",
+    "✓ ✗ ■ ?": "a job that succeeded, failed, was stopped or is lost",
     "▁▄█": "a GPU's utilisation over the last minute, the newest on the right",
-    "○ ● ! ?": "a GPU that is free for the next job, taken, in trouble, perhaps stalled",
-    "0.49 val": "a threshold that was chosen on validation",
-    "0.25 fix": "a threshold that was fixed beforehand",
-    "0.30 ?": "a threshold of which nobody says where it came from",
-    "of k": "the best of so many test artifacts of its run; taking the best is a choice on test, too",
+    "○ ● ! ?": "a GPU that is free for the next job, taken, faulty or perhaps stalled",
+    "0.49 val": "a threshold chosen on validation",
+    "0.25 fix": "a threshold fixed beforehand",
+    "0.30 ?": "a threshold of unknown origin",
+    "of k": "how many test artifacts the run has; taking the best of them is a choice on test, too",
 }
-"""What stands in the dashboard's lists."""
+"""The signs of the dashboard's lists and their meanings."""
 
 
 class HelpScreen(TextScreen):
-    """Made from the table of commands, with the keys as the settings have moved them."""
+    """The table of commands, with the keys that the settings assign."""
 
     def __init__(self, keymap: Mapping[str, str], settings: Path) -> None:
         super().__init__("Help", help_lines(keymap, settings))
 
 
 def help_lines(keymap: Mapping[str, str], settings: Path) -> list[str]:
-    """An entry a command, under the place where its keys work; then the signs."""
+    """One entry per command, grouped by the place where its keys work; then the signs."""
     lines: list[str] = []
     for place, heading in PLACES.items():
         lines += ["", heading]
@@ -47,5 +47,5 @@ def help_lines(keymap: Mapping[str, str], settings: Path) -> list[str]:
     lines += ["", "Signs"]
     for sign, meaning in SIGNS.items():
         lines += wrapped(f"{sign:<{SIGN}} {meaning}", "  ", " " * (SIGN + 3))
-    lines += ["", *wrapped(f"Keys are moved by their ids: `keymap: {{job.stop: ctrl+k}}` in {clean(str(settings))}")]
+    lines += ["", *wrapped(f"To change a key, use its id: `keymap: {{job.stop: ctrl+k}}` in {clean(str(settings))}")]
     return [f" {line}".rstrip() for line in lines[1:]]

@@ -1,4 +1,4 @@
-"""The problems screen: every artifact that does not rank, with its reason, and what is wrong with the board's files."""
+"""The problems screen: every unranked artifact with its reason, and the problems of the settings and board files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ if TYPE_CHECKING:
 
 
 class ProblemsScreen(TextScreen):
-    """What does not rank, and why."""
-
     def __init__(self, board: Board, more: Sequence[str] = ()) -> None:
         count = len(board.set_aside)
-        title = f"{count} artifact{'' if count == 1 else 's'} that do{'es' if count == 1 else ''} not rank"
-        super().__init__(title, problem_lines(board, more), empty="Every artifact ranks; nothing is wrong.")
+        title = f"{count} unranked artifact{'' if count == 1 else 's'}"
+        super().__init__(title, problem_lines(board, more), empty="Every artifact ranks; there are no problems.")
 
 
 def problem_lines(board: Board, more: Sequence[str] = ()) -> list[str]:
-    """The lines of the screen: general problems first, then artifacts by their path."""
+    """The lines of the screen: general problems, then unranked artifacts by path."""
     lines = [part for line in (*more, *board.problems) for part in wrapped(clean(line), indent="! ")]
     if lines and board.set_aside:
         lines.append("")

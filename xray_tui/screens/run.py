@@ -1,4 +1,4 @@
-"""The run screen: everything that is known about the run under the cursor."""
+"""The run screen: everything known about the run under the cursor."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from xray_tui.board.model import Artifact, Board, Row
 
 LABEL = 19
-"""Cells of what stands before a value."""
+"""Width of a label in cells."""
 
-SOURCES = {"fixed": "fixed beforehand", "val": "chosen on validation", "unknown": "where it came from is unknown"}
-"""Of a threshold. One that was chosen on test does not rank, and the reason is said where it is listed."""
+SOURCES = {"fixed": "fixed beforehand", "val": "chosen on validation", "unknown": "origin unknown"}
+"""Descriptions of threshold sources. Artifacts with a threshold chosen on test are unranked and never shown here."""
 
 UNREAD = Details()
 
 
 class RunScreen(TextScreen):
-    """A row's figures side by side, and how, on what and with what they were made. The rest of its artifact's file is
-    read by a thread when the screen opens."""
+    """The metrics of a row with its choices, data and provenance. A thread reads the rest of the artifact when the
+    screen opens."""
 
     def __init__(self, row: Row, board: Board) -> None:
         super().__init__(row.name, run_lines(row, board, UNREAD, time.time()))
@@ -45,13 +45,13 @@ class RunScreen(TextScreen):
 
 
 def run_lines(row: Row, board: Board, details: Details, now: float) -> list[str]:
-    """The lines of the screen."""
+    """The lines of the screen; `now` is in seconds since the epoch."""
     artifact = row.artifact
     since = now - artifact.time
     lines = [
         *wrapped(f"Rank {row.rank}, {'new' if since < 60 else age(since) + ' old'}, by {row.source}"),
         *(line for mark in row.marks for line in wrapped(clean(mark))),
-        *wrapped(f"Its file tells no more: {details.problem}" if details.problem else ""),
+        *wrapped(f"The artifact could not be read completely: {details.problem}" if details.problem else ""),
         "",
         *_figures(artifact, details),
         *_block("Choices", _choices(artifact, details)),
@@ -63,7 +63,7 @@ def run_lines(row: Row, board: Board, details: Details, now: float) -> list[str]
 
 
 def _figures(artifact: Artifact, details: Details) -> Iterator[str]:
-    """The table of metrics: on test, with intervals, at the network's input size, on validation, and the floor."""
+    """The table of metrics: test, interval, test at the network's input size, validation, and floor."""
     yield f"{'':<{LABEL}}{'test':>8}{'95 % interval':>18}{'at input':>9}{'validation':>11}{'floor':>8}"
     blocks = (artifact.metrics, artifact.input_size, artifact.validation)
     known = [item.name for item in METRICS]
@@ -78,47 +78,47 @@ def _figures(artifact: Artifact, details: Details) -> Iterator[str]:
         yield f"{label}{test:>8}{interval:>18}{at_input:>9}{validation:>11}{floor:>8}"
     if details.all_positive:
         yield ""
-        yield from wrapped("Floor: what a prediction of fracture everywhere scores on these test images.")
+        yield from wrapped("Floor: the score of predicting a fracture everywhere on these test images.")
 
 
 def _choices(artifact: Artifact, details: Details) -> Iterator[tuple[str, str]]:
     if artifact.threshold is not None:
         yield "Threshold", f"{artifact.threshold:g}, {SOURCES[artifact.threshold_source]}"
     yield "TTA", artifact.tta or "unknown"
-    said = dict(details.selection or facts(artifact.selection))
-    said.pop("threshold_source", None)
-    yield "Presence score", said.pop("presence_source", "unknown")
-    yield "Gate", said.pop("gate", "unknown")
-    yield from _labelled(said)
+    selection = dict(details.selection or facts(artifact.selection))
+    selection.pop("threshold_source", None)
+    yield "Presence score", selection.pop("presence_source", "unknown")
+    yield "Gate", selection.pop("gate", "unknown")
+    yield from _labelled(selection)
 
 
 def _data(artifact: Artifact, details: Details) -> Iterator[tuple[str, str]]:
-    said = dict(details.data)
-    said.pop("metric_resolution", None)
+    data = dict(details.data)
+    data.pop("metric_resolution", None)
     known = {
         "Images": artifact.num_samples,
         "With a fracture": artifact.num_positive,
         "Resolution": artifact.resolution,
-        "Fingerprint": said.pop("fingerprint", artifact.fingerprint),
+        "Fingerprint": data.pop("fingerprint", artifact.fingerprint),
         "Image by image": artifact.per_image,
     }
     yield from ((label, clean(str(value))) for label, value in known.items() if value is not None)
-    yield from _labelled(said)
+    yield from _labelled(data)
 
 
 def _others(row: Row, board: Board) -> Iterator[str]:
-    """The other artifacts of the run: those that this one is the best of, and those that do not rank."""
+    """The other artifacts of the run: the ranked ones, then the unranked ones."""
     primary = board.rules.primary
     ranked = [
         f"{number(ranked_figures(other, board.rules).get(primary))}  {_name(other.path)}, "
         f"threshold {_threshold(other)}, TTA {other.tta or '?'}"
         for other in row.others
     ]
-    refused = [f"{'-':>6}  {_name(each.path)}: {each.reason}" for each in board.set_aside if each.run == row.run]
-    if ranked or refused:
+    unranked = [f"{'-':>6}  {_name(item.path)}: {item.reason}" for item in board.set_aside if item.run == row.run]
+    if ranked or unranked:
         yield ""
         yield f"Other artifacts of this run, by {clean(metric(primary).label)}"
-        for line in (*ranked, *refused):
+        for line in (*ranked, *unranked):
             yield from wrapped(clean(line), indent="  ", more=" " * 10)
 
 
@@ -130,13 +130,13 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _labelled(said: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for key, text in said.items():
+def _labelled(facts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for key, text in facts.items():
         yield key.replace("_", " ").capitalize(), text
 
 
 def _block(heading: str, entries: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """A heading and an entry a line, or nothing at all."""
+    """A heading and the entries; nothing if there are no entries."""
     lines = [line for label, text in entries for line in _entry(label, text)]
     if lines:
         yield from ("", heading, *lines)

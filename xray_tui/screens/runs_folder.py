@@ -1,4 +1,4 @@
-"""The first screen where no runs folder is known: it asks for one."""
+"""The first screen when no runs folder is known: asks for one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xray_tui.widgets.clean_input import CleanInput
 
 
 class RunsFolderScreen(Screen[Path | None]):
-    """Dismisses with a folder that there is, or that was made after a second Enter; with None on Escape."""
+    """Dismisses with an existing folder, or one created after a second Enter, or with None on Escape."""
 
     CSS_PATH = "../styles/dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("folder")]
@@ -34,36 +34,36 @@ class RunsFolderScreen(Screen[Path | None]):
             yield Static(Content.styled("Where are the runs?", "bold"))
             yield Static(
                 Content(
-                    "The folder that holds a folder a run, each with its test_metrics.json. "
-                    "`runs_dir` in the settings, or `xray-tui FOLDER`, answers this for good."
+                    "The runs folder has one folder per run, each with its test_metrics.json. "
+                    "To skip this question, set `runs_dir` in the settings or start `xray-tui FOLDER`."
                 ),
                 classes="more",
             )
             yield CleanInput(str(self._suggestion), id="folder", select_on_focus=False)
-            yield Static(id="said", classes="answers", markup=False)
+            yield Static(id="message", classes="answers", markup=False)
 
     def on_mount(self) -> None:
-        self._say("Enter opens it, Escape leaves.")
+        self._say("Enter opens the folder, Escape quits.")
         self.query_one("#folder", Input).focus()
 
     def _say(self, line: str) -> None:
-        self.query_one("#said", Static).update(Content(line))
+        self.query_one("#message", Static).update(Content(line))
 
     def on_input_changed(self) -> None:
         self._would_make = None
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        untouched = event.value == clean(str(self._suggestion))  # whose name may hold what the line cannot show
+        untouched = event.value == clean(str(self._suggestion))  # its name may not be displayable
         try:
             path = self._suggestion if untouched else Path(event.value.strip()).expanduser()
         except RuntimeError:
-            self._say(f"{clean(event.value.strip())}: there is no such user; a path without ~ is right.")
+            self._say(f"{clean(event.value.strip())}: there is no such user; expected a path without ~.")
             return
-        # Path's own questions raise where a name is too long or a folder is locked; these answer no.
+        # Path's methods raise for a name that is too long or a folder without access; these return False.
         if os.path.isdir(path):  # noqa: PTH112
             self.dismiss(path)
         elif os.path.exists(path):  # noqa: PTH110
-            self._say(f"{clean(str(path))} is a file; the folder that holds the runs is right.")
+            self._say(f"{clean(str(path))} is a file; expected the folder that holds the runs.")
         elif self._would_make == path:
             try:
                 path.mkdir(parents=True)
@@ -73,7 +73,7 @@ class RunsFolderScreen(Screen[Path | None]):
                 self.dismiss(path)
         else:
             self._would_make = path
-            self._say(f"There is no {clean(str(path))}. Enter once more makes it.")
+            self._say(f"{clean(str(path))} does not exist. Press Enter again to create it.")
 
     def action_leave(self) -> None:
         self.dismiss(None)

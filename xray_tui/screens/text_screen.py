@@ -1,4 +1,4 @@
-"""A screen of lines to read: scrolls like the log, closes with Escape or `q`."""
+"""A read-only text screen: scrolls like the log, closes with Escape or `q`."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from xray_tui.keymap import bindings
 from xray_tui.widgets.log_view import LogView
 
 WIDTH = 73
-"""Cells of a line: as many as 80 columns leave."""
+"""Width of a line in cells; fits into a terminal of 80 columns."""
 
 
 def wrapped(text: str, indent: str = "", more: str = "  ") -> list[str]:
-    """The text in lines of at most WIDTH characters; `indent` before the first, `more` before the others."""
+    """The text in lines of at most WIDTH characters; `indent` starts the first line, `more` the others."""
     return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=more, break_on_hyphens=False)
 
 
 class TextScreen(ModalScreen[None]):
-    """Lines under a title. They are clean already."""
+    """Lines under a title; all must have passed `clean`."""
 
     CSS_PATH = "../styles/dialogs.tcss"
     covers = True
-    """Nobody looks at the dashboard meanwhile."""
+    """Whether the screen hides the dashboard."""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("text")]
 
     def __init__(self, title: str, lines: Sequence[str], empty: str = "") -> None:
@@ -50,7 +50,7 @@ class TextScreen(ModalScreen[None]):
         self.call_after_refresh(self._name_keys)
 
     def show(self, lines: Sequence[str]) -> None:
-        """Show these lines instead."""
+        """Replace the lines."""
         self.query_one("#text", LogView).show(lines)
         self.call_after_refresh(self._name_keys)
 

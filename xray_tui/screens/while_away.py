@@ -1,4 +1,4 @@
-"""The news screen: what has happened in the runs folder while one was away."""
+"""The screen that reports what happened in the runs folder while the user was away."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from xray_tui.status.report import Report
 
 
-class NewsScreen(TextScreen):
-    """What ended and why, what runs, what waits, what is new on the board."""
+class WhileAwayScreen(TextScreen):
+    """Ended, running and waiting jobs, and new results on the board."""
 
-    def __init__(self, told: Report) -> None:
-        super().__init__("While you were away", lines(told, WIDTH, user()))
+    def __init__(self, report: Report) -> None:
+        super().__init__("While you were away", lines(report, WIDTH, user()))

@@ -1,1 +1,1 @@
-"""What screens are made of, one thing a file."""
+"""The widgets of the screens, and the pure functions that format them."""

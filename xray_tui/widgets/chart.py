@@ -1,4 +1,4 @@
-"""Loss and validation metric of a training, side by side, drawn with braille: no import that takes time."""
+"""The charts of loss and validation metric, drawn with braille: plotting libraries import too slowly."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from xray_tui.widgets.format import fit
 from xray_tui.widgets.list_view import strip
 
 AXIS = 7
-"""Cells of the numbers left of a chart."""
+"""Width in cells of the numbers left of a chart."""
 
 Part = tuple[str, str]
 """Text and the name of its style: "", "faint", "loss", "metric"."""
 
 
 class CurveView(Widget, can_focus=True):
-    """Two small charts over the epochs."""
+    """Two charts over the epochs: loss and validation metric."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"curve--faint", "curve--loss", "curve--metric"}
 
@@ -34,7 +34,6 @@ class CurveView(Widget, can_focus=True):
         self._rows: list[list[Part]] = []
 
     def show(self, curve: Curve) -> None:
-        """Show what a training has told so far."""
         if curve != self._curve or not self._rows:
             self._curve = curve
             self._draw()
@@ -62,7 +61,7 @@ def curve_rows(curve: Curve, width: int, height: int) -> list[list[Part]]:
     if curve.empty:
         return [[(" No loss and no validation yet.", "faint")]]
     if height < 3 or width < 36:
-        return [[(_said(curve), "")]]
+        return [[(_last_values(curve), "")]]
     end = max((x for x, _ in (*curve.loss, *curve.validation) if math.isfinite(x)), default=1.0)
     epochs = Range(0.0, float(max(1, math.ceil(end))))
     ends = _ends(epochs.high, curve.epochs)
@@ -72,7 +71,7 @@ def curve_rows(curve: Curve, width: int, height: int) -> list[list[Part]]:
         _chart("loss", "loss", curve.loss, None, epochs, ends, left, height),
         _chart(label, "metric", curve.validation, curve.best, epochs, ends, right, height),
     )
-    return [[*one, (" ", ""), *two] for one, two in zip(*charts, strict=True)]
+    return [[*left_row, (" ", ""), *right_row] for left_row, right_row in zip(*charts, strict=True)]
 
 
 def _chart(
@@ -89,18 +88,18 @@ def _chart(
     last = _figure(points[-1][1]) if points else "-"
     title = clean(name)[: max(0, width - len(last) - 2)]
     room = AXIS + inner - cell_len(title) - 2
-    kept = (f"  best {_figure(best[1])} @ {best[0]:.0f}", f" best {_figure(best[1])}") if best else ()
+    best_texts = (f"  best {_figure(best[1])} @ {best[0]:.0f}", f" best {_figure(best[1])}") if best else ()
     head = [
         (f" {title} ", style),
-        (fit(last + next((text for text in kept if len(last + text) <= room), ""), room), ""),
+        (fit(last + next((text for text in best_texts if len(last + text) <= room), ""), room), ""),
     ]
     if not points:
         return [head, *([[(" " * (AXIS + inner), "")]] * (height - 1))]
     values = range_of([value for _, value in points])
     drawn = plot(points, inner, height - 2, epochs, values)
     rows: list[list[Part]] = [head]
-    for place, line in enumerate(drawn):
-        label = _label(values.high) if place == 0 else _label(values.low) if place == height - 3 else ""
+    for row, line in enumerate(drawn):
+        label = _label(values.high) if row == 0 else _label(values.low) if row == height - 3 else ""
         rows.append([(f"{label:>{AXIS - 1}} ", "faint"), (line, style)])
     end = next((text for text in ends if len(text) <= inner - len("0 ")), "")
     rows.append([(" " * AXIS, ""), ("0" + end.rjust(inner - 1), "faint")])
@@ -108,14 +107,14 @@ def _chart(
 
 
 def _ends(end: float, epochs: float) -> tuple[str, ...]:
-    """What may stand at the right end of the axis, the longest first."""
+    """Candidates for the label at the right end of the axis, the longest first."""
     if epochs > end:
         return f"{end:g} of {epochs:g} epochs", f"{end:g}/{epochs:g} epochs", f"{end:g}/{epochs:g}", f"{end:g}"
     return f"{end:g} {'epochs' if epochs else 'steps'}", f"{end:g}"
 
 
 def _figure(value: float) -> str:
-    """Four decimals, where they are not many digits already."""
+    """The value with four decimals; in scientific notation if it is large."""
     return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.3e}"
 
 
@@ -124,7 +123,7 @@ def _label(value: float) -> str:
     return text if cell_len(text) < AXIS else f"{value:.0e}"
 
 
-def _said(curve: Curve) -> str:
+def _last_values(curve: Curve) -> str:
     loss = f"loss {_figure(curve.loss[-1][1])}" if curve.loss else ""
     value = f"{metric(curve.metric).label} {_figure(curve.validation[-1][1])}" if curve.validation else ""
     return f" {loss}  {value}".rstrip()

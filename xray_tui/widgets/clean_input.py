@@ -1,4 +1,4 @@
-"""A line to type in that never sends the terminal what it would act on."""
+"""An input that never sends control characters to the terminal."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from engine.contract.text import clean
 
 
 class CleanInput(Input):
-    """Whatever the value comes from (a paste, the clipboard, a file's name), its control characters are made visible.
+    """Makes control characters visible, whether they come from a paste, the clipboard or a file name.
 
-    Its cursor does not blink: a blinking one sends bytes over SSH all day.
+    The cursor does not blink, because each blink sends bytes over SSH.
     """
 
     def __init__(self, value: str, *, placeholder: str = "", **more: Any) -> None:
@@ -20,5 +20,5 @@ class CleanInput(Input):
         self.cursor_blink = False
 
     def validate_value(self, value: str) -> str:
-        """As many characters as before: the cursor stays where it is."""
+        """Clean the value. The length does not change, so the cursor stays in place."""
         return clean(value)

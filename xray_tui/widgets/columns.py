@@ -1,4 +1,4 @@
-"""The leaderboard's columns: what each shows, how it sorts, and which of them fit into a width. Pure functions."""
+"""The leaderboard's columns: their texts, their sort values, and the choice of columns that fit. Pure functions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEADS = {
     "recall_pos_mean": "MeanRec",
     "sensitivity_at_90_specificity": "Sens@90",
 }
-"""Heads of metrics whose label is wider than a number needs to be."""
+"""Heads of metrics whose label is wider than their numbers."""
 
 SHORT_HEADS = {
     "dice_pos": "Dice+",
@@ -34,19 +34,19 @@ SHORT_HEADS = {
     "precision_pos": "Prec+",
     "recall_pos": "Rec+",
 }
-"""Heads in a narrow table; + stands for _pos."""
+"""Heads in a narrow table; `+` means `_pos`."""
 
 SOURCES = {"fixed": "fix", "val": "val", "unknown": "?"}
-"""Where a threshold came from, in a cell; a narrow table has the first letter."""
+"""Threshold sources as shown in a cell; a narrow table shows the first letter."""
 
 COMPACT_BELOW = 108
-"""Cells under which a table has short heads and narrow columns."""
+"""Width in cells below which a table has short heads and narrow columns."""
 
 EXTRA = 80
-"""Columns that are spared from here on are shown only where every name is whole."""
+"""`spared` value from which a column is shown only if every run name fits whole."""
 
 NAME_WANTED = 30
-"""Cells that a run's name is given, if it needs them, before the less important columns are."""
+"""Width in cells that run names get, if they need it, before less important columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,37 +57,37 @@ class Column:
     head: str
     width: int
     text: Callable[[Row, float], str]
-    """What a row shows at a time (seconds since the epoch)."""
+    """The cell's text, for a row and the current time in seconds since the epoch."""
     value: Callable[[Row], Any]
-    """What it is sorted by; None sorts last in both directions."""
+    """The sort value; None sorts last in both directions."""
     descending: bool = False
-    """Whether the best, or the newest, is the highest."""
+    """Whether the highest value comes first."""
     metric: bool = False
     right: bool = True
     spared: int = 0
-    """Higher ones are left out first where there is no room; 0: never."""
+    """Priority for leaving the column out when space is short, highest first; 0 means never."""
 
 
-def metrics_asked_for(names: Iterable[str], rules: Rules) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(the metrics that the settings' `columns` mean on a board of these rules, a line for each name of none)."""
+def resolve_metrics(names: Iterable[str], rules: Rules) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(the metrics named by the settings' `columns` on a board with these rules, a message for each unknown name)"""
     from difflib import get_close_matches
 
-    found, problems = [], []
+    metrics, problems = [], []
     for name in names:
         word = name.strip().lower()
         if word in rules.meanings:
-            found.append(rules.meanings[word][0])
+            metrics.append(rules.meanings[word][0])
         else:
             close = get_close_matches(word, rules.meanings, n=1)
-            hint = f"did you mean {clean(close[0])}?" if close else "board.yaml can name others"
-            problems.append(f"settings: columns: {clean(name)}: there is no such metric; {hint}")
-    return tuple(dict.fromkeys(found)), tuple(problems)
+            hint = f"did you mean {clean(close[0])}?" if close else "board.yaml can define aliases"
+            problems.append(f"settings: columns: {clean(name)}: unknown metric; {hint}")
+    return tuple(dict.fromkeys(metrics)), tuple(problems)
 
 
 def columns_of(metrics: Sequence[str], compact: bool = False, several: bool = False) -> tuple[Column, ...]:
-    """All columns for these metrics, in their order; `compact` with short heads, `several` where a run has more
-    artifacts than the one that is shown."""
-    measured = tuple(_metric_column(name, place, compact) for place, name in enumerate(metrics))
+    """All columns for these metrics, in display order. `compact` gives short heads; `several` adds the number of a
+    run's artifacts."""
+    measured = tuple(_metric_column(name, index, compact) for index, name in enumerate(metrics))
     best_of = Column(
         "candidates", "of k", 5, lambda row, now: str(row.candidates), lambda row: row.candidates, spared=58
     )
@@ -103,7 +103,7 @@ def columns_of(metrics: Sequence[str], compact: bool = False, several: bool = Fa
     )
 
 
-def _metric_column(name: str, place: int, compact: bool) -> Column:
+def _metric_column(name: str, index: int, compact: bool) -> Column:
     known = metric(name)
     head = clean(HEADS.get(name, known.label))[:12]
     if compact:
@@ -111,12 +111,12 @@ def _metric_column(name: str, place: int, compact: bool) -> Column:
     return Column(
         name,
         head,
-        6 if compact else max(7, len(head) + 1),  # a cell for the arrow
+        6 if compact else max(7, len(head) + 1),  # one cell for the arrow
         lambda row, now: number(row.value(name)),
         lambda row: row.value(name),
         descending=known.higher_is_better,
         metric=True,
-        spared=0 if place == 0 else 10 + place,
+        spared=0 if index == 0 else 10 + index,
     )
 
 
@@ -147,18 +147,18 @@ def _source(row: Row, now: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """A column with the width it was given."""
+class PlacedColumn:
+    """A column with its assigned width in cells."""
 
     column: Column
     width: int
 
 
-def place(columns: Sequence[Column], width: int, name_width: int, sorted_by: str) -> tuple[Placed, ...]:
-    """The columns that fit into `width` cells, with a cell between two of them.
+def place(columns: Sequence[Column], width: int, name_width: int, sorted_by: str) -> tuple[PlacedColumn, ...]:
+    """The columns that fit into `width` cells, with one cell between two columns.
 
-    The longest run name has `name_width` cells. Columns are left out, the least important first and never the one
-    that is sorted by, until the longest name fits whole; once it has NAME_WANTED cells, only extra columns go for it.
+    The longest run name has `name_width` cells. Columns are left out, the least important first but never the sort
+    column, until the names have NAME_WANTED cells; extra columns, until the longest name fits whole.
     """
     kept = list(columns)
     for column in sorted(columns, key=lambda column: -column.spared):
@@ -167,17 +167,16 @@ def place(columns: Sequence[Column], width: int, name_width: int, sorted_by: str
             break
         if column.key != sorted_by:
             kept.remove(column)
-    room = _room_for_name(kept, width)
-    room = max(4, room)
+    room = max(4, _room_for_name(kept, width))
     slack = room - max(name_width, NAME_WANTED)
     placed = []
     for column in kept:
         if column.key == "run":
-            placed.append(Placed(column, room - max(0, slack) if _last_is_text(kept) else room))
+            placed.append(PlacedColumn(column, room - max(0, slack) if _last_is_text(kept) else room))
         elif column.key == "source":
-            placed.append(Placed(column, column.width + max(0, slack)))
+            placed.append(PlacedColumn(column, column.width + max(0, slack)))
         else:
-            placed.append(Placed(column, column.width))
+            placed.append(PlacedColumn(column, column.width))
     return tuple(placed)
 
 

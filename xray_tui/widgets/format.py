@@ -1,4 +1,4 @@
-"""Numbers and ages as short words, and texts cut to a width. Pure functions."""
+"""Formatting of numbers and ages, and texts cut to a width in cells. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ YEAR = 364 * DAY
 
 
 def fit(text: str, width: int, align: str = "left") -> str:
-    """The text in exactly `width` cells; what is too long loses its middle, because run names differ at their ends."""
+    """The text in exactly `width` cells. A longer text loses its middle, because run names differ at their ends."""
     length = cell_len(text)
     if length > width:
         return cut(text, width)
@@ -20,7 +20,7 @@ def fit(text: str, width: int, align: str = "left") -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """The text in at most `width` cells, filled up where a wide character does not fit."""
+    """The text in at most `width` cells, without its middle if it is longer; padded if a wide character is cut."""
     if cell_len(text) <= width:
         return text
     if width <= 1:
@@ -36,22 +36,22 @@ def cut(text: str, width: int) -> str:
 
 
 def cut_end(text: str, width: int) -> str:
-    """The text in at most `width` cells, without its end where it is too long: for sentences."""
+    """The text in at most `width` cells, without its end if it is longer. For sentences."""
     return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)) + ELLIPSIS[:width]
 
 
 def cells(text: str) -> int:
-    """How many cells a text takes; at once for the ASCII that most names are."""
+    """Width of a text in cells; fast for ASCII."""
     return len(text) if text.isascii() else cell_len(text)
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """`0.3780`, or `-` where there is none."""
+    """The value as in `0.3780`; `-` for None."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
 def age(seconds: float) -> str:
-    """How long ago, in at most four cells: `now`, `5m`, `3h`, `12d`, `8w`, `2y`."""
+    """An age in at most four cells: `now`, `5m`, `3h`, `12d`, `8w`, `2y`."""
     if seconds < 60:
         return "now"
     for size, unit, limit in ((MINUTE, "m", HOUR), (HOUR, "h", DAY), (DAY, "d", 28 * DAY), (7 * DAY, "w", YEAR)):
@@ -61,6 +61,6 @@ def age(seconds: float) -> str:
 
 
 def bar(share: float, width: int, full: str = "━", empty: str = "╌") -> tuple[str, str]:
-    """A bar of `width` cells as its full and its empty part."""
+    """The full and the empty part of a bar of `width` cells; `share` is from 0 to 1."""
     done = round(max(0.0, min(1.0, share)) * width)
     return full * done, empty * (width - done)

@@ -91,13 +91,13 @@ def work(gpu: GpuSample, gpus: Gpus) -> Line:
         why = f" ({clean(gpu.processes_problem)})" if gpu.processes_problem else ""
         said.append((f"processes unavailable{why}", "warm"))
     if (free := is_free(gpu, gpus)) or (free is False and not runs and not others):
-        said.append(("free", "good") if free else (clean(gpus.standings[gpu.uuid] or ""), "faint"))
+        said.append(("free", "good") if free else (clean(gpus.availability[gpu.uuid] or ""), "faint"))
     return said
 
 
 def is_free(gpu: GpuSample, gpus: Gpus) -> bool | None:
     """Whether the queue gives the GPU to a job; None where that is not known."""
-    return gpus.standings[gpu.uuid] is None if gpu.uuid in gpus.standings else None
+    return gpus.availability[gpu.uuid] is None if gpu.uuid in gpus.availability else None
 
 
 def foreign(gpu: GpuSample, gpus: Gpus) -> list[GpuProcess]:

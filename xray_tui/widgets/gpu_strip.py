@@ -18,7 +18,7 @@ from xray_tui.keymap import bindings
 from xray_tui.widgets.format import cells, cut_end
 from xray_tui.widgets.gpu_layout import OLD, Cell, Row, gpu_rows
 from xray_tui.widgets.host_line import host_line
-from xray_tui.widgets.list_view import Repainted, strip
+from xray_tui.widgets.list_view import LineRepainter, strip
 
 if TYPE_CHECKING:
     from rich.style import Style
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 STYLES = ("cursor", "faint", "good", "warm", "hot", "bad")
 
 
-class GpuStrip(Repainted, Widget, can_focus=True):
+class GpuStrip(LineRepainter, Widget, can_focus=True):
     """Every GPU in as much detail as the screen leaves it room for, or why there is none; and one line for the host."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list", "gpus")]

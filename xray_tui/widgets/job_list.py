@@ -15,13 +15,13 @@ from textual.strip import Strip
 from engine.contract.text import clean
 from xray_tui.keymap import bindings
 from xray_tui.widgets.job_format import GLYPHS, Part, job_detail, job_line
-from xray_tui.widgets.list_view import Lines, strip
+from xray_tui.widgets.list_view import ListView, strip
 
 if TYPE_CHECKING:
     from xray_tui.jobs.model.job import Job
 
 
-class JobList(Lines):
+class JobList(ListView):
     """Every job of the runs folder. The cursor stays on its job; from the newest or an ended one it goes to a new."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("jobs")]

@@ -15,9 +15,9 @@ from textual.strip import Strip
 
 from engine.contract.text import clean
 from xray_tui.keymap import bindings
-from xray_tui.widgets.columns import COMPACT_BELOW, Column, Placed, columns_of, metrics_asked_for, place
+from xray_tui.widgets.columns import COMPACT_BELOW, Column, PlacedColumn, columns_of, place, resolve_metrics
 from xray_tui.widgets.format import fit
-from xray_tui.widgets.list_view import Lines, strip
+from xray_tui.widgets.list_view import ListView, strip
 from xray_tui.widgets.sort_filter import Sort, arrange, longest_name
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ GUTTER = 2
 """Cells left of the first column: the user's mark, and what just happened."""
 
 
-class Leaderboard(Lines):
+class Leaderboard(ListView):
     """Rows of a Board. Sort, filter, marks and cursor stay when a new board is shown."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("board")]
@@ -59,7 +59,7 @@ class Leaderboard(Lines):
         self._columns: tuple[Column, ...] = columns_of(())
         self._held: str | None = None
         """The run that the cursor is on."""
-        self._placed: tuple[Placed, ...] = ()
+        self._placed: tuple[PlacedColumn, ...] = ()
         self._artifacts: dict[str, Artifact] = {}
         """Of each run on the board."""
         self._order: tuple[int, ...] = ()
@@ -198,7 +198,7 @@ class Leaderboard(Lines):
         metrics: tuple[str, ...] = ()
         if self._board is not None:
             rules = self._board.rules
-            metrics = metrics_asked_for(self._metrics, rules)[0] or rules.columns
+            metrics = resolve_metrics(self._metrics, rules)[0] or rules.columns
         several = self._board is not None and any(row.others for row in self._board.rows)
         self._columns = columns_of(metrics, self.size.width < COMPACT_BELOW, several)
         self._place_columns()

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from textual.widget import Widget as _Widget
 else:
     _Widget = object
-    """A widget inherits styles and bindings from its first base that is a widget: Repainted must not be one."""
+    """A widget inherits styles and bindings from its first base that is a widget: LineRepainter must not be one."""
 
 
-class Repainted(_Widget):
+class LineRepainter(_Widget):
     """Makes a widget that is drawn line by line repaint only the lines that look different than before."""
 
     MOVES: ClassVar[frozenset[str]] = frozenset({"move", "page", "jump"})
@@ -86,7 +86,7 @@ class LineView(ScrollView, can_focus=True):
             self.vertical_scrollbar.position = self.scroll_y
 
 
-class Lines(Repainted, LineView):
+class ListView(LineRepainter, LineView):
     """A list of rows with a cursor. A subclass says how many there are, how one looks, and what a move means."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list")]

@@ -99,7 +99,7 @@ def _remarks(gpu: GpuSample, gpus: Gpus) -> list[tuple[str, str, str]]:
         said.append(("Stalled?", STALLED, "warm"))
     free = words.is_free(gpu, gpus)
     if free is not None:
-        why = clean(gpus.standings[gpu.uuid] or "")
+        why = clean(gpus.availability[gpu.uuid] or "")
         said.append(("Queue", "free: the next job may have it" if free else f"not free: {why}", "good" if free else ""))
     if gpu.mig:
         said.append(("MIG", "the GPU is split into instances; the driver tells no utilisation of the whole", ""))

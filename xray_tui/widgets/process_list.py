@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.strip import Strip
 
-from xray_tui.widgets.list_view import Lines, strip
+from xray_tui.widgets.list_view import ListView, strip
 from xray_tui.widgets.process_format import process_head, process_line, run_cells
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xray_tui.gpu.snapshot import GpuProcess, GpuSample
 
 
-class ProcessList(Lines):
+class ProcessList(ListView):
     """Drawn with the time of each look, so that nothing moves between two of them."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"gpu--cursor", "gpu--faint", "gpu--good"}
