@@ -28,7 +28,7 @@ from xray_tui.widgets.chart import curve_rows
 from xray_tui.widgets.columns import columns_of, place
 from xray_tui.widgets.format import age, bar, fit
 from xray_tui.widgets.job_format import job_detail, job_line
-from xray_tui.widgets.key_bar import chosen
+from xray_tui.widgets.key_bar import fitting
 from xray_tui.widgets.list_view import changed_width, strip
 from xray_tui.widgets.sort_filter import Sort, arrange, longest_name
 
@@ -209,9 +209,9 @@ def test_help_and_problems_fit_80_columns_and_the_help_has_every_id(tmp_path: Pa
 
 def test_help_and_quit_stay_in_the_key_bar_when_others_must_go() -> None:
     keys = [("t", "train"), ("e", "evaluate"), ("?", "help"), ("q", "quit")]
-    assert chosen(keys, 80) == keys
-    assert chosen(keys, 26) == [keys[0], *keys[2:]]
-    assert chosen(keys, 5) == keys[2:]
+    assert fitting(keys, 80) == keys
+    assert fitting(keys, 26) == [keys[0], *keys[2:]]
+    assert fitting(keys, 5) == keys[2:]
 
 
 PLAIN, FAINT, BOLD, CURSOR = Style(color="white"), Style(color="grey50"), Style(bold=True), Style(bgcolor="blue")

@@ -117,7 +117,7 @@ async def test_a_missing_value_sorts_last_in_both_directions(make_app: MakeApp) 
 async def test_new_and_changed_rows_carry_a_sign_for_some_seconds(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xray_tui.widgets.leaderboard.CHANGED_FOR", 0.5)
+    monkeypatch.setattr("xray_tui.widgets.leaderboard.CHANGE_SECONDS", 0.5)
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)

@@ -55,7 +55,7 @@ def test_no_gpu_is_one_sentence_that_is_whole() -> None:
 
 
 def test_before_the_first_look_it_says_that_it_looks() -> None:
-    assert text(gpu_rows(None, 80, 3, False, NOW)[0]) == "GPU  looking …"
+    assert text(gpu_rows(None, 80, 3, False, NOW)[0]) == "GPU  reading …"
 
 
 @pytest.mark.parametrize("width", [78, 116, 196])
@@ -250,7 +250,7 @@ def test_a_table_without_a_run_leaves_the_room_to_the_commands() -> None:
 
 def test_a_process_that_cannot_be_seen_keeps_its_row_with_what_is_known() -> None:
     line = text_of(process_line(replace(UNSEEN, memory=GIB), seen(), 100, 4, NOW))
-    assert line.split() == ["4194301", "-", "C", "1.0", "-", "-", "-", *["cannot", "be", "seen", "from", "here"]]
+    assert line.split() == ["4194301", "-", "C", "1.0", "-", "-", "-", *["not", "visible", "to", "this", "user"]]
     assert "n/a" in text_of(process_line(UNSEEN, seen(), 100, 4, NOW))
 
 

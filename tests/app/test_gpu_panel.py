@@ -152,7 +152,7 @@ async def test_the_cursor_of_the_processes_stays_on_its_process(make_app: MakeAp
         app.post_message(look())
         await pilot.pause()
         assert processes.process is None
-        assert "No process holds this GPU." in screen_text(app)
+        assert "No process uses this GPU." in screen_text(app)
 
 
 async def test_a_look_that_comes_while_the_gpus_screen_is_being_made_is_shown(make_app: MakeApp, gpus: Gpus) -> None:
@@ -206,12 +206,12 @@ async def test_a_gpu_that_is_gone_stays_on_its_screen_as_it_was(make_app: MakeAp
         fewer = replace(gpus.snapshot, gpus=gpus.snapshot.gpus[:1])
         app.post_message(GpuSampled(replace(gpus, snapshot=fewer)))
         await pilot.pause()
-        assert "no longer there" in screen_text(app)
+        assert "the GPU is gone" in screen_text(app)
         unloaded = GpuSnapshot(problem="The NVIDIA driver is not loaded.")
         app.post_message(GpuSampled(replace(gpus, snapshot=unloaded)))
         await pilot.pause()
-        assert "this is what was seen last. The NVIDIA driver is not loaded." in screen_text(app)
+        assert "these are its last figures. The NVIDIA driver is not loaded." in screen_text(app)
         app.post_message(GpuSampled(replace(gpus, snapshot=fewer)))
         await pilot.press("l")
         assert "GPU 0" in screen_text(app)
-        assert "no longer there" not in screen_text(app)
+        assert "the GPU is gone" not in screen_text(app)

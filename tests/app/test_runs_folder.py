@@ -14,7 +14,7 @@ async def test_a_folder_without_artifacts_says_what_to_do(make_app: MakeApp, tmp
     empty.mkdir()
     app = make_app(empty)
     async with app.run_test() as pilot:
-        await until(pilot, lambda: "No test artifact here yet" in screen_text(app))
+        await until(pilot, lambda: "No test artifacts yet" in screen_text(app))
         assert "t trains" in screen_text(app)
 
 

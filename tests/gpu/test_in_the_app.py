@@ -211,12 +211,12 @@ async def test_the_gpu_under_the_cursor_shows_its_processes_and_a_stranger_is_no
         async with opened(app, all_four) as pilot:
             await pilot.press("shift+tab", "j", "enter")
             await until(pilot, lambda: isinstance(app.screen, GpuScreen) and str(stranger.pid) in screen_text(app))
-            assert "cannot be seen from here" in screen_text(app)
+            assert "not visible to this user" in screen_text(app)
             await pilot.press("K")
             await until(pilot, lambda: any("belongs to no job" in note for note in notes(app)))
             assert stranger.poll() is None
             nvml.becomes(*machine())
-            await until(pilot, lambda: "No process holds this GPU." in screen_text(app))
+            await until(pilot, lambda: "No process uses this GPU." in screen_text(app))
             await pilot.press("right", "escape")
             assert not isinstance(app.screen, GpuScreen)
 

@@ -18,7 +18,7 @@ from textual.widget import Widget
 from engine.contract.text import clean
 from xray_tui.keymap import bindings
 from xray_tui.widgets.gpu_format import Line, short_name
-from xray_tui.widgets.gpu_layout import how_old
+from xray_tui.widgets.gpu_layout import age_line
 from xray_tui.widgets.key_bar import KeyBar
 from xray_tui.widgets.list_view import strip
 from xray_tui.widgets.process_format import gpu_head
@@ -48,7 +48,7 @@ class GpuHead(Widget):
 
     def refresh_age(self) -> None:
         """Draw again if the shown age of stale figures has changed."""
-        if self._shown is not None and how_old(self._shown[1].snapshot, time.time()) is not None:
+        if self._shown is not None and age_line(self._shown[1].snapshot, time.time()) is not None:
             self._draw()
 
     def on_resize(self) -> None:

@@ -1,4 +1,4 @@
-"""A GPU's figures and what runs on it, as short words with a style. Pure functions of a look at the GPUs."""
+"""Short styled texts for a GPU's figures and processes. Pure functions of a GPU sample."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Line = list[Part]
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 BUSY_FROM = 10
-"""%: from here on a minute's history is drawn as work."""
+"""Utilisation in % from which the history is drawn as work."""
 WARM, HOT = 75, 85
-"""°C from which a temperature is coloured; most data-centre cards slow down between 85 and 95."""
+"""Temperatures in °C from which the text is coloured; most data-centre GPUs throttle between 85 and 95."""
 
 
 def short_name(gpu: GpuSample) -> str:
-    """The name without what every one of them has."""
+    """The name without the vendor and brand."""
     return clean(gpu.name).removeprefix("NVIDIA ").removeprefix("GeForce ")
 
 
 def history(gpu: GpuSample, gpus: Gpus, width: int) -> Line:
-    """The last minute of utilisation in `width` cells, the newest on the right; a blank where nothing is known."""
+    """The last minute of utilisation in `width` cells, newest on the right; blank where there is no sample."""
     means = averages(gpus.history.get(gpu.uuid, ()), gpus.snapshot.time, width) if width else []
     drawn = [(_block(mean), "faint" if mean is None or mean < BUSY_FROM else "good") for mean in means]
     return [("".join(block for block, _ in run), style) for style, run in groupby(drawn, key=lambda cell: cell[1])]
@@ -44,7 +44,7 @@ def _block(mean: float | None) -> str:
 
 def utilisation(gpu: GpuSample) -> Part:
     if gpu.utilisation is None and gpu.mig:
-        return " MIG", "faint"  # the driver tells nothing of a whole GPU that is split
+        return " MIG", "faint"  # the driver reports no utilisation of a GPU split by MIG
     return f"{or_dash(gpu.utilisation):>3}%", "good" if gpu.utilisation else "faint"
 
 
@@ -76,57 +76,57 @@ def or_dash(value: float | None) -> str:
 
 
 def warnings(gpu: GpuSample, gpus: Gpus) -> Line:
-    """What is wrong with a GPU that gives its figures."""
-    said: Line = [("stalled?", "warm")] if gpu.uuid in gpus.stalled else []
-    return said + [(f"! {clean(word)}", "hot") for word in gpu.throttle]
+    """A suspected stall, and the reasons for throttling."""
+    stalled: Line = [("stalled?", "warm")] if gpu.uuid in gpus.stalled else []
+    return stalled + [(f"! {clean(reason)}", "hot") for reason in gpu.throttle]
 
 
 def work(gpu: GpuSample, gpus: Gpus) -> Line:
-    """Who works on it, the runs first; where nobody does, whether the queue gives it to a job."""
+    """The runs and foreign processes on the GPU; without them, whether the queue gives it to a job."""
     runs = list(dict.fromkeys(clean(gpus.owners[p.pid].run) for p in gpu.processes or () if p.pid in gpus.owners))
-    said: Line = [(_first_and_more(runs), "")] if runs else []
+    parts: Line = [(_first_and_more(runs), "")] if runs else []
     if others := foreign(gpu, gpus):
-        said.append((_first_and_more([who(process) for process in others]), "warm"))
+        parts.append((_first_and_more([process_name(process) for process in others]), "warm"))
     if gpu.processes is None:
         why = f" ({clean(gpu.processes_problem)})" if gpu.processes_problem else ""
-        said.append((f"processes unavailable{why}", "warm"))
+        parts.append((f"processes unavailable{why}", "warm"))
     if (free := is_free(gpu, gpus)) or (free is False and not runs and not others):
-        said.append(("free", "good") if free else (clean(gpus.availability[gpu.uuid] or ""), "faint"))
-    return said
+        parts.append(("free", "good") if free else (clean(gpus.availability[gpu.uuid] or ""), "faint"))
+    return parts
 
 
 def is_free(gpu: GpuSample, gpus: Gpus) -> bool | None:
-    """Whether the queue gives the GPU to a job; None where that is not known."""
+    """Whether the queue gives the GPU to the next job; None if that is unknown."""
     return gpus.availability[gpu.uuid] is None if gpu.uuid in gpus.availability else None
 
 
 def foreign(gpu: GpuSample, gpus: Gpus) -> list[GpuProcess]:
-    """Compute processes that work for no run that we know of."""
+    """Compute processes that belong to no known run."""
     return [process for process in gpu.processes or () if process.computes and process.pid not in gpus.owners]
 
 
-def who(process: GpuProcess) -> str:
-    """The process by its user and name, as far as they can be seen."""
-    seen = ": ".join(clean(word) for word in (process.user, process.name) if word)
-    return seen or f"pid {process.pid}"
+def process_name(process: GpuProcess) -> str:
+    """`USER: NAME`, without what is not readable; else the pid."""
+    name = ": ".join(clean(word) for word in (process.user, process.name) if word)
+    return name or f"pid {process.pid}"
 
 
-def process_words(process: GpuProcess, gpus: Gpus, now: float, room: int) -> Part:
-    """One process as a short phrase: whose it is, its memory, its share of the multiprocessors, how long it runs; in
-    `room` cells, if need be with the middle of the name left out."""
+def process_summary(process: GpuProcess, gpus: Gpus, now: float, room: int) -> Part:
+    """The run or name of a process with its memory, SM usage and running time. In `room` cells; a longer name loses its
+    middle."""
     owner = gpus.owners.get(process.pid)
     figures = [f"{gibibytes(process.memory)} GiB" if process.memory is not None else "memory n/a"]
     figures += [f"{process.sm}% SM"] if process.sm is not None else []
     figures += [duration(now - process.started)] if process.started is not None else []
     kind = f" {process.kind}" if process.kind != "C" else ""
-    said = f"{kind} {', '.join(figures)}"
-    name = cut(clean(owner.run) if owner else who(process), max(8, room - len(said)))
-    return name + said, "" if owner else "warm" if process.computes else "faint"
+    details = f"{kind} {', '.join(figures)}"
+    name = cut(clean(owner.run) if owner else process_name(process), max(8, room - len(details)))
+    return name + details, "" if owner else "warm" if process.computes else "faint"
 
 
 def joined(parts: Sequence[Part], space: str = "  ") -> Line:
-    """The parts with space between them."""
-    return [part for place, one in enumerate(parts) for part in ([(space, "")] if place else []) + [one]]
+    """The parts with `space` between them."""
+    return [item for index, part in enumerate(parts) for item in ([(space, "")] if index else []) + [part]]
 
 
 def _first_and_more(words: Sequence[str]) -> str:

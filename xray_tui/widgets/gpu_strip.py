@@ -1,4 +1,4 @@
-"""The GPU strip at the top of the dashboard: the GPUs and the host, redrawn only where something reads differently."""
+"""The GPU strip at the top of the dashboard: the GPUs and the host, repainting only changed lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from textual.widget import Widget
 
 from xray_tui.keymap import bindings
 from xray_tui.widgets.format import cells, cut_end
-from xray_tui.widgets.gpu_layout import OLD, Cell, Row, gpu_rows
+from xray_tui.widgets.gpu_layout import STALE_AFTER, Cell, Row, gpu_rows
 from xray_tui.widgets.host_line import host_line
 from xray_tui.widgets.list_view import LineRepainter, strip
 
@@ -32,17 +32,17 @@ STYLES = ("cursor", "faint", "good", "warm", "hot", "bad")
 
 
 class GpuStrip(LineRepainter, Widget, can_focus=True):
-    """Every GPU in as much detail as the screen leaves it room for, or why there is none; and one line for the host."""
+    """All GPUs in as much detail as fits, or the reason why there are none; and one line for the host."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list", "gpus")]
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"gpu--{name}" for name in STYLES}
 
     cursor: var[int] = var(0)
-    """The place of the GPU under the cursor, which is seen only while the strip has the focus."""
+    """Index of the GPU under the cursor, which is visible only while the strip has the focus."""
 
     @dataclass
     class Opened(Message):
-        """The user wants to see the GPU's processes."""
+        """The user wants to open the GPU screen."""
 
         gpu: GpuSample
 
@@ -64,37 +64,36 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
         return super().allow_focus() and self.gpu is not None
 
     def show(self, gpus: Gpus) -> None:
-        """Show another look at the GPUs. The cursor stays on its GPU, also where the places change."""
-        chosen = self.gpu
+        """Show a new sample. The cursor stays on its GPU even if the indices change."""
+        selected = self.gpu
         self._gpus = gpus
-        if chosen is not None and chosen.uuid:
-            places = [place for place, gpu in enumerate(gpus.snapshot.gpus) if gpu.uuid == chosen.uuid]
-            self.cursor = places[0] if places else self.cursor
+        if selected is not None and selected.uuid:
+            indices = [index for index, gpu in enumerate(gpus.snapshot.gpus) if gpu.uuid == selected.uuid]
+            self.cursor = indices[0] if indices else self.cursor
         self._draw()
 
     def show_host(self, host: Host) -> None:
-        """Show another look at the host: now if it is the first one, else when the GPUs are drawn next."""
+        """Show the host: at once the first time or without GPUs, else with the next GPU sample."""
         first, self._host = self._host is None, host
         if first or self.gpu is None:
             self._draw()
 
     def show_failure(self, feed: Feed, line: str) -> None:
-        """Show on a line of its own why a feed's figures may be out of date; an empty line: they are not."""
+        """Show on a separate line why a feed's figures may be out of date; an empty line removes it."""
         self._failures[feed] = line
         self._draw()
 
     def refresh_age(self) -> None:
-        """Draw again where old figures have grown older."""
-        if self._gpus is not None and self._gpus.snapshot.gpus and self._gpus.snapshot.age(time.time()) >= OLD:
+        """Draw again if the shown age of stale figures has changed."""
+        if self._gpus is not None and self._gpus.snapshot.gpus and self._gpus.snapshot.age(time.time()) >= STALE_AFTER:
             self._draw()
 
     def show_more(self) -> None:
-        """Show more or less of each GPU than before."""
+        """Toggle the detailed view."""
         self._detailed = not self._detailed
         self._draw()
 
     def _draw(self) -> None:
-        """Draw what reads differently by now."""
         rows = self._rows_for(self.size.width or 80)
         before, self._rows = self._rows, rows
         if self.gpu is not None:
@@ -105,17 +104,17 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
             self.refresh_changed()
 
     def _rows_for(self, width: int) -> list[Row]:
-        """The rows at this width. In detail the GPUs take at most half of the screen from the board, else a sixth."""
+        """The rows at this width. The GPUs take at most half of the screen in detail, else a sixth."""
         height = self.app.size.height
-        most = max(1, height // 2 - 2 if self._detailed else height // 6)
-        rows = gpu_rows(self._gpus, width, most, self._detailed, time.time())
+        max_rows = max(1, height // 2 - 2 if self._detailed else height // 6)
+        rows = gpu_rows(self._gpus, width, max_rows, self._detailed, time.time())
         if self._host is not None:
             rows = [*rows, [Cell(None, host_line(self._host, width))]]
         failures = (cut_end(line, width) for line in self._failures.values() if line)
         return [*rows, *([Cell(None, [(line, "bad")])] for line in failures)]
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return max(1, len(self._rows_for(width)))  # of this width: it is asked before the widget has it
+        return max(1, len(self._rows_for(width)))  # for `width`: the widget does not have this size yet
 
     def on_resize(self) -> None:
         self._draw()
@@ -137,34 +136,34 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
         parts: list[tuple[str, Style]] = []
         base = plain
         for cell in row:
-            chosen = self.has_focus and cell.gpu is not None and cell.gpu == self.cursor
-            base = plain + self.get_component_rich_style("gpu--cursor") if chosen else plain
+            selected = self.has_focus and cell.gpu is not None and cell.gpu == self.cursor
+            base = plain + self.get_component_rich_style("gpu--cursor") if selected else plain
             parts += [
                 (text, base + self.get_component_rich_style(f"gpu--{name}", partial=True) if name else base)
                 for text, name in cell.parts
             ]
         return strip(parts, self.size.width, base if len(row) == 1 else plain)
 
-    def _move_to(self, place: int) -> None:
-        """Put the cursor on a GPU, as near as one is shown."""
+    def _move_to(self, index: int) -> None:
+        """Put the cursor on a GPU, or on the nearest GPU shown."""
         shown = [cell.gpu for row in self._rows for cell in row if cell.gpu is not None]
-        self.cursor = max(0, min(place, max(shown, default=0)))
+        self.cursor = max(0, min(index, max(shown, default=0)))
 
     def action_move(self, rows: int) -> None:
-        """To the GPU above or below."""
-        place = self.cursor + rows * max(len(row) for row in self._rows)
-        if any(cell.gpu == place for row in self._rows for cell in row):
-            self.cursor = place
+        """Move to the GPU above or below."""
+        index = self.cursor + rows * max(len(row) for row in self._rows)
+        if any(cell.gpu == index for row in self._rows for cell in row):
+            self.cursor = index
 
     def action_step(self, steps: int) -> None:
-        """To the next GPU, or the one before."""
+        """Move by this many GPUs."""
         self._move_to(self.cursor + steps)
 
     def action_page(self, pages: int) -> None:
         self.action_jump(-1 if pages > 0 else 0)
 
-    def action_jump(self, place: int) -> None:
-        self._move_to(place if place >= 0 else 1 << 20)
+    def action_jump(self, index: int) -> None:
+        self._move_to(index if index >= 0 else 1 << 20)
 
     def action_open(self) -> None:
         if self.gpu is not None:

@@ -1,4 +1,4 @@
-"""The host on one line: CPU, memory, /dev/shm and the disk of the runs folder. Pure functions of a look at it."""
+"""The host on one line: CPU, memory, /dev/shm and the disk of the runs folder. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from xray_tui.widgets.gpu_format import Line, Part, joined
 
 
 def host_line(host: Host, width: int) -> Line:
-    """As many words as fit into `width` cells, what is short before the others; that has a sign beside its colour."""
+    """The host's resources. Short ones are coloured, marked `!`, and come first if not all fit into `width`."""
     short = shortages(host)
-    said = {"cpu": cpu(host), "memory": memory(host), "shm": shm(host), "disk": disk(host)}
-    parts: list[Part] = [(f"! {text}", "warm") if name in short else (text, "") for name, text in said.items() if text]
+    texts = {"cpu": cpu(host), "memory": memory(host), "shm": shm(host), "disk": disk(host)}
+    parts: list[Part] = [(f"! {text}", "warm") if name in short else (text, "") for name, text in texts.items() if text]
     if _room(parts, 2) > width:
         parts.sort(key=lambda part: part[1] != "warm")
     return joined(parts, "   " if _room(parts, 3) <= width else "  ")
@@ -24,7 +24,7 @@ def _room(parts: Line, space: int) -> int:
 
 
 def cpu(host: Host) -> str:
-    """How busy the cores are; the load only where all of them are ours, as it is the whole machine's."""
+    """CPU usage, with the load if all cores are usable, because it covers the whole machine."""
     busy = "  -" if host.cpu is None else f"{host.cpu:>3}"
     if host.load is None or host.cores < host.all_cores:
         return f"CPU {busy}% of {host.cores} cores"
@@ -49,6 +49,6 @@ def disk(host: Host) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes in GiB, with a decimal if it is below 10 and not a whole number."""
+    """Bytes in GiB, with one decimal below 10 unless it is 0."""
     gib = count / GIB
     return gibibytes(count, int(gib < 10 and round(gib, 1) != round(gib)))

@@ -1,4 +1,4 @@
-"""How a job reads on one line. Pure functions of a Job, a width and the time."""
+"""Format a job on one line. Pure functions of a Job, a width and the time."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ GLYPHS = {
     "lost": "?",
 }
 STATE_FROM, KIND_FROM = 60, 56
-"""Cells from which a job's line has its state as a word beside its bar, and its kind as a word: else the kind is one
-letter, the key that starts such a job."""
+"""Widths in cells from which a job's line has its state as a word beside its bar, and its kind as a word. A narrower
+line has one letter for the kind, which is also its launch key."""
 
 Part = tuple[str, str]
 """Text and the name of its style: "", "faint", "bar", or a state."""
 
 
 def job_line(job: Job, width: int, now: float, me: str = "") -> list[Part]:
-    """The job in `width` cells: glyph, state, kind, run, bar or phase, share done and what is left; the run of a job of
-    another than `me` with its user."""
-    from xray_tui.jobs.model.format import whose  # an app that starts has no jobs yet
+    """The job in `width` cells: glyph, state, kind, run, bar or phase, share done and ETA. Jobs of users other than
+    `me` have the user's name."""
+    from xray_tui.jobs.model.format import whose  # not needed for the start of the app
 
     parts: list[Part] = [(f" {GLYPHS[job.state]} ", str(job.state))]
     if width >= STATE_FROM:
@@ -47,7 +47,7 @@ def job_line(job: Job, width: int, now: float, me: str = "") -> list[Part]:
 
 
 def _tail(job: Job, now: float, bar_width: int, words: bool) -> list[Part]:
-    """What a job is about: bar or phase, share and ETA where it runs, else how and when it ended."""
+    """Bar or phase, share and ETA of an active job with progress; else its running time and age."""
     share = share_done(job)
     if share is not None and job.progress is not None and not job.state.ended:
         end: list[Part] = [(f" {share:>4.0%}", ""), (f" {duration(job.progress.eta_s):>6}", "faint")]
@@ -55,7 +55,7 @@ def _tail(job: Job, now: float, bar_width: int, words: bool) -> list[Part]:
         if phase.startswith(job.spec.kind):
             used, free = bar(share, bar_width)
             return [(used, "bar"), (free, "faint"), *end]
-        return [(_first_words(phase, bar_width), "bar"), *end]  # a bar would pass for the whole job's
+        return [(_first_words(phase, bar_width), "bar"), *end]  # a bar would look like that of the whole job
     when = job.ended or job.started or job.created
     ago = age(now - when) if job.state.ended else duration(now - when)
     if words:
@@ -65,42 +65,42 @@ def _tail(job: Job, now: float, bar_width: int, words: bool) -> list[Part]:
 
 
 def _first_words(text: str, width: int) -> str:
-    """As many whole words as fit, or the beginning of the first."""
+    """As many whole words as fit, or the beginning of the first word."""
     while cells(text) > width and " " in text:
         text = text.rpartition(" ")[0]
     return fit(text[:width], width)
 
 
 def share_done(job: Job) -> float | None:
-    """How much is done, from 0 to 1; None where the engine does not say."""
+    """The share done, from 0 to 1; None if the engine reports no total."""
     if job.progress is None or job.progress.total <= 0:
         return None
     return max(0.0, min(1.0, job.progress.done / job.progress.total))
 
 
 def took(job: Job) -> str:
-    """How long an ended job ran."""
+    """Running time of an ended job; empty if unknown."""
     if job.started is None or job.ended is None:
         return ""
     return f"took {duration(max(0.0, job.ended - job.started))}"
 
 
 def _stopping(job: Job, now: float) -> str:
-    """Who asked for the stop, and how many seconds the engine still has to save and end."""
-    said = f"{job.stop_asked_by} asked to stop it"
+    """The user who asked for the stop, and the seconds until the engine is killed."""
+    request = f"{job.stop_asked_by} asked to stop it"
     if job.stop_asked is None or job.state.waiting:
-        return said
+        return request
     left = job.stop_asked + job.grace - now
-    return f"{said}, killed in {left:.0f} s" if 0 < left <= job.grace else said
+    return f"{request}, killed in {left:.0f} s" if 0 < left <= job.grace else request
 
 
 def job_detail(job: Job, now: float) -> str:
-    """One line more about a job: what it waits for, what it does, why it ended."""
-    asked = _stopping(job, now) if job.stop_asked_by and not job.state.ended else None
-    parts = [job.waits, asked, job.cause if job.state.ended else None, job.note]
+    """One more line about a job: its reason to wait, its progress or its end, and its note."""
+    stopping = _stopping(job, now) if job.stop_asked_by and not job.state.ended else None
+    parts = [job.waits, stopping, job.cause if job.state.ended else None, job.note]
     if job.progress is not None and not job.state.ended:
         progress = job.progress
         parts.append(f"{progress.phase} {progress.done}/{progress.total} {progress.unit}".strip())
-    said = " · ".join(clean(part) for part in parts if part) or f"{job.state} {took(job)}".strip()
+    text = " · ".join(clean(part) for part in parts if part) or f"{job.state} {took(job)}".strip()
     kind = clean(job.spec.kind)
-    return said if said.startswith(kind) else f"{kind} · {said}"
+    return text if text.startswith(kind) else f"{kind} · {text}"

@@ -1,4 +1,4 @@
-"""The jobs, a line each: at work, waiting, ended. The one under the cursor is the one whose log or curve is shown."""
+"""The job list: one line per job. The log or curve of the job under the cursor is shown beside it."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 
 class JobList(ListView):
-    """Every job of the runs folder. The cursor stays on its job; from the newest or an ended one it goes to a new."""
+    """All jobs. The cursor stays on its job, but moves from the newest or an ended one to a new one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("jobs")]
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"jobs--{name}" for name in ("cursor", "faint", "bar", *GLYPHS)}
 
     @dataclass
     class Selected(Message):
-        """Another job is under the cursor, or none."""
+        """The job under the cursor changed."""
 
         job: Job | None
 
     @dataclass
     class Opened(Message):
-        """The user wants to read what the job says."""
+        """The user wants to read the job's log or curve."""
 
         job: Job
 
@@ -47,7 +47,7 @@ class JobList(ListView):
         self._selected: str | None = None
         self._newest: str | None = None
         self._drawn: tuple[list[Part], ...] = ()
-        """The lines in view, as they were when their times were last looked at."""
+        """The visible lines at the last check of their times."""
         self._failure = ""
 
     @property
@@ -60,8 +60,8 @@ class JobList(ListView):
         return self._jobs[self.cursor] if 0 <= self.cursor < len(self._jobs) else None
 
     def show(self, jobs: Sequence[Job], others: str = "") -> None:
-        """Show the jobs as they are now, given newest first; a new one is selected if the cursor is on the newest or an
-        ended one. `others` is a line about those of others."""
+        """Show the jobs, given newest first. A new job is selected if the cursor is on the newest or on an ended job.
+        `others` is a line about the jobs of other users."""
         from xray_tui.jobs.model.format import in_view
         from xray_tui.system.process import user
 
@@ -92,19 +92,19 @@ class JobList(ListView):
             self.post_message(self.Selected(job))
 
     def show_failure(self, line: str) -> None:
-        """Show why the list may be out of date; an empty line: it is not."""
+        """Show why the list may be out of date; an empty line removes it."""
         self._failure = line
         self._title()
 
     def _title(self) -> None:
         live = sum(not job.state.ended for job in self._jobs)
-        said = [self._failure] if self._failure else []
-        said += [f"{live} of {len(self._jobs)} active"] if live else []
-        said += [clean(self._others)] if self._others else []
-        self.border_title = Content.assemble(("Jobs", "bold"), f"  {' · '.join(said)}" if said else "")
+        parts = [self._failure] if self._failure else []
+        parts += [f"{live} of {len(self._jobs)} active"] if live else []
+        parts += [clean(self._others)] if self._others else []
+        self.border_title = Content.assemble(("Jobs", "bold"), f"  {' · '.join(parts)}" if parts else "")
 
     def refresh_times(self) -> None:
-        """Draw again if a time reads differently by now."""
+        """Draw again if a displayed time has changed."""
         now = time.time()
         if self.job is not None and self.job.stop_asked is not None:
             self.show_subtitle(Content(job_detail(self.job, now)))
@@ -125,8 +125,8 @@ class JobList(ListView):
 
     def draw_empty(self, y: int, width: int) -> Strip:
         if y == 0 and not self._jobs and not self._failure:
-            said = " No jobs yet: t trains a network, e evaluates a run, b blends."
-            return strip([(said, self.get_component_rich_style("jobs--faint"))], width, self.rich_style)
+            hint = " No jobs yet: t trains a network, e evaluates a run, b blends."
+            return strip([(hint, self.get_component_rich_style("jobs--faint"))], width, self.rich_style)
         return super().draw_empty(y, width)
 
     def action_open(self) -> None:

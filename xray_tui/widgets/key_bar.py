@@ -1,4 +1,4 @@
-"""The bottom line: keys that do something here, as many as fit, the last ones always."""
+"""The key bar at the bottom: the active keys, as many as fit."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from textual.widget import Widget
 from xray_tui.widgets.list_view import strip
 
 Key = tuple[str, str]
-"""How a key is shown, and one word for what it does."""
+"""The displayed key, and its label."""
 
 ALWAYS = 2
-"""The last keys, help and quit, stay where others must go."""
+"""Number of last keys (help and quit) that are shown before all others."""
 
 
 class KeyBar(Widget):
-    """Keys of the active bindings that are to be shown. One line, one widget: cheap to make and to draw."""
+    """Shows the keys of the active bindings. A single widget of one line is cheap to mount and to draw."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"keys--key", "keys--word"}
 
@@ -34,7 +34,7 @@ class KeyBar(Widget):
     def _read(self) -> None:
         from xray_tui.keymap import COMMANDS
 
-        order = {command.id: place for place, command in enumerate(COMMANDS)}
+        order = {command.id: index for index, command in enumerate(COMMANDS)}
         shown = {}
         for active in self.screen.active_bindings.values():
             binding = active.binding
@@ -50,13 +50,13 @@ class KeyBar(Widget):
         key_style = base + self.get_component_rich_style("keys--key", partial=True)
         word_style = base + self.get_component_rich_style("keys--word", partial=True)
         parts = []
-        for key, word in chosen(self._keys, self.size.width):
+        for key, word in fitting(self._keys, self.size.width):
             parts += [(f" {key}", key_style), (f" {word} ", word_style)]
         return strip(parts, self.size.width, base)
 
 
-def chosen(keys: Sequence[Key], width: int) -> list[Key]:
-    """The keys that fit into the width, in order, the last ALWAYS of them before all others."""
+def fitting(keys: Sequence[Key], width: int) -> list[Key]:
+    """The keys that fit into the width, in order; the last ALWAYS keys are kept first."""
     always = list(keys[-ALWAYS:])
     room = width - sum(map(_cells, always))
     first = []

@@ -1,4 +1,4 @@
-"""The leaderboard: one line a run, drawn from the board's rows through an order, the cursor held by the run's name."""
+"""The leaderboard: one line per run, sorted and filtered; the cursor follows its run."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from xray_tui.widgets.sort_filter import Sort, arrange, longest_name
 if TYPE_CHECKING:
     from xray_tui.board.model import Artifact, Board, Row
 
-CHANGED_FOR = 6.0
-"""Seconds for which a row that is new or changed is marked."""
+CHANGE_SECONDS = 6.0
+"""Seconds for which a new or changed row is marked."""
 
 MARKED, NEW, CHANGED = "●", "+", "~"
 GUTTER = 2
-"""Cells left of the first column: the user's mark, and what just happened."""
+"""Cells left of the first column: the blending mark, and the sign for new or changed."""
 
 
 class Leaderboard(ListView):
-    """Rows of a Board. Sort, filter, marks and cursor stay when a new board is shown."""
+    """The rows of a Board. Sort, filter, marks and cursor stay when a new board is shown."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("board")]
     HEAD_ROWS = 1
@@ -48,7 +48,7 @@ class Leaderboard(ListView):
 
     @dataclass
     class Opened(Message):
-        """The user wants to see all of a run."""
+        """The user wants to open the run screen."""
 
         row: Row
 
@@ -57,22 +57,22 @@ class Leaderboard(ListView):
         self._metrics = metrics
         self._board: Board | None = None
         self._columns: tuple[Column, ...] = columns_of(())
-        self._held: str | None = None
-        """The run that the cursor is on."""
+        self._cursor_run: str | None = None
+        """The run under the cursor."""
         self._placed: tuple[PlacedColumn, ...] = ()
         self._artifacts: dict[str, Artifact] = {}
-        """Of each run on the board."""
+        """By run: the artifact of its row on the board."""
         self._order: tuple[int, ...] = ()
         self._name_width = 0
         self._changed: dict[str, tuple[str, float]] = {}
         self._drawn_ages: tuple[str, ...] = ()
         self._failure = ""
-        self._polls = ""
+        self._polling_reason = ""
         self.sort = Sort()
         self.words = ""
         self.marked: set[str] = set()
 
-    # What is shown
+    # Rows
 
     @property
     def row_count(self) -> int:
@@ -84,23 +84,23 @@ class Leaderboard(ListView):
         return self.row_at(self.cursor)
 
     def row_at(self, index: int) -> Row | None:
-        """The row that is shown at this place."""
+        """The row shown at this index; None out of range."""
         if self._board is None or not 0 <= index < len(self._order):
             return None
         return self._board.rows[self._order[index]]
 
     @property
     def marked_rows(self) -> list[Row]:
-        """The marked rows, in the order of the board."""
+        """The marked rows, by rank."""
         return [row for row in self._board.rows if row.run in self.marked] if self._board else []
 
     @property
     def shown_runs(self) -> list[str]:
-        """The runs in the order in which they are shown."""
+        """The runs in display order."""
         return [self._board.rows[index].run for index in self._order] if self._board else []
 
     def show(self, board: Board) -> None:
-        """Show another board, and mark for some seconds what is new or changed in it."""
+        """Show a new board, and mark new and changed rows for CHANGE_SECONDS."""
         first, self._board = self._board is None, board
         before, self._artifacts = self._artifacts, {row.run: row.artifact for row in board.rows}
         if not first:
@@ -111,7 +111,7 @@ class Leaderboard(ListView):
         self._rearrange()
 
     def _note_changes(self, before: Mapping[str, Artifact], now: Mapping[str, Artifact]) -> None:
-        until = time.monotonic() + CHANGED_FOR
+        until = time.monotonic() + CHANGE_SECONDS
         changes = {
             run: (CHANGED if run in before else NEW, until)
             for run, artifact in now.items()
@@ -119,35 +119,34 @@ class Leaderboard(ListView):
         }
         if changes:
             self._changed |= changes
-            self.set_timer(CHANGED_FOR + 0.05, self._forget_changes)
+            self.set_timer(CHANGE_SECONDS + 0.05, self._forget_changes)
 
     def _forget_changes(self) -> None:
         now = time.monotonic()
-        gone = {run for run, (_, until) in self._changed.items() if until <= now}
-        self._changed = {run: change for run, change in self._changed.items() if run not in gone}
+        self._changed = {run: (sign, until) for run, (sign, until) in self._changed.items() if until > now}
         self.refresh_changed()
 
     def _rearrange(self, keep_view: bool = True) -> None:
-        """Bring the rows into order. The cursor stays on its run, at its height; a view at the top stays there."""
+        """Sort and filter the rows. The cursor stays on its run at the same height; a view at the top stays there."""
         rows = self._board.rows if self._board else ()
-        held = self._held
+        cursor_run = self._cursor_run
         top = round(self.scroll_target_y)
         height = self.cursor - top
         self._order = arrange(rows, self._columns, self.sort, self.words)
         runs = self.shown_runs
-        at = runs.index(held) if held in runs else min(max(self.cursor, 0), len(runs) - 1)
+        at = runs.index(cursor_run) if cursor_run in runs else min(max(self.cursor, 0), len(runs) - 1)
         moved = self.cursor != at
         self.cursor = at
         self._place_columns()
         self.resized_rows()
         if not keep_view:
             self.show_cursor()
-            self.call_after_refresh(self.show_cursor)  # with rows that have come back, the view may scroll only then
+            self.call_after_refresh(self.show_cursor)  # a view with new rows cannot scroll earlier
         elif top > 0 and 0 <= height < self.page_rows:
             self.scroll_to(y=max(0, at - height), animate=False)
         self.refresh_changed()
         self._title()
-        if moved or held not in runs:
+        if moved or cursor_run not in runs:
             self.cursor_moved()
         else:
             self._subtitle()
@@ -155,17 +154,17 @@ class Leaderboard(ListView):
     def cursor_moved(self) -> None:
         row = self.row
         if row is not None:
-            self._held = row.run
+            self._cursor_run = row.run
         self._subtitle()
 
     def show_failure(self, line: str) -> None:
-        """Show why the board may be out of date; an empty line: it is not."""
+        """Show why the board may be out of date; an empty line removes it."""
         self._failure = line
         self._title()
 
     def show_polling(self, reason: str) -> None:
-        """Show why the folder is polled instead of watched; an empty line: it is watched."""
-        self._polls = reason
+        """Show why the folder is polled instead of watched; an empty line removes it."""
+        self._polling_reason = reason
         self._title()
 
     def _title(self) -> None:
@@ -181,11 +180,11 @@ class Leaderboard(ListView):
         if self.marked:
             parts.append(f"{len(self.marked)} marked")
         if board.set_aside:
-            parts.append(f"{len(board.set_aside)} set aside (p)")
+            parts.append(f"{len(board.set_aside)} unranked (p)")
         if board.problems:
             parts.append(f"! {len(board.problems)} problem{'' if len(board.problems) == 1 else 's'} (p)")
-        if self._polls:
-            parts.append(f"polled: {self._polls}")
+        if self._polling_reason:
+            parts.append(f"polled: {self._polling_reason}")
         self.border_title = Content.assemble((clean(board.rules.title), "bold"), "  ", " · ".join(parts))
 
     def _subtitle(self) -> None:
@@ -211,7 +210,7 @@ class Leaderboard(ListView):
         super().on_resize()
 
     def refresh_ages(self) -> None:
-        """Repaint the rows whose age reads differently than before."""
+        """Repaint the rows whose displayed age has changed."""
         now = time.time()
         column = next(column for column in self._columns if column.key == "age")
         top = round(self.scroll_offset.y)
@@ -226,10 +225,10 @@ class Leaderboard(ListView):
         parts = [(" " * GUTTER, style)]
         for placed in self._placed:
             column = placed.column
-            here = column.key == self.sort.column
-            arrow = ("▼" if column.descending != self.sort.reverse else "▲") if here else ""
+            sorts = column.key == self.sort.column
+            arrow = ("▼" if column.descending != self.sort.reverse else "▲") if sorts else ""
             text = fit(column.head[: max(1, placed.width - len(arrow))] + arrow, placed.width, _align(column))
-            parts += [(text, style + Style(bold=True) if here else style), (" ", style)]
+            parts += [(text, style + Style(bold=True) if sorts else style), (" ", style)]
         return strip(parts, width, style)
 
     def draw_row(self, index: int, width: int) -> Strip:
@@ -271,31 +270,29 @@ class Leaderboard(ListView):
 
     def _why_empty(self) -> str:
         if self.words and self._board and self._board.rows:
-            return "  No run's name or file holds these words. Escape drops the filter."
-        return "  No test artifact here yet: t trains, e evaluates; *test_metrics*.json files appear by themselves."
+            return "  No run's name or file contains these words. Escape removes the filter."
+        return "  No test artifacts yet: t trains, e evaluates; *test_metrics*.json files appear automatically."
 
-    # Keys
+    # Key actions
 
     def sort_by(self, steps: int) -> None:
-        """Sort by another column that is shown, `steps` further."""
+        """Sort by the displayed column that is `steps` to the right of the current one, cyclically."""
         keys = [placed.column.key for placed in self._placed] or ["rank"]
         at = keys.index(self.sort.column) if self.sort.column in keys else 0
         self.sort = Sort(keys[(at + steps) % len(keys)])
         self._rearrange(keep_view=False)
 
     def reverse(self) -> None:
-        """Turn the order round."""
         self.sort = Sort(self.sort.column, not self.sort.reverse)
         self._rearrange(keep_view=False)
 
     def filter(self, words: str) -> None:
-        """Show only rows that hold these words."""
+        """Show only rows whose run or artifact path contains all of these words."""
         if words != self.words:
             self.words = words
             self._rearrange(keep_view=False)
 
     def unmark(self) -> None:
-        """Drop all marks."""
         self.marked.clear()
         self.refresh_changed()
         self._title()

@@ -1,6 +1,6 @@
-"""What the list widgets share: rows drawn one line at a time, only those in view, with a cursor and a fixed head.
+"""The base of the list widgets: visible rows drawn line by line, with a cursor and a fixed head.
 
-Every byte goes over SSH, so a widget repaints only the lines that differ from what it drew before.
+All output goes over SSH, so a widget repaints only the lines that have changed.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from textual.widget import Widget as _Widget
 else:
     _Widget = object
-    """A widget inherits styles and bindings from its first base that is a widget: LineRepainter must not be one."""
+    """Textual takes styles and bindings from the first base that is a widget, so LineRepainter must not be a widget."""
 
 
 class LineRepainter(_Widget):
-    """Makes a widget that is drawn line by line repaint only the lines that look different than before."""
+    """Mixin for widgets drawn line by line: repaints only changed lines."""
 
     MOVES: ClassVar[frozenset[str]] = frozenset({"move", "page", "jump"})
-    """Actions that move the cursor and set nothing else off (KeysInOrder)."""
+    """Actions that only move the cursor (KeysInOrder)."""
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._border_subtitle: Content | None
         self._painted: dict[int, Strip] = {}
-        """Each line as it was last drawn."""
+        """By line number: the line as last drawn."""
 
     def draw_line(self, y: int) -> Strip:
-        """One line of the view."""
+        """Draw line `y` of the view."""
         raise NotImplementedError
 
     def render_line(self, y: int) -> Strip:
@@ -48,14 +48,14 @@ class LineRepainter(_Widget):
         return line
 
     def refresh_changed(self) -> None:
-        """Repaint the lines that have changed, each from its start, where Textual begins in any case."""
+        """Repaint the changed lines, each up to its last changed cell; Textual always begins at the first."""
         for y in range(self.size.height):
             before = self._painted.get(y)
             if width := self.size.width if before is None else changed_width(before, self.draw_line(y)):
                 self.refresh(Region(0, y, width, 1))
 
     def show_subtitle(self, text: Content | None) -> None:
-        """Show the text in the lower border. Textual's own setter repaints the whole widget for it."""
+        """Show the text in the lower border, without repainting the whole widget as Textual's setter does."""
         text = Content(text.plain.replace("\n", " ")) if text else None
         before = self._border_subtitle
         if (before.plain if before else "") == (text.plain if text else ""):
@@ -67,9 +67,9 @@ class LineRepainter(_Widget):
 
 
 class LineView(ScrollView, can_focus=True):
-    """Rows that scroll as soon as there are more of them than fit, without waiting for the scroll bar.
+    """A view that can scroll as soon as its rows exceed its height, before the scroll bar appears.
 
-    Textual 8.2 ignores scroll_to while no scroll bar is shown, and shows one only at the layout after the rows came.
+    Textual 8.2 ignores scroll_to without a scroll bar, and shows the bar only at the next layout.
     """
 
     @property
@@ -81,13 +81,13 @@ class LineView(ScrollView, can_focus=True):
         return not self._check_disabled() and self.max_scroll_x > 0
 
     def watch_show_vertical_scrollbar(self, shown: bool) -> None:
-        """Place the thumb where the rows are: Textual moves the thumb only of a bar that is shown."""
+        """Set the thumb of a bar that appears: Textual moves the thumb only while the bar is shown."""
         if shown:
             self.vertical_scrollbar.position = self.scroll_y
 
 
 class ListView(LineRepainter, LineView):
-    """A list of rows with a cursor. A subclass says how many there are, how one looks, and what a move means."""
+    """A list of rows with a cursor. A subclass defines `row_count`, `draw_row` and, as needed, the other methods."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list")]
 
@@ -95,35 +95,35 @@ class ListView(LineRepainter, LineView):
     """Rows at the top that do not scroll."""
 
     cursor: var[int] = var(0)
-    """Index of the row under the cursor; -1 where there is none."""
+    """Index of the row under the cursor; -1 in an empty list."""
 
     @property
     def row_count(self) -> int:
         raise NotImplementedError
 
     def draw_head(self, y: int, width: int) -> Strip:
-        """One of the rows that do not scroll."""
+        """Draw row `y` of the head, which does not scroll."""
         raise NotImplementedError
 
     def draw_row(self, index: int, width: int) -> Strip:
-        """One row, as wide as the widget."""
+        """Draw one row in `width` cells."""
         raise NotImplementedError
 
     def draw_empty(self, y: int, width: int) -> Strip:
-        """A line below the last row."""
+        """Draw line `y` of the scrolling area, below the last row."""
         return Strip.blank(width, self.rich_style)
 
     def cursor_moved(self) -> None:
-        """Called after the cursor has come to another row."""
+        """Called after the cursor has moved to another row."""
 
     @property
     def page_rows(self) -> int:
-        """Rows that fit into the view."""
+        """Number of rows that fit into the view."""
         return max(1, self.size.height - self.HEAD_ROWS)
 
     @property
     def line_width(self) -> int:
-        """Cells of a line, without those under the scroll bar."""
+        """Width of a line in cells, without the scroll bar."""
         return self.scrollable_content_region.width
 
     def draw_line(self, y: int) -> Strip:
@@ -136,7 +136,7 @@ class ListView(LineRepainter, LineView):
         return self.draw_empty(y - self.HEAD_ROWS, width)
 
     def resized_rows(self) -> None:
-        """Tell the scroll bar how many rows there are now."""
+        """Update the scrollable height after a change of `row_count`."""
         self.virtual_size = Size(self.size.width, self.row_count + self.HEAD_ROWS)
 
     def on_resize(self) -> None:
@@ -150,12 +150,11 @@ class ListView(LineRepainter, LineView):
         self.refresh()
 
     def refresh_row(self, index: int) -> None:
-        """Repaint one row."""
         if 0 <= index < self.row_count:
             self.refresh_line(index + self.HEAD_ROWS)
 
     def move_to(self, index: int) -> None:
-        """Put the cursor on a row, as near as there is one, and scroll it into view."""
+        """Put the cursor on the row, or on the nearest one, and scroll it into view."""
         index = max(0, min(index, self.row_count - 1)) if self.row_count else -1
         if index != self.cursor:
             before, self.cursor = self.cursor, index
@@ -165,7 +164,7 @@ class ListView(LineRepainter, LineView):
         self.show_cursor()
 
     def show_cursor(self) -> None:
-        """Scroll as little as is needed to see the row under the cursor."""
+        """Scroll just enough to show the row under the cursor."""
         top = round(self.scroll_target_y)
         if self.cursor < top:
             self.scroll_to(y=max(0, self.cursor), animate=False)
@@ -188,10 +187,10 @@ class ListView(LineRepainter, LineView):
 
 
 def strip(parts: list[tuple[str, Style]], width: int, rest: Style) -> Strip:
-    """Texts with their styles as one line of exactly this width, cut or filled up with `rest`.
+    """Styled texts as one line of exactly `width` cells, cut or filled with blanks in the style `rest`.
 
-    Every change of style costs some 20 bytes on the way to the terminal: neighbours of the same style are one segment,
-    and blanks join the text beside them where that looks the same.
+    Each change of style costs about 20 bytes, so neighbours of equal style become one segment, and blanks join their
+    neighbour if that looks the same.
     """
     joined: list[tuple[str, Style]] = []
     filling = width - sum(cell_len(text) for text, _ in parts)
@@ -199,24 +198,24 @@ def strip(parts: list[tuple[str, Style]], width: int, rest: Style) -> Strip:
         if not joined:
             joined.append((text, style))
             continue
-        before, its = joined[-1]
-        if style == its or (not text.strip(" ") and _same_ground(style, its)):
-            joined[-1] = (before + text, its)
-        elif not before.strip(" ") and _same_ground(style, its):
+        before, last_style = joined[-1]
+        if style == last_style or (not text.strip(" ") and _same_blanks(style, last_style)):
+            joined[-1] = (before + text, last_style)
+        elif not before.strip(" ") and _same_blanks(style, last_style):
             joined[-1] = (before + text, style)
         else:
             joined.append((text, style))
     return Strip([Segment(text, style) for text, style in joined if text]).adjust_cell_length(width, rest)
 
 
-def _same_ground(one: Style, other: Style) -> bool:
+def _same_blanks(style: Style, other: Style) -> bool:
     """Whether blanks look the same in both styles."""
-    marked = any(style.underline or style.reverse or style.strike for style in (one, other))
-    return one.bgcolor == other.bgcolor and not marked
+    marked = any(item.underline or item.reverse or item.strike for item in (style, other))
+    return style.bgcolor == other.bgcolor and not marked
 
 
 def changed_width(before: Strip, now: Strip) -> int:
-    """How many cells of a line have to be painted so that it looks like `now`: up to the last one that differs."""
+    """Number of cells, from the start of the line, up to the last one that differs between `before` and `now`."""
     if before == now:
         return 0
     old, new = _cells(before), _cells(now)
@@ -226,5 +225,5 @@ def changed_width(before: Strip, now: Strip) -> int:
 
 
 def _cells(line: Strip) -> list[tuple[str, Style | None]]:
-    """The character and style of each cell of a line; a wide character fills two."""
+    """The character and style of each cell of a line; a wide character takes two cells."""
     return [(char, segment.style) for segment in line for char in segment.text for _ in range(cell_len(char))]

@@ -1,4 +1,4 @@
-"""A GPU in full, and the processes that hold it, as lines. Pure functions of a look at the GPUs."""
+"""The lines of the GPU screen: all figures of one GPU, and its processes. Pure functions of a GPU sample."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from engine.contract.text import clean
 from engine.contract.units import duration, gibibytes
 from xray_tui.gpu.history import CARRIED, MINUTE
-from xray_tui.widgets import gpu_format as words
+from xray_tui.widgets import gpu_format
 from xray_tui.widgets.braille import Range, plot
 from xray_tui.widgets.format import cells, fit
 from xray_tui.widgets.gpu_format import Line, Part
-from xray_tui.widgets.gpu_layout import dimmed, how_old
+from xray_tui.widgets.gpu_layout import age_line, dimmed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,40 +21,40 @@ if TYPE_CHECKING:
     from xray_tui.gpu.snapshot import GpuProcess, GpuSample
 
 LABEL, VALUE = 13, 25
-"""Cells of a figure's label and of its value; what is left of a line is the chart's."""
+"""Widths in cells of a figure's label and value; the chart takes the rest of the line."""
 STALLED = "full utilisation at far less power than its run usually draws, and no step in two minutes: look at its log"
 COLUMNS = (("PID", 8), ("USER", 10), ("TYPE", 5), ("GIB", 7), ("SM", 5), ("TIME", 7))
-"""Heads and cells of a process's short columns; its run and its command share the rest."""
+"""Heads and widths in cells of the short columns; run and command share the rest."""
 
 
 def gpu_head(gpu: GpuSample, gpus: Gpus, width: int, now: float) -> list[Line]:
-    """Every figure of the GPU beside its last minute, then in whole sentences what else is to be known; before all
-    that, where the figures are not of now, why not."""
-    if (old := _not_of_now(gpu, gpus, now)) is None:
+    """The GPU's figures beside the chart of its last minute, then its remarks. If the figures are outdated, the reason
+    comes first."""
+    if (old := _why_outdated(gpu, gpus, now)) is None:
         return _gpu_head(gpu, gpus, width, now)
-    said = textwrap.wrap(old, max(20, width))
-    return [*([(line, "warm")] for line in said), *map(dimmed, _gpu_head(gpu, gpus, width, now))]
+    reason = textwrap.wrap(old, max(20, width))
+    return [*([(line, "warm")] for line in reason), *map(dimmed, _gpu_head(gpu, gpus, width, now))]
 
 
-def _not_of_now(gpu: GpuSample, gpus: Gpus, now: float) -> str | None:
+def _why_outdated(gpu: GpuSample, gpus: Gpus, now: float) -> str | None:
     if gpu in gpus.snapshot.gpus:
-        return how_old(gpus.snapshot, now)
-    return " ".join(["? no longer there; this is what was seen last.", clean(gpus.snapshot.problem or "")])
+        return age_line(gpus.snapshot, now)
+    return " ".join(["? the GPU is gone; these are its last figures.", clean(gpus.snapshot.problem or "")])
 
 
 def _gpu_head(gpu: GpuSample, gpus: Gpus, width: int, now: float) -> list[Line]:
     if gpu.problem is not None:
-        lasting = "" if gpu.since is None else f" For {duration(now - gpu.since)}."
-        said = textwrap.wrap(f"! {clean(gpu.problem)}.{lasting}", max(20, width))
-        return [[(line, "bad")] for line in said]
+        since = "" if gpu.since is None else f" For {duration(now - gpu.since)}."
+        lines = textwrap.wrap(f"! {clean(gpu.problem)}.{since}", max(20, width))
+        return [[(line, "bad")] for line in lines]
     figures = _figures(gpu)
     chart = _chart(gpu, gpus, width - LABEL - VALUE, len(figures))
     rows: list[Line] = []
     for (label, (text, style)), drawn in zip(figures, chart, strict=True):
         rows.append([(fit(label, LABEL), "faint"), (fit(text, VALUE), style), *drawn])
     for label, text, style in _remarks(gpu, gpus):
-        for place, line in enumerate(textwrap.wrap(text, max(20, width - LABEL))):
-            rows.append([(fit("" if place else label, LABEL), "faint"), (line, style)])
+        for index, line in enumerate(textwrap.wrap(text, max(20, width - LABEL))):
+            rows.append([(fit("" if index else label, LABEL), "faint"), (line, style)])
     return rows
 
 
@@ -64,8 +64,8 @@ def _figures(gpu: GpuSample) -> list[tuple[str, Part]]:
     fan = f", fan {gpu.fan}%" if gpu.fan is not None else ""
     power = "-" if gpu.power is None else f"{gpu.power:.0f} W"
     limit = f" of {gpu.power_limit:.0f} W" if gpu.power_limit is not None else ""
-    heat, style = words.temperature(gpu)
-    busy, busy_style = words.utilisation(gpu)
+    heat, style = gpu_format.temperature(gpu)
+    busy, busy_style = gpu_format.utilisation(gpu)
     return [
         ("Utilisation", (busy.strip(), busy_style)),
         ("Memory", (f"{gibibytes(gpu.memory_used)} of {total} GiB", "")),
@@ -91,26 +91,26 @@ def _chart(gpu: GpuSample, gpus: Gpus, width: int, height: int) -> list[Line]:
 
 
 def _remarks(gpu: GpuSample, gpus: Gpus) -> list[tuple[str, str, str]]:
-    """(label, sentence, style) of what no figure says."""
-    said = []
+    """(label, sentence, style) of each remark beside the figures."""
+    remarks = []
     if gpu.throttle:
-        said.append(("Slowed down", ", ".join(map(clean, gpu.throttle)), "hot"))
+        remarks.append(("Slowed down", ", ".join(map(clean, gpu.throttle)), "hot"))
     if gpu.uuid in gpus.stalled:
-        said.append(("Stalled?", STALLED, "warm"))
-    free = words.is_free(gpu, gpus)
+        remarks.append(("Stalled?", STALLED, "warm"))
+    free = gpu_format.is_free(gpu, gpus)
     if free is not None:
         why = clean(gpus.availability[gpu.uuid] or "")
-        said.append(("Queue", "free: the next job may have it" if free else f"not free: {why}", "good" if free else ""))
+        remarks.append(("Queue", "free for the next job" if free else f"not free: {why}", "good" if free else ""))
     if gpu.mig:
-        said.append(("MIG", "the GPU is split into instances; the driver tells no utilisation of the whole", ""))
+        remarks.append(("MIG", "the GPU is split into instances; the driver reports no overall utilisation", ""))
     if gpu.note:
-        said.append(("Not readable", clean(gpu.note), "warm"))
-    said.append(("UUID", gpu.uuid or "-", "faint"))
-    return said
+        remarks.append(("Not readable", clean(gpu.note), "warm"))
+    remarks.append(("UUID", gpu.uuid or "-", "faint"))
+    return remarks
 
 
 def run_cells(processes: Iterable[GpuProcess], gpus: Gpus, width: int) -> int:
-    """Cells of the run's column: as many as the longest needs, at most half of what the short columns leave."""
+    """Width in cells of the run column: that of the longest run, at most half of the space after the short columns."""
     runs = [cells(clean(gpus.owners[process.pid].run)) for process in processes if process.pid in gpus.owners]
     return max(4, min(max(runs, default=0), _rest(width) // 2))
 
@@ -121,7 +121,7 @@ def process_head(width: int, run: int) -> str:
 
 
 def process_line(process: GpuProcess, gpus: Gpus, width: int, run: int, now: float) -> Line:
-    """A process on one line, its run in `run` cells; what cannot be seen of it is a dash."""
+    """A process on one line, with its run in `run` cells; unknown values are dashes."""
     owner = gpus.owners.get(process.pid)
     values = {
         "PID": str(process.pid),
@@ -132,7 +132,7 @@ def process_line(process: GpuProcess, gpus: Gpus, width: int, run: int, now: flo
         "TIME": "-" if process.started is None else duration(now - process.started) or "-",
     }
     short = "".join(fit(values[head], size - 1, _align(head)) + " " for head, size in COLUMNS)
-    command = clean(process.command or process.name or "cannot be seen from here")
+    command = clean(process.command or process.name or "not visible to this user")
     style = "" if process.computes or owner else "faint"
     name: Part = (fit(clean(owner.run), run), "good") if owner else (fit("-", run), "faint")
     return [(f" {short}", style), name, (" ", ""), (fit(command, _rest(width) - run), "faint")]
@@ -143,5 +143,5 @@ def _align(head: str) -> str:
 
 
 def _rest(width: int) -> int:
-    """Cells that the short columns leave to run and command together."""
+    """Width in cells of run and command together."""
     return max(12, width - 2 - sum(size for _, size in COLUMNS))

@@ -1,4 +1,4 @@
-"""The processes that hold a GPU, the largest first, a line each. The cursor stays on its process."""
+"""The process list of the GPU screen, largest process first. The cursor stays on its process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ProcessList(ListView):
-    """Drawn with the time of each look, so that nothing moves between two of them."""
+    """Running times are those of the sample, so the lines change only with a new sample."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"gpu--cursor", "gpu--faint", "gpu--good"}
     HEAD_ROWS = 1
@@ -38,13 +38,13 @@ class ProcessList(ListView):
         return self._processes[self.cursor] if 0 <= self.cursor < len(self._processes) else None
 
     def show(self, gpu: GpuSample, gpus: Gpus) -> None:
-        """Show the GPU's processes as they are now."""
-        chosen = self.process
+        """Show the processes of a new sample."""
+        selected = self.process
         self._gpus, self._now = gpus, time.time()
         self._processes = gpu.processes or ()
         self._empty = _why_empty(gpu)
-        same = [place for place, process in enumerate(self._processes)
-                if chosen and (process.pid, process.started) == (chosen.pid, chosen.started)]  # fmt: skip
+        same = [index for index, process in enumerate(self._processes)
+                if selected and (process.pid, process.started) == (selected.pid, selected.started)]  # fmt: skip
         self.cursor = same[0] if same else min(max(self.cursor, 0), len(self._processes) - 1)
         self.resized_rows()
         self.show_cursor()
@@ -68,13 +68,13 @@ class ProcessList(ListView):
 
     def draw_empty(self, y: int, width: int) -> Strip:
         if y == 0 and not self._processes:
-            said = [(f" {self._empty}", self.get_component_rich_style("gpu--faint"))]
-            return strip(said, width, self.rich_style)
+            parts = [(f" {self._empty}", self.get_component_rich_style("gpu--faint"))]
+            return strip(parts, width, self.rich_style)
         return super().draw_empty(y, width)
 
 
 def _why_empty(gpu: GpuSample) -> str:
     if gpu.processes is not None:
-        return "No process holds this GPU."
+        return "No process uses this GPU."
     why = f": {gpu.processes_problem}" if gpu.processes_problem else ""
     return f"Its processes cannot be listed{why}."
