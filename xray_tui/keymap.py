@@ -1,4 +1,4 @@
-"""The one table of what keys do: bindings, key bar, help screen, command palette and keymap are all made from it."""
+"""The table of all key commands. Bindings, key bar, help screen, command palette and keymap are derived from it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PLACES: dict[Place, str] = {
     "log": "Log and text",
     "gpu": "One GPU and its processes",
     "form": "Forms",
-    "save": "Where a form's values are saved",
+    "save": "Saving a form as a config",
     "question": "Questions",
-    "text": "Texts, as this one",
+    "text": "Text screens, such as this one",
     "folder": "Choice of the runs folder",
     "app": "Everywhere",
 }
-"""Headings of the help screen, in its order."""
+"""Headings of the help screen, in display order."""
 
 TOGETHER: tuple[frozenset[Place], ...] = (
     *(frozenset[Place]({"app", "dashboard", "list", focused}) for focused in ("gpus", "board", "jobs")),
@@ -40,47 +40,47 @@ TOGETHER: tuple[frozenset[Place], ...] = (
     frozenset({"folder", "app"}),
     *(frozenset[Place]({alone}) for alone in ("form", "save", "question")),
 )
-"""Places whose keys work at the same time."""
+"""Sets of places whose keys are active at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Something the user can do with a key."""
+    """A command that the user runs with a key."""
 
     id: str
-    """By which the settings' keymap names it."""
+    """The id in the settings' `keymap`."""
     keys: str
-    """Textual's names, with commas between."""
+    """Textual's key names, separated by commas."""
     action: str
     label: str
     """One word for the key bar."""
     meaning: str
-    """One line for help and palette."""
+    """One line for help screen and palette."""
     place: Place
-    """Where the keys are bound."""
+    """The place where the keys are active."""
     shown: bool = False
     """Whether the key bar shows it."""
 
 
 COMMANDS: tuple[Command, ...] = (
-    Command("log.enlarge", "enter", "screen.enlarge", "enlarge", "Give the log the whole screen, or its place again",
+    Command("log.enlarge", "enter", "screen.enlarge", "enlarge", "Enlarge the log to the whole screen, or undo it",
             "reading", True),
-    Command("log.search", "/", "screen.search", "search", "Search the log, from the lines in view downwards",
+    Command("log.search", "/", "screen.search", "search", "Search the log, downwards from the visible lines",
             "reading", True),
-    Command("log.next", "n", "find(1)", "next", "To the next line with the words that are searched for",
+    Command("log.next", "n", "find(1)", "next", "To the next line that contains the search words",
             "reading", True),
-    Command("log.previous", "N", "find(-1)", "previous", "To the line before with these words", "reading"),
+    Command("log.previous", "N", "find(-1)", "previous", "To the previous line that contains them", "reading"),
     Command("log.open", "o", "app.open_log", "pager", "Open the whole log in $PAGER, else less or more",
             "reading", True),
     Command("launch.train", "t", "app.launch('train')", "train", "Train a network from a recipe", "dashboard", True),
     Command("launch.evaluate", "e", "app.launch('evaluate')", "eval", "Evaluate the run under the cursor",
             "dashboard", True),
     Command("launch.blend", "b", "app.launch('blend')", "blend", "Blend the marked runs", "dashboard", True),
-    Command("job.stop", "K", "app.stop_job", "stop", "Stop the selected job, after a question", "dashboard", True),
-    Command("job.resume", "R", "app.resume_job", "resume", "Go on with the selected training from its last checkpoint",
+    Command("job.stop", "K", "app.stop_job", "stop", "Stop the selected job, after a confirmation", "dashboard", True),
+    Command("job.resume", "R", "app.resume_job", "resume", "Resume the selected training from its last checkpoint",
             "dashboard"),
     Command("board.export", "x", "app.export", "export", "Write the board to LEADERBOARD.md", "dashboard", True),
-    Command("board.filter", "/", "filter", "filter", "Show only runs whose name or file holds these words",
+    Command("board.filter", "/", "filter", "filter", "Show only runs whose name or file contains these words",
             "dashboard", True),
     Command("board.sort", "s,>", "sort(1)", "sort", "Sort by the next column", "dashboard", True),
     Command("board.sort_back", "<", "sort(-1)", "sort back", "Sort by the previous column", "dashboard"),
@@ -88,21 +88,21 @@ COMMANDS: tuple[Command, ...] = (
     Command("detail.log", "l", "detail('log')", "log", "Show the log of the selected job", "dashboard", True),
     Command("detail.curve", "c", "detail('curve')", "curve", "Show loss and validation of the selected job",
             "dashboard", True),
-    Command("board.problems", "p", "app.problems", "problems", "Artifacts that do not rank, each with its reason",
+    Command("board.problems", "p", "app.problems", "problems", "List unranked artifacts, each with its reason",
             "dashboard", True),
-    Command("gpus.detail", "d", "gpu_detail", "detail", "Show more of each GPU, or less", "dashboard", True),
+    Command("gpus.detail", "d", "gpu_detail", "detail", "Show more or less of each GPU", "dashboard", True),
     Command("board.rescan", "r", "app.rescan", "rescan", "Read the whole runs folder again", "dashboard"),
     Command("dashboard.clear", "escape", "clear", "clear",
-            "Drop the filter, then the marks; in a log the search, then its size", "dashboard"),
+            "Remove the filter, then the marks; in a log, the search, then its enlargement", "dashboard"),
     Command("gpus.open", "enter", "open", "processes", "Everything about the GPU under the cursor, and its processes",
             "gpus", True),
-    Command("gpus.left", "left,h", "step(-1)", "left", "To the GPU before", "gpus"),
+    Command("gpus.left", "left,h", "step(-1)", "left", "To the previous GPU", "gpus"),
     Command("gpus.right", "right", "step(1)", "right", "To the next GPU", "gpus"),
     Command("board.mark", "space", "mark", "mark", "Mark the run, for blending", "board", True),
     Command("board.open", "enter", "open", "open", "Everything about the run under the cursor", "board"),
-    Command("job.hold", "H", "app.hold_job", "hold", "Hold the waiting job, or let it go on", "jobs", True),
-    Command("job.up", "[", "app.move_job(-1)", "up", "Before the next of your jobs in the queue", "jobs"),
-    Command("job.down", "]", "app.move_job(1)", "down", "Behind the next of your jobs in the queue", "jobs"),
+    Command("job.hold", "H", "app.hold_job", "hold", "Hold the waiting job, or release it", "jobs", True),
+    Command("job.up", "[", "app.move_job(-1)", "up", "Move before the previous one of your waiting jobs", "jobs"),
+    Command("job.down", "]", "app.move_job(1)", "down", "Move after the next one of your waiting jobs", "jobs"),
     Command("jobs.open", "enter", "open", "read", "Go to the log or the curve of the job", "jobs"),
     Command("move.down", "j,down", "move(1)", "down", "One row down", "list"),
     Command("move.up", "k,up", "move(-1)", "up", "One row up", "list"),
@@ -112,34 +112,34 @@ COMMANDS: tuple[Command, ...] = (
     Command("move.bottom", "G,end", "jump(-1)", "bottom", "To the last row; a log then follows its file", "list"),
     Command("log.left", "left,h", "scroll_left", "left", "Scroll to the left", "log"),
     Command("log.right", "right", "scroll_right", "right", "Scroll to the right", "log"),
-    Command("gpu.stop", "K", "stop", "stop the job", "Stop the job that the process works for, after a question",
+    Command("gpu.stop", "K", "stop", "stop the job", "Stop the job of the process, after a confirmation",
             "gpu", True),
-    Command("gpu.previous", "left,h", "step(-1)", "previous GPU", "The GPU before", "gpu", True),
+    Command("gpu.previous", "left,h", "step(-1)", "previous GPU", "The previous GPU", "gpu", True),
     Command("gpu.next", "right,l", "step(1)", "next GPU", "The next GPU", "gpu", True),
     Command("gpu.close", "escape,q,enter", "close", "close", "Back to the dashboard", "gpu", True),
     Command("form.launch", "enter", "launch", "launch", "Open a list or a section; launch from a text field", "form"),
     Command("form.launch_anywhere", "f5", "launch", "launch", "Launch from any field", "form"),
-    Command("form.cancel", "escape", "cancel", "cancel", "Leave the form", "form"),
+    Command("form.cancel", "escape", "cancel", "cancel", "Close the form", "form"),
     Command("form.save", "ctrl+s", "save", "save", "Save the values as a config", "form"),
     Command("form.next", "down", "app.focus_next", "next", "To the next field", "form"),
     Command("form.previous", "up", "app.focus_previous", "previous", "To the previous field", "form"),
-    Command("save.save", "enter", "save", "save", "Save under the name that is typed", "save"),
+    Command("save.save", "enter", "save", "save", "Save under the typed name", "save"),
     Command("save.cancel", "escape", "dismiss(None)", "cancel", "Do not save", "save"),
     Command("confirm.yes", "y", "answer(True)", "yes", "Yes", "question"),
     Command("confirm.no", "n,escape,enter,q", "answer(False)", "no", "No", "question"),
     Command("text.close", "escape,q,enter", "close", "close", "Close the text", "text"),
-    Command("folder.quit", "escape", "leave", "quit", "Leave without a runs folder", "folder"),
+    Command("folder.quit", "escape", "leave", "quit", "Quit without a runs folder", "folder"),
     Command("app.next", "tab", "app.focus_next", "next", "To the next panel", "app"),
     Command("app.previous", "shift+tab", "app.focus_previous", "previous", "To the previous panel", "app"),
     Command("app.palette", "ctrl+p,:", "app.command_palette", "palette", "Find a command by its name", "app"),
     Command("app.help", "?,f1", "app.help", "help", "This list", "app", True),
     Command("app.suspend", "ctrl+z", "app.suspend", "suspend", "To the shell; `fg` brings the app back", "app"),
-    Command("app.quit", "q", "app.quit", "quit", "Leave; launched jobs go on", "app", True),
+    Command("app.quit", "q", "app.quit", "quit", "Quit; launched jobs continue", "app", True),
 )  # fmt: skip
 
 
 def bindings(*places: Place) -> list[Binding]:
-    """Textual's bindings of the commands that belong to these places."""
+    """Textual bindings for the commands of these places."""
     return [
         Binding(command.keys, command.action, command.label, show=command.shown, tooltip=command.meaning, id=command.id)
         for command in COMMANDS
@@ -148,20 +148,19 @@ def bindings(*places: Place) -> list[Binding]:
 
 
 def keymap_problems(keymap: Mapping[str, str]) -> Iterator[str]:
-    """A line for every id that there is not, every key that no terminal sends, and every key that would do two things:
-    Textual passes over all three in silence."""
+    """A message for each unknown id, invalid key and key with two commands, all of which Textual silently ignores."""
     for name, keys in keymap.items():
-        yield from _flaws(name, keys)
+        yield from _entry_problems(name, keys)
     if keymap:
         yield from _clashes(usable_keymap(keymap))
 
 
 def usable_keymap(keymap: Mapping[str, str]) -> dict[str, str]:
-    """The keymap without ids that there are not and keys that are none."""
-    return {name: keys for name, keys in keymap.items() if not any(_flaws(name, keys))}
+    """The keymap without entries that have an unknown id or an invalid key."""
+    return {name: keys for name, keys in keymap.items() if not any(_entry_problems(name, keys))}
 
 
-def _flaws(name: str, keys: str) -> Iterator[str]:
+def _entry_problems(name: str, keys: str) -> Iterator[str]:
     from difflib import get_close_matches
 
     from engine.contract.text import clean
@@ -170,30 +169,30 @@ def _flaws(name: str, keys: str) -> Iterator[str]:
     if name not in ids:
         close = get_close_matches(name, ids, n=1)
         hint = f"did you mean {close[0]}?" if close else "the help screen lists the ids"
-        yield f"keymap: {clean(name)}: there is no such command; {hint}"
+        yield f"keymap: {clean(name)}: unknown command; {hint}"
     for key in keys.split(","):
         if not _is_key(key.strip()):
-            yield f"keymap: {clean(name)}: {clean(key.strip()) or 'empty'!r} is no key; right are k, K, f2, ctrl+k"
+            yield f"keymap: {clean(name)}: {clean(key.strip()) or 'empty'!r} is not a key; expected one like K or f2"
 
 
 def _clashes(keymap: Mapping[str, str]) -> Iterator[str]:
     keys = {command.id: _keys_of(keymap.get(command.id, command.keys)) for command in COMMANDS}
-    meant = {command.id: _keys_of(command.keys) for command in COMMANDS}
+    default_keys = {command.id: _keys_of(command.keys) for command in COMMANDS}
     for first, second in combinations(COMMANDS, 2):
         if any({first.place, second.place} <= places for places in TOGETHER):
             moved, other = (first, second) if first.id in keymap else (second, first)
-            both_meant = meant[first.id] & meant[second.id]  # what has the focus goes first: `/` in a log
-            for key in sorted((keys[first.id] & keys[second.id]) - both_meant):
-                yield f"keymap: {moved.id}: {shown_keys(key)} is the key of {other.id}, too; another key is right"
+            shared = default_keys[first.id] & default_keys[second.id]  # the focused widget goes first: `/` in a log
+            for key in sorted((keys[first.id] & keys[second.id]) - shared):
+                yield f"keymap: {moved.id}: {shown_keys(key)} is also the key of {other.id}; choose another key"
 
 
 def _keys_of(keys: str) -> frozenset[str]:
-    """The keys by Textual's full names: `/` is `slash`."""
+    """The keys by Textual's full names, such as `slash` for `/`."""
     return frozenset(binding.key for binding in Binding.make_bindings([Binding(keys, "")]))
 
 
 def shown_keys(keys: str) -> str:
-    """The keys as a person reads them: `ctrl+p  :`."""
+    """The keys as displayed: `ctrl+p  :`."""
     from textual.keys import format_key
 
     shown = []

@@ -1,11 +1,11 @@
-"""What the user has set: one small YAML file in the user's config folder, every key of it optional.
+"""The settings: one small YAML file in the user's config folder; every key is optional.
 
     # ~/.config/xray-tui/settings.yaml
     runs_dir: /data/challenge/runs
     theme: nord
     keymap: {job.stop: ctrl+k}
 
-The file is read with pydantic, which is imported only where there is a file: an app without one starts sooner.
+pydantic, which reads the file, is imported only if the file exists, because its import delays the start.
 """
 
 from __future__ import annotations
@@ -29,63 +29,63 @@ APP = "xray-tui"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings with their defaults. Paths may begin with `~`; relative ones count from the working folder."""
+    """The settings with their defaults. Paths may begin with `~`; relative paths start at the working folder."""
 
     runs_dir: Path | None = None
-    """The runs folder that is opened where none is named on the command line."""
+    """The runs folder if the command line names none."""
 
     export: Path | None = None
-    """Where `x` writes the board; without it LEADERBOARD.md beside the runs folder."""
+    """The file to which `x` exports the board. Default: LEADERBOARD.md beside the runs folder."""
 
     lease_dir: Path | None = None
-    """Where the GPU locks lie that all users of the server share; without it /run/lock/xray-tui and the like."""
+    """The folder of the GPU locks, which all users of the server share. Default: /run/lock/xray-tui or similar."""
 
     gpus: tuple[int | str, ...] = ()
-    """GPUs that jobs with gpu auto may take, by index or UUID, the preferred one first; without it all of them."""
+    """GPUs, by index or UUID, that jobs with `gpu auto` may take, in order of preference. Default: all GPUs."""
 
     foreign: str | dict[str, str] = "refuse"
-    """Whether a job takes a GPU that is in use by no job: `refuse`, `share`, or `{idle_under: 2GiB}` where less memory
-    than that is in use."""
+    """Whether a job takes a GPU used by processes outside the queue: `refuse`, `share`, or `{idle_under: 2GiB}` to
+    take it if less memory than that is used."""
 
     max_gpus: int | None = None
-    """So many GPUs your jobs of one runs folder hold at once."""
+    """Largest number of GPUs that your jobs of one runs folder hold at once. Default: no limit."""
 
     slots: int = 1
-    """So many of your small jobs share a GPU; a job that names its GPUs or takes several still has them alone."""
+    """Number of your small jobs that share a GPU. A job that names its GPUs or takes several never shares them."""
 
     hours: str = ""
-    """When your jobs may start, such as `20:00-08:00`; without it always."""
+    """The hours in which your jobs may start, such as `20:00-08:00`. Default: always."""
 
     theme: str = "xray"
-    """A theme of the command palette."""
+    """The name of a theme; the command palette lists the themes."""
 
     gpu_detail: bool = False
-    """Whether the GPUs are shown in detail from the start, as far as half of the screen allows."""
+    """Whether the GPUs are shown in detail from the start, if they fit into half of the screen."""
 
     bell: bool = True
-    """Whether the terminal's bell rings when a job of yours ends while the app is open."""
+    """Whether the terminal bell rings when one of your jobs ends while the app is open."""
 
     on_end: tuple[str, ...] = ()
-    """A command, word by word and run without a shell, for the end of every job: `[mail-me, --from, gpu1]`. It finds
-    the job in $XRAY_JOB_ID, _RUN, _KIND, _STATE, _CAUSE, _FOLDER and the like, and has a minute. As it stands at the
-    launch."""
+    """A command that runs after every job, as a list of words, without a shell: `[mail-me, --from, gpu1]`. It gets the
+    job in $XRAY_JOB_ID, _RUN, _KIND, _STATE, _CAUSE, _FOLDER and others, and is killed after a minute. A job keeps the
+    command that was set at its launch."""
 
     environment_drop: tuple[str, ...] = ()
-    """Patterns of variables that jobs do not get from the shell that launches them, such as `[AWS_*]`, besides those
-    whose names look secret: `*TOKEN*`, `*SECRET*`, `*PASSWORD*`, `*PASSWD*`, `*CREDENTIAL*`, `*_KEY`, `SSH_*`."""
+    """Patterns of variables that jobs do not get from the launching shell, such as `[AWS_*]`, besides those whose names
+    look secret: `*TOKEN*`, `*SECRET*`, `*PASSWORD*`, `*PASSWD*`, `*CREDENTIAL*`, `*_KEY`, `SSH_*`."""
 
     environment_keep: tuple[str, ...] = ()
-    """Patterns of variables that jobs get all the same, such as `[WANDB_API_KEY, HF_TOKEN]`. They wait in
-    `environment.json` of the job's folder, which only you can read, until the job begins."""
+    """Patterns of variables that jobs get although they match the patterns above, such as `[WANDB_API_KEY, HF_TOKEN]`.
+    Until the job starts, they are kept in `environment.json` of its folder, which only you can read."""
 
     mouse: bool = True
-    """Whether the app takes the mouse; without it the terminal selects text as usual."""
+    """Whether the app uses the mouse. If false, the terminal selects text as usual."""
 
     columns: tuple[str, ...] = ()
-    """The leaderboard's metrics, in order, by any of their names; without them those of the board.yaml."""
+    """The leaderboard's metrics, in order, by name or alias. Default: those of board.yaml."""
 
     keymap: dict[str, str] = field(default_factory=dict)
-    """Other keys by the id of what they do, as the help screen names it: `{job.stop: "ctrl+k,X"}`."""
+    """Keys by command id, as listed on the help screen: `{job.stop: "ctrl+k,X"}`."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
@@ -96,16 +96,16 @@ def runs_folder(given: Path | None, settings: Settings) -> Path:
 
 
 def settings_path() -> Path:
-    """Where the settings file lies, whether it exists or not."""
+    """The path of the settings file, which may not exist."""
     from platformdirs import user_config_path
 
     return user_config_path(APP) / FILE
 
 
 def load_settings(path: Path | None = None) -> tuple[Settings, tuple[str, ...]]:
-    """The settings of the file, and a line for everything in it that is wrong; such a key keeps its default.
+    """(the settings of the file, a message for each problem); a key with a problem keeps its default.
 
-    Never raises: an app with a bad settings file still opens, and says what is bad.
+    Never raises, so that the app opens with a bad settings file and shows its problems.
     """
     path = path or settings_path()
     try:
@@ -113,7 +113,7 @@ def load_settings(path: Path | None = None) -> tuple[Settings, tuple[str, ...]]:
     except (FileNotFoundError, NotADirectoryError):
         return Settings(), ()
     except OSError:
-        pass  # reading it says why
+        pass  # read_mapping reports the reason
     from engine.contract.errors import BadInput
     from engine.contract.yaml_file import read_mapping
 
@@ -125,15 +125,15 @@ def load_settings(path: Path | None = None) -> tuple[Settings, tuple[str, ...]]:
 
 
 def settings_for(command: Namespace) -> Settings:
-    """The settings for one command of `xray-tui`, read once; their problems go to standard error, a line each."""
+    """The settings, cached in the parsed command; their problems go to standard error, one line each."""
     if "settings" not in command:
         from engine.contract.text import clean
 
         command.settings, problems = load_settings()
         for line in problems:
             print(f"xray-tui: {clean(line)}", file=sys.stderr)
-    found: Settings = command.settings
-    return found
+    settings: Settings = command.settings
+    return settings
 
 
 def _validate(values: dict[str, Any], path: Path) -> tuple[Settings, tuple[str, ...]]:
@@ -142,12 +142,12 @@ def _validate(values: dict[str, Any], path: Path) -> tuple[Settings, tuple[str, 
     try:
         return _expanded(_adapter().validate_python(values), path)
     except ValidationError as error:
-        wrong = {str(item["loc"][0]) for item in error.errors(include_url=False) if item["loc"]}
+        invalid = {str(item["loc"][0]) for item in error.errors(include_url=False) if item["loc"]}
         problems = _lines(error, path)
-    kept = {key: value for key, value in values.items() if str(key) not in wrong}
+    valid = {key: value for key, value in values.items() if str(key) not in invalid}
     try:
-        settings, more = _expanded(_adapter().validate_python(kept), path)
-    except ValidationError:  # keys that are no text, and the like
+        settings, more = _expanded(_adapter().validate_python(valid), path)
+    except ValidationError:  # for example keys that are not strings
         return Settings(), problems
     return settings, (*problems, *more)
 
@@ -167,7 +167,7 @@ def _lines(error: Any, path: Path) -> tuple[str, ...]:
     for item in error.errors(include_url=False):
         name = clean(".".join(str(part) for part in item["loc"]))
         if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            lines.append(f"{path}: {name}: unknown key; known are {known}")
+            lines.append(f"{path}: {name}: unknown key; expected one of {known}")
         else:
             lines.append(
                 f"{path}: {name}: {clean(repr(item['input']))[:60]}: {clean(item['msg'])}; the default is used"
@@ -176,7 +176,7 @@ def _lines(error: Any, path: Path) -> tuple[str, ...]:
 
 
 def _expanded(settings: Settings, path: Path) -> tuple[Settings, tuple[str, ...]]:
-    """The settings with every `~` replaced; a path that begins with an unknown user's home is left out, with a line."""
+    """(the settings with every `~` expanded, a message for each path with an unknown user, which gets its default)"""
     from dataclasses import replace
 
     from engine.contract.text import clean
@@ -184,11 +184,11 @@ def _expanded(settings: Settings, path: Path) -> tuple[Settings, tuple[str, ...]
     expanded: dict[str, Path | None] = {}
     problems = []
     for name in ("runs_dir", "export", "lease_dir"):
-        given: Path | None = getattr(settings, name)
+        path_setting: Path | None = getattr(settings, name)
         try:
-            expanded[name] = given.expanduser() if given is not None else None
+            expanded[name] = path_setting.expanduser() if path_setting is not None else None
         except RuntimeError:
             expanded[name] = None
-            user = clean(given.parts[0].removeprefix("~")) if given is not None else ""
-            problems.append(f"{path}: {name}: there is no user {user}; the default is used")
+            user = clean(path_setting.parts[0].removeprefix("~")) if path_setting is not None else ""
+            problems.append(f"{path}: {name}: unknown user {user}; the default is used")
     return replace(settings, **expanded), tuple(problems)  # type: ignore[arg-type]

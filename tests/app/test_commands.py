@@ -54,10 +54,10 @@ async def test_a_key_that_the_settings_move_works_and_the_old_one_does_not(make_
 def test_a_key_that_would_do_two_things_in_one_place_is_named() -> None:
     assert list(keymap_problems({command.id: command.keys for command in COMMANDS})) == []
     assert list(keymap_problems({"board.export": "t"})) == [
-        "keymap: board.export: t is the key of launch.train, too; another key is right"
+        "keymap: board.export: t is also the key of launch.train; choose another key"
     ]
     assert list(keymap_problems({"board.mark": "slash"})) == [
-        "keymap: board.mark: / is the key of board.filter, too; another key is right"
+        "keymap: board.mark: / is also the key of board.filter; choose another key"
     ]
     assert list(keymap_problems({"board.export": "t", "launch.train": "x"})) == []
     assert list(keymap_problems({"form.save": "t", "jobs.open": "space"})) == []  # never at the same time
@@ -68,6 +68,6 @@ async def test_what_is_wrong_in_the_keymap_and_theme_is_said(make_app: MakeApp) 
     async with app.run_test(notifications=True) as pilot:
         await opened(pilot)
         said = notes(app)
-        assert "keymap: job.stopp: there is no such command; did you mean job.stop?" in said
-        assert any("'no such key' is no key" in line for line in said)
+        assert "keymap: job.stopp: unknown command; did you mean job.stop?" in said
+        assert any("'no such key' is not a key" in line for line in said)
         assert any("theme: pink" in line for line in said)

@@ -32,7 +32,7 @@ def test_a_bad_key_is_named_and_the_good_ones_count(tmp_path):
     assert settings == Settings(theme="nord")
     assert len(problems) == 2
     assert any("mouse" in line and "'perhaps'" in line for line in problems)
-    assert any("colours: unknown key; known are runs_dir" in line for line in problems)
+    assert any("colours: unknown key; expected one of runs_dir" in line for line in problems)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"- a\n- b\n", b"a: [", b"1: 2\n", b'theme: "\\e[31m": x'])
@@ -64,7 +64,7 @@ def test_the_home_of_a_user_that_there_is_not_is_one_line_and_the_rest_counts(tm
     path.write_text("runs_dir: ~nosuchuser/runs\nexport: ~/board.md\n")
     settings, problems = load_settings(path)
     assert settings == Settings(export=Path.home() / "board.md")
-    assert problems == (f"{path}: runs_dir: there is no user nosuchuser; the default is used",)
+    assert problems == (f"{path}: runs_dir: unknown user nosuchuser; the default is used",)
 
 
 def test_the_runs_folder_is_the_given_one_else_that_of_the_settings_else_the_one_here():

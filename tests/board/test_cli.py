@@ -38,7 +38,7 @@ def test_the_users_board_comes_out_of_the_command_but_for_the_gpus(shared: Path,
         "export", "--runs", shared / "seed_board/runs", "--generated", stamp, "--output", output, cwd=tmp_path
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{output}: 21 runs ranked, 9 set aside\n"
+    assert done.stdout == f"{output}: 21 runs ranked, 9 artifacts unranked\n"
     written = output.read_text("utf-8")
     assert without_gpu_section(written) == without_gpu_section(
         (shared / "seed_board/LEADERBOARD.md").read_text("utf-8")
@@ -106,14 +106,14 @@ def test_the_line_that_check_advises_adds_the_file(runs: Path, tmp_path: Path) -
     assert done.returncode == 0
     line = done.stdout.splitlines()[0].partition("this adds it: ")[2]
     put(runs / "board.yaml", line + "\n")
-    assert xray_tui("check", cwd=tmp_path).stdout == "1 artifact, each of them comparable\n"
+    assert xray_tui("check", cwd=tmp_path).stdout == "1 artifact, none unranked\n"
 
 
 def test_check_is_content_with_a_board_on_which_all_rank(runs: Path, tmp_path: Path) -> None:
     put(runs / "a/test_metrics.json", {"dice_pos": 0.5})
     put(runs / "b/test_metrics.json", {"dice_pos": 0.5})
     done = xray_tui("check", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, "2 artifacts, each of them comparable\n")
+    assert (done.returncode, done.stdout) == (0, "2 artifacts, none unranked\n")
 
 
 def test_check_names_the_problems_of_board_yaml(runs: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`xray-tui doctor`: each line with a remedy; the exit status is 1 if anything is bad."""
+"""`xray-tui doctor`: checks the server; the exit status is 1 if a check is bad."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     parser = subparsers.add_parser(
         "doctor",
         help=what,
-        description="Check this server: driver, torch, engine, disks, limits, what happens to jobs at logout. "
-        "Changes nothing. The exit status is 1 if anything is bad.",
+        description="Check this server: driver, torch, engine, disks, limits, and what happens to jobs at logout. "
+        "Changes nothing. The exit status is 1 if a check is bad.",
         allow_abbrev=False,
     )
-    parser.add_argument("--runs", type=Path, metavar="DIR", help="the runs folder (default: of the settings, ./runs)")
-    parser.add_argument("--json", action="store_true", help="as a JSON list of objects")
+    parser.add_argument(
+        "--runs", type=Path, metavar="DIR", help="the runs folder; default: the settings' runs_dir, else ./runs"
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON list of objects")
     parser.add_argument(
         "--report",
         nargs="?",
         const=REPORT,
         metavar="FILE",
-        help=f"write what a bug report needs, without secrets, to FILE (default: {REPORT}; - for the screen)",
+        help=f"write a bug report without secrets to FILE (default: {REPORT}; - for standard output)",
     )
     parser.set_defaults(func=run)
 
 
-def run(given: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     from xray_tui.doctor.checks.settings import judge_settings
     from xray_tui.doctor.context import Context
     from xray_tui.doctor.report import Mark, as_json, as_lines
@@ -45,19 +47,19 @@ def run(given: argparse.Namespace) -> int:
     from xray_tui.settings import load_settings, runs_folder
 
     settings, problems = load_settings()
-    context = Context(runs_folder(given.runs, settings).absolute(), settings)
-    if given.report is not None:
-        return _report(given.report, context, problems)
-    found = []
+    context = Context(runs_folder(options.runs, settings).absolute(), settings)
+    if options.report is not None:
+        return _report(options.report, context, problems)
+    findings = []
     for finding in (*judge_settings(problems), *run_checks(context)):
-        found.append(finding)
-        if not given.json:
+        findings.append(finding)
+        if not options.json:
             _print("\n".join(as_lines([finding])))
-    if given.json:
+    if options.json:
         import json
 
-        _print(json.dumps([as_json(finding) for finding in found], indent=2, ensure_ascii=False))
-    return Exit.OTHER if any(finding.mark is Mark.BAD for finding in found) else Exit.DONE
+        _print(json.dumps([as_json(finding) for finding in findings], indent=2, ensure_ascii=False))
+    return Exit.OTHER if any(finding.mark is Mark.BAD for finding in findings) else Exit.DONE
 
 
 def _report(target: str, context: Context, problems: Sequence[str]) -> int:
@@ -65,7 +67,7 @@ def _report(target: str, context: Context, problems: Sequence[str]) -> int:
     from xray_tui.doctor.bug_report import report
 
     if target != "-":
-        print("looking at this server; this may take two minutes", file=sys.stderr)
+        print("checking this server; this may take two minutes", file=sys.stderr)
     text = report(context, problems)
     if target == "-":
         _print(text.rstrip("\n"))
@@ -74,11 +76,11 @@ def _report(target: str, context: Context, problems: Sequence[str]) -> int:
         write_whole(Path(target), text, 0o600)
     except (OSError, ValueError) as error:
         raise BadInput(f"{clean(target)}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
-    _print(f"{clean(target)}: written; read it before you send it, as it names runs, folders and users")
+    _print(f"{clean(target)}: written; read it before you send it: it names runs, folders and users")
     return Exit.DONE
 
 
 def _print(text: str) -> None:
-    """As UTF-8 whatever the locale says, and at once: some looks take a while."""
+    """Print as UTF-8 in every locale, without buffering: some checks take long."""
     sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")
     sys.stdout.buffer.flush()

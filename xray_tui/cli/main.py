@@ -1,4 +1,4 @@
-"""The command `xray-tui`: arguments only; each command imports what it needs, so that the app starts at once."""
+"""The command `xray-tui`: parses arguments. Each command imports its modules late, so that the app starts fast."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from engine.contract.text import clean
 
 BOARD_COMMANDS = {
     "export": "write the board as Markdown, CSV or JSON",
-    "check": "name every artifact that does not rank, with its reason",
+    "check": "list every unranked artifact with its reason",
 }
 JOB_COMMANDS = {
-    "launch": "start a training, an evaluation, a blend or any command, detached",
+    "launch": "submit a training, an evaluation, a blend or any command as a detached job",
     "jobs": "list the jobs of a runs folder",
     "logs": "print a job's log",
     "stop": "stop a job",
     "wait": "wait until jobs have ended",
     "hold": "keep waiting jobs out of the queue",
-    "release": "let held or blocked jobs go on",
-    "move": "give a queued job another place",
-    "resume": "go on with trainings that were stopped, have failed or are lost",
-    "revive": "after a restart of the machine: queue again what was lost to it",
+    "release": "release held or blocked jobs",
+    "move": "move a job in the queue",
+    "resume": "continue trainings that were stopped, failed or are lost",
+    "revive": "after a restart of the machine, queue the lost jobs again",
 }
 SERVER_COMMANDS = {
-    "status": "tell what has ended, runs, waits and is new on the board since you last looked",
-    "doctor": "look at what this server gives you and does to your jobs, each line with a remedy",
+    "status": "show ended, running and waiting jobs, and new results, since your last visit",
+    "doctor": "check this server and its effects on your jobs, each problem with a remedy",
 }
 COMMANDS = BOARD_COMMANDS | JOB_COMMANDS | SERVER_COMMANDS
-"""Known here by name, so that `xray-tui RUNS` need not import their rooms."""
+"""Command names with their help, listed here so that `xray-tui RUNS` imports no command."""
 
 FORMATS = ("markdown", "csv", "json")
 INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `xray-tui` with these arguments (default: the process's); returns the exit status."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    parser = _command_parser(given[0]) if given and given[0] in COMMANDS else _app_parser()
-    options = parser.parse_args(given)
+    """Run `xray-tui` with these arguments (default: sys.argv); returns the exit status."""
+    argv = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _command_parser(argv[0]) if argv and argv[0] in COMMANDS else _app_parser()
+    options = parser.parse_args(argv)
     try:
         status = int(options.func(options))
         sys.stdout.flush()
@@ -55,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
-    except OSError as error:  # what we print to is full, or its reader has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the interpreter print at its end
+    except OSError as error:  # standard output is full or closed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes at its exit
         if not isinstance(error, BrokenPipeError):
             where = f"{error.filename}: " if error.filename else ""
             print(f"xray-tui: {clean(where + (error.strerror or str(error)))}", file=sys.stderr)
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and with no control character from the command line in it."""
+    """Reports an error in one line, without control characters from the command line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(Exit.BAD_INPUT, f"{self.prog}: {clean(message)}; see {self.prog} --help\n")
@@ -78,7 +78,7 @@ def _app_parser() -> argparse.ArgumentParser:
         description="Open the app on a runs folder (default: the settings' runs_dir, else ./runs).",
         epilog="commands:\n"
         + "".join(f"  {name:{width}}  {what}\n" for name, what in COMMANDS.items())
-        + "\nA folder that is named like a command: ./export",
+        + "\nFor a folder with the name of a command, add ./ as in ./export",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", nargs="?", type=Path, metavar="RUNS", help="the runs folder")
@@ -111,7 +111,7 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
     export.add_argument(
         "--output",
         metavar="FILE",
-        help="- for the screen; default: LEADERBOARD.md (.csv, .json) beside the runs folder",
+        help="output file, - for standard output; default: LEADERBOARD.md (.csv, .json) beside the runs folder",
     )
     export.add_argument("--generated", metavar="STAMP", help="the time stamp in the file; default: now")
     export.set_defaults(func=_export)
@@ -135,19 +135,19 @@ def find_runs(options: argparse.Namespace) -> Path:
 
 
 def require_folder(folder: Path, commands: Iterable[str] = ()) -> Path:
-    """The folder itself. Raises BadInput in one line where it is none; it may be a mistyped one of the commands."""
+    """Return `folder`. Raises BadInput if it is not a readable folder; the message may suggest one of `commands`."""
     try:
         os.scandir(folder).close()
     except OSError as error:
         from difflib import get_close_matches
 
-        meant = get_close_matches(str(folder), commands, n=1)
+        close = get_close_matches(str(folder), commands, n=1)
         hint = (
-            f"did you mean the command {meant[0]}?" if meant else "give a runs folder, or set runs_dir in the settings"
+            f"did you mean the command {close[0]}?" if close else "give a runs folder, or set runs_dir in the settings"
         )
         raise BadInput(f"{clean(str(folder))}: {error.strerror or error}; {hint}") from None
     except ValueError:
-        raise BadInput(f"{clean(str(folder))}: no folder can have that name") from None
+        raise BadInput(f"{clean(str(folder))}: invalid name; expected a runs folder") from None
     return folder
 
 
@@ -179,13 +179,14 @@ def _export(options: argparse.Namespace) -> int:
         return Exit.DONE
     target = Path(options.output) if options.output else default_path(runs, options.format)
     write_export(target, text)
-    ranked, aside = len(board.rows), len(board.set_aside)
-    print(f"{clean(str(target))}: {ranked} {'run' if ranked == 1 else 'runs'} ranked, {aside} set aside")
+    ranked, unranked = len(board.rows), len(board.set_aside)
+    artifacts = "artifact" if unranked == 1 else "artifacts"
+    print(f"{clean(str(target))}: {ranked} {'run' if ranked == 1 else 'runs'} ranked, {unranked} {artifacts} unranked")
     return Exit.DONE
 
 
 def write_export(target: Path, text: str) -> None:
-    """Write an export whole or not at all. Raises BadInput in one line."""
+    """Write an export file completely or not at all. Raises BadInput."""
     from engine.contract.files import write_whole
 
     try:
@@ -196,7 +197,7 @@ def write_export(target: Path, text: str) -> None:
 
 
 def _gpu_status(runs: Path) -> list[str]:
-    """The bullets of the GPU section, with the names of the runs that work on each GPU."""
+    """The bullets of the GPU section, with the runs that use each GPU."""
     from xray_tui.gpu.export_text import sentences
     from xray_tui.gpu.sampler import sample_once
 
@@ -209,10 +210,10 @@ def _gpu_status(runs: Path) -> list[str]:
     from xray_tui.jobs.supervise.process_owners import owners, runs_by_gpu
 
     jobs = []
-    with suppress(OSError):  # a jobs folder that cannot be read: a process still carries its run's mark
+    with suppress(OSError):  # without a readable jobs folder, the environment of a process still names its run
         jobs = JobStore(runs).jobs()
-    whose = owners((process.pid for gpu in snapshot.gpus for process in gpu.processes or ()), jobs)
-    return sentences(snapshot, {pid: owner.run for pid, owner in whose.items()}, runs_by_gpu(jobs))
+    owners_by_pid = owners((process.pid for gpu in snapshot.gpus for process in gpu.processes or ()), jobs)
+    return sentences(snapshot, {pid: owner.run for pid, owner in owners_by_pid.items()}, runs_by_gpu(jobs))
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -225,12 +226,12 @@ def _check(options: argparse.Namespace) -> int:
     if snapshot.rejected:
         return Exit.OTHER
     count = len(snapshot.artifacts)
-    print_safe(f"{count} {'artifact' if count == 1 else 'artifacts'}, each of them comparable")
+    print_safe(f"{count} {'artifact' if count == 1 else 'artifacts'}, none unranked")
     return Exit.DONE
 
 
 def print_safe(line: str) -> None:
-    """Print a line as UTF-8 whatever the locale says: under LANG=C a name with an umlaut would raise."""
+    """Print a line as UTF-8 in every locale: with LANG=C, print would raise on a name with an umlaut."""
     sys.stdout.buffer.write(line.encode("utf-8", "replace") + b"\n")
 
 

@@ -1,4 +1,4 @@
-"""`xray-tui status`: what has happened in the runs folder since the user's last visit."""
+"""`xray-tui status`: what has happened in the runs folder since the last visit."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from engine.contract.errors import Exit
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], what: str) -> None:
     parser = subparsers.add_parser("status", help=what, description=what.capitalize() + ".", allow_abbrev=False)
-    parser.add_argument("--runs", type=Path, metavar="DIR", help="the runs folder (default: of the settings, ./runs)")
+    parser.add_argument(
+        "--runs", type=Path, metavar="DIR", help="the runs folder; default: the settings' runs_dir, else ./runs"
+    )
     parser.add_argument(
         "--since",
         metavar="TIME",
-        help="30m, 12h, 2d, or a date and time (default: when you last used the app or asked for the status; else 24h)",
+        help="30m, 12h, 2d, or a date and time; default: your last use of the app or of status, else 24h ago",
     )
     parser.add_argument(
-        "--json", action="store_true", help="as JSON; does not count as your visit, so scripts may call it often"
+        "--json", action="store_true", help="print JSON; does not count as a visit, so scripts can call it often"
     )
     parser.set_defaults(func=run)
 
 
-def run(given: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     from xray_tui.board.index import RunIndex
     from xray_tui.board.rank import rank
     from xray_tui.cli.jobs import open_store
@@ -33,16 +35,16 @@ def run(given: argparse.Namespace) -> int:
     from xray_tui.status.report import as_json, build_report, lines
     from xray_tui.system.process import user
 
-    store = open_store(given)
+    store = open_store(options)
     now = time.time()
-    since = parse_since(given.since, now) if given.since else last_use(store.runs, now) or now - DAY
-    report = build_report(recover_orphans(store), rank(RunIndex(store.runs).scan()), since, now)
-    if given.json:
+    since = parse_since(options.since, now) if options.since else last_use(store.runs, now) or now - DAY
+    summary = report(recover_orphans(store), rank(RunIndex(store.runs).scan()), since, now)
+    if options.json:
         import json
 
-        text = json.dumps(as_json(report), indent=2)
+        text = json.dumps(as_json(summary), indent=2)
     else:
-        text = "\n".join(lines(report, me=user()))
+        text = "\n".join(lines(summary, me=user()))
         note_use(store.runs, now)
-    sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")  # whatever the locale says
+    sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")  # UTF-8 in every locale
     return Exit.DONE
