@@ -25,9 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         "Changes nothing. The exit status is 1 if a check is bad.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--runs", type=Path, metavar="DIR", help="the runs folder; default: the settings' runs_dir, else ./runs"
-    )
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="the runs folder (default: runs_dir, else ./runs)")
     parser.add_argument("--json", action="store_true", help="print a JSON list of objects")
     parser.add_argument(
         "--report",

@@ -12,9 +12,7 @@ from engine.contract.errors import Exit
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], what: str) -> None:
     parser = subparsers.add_parser("status", help=what, description=what.capitalize() + ".", allow_abbrev=False)
-    parser.add_argument(
-        "--runs", type=Path, metavar="DIR", help="the runs folder; default: the settings' runs_dir, else ./runs"
-    )
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="the runs folder (default: runs_dir, else ./runs)")
     parser.add_argument(
         "--since",
         metavar="TIME",

@@ -137,5 +137,5 @@ class GpuScreen(Screen[None]):
         self.dismiss(None)
 
 
-def _same(one: GpuSample, other: GpuSample) -> bool:
-    return one.uuid == other.uuid if one.uuid and other.uuid else one.index == other.index
+def _same(gpu: GpuSample, other: GpuSample) -> bool:
+    return gpu.uuid == other.uuid if gpu.uuid and other.uuid else gpu.index == other.index
