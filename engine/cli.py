@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TypeAlias, get_args
+from typing import NoReturn, TypeAlias
 
 from engine import __version__
 from engine.contract import names
+from engine.contract.arguments import add_blend_options, add_evaluate_options, add_train_options, whole
 from engine.contract.errors import BadInput, Exit, Stopped
 from engine.contract.text import clean
 from engine.process.exit import flush_output, give_up, record_end, run_command
@@ -80,9 +81,9 @@ def _add(
 def _add_synth(commands: Commands) -> None:
     parser = _add(commands, "synth", _synth, "Make a small set of synthetic radiographs with a manifest.")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--images", type=_whole(20, 100_000), default=200, metavar="N", help="20 or more (default 200)")
-    parser.add_argument("--size", type=_whole(32, 4096), default=128, metavar="PX", help="side in pixels (default 128)")
-    parser.add_argument("--seed", type=_whole(0, 2**32 - 1), default=42, metavar="S")
+    parser.add_argument("--images", type=whole(20, 100_000), default=200, metavar="N", help="20 or more (default 200)")
+    parser.add_argument("--size", type=whole(32, 4096), default=128, metavar="PX", help="side in pixels (default 128)")
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=42, metavar="S")
 
 
 def _add_prepare(commands: Commands) -> None:
@@ -92,7 +93,7 @@ def _add_prepare(commands: Commands) -> None:
     parser.add_argument("--split", type=Path, metavar="FILE", help="CSV with image_id (or id) and split")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--trust", choices=("mask", "label"), default="mask", help="which one wins (default: mask)")
-    parser.add_argument("--seed", type=_whole(0, 2**32 - 1), default=42, metavar="S", help="seed of a drawn split")
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=42, metavar="S", help="seed of a drawn split")
 
 
 def _add_recipes(commands: Commands) -> None:
@@ -101,69 +102,31 @@ def _add_recipes(commands: Commands) -> None:
 
 
 def _add_train(commands: Commands) -> None:
-    parser = _add(commands, "train", _train, "Train a recipe into a run folder.")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="a recipe; --resume uses the run's own config")
-    parser.add_argument(
-        "--run", type=names.run_folder, metavar="runs/NAME", help="default: runs/ and the config's name"
-    )
-    _add_set(parser)
-    parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
-    parser.add_argument("--sanity", action="store_true", help="check that one batch can be overfitted; no run")
-    parser.add_argument(
-        "--gpus", type=_whole(1, 64), metavar="N", help="number of GPUs; default: all of the job's, or 1"
-    )
+    add_train_options(_add(commands, "train", _train, "Train a recipe into a run folder."))
 
 
 def _add_average(commands: Commands) -> None:
     what = "Average a run's best checkpoints (training.keep_best) into a new run."
     parser = _add(commands, "average", _average, what)
     parser.add_argument("--run", type=names.run_folder, required=True, metavar="runs/NAME")
-    parser.add_argument("--best", type=_whole(2, 50), metavar="K", help="number of checkpoints; default: all kept")
+    parser.add_argument("--best", type=whole(2, 50), metavar="K", help="number of checkpoints; default: all kept")
     parser.add_argument("--output", type=names.run_folder, required=True, metavar="runs/NAME_mean")
 
 
 def _add_evaluate(commands: Commands) -> None:
-    parser = _add(commands, "evaluate", _evaluate, "Score a run on the test split; every choice is made on validation.")
-    parser.add_argument("--run", type=names.run_folder, required=True, metavar="runs/NAME")
-    parser.add_argument("--tta", choices=get_args(names.Tta), default="hv")
-    parser.add_argument("--threshold", default="tuned", metavar="0.25|tuned", help="tuned: on validation (default)")
-    parser.add_argument(
-        "--presence", choices=get_args(names.Presence), default="auto",
-        help="source of the presence score; auto: the second head, else the best on validation",
-    )  # fmt: skip
-    parser.add_argument(
-        "--gate", default="none", metavar="none|0.3|tuned", help="empty masks below this presence score"
-    )
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
-    parser.add_argument("--batch-size", type=_whole(1, 4096), default=16, metavar="N")
-    parser.add_argument("--bootstrap", type=_whole(0, 100_000), default=1000, metavar="N", help="resamples; 0: none")
-    parser.add_argument(
-        "--manifest", type=Path, metavar="FILE", help="the run's manifest if moved; with --output: an external test set"
-    )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="the artifact of an external test set")
+    what = "Score a run on the test split; every choice is made on validation."
+    add_evaluate_options(_add(commands, "evaluate", _evaluate, what))
 
 
 def _add_blend(commands: Commands) -> None:
-    parser = _add(commands, "blend", _blend, "Blend runs: weights, threshold and presence chosen on validation.")
-    parser.add_argument("--members", nargs="+", metavar="runs/NAME", help="two runs or more, or one and presence_run")
-    parser.add_argument(
-        "--run", type=names.run_folder, metavar="runs/NAME", help="default: runs/blend_ and their names"
-    )
-    parser.add_argument("--tta", choices=get_args(names.Tta), help="default: hv")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="a config of kind: blend")
-    _add_set(parser, "presence_run=runs/NAME")
+    what = "Blend runs: weights, threshold and presence chosen on validation."
+    add_blend_options(_add(commands, "blend", _blend, what))
 
 
 def _add_nnunet(commands: Commands) -> None:
     from engine.cli_nnunet import add_commands
 
     add_commands(commands.add_parser("nnunet", help="Train and score nnU-Net on our data (extra: nnunet)."))
-
-
-def _add_set(parser: argparse.ArgumentParser, example: str = "training.epochs=3") -> None:
-    parser.add_argument(
-        "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help=f"for example {example}"
-    )
 
 
 def _synth(args: argparse.Namespace) -> None:
@@ -296,21 +259,6 @@ def _keep_leases() -> None:
     for descriptor in filter(str.isdecimal, os.environ.get(names.LEASES_ENV, "").split(",")):
         with contextlib.suppress(OSError):
             os.set_inheritable(int(descriptor), False)
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    """An argparse type: a whole number from low to high."""
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{clean(text)!r}: expected a whole number from {low} to {high}")
-        return value
-
-    return parse
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,16 @@ from xray_tui.forms.request import (
     Kind,
     check,
     free_name,
+    overrides,
     path_argument,
     run_name_problem,
-    set_arguments,
     to_config,
     to_model,
     yaml_text,
 )
 from xray_tui.forms.schema import walk
+from xray_tui.jobs.model.job import JobSpec
+from xray_tui.jobs.model.request import shown_command
 
 from .place import PLAIN, write
 
@@ -48,28 +49,32 @@ def checked(made: Draft) -> Any:
     return check(made, walk(MODELS[made.kind]), TAKEN, CWD)
 
 
+def argv(made: Draft) -> tuple[str, ...]:
+    return JobSpec(made.kind, made.run, checked(made).request).argv
+
+
 def test_a_training_gives_its_recipe_its_run_and_only_what_differs() -> None:
     made = draft("train", {"training.epochs": 3, "model.encoder": "resnet34"}, config=Path("configs/unet.yaml"))
-    assert checked(made).argv == (
+    assert argv(made) == (
         "train", "--config", "configs/unet.yaml", "--run", "runs/a",
         "--set", "model.encoder=resnet34", "--set", "training.epochs=3",
     )  # fmt: skip
 
 
 def test_an_evaluation_always_gives_run_tta_and_threshold() -> None:
-    assert checked(draft("evaluate")).argv == ("evaluate", "--run", "runs/a", "--tta", "hv", "--threshold", "tuned")
+    assert argv(draft("evaluate")) == ("evaluate", "--run", "runs/a", "--tta", "hv", "--threshold", "tuned")
 
 
 def test_an_evaluation_gives_other_choices_where_they_are_no_defaults() -> None:
     made = draft("evaluate", {"threshold": 0.25, "gate": 0.3, "batch_size": 4, "presence": "cls"})
-    assert checked(made).argv[5:] == (
+    assert argv(made)[5:] == (
         "--threshold", "0.25", "--presence", "cls", "--gate", "0.3", "--batch-size", "4",
     )  # fmt: skip
 
 
 def test_a_blend_gives_its_members_and_sets_the_rest() -> None:
     made = draft("blend", {"tta": "none", "weight_step": 0.05, "presence_sources": ("cls", "max")})
-    assert checked(made).argv == (
+    assert argv(made) == (
         "blend", "--members", "runs/x", "runs/y", "--run", "runs/a", "--tta", "none",
         "--set", "weight_step=0.05", "--set", "presence_sources=[cls, max]",
     )  # fmt: skip
@@ -87,8 +92,9 @@ def test_a_blend_gives_its_members_and_sets_the_rest() -> None:
 def test_the_engine_takes_every_command_as_it_is_shown(made: Draft) -> None:
     result = checked(made)
     assert not result.problems
-    assert shlex.split(result.command)[1:] == list(result.argv)
-    given = make_parser().parse_args(result.argv)
+    shown = shown_command(JobSpec(made.kind, made.run, result.request))
+    assert shlex.split(shown)[1:] == list(argv(made))
+    given = make_parser().parse_args(argv(made))
     assert given.command == made.kind
     assert str(given.run) == "runs/a"
 
@@ -109,10 +115,9 @@ def test_the_engine_resolves_the_command_to_the_config_of_the_form(tmp_path: Pat
         "model.encoder": "on",
     }
     made = Draft("train", Path("runs"), "a", values, base, recipe)
-    argv = checked(made).argv
-    overrides = [after for before, after in pairwise(argv) if before == "--set"]
-    assert len(overrides) == 7
-    assert load_config(recipe, overrides) == to_model(made, schema)
+    given = checked(made).request.overrides
+    assert len(given) == 7
+    assert load_config(recipe, given) == to_model(made, schema)
 
 
 @given(
@@ -123,9 +128,8 @@ def test_the_engine_resolves_the_command_to_the_config_of_the_form(tmp_path: Pat
     )
 )
 def test_the_engine_reads_every_set_value_back(value: object) -> None:
-    arguments = set_arguments([("a.b", value)])
     values: dict[str, Any] = {}
-    apply_overrides(values, arguments[1::2])
+    apply_overrides(values, overrides([("a.b", value)]))
     if isinstance(value, list) and None in value:
         return  # no config has such a list
     assert values["a"]["b"] == value
@@ -215,9 +219,9 @@ def test_an_evaluation_without_a_run_is_refused() -> None:
 
 
 def test_control_codes_in_a_name_do_not_reach_the_shown_command() -> None:
-    result = checked(draft("evaluate", run="a\x1b]0;x\x07"))
-    assert result.command.isprintable()
-    assert "runs/a\x1b]0;x\x07" in result.argv
+    made = draft("evaluate", run="a\x1b]0;x\x07")
+    assert shown_command(JobSpec("evaluate", made.run, checked(made).request)).isprintable()
+    assert "runs/a\x1b]0;x\x07" in argv(made)
 
 
 def test_a_saved_training_reads_back_and_is_named_by_its_file(tmp_path: Path) -> None:

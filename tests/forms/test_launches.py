@@ -16,6 +16,7 @@ from xray_tui.forms.preflight_lines import looking
 from xray_tui.forms.row import FormSection
 from xray_tui.jobs.launch import sweep as batch
 from xray_tui.jobs.model.job import Job, JobSpec, Progress, State
+from xray_tui.jobs.model.request import TrainRequest
 from xray_tui.settings import Settings
 
 from .place import RUNS, FormApp, focus, offered, row, settle, text, type_over, write
@@ -55,8 +56,8 @@ async def test_a_form_names_what_a_launch_can_have_and_asks_for_none_of_it() -> 
         assert title(section).endswith("launch     seeds, sweep, evaluation, after, priority, hold")
         assert section.region.bottom <= app.form.query_one("#form-fields").region.bottom  # seen without scrolling
         await pilot.press("f5")
-    argv = ("train", "--config", "configs/dual.yaml", "--run", "runs/dual")
-    assert app.results == [Launch((JobSpec("train", "dual", argv, "none"),))]
+    request = TrainRequest(config="configs/dual.yaml", runs="runs")
+    assert app.results == [Launch((JobSpec("train", "dual", request, "none"),))]
 
 
 async def test_seeds_are_trained_each_in_a_run_of_its_own_and_evaluated() -> None:

@@ -21,6 +21,7 @@ from xray_tui.forms.row import FormRow, FormSection
 from xray_tui.forms.save_dialog import SaveScreen, config_path
 from xray_tui.forms.screen import LaunchScreen
 from xray_tui.jobs.model.job import JobSpec
+from xray_tui.jobs.model.request import BlendRequest, EvaluateRequest, TrainRequest
 from xray_tui.system.login_session import Place, Session
 from xray_tui.system.logind import Kills
 
@@ -39,8 +40,8 @@ async def test_enter_leaves_with_the_job_that_was_shown() -> None:
             "xray-engine train --config configs/dual.yaml --run runs/dual --set training.epochs=3"
         )
         await pilot.press("enter")
-    argv = ("train", "--config", "configs/dual.yaml", "--run", "runs/dual", "--set", "training.epochs=3")
-    assert app.results == [Launch((JobSpec("train", "dual", argv, "auto"),))]
+    request = TrainRequest(config="configs/dual.yaml", runs="runs", overrides=("training.epochs=3",))
+    assert app.results == [Launch((JobSpec("train", "dual", request, "auto"),))]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
@@ -111,8 +112,8 @@ async def test_a_recipe_of_another_network_has_rows_of_its_own() -> None:
             assert has in keys
             assert has_not not in keys
         await pilot.press("f5")
-    argv = ("train", "--config", "configs/who.yaml", "--run", "runs/mine")
-    assert app.results == [Launch((JobSpec("train", "mine", argv, "none"),))]
+    request = TrainRequest(config="configs/who.yaml", runs="runs")
+    assert app.results == [Launch((JobSpec("train", "mine", request, "none"),))]
 
 
 async def test_a_name_that_was_typed_stays_when_the_recipe_changes() -> None:
@@ -205,8 +206,8 @@ async def test_enter_opens_a_list_and_chooses_in_it_and_only_f5_launches_from_th
         assert row(app, "tta").control.raw == "d4"
         assert app.results == []
         await pilot.press("f5")
-    argv = ("evaluate", "--run", "runs/plain_a", "--tta", "d4", "--threshold", "tuned")
-    assert app.results == [Launch((JobSpec("evaluate", "plain_a", argv, "none"),))]
+    request = EvaluateRequest(runs="runs", tta="d4", threshold="tuned")
+    assert app.results == [Launch((JobSpec("evaluate", "plain_a", request, "none"),))]
 
 
 async def test_an_evaluation_offers_only_runs_that_have_a_checkpoint_and_takes_none_in_place_of_another() -> None:
@@ -240,8 +241,8 @@ async def test_a_blend_takes_the_marked_runs_and_space_or_enter_changes_them() -
         await settle(pilot)
         assert "two or more are right" in text(app, SUMMARY)
         await pilot.press("enter", "f5")
-    argv = ("blend", "--members", "runs/plain_a", "runs/dual_a", "--run", "runs/blend", "--tta", "hv")
-    assert app.results == [Launch((JobSpec("blend", "blend", argv, "auto"),))]
+    request = BlendRequest(members=("runs/plain_a", "runs/dual_a"), runs="runs", tta="hv")
+    assert app.results == [Launch((JobSpec("blend", "blend", request, "auto"),))]
 
 
 async def test_arrows_go_from_field_to_field_and_the_help_line_explains_each() -> None:

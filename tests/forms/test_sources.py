@@ -132,7 +132,15 @@ def test_a_blend_under_the_cursor_gives_its_members_and_choices(place: Path) -> 
     assert state.members == ("plain_a", "dual_a")
     assert state.raw["weight_step"] == "0.2"
     assert state.run == "mix_2"
-    assert state.check().argv[:6] == ("blend", "--members", "runs/plain_a", "runs/dual_a", "--run", "runs/mix_2")
+    argv = state.check().launch.specs[0].argv
+    assert argv[:6] == (
+        "blend",
+        "--members",
+        "runs/plain_a",
+        "runs/dual_a",
+        "--run",
+        "runs/mix_2",
+    )
 
 
 def test_a_classifier_is_evaluated_and_is_no_member(place: Path) -> None:
@@ -148,4 +156,4 @@ def test_what_was_not_touched_stays_the_base_s_own_however_odd_it_is(place: Path
     sources = read_sources("train", RUNS, None, [recipe for recipe in recipes() if recipe.name == "odd"], place)
     state = FormState("train", RUNS, sources, place)
     assert not state.give("description", "␉".join([" a", "b "]))
-    assert "--set" not in state.check().argv
+    assert "--set" not in state.check().launch.specs[0].argv

@@ -91,8 +91,11 @@ def exit(code: str) -> None:
     sys.exit(int(code))
 
 
-def without_record() -> None:
+def without_record(*options: str) -> None:
     print("all is well")
+
+
+train = evaluate = without_record
 
 
 if __name__ == "__main__":

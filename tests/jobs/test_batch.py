@@ -9,10 +9,11 @@ import pytest
 from engine.contract.errors import BadInput
 from xray_tui.jobs.launch.sweep import evaluation_of, launch_all, parse_seeds, parse_sweep, trainings
 from xray_tui.jobs.model.job import Job, JobSpec, State
+from xray_tui.jobs.model.request import BlendRequest, EvaluateRequest, TrainRequest
 
 from .conftest import Place, eventually
 
-SPEC = JobSpec("train", "unet", ("train", "--config", "c.yaml", "--run", "runs/unet"), "none")
+SPEC = JobSpec("train", "unet", TrainRequest(config="c.yaml", runs="runs"), "none")
 
 
 def test_each_seed_has_a_run_of_its_own_in_one_folder() -> None:
@@ -64,19 +65,19 @@ def test_too_many_trainings_and_equal_names_are_refused() -> None:
     with pytest.raises(BadInput, match="the same name"):
         trainings(SPEC, (), {"model.encoder": ("a/b", "a-b")})
     with pytest.raises(BadInput, match="only a training"):
-        trainings(JobSpec("blend", "b", ()), (1,), {})
+        trainings(JobSpec("blend", "b", BlendRequest(runs="runs")), (1,), {})
 
 
 def test_the_evaluation_comes_after_its_training_on_as_much_machine() -> None:
     job = Job("j1", JobSpec("train", "seeds/seed_42", (), "none", priority=20), State.QUEUED)
     assert evaluation_of(job, Path("runs")) == JobSpec(
-        "evaluate", "seeds/seed_42", ("evaluate", "--run", "runs/seeds/seed_42", "--tta", "hv", "--threshold", "tuned"),
+        "evaluate", "seeds/seed_42", EvaluateRequest(runs="runs", tta="hv", threshold="tuned"),
         "none", after=("j1",), priority=20,
     )  # fmt: skip
 
 
 def test_all_are_launched_each_with_its_evaluation_behind_it(place: Place) -> None:
-    spec = JobSpec("train", "a", ("without_record",), "none")
+    spec = JobSpec("train", "a", TrainRequest(runs="runs"), "none")
     jobs = launch_all(place.launcher(), trainings(spec, (1, 2), {}), evaluate=True)
     assert [job.spec.kind for job in jobs] == ["train", "evaluate"] * 2
     eventually(lambda: all(place.job(job).state is State.BLOCKED for job in jobs[1::2]), "blocked evaluations")
@@ -86,5 +87,9 @@ def test_none_is_launched_where_one_cannot_be(place: Place) -> None:
     (place.runs / "a_seeds" / "seed_2").mkdir(parents=True)
     (place.runs / "a_seeds" / "seed_2" / "x").touch()
     with pytest.raises(BadInput, match="not empty"):
-        launch_all(place.launcher(), trainings(JobSpec("train", "a", ("succeed",), "none"), (1, 2), {}), evaluate=True)
+        launch_all(
+            place.launcher(),
+            trainings(JobSpec("train", "a", TrainRequest(runs="runs"), "none"), (1, 2), {}),
+            evaluate=True,
+        )
     assert place.store.jobs() == []

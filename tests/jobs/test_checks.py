@@ -125,7 +125,7 @@ def test_the_data_of_a_run_are_looked_for_where_the_run_says_and_nowhere_else(
     (other / "m.csv").touch()
     make_run(run, data={"manifest": "../../m.csv"})
     monkeypatch.chdir(other / "x" / "y")
-    wanted = asked(run.parent, JobSpec("evaluate", "a", ("--run", str(run))), Path.cwd())
+    wanted = asked(run.parent, JobSpec("evaluate", "a", ("evaluate", "--run", str(run))), Path.cwd())
     assert wanted.manifest == tmp_path / "mine" / "m.csv"
     says = (
         f"data: {wanted.manifest}: No such file or directory; if the data were moved: xray-engine evaluate --run {run}"

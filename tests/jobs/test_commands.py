@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
-from xray_tui.cli.jobs import exit_code, name_run
+from xray_tui.cli.jobs import exit_code
 from xray_tui.cli.main import main
 from xray_tui.jobs.locks import lock_dir
 from xray_tui.jobs.model.job import Job, JobSpec, State
+from xray_tui.jobs.model.request import TrainRequest, read_request
 
 from .conftest import Place, eventually
 
@@ -117,9 +118,11 @@ def test_the_run_is_taken_from_either_side_and_given_to_the_engine(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     runs = Path("runs")
-    assert name_run(runs, "a", ["--config", "c"]) == ("a", ("--config", "c", "--run", "runs/a"))
-    assert name_run(runs, None, ["--run", "runs/x/y"]) == ("x/y", ("--run", "runs/x/y"))
-    assert name_run(runs, None, [f"--run={tmp_path}/runs/a"]) == ("a", (f"--run={tmp_path}/runs/a",))
+    request = TrainRequest(config="c", runs="runs")
+    assert read_request("train", ["--config", "c"], runs, "a") == ("a", request)
+    assert read_request("train", ["--run", "runs/x/y", "--config=c"], runs) == ("x/y", request)
+    assert read_request("train", [f"--run={tmp_path}/runs/a", "--config", "c"], runs) == ("a", request)
+    assert request.argv("x/y") == ("train", "--config", "c", "--run", "runs/x/y")
     for name, arguments, reason in (
         (None, [], "which run"),
         (None, ["--run", "elsewhere"], "lies outside of runs; give runs/NAME"),
@@ -127,7 +130,7 @@ def test_the_run_is_taken_from_either_side_and_given_to_the_engine(
         ("b", ["--run", "runs/a"], "the engine's arguments say a"),
     ):
         with pytest.raises(BadInput, match=reason):
-            name_run(runs, name, arguments)
+            read_request("train", arguments, runs, name)
 
 
 SPELLINGS = ("a", "a/", "a/.", "./a", ".//a", "b/../a", "b/./../a/")
@@ -164,7 +167,7 @@ def test_a_run_outside_of_the_runs_folder_is_refused_however_it_is_written(
 def test_options_may_stand_on_both_sides_of_the_kind(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[JobSpec] = []
 
-    def launch(self: object, spec: JobSpec, hold: bool) -> Job:
+    def launch(self: object, spec: JobSpec, hold: bool, engine: object) -> Job:
         assert not hold
         seen.append(spec)
         return Job("x", spec, State.QUEUED)
@@ -172,9 +175,9 @@ def test_options_may_stand_on_both_sides_of_the_kind(place: Place, monkeypatch: 
     monkeypatch.setattr("xray_tui.jobs.launch.launcher.LocalLauncher.launch", launch)
     monkeypatch.chdir(place.folder)
     for words in (["--gpu", "1", "train"], ["train", "--gpu", "1"]):
-        command("launch", *words, "--run", "a", "--", "--gpu", "--", "x")
-    argv = ("train", "--gpu", "--", "x", "--run", os.path.join("runs", "a"))
-    assert seen == [JobSpec("train", "a", argv, "1")] * 2
+        command("launch", *words, "--run", "a", "--", "--gpus", "2", "--set", "name=--")
+    request = TrainRequest(runs="runs", gpus=2, overrides=("name=--",))
+    assert seen == [JobSpec("train", "a", request, "1")] * 2
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_it_says_everything_and_launches_nothing(desk: Desk, capsys: pytest.Capt
     data, disk, command = capsys.readouterr().out.splitlines()
     assert data == f"✓ data: 2 train and 2 val images in {desk.manifest}"
     assert disk.startswith("✓ disk: ")
-    assert command == "xray-engine train --config configs/unet.yaml --set seed=1 --run 'runs/a b'"
+    assert command == "xray-engine train --config configs/unet.yaml --run 'runs/a b' --set seed=1"
     assert list(desk.runs.iterdir()) == []
     assert not (desk.folder / "leases").exists()
 

@@ -14,10 +14,11 @@ import yaml
 from engine.contract.errors import BadInput
 from engine.contract.load import load_config
 from xray_tui.jobs.launch import frozen_engine
-from xray_tui.jobs.launch.freeze import Frozen, engines_folder, freeze
+from xray_tui.jobs.launch.freeze import EngineCopy, engines_folder, freeze_engine
+from xray_tui.jobs.launch.frozen_config import freeze_config
 from xray_tui.jobs.launch.frozen_engine import flaw
 from xray_tui.jobs.model.code_version import Source
-from xray_tui.jobs.model.job import JobSpec
+from xray_tui.jobs.model.request import BlendRequest, TrainRequest
 from xray_tui.jobs.storage.job_store import JobStore
 
 CLI = """
@@ -68,8 +69,8 @@ class Project:
     def say(self, word: str) -> None:
         self.write("engine/words.py", f"WORD = {word!r}\n")
 
-    def freeze(self, *argv: str, kind: str = "train") -> Frozen:
-        return freeze(self.jobs, JobSpec(kind, "a", argv), self.package)
+    def freeze(self) -> EngineCopy:
+        return freeze_engine(self.jobs, self.package)
 
     def source(self) -> Source:
         source = self.freeze().source
@@ -99,7 +100,7 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def run(frozen: Frozen, *arguments: str, cwd: Path | None = None, **environment: str) -> str:
+def run(frozen: EngineCopy, *arguments: str, cwd: Path | None = None, **environment: str) -> str:
     done = subprocess.run(
         [*frozen.command, *arguments], cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True
     )
@@ -157,7 +158,7 @@ def test_processes_that_the_engine_spawns_run_the_copy_too(project: Project) -> 
 
 
 def test_the_real_engine_runs_from_its_copy(tmp_path: Path) -> None:
-    frozen = freeze(tmp_path, JobSpec("evaluate", "a", ("evaluate",)))
+    frozen = freeze_engine(tmp_path)
     assert frozen.source is not None
     assert run(frozen, "--version", cwd=tmp_path) == f"xray-engine {frozen.source.version}\n"
     said = run(frozen, "evaluate", "--run", "nowhere", cwd=tmp_path, PYTHONVERBOSE="1")
@@ -236,12 +237,11 @@ def test_a_copy_that_cannot_be_finished_leaves_nothing(project: Project) -> None
     program = f"""
 import resource, signal, sys
 from pathlib import Path
-from xray_tui.jobs.launch.freeze import freeze
-from xray_tui.jobs.model.job import JobSpec
+from xray_tui.jobs.launch.freeze import freeze_engine
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
-    freeze(Path({str(project.jobs)!r}), JobSpec("train", "a", ()), Path({str(project.package)!r}))
+    freeze_engine(Path({str(project.jobs)!r}), Path({str(project.package)!r}))
 except OSError as error:
     sys.exit(error.strerror)
 """
@@ -260,8 +260,8 @@ def test_nobody_runs_a_copy_that_others_can_change(project: Project) -> None:
 def test_many_launches_at_once_make_one_copy(project: Project) -> None:
     program = (
         "import sys; from pathlib import Path\n"
-        "from xray_tui.jobs.launch.freeze import freeze; from xray_tui.jobs.model.job import JobSpec\n"
-        "sys.stdin.read(); freeze(Path(sys.argv[1]), JobSpec('train', 'a', ()), Path(sys.argv[2]))"
+        "from xray_tui.jobs.launch.freeze import freeze_engine\n"
+        "sys.stdin.read(); freeze_engine(Path(sys.argv[1]), Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", program, str(project.jobs), str(project.package)]
     launches = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(4)]
@@ -332,16 +332,24 @@ def test_variables_of_a_git_hook_lead_to_no_other_repository(project: Project, m
 # -- the config -------------------------------------------------------------------------------------------------------
 
 
+def kept_config(project: Project, request: TrainRequest | BlendRequest) -> TrainRequest | BlendRequest:
+    """The request of a job whose config is kept in the folder of the jobs."""
+    config = freeze_config("train" if isinstance(request, TrainRequest) else "blend", request)
+    assert config is not None
+    return config.keep(project.jobs)
+
+
 def test_the_config_is_that_of_the_launch_with_what_was_set(project: Project) -> None:
     config = project.write("configs/unet.yaml", "seed: 7\ntraining: {epochs: 9}\n")
-    given = ("train", f"--config={config}", "--run", "runs/a", "--set", "training.epochs=3", "--set=training.lr=0.5")
-    argv = project.freeze(*given).keep(project.jobs)
+    overrides = ("training.epochs=3", "training.lr=0.5")
+    request = kept_config(project, TrainRequest(config=str(config), runs="runs", overrides=overrides, gpus=2))
     config.write_text("seed: 8\n")
-    assert argv == ("train", "--run", "runs/a", "--config", str(project.jobs / "unet.yaml"))
-    kept = load_config(Path(argv[-1]))
+    path = project.jobs / "unet.yaml"
+    assert request == TrainRequest(config=str(path), runs="runs", gpus=2)
+    kept = load_config(path)
     assert kept.kind == "train"
     assert (kept.seed, kept.training.epochs, kept.training.lr, kept.training.batch_size) == (7, 3, 0.5, 16)
-    assert Path(argv[-1]).read_text().startswith(f"# as launched: --config {config} --set training.epochs=3 ")
+    assert path.read_text().startswith(f"# as launched: --config {config} --set training.epochs=3 ")
 
 
 @pytest.mark.parametrize("there", ["beside the config", "in the working folder"])
@@ -352,9 +360,9 @@ def test_paths_mean_what_they_meant(project: Project, monkeypatch: pytest.Monkey
     text = "data: {manifest: data/m.csv}\nmodel: {encoder_weights: w/enc.pt}\n"
     config = project.write("configs/unet.yaml", text)
     before = load_config(config)
-    argv = project.freeze("train", "--config", "configs/unet.yaml").keep(project.jobs)
+    kept = kept_config(project, TrainRequest(config="configs/unet.yaml", runs="runs"))
     monkeypatch.chdir("/")
-    after = load_config(Path(argv[-1]))
+    after = load_config(Path(kept.config or ""))
     assert after == before
     assert after.kind == "train"
     assert (after.data.manifest, after.model.encoder_weights) == (str(manifest), str(weights))
@@ -364,37 +372,27 @@ def test_a_blend_keeps_its_members(project: Project) -> None:
     for name in ("runs/a", "runs/b"):
         (project.folder / name).mkdir(parents=True)
     config = project.write("configs/b.yaml", "kind: blend\nmembers: [../runs/a, ../runs/b]\n")
-    argv = project.freeze("blend", "--config", str(config), "--tta", "h", kind="blend").keep(project.jobs)
-    assert argv[:3] == ("blend", "--tta", "h")
+    kept = kept_config(project, BlendRequest(config=str(config), runs="runs", tta="h"))
+    assert kept.tta == "h"  # type: ignore[union-attr]
     members = [str(project.folder / "runs" / name) for name in "ab"]
-    assert yaml.safe_load(Path(argv[-1]).read_text())["members"] == members
+    assert yaml.safe_load(Path(kept.config or "").read_text())["members"] == members
 
 
 @pytest.mark.parametrize(
-    ("text", "argv", "line"),
+    ("text", "line"),
     [
-        ("training: {epochs: 0}", (), "training.epochs: 0: "),
-        ("kind: blend", (), "kind: blend; train needs kind: train"),
-        ("seed: 1", ("--set",), "--set: nothing follows; give KEY=VALUE"),
-        ("[", (), "not YAML"),
+        ("training: {epochs: 0}", "training.epochs: 0: "),
+        ("kind: blend", "kind: blend; train needs kind: train"),
+        ("[", "not YAML"),
     ],
 )
-def test_a_config_that_cannot_run_is_refused_at_the_launch(
-    project: Project, text: str, argv: tuple[str, ...], line: str
-) -> None:
+def test_a_config_that_cannot_run_is_refused_at_the_launch(project: Project, text: str, line: str) -> None:
     config = project.write("configs/unet.yaml", text)
     with pytest.raises(BadInput) as error:
-        project.freeze("train", "--config", str(config), *argv)
+        freeze_config("train", TrainRequest(config=str(config), runs="runs"))
     assert line in error.value.lines[0]
-    assert not engines_folder(project.jobs).exists()
 
 
-def test_arguments_without_a_config_stay_as_they_are(project: Project) -> None:
-    argv = ("train", "--run", "runs/a", "--resume", "--set", "seed=1")
-    assert project.freeze(*argv).keep(project.jobs) == argv
-
-
-def test_of_a_command_nothing_is_copied(project: Project) -> None:
-    argv = ("python", "scripts/train.py", "--config", "theirs.json")
-    assert project.freeze(*argv, kind="command") == Frozen((), None, argv)
-    assert not engines_folder(project.jobs).exists()
+def test_without_a_config_nothing_is_kept() -> None:
+    assert freeze_config("train", TrainRequest(runs="runs", resume=True, overrides=("seed=1",))) is None
+    assert freeze_config("command", ("python", "scripts/train.py", "--config", "theirs.json")) is None

@@ -106,7 +106,7 @@ def test_a_job_that_cannot_be_judged_keeps_no_other_from_it(place: Place) -> Non
 def test_two_looks_at_once_start_one_supervisor(place: Place) -> None:
     job = left_behind(place)
     ran = place.folder / "ran"
-    write_job(place.store.folder(job.id), replace(job, spec=replace(job.spec, argv=("note", str(ran), "once"))))
+    write_job(place.store.folder(job.id), replace(job, spec=replace(job.spec, request=("note", str(ran), "once"))))
     threads = [threading.Thread(target=place.look) for _ in range(4)]
     for thread in threads:
         thread.start()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.jobs.launch.freeze import Frozen
+from xray_tui.jobs.launch.freeze import EngineCopy
 from xray_tui.jobs.launch.frozen_engine import flaw
 from xray_tui.jobs.launch.old_engines import AGE, may_run, remove_old
 from xray_tui.jobs.model.job import Job, JobSpec, State, write_job
@@ -22,7 +22,7 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def copy_of(frozen: Frozen, age: float = AGE + 3600) -> Path:
+def copy_of(frozen: EngineCopy, age: float = AGE + 3600) -> Path:
     """The folder of the copy, as if it was chosen so long ago."""
     place = Path(frozen.command[-1]).parent
     then = place.stat().st_mtime - age
@@ -30,7 +30,9 @@ def copy_of(frozen: Frozen, age: float = AGE + 3600) -> Path:
     return place
 
 
-def job(project: Project, frozen: Frozen, name: str = "j1", state: State = State.QUEUED, kind: str = "train") -> Job:
+def job(
+    project: Project, frozen: EngineCopy, name: str = "j1", state: State = State.QUEUED, kind: str = "train"
+) -> Job:
     folder = project.jobs / name
     folder.mkdir(exist_ok=True)
     made = Job(name, JobSpec(kind, name, ()), state, source=frozen.source)

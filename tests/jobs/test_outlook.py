@@ -161,12 +161,12 @@ def test_a_resumed_training_tells_no_time(desk: Desk) -> None:
     ("change", "line"),
     [
         (
-            {"argv": ("train", "--config", "configs/none.yaml")},
+            {"request": ("train", "--config", "configs/none.yaml")},
             "✗ config: configs/none.yaml: No such file or directory",
         ),
-        ({"argv": ("train",)}, "✗ config: train: which recipe? Give --config FILE"),
+        ({"request": ("train",)}, "✗ config: train: which recipe? Give --config FILE"),
         (
-            {"argv": ("train", "--config", "configs/unet.yaml", "--set", "training.epochs=0")},
+            {"request": ("train", "--config", "configs/unet.yaml", "--set", "training.epochs=0")},
             "✗ config: configs/unet.yaml: training.epochs: 0: Input should be greater than or equal to 1 (passes)",
         ),
     ],

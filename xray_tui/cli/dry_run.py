@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from engine.contract.errors import BadInput, Exit
-from engine.contract.text import clean
 from xray_tui.gpu.snapshot import GpuSnapshot
 from xray_tui.jobs.launch.launcher import LocalLauncher, gpus_for
 from xray_tui.jobs.launch.sweep import planned
 from xray_tui.jobs.model.job import JobSpec
+from xray_tui.jobs.model.request import shown_command
 from xray_tui.jobs.preflight.checks import BAD
 from xray_tui.jobs.preflight.forecast import Surroundings
 from xray_tui.jobs.preflight.preflight import look_ahead
@@ -26,11 +25,6 @@ def dry_run(launcher: LocalLauncher, specs: Sequence[JobSpec], then_evaluate: bo
     for line in dict.fromkeys((*(f"{BAD} {line}" for line in refused), *found.lines, *commands)):
         print(line)
     return Exit.BAD_INPUT if refused or found.is_bad else Exit.DONE
-
-
-def shown_command(spec: JobSpec) -> str:
-    """The command as a shell would take it, safe to print."""
-    return clean(shlex.join(spec.argv if spec.kind == "command" else ("xray-engine", *spec.argv)))
 
 
 def _refusals(launcher: LocalLauncher, spec: JobSpec, snapshot: GpuSnapshot) -> Sequence[str]:

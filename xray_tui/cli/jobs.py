@@ -7,12 +7,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.contract.errors import BadInput, Exit
-from engine.contract.names import run_path
 from engine.contract.text import clean, clean_log_line
 
 if TYPE_CHECKING:
@@ -110,6 +108,7 @@ def _launch(given: argparse.Namespace) -> int:
     from xray_tui.jobs.launch.launcher import LocalLauncher
     from xray_tui.jobs.launch.sweep import launch_all, parse_seeds, parse_sweep, trainings
     from xray_tui.jobs.model.job import JobSpec
+    from xray_tui.jobs.model.request import read_request
     from xray_tui.jobs.queue.visible_gpus import limit_of_shell
     from xray_tui.settings import runs_folder, settings_for
     from xray_tui.system.login_session import this_session, why_it_would_end
@@ -118,13 +117,9 @@ def _launch(given: argparse.Namespace) -> int:
     runs = runs_folder(given.runs, settings)
     if given.then_evaluate and given.kind != "train":
         raise BadInput(f"--then-evaluate: comes after a training; {given.kind} is none")
-    if given.kind == "command":
-        run, argv = run_path(given.name or ""), tuple(given.arguments)
-    else:
-        run, arguments = name_run(runs, given.name, given.arguments)
-        argv = (given.kind, *arguments)
+    run, request = read_request(given.kind, given.arguments, runs, given.name)
     after = tuple(find(open_store(given), identity).id for identity in given.after)
-    spec = JobSpec(given.kind, run, argv, given.gpu, given.gpus, after, given.priority)
+    spec = JobSpec(given.kind, run, request, given.gpu, given.gpus, after, given.priority)
     specs = trainings(spec, parse_seeds(given.seeds) if given.seeds else (), parse_sweep(given.sweep))
     specs, parents = all_behind(runs, specs)
     for parent in parents:
@@ -144,48 +139,6 @@ def _launch(given: argparse.Namespace) -> int:
     for job in launch_all(launcher, specs, given.then_evaluate, given.hold):
         print(job.id)
     return Exit.DONE
-
-
-def name_run(runs: Path, name: str | None, arguments: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """(the run relative to the runs folder, the engine's arguments with its --run), both as `run_path` writes them.
-
-    `name` is relative to the runs folder, the engine's `--run runs/NAME` to the working folder. Raises BadInput where
-    neither is given, where they differ, and where the engine's lies elsewhere.
-    """
-    given = _option(arguments, "--run")
-    if given is None:
-        if not name:
-            raise BadInput("launch: which run? Give --run NAME")
-        run = run_path(name)
-        return run, (*arguments, "--run", os.path.join(runs, run))  # noqa: PTH118 - a name may be bad still
-    relative = os.path.relpath(given, runs)
-    if relative.split("/")[0] in (".", ".."):
-        raise BadInput(f"--run {clean(given)}: lies outside of {clean(str(runs))}; give {clean(str(runs))}/NAME")
-    if name and run_path(name) != relative:
-        raise BadInput(f"--run {clean(name)}: the engine's arguments say {clean(relative)}; give it once")
-    return relative, _with_plain_runs(arguments)
-
-
-def _with_plain_runs(arguments: Sequence[str]) -> tuple[str, ...]:
-    """The arguments with the value of each --run as `run_path` writes it."""
-    words = list(arguments)
-    for place, word in enumerate(words):
-        if word.startswith("--run="):
-            words[place] = f"--run={run_path(word.partition('=')[2])}"
-        elif words[place - 1 : place] == ["--run"]:
-            words[place] = run_path(word)
-    return tuple(words)
-
-
-def _option(arguments: Sequence[str], name: str) -> str | None:
-    """The value of the last `NAME VALUE` or `NAME=VALUE`."""
-    found = None
-    for argument, following in zip_longest(arguments, arguments[1:]):
-        if argument == name:
-            found = following
-        elif argument.startswith(f"{name}="):
-            found = argument.partition("=")[2]
-    return found
 
 
 # -- jobs -------------------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def _revive(given: argparse.Namespace) -> int:
     store = open_store(given)
     told = revive(store, **_for_resume(given))
     for job, problem in told:
-        start = f"; {start_of(job, store.runs)}" if "--resume" in job.spec.argv else ""
+        start = f"; {start_of(job, store.runs)}" if job.spec.resumes else ""
         print(problem or f"{job.id}: {job.spec.kind} {job.spec.run} is queued again{start}")
     if not told:
         print("nothing to revive", file=sys.stderr)

@@ -88,11 +88,6 @@ class Plan:
     problems: Mapping[str, str] = field(default_factory=dict)
     changed: frozenset[str] = frozenset()
 
-    @property
-    def argv(self) -> tuple[str, ...]:
-        """The engine's arguments, of the first job."""
-        return self.launch.specs[0].argv
-
 
 @dataclass(frozen=True, slots=True)
 class Several:

@@ -1,4 +1,4 @@
-"""What a form says, as values: the engine's arguments, and every reason why they cannot be launched yet.
+"""What a form says, as values: the request, and every reason why it cannot be launched yet.
 
 Pure: no Textual, no file is touched. Imported when a form opens, as it brings the config models.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -22,6 +21,7 @@ from engine.contract.load import field_errors
 from engine.contract.names import CHECKPOINTS, PREDICTIONS
 from engine.contract.text import clean
 from xray_tui.forms.fields import Section, Values, differences, nest
+from xray_tui.jobs.model.request import BlendRequest, EvaluateRequest, Request, TrainRequest
 
 Kind = Literal["train", "evaluate", "blend"]
 MODELS: dict[Kind, type[BaseModel]] = {"train": TrainConfig, "evaluate": EvaluateOptions, "blend": BlendConfig}
@@ -47,26 +47,20 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The engine's arguments after `xray-engine`; `problems` (key -> what is wrong) must be empty to launch."""
+    """The request of the form; `problems` (key -> what is wrong) must be empty to launch."""
 
-    argv: tuple[str, ...]
+    request: Request
     problems: Mapping[str, str] = field(default_factory=dict)
     changed: frozenset[str] = frozenset()
 
-    @property
-    def command(self) -> str:
-        """The command as a shell would take it, safe to print. For reading: a launch takes `argv` itself."""
-        return clean(shlex.join(("xray-engine", *self.argv)))
-
 
 def check(draft: Draft, schema: Section, taken: Mapping[str, str], cwd: Path) -> Checked:
-    """The command that the draft stands for, with its problems by the key of the field that they belong to."""
+    """The request that the draft stands for, with its problems by the key of the field that they belong to."""
     changes = differences(schema, draft.base, draft.values)
     problems = model_problems(draft, schema)
     if draft.kind == "evaluate":
         if not draft.run:
             problems["run"] = "no run is chosen; one with checkpoints/best.pt is right"
-        argv = evaluate_arguments(draft, changes, cwd)
     else:
         if problem := run_name_problem(draft.run, taken):
             problems["run"] = problem
@@ -74,40 +68,27 @@ def check(draft: Draft, schema: Section, taken: Mapping[str, str], cwd: Path) ->
         if draft.kind == "blend" and len(draft.members) < least:
             more = "one or more are right" if least == 1 else "two or more are right"
             problems["members"] = f"{len(draft.members)} chosen; {more}"
-        argv = train_arguments(draft, changes, cwd) if draft.kind == "train" else blend_arguments(draft, changes, cwd)
-    return Checked(tuple(argv), problems, frozenset(key for key, _ in changes))
+    return Checked(request_for(draft, changes, cwd), problems, frozenset(key for key, _ in changes))
 
 
-def train_arguments(draft: Draft, changes: Iterable[tuple[str, Any]], cwd: Path) -> list[str]:
-    """`train --config FILE --run runs/NAME --set key=value …`."""
-    config = ["--config", path_argument(draft.config, cwd)] if draft.config else []
-    return ["train", *config, "--run", path_argument(draft.runs / draft.run, cwd), *set_arguments(changes)]
-
-
-def blend_arguments(draft: Draft, changes: Iterable[tuple[str, Any]], cwd: Path) -> list[str]:
-    """`blend --members runs/A runs/B … --run runs/NAME --tta hv [--config FILE] [--set key=value …]`."""
-    members = [path_argument(draft.runs / member, cwd) for member in draft.members]
-    config = ["--config", path_argument(draft.config, cwd)] if draft.config else []
+def request_for(draft: Draft, changes: Iterable[tuple[str, Any]], cwd: Path) -> Request:
+    """The request of a draft with these changes to its base."""
+    runs = path_argument(draft.runs, cwd)
+    if draft.kind == "evaluate":
+        choices = {key: value for key, value in draft.values.items() if key != "run"}
+        words = {key: str(choices[key]) for key in ("tta", "threshold", "gate")}
+        return EvaluateRequest(runs=runs, **choices | words)
+    config = path_argument(draft.config, cwd) if draft.config else None
+    if draft.kind == "train":
+        return TrainRequest(runs=runs, config=config, overrides=overrides(changes))
+    members = tuple(path_argument(draft.runs / member, cwd) for member in draft.members)
     rest = [(key, value) for key, value in changes if key not in ("members", "tta")]
-    run = path_argument(draft.runs / draft.run, cwd)
-    return ["blend", "--members", *members, "--run", run, "--tta", draft.values["tta"], *config, *set_arguments(rest)]
+    return BlendRequest(runs=runs, members=members, tta=draft.values["tta"], config=config, overrides=overrides(rest))
 
 
-def evaluate_arguments(draft: Draft, changes: Iterable[tuple[str, Any]], cwd: Path) -> list[str]:
-    """`evaluate --run runs/NAME --tta hv --threshold tuned`, and what differs from the defaults."""
-    run = path_argument(draft.runs / draft.run, cwd)
-    argv = ["evaluate", "--run", run]
-    for key in ("tta", "threshold"):
-        argv += [f"--{key}", str(draft.values[key])]
-    for key, value in changes:
-        if key not in ("run", "tta", "threshold"):
-            argv += [f"--{key.replace('_', '-')}", str(value)]
-    return argv
-
-
-def set_arguments(changes: Iterable[tuple[str, Any]]) -> list[str]:
-    """`--set key=value` for each change, in the YAML that the engine reads back to the same value."""
-    return [part for key, value in changes for part in ("--set", f"{key}={yaml_text(value)}")]
+def overrides(changes: Iterable[tuple[str, Any]]) -> tuple[str, ...]:
+    """`key=value` for each change, in the YAML that the engine reads back to the same value."""
+    return tuple(f"{key}={yaml_text(value)}" for key, value in changes)
 
 
 def yaml_text(value: Any) -> str:

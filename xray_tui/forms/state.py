@@ -26,6 +26,7 @@ from xray_tui.forms.options import (
 from xray_tui.forms.request import Checked, Draft, Kind, check, free_name
 from xray_tui.forms.sources import Base, Filling, Sources, members_for
 from xray_tui.jobs.model.job import Job, JobSpec
+from xray_tui.jobs.model.request import shown_command
 
 MAIN_FIELDS: dict[Kind, tuple[str, ...]] = {
     "train": ("data.manifest", "data.image_size", "training.epochs", "training.batch_size", "model.encoder", "seed"),
@@ -175,13 +176,13 @@ class FormState:
         count, priority = whole(wishes.gpus), whole(wishes.priority)
         # What is no number is a problem already; any other stands in for it.
         spec = JobSpec(
-            self.kind, self.run_name(), checked.argv, self.gpu, 1 if count is None else count, after, priority or 0
+            self.kind, self.run_name(), checked.request, self.gpu, 1 if count is None else count, after, priority or 0
         )
         specs, wrong = specs_of(spec, many, taken)
         if many.sweep and not wrong and not checked.problems:
             problem = sweep_problem(many.sweep, draft, schema)
             wrong |= {"sweep": problem} if problem else {}
-        command = launch_command(spec, wishes, self.runs, self.cwd) if wishes.changed else checked.command
+        command = launch_command(spec, wishes, self.runs, self.cwd) if wishes.changed else shown_command(spec)
         problems = dict(checked.problems)
         for key, problem in chain.from_iterable(
             found.items() for found in (many.problems, wrong, terms_problems(spec, wishes, self.gpus))
@@ -196,14 +197,14 @@ class FormState:
         if problem is None and self.kind == "train" and self.base_of is None:
             problem = "no recipe found; a YAML file in ./configs or beside the runs folder is right"
         if problem is not None:
-            return Checked(checked.argv, {BASE: problem, **checked.problems}, checked.changed)
+            return replace(checked, problems={BASE: problem, **checked.problems})
         if self._untrained and not self.run:
             problem = f"{clean(self._untrained)} has no {CHECKPOINTS}/{BEST}"
-            return Checked(checked.argv, {**checked.problems, RUN: problem}, checked.changed)
+            return replace(checked, problems={**checked.problems, RUN: problem})
         training = self.coming.get(self.run) if self.kind == "evaluate" else None
         if training is not None and self.run not in self.sources.trained and self.wishes.after != training.id:
             problem = f"{clean(self.run)} has no {CHECKPOINTS}/{BEST} yet; its training ({training.state}) is right"
-            return Checked(checked.argv, {**checked.problems, AFTER: problem}, checked.changed)
+            return replace(checked, problems={**checked.problems, AFTER: problem})
         return checked
 
     def run_name(self) -> str:

@@ -14,6 +14,7 @@ from engine.contract.text import clean
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LeaseDir, find_lease_dir, open_lease_dir
 from xray_tui.jobs.model.job import Job, State, write_job
+from xray_tui.jobs.model.request import TrainRequest
 from xray_tui.jobs.queue import admission
 from xray_tui.jobs.queue.tickets import Queue, Ticket
 from xray_tui.jobs.storage import saved_environment
@@ -80,8 +81,9 @@ def revive(
 
 def resumed(job: Job, runs: Path) -> tuple[str, ...]:
     """The engine's arguments that continue the job's run; those of the launch where it has not come to its config."""
-    folder = runs / job.spec.run
-    return ("train", "--run", os.fspath(folder), "--resume") if (folder / CONFIG).exists() else job.spec.argv
+    if not (runs / job.spec.run / CONFIG).exists():
+        return job.spec.argv
+    return TrainRequest(runs=os.fspath(runs), resume=True).argv(job.spec.run)
 
 
 def start_of(job: Job, runs: Path) -> str:
@@ -163,7 +165,7 @@ def _queue(folder: Path, job: Job, argv: tuple[str, ...], found: LeaseDir, given
     admission.forget_place(folder)
     saved_environment.keep(folder, given)
     queue.withdraw(job.id)  # where it stood before a restart
-    spec = replace(job.spec, argv=argv)
+    spec = replace(job.spec, request=argv)
     ticket = Ticket(spec.priority, queue.new_number(), job.id, job.wants, job.user, spec.gpu_count, job.terms)
     again = replace(
         job,

@@ -1,4 +1,4 @@
-"""What was asked is what runs: the engine's code and the resolved config, copied when a job is submitted.
+"""What was asked is what runs: the engine's code, copied when a batch of jobs is submitted.
 
 One copy of the code serves all jobs that were launched with the same: its folder is named after its content. The copies
 are a user's own, as nobody runs code that somebody else may change. Old ones go when a new one comes (old_engines.py).
@@ -16,13 +16,10 @@ from pathlib import Path
 
 import engine
 from engine.contract.errors import BadInput
-from engine.contract.files import write_whole
 from engine.contract.text import clean
 from xray_tui.jobs.launch import frozen_engine, old_engines
-from xray_tui.jobs.launch.frozen_config import CONFIG, FrozenConfig, freeze_config
 from xray_tui.jobs.launch.frozen_engine import ENGINE, RUN, digest, flaw, read_tree
 from xray_tui.jobs.model.code_version import Source, commit_of
-from xray_tui.jobs.model.job import JobSpec
 from xray_tui.jobs.storage.job_store import JobStore
 from xray_tui.system.safe_files import FOLDER_MODE, not_ours
 
@@ -35,38 +32,24 @@ _VERSION = re.compile(rb"""^__version__ = ["']([\w.+-]{1,64})["']""", re.MULTILI
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
-    """A job's code and config. `argv` still lacks the config: `keep` gives all of it."""
+class EngineCopy:
+    """The command that runs a job's program, before its arguments, and where its code came from."""
 
     command: tuple[str, ...]
-    """What comes before the arguments; it runs the copy. Empty for a job of kind command."""
     source: Source | None
-    """None for a job of kind command: its program is its owner's."""
-    argv: tuple[str, ...]
-    config: FrozenConfig | None = None
-
-    def keep(self, folder: Path) -> tuple[str, ...]:
-        """Write the config into the job's folder; returns the job's arguments. Raises OSError."""
-        if self.config is None:
-            return self.argv
-        path = folder / self.config.name
-        write_whole(path, self.config.text, 0o644)
-        return (*self.argv, CONFIG, str(path))
+    """None where nothing was copied."""
 
 
-def freeze(jobs: Path, spec: JobSpec, package: Path = PACKAGE) -> Frozen:
-    """Copy the engine below the folder of the jobs, unless such a copy is there, and resolve the job's config.
+def freeze_engine(jobs: Path, package: Path = PACKAGE) -> EngineCopy:
+    """Copy the engine below the folder of the jobs, unless such a copy is there.
 
-    Of a command nothing is copied. Raises BadInput, a line an error, and OSError; then there is no part of a copy.
+    Raises BadInput, a line an error, and OSError; then there is no part of a copy.
     """
-    if spec.kind == "command":
-        return Frozen((), None, spec.argv)
-    config, argv = freeze_config(spec.kind, spec.argv)
     files = _read_engine(package)
     place = _copy(files, engines_folder(jobs))
     found = _VERSION.search(files.get(f"{ENGINE}/__init__.py", b""))
     source = Source(place.name, found[1].decode() if found else "?", *commit_of(package))
-    return Frozen((sys.executable, "-P", str(place / RUN)), source, argv, config)
+    return EngineCopy((sys.executable, "-P", str(place / RUN)), source)
 
 
 def engines_folder(jobs: Path) -> Path:

@@ -3,60 +3,41 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import yaml
-
-from engine.contract.errors import BadInput
-from engine.contract.recipes import TAKES, check_kind
+from engine.contract.files import write_whole
 from engine.contract.text import clean
-
-CONFIG, SET = "--config", "--set"
+from xray_tui.jobs.launch.resolve import resolved_config
+from xray_tui.jobs.model.request import BlendRequest, Request, TrainRequest
 
 
 @dataclass(frozen=True, slots=True)
 class FrozenConfig:
     """A config to be written into the job's folder."""
 
+    request: TrainRequest | BlendRequest
     name: str
     """Of the file: as the original's, as a run without a name is called after it."""
     text: str
 
+    def keep(self, folder: Path) -> TrainRequest | BlendRequest:
+        """Write the config into the job's folder; returns the request that names it. Raises OSError."""
+        path = folder / self.name
+        write_whole(path, self.text, 0o644)
+        return replace(self.request, config=str(path), overrides=())
 
-def freeze_config(kind: str, argv: Sequence[str]) -> tuple[FrozenConfig | None, tuple[str, ...]]:
-    """(what `--config` and all `--set` come to, the arguments without them); (None, argv) where no config is named.
+
+def freeze_config(kind: str, request: Request | tuple[str, ...]) -> FrozenConfig | None:
+    """The config that the request's file and overrides come to; None where it names no file.
 
     Its paths are absolute, so that they mean the same wherever the file lies. Raises BadInput with a line an error.
     """
-    named, overrides, rest = _split(argv) if kind in TAKES else (None, (), ())
-    if named is None:
-        return None, tuple(argv)
-    from engine.contract.load import load_config
+    if not isinstance(request, TrainRequest | BlendRequest) or request.config is None:
+        return None
+    import yaml
 
-    config = load_config(Path(named), overrides)
-    check_kind(kind, config.kind, named)
-    words = shlex.join([CONFIG, named, *(word for override in overrides for word in (SET, override))])
-    values = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
-    return FrozenConfig(f"{Path(named).stem}.yaml", f"# as launched: {clean(words)}\n{values}"), rest
-
-
-def _split(argv: Sequence[str]) -> tuple[str | None, tuple[str, ...], tuple[str, ...]]:
-    """(the config that counts, the overrides in their order, the other arguments), as the engine's argparse reads
-    them."""
-    named, overrides, rest = None, [], []
-    words = iter(argv)
-    for word in words:
-        option, equals, value = word.partition("=")
-        if option not in (CONFIG, SET):
-            rest.append(word)
-            continue
-        given = value if equals else next(words, None)
-        if given is None:
-            raise BadInput(f"{option}: nothing follows; give {'a file' if option == CONFIG else 'KEY=VALUE'}")
-        if option == CONFIG:
-            named = given
-        else:
-            overrides.append(given)
-    return named, tuple(overrides), tuple(rest)
+    words = ["--config", request.config, *(word for override in request.overrides for word in ("--set", override))]
+    values = yaml.safe_dump(resolved_config(kind, request), sort_keys=False, allow_unicode=True, width=120)
+    text = f"# as launched: {clean(shlex.join(words))}\n{values}"
+    return FrozenConfig(request, f"{Path(request.config).stem}.yaml", text)

@@ -21,7 +21,8 @@ from engine.contract.errors import BadInput
 from engine.contract.names import JOB, JOBS, run_path
 from engine.contract.text import clean
 from xray_tui.gpu.snapshot import GpuSnapshot
-from xray_tui.jobs.launch.freeze import Frozen, freeze
+from xray_tui.jobs.launch.freeze import EngineCopy, freeze_engine
+from xray_tui.jobs.launch.frozen_config import FrozenConfig, freeze_config
 from xray_tui.jobs.launch.program import check_program
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LeaseDir, find_lease_dir
@@ -81,10 +82,15 @@ class LocalLauncher:
         given = Filter.of(settings)
         return cls(runs, settings.lease_dir, terms=terms_of(settings), on_end=settings.on_end, environment=given)
 
-    def launch(self, spec: JobSpec, hold: bool = False) -> Job:
+    def freeze_engine(self) -> EngineCopy:
+        """A copy of the engine, for all jobs that are launched together. Raises BadInput and OSError."""
+        return freeze_engine(self.runs.absolute() / JOBS) if self.engine == ENGINE else EngineCopy(self.engine, None)
+
+    def launch(self, spec: JobSpec, hold: bool = False, engine: Callable[[], EngineCopy] | None = None) -> Job:
         """Queue the job, or keep it waiting (`hold`), and start its supervisor, detached. Returns the waiting job.
 
-        Raises BadInput or EngineMissing in one line, and then nothing was launched.
+        `engine` gives the copy that several jobs share. Raises BadInput or EngineMissing in one line, and then nothing
+        was launched.
         """
         spec = replace(spec, run=run_path(spec.run))
         self.check(spec)
@@ -93,8 +99,9 @@ class LocalLauncher:
         found = find_lease_dir(self.lease_dir)
         try:
             make_jobs_folder(store.runs)
-            frozen = freeze(store.runs / JOBS, spec) if self.engine == ENGINE else Frozen(self.engine, None, spec.argv)
-            return self._submit(store, spec, frozen, wants, found, replace(self.terms, allowed=allowed), hold)
+            config = freeze_config(spec.kind, spec.request) if self.engine == ENGINE else None
+            program = EngineCopy((), None) if spec.kind == "command" else (engine or self.freeze_engine)()
+            return self._submit(store, spec, program, config, wants, found, replace(self.terms, allowed=allowed), hold)
         except OSError as error:
             where = clean(str(error.filename or self.runs))
             raise BadInput(f"{where}: {clean(error.strerror or str(error))}; the job was not launched") from error
@@ -120,7 +127,7 @@ class LocalLauncher:
             has = claim(store, recover_orphans(store, self.supervisor), spec.run)  # it may have been lost unseen
         if has is not None:
             raise BadInput(f"{spec.run}: claimed by job {has.id} ({has.state}); stop that, or give another name")
-        if "--resume" in spec.argv:
+        if spec.resumes:
             return
         folder = self.runs / spec.run
         try:
@@ -134,7 +141,8 @@ class LocalLauncher:
         self,
         store: JobStore,
         spec: JobSpec,
-        frozen: Frozen,
+        program: EngineCopy,
+        config: FrozenConfig | None,
         wants: str,
         found: LeaseDir,
         terms: Terms,
@@ -151,8 +159,8 @@ class LocalLauncher:
                 undo.callback(shutil.rmtree, folder, ignore_errors=True)
                 number, user = queue.new_number(), process.user()
                 ticket = Ticket(spec.priority, number, folder.name, wants, user, spec.gpu_count, terms)
-                spec = replace(spec, argv=frozen.keep(folder))
-                job = self._job(spec, frozen, ticket, found, folder)
+                spec = spec if config is None else replace(spec, request=config.keep(folder))
+                job = self._job(replace(spec, request=spec.argv), program, ticket, found, folder)
                 environment.keep(folder, self.environment)
                 on_end.keep(folder, self.on_end)
                 if held_back:
@@ -169,7 +177,7 @@ class LocalLauncher:
         os.close(held)
         return job
 
-    def _job(self, spec: JobSpec, frozen: Frozen, ticket: Ticket, found: LeaseDir, folder: Path) -> Job:
+    def _job(self, spec: JobSpec, program: EngineCopy, ticket: Ticket, found: LeaseDir, folder: Path) -> Job:
         return Job(
             id=ticket.job,
             spec=spec,
@@ -184,8 +192,8 @@ class LocalLauncher:
             ticket=ticket.name,
             wants=ticket.gpu,
             terms=ticket.terms,
-            engine=() if spec.kind == "command" else frozen.command,
-            source=frozen.source,
+            engine=program.command,
+            source=program.source,
             cwd=str(Path.cwd()),
             grace=self.grace,
             cpu_slots=self.cpu_slots,

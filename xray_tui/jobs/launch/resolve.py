@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import takewhile, zip_longest
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +21,7 @@ from engine.contract.recipes import TAKES, check_kind
 from engine.contract.text import clean
 from engine.contract.yaml_file import read_mapping
 from xray_tui.jobs.model.job import JobSpec
+from xray_tui.jobs.model.request import BlendRequest, CommandRequest, EvaluateRequest, TrainRequest, request_of
 
 Config = Mapping[str, Any]
 
@@ -53,40 +53,42 @@ def asked(runs: Path, spec: JobSpec, cwd: Path, jobs: Mapping[str, JobSpec] = Ma
     An evaluation that comes after its run's training, one of `jobs` by id, has that one's config.
     """
     folder = runs.absolute() / spec.run
-    if spec.kind == "command":
-        return Asked(spec.kind, folder, options=spec.argv)
-    if spec.kind == "evaluate":
+    request = request_of(spec)
+    if isinstance(request, CommandRequest):
+        return Asked(spec.kind, folder, options=request.words)
+    if isinstance(request, EvaluateRequest):
         before = (jobs[identity] for identity in spec.after if identity in jobs)
         training = next((each for each in before if (each.kind, each.run) == ("train", spec.run)), None)
-        return _evaluation(folder, spec.argv, cwd, None if training is None else asked(runs, training, cwd))
-    if spec.kind == "blend":
-        return _blend(folder, spec.argv, cwd)
-    if "--resume" in spec.argv and (folder / names.CONFIG).exists():
+        return _evaluation(folder, request, cwd, None if training is None else asked(runs, training, cwd))
+    if isinstance(request, BlendRequest):
+        blend = {**resolved_config(spec.kind, request), **({"tta": request.tta} if request.tta else {})}
+        members = request.members or blend["members"]
+        return Asked(spec.kind, folder, blend, members=tuple(cwd / member for member in members))
+    if request.resume and (folder / names.CONFIG).exists():
         config = config_of_run(folder)
         return Asked(spec.kind, folder, config, _manifest(config, folder), checkpoint=names.LAST)
-    given = option(spec.argv, "--config")
-    if given is None:
+    if request.config is None:
         raise BadInput("train: which recipe? Give --config FILE")
-    config = _resolved(given, every(spec.argv, "--set"), "train")
+    config = resolved_config(spec.kind, request)
     return Asked(spec.kind, folder, config, _manifest(config, folder))
 
 
-def of_run(job_kind: str, folder: Path, argv: Sequence[str], cwd: Path) -> Asked | None:
+def of_run(spec: JobSpec, folder: Path, cwd: Path) -> Asked | None:
     """What a job of the past had asked for, by the config that it left in its run; None where nothing tells."""
     try:
-        if job_kind == "command":
-            return Asked(job_kind, folder, options=tuple(argv))
-        if job_kind == "evaluate":
-            return _evaluation(folder, argv, cwd)
+        if spec.kind == "command":
+            return Asked(spec.kind, folder, options=spec.argv)
+        if isinstance(request := request_of(spec), EvaluateRequest):
+            return _evaluation(folder, request, cwd)
         config = config_of_run(folder)
     except BadInput:
         return None
-    if config.get("kind", "train") not in TAKES[job_kind]:
+    if config.get("kind", "train") not in TAKES[spec.kind]:
         return None
-    if job_kind == "blend":
+    if spec.kind == "blend":
         members = tuple(_absolute(member, folder) for member in config.get("members") or ())
-        return Asked(job_kind, folder, config, members=members)
-    return Asked(job_kind, folder, config, _manifest(config, folder))
+        return Asked(spec.kind, folder, config, members=members)
+    return Asked(spec.kind, folder, config, _manifest(config, folder))
 
 
 def config_of_run(folder: Path) -> Config:
@@ -110,41 +112,30 @@ def _parsed(path: Path, *version: int) -> dict[str, Any]:
     return read_mapping(path)
 
 
-def _evaluation(folder: Path, argv: Sequence[str], cwd: Path, training: Asked | None = None) -> Asked:
+def _evaluation(folder: Path, request: EvaluateRequest, cwd: Path, training: Asked | None = None) -> Asked:
     if training is None:
         config = config_of_run(folder) if (folder / names.CONFIG).exists() else {}
         manifest = _manifest(config, folder)
     else:
         config, manifest = training.config, training.manifest
-    if other := option(argv, "--manifest"):
-        manifest = cwd / other
-    checkpoint = names.LAST if option(argv, "--checkpoint") == "last" else names.BEST
-    options = (option(argv, "--tta") or "hv", option(argv, "--batch-size") or "16")
+    if request.manifest is not None:
+        manifest = cwd / request.manifest
+    checkpoint = names.LAST if request.checkpoint == "last" else names.BEST
+    options = (request.tta, str(request.batch_size))
     return Asked("evaluate", folder, config, manifest, checkpoint=checkpoint, options=options)
 
 
-def _blend(folder: Path, argv: Sequence[str], cwd: Path) -> Asked:
-    given = option(argv, "--config")
-    config = {**_resolved(given, every(argv, "--set"), "blend")}
-    if tta := option(argv, "--tta"):
-        config["tta"] = tta
-    named = several(argv, "--members") or config["members"]
-    return Asked("blend", folder, config, members=tuple(cwd / member for member in named))
+def resolved_config(kind: str, request: TrainRequest | BlendRequest) -> Config:
+    """The config that the engine makes of the request's file and overrides, its paths absolute. Raises BadInput."""
+    from engine.contract.config import KINDS
+    from engine.contract.load import apply_overrides, load_config, validate
 
-
-def _resolved(path: str | None, overrides: tuple[str, ...], kind: str) -> Config:
-    """The config that the engine would make of it, its paths absolute. Raises BadInput."""
-    if path is None:
-        from engine.contract.config import KINDS
-        from engine.contract.load import apply_overrides, validate
-
+    if request.config is None:
         values: dict[str, Any] = {}
-        apply_overrides(values, overrides)
+        apply_overrides(values, request.overrides)
         return validate(KINDS[kind], values, f"xray-engine {kind}").model_dump(mode="json")
-    from engine.contract.load import load_config
-
-    config = load_config(Path(path), overrides, _read)
-    check_kind(kind, config.kind, path)
+    config = load_config(Path(request.config), request.overrides, _read)
+    check_kind(kind, config.kind, request.config)
     return config.model_dump(mode="json")
 
 
@@ -157,29 +148,3 @@ def _manifest(config: Config, folder: Path) -> Path | None:
 def _absolute(path: object, folder: Path) -> Path:
     """A path of a run's config, which is relative to the run's folder, as the engine resolves it."""
     return Path(os.path.realpath(folder / str(path)))
-
-
-# Arguments, as the engine's argparse reads them
-
-
-def every(arguments: Sequence[str], name: str) -> tuple[str, ...]:
-    """The values of all `NAME VALUE` and `NAME=VALUE`, in their order."""
-    found = []
-    for argument, following in zip_longest(arguments, arguments[1:]):
-        if argument == name and following is not None:
-            found.append(following)
-        elif argument.startswith(f"{name}="):
-            found.append(argument.partition("=")[2])
-    return tuple(found)
-
-
-def option(arguments: Sequence[str], name: str) -> str | None:
-    """The value that counts: the last one."""
-    found = every(arguments, name)
-    return found[-1] if found else None
-
-
-def several(arguments: Sequence[str], name: str) -> tuple[str, ...]:
-    """All that follows `NAME` up to the next option."""
-    rest: Iterable[str] = arguments[arguments.index(name) + 1 :] if name in arguments else ()
-    return tuple(takewhile(lambda word: not word.startswith("-"), rest))

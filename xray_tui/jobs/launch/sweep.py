@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from xray_tui.jobs.model.job import Job, JobSpec, State
+from xray_tui.jobs.model.request import EvaluateRequest, TrainRequest, request_of
 
 if TYPE_CHECKING:
     from xray_tui.jobs.launch.launcher import LocalLauncher
@@ -56,7 +57,10 @@ def parse_sweep(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
 def trainings(spec: JobSpec, seeds: Sequence[int], sweep: Mapping[str, Sequence[str]]) -> list[JobSpec]:
     """The training once for every combination, in runs of their own: NAME_seeds/seed_42, NAME_sweep/lr_1e-3, or
     NAME_sweep/lr_1e-3_seeds/seed_42. The training itself where there is neither. Raises BadInput."""
-    if spec.kind != "train" and (seeds or sweep):
+    if not (seeds or sweep):
+        return [spec]
+    request = request_of(spec)
+    if not isinstance(request, TrainRequest):
         raise BadInput(f"{spec.kind}: only a training has seeds or a sweep")
     combinations: list[Values] = [tuple(zip(sweep, values, strict=True)) for values in product(*sweep.values())]
     if len(combinations) * max(1, len(seeds)) > MOST:
@@ -67,7 +71,8 @@ def trainings(spec: JobSpec, seeds: Sequence[int], sweep: Mapping[str, Sequence[
         for seed in seeds or (None,):
             run = name if seed is None else f"{name}_seeds/seed_{seed}"
             more: Values = values if seed is None else (*values, ("seed", str(seed)))
-            found.append(replace(spec, run=run, argv=_arguments(spec, run, more)))
+            overrides = (*request.overrides, *(f"{field}={value}" for field, value in more))
+            found.append(replace(spec, run=run, request=replace(request, overrides=overrides)))
     if len({each.run for each in found}) < len(found):
         raise BadInput(
             "sweep: two of its values make the same name; write them so that they differ in letters or digits"
@@ -78,9 +83,9 @@ def trainings(spec: JobSpec, seeds: Sequence[int], sweep: Mapping[str, Sequence[
 def evaluation_of(training: Job, runs: Path) -> JobSpec:
     """Its test artifact as the board ranks it: hv, threshold tuned on validation; once the training has succeeded."""
     run = training.spec.run
-    argv = ("evaluate", "--run", os.path.join(runs, run), "--tta", "hv", "--threshold", "tuned")  # noqa: PTH118
+    request = EvaluateRequest(runs=str(runs), tta="hv", threshold="tuned")
     gpu = training.spec.gpu if "," not in training.spec.gpu else "auto"
-    return JobSpec("evaluate", run, argv, gpu, after=(training.id,), priority=training.spec.priority)
+    return JobSpec("evaluate", run, request, gpu, after=(training.id,), priority=training.spec.priority)
 
 
 def planned(specs: Sequence[JobSpec], runs: Path, evaluate: bool) -> list[Job]:
@@ -100,12 +105,13 @@ def launch_all(launcher: LocalLauncher, specs: Sequence[JobSpec], evaluate: bool
     """
     for spec in specs:
         launcher.check(spec)
+    engine = cache(launcher.freeze_engine)
     launched: list[Job] = []
     try:
         for spec in specs:
-            launched.append(launcher.launch(spec, hold))
+            launched.append(launcher.launch(spec, hold, engine))
             if evaluate and spec.kind == "train":
-                launched.append(launcher.launch(evaluation_of(launched[-1], launcher.runs)))
+                launched.append(launcher.launch(evaluation_of(launched[-1], launcher.runs), engine=engine))
     except BadInput as error:
         if not launched:
             raise
@@ -116,14 +122,3 @@ def launch_all(launcher: LocalLauncher, specs: Sequence[JobSpec], evaluate: bool
 def _named(values: Values) -> str:
     """`lr_1e-3_image_size_512`: the last words of the fields, and the values in letters that a folder may have."""
     return "_".join(f"{field.rpartition('.')[2]}_{re.sub(r'[^0-9A-Za-z.+-]+', '-', value)}" for field, value in values)
-
-
-def _arguments(spec: JobSpec, run: str, values: Values) -> tuple[str, ...]:
-    """The engine's arguments with this run in place of the spec's, and these values."""
-    argv, end = list(spec.argv), spec.run
-    for place, word in enumerate(argv):
-        if word == "--run" and place + 1 < len(argv):
-            argv[place + 1] = argv[place + 1].rstrip("/").removesuffix(end) + run
-        elif word.startswith("--run="):
-            argv[place] = word.rstrip("/").removesuffix(end) + run
-    return (*argv, *(word for field, value in values for word in ("--set", f"{field}={value}")))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.contract.files import write_json
 from engine.contract.formats import newer
@@ -23,6 +23,9 @@ from xray_tui.jobs.model.code_version import Source
 from xray_tui.jobs.model.gpu_policy import Terms, from_values
 from xray_tui.system.process import Process
 from xray_tui.system.safe_files import FILE_MODE, LARGEST
+
+if TYPE_CHECKING:
+    from xray_tui.jobs.model.request import Request
 
 SCHEMA = "xray-job/1"
 GRACE = 30.0
@@ -71,8 +74,8 @@ class JobSpec:
     read."""
     run: str
     """Relative to the runs folder, with slashes."""
-    argv: tuple[str, ...]
-    """What follows `xray-engine`; for a command, all of it. As it was given: clean it before showing it."""
+    request: Request | tuple[str, ...]
+    """The arguments where the job comes from a job.json: `request_of` reads these where more is needed."""
     gpu: str = "auto"
     """"auto", "none", an index such as "0", a UUID such as "GPU-…", or several of these with commas between."""
     gpu_count: int = 1
@@ -81,6 +84,16 @@ class JobSpec:
     """Ids of jobs of the same runs folder that have to succeed first."""
     priority: int = PRIORITY
     """0 is served first, 99 last."""
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """What follows `xray-engine`; for a command, all of it. Clean it before showing it."""
+        return self.request if isinstance(self.request, tuple) else self.request.argv(self.run)
+
+    @property
+    def resumes(self) -> bool:
+        """Whether it continues the training of its run."""
+        return self.kind == "train" and "--resume" in self.argv
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +182,8 @@ def write_job(folder: Path, job: Job) -> None:
     The caller holds the job's `.sup` lock. Raises OSError.
     """
     values = asdict(job)
-    spec = values.pop("spec")
+    spec = {"kind": job.spec.kind, "run": job.spec.run, "argv": job.spec.argv, **values.pop("spec")}
+    del spec["request"]
     for name in ("progress", "stop_asked_by", "stop_asked"):  # other files' words
         del values[name]
     write_json(folder / JOB, {"schema": SCHEMA, "id": values.pop("id"), **spec, **values}, FILE_MODE)
@@ -198,7 +212,7 @@ def parse_job(data: bytes, identity: str) -> Job:
         spec=JobSpec(
             kind=clean(_text(values, "kind")),
             run=clean(_text(values, "run")),
-            argv=_texts(values, "argv"),
+            request=_texts(values, "argv"),
             gpu=clean(_text(values, "gpu")),
             gpu_count=max(1, _whole(values, "gpu_count") or 1),
             after=tuple(map(clean, _texts(values, "after"))) if "after" in values else (),

@@ -43,11 +43,11 @@ class History:
 
     def _took(self, job: Job) -> Past | None:
         folder = self._runs / job.spec.run
-        had = of_run(job.spec.kind, folder, job.spec.argv, Path(job.cwd))
+        had = of_run(job.spec, folder, Path(job.cwd))
         what: Needs | None = None if had is None else needs(had, len(job.gpus))
         if what is None:
             return None
-        whole = job.attempt == 1 and "--resume" not in job.spec.argv
+        whole = job.attempt == 1 and not job.spec.resumes
         seconds = job.ended - job.started if whole and job.ended and job.started else None
         wrote = written(folder) if job.spec.kind in ("train", "blend") else None
         return Past(what, seconds, job.peak_memory, job.peak_gpu_memory, wrote)

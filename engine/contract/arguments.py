@@ -1,0 +1,80 @@
+"""The options of `xray-engine train | evaluate | blend`: the engine's command line, which the app reads as well."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+from engine.contract import names
+from engine.contract.text import clean
+
+
+def add_train_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a recipe; --resume uses the run's own config")
+    parser.add_argument(
+        "--run", type=names.run_folder, metavar="runs/NAME", help="default: runs/ and the config's name"
+    )
+    _add_set(parser)
+    parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
+    parser.add_argument("--sanity", action="store_true", help="check that one batch can be overfitted; no run")
+    parser.add_argument(
+        "--gpus", type=whole(1, 64), metavar="N", help="number of GPUs; default: all of the job's, or 1"
+    )
+
+
+def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", type=names.run_folder, required=True, metavar="runs/NAME")
+    parser.add_argument("--tta", choices=get_args(names.Tta), default="hv")
+    parser.add_argument("--threshold", default="tuned", metavar="0.25|tuned", help="tuned: on validation (default)")
+    parser.add_argument(
+        "--presence", choices=get_args(names.Presence), default="auto",
+        help="source of the presence score; auto: the second head, else the best on validation",
+    )  # fmt: skip
+    parser.add_argument(
+        "--gate", default="none", metavar="none|0.3|tuned", help="empty masks below this presence score"
+    )
+    parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
+    parser.add_argument("--batch-size", type=whole(1, 4096), default=16, metavar="N")
+    parser.add_argument("--bootstrap", type=whole(0, 100_000), default=1000, metavar="N", help="resamples; 0: none")
+    parser.add_argument(
+        "--manifest", type=Path, metavar="FILE", help="the run's manifest if moved; with --output: an external test set"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the artifact of an external test set")
+
+
+def add_blend_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--members", nargs="+", metavar="runs/NAME", help="two runs or more, or one and presence_run")
+    parser.add_argument(
+        "--run", type=names.run_folder, metavar="runs/NAME", help="default: runs/blend_ and their names"
+    )
+    parser.add_argument("--tta", choices=get_args(names.Tta), help="default: hv")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a config of kind: blend")
+    _add_set(parser, "presence_run=runs/NAME")
+
+
+def _add_set(parser: argparse.ArgumentParser, example: str = "training.epochs=3") -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="KEY=VALUE",
+        help=f"for example {example}",
+    )
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """An argparse type: a whole number from low to high."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{clean(text)!r}: expected a whole number from {low} to {high}")
+        return value
+
+    return parse

@@ -1,0 +1,169 @@
+"""What a job is to do, typed: built once by a form or from a command line, rendered once as the engine's arguments."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+from engine.contract.errors import BadInput
+from engine.contract.names import run_path
+from engine.contract.text import clean
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from xray_tui.jobs.model.job import JobSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _EngineRequest:
+    """Fields are the engine's options, in the order in which they are rendered. Paths are relative to the working
+    directory of the launch."""
+
+    def argv(self, run: str) -> tuple[str, ...]:
+        """What follows `xray-engine` to do this for a run, named relative to the runs folder."""
+        words = [type(self).__name__.removesuffix("Request").lower()]
+        for field in fields(self):
+            value, option = getattr(self, field.name), f"--{field.name.replace('_', '-')}"
+            if field.name == "runs":
+                words += _option("--run", os.path.join(value, run))  # noqa: PTH118 - a bad name is refused later
+            elif field.name == "overrides":
+                words += [word for override in value for word in _option("--set", override)]
+            elif isinstance(value, tuple) and value:
+                words += [option, *value]
+            elif value != field.default:
+                words += [option] if value is True else _option(option, str(value))
+        return tuple(words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRequest(_EngineRequest):
+    """A training, of nnU-Net too: its config says by what."""
+
+    config: str | None = None
+    """A recipe; None to resume with the run's own config."""
+    runs: str
+    """The runs folder."""
+    overrides: tuple[str, ...] = ()
+    """KEY=VALUE each, applied to the config."""
+    resume: bool = False
+    sanity: bool = False
+    gpus: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateRequest(_EngineRequest):
+    """An evaluation; the views and the threshold are always rendered."""
+
+    runs: str
+    tta: str
+    threshold: str
+    presence: str = "auto"
+    gate: str = "none"
+    checkpoint: str = "best"
+    batch_size: int = 16
+    bootstrap: int = 1000
+    manifest: str | None = None
+    output: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlendRequest(_EngineRequest):
+    """A blend."""
+
+    members: tuple[str, ...] = ()
+    """Run folders; empty: those of the config."""
+    runs: str
+    tta: str | None = None
+    config: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRequest:
+    """A program of the user's own."""
+
+    words: tuple[str, ...]
+
+    def argv(self, run: str) -> tuple[str, ...]:
+        """All of the command."""
+        return self.words
+
+
+Request: TypeAlias = TrainRequest | EvaluateRequest | BlendRequest | CommandRequest
+
+ENGINE_REQUESTS: dict[str, Any] = {"train": TrainRequest, "evaluate": EvaluateRequest, "blend": BlendRequest}
+"""Kinds of job that the engine does."""
+
+_NO_RUN = "."
+
+
+def read_request(kind: str, arguments: Sequence[str], runs: Path, name: str | None = None) -> tuple[str, Request]:
+    """(the run relative to the runs folder, the request) of a command line.
+
+    `name` is relative to the runs folder, the `--run runs/NAME` among the arguments to the working directory. Raises
+    BadInput for bad arguments, and where neither names the run, they differ, or the run lies outside of the folder.
+    """
+    if kind == "command":
+        return run_path(name or ""), CommandRequest(tuple(arguments))
+    given, request = _parsed(kind, arguments, str(runs))
+    if given == _NO_RUN:
+        if not name:
+            raise BadInput("launch: which run? Give --run NAME")
+        return run_path(name), request
+    run = os.path.relpath(given, runs)
+    if run.split("/")[0] in (".", ".."):
+        raise BadInput(f"--run {clean(given)}: lies outside of {clean(str(runs))}; give {clean(str(runs))}/NAME")
+    if name and run_path(name) != run:
+        raise BadInput(f"--run {clean(name)}: the engine's arguments say {clean(run)}; give it once")
+    return run, request
+
+
+def request_of(spec: JobSpec) -> Request:
+    """The request of a job, read from its arguments where it comes from a job.json.
+
+    Raises BadInput for arguments that this version of the engine does not take.
+    """
+    if not isinstance(spec.request, tuple):
+        return spec.request
+    if spec.kind not in ENGINE_REQUESTS:
+        return CommandRequest(spec.request)
+    return _parsed(spec.kind, spec.request[1:], "")[1]
+
+
+def shown_command(spec: JobSpec) -> str:
+    """The command as a shell would take it, safe to print."""
+    return clean(shlex.join(spec.argv if spec.kind == "command" else ("xray-engine", *spec.argv)))
+
+
+def _parsed(kind: str, arguments: Sequence[str], runs: str) -> tuple[str, Request]:
+    """(the value of --run, the request)."""
+    found = vars(_parser(kind).parse_args(["--run", _NO_RUN, *arguments]))
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
+    values |= {name: tuple(values[name] or ()) for name in ("members", "overrides") if name in values}
+    return values.pop("run"), ENGINE_REQUESTS[kind](runs=runs, **values)
+
+
+@lru_cache
+def _parser(kind: str) -> ArgumentParser:
+    """The engine's own, which raises BadInput."""
+    from argparse import ArgumentParser
+
+    from engine.contract import arguments
+
+    class Parser(ArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            raise BadInput(f"{kind}: {clean(message)}; `xray-engine {kind} --help` lists the options")
+
+    parser = Parser(add_help=False, allow_abbrev=False)
+    getattr(arguments, f"add_{kind}_options")(parser)
+    return parser
+
+
+def _option(name: str, value: str) -> list[str]:
+    return [f"{name}={value}"] if value.startswith("-") else [name, value]
