@@ -14,7 +14,7 @@ from xray_tui.cli import main
 from xray_tui.forms.options import Launch, Wishes
 from xray_tui.forms.preflight_lines import looking
 from xray_tui.forms.row import FormSection
-from xray_tui.jobs.launch import sweep as batch
+from xray_tui.jobs.launch.launcher import LocalLauncher
 from xray_tui.jobs.model.job import Job, JobSpec, Progress, State
 from xray_tui.jobs.model.request import TrainRequest
 from xray_tui.settings import Settings
@@ -218,7 +218,7 @@ async def test_the_shown_command_launches_the_same_from_a_shell(monkeypatch: pyt
         seen.append(Launch(tuple(specs), evaluate, hold))
         return []
 
-    monkeypatch.setattr(batch, "launch_all", capture)
+    monkeypatch.setattr(LocalLauncher, "launch_all", capture)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place / "config"))
     app = FormApp("train", gpus=GPUS)
     async with app.run_test(size=(120, 40)) as pilot:

@@ -18,7 +18,7 @@ from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot, to_json
 from xray_tui.jobs.launch.launcher import LocalLauncher
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LeaseDir
-from xray_tui.jobs.model.job import Job, JobSpec, State
+from xray_tui.jobs.model.job import Job, JobSpec, Process, State
 from xray_tui.jobs.queue.visible_gpus import VARIABLE
 from xray_tui.jobs.storage.job_store import JobStore
 from xray_tui.jobs.storage.saved_environment import Filter, own_environment
@@ -109,10 +109,15 @@ class Place:
         path = self.store.log(job.id)
         return path.read_text() if path.exists() else ""
 
-    def kill_supervisor(self, job: Job) -> None:
+    def until_supervised(self, job: Job) -> Process:
+        """The job's supervisor."""
         eventually(lambda: self.job(job).supervisor, "the supervisor's pid")
         supervisor = self.job(job).supervisor
         assert supervisor is not None
+        return supervisor
+
+    def kill_supervisor(self, job: Job) -> None:
+        supervisor = self.until_supervised(job)
         os.kill(supervisor.pid, signal.SIGKILL)
         lock = LeaseDir(self.leases).supervised(job.id)  # held by its last thread, which may outlive the first one
         eventually(

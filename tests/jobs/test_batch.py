@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine.contract.errors import BadInput
-from xray_tui.jobs.launch.sweep import evaluation_of, launch_all, parse_seeds, parse_sweep, trainings
-from xray_tui.jobs.model.job import Job, JobSpec, State
+from xray_tui.jobs.launch.sweep import evaluation_of, parse_seeds, parse_sweep, trainings
+from xray_tui.jobs.locks import file_lock
+from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.model.job import Job, JobSpec, State, write_job
 from xray_tui.jobs.model.request import BlendRequest, EvaluateRequest, TrainRequest
 
-from .conftest import Place, eventually
+from .conftest import HERE, Place, eventually, is_alive
 
 SPEC = JobSpec("train", "unet", TrainRequest(config="c.yaml", runs="runs"), "none")
 
@@ -78,7 +84,7 @@ def test_the_evaluation_comes_after_its_training_on_as_much_machine() -> None:
 
 def test_all_are_launched_each_with_its_evaluation_behind_it(place: Place) -> None:
     spec = JobSpec("train", "a", TrainRequest(runs="runs"), "none")
-    jobs = launch_all(place.launcher(), trainings(spec, (1, 2), {}), evaluate=True)
+    jobs = place.launcher().launch_all(trainings(spec, (1, 2), {}), evaluate=True)
     assert [job.spec.kind for job in jobs] == ["train", "evaluate"] * 2
     eventually(lambda: all(place.job(job).state is State.BLOCKED for job in jobs[1::2]), "blocked evaluations")
 
@@ -86,10 +92,64 @@ def test_all_are_launched_each_with_its_evaluation_behind_it(place: Place) -> No
 def test_none_is_launched_where_one_cannot_be(place: Place) -> None:
     (place.runs / "a_seeds" / "seed_2").mkdir(parents=True)
     (place.runs / "a_seeds" / "seed_2" / "x").touch()
+    spec = JobSpec("train", "a", TrainRequest(runs="runs"), "none")
     with pytest.raises(BadInput, match="not empty"):
-        launch_all(
-            place.launcher(),
-            trainings(JobSpec("train", "a", TrainRequest(runs="runs"), "none"), (1, 2), {}),
-            evaluate=True,
-        )
+        place.launcher().launch_all(trainings(spec, (1, 2), {}), evaluate=True)
     assert place.store.jobs() == []
+
+
+def test_none_is_launched_where_the_disk_fills_up_in_between(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+
+    def write(folder: Path, job: Job) -> None:
+        written.append(folder)
+        if len(written) == 3:
+            raise OSError(28, "No space left on device", str(folder))
+        write_job(folder, job)
+
+    monkeypatch.setattr("xray_tui.jobs.launch.launcher.write_job", write)
+    with pytest.raises(BadInput, match="No space left on device"):
+        place.launcher().launch_all([JobSpec("evaluate", name, ("succeed",), "none") for name in "abcd"])
+    assert place.store.jobs() == []
+    assert list((place.leases / "queue").iterdir()) == []
+    assert not any(file_lock.is_held(LeaseDir(place.leases).supervised(folder.name)) for folder in written)
+
+
+def test_each_job_of_a_batch_has_a_supervisor_of_its_own(place: Place) -> None:
+    go = place.folder / "go"
+    specs = [JobSpec("evaluate", name, ("until", str(go)), "none") for name in "abc"]
+    jobs = place.launcher(cpu_slots=3).launch_all(specs)
+    for job in jobs:
+        place.until_working(job)
+    supervisors = [place.job(job).supervisor for job in jobs]
+    assert len({supervisor.pid for supervisor in supervisors if supervisor}) == 3
+    place.kill_supervisor(jobs[0])
+    assert not file_lock.is_held(LeaseDir(place.leases).supervised(jobs[0].id)), "no other holds its lock"
+    assert all(file_lock.is_held(LeaseDir(place.leases).supervised(job.id)) for job in jobs[1:])
+    place.look()
+    go.touch()
+    assert [place.until(job).state for job in jobs] == [State.SUCCEEDED] * 3
+    eventually(lambda: not any(is_alive(each.pid) for each in supervisors if each), "the supervisors' ends")
+
+
+def test_a_waiting_supervisor_has_loaded_neither_pydantic_nor_what_reads_a_request(place: Place) -> None:
+    told = place.folder / "modules"
+    launcher = replace(place.launcher(), supervisor=(sys.executable, "-P", str(HERE / "telling.py"), str(told)))
+    jobs = launcher.launch_all([JobSpec("evaluate", name, ("succeed",), "none") for name in "ab"], hold=True)
+    supervisor = place.until_supervised(jobs[1])
+    os.kill(supervisor.pid, signal.SIGUSR1)
+    eventually(told.exists, "the modules of a supervisor")
+    modules = told.read_text().split()
+    assert "xray_tui.jobs.supervise.supervisor" in modules
+    heavy = {
+        "pydantic",
+        "yaml",
+        "textual",
+        "psutil",
+        "pynvml",
+        "asyncio",
+        "argparse",
+        "hashlib",
+        "xray_tui.jobs.model.request",
+    }
+    assert not heavy.intersection(modules)

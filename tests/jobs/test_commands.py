@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -167,12 +168,13 @@ def test_a_run_outside_of_the_runs_folder_is_refused_however_it_is_written(
 def test_options_may_stand_on_both_sides_of_the_kind(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[JobSpec] = []
 
-    def launch(self: object, spec: JobSpec, hold: bool, engine: object) -> Job:
+    def launch_all(self: object, specs: Sequence[JobSpec], evaluate: bool, hold: bool) -> list[Job]:
+        assert not evaluate
         assert not hold
-        seen.append(spec)
-        return Job("x", spec, State.QUEUED)
+        seen.extend(specs)
+        return []
 
-    monkeypatch.setattr("xray_tui.jobs.launch.launcher.LocalLauncher.launch", launch)
+    monkeypatch.setattr("xray_tui.jobs.launch.launcher.LocalLauncher.launch_all", launch_all)
     monkeypatch.chdir(place.folder)
     for words in (["--gpu", "1", "train"], ["train", "--gpu", "1"]):
         command("launch", *words, "--run", "a", "--", "--gpus", "2", "--set", "name=--")

@@ -12,7 +12,7 @@ from xray_tui.jobs.launch import freeze
 from xray_tui.jobs.launch.freeze import engines_folder
 from xray_tui.jobs.launch.frozen_engine import read_tree
 from xray_tui.jobs.launch.launcher import LocalLauncher
-from xray_tui.jobs.launch.sweep import launch_all, trainings
+from xray_tui.jobs.launch.sweep import trainings
 from xray_tui.jobs.model.job import JobSpec, State
 from xray_tui.jobs.model.request import EvaluateRequest, TrainRequest
 
@@ -58,7 +58,7 @@ def test_a_batch_hashes_and_copies_the_engine_once(place: Place, monkeypatch: py
     spec = JobSpec("train", "a", TrainRequest(config="unet.yaml", runs="runs"), "none")
     read: list[Path] = []
     monkeypatch.setattr(freeze, "read_tree", lambda folder: read.append(folder) or read_tree(folder))
-    jobs = launch_all(launcher, trainings(spec, range(3), {}), evaluate=False, hold=True)
+    jobs = launcher.launch_all(trainings(spec, range(3), {}), hold=True)
     once = len(read)
     assert 0 < once <= 2, "two readings that agree, as an editor may be at work"
     assert len({job.engine for job in jobs}) == 1

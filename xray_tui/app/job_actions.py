@@ -91,12 +91,11 @@ def launch(launch: Launch, settings: Settings, runs: Path) -> Notice:
     """Submit the jobs of a form."""
     from xray_tui.jobs.launch.dependencies import all_behind
     from xray_tui.jobs.launch.launcher import LocalLauncher
-    from xray_tui.jobs.launch.sweep import launch_all
 
     try:
         specs, _ = all_behind(runs, launch.specs)
         launcher = LocalLauncher.of(settings, runs)
-        jobs = launch_all(launcher, specs, launch.evaluate, launch.hold)
+        jobs = launcher.launch_all(specs, launch.evaluate, launch.hold)
     except (BadInput, OSError) as error:
         return Notice(str(error), "error")
     single = len(jobs) == 1

@@ -106,7 +106,7 @@ def _launch(given: argparse.Namespace) -> int:
     from xray_tui.gpu.sampler import sample_once
     from xray_tui.jobs.launch.dependencies import all_behind
     from xray_tui.jobs.launch.launcher import LocalLauncher
-    from xray_tui.jobs.launch.sweep import launch_all, parse_seeds, parse_sweep, trainings
+    from xray_tui.jobs.launch.sweep import parse_seeds, parse_sweep, trainings
     from xray_tui.jobs.model.job import JobSpec
     from xray_tui.jobs.model.request import read_request
     from xray_tui.jobs.queue.visible_gpus import limit_of_shell
@@ -136,7 +136,7 @@ def _launch(given: argparse.Namespace) -> int:
         from xray_tui.cli.dry_run import dry_run
 
         return dry_run(launcher, specs, given.then_evaluate, snapshot())
-    for job in launch_all(launcher, specs, given.then_evaluate, given.hold):
+    for job in launcher.launch_all(specs, given.then_evaluate, given.hold):
         print(job.id)
     return Exit.DONE
 

@@ -115,7 +115,7 @@ def _again(
                 if file_lock.is_held(found.runs(job.id)):
                     raise BadInput(f"{job.id}: its engine still lives; stop it first")
                 _queue(folder, _still_ended(folder, job), argv, found, given, keeps_hold)
-            detach.start_supervisor(folder, held, supervisor)
+            detach.start_supervisors([(folder, held)], supervisor)
         finally:
             os.close(held)
     except OSError as error:

@@ -10,8 +10,8 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -22,8 +22,9 @@ from engine.contract.names import JOB, JOBS, run_path
 from engine.contract.text import clean
 from xray_tui.gpu.snapshot import GpuSnapshot
 from xray_tui.jobs.launch.freeze import EngineCopy, freeze_engine
-from xray_tui.jobs.launch.frozen_config import FrozenConfig, freeze_config
+from xray_tui.jobs.launch.frozen_config import freeze_config
 from xray_tui.jobs.launch.program import check_program
+from xray_tui.jobs.launch.sweep import evaluation_of
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LeaseDir, find_lease_dir
 from xray_tui.jobs.model.gpu_policy import Terms, terms_of
@@ -82,31 +83,42 @@ class LocalLauncher:
         given = Filter.of(settings)
         return cls(runs, settings.lease_dir, terms=terms_of(settings), on_end=settings.on_end, environment=given)
 
-    def freeze_engine(self) -> EngineCopy:
-        """A copy of the engine, for all jobs that are launched together. Raises BadInput and OSError."""
+    def launch(self, spec: JobSpec, hold: bool = False) -> Job:
+        """As launch_all, of one job."""
+        return self.launch_all([spec], hold=hold)[0]
+
+    def launch_all(self, specs: Sequence[JobSpec], evaluate: bool = False, hold: bool = False) -> list[Job]:
+        """Queue the jobs, each training with its evaluation after it if `evaluate`, or keep them waiting (`hold`), and
+        start their supervisors, detached. Returns the waiting jobs.
+
+        Raises BadInput or EngineMissing, and then nothing was launched.
+        """
+        specs = [replace(spec, run=run_path(spec.run)) for spec in specs]
+        store, snapshot, engine = JobStore(self.runs), cache(self.snapshot or _sample), cache(self._freeze_engine)
+        for spec in specs:
+            self.check(spec, store)
+            gpus_for(spec, self.terms, snapshot)
+        found = find_lease_dir(self.lease_dir)
+        jobs: list[Job] = []
+        with contextlib.ExitStack() as locks, contextlib.ExitStack() as undo:
+            submission = _Submission(self, store, Queue(found), found, snapshot, engine, locks, undo)
+            try:
+                make_jobs_folder(store.runs)
+                for spec in specs:
+                    jobs.append(submission.submit(spec, hold))
+                    if evaluate and spec.kind == "train":
+                        jobs.append(submission.submit(evaluation_of(jobs[-1], self.runs)))
+                detach.start_supervisors(submission.held, self.supervisor)
+            except OSError as error:
+                where = clean(str(error.filename or self.runs))
+                raise BadInput(f"{where}: {clean(error.strerror or str(error))}; the job was not launched") from error
+            undo.pop_all()
+        return jobs
+
+    def _freeze_engine(self) -> EngineCopy:
         return freeze_engine(self.runs.absolute() / JOBS) if self.engine == ENGINE else EngineCopy(self.engine, None)
 
-    def launch(self, spec: JobSpec, hold: bool = False, engine: Callable[[], EngineCopy] | None = None) -> Job:
-        """Queue the job, or keep it waiting (`hold`), and start its supervisor, detached. Returns the waiting job.
-
-        `engine` gives the copy that several jobs share. Raises BadInput or EngineMissing in one line, and then nothing
-        was launched.
-        """
-        spec = replace(spec, run=run_path(spec.run))
-        self.check(spec)
-        store = JobStore(self.runs)
-        wants, allowed = gpus_for(spec, self.terms, cache(self.snapshot or _sample))
-        found = find_lease_dir(self.lease_dir)
-        try:
-            make_jobs_folder(store.runs)
-            config = freeze_config(spec.kind, spec.request) if self.engine == ENGINE else None
-            program = EngineCopy((), None) if spec.kind == "command" else (engine or self.freeze_engine)()
-            return self._submit(store, spec, program, config, wants, found, replace(self.terms, allowed=allowed), hold)
-        except OSError as error:
-            where = clean(str(error.filename or self.runs))
-            raise BadInput(f"{where}: {clean(error.strerror or str(error))}; the job was not launched") from error
-
-    def check(self, spec: JobSpec) -> None:
+    def check(self, spec: JobSpec, store: JobStore | None = None) -> None:
         """Raises BadInput or EngineMissing for a job that could not be launched now, as far as files can tell."""
         check_spec(spec)
         if not self.runs.absolute().parent.is_dir():
@@ -115,7 +127,7 @@ class LocalLauncher:
             check_engine()
         if spec.kind == "command":
             check_program(spec.argv, Path.cwd(), self.environment.environment())
-        store = JobStore(self.runs)
+        store = store or JobStore(self.runs)
         for identity in spec.after:
             store.get(identity)
         self._check_free(store, spec)
@@ -137,47 +149,57 @@ class LocalLauncher:
         if not empty:
             raise BadInput(f"{clean(str(folder))}: not empty; give --resume to go on with it, or another name")
 
-    def _submit(
-        self,
-        store: JobStore,
-        spec: JobSpec,
-        program: EngineCopy,
-        config: FrozenConfig | None,
-        wants: str,
-        found: LeaseDir,
-        terms: Terms,
-        held_back: bool,
-    ) -> Job:
+
+@dataclass(frozen=True, slots=True)
+class _Submission:
+    """The jobs of one launch, on their way into the queue."""
+
+    launcher: LocalLauncher
+    store: JobStore
+    queue: Queue
+    lease_dir: LeaseDir
+    snapshot: Callable[[], GpuSnapshot]
+    engine: Callable[[], EngineCopy]
+    """The copy of the engine that all of them run."""
+    locks: contextlib.ExitStack
+    """Closes the jobs' locks of this process, which their supervisors have inherited."""
+    undo: contextlib.ExitStack
+    """Removes the jobs again."""
+    held: list[tuple[Path, int]] = field(default_factory=list)
+    """The folder and the `.sup` lock of each job."""
+
+    def submit(self, spec: JobSpec, hold: bool = False) -> Job:
         """Under the mutex: the number, job.json, the ticket last. The job's lock is held from before it can be seen."""
-        queue = Queue(found)
-        with contextlib.ExitStack() as undo:
-            with found.mutex():
-                if spec.kind == "train" and (has := claim(store, store.jobs(), spec.run)) is not None:
-                    raise BadInput(f"{spec.run}: claimed by job {has.id} at this moment; give another name")
-                folder, held = _new_folder(store, found)
-                undo.callback(os.close, held)
-                undo.callback(shutil.rmtree, folder, ignore_errors=True)
-                number, user = queue.new_number(), process.user()
-                ticket = Ticket(spec.priority, number, folder.name, wants, user, spec.gpu_count, terms)
-                spec = spec if config is None else replace(spec, request=config.keep(folder))
-                job = self._job(replace(spec, request=spec.argv), program, ticket, found, folder)
-                environment.keep(folder, self.environment)
-                on_end.keep(folder, self.on_end)
-                if held_back:
-                    admission.hold(folder, user)
-                    job = replace(job, state=State.HELD, waits=f"held by {user}")
-                write_job(folder, job)
-                if (reason := not_ours(folder, JOB)) is not None:  # a file system without owners or modes
-                    raise BadInput(f"{clean(str(folder))}: {clean(reason)}; put the runs folder on another file system")
-                if not held_back and not spec.after:  # else its supervisor queues it when its time has come
-                    undo.callback(queue.withdraw, ticket.job)
-                    queue.put(ticket)
-            detach.start_supervisor(folder, held, self.supervisor)
-            undo.pop_all()
-        os.close(held)
+        launcher, queue = self.launcher, self.queue
+        wants, allowed = gpus_for(spec, launcher.terms, self.snapshot)
+        terms = replace(launcher.terms, allowed=allowed)
+        config = freeze_config(spec.kind, spec.request) if launcher.engine == ENGINE else None
+        program = EngineCopy((), None) if spec.kind == "command" else self.engine()
+        with self.lease_dir.mutex():
+            if spec.kind == "train" and (has := claim(self.store, self.store.jobs(), spec.run)) is not None:
+                raise BadInput(f"{spec.run}: claimed by job {has.id} at this moment; give another name")
+            folder, held = _new_folder(self.store, self.lease_dir)
+            self.locks.callback(os.close, held)
+            self.held.append((folder, held))
+            self.undo.callback(shutil.rmtree, folder, ignore_errors=True)
+            number, user = queue.new_number(), process.user()
+            ticket = Ticket(spec.priority, number, folder.name, wants, user, spec.gpu_count, terms)
+            spec = spec if config is None else replace(spec, request=config.keep(folder))
+            job = self._job(replace(spec, request=spec.argv), program, ticket, folder)
+            environment.keep(folder, launcher.environment)
+            on_end.keep(folder, launcher.on_end)
+            if hold:
+                admission.hold(folder, user)
+                job = replace(job, state=State.HELD, waits=f"held by {user}")
+            write_job(folder, job)
+            if (reason := not_ours(folder, JOB)) is not None:  # a file system without owners or modes
+                raise BadInput(f"{clean(str(folder))}: {clean(reason)}; put the runs folder on another file system")
+            if not hold and not spec.after:  # else its supervisor queues it when its time has come
+                self.undo.callback(queue.withdraw, ticket.job)
+                queue.put(ticket)
         return job
 
-    def _job(self, spec: JobSpec, program: EngineCopy, ticket: Ticket, found: LeaseDir, folder: Path) -> Job:
+    def _job(self, spec: JobSpec, program: EngineCopy, ticket: Ticket, folder: Path) -> Job:
         return Job(
             id=ticket.job,
             spec=spec,
@@ -186,8 +208,8 @@ class LocalLauncher:
             user=ticket.user,
             host=process.host(),
             boot=process.boot(),
-            lease_dir=str(found.path),
-            lease_id=found.identity(),
+            lease_dir=str(self.lease_dir.path),
+            lease_id=self.lease_dir.identity(),
             folder=str(folder),
             ticket=ticket.name,
             wants=ticket.gpu,
@@ -195,8 +217,8 @@ class LocalLauncher:
             engine=program.command,
             source=program.source,
             cwd=str(Path.cwd()),
-            grace=self.grace,
-            cpu_slots=self.cpu_slots,
+            grace=self.launcher.grace,
+            cpu_slots=self.launcher.cpu_slots,
         )
 
 

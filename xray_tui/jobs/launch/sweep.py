@@ -5,18 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from xray_tui.jobs.model.job import Job, JobSpec, State
 from xray_tui.jobs.model.request import EvaluateRequest, TrainRequest, request_of
-
-if TYPE_CHECKING:
-    from xray_tui.jobs.launch.launcher import LocalLauncher
 
 MOST = 64
 """Trainings of one launch: more are a typing error sooner than a wish."""
@@ -89,34 +84,13 @@ def evaluation_of(training: Job, runs: Path) -> JobSpec:
 
 
 def planned(specs: Sequence[JobSpec], runs: Path, evaluate: bool) -> list[Job]:
-    """The jobs that `launch_all` would queue, in their order, with ids that no job has."""
+    """The jobs that a launch would queue, in their order, with ids that no job has."""
     found = []
     for number, spec in enumerate(specs):
         found.append(Job(f"new {number}", spec, State.QUEUED))
         if evaluate and spec.kind == "train":
             found.append(Job(f"evaluation {number}", evaluation_of(found[-1], runs), State.QUEUED))
     return found
-
-
-def launch_all(launcher: LocalLauncher, specs: Sequence[JobSpec], evaluate: bool, hold: bool = False) -> list[Job]:
-    """Launch all of them, each with its evaluation behind it if `evaluate`; none where one of them cannot be.
-
-    Raises BadInput; where that comes after some were launched (a disk that fills up), it says which.
-    """
-    for spec in specs:
-        launcher.check(spec)
-    engine = cache(launcher.freeze_engine)
-    launched: list[Job] = []
-    try:
-        for spec in specs:
-            launched.append(launcher.launch(spec, hold, engine))
-            if evaluate and spec.kind == "train":
-                launched.append(launcher.launch(evaluation_of(launched[-1], launcher.runs), engine=engine))
-    except BadInput as error:
-        if not launched:
-            raise
-        raise BadInput([*error.lines, f"launched before that: {', '.join(job.id for job in launched)}"]) from error
-    return launched
 
 
 def _named(values: Values) -> str:

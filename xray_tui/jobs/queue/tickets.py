@@ -86,7 +86,8 @@ class Queue:
         self._known = {
             name: ticket for name in names if (ticket := self._known.get(name) or self._read(name)) is not None
         }
-        return sorted(self._dated(ticket) if ticket.needs > 1 else ticket for ticket in self._known.values())
+        in_order = (self._known[name] for name in sorted(self._known))  # names sort as tickets do, and faster
+        return [self._dated(ticket) if ticket.needs > 1 else ticket for ticket in in_order]
 
     def ticket_for(self, job: Job, folder: Path) -> Ticket:
         """The job's ticket where it is now in the queue; for a job that is kept out of the queue, at the place that its

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -40,13 +40,14 @@ class JobStore:
     def log(self, identity: str) -> Path:
         return self.folder(identity) / LOG
 
-    def jobs(self) -> list[Job]:
-        """All jobs, newest first. A damaged one is listed as lost, with the reason. Raises OSError where the folder
-        is there and cannot be listed."""
+    def jobs(self, ids: Collection[str] | None = None) -> list[Job]:
+        """All jobs, or those with these ids, newest first. A damaged one is listed as lost, with the reason. Raises
+        OSError where the folder is there and cannot be listed."""
         try:
-            names = [name for name in os.listdir(self._folder) if not name.startswith(".")]  # noqa: PTH208
+            names = os.listdir(self._folder) if ids is None else ids  # noqa: PTH208
         except FileNotFoundError:
-            names = []
+            names = ()
+        names = [name for name in names if name and "/" not in name and not name.startswith(".")]
         with self._lock:
             for cache in (self._jobs, self._progress, self._stops):
                 for gone in cache.keys() - names:

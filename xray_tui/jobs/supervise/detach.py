@@ -23,23 +23,25 @@ STDERR = "supervisor.err"
 _BACKGROUND = '"$@" &'
 
 
-def start_supervisor(folder: Path, held: int, command: Sequence[str] = SUPERVISOR) -> None:
-    """Start the supervisor of the job in the folder, and hand it the lock `held` (the job's `.sup`).
+def start_supervisors(jobs: Sequence[tuple[Path, int]], command: Sequence[str] = SUPERVISOR) -> None:
+    """Start the supervisors of jobs that were launched together: of each its folder, and the descriptor of its `.sup`
+    lock, which the supervisor inherits.
 
-    The caller closes its own descriptor afterwards, whatever happens. A shell in a session of its own puts it in the
-    background and ends: so it is nobody's child here, leaves no zombie, and is no session leader that could gain a
-    terminal. That takes a few milliseconds, where a fork of a large app with threads would be slow and unsafe. Its
-    environment, and so the engine's, is that of the launch. Raises OSError.
+    The caller closes its own descriptors afterwards, whatever happens. A shell in a session of its own puts the process
+    in the background and ends: so it is no child of this process, leaves no zombie, and is no session leader that could
+    gain a terminal. That takes a few milliseconds, where a fork of a large app with threads would be slow and unsafe.
+    Their environment, and so the engines', is that of the launch. Raises OSError.
     """
-    with (folder / WORDS).open("ab") as words:
+    first = jobs[0][0]
+    with (first / WORDS).open("ab") as words:
         done = subprocess.run(
-            ["/bin/sh", "-c", _BACKGROUND, "sh", *command, str(folder), str(held)],
+            ["/bin/sh", "-c", _BACKGROUND, "sh", *command, *(str(word) for job in jobs for word in job)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=words,
             cwd="/",
-            env=kept_or_own(folder),
-            pass_fds=(held,),
+            env=kept_or_own(first),
+            pass_fds=tuple(held for _, held in jobs),
             start_new_session=True,
             check=False,
         )

@@ -139,7 +139,7 @@ def _judge_waiting(found: LeaseDir, folder: Path, job: Job, held: int, superviso
             write_job(folder, job)
         if job.state is State.QUEUED and admission.held_by(folder) is None and not job.spec.after:
             queue.put(ticket)  # else its supervisor does that when its time has come
-        detach.start_supervisor(folder, held, supervisor)
+        detach.start_supervisors([(folder, held)], supervisor)
 
 
 def _judge_started(found: LeaseDir, folder: Path, job: Job, held: int, supervisor: Sequence[str]) -> None:
@@ -148,7 +148,7 @@ def _judge_started(found: LeaseDir, folder: Path, job: Job, held: int, superviso
         if job.state is not State.RUNNING or job.note != ORPHAN:
             write_job(folder, replace(job, state=State.RUNNING, note=ORPHAN))
         if read_stop(folder) is not None or not _last_words(folder):  # who failed to adopt it would fail again
-            detach.start_supervisor(folder, held, supervisor)
+            detach.start_supervisors([(folder, held)], supervisor)
         return
     cleared = engine_process.clear_away(job.id, None)  # what an engine that was killed has left behind
     end = read_end(folder)

@@ -1,6 +1,6 @@
 """Wait for a job's turn, run its engine, record its end.
 
-`python -m xray_tui.jobs.supervise.supervisor JOB_FOLDER LOCK`.
+`python -m xray_tui.jobs.supervise.supervisor JOB_FOLDER LOCK …`.
 
 It is handed the job's `.sup` lock as the descriptor LOCK and holds it to its end; that lock is what makes it the only
 one that writes job.json. It may be killed at any moment: the engine keeps its leases, and whoever looks next
@@ -10,6 +10,7 @@ one that writes job.json. It may be killed at any moment: the engine keeps its l
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import random
 import signal
@@ -45,6 +46,8 @@ POLL = 1.0
 """Seconds between two tries of a waiting job, with jitter."""
 FAR_BACK = 5
 """So many times as rarely looks one with many before it: a hundred that look each second are a burden."""
+OUT_OF_QUEUE = 2
+"""Poll interval of a held or blocked job as a multiple of POLL."""
 FOREIGN_POLL = 5.0
 """The same while others' processes are in the way: a look at the GPUs costs a process."""
 ENTERS_WITHIN = 5.0
@@ -135,15 +138,16 @@ class Supervisor:
         """Whether the job is kept out of the queue. Raises OSError."""
         now = time.localtime()
         minute = now.tm_hour * 60 + now.tm_min
-        others = self._others() if self._asks_others() or self._job.terms.hours else []
         held, freed = admission.held_by(self._folder), admission.is_freed(self._folder)
-        shut = admission.gate(self._job, held, freed, others, minute)
+        shut = admission.gate(self._job, held, freed, self._asked_others(), minute)
         if shut is not None:
             self._let_in = None
             return shut
         self._let_in = self._let_in or time.monotonic()
-        if not others or self._queue.has(self._job) or time.monotonic() - self._let_in > ENTERS_WITHIN:
+        may_wait = self._asks_others() or self._job.terms.hours
+        if not may_wait or self._queue.has(self._job) or time.monotonic() - self._let_in > ENTERS_WITHIN:
             return None
+        others = self._others()
         queued = {ticket.job for ticket in self._queue.waiting()}
         living = [
             other for other in others if file_lock.is_held(self._dir.supervised(other.id)) or not other.state.waiting
@@ -153,9 +157,14 @@ class Supervisor:
             return None
         return Shut(State.QUEUED, f"after {first.spec.kind} {first.spec.run}, which enters the queue first")
 
-    def _others(self) -> list[Job]:
-        """The jobs of the runs folder; without those that have not ended in a copy of it, of which nobody tells."""
-        jobs = self._store.jobs()
+    def _asked_others(self) -> list[Job]:
+        """The jobs on which the gate depends: all with max_gpus, else those that this one comes after."""
+        return self._others(None if self._job.terms.max_gpus is not None else self._job.spec.after)
+
+    def _others(self, ids: Sequence[str] | None = None) -> list[Job]:
+        """The jobs of the runs folder, or those with these ids; without jobs of a copy of the folder that have not
+        ended there: nothing updates them."""
+        jobs = self._store.jobs(ids)
         return [job for job in jobs if job.state.ended or is_at_home(job, self._store.folder(job.id))]
 
     def _asks_others(self) -> bool:
@@ -180,7 +189,7 @@ class Supervisor:
         else:
             self._note_wait(shut.reason, None, shut.state)
         self._touch(time.monotonic())
-        self._wakeups.sleep(POLL * random.uniform(0.8, 1.2))
+        self._wakeups.sleep(OUT_OF_QUEUE * POLL * random.uniform(0.8, 1.2))
 
     def _withdraw(self) -> None:
         with contextlib.suppress(OSError):  # a ticket without a supervisor is passed over anyhow
@@ -310,8 +319,15 @@ def _reason(error: OSError | ValueError) -> str:
 
 
 def main(arguments: Sequence[str], snapshot: Callable[[], GpuSnapshot] | None = None) -> int:
-    """Supervise the job in the folder arguments[0] with its `.sup` lock as descriptor arguments[1]."""
-    folder, held = Path(arguments[0]), int(arguments[1])
+    """Supervise jobs: of each its folder and the descriptor of its `.sup` lock.
+
+    The supervisors of several jobs are forked from this process, which ends then: they share the memory of all modules.
+    """
+    jobs = [(Path(folder), int(held)) for folder, held in zip(arguments[::2], arguments[1::2], strict=True)]
+    own = jobs[0] if len(jobs) == 1 else _fork(jobs)
+    if own is None:
+        return 0
+    folder, held = own
     _keep_stderr_apart(folder)
     try:
         Supervisor(folder, held, snapshot or _sample).run()
@@ -322,6 +338,21 @@ def main(arguments: Sequence[str], snapshot: Callable[[], GpuSnapshot] | None = 
             (folder / detach.WORDS).write_text("".join(traceback.format_exception(error)), "utf-8", "backslashreplace")
         raise
     return 0
+
+
+def _fork(jobs: Sequence[tuple[Path, int]]) -> tuple[Path, int] | None:
+    """A process for each job, which is returned there; None in this one."""
+    import setproctitle  # noqa: F401 - once for all of them
+
+    gc.collect()
+    gc.freeze()  # a later collection would write into the shared pages, and so copy them
+    for own in jobs:
+        if os.fork() == 0:
+            for other in jobs:
+                if other != own:
+                    os.close(other[1])
+            return own
+    return None
 
 
 def _keep_stderr_apart(folder: Path) -> None:
