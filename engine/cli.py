@@ -15,7 +15,7 @@ from typing import NoReturn, TypeAlias
 
 from engine import __version__
 from engine.contract import names
-from engine.contract.arguments import add_blend_options, add_evaluate_options, add_train_options, whole
+from engine.contract.arguments import ADD_OPTIONS, whole
 from engine.contract.errors import BadInput, Exit, Stopped
 from engine.contract.text import clean
 from engine.process.exit import flush_output, give_up, record_end, run_command
@@ -62,10 +62,12 @@ def make_parser() -> argparse.ArgumentParser:
     _add_synth(commands)
     _add_prepare(commands)
     _add_recipes(commands)
-    _add_train(commands)
+    ADD_OPTIONS["train"](_add(commands, "train", _train, "Train a recipe into a run folder."))
     _add_average(commands)
-    _add_evaluate(commands)
-    _add_blend(commands)
+    what = "Score a run on the test split; every choice is made on validation."
+    ADD_OPTIONS["evaluate"](_add(commands, "evaluate", _evaluate, what))
+    what = "Blend runs: weights, threshold and presence chosen on validation."
+    ADD_OPTIONS["blend"](_add(commands, "blend", _blend, what))
     _add_nnunet(commands)
     return parser
 
@@ -101,26 +103,12 @@ def _add_recipes(commands: Commands) -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="look beside this folder too")
 
 
-def _add_train(commands: Commands) -> None:
-    add_train_options(_add(commands, "train", _train, "Train a recipe into a run folder."))
-
-
 def _add_average(commands: Commands) -> None:
     what = "Average a run's best checkpoints (training.keep_best) into a new run."
     parser = _add(commands, "average", _average, what)
     parser.add_argument("--run", type=names.run_folder, required=True, metavar="runs/NAME")
     parser.add_argument("--best", type=whole(2, 50), metavar="K", help="number of checkpoints; default: all kept")
     parser.add_argument("--output", type=names.run_folder, required=True, metavar="runs/NAME_mean")
-
-
-def _add_evaluate(commands: Commands) -> None:
-    what = "Score a run on the test split; every choice is made on validation."
-    add_evaluate_options(_add(commands, "evaluate", _evaluate, what))
-
-
-def _add_blend(commands: Commands) -> None:
-    what = "Blend runs: weights, threshold and presence chosen on validation."
-    add_blend_options(_add(commands, "blend", _blend, what))
 
 
 def _add_nnunet(commands: Commands) -> None:

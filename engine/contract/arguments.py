@@ -11,7 +11,7 @@ from engine.contract import names
 from engine.contract.text import clean
 
 
-def add_train_options(parser: argparse.ArgumentParser) -> None:
+def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="a recipe; --resume uses the run's own config")
     parser.add_argument(
         "--run", type=names.run_folder, metavar="runs/NAME", help="default: runs/ and the config's name"
@@ -24,7 +24,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=names.run_folder, required=True, metavar="runs/NAME")
     parser.add_argument("--tta", choices=get_args(names.Tta), default="hv")
     parser.add_argument("--threshold", default="tuned", metavar="0.25|tuned", help="tuned: on validation (default)")
@@ -44,7 +44,7 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="the artifact of an external test set")
 
 
-def add_blend_options(parser: argparse.ArgumentParser) -> None:
+def _add_blend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--members", nargs="+", metavar="runs/NAME", help="two runs or more, or one and presence_run")
     parser.add_argument(
         "--run", type=names.run_folder, metavar="runs/NAME", help="default: runs/blend_ and their names"
@@ -52,6 +52,10 @@ def add_blend_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tta", choices=get_args(names.Tta), help="default: hv")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a config of kind: blend")
     _add_set(parser, "presence_run=runs/NAME")
+
+
+ADD_OPTIONS = {"train": _add_train, "evaluate": _add_evaluate, "blend": _add_blend}
+"""By command: gives a parser its options."""
 
 
 def _add_set(parser: argparse.ArgumentParser, example: str = "training.epochs=3") -> None:

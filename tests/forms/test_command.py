@@ -163,8 +163,8 @@ def test_paths_are_relative_inside_the_working_directory_and_absolute_elsewhere(
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("", "empty"), ("/tmp/x", "leaves the runs folder"), ("../x", "leaves the runs folder"),
-        (".hidden", "hidden"), ("a/checkpoints", "does not look"), ("x" * 201, "too long"), ("ü" * 130, "too long"),
+        ("", "empty"), ("/tmp/x", "leads out of the runs folder"), ("../x", "leads out of"),
+        (".hidden", "hidden"), ("a/checkpoints", "does not look"), ("x" * 201, "too long"), ("ü" * 130, "longer than"),
         ("a\x1b[31m", "control"), (" a", "blanks"), ("unet", "not empty; unet_3 is free"),
         ("unet_2", "claimed by job 7"), ("unet/", "not empty"),
     ],

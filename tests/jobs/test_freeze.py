@@ -15,7 +15,7 @@ from engine.contract.errors import BadInput
 from engine.contract.load import load_config
 from xray_tui.jobs.launch import frozen_engine
 from xray_tui.jobs.launch.freeze import EngineCopy, engines_folder, freeze_engine
-from xray_tui.jobs.launch.frozen_config import freeze_config
+from xray_tui.jobs.launch.frozen_config import config_text, keep_config
 from xray_tui.jobs.launch.frozen_engine import flaw
 from xray_tui.jobs.model.code_version import Source
 from xray_tui.jobs.model.request import BlendRequest, TrainRequest
@@ -334,9 +334,9 @@ def test_variables_of_a_git_hook_lead_to_no_other_repository(project: Project, m
 
 def kept_config(project: Project, request: TrainRequest | BlendRequest) -> TrainRequest | BlendRequest:
     """The request of a job whose config is kept in the folder of the jobs."""
-    config = freeze_config("train" if isinstance(request, TrainRequest) else "blend", request)
-    assert config is not None
-    return config.keep(project.jobs)
+    text = config_text("train" if isinstance(request, TrainRequest) else "blend", request)
+    assert text is not None
+    return keep_config(project.jobs, request, text)
 
 
 def test_the_config_is_that_of_the_launch_with_what_was_set(project: Project) -> None:
@@ -389,10 +389,10 @@ def test_a_blend_keeps_its_members(project: Project) -> None:
 def test_a_config_that_cannot_run_is_refused_at_the_launch(project: Project, text: str, line: str) -> None:
     config = project.write("configs/unet.yaml", text)
     with pytest.raises(BadInput) as error:
-        freeze_config("train", TrainRequest(config=str(config), runs="runs"))
+        config_text("train", TrainRequest(config=str(config), runs="runs"))
     assert line in error.value.lines[0]
 
 
 def test_without_a_config_nothing_is_kept() -> None:
-    assert freeze_config("train", TrainRequest(runs="runs", resume=True, overrides=("seed=1",))) is None
-    assert freeze_config("command", ("python", "scripts/train.py", "--config", "theirs.json")) is None
+    assert config_text("train", TrainRequest(runs="runs", resume=True, overrides=("seed=1",))) is None
+    assert config_text("command", ("python", "scripts/train.py", "--config", "theirs.json")) is None

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from xray_tui.jobs.actions.stop import look, stop
+from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV
 from xray_tui.jobs.model.job import Job, JobSpec, State
 
 from .conftest import Place, gpu
@@ -55,9 +56,8 @@ class Former:
 
     def command(self, *words: str) -> str:
         command = [sys.executable, "-m", "xray_tui.cli.main", *words, "--runs", str(self.place.runs)]
-        done = subprocess.run(
-            command, cwd=self.tree, env=self.environment(), capture_output=True, text=True, check=False
-        )
+        environment = {**os.environ, "PYTHONPATH": str(self.tree), LEASE_DIR_ENV: str(self.place.leases)}
+        done = subprocess.run(command, cwd=self.tree, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ValidationError
 from engine.contract.config import BlendConfig, Config, EvaluateOptions, TrainConfig
 from engine.contract.load import field_errors
 from engine.contract.names import CHECKPOINTS, PREDICTIONS
-from engine.contract.text import clean
 from xray_tui.forms.fields import Section, Values, differences, nest
+from xray_tui.jobs.launch.launcher import run_problem
 from xray_tui.jobs.model.request import BlendRequest, EvaluateRequest, Request, TrainRequest
 
 Kind = Literal["train", "evaluate", "blend"]
@@ -128,18 +128,13 @@ def path_argument(path: Path, cwd: Path) -> str:
 
 def run_name_problem(name: str, taken: Mapping[str, str]) -> str | None:
     """What is wrong with the name of a new run, in words. `taken` says of names why they cannot be had."""
+    if (problem := run_problem(name)) is not None:
+        return problem
+    if name != name.strip() or len(name) > LONGEST_RUN:
+        return f"has blanks at an end or is too long; expected up to {LONGEST_RUN} characters"
     path = PurePosixPath(name)
-    parts = path.parts
-    if not parts:
-        return "empty; give the new run a name"
-    if path.is_absolute() or ".." in parts:
-        return "leaves the runs folder; a name below it is right"
-    if name != clean(name) or name != name.strip():
-        return "holds control characters or blanks at an end; plain characters are right"
-    if len(name) > LONGEST_RUN or any(len(os.fsencode(part)) > 255 for part in parts):
-        return f"too long; up to {LONGEST_RUN} characters are right"
-    if any(part.startswith(".") or part in (CHECKPOINTS, PREDICTIONS) for part in parts):
-        return f"the board does not look into hidden folders, {CHECKPOINTS} or {PREDICTIONS}; another name is right"
+    if {CHECKPOINTS, PREDICTIONS} & {*path.parts}:
+        return f"the board does not look into {CHECKPOINTS} or {PREDICTIONS}; expected another name"
     if str(path) in taken:
         return f"{taken[str(path)]}; {free_name(str(path), taken)} is free"
     return None

@@ -49,7 +49,7 @@ def resume(
         raise BadInput(
             f"{job.id}: {'has succeeded' if job.state.ended else f'is {job.state}'}; there is nothing to resume"
         )
-    return _again(store, job, resumed(job, store.runs), supervisor, lease_dir, given)
+    return _again(store, job, supervisor, lease_dir, given)
 
 
 def revive(
@@ -66,22 +66,18 @@ def revive(
         if job.state is not State.LOST or not (job.cause or "").startswith(LOST_TO_REBOOT):
             continue
         try:
-            if job.started is None:
-                argv = job.spec.argv
-            elif job.spec.kind == "train":
-                argv = resumed(job, store.runs)
-            else:
-                raise BadInput(f"{job.id}: was at work; only a training can be resumed")
             waited = job.started is None
-            done.append((_again(store, job, argv, supervisor, lease_dir, given, keeps_hold=waited), None))
+            if not waited and job.spec.kind != "train":
+                raise BadInput(f"{job.id}: was at work; only a training can be resumed")
+            done.append((_again(store, job, supervisor, lease_dir, given, keeps_hold=waited), None))
         except BadInput as error:
             done.append((job, error.lines[0]))
     return done
 
 
-def resumed(job: Job, runs: Path) -> tuple[str, ...]:
-    """The engine's arguments that continue the job's run; those of the launch where it has not come to its config."""
-    if not (runs / job.spec.run / CONFIG).exists():
+def _resumed(job: Job, runs: Path) -> tuple[str, ...]:
+    """The engine's arguments that continue the training; those of the launch where its run has no config yet."""
+    if job.spec.kind != "train" or not (runs / job.spec.run / CONFIG).exists():
         return job.spec.argv
     return TrainRequest(runs=os.fspath(runs), resume=True).argv(job.spec.run)
 
@@ -97,7 +93,6 @@ def start_of(job: Job, runs: Path) -> str:
 def _again(
     store: JobStore,
     job: Job,
-    argv: tuple[str, ...],
     supervisor: Sequence[str],
     lease_dir: Path | str | None = None,
     given: Filter = Filter(),  # noqa: B008 - frozen
@@ -114,7 +109,7 @@ def _again(
                 _check_unclaimed(store, job)
                 if file_lock.is_held(found.runs(job.id)):
                     raise BadInput(f"{job.id}: its engine still lives; stop it first")
-                _queue(folder, _still_ended(folder, job), argv, found, given, keeps_hold)
+                _queue(store, _still_ended(folder, job), found, given, keeps_hold)
             detach.start_supervisors([(folder, held)], supervisor)
         finally:
             os.close(held)
@@ -155,9 +150,9 @@ def _check_unclaimed(store: JobStore, job: Job) -> None:
         raise BadInput(f"{job.spec.run}: claimed by job {has.id} ({has.state}); stop that first")
 
 
-def _queue(folder: Path, job: Job, argv: tuple[str, ...], found: LeaseDir, given: Filter, keeps_hold: bool) -> None:
+def _queue(store: JobStore, job: Job, found: LeaseDir, given: Filter, keeps_hold: bool) -> None:
     """Write the job as one that waits, with a new number, and remove what its last attempt left. Raises OSError."""
-    queue = Queue(found)
+    queue, folder = Queue(found), store.folder(job.id)
     for name in (STOP, END, PROGRESS, detach.WORDS):
         (folder / name).unlink(missing_ok=True)
     if not keeps_hold:
@@ -165,7 +160,7 @@ def _queue(folder: Path, job: Job, argv: tuple[str, ...], found: LeaseDir, given
     admission.forget_place(folder)
     saved_environment.keep(folder, given)
     queue.withdraw(job.id)  # where it stood before a restart
-    spec = replace(job.spec, request=argv)
+    spec = replace(job.spec, request=_resumed(job, store.runs))
     ticket = Ticket(spec.priority, queue.new_number(), job.id, job.wants, job.user, spec.gpu_count, job.terms)
     again = replace(
         job,

@@ -22,7 +22,7 @@ from engine.contract.names import JOB, JOBS, run_path
 from engine.contract.text import clean
 from xray_tui.gpu.snapshot import GpuSnapshot
 from xray_tui.jobs.launch.freeze import EngineCopy, freeze_engine
-from xray_tui.jobs.launch.frozen_config import freeze_config
+from xray_tui.jobs.launch.frozen_config import config_text, keep_config
 from xray_tui.jobs.launch.program import check_program
 from xray_tui.jobs.launch.sweep import evaluation_of
 from xray_tui.jobs.locks import file_lock
@@ -98,22 +98,24 @@ class LocalLauncher:
         for spec in specs:
             self.check(spec, store)
             gpus_for(spec, self.terms, snapshot)
-        found = find_lease_dir(self.lease_dir)
-        jobs: list[Job] = []
-        with contextlib.ExitStack() as locks, contextlib.ExitStack() as undo:
-            submission = _Submission(self, store, Queue(found), found, snapshot, engine, locks, undo)
-            try:
+        leases = find_lease_dir(self.lease_dir)
+        batch = _Batch(self, store, leases, Queue(leases), snapshot, engine)
+        try:
+            with batch.undo:
                 make_jobs_folder(store.runs)
                 for spec in specs:
-                    jobs.append(submission.submit(spec, hold))
+                    batch.submit(spec, hold)
                     if evaluate and spec.kind == "train":
-                        jobs.append(submission.submit(evaluation_of(jobs[-1], self.runs)))
-                detach.start_supervisors(submission.held, self.supervisor)
-            except OSError as error:
-                where = clean(str(error.filename or self.runs))
-                raise BadInput(f"{where}: {clean(error.strerror or str(error))}; the job was not launched") from error
-            undo.pop_all()
-        return jobs
+                        batch.submit(evaluation_of(batch.jobs[-1], self.runs))
+                detach.start_supervisors(batch.held, self.supervisor)
+                batch.undo.pop_all()
+        except OSError as error:
+            where = clean(str(error.filename or self.runs))
+            raise BadInput(f"{where}: {clean(error.strerror or str(error))}; the job was not launched") from error
+        finally:
+            for _, lock in batch.held:
+                os.close(lock)
+        return batch.jobs
 
     def _freeze_engine(self) -> EngineCopy:
         return freeze_engine(self.runs.absolute() / JOBS) if self.engine == ENGINE else EngineCopy(self.engine, None)
@@ -151,40 +153,37 @@ class LocalLauncher:
 
 
 @dataclass(frozen=True, slots=True)
-class _Submission:
+class _Batch:
     """The jobs of one launch, on their way into the queue."""
 
     launcher: LocalLauncher
     store: JobStore
+    leases: LeaseDir
     queue: Queue
-    lease_dir: LeaseDir
     snapshot: Callable[[], GpuSnapshot]
     engine: Callable[[], EngineCopy]
     """The copy of the engine that all of them run."""
-    locks: contextlib.ExitStack
-    """Closes the jobs' locks of this process, which their supervisors have inherited."""
-    undo: contextlib.ExitStack
-    """Removes the jobs again."""
+    jobs: list[Job] = field(default_factory=list)
     held: list[tuple[Path, int]] = field(default_factory=list)
     """The folder and the `.sup` lock of each job."""
+    undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    """Removes the jobs again."""
 
-    def submit(self, spec: JobSpec, hold: bool = False) -> Job:
+    def submit(self, spec: JobSpec, hold: bool = False) -> None:
         """Under the mutex: the number, job.json, the ticket last. The job's lock is held from before it can be seen."""
-        launcher, queue = self.launcher, self.queue
+        launcher = self.launcher
         wants, allowed = gpus_for(spec, launcher.terms, self.snapshot)
-        terms = replace(launcher.terms, allowed=allowed)
-        config = freeze_config(spec.kind, spec.request) if launcher.engine == ENGINE else None
+        text = config_text(spec.kind, spec.request) if launcher.engine == ENGINE else None
         program = EngineCopy((), None) if spec.kind == "command" else self.engine()
-        with self.lease_dir.mutex():
+        with self.leases.mutex():
             if spec.kind == "train" and (has := claim(self.store, self.store.jobs(), spec.run)) is not None:
                 raise BadInput(f"{spec.run}: claimed by job {has.id} at this moment; give another name")
-            folder, held = _new_folder(self.store, self.lease_dir)
-            self.locks.callback(os.close, held)
-            self.held.append((folder, held))
+            folder, lock = _new_folder(self.store, self.leases)
+            self.held.append((folder, lock))
             self.undo.callback(shutil.rmtree, folder, ignore_errors=True)
-            number, user = queue.new_number(), process.user()
+            number, user, terms = self.queue.new_number(), process.user(), replace(launcher.terms, allowed=allowed)
             ticket = Ticket(spec.priority, number, folder.name, wants, user, spec.gpu_count, terms)
-            spec = spec if config is None else replace(spec, request=config.keep(folder))
+            spec = spec if text is None else replace(spec, request=keep_config(folder, spec.request, text))
             job = self._job(replace(spec, request=spec.argv), program, ticket, folder)
             environment.keep(folder, launcher.environment)
             on_end.keep(folder, launcher.on_end)
@@ -195,9 +194,9 @@ class _Submission:
             if (reason := not_ours(folder, JOB)) is not None:  # a file system without owners or modes
                 raise BadInput(f"{clean(str(folder))}: {clean(reason)}; put the runs folder on another file system")
             if not hold and not spec.after:  # else its supervisor queues it when its time has come
-                self.undo.callback(queue.withdraw, ticket.job)
-                queue.put(ticket)
-        return job
+                self.undo.callback(self.queue.withdraw, ticket.job)
+                self.queue.put(ticket)
+        self.jobs.append(job)
 
     def _job(self, spec: JobSpec, program: EngineCopy, ticket: Ticket, folder: Path) -> Job:
         return Job(
@@ -208,8 +207,8 @@ class _Submission:
             user=ticket.user,
             host=process.host(),
             boot=process.boot(),
-            lease_dir=str(self.lease_dir.path),
-            lease_id=self.lease_dir.identity(),
+            lease_dir=str(self.leases.path),
+            lease_id=self.leases.identity(),
             folder=str(folder),
             ticket=ticket.name,
             wants=ticket.gpu,
@@ -226,7 +225,8 @@ def check_spec(spec: JobSpec) -> None:
     """Raises BadInput in one line for what can be seen to be wrong."""
     if spec.kind not in KINDS:
         raise BadInput(f"{clean(spec.kind)}: unknown kind of job; give {', '.join(KINDS)}")
-    check_run(spec.run)
+    if (problem := run_problem(spec.run)) is not None:
+        raise BadInput(": ".join(filter(None, ("run", clean(spec.run)[:120], problem))))
     if not 0 <= spec.priority <= 99:
         raise BadInput(f"priority: {spec.priority}: give 0 (served first) to 99")
     if spec.gpu_count < 1:
@@ -246,20 +246,20 @@ def check_spec(spec: JobSpec) -> None:
             raise BadInput(f"{clean(argument)[:80]}: an argument must be UTF-8 text without NUL")
 
 
-def check_run(run: str) -> None:
-    """Raises BadInput for a run name that is no plain relative path."""
-    shown = clean(run)[:120]
+def run_problem(run: str) -> str | None:
+    """Why a run name is no plain relative path, in words."""
     parts = PurePosixPath(run).parts
     if not parts:
-        raise BadInput("run: empty; give a name such as unet_a")
+        return "empty; give a name such as unet_a"
     if run != clean(run):
-        raise BadInput(f"run: {shown}: holds a control character; give letters, digits, - and _")
+        return "holds a control character; give letters, digits, - and _"
     if run.startswith("/") or ".." in parts:
-        raise BadInput(f"run: {shown}: leads out of the runs folder; give a name below it, such as unet_a")
+        return "leads out of the runs folder; give a name below it, such as unet_a"
     if any(part.startswith(".") for part in parts):
-        raise BadInput(f"run: {shown}: begins with a dot, and hidden folders are not looked into; give another name")
+        return "begins with a dot, and hidden folders are not looked into; give another name"
     if any(len(part.encode()) > 255 for part in parts):
-        raise BadInput(f"run: {shown[:40]}…: longer than 255 bytes; give a shorter name")
+        return "longer than 255 bytes; give a shorter name"
+    return None
 
 
 def check_engine() -> None:

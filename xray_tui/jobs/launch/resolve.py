@@ -73,22 +73,19 @@ def asked(runs: Path, spec: JobSpec, cwd: Path, jobs: Mapping[str, JobSpec] = Ma
     return Asked(spec.kind, folder, config, _manifest(config, folder))
 
 
-def of_run(spec: JobSpec, folder: Path, cwd: Path) -> Asked | None:
+def of_run(runs: Path, spec: JobSpec, cwd: Path) -> Asked | None:
     """What a job of the past had asked for, by the config that it left in its run; None where nothing tells."""
+    folder = runs.absolute() / spec.run
     try:
-        if spec.kind == "command":
-            return Asked(spec.kind, folder, options=spec.argv)
-        if isinstance(request := request_of(spec), EvaluateRequest):
-            return _evaluation(folder, request, cwd)
+        if spec.kind not in TAKES:
+            return asked(runs, spec, cwd)
         config = config_of_run(folder)
     except BadInput:
         return None
     if config.get("kind", "train") not in TAKES[spec.kind]:
         return None
-    if spec.kind == "blend":
-        members = tuple(_absolute(member, folder) for member in config.get("members") or ())
-        return Asked(spec.kind, folder, config, members=members)
-    return Asked(spec.kind, folder, config, _manifest(config, folder))
+    members = tuple(_absolute(member, folder) for member in config.get("members") or ())
+    return Asked(spec.kind, folder, config, _manifest(config, folder), members)
 
 
 def config_of_run(folder: Path) -> Config:

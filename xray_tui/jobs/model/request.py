@@ -154,14 +154,14 @@ def _parser(kind: str) -> ArgumentParser:
     """The engine's own, which raises BadInput."""
     from argparse import ArgumentParser
 
-    from engine.contract import arguments
+    from engine.contract.arguments import ADD_OPTIONS
 
     class Parser(ArgumentParser):
         def error(self, message: str) -> NoReturn:
             raise BadInput(f"{kind}: {clean(message)}; `xray-engine {kind} --help` lists the options")
 
     parser = Parser(add_help=False, allow_abbrev=False)
-    getattr(arguments, f"add_{kind}_options")(parser)
+    ADD_OPTIONS[kind](parser)
     return parser
 
 

@@ -43,7 +43,7 @@ class History:
 
     def _took(self, job: Job) -> Past | None:
         folder = self._runs / job.spec.run
-        had = of_run(job.spec, folder, Path(job.cwd))
+        had = of_run(self._runs, job.spec, Path(job.cwd))
         what: Needs | None = None if had is None else needs(had, len(job.gpus))
         if what is None:
             return None

@@ -139,7 +139,8 @@ class Supervisor:
         now = time.localtime()
         minute = now.tm_hour * 60 + now.tm_min
         held, freed = admission.held_by(self._folder), admission.is_freed(self._folder)
-        shut = admission.gate(self._job, held, freed, self._asked_others(), minute)
+        others = self._others(None if self._job.terms.max_gpus is not None else self._job.spec.after)
+        shut = admission.gate(self._job, held, freed, others, minute)
         if shut is not None:
             self._let_in = None
             return shut
@@ -156,10 +157,6 @@ class Supervisor:
         if first is None:
             return None
         return Shut(State.QUEUED, f"after {first.spec.kind} {first.spec.run}, which enters the queue first")
-
-    def _asked_others(self) -> list[Job]:
-        """The jobs on which the gate depends: all with max_gpus, else those that this one comes after."""
-        return self._others(None if self._job.terms.max_gpus is not None else self._job.spec.after)
 
     def _others(self, ids: Sequence[str] | None = None) -> list[Job]:
         """The jobs of the runs folder, or those with these ids; without jobs of a copy of the folder that have not
