@@ -27,7 +27,7 @@ REQUESTS: list[Request] = [
     TrainRequest(runs="/data/runs", resume=True),
     EvaluateRequest(runs="runs", tta="none", threshold="0.25", gate="0.3", batch_size=4, bootstrap=0, manifest="m.csv"),
     BlendRequest(members=("runs/a", "runs/b"), runs="runs", tta="h", overrides=("presence_run=runs/c",)),
-    BlendRequest(runs="runs", config="-odd.yaml"),
+    BlendRequest(runs="runs", config="./-odd.yaml"),
 ]
 
 

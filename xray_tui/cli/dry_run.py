@@ -6,32 +6,29 @@ from collections.abc import Sequence
 
 from engine.contract.errors import BadInput, Exit
 from xray_tui.gpu.snapshot import GpuSnapshot
-from xray_tui.jobs.launch.launcher import LocalLauncher, gpus_for
+from xray_tui.jobs.launch.launcher import LocalLauncher
 from xray_tui.jobs.launch.sweep import planned
 from xray_tui.jobs.model.job import JobSpec
 from xray_tui.jobs.model.request import shown_command
 from xray_tui.jobs.preflight.checks import BAD
 from xray_tui.jobs.preflight.forecast import Surroundings
 from xray_tui.jobs.preflight.preflight import look_ahead
+from xray_tui.jobs.storage.job_store import JobStore
 
 
 def dry_run(launcher: LocalLauncher, specs: Sequence[JobSpec], then_evaluate: bool, snapshot: GpuSnapshot) -> int:
     """Print why the launch would be refused, the checks, what the jobs will take, and the exact command of each in its
     order. Returns the exit status: BAD_INPUT where something is bad."""
-    refused = list(dict.fromkeys(line for spec in specs for line in _refusals(launcher, spec, snapshot)))
+    refused: list[str] = []
+    store = JobStore(launcher.runs)
+    for spec in specs:
+        try:
+            launcher.check(spec, store, lambda: snapshot)
+        except BadInput as error:
+            refused += error.lines
     place = Surroundings(launcher.runs, snapshot, launcher.terms, launcher.lease_dir)
     found = look_ahead(specs, place, then_evaluate)
     commands = [shown_command(job.spec) for job in planned(specs, launcher.runs, then_evaluate)]
     for line in dict.fromkeys((*(f"{BAD} {line}" for line in refused), *found.lines, *commands)):
         print(line)
     return Exit.BAD_INPUT if refused or found.is_bad else Exit.DONE
-
-
-def _refusals(launcher: LocalLauncher, spec: JobSpec, snapshot: GpuSnapshot) -> Sequence[str]:
-    """Why the launcher would not take it."""
-    try:
-        launcher.check(spec)
-        gpus_for(spec, launcher.terms, lambda: snapshot)
-    except BadInput as error:
-        return error.lines
-    return ()

@@ -89,40 +89,27 @@ class Plan:
     changed: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Several:
-    """The seeds and the sweep, read; and what is wrong with them."""
-
-    seeds: tuple[int, ...]
-    sweep: Mapping[str, Sequence[str]]
-    problems: Mapping[str, str]
-
-    def __bool__(self) -> bool:
-        return bool(self.seeds or self.sweep)
-
-
-def several(wishes: Wishes) -> Several:
-    """What is to be trained several times."""
+def read_sweep(wishes: Wishes) -> tuple[tuple[int, ...], Mapping[str, Sequence[str]], Problems]:
+    """(the seeds, the values of each field of the sweep, what is wrong with them)."""
     problems: Problems = {}
     seeds = _read(problems, "seeds", lambda: parse_seeds(wishes.seeds)) if wishes.seeds.strip() else ()
     sweep = _read(problems, "sweep", lambda: parse_sweep(wishes.sweeps)) or {}
     if seeds and "seed" in sweep:
         problems["sweep"] = "seed: has its values in seeds already"
-    return Several(seeds or (), sweep, problems)
+    return seeds or (), sweep, problems
 
 
-def specs_of(spec: JobSpec, many: Several, taken: Mapping[str, str]) -> tuple[tuple[JobSpec, ...], Problems]:
+def specs_of(
+    spec: JobSpec, seeds: Sequence[int], sweep: Mapping[str, Sequence[str]], taken: Mapping[str, str]
+) -> tuple[tuple[JobSpec, ...], Problems]:
     """(the trainings, or the one job; what is wrong with their number and names)."""
     problems: Problems = {}
-    found = _read(problems, "seeds" if many.seeds else "sweep", lambda: trainings(spec, many.seeds, many.sweep))
-    if found is None:
-        return (spec,), problems
-    if many:
-        for each in found:
-            if each.run in taken:
-                problems["run"] = f"{clean(each.run)}: {taken[each.run]}; give another name"
-            elif problem := run_name_problem(each.run, {}):
-                problems["run"] = problem
+    found = _read(problems, "seeds" if seeds else "sweep", lambda: trainings(spec, seeds, sweep)) or [spec]
+    for each in found if seeds or sweep else ():
+        if each.run in taken:
+            problems["run"] = f"{clean(each.run)}: {taken[each.run]}; give another name"
+        elif problem := run_name_problem(each.run, {}):
+            problems["run"] = problem
     return tuple(found), problems
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,13 +16,13 @@ from xray_tui.forms.options import (
     Plan,
     Wishes,
     launch_command,
-    several,
+    read_sweep,
     specs_of,
     sweep_problem,
     terms_problems,
     whole,
 )
-from xray_tui.forms.request import Checked, Draft, Kind, check, free_name
+from xray_tui.forms.request import Draft, Kind, check, free_name
 from xray_tui.forms.sources import Base, Filling, Sources, members_for
 from xray_tui.jobs.model.job import Job, JobSpec
 from xray_tui.jobs.model.request import shown_command
@@ -169,43 +168,37 @@ class FormState:
     def check(self) -> Plan:
         """What would be launched as it stands, with everything that is wrong."""
         wishes, schema, taken = self.wishes, self.schema, self.sources.taken
-        many = several(wishes)
+        seeds, sweep, unread = read_sweep(wishes)
         draft = self.draft()
-        checked = self._check_command(check(draft, schema, {} if many else taken, self.cwd))
+        checked = check(draft, schema, {} if seeds or sweep else taken, self.cwd)
         after = (wishes.after,) if wishes.after else ()
-        count, priority = whole(wishes.gpus), whole(wishes.priority)
-        # What is no number is a problem already; any other stands in for it.
-        spec = JobSpec(
-            self.kind, self.run_name(), checked.request, self.gpu, 1 if count is None else count, after, priority or 0
-        )
-        specs, wrong = specs_of(spec, many, taken)
-        if many.sweep and not wrong and not checked.problems:
-            problem = sweep_problem(many.sweep, draft, schema)
+        count, priority = whole(wishes.gpus), whole(wishes.priority) or 0
+        gpus = 1 if count is None else count  # what is no number is a problem already
+        spec = JobSpec(self.kind, self.run_name(), checked.request, self.gpu, gpus, after, priority)
+        specs, wrong = specs_of(spec, seeds, sweep, taken)
+        problems = {**(start := self._start_problem()), **checked.problems, **start}
+        if sweep and not wrong and not problems:
+            problem = sweep_problem(sweep, draft, schema)
             wrong |= {"sweep": problem} if problem else {}
         command = launch_command(spec, wishes, self.runs, self.cwd) if wishes.changed else shown_command(spec)
-        problems = dict(checked.problems)
-        for key, problem in chain.from_iterable(
-            found.items() for found in (many.problems, wrong, terms_problems(spec, wishes, self.gpus))
-        ):
-            problems.setdefault(key, problem)
-        launch = Launch(specs, wishes.evaluate, wishes.hold)
-        return Plan(launch, command, problems, checked.changed | wishes.changed)
+        for found in (unread, wrong, terms_problems(spec, wishes, self.gpus)):
+            problems |= {key: problem for key, problem in found.items() if key not in problems}
+        return Plan(Launch(specs, wishes.evaluate, wishes.hold), command, problems, checked.changed | wishes.changed)
 
-    def _check_command(self, checked: Checked) -> Checked:
-        """With what is wrong with where it starts from."""
+    def _start_problem(self) -> dict[str, str]:
+        """What is wrong with where it starts from, by key."""
         problem = self._filling.problem
         if problem is None and self.kind == "train" and self.base_of is None:
-            problem = "no recipe found; a YAML file in ./configs or beside the runs folder is right"
+            problem = "no recipe found; expected a YAML file in ./configs or beside the runs folder"
         if problem is not None:
-            return replace(checked, problems={BASE: problem, **checked.problems})
+            return {BASE: problem}
         if self._untrained and not self.run:
-            problem = f"{clean(self._untrained)} has no {CHECKPOINTS}/{BEST}"
-            return replace(checked, problems={**checked.problems, RUN: problem})
+            return {RUN: f"{clean(self._untrained)} has no {CHECKPOINTS}/{BEST}"}
         training = self.coming.get(self.run) if self.kind == "evaluate" else None
         if training is not None and self.run not in self.sources.trained and self.wishes.after != training.id:
-            problem = f"{clean(self.run)} has no {CHECKPOINTS}/{BEST} yet; its training ({training.state}) is right"
-            return replace(checked, problems={**checked.problems, AFTER: problem})
-        return checked
+            lacks = f"{clean(self.run)} has no {CHECKPOINTS}/{BEST} yet"
+            return {AFTER: f"{lacks}; its training ({training.state}) is right"}
+        return {}
 
     def run_name(self) -> str:
         """The run as a name below the runs folder."""

@@ -25,9 +25,7 @@ def behind(store: JobStore, spec: JobSpec) -> tuple[JobSpec, tuple[Job, ...]]:
 
 
 def all_behind(runs: Path, specs: Sequence[JobSpec]) -> tuple[list[JobSpec], tuple[Job, ...]]:
-    """As `behind`, of all specs of one launch; the runs folder need not be there yet."""
-    if not runs.is_dir():
-        return list(specs), ()
+    """As `behind`, of all specs of one launch."""
     store = JobStore(runs)
     found = [behind(store, spec) for spec in specs]
     parents = {job.id: job for _, jobs in found for job in jobs}

@@ -94,12 +94,11 @@ class LocalLauncher:
         Raises BadInput or EngineMissing, and then nothing was launched.
         """
         specs = [replace(spec, run=run_path(spec.run)) for spec in specs]
-        store, snapshot, engine = JobStore(self.runs), cache(self.snapshot or _sample), cache(self._freeze_engine)
+        store, snapshot = JobStore(self.runs), cache(self.snapshot or _sample)
         for spec in specs:
-            self.check(spec, store)
-            gpus_for(spec, self.terms, snapshot)
+            self.check(spec, store, snapshot)
         leases = find_lease_dir(self.lease_dir)
-        batch = _Batch(self, store, leases, Queue(leases), snapshot, engine)
+        batch = _Batch(self, store, leases, Queue(leases), snapshot, cache(self._freeze_engine))
         try:
             with batch.undo:
                 make_jobs_folder(store.runs)
@@ -120,7 +119,7 @@ class LocalLauncher:
     def _freeze_engine(self) -> EngineCopy:
         return freeze_engine(self.runs.absolute() / JOBS) if self.engine == ENGINE else EngineCopy(self.engine, None)
 
-    def check(self, spec: JobSpec, store: JobStore | None = None) -> None:
+    def check(self, spec: JobSpec, store: JobStore, snapshot: Callable[[], GpuSnapshot]) -> None:
         """Raises BadInput or EngineMissing for a job that could not be launched now, as far as files can tell."""
         check_spec(spec)
         if not self.runs.absolute().parent.is_dir():
@@ -129,10 +128,10 @@ class LocalLauncher:
             check_engine()
         if spec.kind == "command":
             check_program(spec.argv, Path.cwd(), self.environment.environment())
-        store = store or JobStore(self.runs)
         for identity in spec.after:
             store.get(identity)
         self._check_free(store, spec)
+        gpus_for(spec, self.terms, snapshot)
 
     def _check_free(self, store: JobStore, spec: JobSpec) -> None:
         if spec.kind != "train":
@@ -162,7 +161,6 @@ class _Batch:
     queue: Queue
     snapshot: Callable[[], GpuSnapshot]
     engine: Callable[[], EngineCopy]
-    """The copy of the engine that all of them run."""
     jobs: list[Job] = field(default_factory=list)
     held: list[tuple[Path, int]] = field(default_factory=list)
     """The folder and the `.sup` lock of each job."""
@@ -238,11 +236,7 @@ def check_spec(spec: JobSpec) -> None:
     if spec.kind == "command" and not spec.argv:
         raise BadInput("command: which program? Give it after --")
     for argument in spec.argv:
-        try:
-            sound = b"\0" not in argument.encode()
-        except UnicodeEncodeError:
-            sound = False
-        if not sound:
+        if "\0" in argument or argument != argument.encode(errors="replace").decode():
             raise BadInput(f"{clean(argument)[:80]}: an argument must be UTF-8 text without NUL")
 
 

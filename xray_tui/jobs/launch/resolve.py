@@ -1,4 +1,4 @@
-"""What a launch asks for, read from its arguments and the config that they name, with the defaults filled in.
+"""What a job asks for: its request and the config that this names, with the defaults filled in.
 
 Reads files, and brings pydantic for a config that is new: not for the UI thread.
 """
@@ -64,13 +64,11 @@ def asked(runs: Path, spec: JobSpec, cwd: Path, jobs: Mapping[str, JobSpec] = Ma
         blend = {**resolved_config(spec.kind, request), **({"tta": request.tta} if request.tta else {})}
         members = request.members or blend["members"]
         return Asked(spec.kind, folder, blend, members=tuple(cwd / member for member in members))
-    if request.resume and (folder / names.CONFIG).exists():
-        config = config_of_run(folder)
-        return Asked(spec.kind, folder, config, _manifest(config, folder), checkpoint=names.LAST)
-    if request.config is None:
+    goes_on = request.resume and (folder / names.CONFIG).exists()
+    if not goes_on and request.config is None:
         raise BadInput("train: which recipe? Give --config FILE")
-    config = resolved_config(spec.kind, request)
-    return Asked(spec.kind, folder, config, _manifest(config, folder))
+    config = config_of_run(folder) if goes_on else resolved_config(spec.kind, request)
+    return Asked(spec.kind, folder, config, _manifest(config, folder), checkpoint=names.LAST if goes_on else None)
 
 
 def of_run(runs: Path, spec: JobSpec, cwd: Path) -> Asked | None:

@@ -18,9 +18,6 @@ MOST = 64
 FIELDS = 3
 """Fields of a sweep."""
 
-Values = tuple[tuple[str, str], ...]
-"""Fields of the config, each with the value that one training has."""
-
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """The seeds in `42,1337,2025`. Raises BadInput."""
@@ -57,7 +54,7 @@ def trainings(spec: JobSpec, seeds: Sequence[int], sweep: Mapping[str, Sequence[
     request = request_of(spec)
     if not isinstance(request, TrainRequest):
         raise BadInput(f"{spec.kind}: only a training has seeds or a sweep")
-    combinations: list[Values] = [tuple(zip(sweep, values, strict=True)) for values in product(*sweep.values())]
+    combinations = [tuple(zip(sweep, values, strict=True)) for values in product(*sweep.values())]
     if len(combinations) * max(1, len(seeds)) > MOST:
         raise BadInput(f"that would be {len(combinations) * max(1, len(seeds))} trainings; at most {MOST} at once")
     found = []
@@ -65,7 +62,7 @@ def trainings(spec: JobSpec, seeds: Sequence[int], sweep: Mapping[str, Sequence[
         name = f"{spec.run}_sweep/{_named(values)}" if values else spec.run
         for seed in seeds or (None,):
             run = name if seed is None else f"{name}_seeds/seed_{seed}"
-            more: Values = values if seed is None else (*values, ("seed", str(seed)))
+            more = values if seed is None else (*values, ("seed", str(seed)))
             overrides = (*request.overrides, *(f"{field}={value}" for field, value in more))
             found.append(replace(spec, run=run, request=replace(request, overrides=overrides)))
     if len({each.run for each in found}) < len(found):
@@ -93,6 +90,6 @@ def planned(specs: Sequence[JobSpec], runs: Path, evaluate: bool) -> list[Job]:
     return found
 
 
-def _named(values: Values) -> str:
+def _named(values: Sequence[tuple[str, str]]) -> str:
     """`lr_1e-3_image_size_512`: the last words of the fields, and the values in letters that a folder may have."""
     return "_".join(f"{field.rpartition('.')[2]}_{re.sub(r'[^0-9A-Za-z.+-]+', '-', value)}" for field, value in values)

@@ -216,7 +216,7 @@ def parse_job(data: bytes, identity: str) -> Job:
             gpu=clean(_text(values, "gpu")),
             gpu_count=max(1, _whole(values, "gpu_count") or 1),
             after=tuple(map(clean, _texts(values, "after"))) if "after" in values else (),
-            priority=min(99, max(0, _priority(values))),
+            priority=PRIORITY if (given := _whole(values, "priority")) is None else min(99, max(0, given)),
         ),
         state=state,
         cause=_clean_or_none(values, "cause"),
@@ -309,11 +309,6 @@ def _whole(values: Mapping[str, Any], key: str) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63):
         return value
     raise ValueError(f"{key}: {value!r:.40} is no whole number")
-
-
-def _priority(values: Mapping[str, Any]) -> int:
-    value = _whole(values, "priority")
-    return PRIORITY if value is None else value
 
 
 def _process(values: Mapping[str, Any], key: str) -> Process | None:

@@ -31,13 +31,13 @@ class _EngineRequest:
         for field in fields(self):
             value, option = getattr(self, field.name), f"--{field.name.replace('_', '-')}"
             if field.name == "runs":
-                words += _option("--run", os.path.join(value, run))  # noqa: PTH118 - a bad name is refused later
+                words += ["--run", os.path.join(value, run)]  # noqa: PTH118 - a bad name is refused later
             elif field.name == "overrides":
-                words += [word for override in value for word in _option("--set", override)]
+                words += [word for override in value for word in ("--set", override)]
             elif isinstance(value, tuple) and value:
                 words += [option, *value]
             elif value != field.default:
-                words += [option] if value is True else _option(option, str(value))
+                words += [option] if value is True else [option, str(value)]
         return tuple(words)
 
 
@@ -74,8 +74,6 @@ class EvaluateRequest(_EngineRequest):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlendRequest(_EngineRequest):
-    """A blend."""
-
     members: tuple[str, ...] = ()
     """Run folders; empty: those of the config."""
     runs: str
@@ -91,7 +89,6 @@ class CommandRequest:
     words: tuple[str, ...]
 
     def argv(self, run: str) -> tuple[str, ...]:
-        """All of the command."""
         return self.words
 
 
@@ -116,9 +113,9 @@ def read_request(kind: str, arguments: Sequence[str], runs: Path, name: str | No
         if not name:
             raise BadInput("launch: which run? Give --run NAME")
         return run_path(name), request
-    run = os.path.relpath(given, runs)
+    run, shown = os.path.relpath(given, runs), clean(str(runs))
     if run.split("/")[0] in (".", ".."):
-        raise BadInput(f"--run {clean(given)}: lies outside of {clean(str(runs))}; give {clean(str(runs))}/NAME")
+        raise BadInput(f"--run {clean(given)}: lies outside of {shown}; give {shown}/NAME")
     if name and run_path(name) != run:
         raise BadInput(f"--run {clean(name)}: the engine's arguments say {clean(run)}; give it once")
     return run, request
@@ -144,9 +141,14 @@ def shown_command(spec: JobSpec) -> str:
 def _parsed(kind: str, arguments: Sequence[str], runs: str) -> tuple[str, Request]:
     """(the value of --run, the request)."""
     found = vars(_parser(kind).parse_args(["--run", _NO_RUN, *arguments]))
-    values = {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
+    values = {name: _text(value) if isinstance(value, Path) else value for name, value in found.items()}
     values |= {name: tuple(values[name] or ()) for name in ("members", "overrides") if name in values}
     return values.pop("run"), ENGINE_REQUESTS[kind](runs=runs, **values)
+
+
+def _text(path: Path) -> str:
+    """The path, never like an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 @lru_cache
@@ -163,7 +165,3 @@ def _parser(kind: str) -> ArgumentParser:
     parser = Parser(add_help=False, allow_abbrev=False)
     ADD_OPTIONS[kind](parser)
     return parser
-
-
-def _option(name: str, value: str) -> list[str]:
-    return [f"{name}={value}"] if value.startswith("-") else [name, value]

@@ -49,7 +49,7 @@ class JobStore:
             names = ()
         names = [name for name in names if name and "/" not in name and not name.startswith(".")]
         with self._lock:
-            for cache in (self._jobs, self._progress, self._stops):
+            for cache in (self._jobs, self._progress, self._stops) if ids is None else ():
                 for gone in cache.keys() - names:
                     del cache[gone]
             found = [job for name in names if (job := self._read(name)) is not None]
@@ -57,11 +57,9 @@ class JobStore:
 
     def get(self, identity: str) -> Job:
         """The job of that id. Raises BadInput where there is none."""
-        with self._lock:
-            job = self._read(identity) if identity and "/" not in identity and not identity.startswith(".") else None
-        if job is None:
-            raise BadInput(f"{clean(identity)}: no such job in {clean(str(self.runs))}; `xray-tui jobs` lists them")
-        return job
+        for job in self.jobs([identity]):
+            return job
+        raise BadInput(f"{clean(identity)}: no such job in {clean(str(self.runs))}; `xray-tui jobs` lists them")
 
     def _read(self, name: str) -> Job | None:
         folder = f"{self._folder}/{name}"

@@ -46,8 +46,6 @@ POLL = 1.0
 """Seconds between two tries of a waiting job, with jitter."""
 FAR_BACK = 5
 """So many times as rarely looks one with many before it: a hundred that look each second are a burden."""
-OUT_OF_QUEUE = 2
-"""Poll interval of a held or blocked job as a multiple of POLL."""
 FOREIGN_POLL = 5.0
 """The same while others' processes are in the way: a look at the GPUs costs a process."""
 ENTERS_WITHIN = 5.0
@@ -186,7 +184,7 @@ class Supervisor:
         else:
             self._note_wait(shut.reason, None, shut.state)
         self._touch(time.monotonic())
-        self._wakeups.sleep(OUT_OF_QUEUE * POLL * random.uniform(0.8, 1.2))
+        self._wakeups.sleep(2 * POLL * random.uniform(0.8, 1.2))
 
     def _withdraw(self) -> None:
         with contextlib.suppress(OSError):  # a ticket without a supervisor is passed over anyhow
@@ -321,10 +319,7 @@ def main(arguments: Sequence[str], snapshot: Callable[[], GpuSnapshot] | None = 
     The supervisors of several jobs are forked from this process, which ends then: they share the memory of all modules.
     """
     jobs = [(Path(folder), int(held)) for folder, held in zip(arguments[::2], arguments[1::2], strict=True)]
-    own = jobs[0] if len(jobs) == 1 else _fork(jobs)
-    if own is None:
-        return 0
-    folder, held = own
+    folder, held = jobs[0] if len(jobs) == 1 else _fork(jobs)
     _keep_stderr_apart(folder)
     try:
         Supervisor(folder, held, snapshot or _sample).run()
@@ -337,8 +332,8 @@ def main(arguments: Sequence[str], snapshot: Callable[[], GpuSnapshot] | None = 
     return 0
 
 
-def _fork(jobs: Sequence[tuple[Path, int]]) -> tuple[Path, int] | None:
-    """A process for each job, which is returned there; None in this one."""
+def _fork(jobs: Sequence[tuple[Path, int]]) -> tuple[Path, int]:
+    """Fork a process for each job, in which that job is returned. This process ends."""
     import setproctitle  # noqa: F401 - once for all of them
 
     gc.collect()
@@ -349,7 +344,7 @@ def _fork(jobs: Sequence[tuple[Path, int]]) -> tuple[Path, int] | None:
                 if other != own:
                     os.close(other[1])
             return own
-    return None
+    sys.exit(0)
 
 
 def _keep_stderr_apart(folder: Path) -> None:
