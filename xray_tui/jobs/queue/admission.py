@@ -46,7 +46,7 @@ def gate(job: Job, held_by: str | None, released: bool, others: Sequence[Job], m
 
 def _after(job: Job, others: Sequence[Job]) -> Shut | None:
     """The first parent that keeps it waiting; one that can no longer succeed before all others."""
-    known = {other.id: other for other in others}
+    known = {other.id: other for other in others} if job.spec.after else {}
     waits: list[Shut] = []
     for identity in job.spec.after:
         parent = known.get(identity)
@@ -94,11 +94,12 @@ def _behind(job: Job, others: Sequence[Job], minute: int) -> Shut | None:
     """An earlier job that only max_gpus keeps out: smaller ones would pass one that needs several for ever."""
     if job.terms.max_gpus is None:
         return None
+    at_work = [other for other in others if not other.state.waiting]  # the same for each of hundreds that wait
     for other in others:
         if other.state is State.QUEUED and _is_fellow(other, job) and other.ticket < job.ticket:
             waits = _after(other, others)
             is_let = waits is None or waits.state is State.BLOCKED  # which it is no more: it was released
-            if is_let and other.terms.may_start(minute) and other.wants != "none" and _too_many(other, others):
+            if is_let and other.terms.may_start(minute) and other.wants != "none" and _too_many(other, at_work):
                 return Shut(State.QUEUED, f"behind {other.spec.kind} {other.spec.run}, which waits by max_gpus")
     return None
 

@@ -24,18 +24,19 @@ Value = TypeVar("Value")
 
 
 class JobStore:
-    """The jobs of a runs folder. May be shared by threads."""
+    """The jobs of a runs folder; `states_only`: without their progress and stop orders. May be shared by threads."""
 
-    def __init__(self, runs: Path) -> None:
+    def __init__(self, runs: Path, states_only: bool = False) -> None:
         self.runs = runs.absolute()
-        self._folder = str(self.runs / JOBS)
+        self._path, self._states_only = self.runs / JOBS, states_only
+        self._folder = str(self._path)
         self._lock = Lock()
         self._jobs: dict[str, tuple[Version, Job]] = {}
         self._progress: dict[str, tuple[Version, Progress | None]] = {}
         self._stops: dict[str, tuple[Version, Stop]] = {}
 
     def folder(self, identity: str) -> Path:
-        return self.runs / JOBS / identity
+        return self._path / identity
 
     def log(self, identity: str) -> Path:
         return self.folder(identity) / LOG
@@ -67,7 +68,7 @@ class JobStore:
             job = _cached(self._jobs, name, f"{folder}/{JOB}", lambda data: _job(data, name))
         except OSError as error:
             return unreadable(name, error.strerror or str(error))
-        if job is None or job.state.ended:
+        if job is None or job.state.ended or self._states_only:
             return job
         try:
             progress = _cached(self._progress, name, f"{folder}/{PROGRESS}", parse_progress)
@@ -89,7 +90,7 @@ def is_at_home(job: Job, folder: Path) -> bool:
     """Whether the job was launched in this folder. It is none of ours in a copy of the runs folder: it may run where it
     was launched."""
     try:
-        return not job.folder or Path(job.folder).samefile(folder)
+        return job.folder in ("", str(folder)) or Path(job.folder).samefile(folder)
     except (OSError, ValueError):
         return False
 

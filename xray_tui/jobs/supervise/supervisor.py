@@ -74,7 +74,7 @@ class Supervisor:
         self._job = read_job(folder)
         self._dir = LeaseDir(Path(self._job.lease_dir))
         self._queue = Queue(self._dir)
-        self._store = JobStore(folder.parent.parent)
+        self._store = JobStore(folder.parent.parent, states_only=True)
         self._judged = time.monotonic()
         self._let_in: float | None = None
         """When it was found that this job may enter the queue."""
