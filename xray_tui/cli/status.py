@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     from xray_tui.cli.jobs import open_store
     from xray_tui.jobs.supervise.recovery import recover_orphans
     from xray_tui.status.last_visit import DAY, last_use, note_use, parse_since
-    from xray_tui.status.report import as_json, lines
+    from xray_tui.status.report import as_json, build_report, lines
     from xray_tui.system.process import user
 
     store = open_store(options)
