@@ -289,7 +289,7 @@ def test_o_in_a_log_opens_the_whole_file_in_the_pager_and_comes_back(long_log: P
         assert app.sent.rfind(b"\x1b[?1049l") > app.sent.rfind(b"\x1b[?1049h")
         os.write(app.descriptor, b"\x03")
         app.until("interrupted")
-        app._screen.reset()
+        app.screen.reset()
         os.write(app.descriptor, b"\n")
         app.until("last 20,000 of the log")
         app.until("line 29999")
@@ -312,7 +312,7 @@ def test_ctrl_z_in_the_pager_leaves_for_the_shell_and_fg_comes_back_to_the_pager
         app.until("Stopped")
         os.write(app.descriptor, b"fg\n")
         app.read(0.5)
-        app._screen.reset()
+        app.screen.reset()
         os.write(app.descriptor, b"\n")
         app.until("last 20,000 of the log")
 
@@ -354,7 +354,7 @@ def test_a_runs_folder_of_the_settings_that_cannot_be_is_named_and_another_asked
     open_app = [sys.executable, "-c", "from xray_tui.app.start import run_app; run_app(None)"]
     with terminal(tmp_path, open_app, XDG_CONFIG_HOME=str(tmp_path)) as app:
         app.until("settings: runs_dir: ")
-        app.until("answers this for good")
+        app.until("Where are the runs?")
 
 
 def test_without_a_terminal_or_a_folder_one_line_says_so(tmp_path: Path) -> None:

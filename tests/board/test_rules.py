@@ -140,7 +140,7 @@ def test_a_board_with_a_board_yaml_is_read_without_pydantic(runs: Path) -> None:
     ("content", "expected"),
     [
         (b"title: [", "not YAML at line 1"),
-        (b"- a\n- b\n", "holds a list; a mapping of keys to values is right"),
+        (b"- a\n- b\n", "expected a mapping of keys to values, got a list"),
         (b"\xff\xfe", "not UTF-8 text"),
         (b"#" * (2 << 20), "larger than 1 MiB"),
     ],

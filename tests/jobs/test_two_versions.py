@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.jobs.actions.stop import look, stop
+from xray_tui.jobs.actions.stop import stop
 from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV
 from xray_tui.jobs.model.job import Job, JobSpec, State
+from xray_tui.jobs.supervise.recovery import recover_orphans
 
 from .conftest import Place, gpu
 
@@ -117,7 +118,7 @@ def test_a_job_that_waits_while_the_program_is_updated_is_taken_over(former: For
     waits = former.launch("a", "succeed", gpu="none")
     place.until_waiting(waits, "2 jobs run on the CPU already")
     place.kill_supervisor(waits)
-    look(place.store, (*OWN_CODE, *place.supervisor))
+    recover_orphans(place.store, (*OWN_CODE, *place.supervisor))
     place.until_supervised(waits)
     (place.folder / "go").touch()
     assert place.until(waits).state is State.SUCCEEDED
