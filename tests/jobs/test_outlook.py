@@ -167,7 +167,8 @@ def test_a_resumed_training_tells_no_time(desk: Desk) -> None:
         ({"request": ("train",)}, "✗ config: train: which recipe? Give --config FILE"),
         (
             {"request": ("train", "--config", "configs/unet.yaml", "--set", "training.epochs=0")},
-            "✗ config: configs/unet.yaml: training.epochs: 0: Input should be greater than or equal to 1 (passes over the images)",
+            "✗ config: configs/unet.yaml: training.epochs: 0: Input should be greater than or equal to 1 "
+            "(passes over the images)",
         ),
     ],
 )
