@@ -12,7 +12,7 @@ from tests.app.piloting import board_of, opened, screen_text, until
 from tests.app.samples import NOW, make_job
 from xray_tui.app.app import XrayApp
 from xray_tui.app.messages import JobsChanged
-from xray_tui.feeds.periodic_thread import Ticking
+from xray_tui.feeds.periodic_thread import PeriodicThread
 from xray_tui.jobs.model.job import Job, State
 from xray_tui.screens.while_away import WhileAwayScreen
 from xray_tui.status.last_visit import last_use, note_use
@@ -25,7 +25,7 @@ HOUR = 3600.0
 @pytest.fixture(autouse=True)
 def _jobs_are_read(make_app: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """`make_app` leaves that out; who comes back is told what the first look at the jobs says."""
-    monkeypatch.setattr("xray_tui.feeds.jobs_feed.JobsFeed.start", Ticking.start)
+    monkeypatch.setattr("xray_tui.feeds.jobs_feed.JobsFeed.start", PeriodicThread.start)
 
 
 @pytest.fixture(autouse=True)

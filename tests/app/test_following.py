@@ -12,7 +12,7 @@ import pytest
 from engine.contract.events import format_event
 from engine.contract.names import EVENTS, LOG
 from xray_tui.feeds.job_files import EventTail, Follow, Followed
-from xray_tui.feeds.periodic_thread import Ticking
+from xray_tui.feeds.periodic_thread import PeriodicThread
 from xray_tui.logs.curve_reader import Curve, CurveReader
 from xray_tui.logs.tail import Tail
 from xray_tui.widgets.chart import curve_rows
@@ -93,7 +93,7 @@ def test_a_followed_job_tells_at_once_and_then_only_when_a_file_has_grown(tmp_pa
 def test_a_ticking_thread_ends_at_once_when_asked() -> None:
     ticked = Event()
 
-    class Slow(Ticking):
+    class Slow(PeriodicThread):
         def tick(self) -> None:
             ticked.set()
 

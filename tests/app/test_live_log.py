@@ -16,7 +16,7 @@ from tests.app.samples import make_log
 from xray_tui.app.app import XrayApp
 from xray_tui.app.messages import FollowedChanged
 from xray_tui.feeds.job_files import Followed
-from xray_tui.feeds.periodic_thread import Ticking
+from xray_tui.feeds.periodic_thread import PeriodicThread
 from xray_tui.jobs.model.job import Job
 from xray_tui.keymap import keymap_problems
 from xray_tui.logs.log_file import Log
@@ -61,7 +61,7 @@ def app(make_app: MakeApp, jobs: tuple[Job, ...], monkeypatch: pytest.MonkeyPatc
     """The app with some jobs; j4, which runs, is selected."""
     monkeypatch.setattr("xray_tui.jobs.supervise.recovery.recover_orphans", lambda store: list(jobs))
     monkeypatch.setattr("xray_tui.jobs.storage.job_store.JobStore.jobs", lambda store: list(jobs))
-    monkeypatch.setattr("xray_tui.feeds.jobs_feed.JobsFeed.start", Ticking.start)
+    monkeypatch.setattr("xray_tui.feeds.jobs_feed.JobsFeed.start", PeriodicThread.start)
     return make_app()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.contract.units import GIB
-from xray_tui.feeds.periodic_thread import Ticking
+from xray_tui.feeds.periodic_thread import PeriodicThread
 from xray_tui.system.cgroup_limits import Memory, limited_memory
 from xray_tui.system.disk_probe import DiskProbe, room
 from xray_tui.system.retry import Report, unheard
@@ -80,7 +80,7 @@ def _short_of_shm(host: Host) -> bool:
     return host.shm_used is not None and host.shm_total is not None and host.shm_total - host.shm_used < SHM_MIN
 
 
-class HostFeed(Ticking):
+class HostFeed(PeriodicThread):
     """A thread that reads the host every two seconds and calls `on_host` after a visible change."""
 
     def __init__(self, runs: Path, on_host: Callable[[Host], None], on_failure: Report = unheard) -> None:

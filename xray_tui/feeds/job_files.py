@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.contract.events import parse_events
 from engine.contract.names import EVENTS, LOG
-from xray_tui.feeds.periodic_thread import Ticking
+from xray_tui.feeds.periodic_thread import PeriodicThread
 from xray_tui.logs.curve_reader import Curve, CurveReader
 from xray_tui.logs.log_file import NO_LOG, Log, LogFile
 from xray_tui.logs.tail import Tail
@@ -53,7 +53,7 @@ class EventTail:
         return changed
 
 
-class Follow(Ticking):
+class Follow(PeriodicThread):
     """A thread that follows one job's files and calls `on_change` when they have grown."""
 
     def __init__(

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xray_tui.feeds.periodic_thread import Ticking
+from xray_tui.feeds.periodic_thread import PeriodicThread
 from xray_tui.system.retry import Report
 
 if TYPE_CHECKING:
     from xray_tui.jobs.model.job import Job
 
 
-class JobsFeed(Ticking):
+class JobsFeed(PeriodicThread):
     """A thread that reads runs/.jobs and, after a change, calls `on_jobs` with all jobs, newest first, and a line about
     the waiting jobs of other users."""
 

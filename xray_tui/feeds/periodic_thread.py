@@ -7,7 +7,7 @@ from threading import Event, Thread
 from xray_tui.system.retry import Report, Retry, unheard
 
 
-class Ticking:
+class PeriodicThread:
     """Calls `tick` at once and then every `interval` seconds, or sooner after `wake`, until `stop`. After an error the
     pauses grow."""
 
