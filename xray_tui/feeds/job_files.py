@@ -1,4 +1,4 @@
-"""Follows one job: its log and the events of its run, read in a thread, a few bytes at a time."""
+"""Follows the log and the training curve of one job in a thread."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Followed:
 
 @dataclass(slots=True)
 class EventTail:
-    """The curve of an events.jsonl that grows."""
+    """Reads the curve from a growing events.jsonl."""
 
     path: Path
     reader: CurveReader = field(default_factory=CurveReader)
@@ -39,7 +39,7 @@ class EventTail:
         self._tail = Tail(self.path)
 
     def read(self) -> bool:
-        """Take what is new; whether anything was."""
+        """Read new events; return whether the file changed."""
         changed = False
         while (chunk := self._tail.read()) is not None:
             changed = True
@@ -54,7 +54,7 @@ class EventTail:
 
 
 class Follow(PeriodicThread):
-    """A thread that follows one job's files and calls `on_change` when they have grown."""
+    """A thread that reads the files of one job every half second and calls `on_change` when they have changed."""
 
     def __init__(
         self,
@@ -85,4 +85,4 @@ class Follow(PeriodicThread):
         try:
             return self._events.read()
         except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
-            return True  # events that no training writes are passed over; the log goes on
+            return True  # malformed events must not stop the log

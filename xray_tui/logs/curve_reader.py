@@ -1,4 +1,4 @@
-"""From the lines of events.jsonl to the two curves that are drawn: loss and the validation metric."""
+"""Builds the two curves of a training, loss and validation metric, from its events.jsonl."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST_POINTS = 4096
-"""Of the loss; beyond it every second point is dropped, which no terminal is wide enough to show."""
+"""Number of loss points above which every second one is dropped: no terminal is wide enough to show more."""
 
 LARGEST = 1e12
-"""No loss, metric, step or epoch is greater: what is, was written by no training, and would leave no room to draw."""
+"""Largest valid loss, metric, step or epoch; a greater value comes from no training and would flatten the chart."""
 
 INSTEAD = ("roc_auc_presence", "pseudo_dice")
-"""What is drawn of trainings without a Dice on positives: a classifier's, and nnU-Net's own Dice over its batches."""
+"""Metrics to draw where a training has no dice_pos: the ROC AUC of a classifier, and nnU-Net's Dice over batches."""
 
 Points = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What a training has told so far. x is in epochs, from 0 to `epochs`."""
+    """The curves of a training up to now. x is in epochs, from 0 to `epochs`."""
 
     loss: Points = ()
     validation: Points = ()
     metric: str = "dice_pos"
     """Name of the validation metric."""
     best: tuple[float, float] | None = None
-    """(epoch, value) of the checkpoint that was kept as the best."""
+    """(epoch, value) of the best checkpoint."""
     epochs: float = 0.0
     state: str | None = None
-    """How it ended: done or stopped; None while it goes on or where nothing was said."""
+    """State at the end: "done" or "stopped"; None if the events have no end."""
 
     @property
     def empty(self) -> bool:
@@ -39,7 +39,7 @@ class Curve:
 
 @dataclass(slots=True)
 class CurveReader:
-    """Takes events as they come and gives the curve so far."""
+    """Updates the curve with every batch of events."""
 
     metric: str = "dice_pos"
     loss: list[tuple[float, float]] = field(default_factory=list)
@@ -67,7 +67,7 @@ class CurveReader:
         return Curve(tuple(self.loss), tuple(self.validation), self.metric, self.best, self.epochs, self.state)
 
     def _start(self, event: dict[str, Any]) -> None:
-        """A training begins or is resumed: what lies past the checkpoint it resumes from no longer counts."""
+        """Start or resume a training. Drops the points after the checkpoint from which it resumes."""
         self.epochs = _count(event.get("epochs")) or self.epochs
         self.steps = _count(event.get("steps")) or self.steps
         self.state = None
@@ -99,18 +99,18 @@ class CurveReader:
             self.best = (epoch, value)
 
     def _at(self, step: float) -> float | None:
-        """A step as a place between the epochs; None where it is at none."""
+        """The step in epochs; None if the result is not a valid number."""
         return number(step / self.steps * self.epochs) if self.steps and self.epochs else step
 
 
 def number(value: Any) -> float | None:
-    """The value as a float, or None where it is no number, not finite, or out of all proportion."""
+    """The value as a float; None if it is not a number, not finite, or larger than LARGEST."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if abs(value) <= LARGEST else None  # compared first: not every int becomes a float
+    return float(value) if abs(value) <= LARGEST else None  # compared first: float() of a huge int raises
 
 
 def _count(value: Any) -> float | None:
-    """The value as a number of epochs or steps, which is one or more."""
-    found = number(value)
-    return found if found is not None and found >= 1 else None
+    """The value as a number of epochs or steps; None if it is below 1."""
+    count = number(value)
+    return count if count is not None and count >= 1 else None

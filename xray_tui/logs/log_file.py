@@ -1,4 +1,4 @@
-"""The end of a log that grows: its last lines, clean, in memory."""
+"""Keeps the last lines of a growing log file in memory, cleaned for the terminal."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from engine.contract.text import clean_log_line
 from xray_tui.logs.tail import Tail
 
 KEPT = 20_000
-"""Lines of a log that are kept."""
+"""Maximum number of lines in memory."""
 TAIL = 8 << 20
-"""Bytes of a large log's end that are read when it is opened, and bytes that are read at a time when it grows."""
+"""Bytes to read at once: the end of the file when it is opened, then each chunk of new data."""
 LONGEST_LINE = 4000
-"""Characters of a line that are shown."""
+"""Characters to show of one line."""
 HEAD = 1 << 14
-"""Bytes of a line that are decoded: enough for what is shown of it."""
+"""Bytes to decode of one line: enough for LONGEST_LINE characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,36 +27,36 @@ class Log:
     """The last lines of a log."""
 
     lines: tuple[str, ...] = ()
-    """Clean; a last line without a newline is among them."""
+    """Clean; includes a last line without a newline."""
     dropped: int = 0
-    """Lines before these that were read since the log was opened."""
+    """Number of earlier lines that were read and are no longer in memory."""
     cut: bool = False
-    """Whether the file has lines before these."""
+    """Whether the file has lines before `lines`."""
     width: int = 0
-    """Cells of the longest line that was read."""
+    """Width in cells of the longest line since the log was opened."""
     edition: int = 0
-    """Changes when the file is replaced, cut or rewritten."""
+    """Increases when the file is replaced, truncated or rewritten."""
 
 
 NO_LOG = Log()
 
 
 class LogFile:
-    """One log. Used by one thread."""
+    """Reads one log. Not thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self._tail = Tail(path, TAIL, only_end=True)
         self.log = NO_LOG
         self._ended: deque[str] = deque(maxlen=KEPT)
-        """The last lines that a newline ends."""
+        """The last lines that end in a newline."""
         self._total = 0
-        """Lines that were read, with those that are no longer kept."""
+        """Number of lines read, including those no longer in memory."""
         self._open = b""
-        """What follows the last newline, without the states of a progress bar that no longer count."""
+        """The bytes after the last newline, without overwritten states of a progress bar."""
         self._skipped = False
 
     def read(self) -> bool:
-        """Read what is new; whether anything was. Raises no error: a file that cannot be read has nothing new."""
+        """Read new data; return whether the log changed. Never raises: an unreadable file has no new data."""
         changed = False
         while (chunk := self._tail.read()) is not None:
             width, edition = self.log.width, self.log.edition
@@ -76,7 +76,7 @@ class LogFile:
         return changed
 
     def _add(self, data: bytes) -> int:
-        """Take the lines of these bytes; the number of those that a newline ends."""
+        """Add the lines in these bytes; return how many of them end in a newline."""
         data = self._open + data
         added = data.count(b"\n")
         *ended, last = data.rsplit(b"\n", KEPT)
@@ -93,6 +93,6 @@ def _shown(line: bytes) -> str:
 
 
 def _last_state(line: bytes) -> bytes:
-    """What a terminal would leave of a progress bar's line: what follows its last carriage return."""
+    """The part after the last carriage return, which is all that a terminal shows of a progress bar."""
     line = line.rstrip(b"\r")
     return line[line.rfind(b"\r") + 1 :][:HEAD]

@@ -1,4 +1,4 @@
-"""Show a file in the user's pager, which has the terminal until it ends."""
+"""Show a file in the user's pager, which uses the terminal until it exits."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 
 
 def find_pager() -> list[str] | None:
-    """The command of $PAGER, else less or more; None if none of them is installed."""
+    """The command in $PAGER, else less or more; None if no pager is installed."""
     try:
-        own = shlex.split(os.environ.get("PAGER", ""))
-    except ValueError:  # a quotation mark without its partner
-        own = []
-    return next((command for command in (own, ["less"], ["more"]) if command and shutil.which(command[0])), None)
+        configured = shlex.split(os.environ.get("PAGER", ""))
+    except ValueError:  # an unclosed quotation mark
+        configured = []
+    return next((command for command in (configured, ["less"], ["more"]) if command and shutil.which(command[0])), None)
 
 
 def page(pager: list[str], path: Path) -> None:
-    """Run the pager on the file and wait for its end. Raises OSError. For the main thread.
+    """Run the pager on the file until it exits. Call it on the main thread. Raises OSError.
 
-    Keys such as Ctrl+C signal the pager and this process alike: this process ignores them, and stops with the pager
-    on Ctrl+Z. Handlers, unlike SIG_IGN, are not inherited by the pager.
+    Ctrl+C and Ctrl+\\ signal both the pager and this process, which ignores them with a handler because the pager would
+    inherit SIG_IGN. Ctrl+Z stops both.
     """
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGQUIT)}
     before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_DFL)

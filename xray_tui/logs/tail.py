@@ -1,4 +1,4 @@
-"""Reading a file that grows: only what is new."""
+"""Reads only the new bytes of a growing file."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from pathlib import Path
 from xray_tui.system.safe_files import open_regular
 
 MARK = 64
-"""Bytes before the end of what was read; where they have changed, the file was rewritten."""
+"""Number of bytes to remember before the read position: if they change, the file was rewritten."""
 
 
 @dataclass(slots=True)
 class Tail:
-    """The new bytes of a file at every call, whatever happens to it: not there yet, cut, replaced, written mid-line."""
+    """Reads new bytes at every call, also if the file is missing, truncated, replaced or rewritten."""
 
     path: Path
     most: int = 1 << 20
-    """At most this many bytes a call."""
+    """Maximum bytes per call."""
     only_end: bool = False
-    """Whether of a larger file only the last `most` bytes are read at first."""
+    """Whether the first read of a larger file skips all but the last `most` bytes."""
     _offset: int = 0
     _identity: tuple[int, int] | None = None
     _mark: bytes = b""
 
     def read(self) -> Chunk | None:
-        """What is new, or None where nothing is. Raises no error: a file that cannot be read has nothing new."""
+        """The new bytes, or None if there are none. Never raises: an unreadable file has no new bytes."""
         try:
-            with os.fdopen(open_regular(self.path), "rb") as file:  # opened each time: shows what other machines write
+            with os.fdopen(
+                open_regular(self.path), "rb"
+            ) as file:  # reopened so that NFS shows writes of other machines
                 status = os.fstat(file.fileno())
-                fresh = self._is_another(file.fileno(), status)
+                fresh = self._is_new_file(file.fileno(), status)
                 if status.st_size == self._offset and not fresh:
                     return None
                 start = max(0, status.st_size - self.most) if self.only_end else 0
@@ -44,8 +46,8 @@ class Tail:
         self._mark = (self._mark + data[-MARK:])[-MARK:]
         return Chunk(data, fresh, more=self._offset < status.st_size, skipped=fresh and start > 0)
 
-    def _is_another(self, descriptor: int, status: os.stat_result) -> bool:
-        """Whether this is no longer the file that was read: it was replaced, cut, or rewritten and is longer."""
+    def _is_new_file(self, descriptor: int, status: os.stat_result) -> bool:
+        """Whether the file was replaced, truncated, or rewritten with more bytes since the last read."""
         if self._identity != (status.st_dev, status.st_ino) or status.st_size < self._offset:
             return True
         grown = status.st_size > self._offset
@@ -58,8 +60,8 @@ class Chunk:
 
     data: bytes
     fresh: bool
-    """The file is another than before, or was cut: what was read earlier no longer counts."""
+    """The file was replaced, truncated or rewritten: discard what was read earlier."""
     more: bool
-    """There is more to read at once."""
+    """More bytes are available now."""
     skipped: bool = False
-    """The file has bytes before these that were not read."""
+    """The file has earlier bytes that were not read."""

@@ -1,4 +1,4 @@
-"""The log of a job: its last lines, which can be searched."""
+"""The searchable last lines of a job's log."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from xray_tui.logs.log_file import NO_LOG, Log
 from xray_tui.widgets.format import cut_end
 from xray_tui.widgets.log_view import LogView
 
-LONGEST_SAID = 24
-"""Cells of the words that an answer repeats."""
+LONGEST_QUERY = 24
+"""Width in cells to which the message for a failed search cuts the query."""
 MOST_MARKS = 200
-"""Matches that are marked in one line: a full stop matches thousands of times in some lines."""
+"""Maximum number of matches to mark in one line: a full stop matches thousands of times in some lines."""
 
 
 class LiveLog(LogView):
-    """Follows a log at its end, and marks what is searched for."""
+    """Follows the end of a log and marks the matches of a search."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("reading")]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"log--match", "log--found"}
@@ -35,24 +35,24 @@ class LiveLog(LogView):
         super().__init__(empty=empty, id=id, classes=classes)
         self._log = NO_LOG
         self.words = ""
-        """What was searched for last."""
+        """The query of the last search."""
         self._pattern: re.Pattern[str] | None = None
-        """What is marked."""
+        """Pattern of the text to mark."""
         self._match: int | None = None
-        """The line that was found last."""
+        """Index of the line that the last search found."""
         self._missed = False
         """Whether the last search found no line."""
-        self._said = ""
+        self._subtitle = ""
 
-    # What it shows
+    # Content
 
     def show_nothing(self, empty: str) -> None:
-        """Show no log, until that of another job comes."""
+        """Show only the text `empty`, until the next `show_log`."""
         self.end_search()
         self.show_log(NO_LOG, empty)
 
     def show_log(self, log: Log, empty: str) -> None:
-        """Show these lines; `empty` is shown if there are none."""
+        """Show the lines of this log, or the text `empty` if there are none."""
         before, dropped = self._log, log.dropped - self._log.dropped
         if (log, empty) == (before, self._empty):
             return
@@ -64,19 +64,19 @@ class LiveLog(LogView):
             if not self._at_end:
                 self.scroll_to(y=max(0, self.scroll_target_y - dropped), animate=False)
         self._resized(log.width)
-        self._say_place()
+        self._update_subtitle()
 
     def draw_row(self, index: int) -> Strip:
         line, style = self._lines[index], self.rich_style
         marked = self.get_component_rich_style("log--found" if index == self._match else "log--match")
         segments, at = [], 0
-        for start, end in self._hits(line):
+        for start, end in self._matches(line):
             segments += [Segment(line[at:start], style), Segment(line[start:end], marked)]
             at = end
         return Strip([*segments, Segment(line[at:], style)])
 
     def scrolled(self) -> None:
-        self._say_place()
+        self._update_subtitle()
 
     @property
     def _top(self) -> int:
@@ -85,16 +85,16 @@ class LiveLog(LogView):
     def _in_view(self, line: int) -> bool:
         return self._top <= line < self._top + self.size.height
 
-    def _say_place(self) -> None:
-        if (said := self._place()) != self._said:
-            self._said = said
-            self.border_subtitle = Content(said)
+    def _update_subtitle(self) -> None:
+        if (subtitle := self._place()) != self._subtitle:
+            self._subtitle = subtitle
+            self.border_subtitle = Content(subtitle)
 
     def _place(self) -> str:
-        """The subtitle: a search without a match, or the place in a log that is longer than the view."""
+        """The subtitle: a failed search, or the position in a log that is longer than the view."""
         total, cut = self.row_count, self._log.cut
         if self._missed:
-            return f"no match for {cut_end(clean(self.words), LONGEST_SAID)}"
+            return f"no match for {cut_end(clean(self.words), LONGEST_QUERY)}"
         if self._at_end and cut:
             return f"last {total:,} of the log; o opens all of it"
         if total <= self.size.height:
@@ -108,16 +108,16 @@ class LiveLog(LogView):
 
     @property
     def searches(self) -> bool:
-        """Whether words are marked."""
+        """Whether a search is active."""
         return self._pattern is not None
 
     def highlight(self, words: str) -> None:
-        """Mark these words where they are in view; blanks alone mark nothing."""
+        """Mark the visible matches of this text. Blank text marks nothing."""
         self._pattern = re.compile(re.escape(words), re.IGNORECASE) if words.strip() else None
         self.refresh()
 
     def search(self, words: str) -> None:
-        """Go to the first line that shows these words, from the top of the view."""
+        """Go to the first line with this text, starting at the top of the view."""
         self.end_search()
         self.highlight(words)
         if self.searches:
@@ -125,44 +125,45 @@ class LiveLog(LogView):
             self._find(self._top, 1)
 
     def end_search(self) -> None:
-        """Mark nothing."""
         self.highlight("")
         self.words, self._match, self._missed = "", None, False
-        self._say_place()
+        self._update_subtitle()
 
     def action_find(self, step: int) -> None:
-        """To the next line that shows the words of the search, or to the one before."""
+        """Go to the next match (`step` 1) or the previous one (-1)."""
         if self._match is not None and self._in_view(self._match):
             self._find(self._match + step, step)
         else:
             self._find(self._top if step > 0 else min(self._top + self.size.height, self.row_count) - 1, step)
 
     def _find(self, start: int, step: int) -> None:
-        """Go to the first line from `start` on that shows the words; after either end the search goes on at the other.
+        """Go to the first matching line from `start` in the direction of `step`, wrapping around at both ends.
 
-        Lower-case texts are compared because a pattern that ignores case takes 0.1 s for all lines.
+        Compares lower-case text because a case-insensitive pattern takes 0.1 s for all lines.
         """
         if not self.words:
             return
         lines, words = self._lines, self.words.lower()
-        places = ((start + step * count) % len(lines) for count in range(len(lines)))
-        self._match = next((place for place in places if words in lines[place].lower()), None)
+        indices = ((start + step * count) % len(lines) for count in range(len(lines)))
+        self._match = next((index for index in indices if words in lines[index].lower()), None)
         self._missed = self._match is None
         if self._match is not None:
             self._at_end = False
             self._show_match(self._match)
         self.refresh()
-        self._say_place()
+        self._update_subtitle()
 
     def _show_match(self, match: int) -> None:
-        """Bring the line and the words in it into view."""
+        """Scroll to the line and to the first match in it."""
         if not self._in_view(match):
             self.scroll_to(y=max(0, match - self.size.height // 2), animate=False)
         line = self._lines[match]
-        begin, end = (cell_len(line[:place]) for place in next(self._hits(line), (0, 0)))
+        begin, end = (cell_len(line[:offset]) for offset in next(self._matches(line), (0, 0)))
         left, width = round(self.scroll_target_x), self.scrollable_content_region.width
         if begin < left or end > left + width:
             self.scroll_to(x=0 if end <= width else begin - width // 3, animate=False)
 
-    def _hits(self, line: str) -> Iterator[tuple[int, int]]:
-        return (hit.span() for hit in islice(self._pattern.finditer(line), MOST_MARKS)) if self._pattern else iter(())
+    def _matches(self, line: str) -> Iterator[tuple[int, int]]:
+        return (
+            (match.span() for match in islice(self._pattern.finditer(line), MOST_MARKS)) if self._pattern else iter(())
+        )

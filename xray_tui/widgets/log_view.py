@@ -1,4 +1,4 @@
-"""Lines of text, as many as there are, drawn only where they are in view; follows its end until one scrolls up."""
+"""A scrollable view of text lines that draws only the visible ones and follows the end until the user scrolls up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xray_tui.widgets.list_view import LineView
 
 
 class LogView(LineView):
-    """Clean lines, one row each. `follow` keeps the last one in view while new ones come."""
+    """Shows clean lines, one per row. `follow` keeps the last line visible when lines are added."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list", "log")]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"log--faint"}
@@ -27,14 +27,14 @@ class LogView(LineView):
         self._empty = empty
         self._lines: Sequence[str] = ()
         self._at_end = follow
-        """Whether the last line is to stay in view."""
+        """Whether to keep the last line visible."""
 
     @property
     def lines(self) -> Sequence[str]:
         return self._lines
 
     def show(self, lines: Sequence[str], empty: str | None = None) -> None:
-        """Show these lines; `empty` is said where there are none."""
+        """Show these lines, or the text `empty` if there are none."""
         if lines == self._lines and empty in (None, self._empty):
             return
         self._lines = lines
@@ -42,29 +42,29 @@ class LogView(LineView):
             self._empty = empty
         self._resized(max(map(cell_len, lines), default=0))
 
-    # What a subclass of other lines says
+    # For subclasses
 
     @property
     def row_count(self) -> int:
         return len(self._lines)
 
     def draw_row(self, index: int) -> Strip:
-        """One line, as long as it is."""
+        """The whole line; `render_line` crops it."""
         return Strip([Segment(self._lines[index], self.rich_style)])
 
     def scrolled(self) -> None:
-        """Called after other rows may have come into view."""
+        """Called after the visible rows may have changed."""
 
-    # Its end
+    # Following the end
 
     def _resized(self, width: int) -> None:
-        """Lines were added or changed; the longest has so many cells."""
+        """Update the view after its lines changed; `width` is that of the longest line in cells."""
         self.virtual_size = Size(width, self.row_count)
         self._stay_at_end()
         self.refresh()
 
     def _stay_at_end(self) -> None:
-        """Keep the last line in view, unless the user has scrolled away from it."""
+        """Scroll to the last line, unless the user has scrolled away from it."""
         if self._at_end:
             self._to_end()
 
@@ -72,7 +72,7 @@ class LogView(LineView):
         self.scroll_to(y=max(0, self.row_count - self.size.height), animate=False)
 
     def _scrolled(self) -> None:
-        """The user has scrolled; layouts scroll too, which says nothing of what is wanted."""
+        """Follow the end only if the user scrolled to it. Not called when a layout scrolls the view."""
         self._at_end = self._follow and self.scroll_target_y >= self.max_scroll_y - 0.5
         self.scrolled()
 
@@ -98,8 +98,8 @@ class LogView(LineView):
     def render_line(self, y: int) -> Strip:
         style, width = self.rich_style, self.size.width
         if not self.row_count and y == 0:
-            said = Segment(f" {self._empty}", self.get_component_rich_style("log--faint"))
-            return Strip([said]).adjust_cell_length(width, style)
+            message = Segment(f" {self._empty}", self.get_component_rich_style("log--faint"))
+            return Strip([message]).adjust_cell_length(width, style)
         index = self.scroll_offset.y + y
         if index >= self.row_count:
             return Strip.blank(width, style)
