@@ -129,7 +129,7 @@ def test_the_other_artifacts_of_the_run_are_named_the_best_first_and_those_that_
     assert [" ".join(line.split()) for line in lines[at + 1 :]] == [
         "0.3000 test_metrics_b.json, threshold 0.25 (val), TTA hv",
         "0.2000 test_metrics_a.json, threshold 0.25 (unknown), TTA none",
-        "- test_metrics_c.json: holds a list; an object is right",
+        "- test_metrics_c.json: expected a JSON object, got a list",
     ]
 
 

@@ -99,15 +99,15 @@ def test_the_run_is_the_folder_or_the_name_of_a_file_directly_in_the_runs_folder
         (b"\x89PNG\r\n\x1a\n", "not UTF-8 text (byte 1 is 0x89)"),
         ('{"dice_pos": 0.3}'.encode("utf-16"), "not UTF-8"),
         ("{'dice_pos': 0.3}", "not JSON: Expecting property name enclosed in double quotes, line 1 column 2"),
-        ("[0.3]", "holds a list; an object is right"),
-        ("3", "holds a number; an object is right"),
+        ("[0.3]", "expected a JSON object, got a list"),
+        ("3", "expected a JSON object, got a number"),
         ("[" * 100_000, "nested too deeply"),
         ('{"dice_pos": ' + "9" * 5000 + "}", "too long"),
         ('{"dice_pos": ' + "9" * 400 + "}", "dice_pos is infinite"),
         ('{"dice_pos": NaN}', "dice_pos is NaN"),
         ('{"dice_pos": -Infinity}', "dice_pos is infinite"),
-        ('{"dice_pos": 1.01}', "dice_pos is 1.01; 0 to 1 is right"),
-        ('{"dice_pos": -0.1}', "dice_pos is -0.1; 0 to 1 is right"),
+        ('{"dice_pos": 1.01}', "dice_pos: expected 0 to 1, got 1.01"),
+        ('{"dice_pos": -0.1}', "dice_pos: expected 0 to 1, got -0.1"),
         ('{"dice_pos": "0.3"}', "dice_pos is text, not a number"),
         ('{"dice_pos": true}', "dice_pos is true or false, not a number"),
         ('{"dice_pos": {"mean": 0.3}}', "dice_pos is an object, not a number"),
@@ -115,7 +115,7 @@ def test_the_run_is_the_folder_or_the_name_of_a_file_directly_in_the_runs_folder
         ('{"loss": 0.3}', "dice_pos is missing"),
         ('{"dice_pos": 0.4, "selection": {"threshold_source": "test"}}', "selection.threshold_source"),
         ('{"dice_pos": 0.4, "Selection": {"Selected_on": "TEST"}}', "selection.selected_on"),
-        ('{"dice_pos": 0.4, "split": "test", "num_rows": 12}', "the best of 12 tries"),
+        ('{"dice_pos": 0.4, "split": "test", "num_rows": 12}', "best of 12 trials"),
     ],
 )
 def test_what_is_not_comparable_says_why(content: str | bytes, expected: str) -> None:
@@ -141,7 +141,7 @@ def test_an_excluded_word_anywhere_in_the_path_is_the_reason_in_any_case(word: s
 
 
 def test_a_file_over_32_mib_is_refused() -> None:
-    assert "over 32 MiB" in reason(b'{"dice_pos": 0.3}' + b" " * LARGEST)
+    assert "at most 32 MiB" in reason(b'{"dice_pos": 0.3}' + b" " * LARGEST)
 
 
 def test_a_bom_is_no_reason_to_refuse() -> None:
@@ -152,15 +152,19 @@ def test_pins_refuse_what_says_otherwise_and_pass_what_says_nothing() -> None:
     rules = Rules(data_fingerprint="sha256:aa", expect={"num_samples": 613, "num_positive": 108})
     assert comparable({"dice_pos": 0.3}, rules=rules)
     assert comparable({"dice_pos": 0.3, "num_cases": 613.0, "data": {"fingerprint": "sha256:aa"}}, rules=rules)
-    assert reason({"dice_pos": 0.3, "num_samples": 20}, rules=rules) == "num_samples is 20; board.yaml expects 613"
-    assert "num_positive is 9" in reason({"dice_pos": 0.3, "num_samples": 613, "num_positive": 9}, rules=rules)
-    assert "fingerprint sha256:bb" in reason({"dice_pos": 0.3, "data": {"fingerprint": "sha256:bb"}}, rules=rules)
+    assert reason({"dice_pos": 0.3, "num_samples": 20}, rules=rules) == "num_samples: board.yaml expects 613, got 20"
+    assert "num_positive: board.yaml expects 108, got 9" in reason(
+        {"dice_pos": 0.3, "num_samples": 613, "num_positive": 9}, rules=rules
+    )
+    assert "expects fingerprint sha256:aa, got sha256:bb" in reason(
+        {"dice_pos": 0.3, "data": {"fingerprint": "sha256:bb"}}, rules=rules
+    )
 
 
 def test_another_primary_metric_has_its_own_range_and_direction() -> None:
     rules = Rules(primary="hd95")
     assert comparable({"hd95": 88.5}, rules=rules).metrics == {"hd95": 88.5}
-    assert reason({"hd95": -1}, rules=rules) == "hd95 is -1; at least 0 is right"
+    assert reason({"hd95": -1}, rules=rules) == "hd95: expected at least 0, got -1"
     assert reason({"dice_pos": 0.3}, rules=rules) == "hd95 is missing"
 
 

@@ -95,8 +95,8 @@ def test_check_names_everything_that_does_not_rank_and_what_could(generated_runs
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 9
     assert "Smoke_dg/seed_1/test_metrics.json: its path contains smoke\n" in done.stdout
-    advice = 'in board.yaml this adds it: artifacts: ["val_metrics.json"]'
-    assert f"blend/val_metrics.json: holds dice_pos but is no test artifact; {advice}\n" in done.stdout
+    advice = 'add it in board.yaml: artifacts: ["val_metrics.json"]'
+    assert f"blend/val_metrics.json: contains dice_pos but is not a test artifact; {advice}\n" in done.stdout
 
 
 def test_the_line_that_check_advises_adds_the_file(runs: Path, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_check_is_content_with_a_board_on_which_all_rank(runs: Path, tmp_path: P
 def test_check_names_the_problems_of_board_yaml(runs: Path, tmp_path: Path) -> None:
     put(runs / "board.yaml", "best_by: train\n")
     done = xray_tui("check", cwd=tmp_path)
-    assert done.stdout.startswith("board.yaml: best_by: 'train': ")
+    assert done.stdout.startswith("board.yaml: best_by: expected 'test' or 'val', got 'train' ")
 
 
 def test_an_export_that_cannot_be_written_is_one_clear_line(runs: Path, tmp_path: Path) -> None:

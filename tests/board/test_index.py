@@ -38,12 +38,12 @@ def test_everything_that_does_not_rank_is_listed_with_its_reason(generated_runs:
     assert reasons_of(generated_runs) == {
         "Smoke_dg/seed_1/test_metrics.json": "its path contains smoke",
         "aux/test_metrics_presence_scan.json": "its path contains presence_scan",
-        "blend/test_metrics_search.json": "searched on the test split: the best of 1331 tries (split, num_rows)",
+        "blend/test_metrics_search.json": "best of 1331 trials on the test split (split, num_rows)",
         "chosen/test_metrics_cls_best.json": "its threshold was chosen on the test split (selection.threshold_source)",
         "nan/test_metrics.json": "dice_pos is NaN",
         "only_loss/test_metrics.json": "dice_pos is missing",
         "regression_check/test_metrics.json": "its path contains regression",
-        "truncated/test_metrics.json": "not JSON: it ends in the middle (truncated, or still being written)",
+        "truncated/test_metrics.json": "not JSON: incomplete (truncated, or still being written)",
     }
 
 
@@ -60,9 +60,9 @@ def test_odd_things_that_are_named_like_artifacts_are_listed_and_nothing_hangs(r
         file.truncate(40 << 20)
     put(runs / "good/test_metrics.json", OK)
     assert reasons_of(runs) == {
-        "dead/test_metrics.json": "a link that leads nowhere",
-        "folder/test_metrics.json": "a folder; an artifact is a file",
-        "huge/test_metrics.json": "40 MiB; over 32 MiB is no artifact",
+        "dead/test_metrics.json": "a broken link",
+        "folder/test_metrics.json": "expected a file, got a folder",
+        "huge/test_metrics.json": "40 MiB; expected at most 32 MiB",
         "loop/test_metrics.json": "cannot be read: Too many levels of symbolic links",
         "pipe/test_metrics.json": "not a regular file",
     }
@@ -187,7 +187,7 @@ def test_a_file_that_becomes_a_folder_and_back_is_followed(runs: Path) -> None:
     put(path / "inner/test_metrics.json", OK)
     snapshot = index.apply(["a/test_metrics.json"])
     assert paths(snapshot) == ["a/test_metrics.json/inner/test_metrics.json"]
-    assert [each.reason for each in snapshot.rejected] == ["a folder; an artifact is a file"]
+    assert [each.reason for each in snapshot.rejected] == ["expected a file, got a folder"]
     shutil.rmtree(path)
     put(path, OK)
     assert paths(index.apply(["a/test_metrics.json"])) == ["a/test_metrics.json"]

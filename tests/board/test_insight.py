@@ -37,8 +37,8 @@ def test_without_board_yaml_all_insights_that_apply_are_written(generated_runs: 
     assert found[2] == "Best fracture-presence ROC-AUC: `v1` at **0.9000**."
     assert found[3] == "Best fracture-presence AP: `blend` at **0.7234**."
     assert found[4] == "Seed group `seeds` (n = 3): Dice_pos 0.3768 ± 0.0011, ranks 2 to 4."
-    assert found[-1].startswith("Set aside, 8 artifacts: `Smoke_dg/seed_1/test_metrics.json` (its path contains smoke)")
-    assert found[-1].endswith("; and 3 more (`xray-tui check` names all).")
+    assert found[-1].startswith("8 unranked artifacts: `Smoke_dg/seed_1/test_metrics.json` (its path contains smoke)")
+    assert found[-1].endswith("; and 3 more (listed by `xray-tui check`).")
 
 
 def test_the_reference_is_not_compared_with_itself_nor_where_it_is_absent(runs: Path) -> None:
@@ -165,7 +165,7 @@ def test_runs_that_images_cannot_tell_from_the_leader_are_named(runs: Path) -> N
     per_image(runs, "worse", [score - 0.2 for score in scores])
     put(runs / "no_table/test_metrics.json", {"dice_pos": 0.5})
     assert sentences(board_of(runs)) == [
-        "Cannot be told apart from the leader (paired bootstrap over 100 images with a fracture, 95 %): `twin`."
+        "Not distinguishable from the leader (paired bootstrap over 100 images with a fracture, 95 %): `twin`."
     ]
 
 

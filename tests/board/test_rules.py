@@ -80,22 +80,25 @@ def test_each_bad_field_keeps_its_default_and_has_one_line_that_says_what_is_rig
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("title: 2026", "title: 2026: a text is right, in quotes if it looks like something else (headline of"),
-        ("title: ''", "title: '': a text of 1 to 200 characters is right (headline of"),
-        ("exclude: smoke", "exclude: 'smoke': a list is right (words; a path that"),
-        ("exclude: [smoke, 3]", "exclude.1: 3: a text is right"),
-        ("columns: []", "columns: []: a list of 1 to 1000 entries is right"),
-        ("resolution: 512", "resolution: 512: 'native' or 'input' is right (which block"),
-        ("best_by: [test]", "best_by: ['test']: 'test' or 'val' is right"),
-        ("aliases: [a]", "aliases: ['a']: a mapping is right (metric: other names"),
-        ("aliases: {dice_pos: [dsc, 1]}", "aliases.dice_pos.1: 1: a text is right"),
-        ("aliases: {7: dsc}", "aliases: 7: a text is right"),
-        ("reference: nnUNet", "reference: 'nnUNet': a mapping of label, run is right (a mapping {label: nnUNet"),
-        ("reference: {label: nnUNet}", "reference.run: is missing (its run, relative to the runs folder)"),
+        ("title: 2026", "title: expected text, got 2026; put it in quotes (title of"),
+        ("title: ''", "title: expected text of 1 to 200 characters, got '' (title of"),
+        ("exclude: smoke", "exclude: expected a list, got 'smoke' (words; artifacts with"),
+        ("exclude: [smoke, 3]", "exclude.1: expected text, got 3"),
+        ("columns: []", "columns: expected a list of 1 to 1000 entries, got []"),
+        ("resolution: 512", "resolution: expected 'native' or 'input', got 512 (resolution of"),
+        ("best_by: [test]", "best_by: expected 'test' or 'val', got ['test']"),
+        ("aliases: [a]", "aliases: expected a mapping, got ['a'] (other names"),
+        ("aliases: {dice_pos: [dsc, 1]}", "aliases.dice_pos.1: expected text, got 1"),
+        ("aliases: {7: dsc}", "aliases: expected text, got 7"),
+        ("reference: nnUNet", "reference: expected a mapping with label, run, got 'nnUNet' (the run to compare"),
+        ("reference: {label: nnUNet}", "reference.run: is missing (run of the reference, relative to the runs folder)"),
         ("expect: {num_sample: 613}", "expect.num_sample: unknown key; did you mean num_samples?"),
-        ("expect: {num_samples: true}", "expect.num_samples: True: a whole number from 0 to 1000000000000 is right"),
-        ("expect: {num_samples: -1}", "expect.num_samples: -1: a whole number from 0"),
-        ("q: 1", "q: unknown key; known here: title, primary, reference,"),
+        (
+            "expect: {num_samples: true}",
+            "expect.num_samples: expected a whole number from 0 to 1000000000000, got True",
+        ),
+        ("expect: {num_samples: -1}", "expect.num_samples: expected a whole number from 0"),
+        ("q: 1", "q: unknown key; known keys: title, primary, reference,"),
         ("1.5: 1", "1.5: unknown key"),
         ('"\\e[31m": 1', "\N{SYMBOL FOR ESCAPE}[31m: unknown key"),
     ],
@@ -119,7 +122,7 @@ def test_a_list_that_is_wrong_throughout_is_named_a_few_times(runs: Path) -> Non
     rules, problems = load_rules(runs)
     assert rules == Rules()
     assert len(problems) == 11
-    assert problems[-1].startswith("board.yaml: places: [")
+    assert problems[-1].startswith("board.yaml: places: expected a list of 0 to 1000 entries, got [")
 
 
 def test_a_board_with_a_board_yaml_is_read_without_pydantic(runs: Path) -> None:
@@ -164,7 +167,7 @@ def test_a_board_yaml_that_grows_when_it_is_looked_at_is_a_few_lines_at_once(run
     put(runs / "board.yaml", "\n".join([*lines, "title: *j", "best_by: 0x" + "f" * 9999, "primary: &p [*p]"]))
     rules, problems = load_rules(runs)
     assert rules == Rules()
-    assert [line for line in problems if line.startswith("board.yaml: title: [[")]
+    assert [line for line in problems if line.startswith("board.yaml: title: expected text, got [[")]
     assert all(len(line) < 500 for line in problems)
 
 
@@ -219,7 +222,7 @@ def test_a_primary_metric_that_nothing_bears_is_named_with_the_one_that_was_mean
     put(runs / "a/test_metrics.json", {"dice_pos": 0.3})
     put(runs / "board.yaml", "primary: dice_poss\n")
     assert problems_of(runs) == (
-        "board.yaml: primary: dice_poss: no artifact that ranks holds such a metric; did you mean dice_pos?",
+        "board.yaml: primary: dice_poss: no ranked artifact has this metric; did you mean dice_pos?",
     )
     assert reasons_of(runs) == {"a/test_metrics.json": "dice_poss is missing"}
 
@@ -228,8 +231,8 @@ def test_a_column_that_nothing_bears_is_named_and_one_that_an_artifact_holds_is_
     put(runs / "a/test_metrics.json", {"dice_pos": 0.3, "clDice": 0.2, "dsc": 0.1})
     put(runs / "board.yaml", "columns: [dice_pos, iou_poss, cldice, zzzz, mine, hd95, AP]\naliases: {mine: [my_own]}\n")
     assert [line.removeprefix("board.yaml: columns: ") for line in problems_of(runs)] == [
-        "iou_poss: no artifact that ranks holds such a metric; did you mean iou_pos?",
-        "zzzz: no artifact that ranks holds such a metric; known here: dice_pos, iou_pos, roc_auc_presence, "
+        "iou_poss: no ranked artifact has this metric; did you mean iou_pos?",
+        "zzzz: no ranked artifact has this metric; known metrics: dice_pos, iou_pos, roc_auc_presence, "
         "average_precision_presence, precision_pos, recall_pos, …",
     ]
 

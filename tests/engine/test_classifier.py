@@ -99,7 +99,7 @@ def test_the_board_lists_it_without_a_rank_and_says_why(with_classifier: Path) -
     data = (with_classifier / "classifier" / "test_metrics_tta_hv.json").read_bytes()
     found = read_artifact(data, "classifier/test_metrics_tta_hv.json", 0.0, Rules())
     assert isinstance(found, Rejected)
-    assert found.reason == "dice_pos is missing: a classifier has a presence score and no mask"
+    assert found.reason == "dice_pos is missing: a classifier predicts a presence score and no mask"
 
 
 def test_its_scores_are_cached_and_made_anew_for_another_checkpoint(with_classifier: Path) -> None:

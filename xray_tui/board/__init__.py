@@ -1,1 +1,1 @@
-"""The board: test artifacts found under a runs folder, judged, ranked, explained and exported. No Textual in here."""
+"""The board: finds, checks, ranks, analyses and exports the test artifacts of a runs folder. Imports no Textual."""

@@ -1,4 +1,4 @@
-"""The sentences of the board's analysis, in Markdown. Those that need more files than the board's read them."""
+"""The board's analysis: sentences in Markdown. Some of them read further files, such as configs or per-image tables."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from xray_tui.board.seed_groups import seed_groups
 from xray_tui.board.side_files import read_configs, read_per_image
 
 RIVALS = 10
-"""Runs that are compared with the leader image by image: the next ones by rank."""
+"""Number of runs after the leader to compare with it image by image."""
 LISTED = 5
-"""Artifacts that are named in one sentence."""
+"""Maximum number of artifacts or ranks to list in one sentence."""
 _MARKDOWN = re.compile(r"[\\`*<>\[\]{}&~|!#$@]|\b_|_\b|://|\bwww\.", re.IGNORECASE)
-"""What may be markup, a link, a mention or a reference to an issue; the underscores inside a word are none of it."""
+"""Possible markup, link, mention or issue reference; underscores inside a word are harmless."""
 PER_IMAGE_COLUMNS = {"dice_pos": "dice", "iou_pos": "iou"}
-"""Metrics that are means over images -> their column in the per-image table."""
+"""Metrics that are means over images, mapped to their column in the per-image table."""
 
 
 def sentences(board: Board) -> list[str]:
-    """The insights that board.yaml asks for and that apply, then its remarks: a bullet's text each, safe to print."""
-    found: list[str] = []
+    """The text of each bullet: insights enabled in board.yaml, then its remarks. Safe to print."""
+    bullets: list[str] = []
     if board.rows:
         for name in board.rules.insights:
-            found += _INSIGHTS[name](board)
+            bullets += _INSIGHTS[name](board)
     else:
-        found.append("No test artifact is comparable yet.")
+        bullets.append("No test artifact is comparable yet.")
         if "set_aside" in board.rules.insights:
-            found += _set_aside(board)
-    return found + [clean(" ".join(remark.split())) for remark in board.rules.remarks]
+            bullets += _unranked(board)
+    return bullets + [clean(" ".join(remark.split())) for remark in board.rules.remarks]
 
 
 def code(text: str) -> str:
-    """Text from outside as a Markdown code span: nothing in it can end the span or reach the terminal."""
+    """Untrusted text as a Markdown code span that the text cannot close, without control characters."""
     safe = clean(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", safe)), default=0))
     pad = " " if "`" in (safe[:1], safe[-1:]) or safe[:1] == safe[-1:] == " " else ""
@@ -44,17 +44,17 @@ def code(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Text from outside as it is where Markdown makes nothing of it; else as a code span."""
+    """Untrusted text unchanged if it contains no Markdown, else as a code span."""
     return code(text) if _MARKDOWN.search(text) else clean(text)
 
 
 def four(value: float | None) -> str:
-    """Four decimals, `-` for what is missing."""
+    """The value with four decimals, or `-` if it is missing."""
     return "-" if value is None else f"{value:.4f}"
 
 
 def label(board: Board) -> str:
-    """The primary metric as a table's head has it."""
+    """The primary metric as it is named in table headings."""
     return clean(board.rules.metric.label)
 
 
@@ -81,9 +81,9 @@ def _versus_reference(board: Board) -> list[str]:
     ]
 
 
-def _best_of(board: Board, name: str, what: str) -> list[str]:
+def _best_of(board: Board, name: str, title: str) -> list[str]:
     row = best(board.rows, name)
-    return [] if row is None else [f"Best fracture-presence {what}: {code(row.run)} at **{four(row.value(name))}**."]
+    return [] if row is None else [f"Best fracture-presence {title}: {code(row.run)} at **{four(row.value(name))}**."]
 
 
 def _best_roc_auc(board: Board) -> list[str]:
@@ -115,14 +115,16 @@ def _ranks(rows: Sequence[Row]) -> str:
 def _leader_interval(board: Board) -> list[str]:
     leader = board.rows[0]
     interval = leader.artifact.intervals.get(board.rules.primary)
-    if interval is None or leader.figures is not leader.artifact.metrics:  # it belongs to the artifact's own resolution
+    if (
+        interval is None or leader.figures is not leader.artifact.metrics
+    ):  # the interval is for the artifact's own resolution
         return []
     low, high = interval
     return [f"95 % interval of the leader's {label(board)}: {four(low)} to {four(high)}."]
 
 
 def _indistinguishable(board: Board) -> list[str]:
-    """Names the rivals whose paired difference to the leader has an interval that holds zero."""
+    """The next runs whose paired difference to the leader has a confidence interval that contains zero."""
     column = PER_IMAGE_COLUMNS.get(board.rules.primary)
     leader, *rest = board.rows
     if column is None or board.rules.resolution != "native":
@@ -140,10 +142,10 @@ def _indistinguishable(board: Board) -> list[str]:
                 tied.append(row)
     if not compared:
         return []
-    how = f"paired bootstrap over {len(ours)} images with a fracture, 95 %"
+    method = f"paired bootstrap over {len(ours)} images with a fracture, 95 %"
     if not tied:
-        return [f"The leader differs from each of the {compared} next runs with per-image scores ({how})."]
-    return [f"Cannot be told apart from the leader ({how}): {', '.join(code(row.run) for row in tied)}."]
+        return [f"The leader differs from each of the {compared} next runs with per-image scores ({method})."]
+    return [f"Not distinguishable from the leader ({method}): {', '.join(code(row.run) for row in tied)}."]
 
 
 def _newest_versus_leader(board: Board) -> list[str]:
@@ -160,13 +162,13 @@ def _newest_versus_leader(board: Board) -> list[str]:
     ]
 
 
-def _set_aside(board: Board) -> list[str]:
+def _unranked(board: Board) -> list[str]:
     if not board.set_aside:
         return []
     count = len(board.set_aside)
-    named = "; ".join(f"{code(each.path)} ({plain(each.reason)})" for each in board.set_aside[:LISTED])
-    more = f"; and {count - LISTED} more (`xray-tui check` names all)" if count > LISTED else ""
-    return [f"Set aside, {count} {'artifact' if count == 1 else 'artifacts'}: {named}{more}."]
+    listed = "; ".join(f"{code(item.path)} ({plain(item.reason)})" for item in board.set_aside[:LISTED])
+    more = f"; and {count - LISTED} more (listed by `xray-tui check`)" if count > LISTED else ""
+    return [f"{count} unranked {'artifact' if count == 1 else 'artifacts'}: {listed}{more}."]
 
 
 _INSIGHTS: dict[str, Callable[[Board], list[str]]] = {
@@ -178,5 +180,5 @@ _INSIGHTS: dict[str, Callable[[Board], list[str]]] = {
     "leader_interval": _leader_interval,
     "indistinguishable": _indistinguishable,
     "newest_versus_leader": _newest_versus_leader,
-    "set_aside": _set_aside,
+    "set_aside": _unranked,
 }

@@ -1,7 +1,6 @@
-"""A test artifact: the bytes of one test_metrics file become an `Artifact`, or a `Rejected` with the reason.
+"""Turns the bytes of one test_metrics file into an `Artifact`, or a `Rejected` with the reason. Never raises.
 
-It reads test_metrics v1 and every older form that is on these servers: other names, other cases, nested blocks, search
-files. The bytes come from anywhere; whatever they are, the answer is a value, never an exception.
+It reads test_metrics v1 and older formats: other metric names, upper case, nested blocks, search files.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from xray_tui.board.rules import Rules
 
 
 def run_of(path: str) -> str:
-    """The run an artifact belongs to: its folder, or, directly in the runs folder, its name without the ending."""
+    """The run of an artifact: its folder, or for a file directly in the runs folder its name without the suffix."""
     folder, _, name = path.rpartition("/")
     return folder or name.rpartition(".")[0] or name
 
@@ -23,15 +22,15 @@ def rejected(path: str, reason: str) -> Rejected:
 
 
 def excluded(path: str, rules: Rules) -> Rejected | None:
-    """The rejection of a path that one of the rules' words excludes; its file need not be read."""
+    """A rejection if `exclude` of the rules matches the path, without reading the file; else None."""
     word = rules.excluded_by(path)
     return None if word is None else rejected(path, f"its path contains {word}")
 
 
 def read_artifact(data: bytes, path: str, mtime: float, rules: Rules) -> Artifact | Rejected:
-    """Judge one file by its bytes, its path relative to the runs folder, and the rules."""
-    if (by_path := excluded(path, rules)) is not None:
-        return by_path
+    """Check one file. `path` is relative to the runs folder."""
+    if (rejection := excluded(path, rules)) is not None:
+        return rejection
     try:
         document = Document(parse(data), rules)
         document.check_format()

@@ -1,4 +1,4 @@
-"""Paired bootstrap over images: can two runs that were scored on the same images be told apart? Pure."""
+"""Paired bootstrap over images for two runs that were scored on the same images."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from random import Random
 
 RESAMPLES = 1000
 BUDGET = 1_000_000
-"""Draws per comparison: with many images there are fewer resamples, so that the cost stays bounded."""
+"""Maximum draws per comparison: more images mean fewer resamples, which bounds the cost."""
 FEWEST = 200
-"""Resamples that a 95 % interval needs at the least."""
+"""Minimum number of resamples for a 95 % interval."""
 
 
 def difference_interval(
     ours: Mapping[str, float], theirs: Mapping[str, float], seed: int = 0
 ) -> tuple[float, float] | None:
-    """The 95 % percentile interval of the mean difference (ours - theirs) over images; None: the images differ.
+    """The 95 % percentile interval of the mean difference (ours - theirs) over images; None if the images differ.
 
-    Both map an image's id to its score. The same seed gives the same interval.
+    Both map image ids to scores. The same seed gives the same interval.
     """
     if not ours or ours.keys() != theirs.keys():
         return None

@@ -1,4 +1,4 @@
-"""What does not rank, and why: the lines of `xray-tui check`."""
+"""The lines of `xray-tui check`: every unranked artifact with its reason."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from xray_tui.board.walk import walk
 
 
 def problem_lines(snapshot: Snapshot) -> list[str]:
-    """A line for each artifact that does not rank, with its reason, after those for board.yaml and the notes."""
-    return [*snapshot.problems, *(f"{clean(each.path)}: {each.reason}" for each in snapshot.rejected)]
+    """One line per problem of board.yaml and the notes, then one per unranked artifact with its reason."""
+    return [*snapshot.problems, *(f"{clean(item.path)}: {item.reason}" for item in snapshot.rejected)]
 
 
 def stray_lines(snapshot: Snapshot) -> list[str]:
-    """A line for each other JSON file that holds the primary metric, with the line of board.yaml that would add it."""
+    """One line per other JSON file that contains the primary metric, with the setting for board.yaml that adds it."""
     return [f"{clean(path)}: {_advice(path, snapshot.rules)}" for path in sorted(_strays(snapshot))]
 
 
@@ -32,12 +32,12 @@ def _strays(snapshot: Snapshot) -> Iterator[str]:
             path = f"{folder.path}/{entry.name}" if folder.path else entry.name
             if entry.name.startswith(".") or not entry.name.lower().endswith(".json") or rules.is_artifact(path):
                 continue
-            read = read_bytes(snapshot.runs, path)
-            if not isinstance(read, tuple):
+            content = read_bytes(snapshot.runs, path)
+            if not isinstance(content, tuple):
                 continue
-            data, mtime = read
+            data, mtime = content
             lowered = data.lower()
-            if not any(name in lowered for name in names):  # parsing is what costs
+            if not any(name in lowered for name in names):  # parsing is slow
                 continue
             if isinstance(read_artifact(data, path, mtime, rules), Artifact):
                 yield path
@@ -45,5 +45,5 @@ def _strays(snapshot: Snapshot) -> Iterator[str]:
 
 def _advice(path: str, rules: Rules) -> str:
     name = glob.escape(path.rpartition("/")[2])
-    globs = json.dumps([clean(each) for each in (*rules.artifacts, name)], ensure_ascii=False)
-    return f"holds {clean(rules.primary)} but is no test artifact; in board.yaml this adds it: artifacts: {globs}"
+    globs = json.dumps([clean(pattern) for pattern in (*rules.artifacts, name)], ensure_ascii=False)
+    return f"contains {clean(rules.primary)} but is not a test artifact; add it in board.yaml: artifacts: {globs}"

@@ -1,4 +1,4 @@
-"""What the board does not need of an artifact but a reader of one wants: read from its file when it is asked for."""
+"""Details of one artifact for the run screen, which the board does not need: read from its file on request."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from xray_tui.board.parser import Document, NotComparable, parse
 from xray_tui.board.rules import Rules
 
 Facts = Mapping[str, str]
-"""What a block says, by its keys: safe to show, each value in a few words, whatever was in the file."""
+"""Keys of a block and short texts of their values, safe to show."""
 
 MOST_PARTS = 20
-"""Of a block, a list or an object inside one; the rest is an ellipsis."""
+"""Maximum number of entries to show of a block, or of a list or object in it; an ellipsis replaces the rest."""
 DEEPEST = 4
 LONGEST_KEY = 40
 LONGEST_FACT = 600
@@ -26,26 +26,26 @@ LONGEST_FACT = 600
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """The rest of an artifact. Nothing in it is judged: what a file does not say, or says in another way, is absent."""
+    """Further content of an artifact. It does not affect the ranking; missing or malformed entries are left out."""
 
     all_positive: Block = field(default_factory=dict)
-    """What a prediction of fracture everywhere scores on the same images: the floor of every figure beside it."""
+    """Baseline: the metrics of predicting a fracture at every pixel of the same images."""
     selection: Facts = field(default_factory=dict)
     data: Facts = field(default_factory=dict)
     provenance: Facts = field(default_factory=dict)
     problem: str | None = None
-    """Why there are none."""
+    """Why there are no details."""
 
 
 def read_details(runs: Path, path: str, rules: Rules) -> Details:
-    """The details of the artifact at a path relative to the runs folder. Reads the file; never raises."""
-    read = read_bytes(runs, path)
-    if read is None:
+    """Read the details of one artifact. `path` is relative to the runs folder. Never raises."""
+    content = read_bytes(runs, path)
+    if content is None:
         return Details(problem="the file is gone")
-    if isinstance(read, Rejected):
-        return Details(problem=read.reason)
+    if isinstance(content, Rejected):
+        return Details(problem=content.reason)
     try:
-        document = Document(parse(read[0]), rules)
+        document = Document(parse(content[0]), rules)
     except NotComparable as problem:
         return Details(problem=clean(str(problem)))
     return Details(
@@ -57,13 +57,13 @@ def read_details(runs: Path, path: str, rules: Rules) -> Details:
 
 
 def facts(block: Mapping[str, Any]) -> Facts:
-    """The entries of a block in words."""
-    found = {clean(key[:LONGEST_KEY]): _said(value, DEEPEST) for key, value in islice(block.items(), MOST_PARTS)}
-    return {key: text for key, text in found.items() if key and text}
+    """The entries of a block as short texts."""
+    texts = {clean(key[:LONGEST_KEY]): _text(value, DEEPEST) for key, value in islice(block.items(), MOST_PARTS)}
+    return {key: text for key, text in texts.items() if key and text}
 
 
-def _said(value: Any, deepest: int) -> str:
-    """A JSON value in words: a list with commas between, an object as its keys each before its value."""
+def _text(value: Any, deepest: int) -> str:
+    """A JSON value as text: list entries are separated by commas, and a key precedes its value."""
     if isinstance(value, str):
         return clean(value[:LONGEST_FACT])
     if isinstance(value, bool):
@@ -77,9 +77,9 @@ def _said(value: Any, deepest: int) -> str:
 
 def _parts(value: list[Any] | dict[str, Any], deepest: int) -> Iterator[str]:
     if isinstance(value, list):
-        yield from (_said(each, deepest) for each in value[:MOST_PARTS])
+        yield from (_text(entry, deepest) for entry in value[:MOST_PARTS])
     else:
-        for key, each in islice(value.items(), MOST_PARTS):
-            yield f"{clean(key[:LONGEST_KEY])} {_said(each, deepest)}"
+        for key, entry in islice(value.items(), MOST_PARTS):
+            yield f"{clean(key[:LONGEST_KEY])} {_text(entry, deepest)}"
     if len(value) > MOST_PARTS:
         yield "…"

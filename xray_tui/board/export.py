@@ -1,4 +1,4 @@
-"""The board as a file: Markdown for people, CSV for tables, JSON for programs. Every text from outside is made safe."""
+"""Exports the board as Markdown, CSV or JSON. All text from files is cleaned."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ ENDINGS = {"markdown": "md", "csv": "csv", "json": "json"}
 
 
 def default_path(runs: Path, form: str = "markdown") -> Path:
-    """Where an export goes unless told otherwise: LEADERBOARD.md (.csv, .json) beside the runs folder."""
+    """Default path of an export: LEADERBOARD.md (.csv, .json) next to the runs folder."""
     return runs.absolute().parent / f"LEADERBOARD.{ENDINGS[form]}"
 
 
 def to_markdown(board: Board, gpu_status: Sequence[str], generated: str) -> str:
-    """The board as Markdown. `gpu_status`: the bullets of its GPU section; `generated`: the time stamp, as printed."""
+    """The board as Markdown. `gpu_status`: the bullets of its GPU section; `generated`: the timestamp to print."""
     sections = [
         f"# {clean(board.rules.title)}",
         f"_Generated: {clean(generated)}_",
@@ -43,7 +43,7 @@ def to_markdown(board: Board, gpu_status: Sequence[str], generated: str) -> str:
 
 
 def to_csv(board: Board) -> str:
-    """One line a run, figures in full precision, an empty cell for what is missing."""
+    """One line per run with values in full precision. A missing value is an empty cell."""
     columns = board.rules.columns
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -69,7 +69,7 @@ def to_csv(board: Board) -> str:
 
 
 def to_json(board: Board, gpu_status: Sequence[str], generated: str) -> str:
-    """Everything the Markdown says, as one object: rows with all their figures, what does not rank, the sentences."""
+    """The content of the Markdown export as one object, with all metrics of every row."""
     rules = board.rules
     value = {
         "schema": BOARD_SCHEMA,
@@ -80,7 +80,7 @@ def to_json(board: Board, gpu_status: Sequence[str], generated: str) -> str:
         "resolution": rules.resolution,
         "gpu_status": [clean(line) for line in gpu_status],
         "rows": [_row_object(row) for row in board.rows],
-        "set_aside": [{"path": clean(each.path), "reason": each.reason} for each in board.set_aside],
+        "set_aside": [{"path": clean(item.path), "reason": item.reason} for item in board.set_aside],
         "analysis": sentences(board),
         "problems": list(board.problems),
     }
@@ -112,11 +112,11 @@ def _bullets(lines: Iterable[str]) -> str:
 
 def _table(board: Board) -> str:
     columns = board.rules.columns
-    heads = ["Rank", "Run", *(_cell(clean(metric(name).label)) for name in columns), "Source"]
-    lines = [_line(heads), "|---:|---|" + "---:|" * len(columns) + "---|"]
+    headings = ["Rank", "Run", *(_cell(clean(metric(name).label)) for name in columns), "Source"]
+    lines = [_line(headings), "|---:|---|" + "---:|" * len(columns) + "---|"]
     for row in board.rows:
-        figures = (four(row.value(name)) for name in columns)
-        lines.append(_line([str(row.rank), _cell(code(row.run)), *figures, _cell(code(row.artifact.path))]))
+        values = (four(row.value(name)) for name in columns)
+        lines.append(_line([str(row.rank), _cell(code(row.run)), *values, _cell(code(row.artifact.path))]))
     return "\n".join(lines)
 
 
@@ -125,19 +125,19 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A bar would end the cell even inside a code span; GFM takes the backslash before it out again, there too.
+    """The text with every `|` escaped, which would end the cell even inside a code span.
 
-    It takes that one alone and counts no others: cells are cut before code spans are read.
+    GFM splits cells before it parses code spans, so it removes exactly this backslash, also inside a span.
     """
     return text.replace("|", r"\|")
 
 
 def _notes(board: Board) -> list[str]:
     rules, presence = board.rules, [name for name in board.rules.columns if name in PRESENCE]
-    chosen = "one best **comparable** test artifact per run"
+    selection = "one best **comparable** test artifact per run"
     if rules.best_by == "val":
-        chosen += " (best on validation, where the artifacts say)"
-    notes = [f"This ranking keeps {chosen}{_excluded(rules)}."]
+        selection += " (best on validation, where the artifacts report it)"
+    notes = [f"This ranking keeps {selection}{_excluded(rules)}."]
     if any(row.value(name) is None for row in board.rows for name in presence):
         notes.append("Some older runs do not report presence metrics; these cells are shown as `-`.")
     return notes + _marked(board)
@@ -153,7 +153,7 @@ def _excluded(rules: Rules) -> str:
 
 
 def _marked(board: Board) -> list[str]:
-    """What a reader of the figures must not miss: runs that were not scored as the others were."""
+    """Notes on runs that were not scored like the others."""
     unknown = [row for row in board.rows if "resolution unknown" in row.marks]
     notes = []
     for row in board.rows:

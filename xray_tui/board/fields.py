@@ -1,7 +1,7 @@
-"""What a value of a small YAML file may be, said as a table of fields, and every flaw as one line.
+"""Validation of small YAML files: a table of fields describes the valid values, and each flaw is one line.
 
-The board is shown as soon as board.yaml is read, and importing a validation library takes longer than all the rest of
-that, so these few kinds of value are checked here. Pure functions: a check takes a value and gives its flaws.
+It exists because the board appears only after board.yaml is read, and importing a validation library would take longer
+than everything else before that. A check is a pure function from a value to its flaws.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any
 from engine.contract.text import LONGEST_BRIEF, brief, clean
 
 MOST_ENTRIES = 1000
-"""Of a list or a mapping."""
+"""Maximum number of entries of a list or a mapping."""
 MOST_FLAWS = 10
-"""That are named of one field: a list that is wrong is wrong throughout."""
+"""Maximum number of flaws to report per field: a list of the wrong type has one per entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Something that is wrong in a value."""
+    """One error in a value."""
 
     where: tuple[str, ...]
-    """The keys and places that lead to it."""
+    """The keys and list indices that lead to the value."""
     problem: str
-    """What is there, and what is right."""
+    """The expected and the actual value."""
     meaning: str = ""
-    """What the field is for, that holds it."""
+    """The purpose of the field that contains the value."""
 
     def __str__(self) -> str:
         place = ".".join(clean(part)[:LONGEST_BRIEF] for part in self.where)
@@ -40,7 +40,7 @@ Check = Callable[[Any], Iterator[Flaw]]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A key that a mapping may have."""
+    """An allowed key of a mapping."""
 
     check: Check
     meaning: str
@@ -48,7 +48,7 @@ class Field:
 
 
 def flaws_of(values: Mapping[Any, Any], fields: Mapping[str, Field]) -> Iterator[Flaw]:
-    """What is wrong with the values of a mapping. Null stands for a key that is left out."""
+    """The flaws in the values of a mapping. A null value counts as a missing key."""
     for key, value in values.items():
         name = key if isinstance(key, str) else brief(key)
         field = fields.get(name)
@@ -63,14 +63,14 @@ def flaws_of(values: Mapping[Any, Any], fields: Mapping[str, Field]) -> Iterator
 
 
 def text(shortest: int = 1, longest: int = 200) -> Check:
-    """A text of so many characters."""
+    """A text of `shortest` to `longest` characters."""
 
     def check(value: Any) -> Iterator[Flaw]:
         if not isinstance(value, str):
-            hint = ", in quotes if it looks like something else" if isinstance(value, int | float) else ""
-            yield Flaw((), f"{brief(value)}: a text is right{hint}")
+            hint = "; put it in quotes" if isinstance(value, int | float) else ""
+            yield Flaw((), f"expected text, got {brief(value)}{hint}")
         elif not shortest <= len(value) <= longest:
-            yield Flaw((), f"{brief(value)}: a text of {shortest} to {longest} characters is right")
+            yield Flaw((), f"expected text of {shortest} to {longest} characters, got {brief(value)}")
 
     return check
 
@@ -80,7 +80,7 @@ def one_of(*words: str) -> Check:
 
     def check(value: Any) -> Iterator[Flaw]:
         if not isinstance(value, str) or value not in words:
-            yield Flaw((), f"{brief(value)}: {' or '.join(map(repr, words))} is right")
+            yield Flaw((), f"expected {' or '.join(map(repr, words))}, got {brief(value)}")
 
     return check
 
@@ -89,46 +89,46 @@ def whole_number(least: int, most: int) -> Check:
     """A whole number from `least` to `most`."""
 
     def check(value: Any) -> Iterator[Flaw]:
-        if type(value) is not int or not least <= value <= most:  # true is an int to Python
-            yield Flaw((), f"{brief(value)}: a whole number from {least} to {most} is right")
+        if type(value) is not int or not least <= value <= most:  # isinstance would accept true
+            yield Flaw((), f"expected a whole number from {least} to {most}, got {brief(value)}")
 
     return check
 
 
 def list_of(item: Check, least: int = 0) -> Check:
-    """A list with at least so many entries."""
+    """A list with `least` entries or more."""
 
     def check(value: Any) -> Iterator[Flaw]:
         if not isinstance(value, list):
-            yield Flaw((), f"{brief(value)}: a list is right")
+            yield Flaw((), f"expected a list, got {brief(value)}")
         elif not least <= len(value) <= MOST_ENTRIES:
-            yield Flaw((), f"{brief(value)}: a list of {least} to {MOST_ENTRIES} entries is right")
+            yield Flaw((), f"expected a list of {least} to {MOST_ENTRIES} entries, got {brief(value)}")
         else:
-            for place, entry in enumerate(value):
+            for index, entry in enumerate(value):
                 for flaw in item(entry):
-                    yield replace(flaw, where=(str(place), *flaw.where))
+                    yield replace(flaw, where=(str(index), *flaw.where))
 
     return check
 
 
 def one_or_list_of(item: Check) -> Check:
-    """A list, or its only entry without the list."""
-    several = list_of(item)
-    return lambda value: several(value) if isinstance(value, list) else item(value)
+    """A list, or a single entry without a list."""
+    items = list_of(item)
+    return lambda value: items(value) if isinstance(value, list) else item(value)
 
 
 def mapping_of(item: Check) -> Check:
-    """A mapping of any texts to values of one kind."""
-    name_of = text()
+    """A mapping from arbitrary text to values of one kind."""
+    check_key = text()
 
     def check(value: Any) -> Iterator[Flaw]:
         if not isinstance(value, dict):
-            yield Flaw((), f"{brief(value)}: a mapping is right")
+            yield Flaw((), f"expected a mapping, got {brief(value)}")
         elif len(value) > MOST_ENTRIES:
-            yield Flaw((), f"{brief(value)}: a mapping of at most {MOST_ENTRIES} entries is right")
+            yield Flaw((), f"expected a mapping of at most {MOST_ENTRIES} entries, got {brief(value)}")
         else:
             for key, entry in value.items():
-                yield from name_of(key)
+                yield from check_key(key)
                 for flaw in item(entry):
                     yield replace(flaw, where=(brief(key).strip("'"), *flaw.where))
 
@@ -136,19 +136,19 @@ def mapping_of(item: Check) -> Check:
 
 
 def section(fields: Mapping[str, Field]) -> Check:
-    """A mapping that has fields of its own."""
+    """A mapping with these fields."""
 
     def check(value: Any) -> Iterator[Flaw]:
         if isinstance(value, dict):
             yield from flaws_of(value, fields)
         else:
-            yield Flaw((), f"{brief(value)}: a mapping of {', '.join(fields)} is right")
+            yield Flaw((), f"expected a mapping with {', '.join(fields)}, got {brief(value)}")
 
     return check
 
 
 def _did_you_mean(name: str, fields: Mapping[str, Field]) -> str:
-    from difflib import get_close_matches  # only a mistake needs it
+    from difflib import get_close_matches  # needed only after a mistake
 
     close = get_close_matches(name[:LONGEST_BRIEF], fields, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(fields)}"
+    return f"; did you mean {close[0]}?" if close else f"; known keys: {', '.join(fields)}"

@@ -1,6 +1,6 @@
-"""RunIndex: what a runs folder holds, read once and then only where something changed; immutable snapshots go out."""
+"""RunIndex reads the artifacts of a runs folder once, then only changed files, and returns immutable snapshots."""
 
-# ruff: noqa: PTH112, PTH114, PTH118 - strings: for ten thousand files Path objects would cost more than the reads
+# ruff: noqa: PTH112, PTH114, PTH118 - strings, because for 10,000 files Path objects take longer than the reads
 from __future__ import annotations
 
 import os
@@ -20,10 +20,10 @@ from xray_tui.board.walk import reaches, walk
 
 
 class RunIndex:
-    """The artifacts of one runs folder. `scan` reads everything, `apply` what the paths of a change batch name.
+    """The artifacts of one runs folder. `scan` reads all of them, `apply` only the changed paths.
 
-    Both may be called from any thread, one at a time goes through; file problems become values, never exceptions.
-    All paths in here are relative to the runs folder, which is itself the empty string.
+    Both are thread-safe. Unreadable files become `Rejected` values or problems, never exceptions.
+    Paths are relative to the runs folder; the empty string is the runs folder itself.
     """
 
     def __init__(self, runs: Path) -> None:
@@ -34,22 +34,22 @@ class RunIndex:
         self._runs_problem: str | None = None
         self._entries: dict[str, Artifact | Rejected] = {}
         self._notes: dict[str, tuple[str | None, tuple[str, ...]]] = {}
-        """note.yaml -> (why it sets its run aside, its problems)."""
+        """note.yaml -> (the reason why it excludes its run, its problems)."""
         self._inside: dict[str, set[str]] = {}
-        """folder -> what is known directly in it, so that a folder that goes away costs what was in it."""
+        """folder -> known paths directly in it, so that removing a folder takes time only for its own content."""
         self.snapshot = self._compose()
 
     def scan(self) -> Snapshot:
-        """Read everything anew."""
+        """Read the whole runs folder again."""
         with self._lock:
             return self._scan()
 
     def matters(self, path: str) -> bool:
-        """Whether a file can change the board, by its path."""
+        """Whether a file with this path can affect the board."""
         return path == BOARD or _name(path) == NOTE or self._rules.is_artifact(path)
 
     def apply(self, changed: Collection[str]) -> Snapshot:
-        """Read what changed at these paths: a file, a folder (all below it), or what is gone."""
+        """Update these paths: a file, a folder with all its content, or a path that no longer exists."""
         with self._lock:
             if "" in changed or BOARD in changed:
                 return self._scan()
@@ -69,28 +69,28 @@ class RunIndex:
         return self.snapshot
 
     def _refresh(self, path: str) -> bool:
-        """Bring one path up to date; whether anything that the board knows was there, or is now."""
+        """Update one path; return whether it contained something for the board before or contains it now."""
         if not reaches(_parent(path)):
             return False
         was_known = self._forget(path)
         is_known = self._read_tree(path) if os.path.isdir(self.runs / path) else self._read_file(path)
         return was_known or is_known
 
-    def _keep(self, path: str) -> None:
-        """Note that something is known at the path, in every folder above it."""
+    def _register(self, path: str) -> None:
+        """Register the path in `_inside` for every folder above it."""
         while path and path not in (known := self._inside.setdefault(_parent(path), set())):
             known.add(path)
             path = _parent(path)
 
     def _forget(self, path: str) -> bool:
-        """Drop what is known at the path and below it; whether there was anything."""
+        """Drop the entries at and below the path; return whether there were any."""
         self._inside.get(_parent(path), set()).discard(path)
         known, pending = False, [path]
         while pending:
-            gone = pending.pop()
-            known |= self._entries.pop(gone, None) is not None
-            known |= self._notes.pop(gone, None) is not None
-            pending.extend(self._inside.pop(gone, ()))
+            dropped = pending.pop()
+            known |= self._entries.pop(dropped, None) is not None
+            known |= self._notes.pop(dropped, None) is not None
+            pending.extend(self._inside.pop(dropped, ()))
         return known
 
     def _read_tree(self, start: str) -> bool:
@@ -103,7 +103,7 @@ class RunIndex:
                 else:
                     self._runs_problem = f"{clean(str(self.runs))}: {clean(reason)}"
             elif folder.path and self._rules.is_artifact(folder.path):
-                known |= self._put(folder.path, rejected(folder.path, "a folder; an artifact is a file"))
+                known |= self._put(folder.path, rejected(folder.path, "expected a file, got a folder"))
             for entry in folder.files:
                 known |= self._read_file(f"{folder.path}/{entry.name}" if folder.path else entry.name)
         return known
@@ -118,34 +118,34 @@ class RunIndex:
 
     def _put(self, path: str, entry: Artifact | Rejected) -> bool:
         self._entries[path] = entry
-        self._keep(path)
+        self._register(path)
         return True
 
     def _read_note(self, path: str) -> bool:
         if not os.path.lexists(self.runs / path):
             return False
-        from xray_tui.board.rules_file import read_set_aside  # YAML, only where there is a note
+        from xray_tui.board.rules_file import read_set_aside  # imports YAML only if there is a note
 
         self._notes[path] = read_set_aside(self.runs / path, path)
-        self._keep(path)
+        self._register(path)
         return True
 
     def _compose(self) -> Snapshot:
-        asides = {_parent(note): reason for note, (reason, _) in self._notes.items() if reason is not None}
+        noted = {_parent(note): reason for note, (reason, _) in self._notes.items() if reason is not None}
         artifacts: list[Artifact] = []
-        refused: list[Rejected] = []
+        unranked: list[Rejected] = []
         for path in sorted(self._entries):
             entry = self._entries[path]
             if isinstance(entry, Rejected):
-                refused.append(entry)
-            elif asides and (reason := asides.get(_parent(path))) is not None:
-                refused.append(Rejected(path, entry.run, reason))
+                unranked.append(entry)
+            elif noted and (reason := noted.get(_parent(path))) is not None:
+                unranked.append(Rejected(path, entry.run, reason))
             else:
                 artifacts.append(entry)
         problems = [*self._rules_problems, *misnamed_lines(self._rules, artifacts)]
         problems += [self._runs_problem] if self._runs_problem else []
         problems += [line for note in sorted(self._notes) for line in self._notes[note][1]]
-        return Snapshot(self.runs, self._rules, tuple(artifacts), tuple(refused), tuple(problems))
+        return Snapshot(self.runs, self._rules, tuple(artifacts), tuple(unranked), tuple(problems))
 
 
 def _parent(path: str) -> str:
@@ -157,47 +157,47 @@ def _name(path: str) -> str:
 
 
 def load_rules(runs: Path) -> tuple[Rules, tuple[str, ...]]:
-    """The rules of a runs folder, and a line for every problem of its board.yaml; a bad field keeps its default."""
+    """The rules of a runs folder, and one line per problem of its board.yaml. Invalid fields keep their default."""
     path = os.path.join(runs, BOARD)
     if not os.path.lexists(path):
         return Rules(), ()
-    from xray_tui.board.rules_file import read_rules  # YAML, only for a board that has the file
+    from xray_tui.board.rules_file import read_rules  # imports YAML only if there is a board.yaml
 
     return read_rules(Path(path))
 
 
 def read_file(runs: Path, path: str, rules: Rules) -> Artifact | Rejected | None:
-    """Read and judge one artifact by its path relative to the runs folder; None: there is no such file any more."""
-    if (by_path := excluded(path, rules)) is not None:
-        return by_path if os.path.lexists(os.path.join(runs, path)) else None
-    read = read_bytes(runs, path)
-    if read is None or isinstance(read, Rejected):
-        return read
-    data, mtime = read
+    """Read and check one artifact. `path` is relative to the runs folder. None if the file no longer exists."""
+    if (rejection := excluded(path, rules)) is not None:
+        return rejection if os.path.lexists(os.path.join(runs, path)) else None
+    content = read_bytes(runs, path)
+    if content is None or isinstance(content, Rejected):
+        return content
+    data, mtime = content
     return read_artifact(data, path, mtime, rules)
 
 
 def read_bytes(runs: Path, path: str) -> tuple[bytes, float] | Rejected | None:
-    """A regular file's bytes and modification time, if it is not too large for an artifact; None: there is no such."""
-    place = os.path.join(runs, path)
+    """The bytes and modification time of a regular file of at most LARGEST bytes. None if the file does not exist."""
+    full_path = os.path.join(runs, path)
     try:
-        # Without O_NONBLOCK a pipe that is named like an artifact would be waited for.
-        descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        # Without O_NONBLOCK, opening a pipe that is named like an artifact would block.
+        descriptor = os.open(full_path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return rejected(path, "a link that leads nowhere") if os.path.islink(place) else None
+        return rejected(path, "a broken link") if os.path.islink(full_path) else None
     except NotADirectoryError:
         return None
     except OSError as error:
         return rejected(path, f"cannot be read: {error.strerror or error}")
     try:
-        about = os.fstat(descriptor)
-        if stat.S_ISDIR(about.st_mode):
-            return rejected(path, "a folder; an artifact is a file")
-        if not stat.S_ISREG(about.st_mode):
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            return rejected(path, "expected a file, got a folder")
+        if not stat.S_ISREG(status.st_mode):
             return rejected(path, "not a regular file")
-        if about.st_size > LARGEST:
-            return rejected(path, f"{about.st_size >> 20} MiB; over {LARGEST >> 20} MiB is no artifact")
-        return _read_all(descriptor), about.st_mtime
+        if status.st_size > LARGEST:
+            return rejected(path, f"{status.st_size >> 20} MiB; expected at most {LARGEST >> 20} MiB")
+        return _read_all(descriptor), status.st_mtime
     except OSError as error:
         return rejected(path, f"cannot be read: {error.strerror or error}")
     finally:
@@ -205,9 +205,9 @@ def read_bytes(runs: Path, path: str) -> tuple[bytes, float] | Rejected | None:
 
 
 def _read_all(descriptor: int) -> bytes:
-    """The file up to one byte more than an artifact may have: it may grow while it is read."""
-    parts, left = [], LARGEST + 1
-    while left > 0 and (part := os.read(descriptor, min(left, 1 << 20))):
+    """At most LARGEST + 1 bytes of the file, because it can grow during the read; `parse` rejects the extra byte."""
+    parts, remaining = [], LARGEST + 1
+    while remaining > 0 and (part := os.read(descriptor, min(remaining, 1 << 20))):
         parts.append(part)
-        left -= len(part)
+        remaining -= len(part)
     return b"".join(parts)

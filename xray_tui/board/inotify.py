@@ -1,8 +1,8 @@
-"""Changes in a runs folder as the Linux kernel tells them: one inotify instance, a watch on every folder looked into.
+"""Watches a runs folder with Linux inotify: one instance, one watch per folder that the walk visits.
 
-Why not the watchdog package: it holds back a file that is moved away, and all that follows, for half a second, which is
-all the time a change has to reach the screen; it cannot leave out checkpoints and predictions, most of all folders; and
-where the kernel's limit is reached it leaves folders unwatched without a word.
+Not the watchdog package, because it delays a file that is moved away, and all later events, by half a second, the whole
+time budget of a change; it cannot skip checkpoints and predictions, most of all folders; and at the kernel's limit it
+leaves folders unwatched without an error.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _EVENT = struct.Struct("iIII")
 
 
 class Inotify:
-    """The changes below a runs folder. Making it and `read` raise OSError where a limit of the kernel is reached."""
+    """The changes below a runs folder. The constructor and `read` raise OSError at a kernel limit."""
 
     mode: Literal["inotify"] = "inotify"
 
@@ -54,7 +54,7 @@ class Inotify:
         self._poll.register(self._file, select.POLLIN)
         self._poll.register(self._wake, select.POLLIN)
         self._folders: dict[int, list[str]] = {}
-        """watch -> the relative paths of its folder, several where a link leads to one that is watched already."""
+        """watch -> the relative paths of its folder; several paths if links lead to the same folder."""
         self._watches: dict[str, int] = {}
         try:
             self._add_tree("")
@@ -64,11 +64,11 @@ class Inotify:
 
     @property
     def lost(self) -> bool:
-        """Whether the runs folder itself is not watched: it is not there, or another one is in its place."""
+        """Whether the runs folder itself is not watched: it is missing or was replaced."""
         return "" not in self._watches
 
     def read(self, timeout: float) -> set[str]:
-        """Relative paths that changed, after at most `timeout` seconds; a folder stands for all below it."""
+        """Relative paths that changed, after at most `timeout` seconds. A folder includes all its content."""
         changed: set[str] = set()
         if not self._poll.poll(max(0.0, timeout) * 1000):
             return changed
@@ -82,7 +82,7 @@ class Inotify:
             at += _EVENT.size
             name = os.fsdecode(data[at : at + length].rstrip(b"\0"))
             at += length
-            self._take(watch, mask, name, changed)
+            self._handle(watch, mask, name, changed)
         return changed
 
     def wake(self) -> None:
@@ -93,8 +93,8 @@ class Inotify:
         os.close(self._file)
         os.close(self._wake)
 
-    def _take(self, watch: int, mask: int, name: str, changed: set[str]) -> None:
-        if mask & IN_Q_OVERFLOW:  # events were dropped: everything may have changed
+    def _handle(self, watch: int, mask: int, name: str, changed: set[str]) -> None:
+        if mask & IN_Q_OVERFLOW:  # events were lost: anything can have changed
             self._add_tree("")
             changed.add("")
             return
@@ -106,15 +106,15 @@ class Inotify:
                 if mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT):
                     changed.add(folder)
                 continue
-            self._take_entry(f"{folder}/{name}" if folder else name, name, mask, changed)
+            self._handle_entry(f"{folder}/{name}" if folder else name, name, mask, changed)
 
-    def _take_entry(self, path: str, name: str, mask: int, changed: set[str]) -> None:
+    def _handle_entry(self, path: str, name: str, mask: int, changed: set[str]) -> None:
         is_folder, is_followed_link = bool(mask & IN_ISDIR), path in self._watches
         if is_folder or is_followed_link:
             if not looked_into(name) or not mask & (APPEARED | VANISHED | IN_ATTRIB):
                 return
             if mask & IN_MOVED_FROM or not is_folder:
-                self._drop_tree(path)  # of a folder that is deleted the kernel drops the watch
+                self._drop_tree(path)  # after a deletion the kernel removes the watch itself
             if mask & (APPEARED | IN_ATTRIB):
                 self._add_tree(path)
             changed.add(path)
@@ -129,13 +129,12 @@ class Inotify:
             pass
 
     def _add(self, path: str) -> None:
-        place = os.fsencode(self._runs / path)
-        watch = self._libc.inotify_add_watch(self._file, place, WATCHED)
+        watch = self._libc.inotify_add_watch(self._file, os.fsencode(self._runs / path), WATCHED)
         if watch < 0:
             code = ctypes.get_errno()
             if code in LIMITS:
                 raise OSError(code, "the kernel's limit of inotify watches is reached")
-            return  # it has gone, or may not be read: the index says so
+            return  # missing or unreadable: the index reports it
         before = self._watches.get(path)
         if before is not None and before != watch:
             self._folders.get(before, []).remove(path)
@@ -146,10 +145,10 @@ class Inotify:
 
     def _drop_tree(self, path: str) -> None:
         below = path + "/"
-        for gone in [each for each in self._watches if each == path or each.startswith(below)]:
-            watch = self._watches.pop(gone)
+        for dropped in [folder for folder in self._watches if folder == path or folder.startswith(below)]:
+            watch = self._watches.pop(dropped)
             paths = self._folders[watch]
-            paths.remove(gone)
+            paths.remove(dropped)
             if not paths:
                 del self._folders[watch]
                 self._libc.inotify_rm_watch(self._file, watch)
@@ -161,7 +160,7 @@ class Inotify:
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether it is one; not where that cannot be told: a link may lead to where one may not look."""
+    """Whether the path is a folder; False if that is unknown, such as for a link into a folder without access."""
     try:
         return path.is_dir()
     except OSError:

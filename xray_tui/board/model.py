@@ -1,4 +1,4 @@
-"""The values of the board: artifacts, a snapshot of a runs folder, and the ranked rows. None of them ever changes."""
+"""Immutable values of the board: artifacts, a snapshot of a runs folder, and the ranked rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Block = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One comparable test result. `path` and `run` are as the file system has them: `clean()` them before showing."""
+    """One comparable test result. `path` and `run` are raw file names: pass them through `clean()` before showing."""
 
     path: str
     """Relative to the runs folder, with slashes."""
@@ -22,9 +22,9 @@ class Artifact:
     metrics: Block
     mtime: float
     validation: Block = field(default_factory=dict)
-    """The same metrics under the same choices on the validation split; empty where unknown."""
+    """The same metrics on the validation split with the same choices, such as the threshold; empty if unknown."""
     input_size: Block = field(default_factory=dict)
-    """The same metrics at the network's input size; empty where unknown."""
+    """The same metrics at the network's input size; empty if unknown."""
     threshold: float | None = None
     tta: str | None = None
     selection: Mapping[str, str | float | None] = field(default_factory=dict)
@@ -33,27 +33,27 @@ class Artifact:
     num_positive: int | None = None
     fingerprint: str | None = None
     resolution: str | None = None
-    """At which resolution `metrics` were scored: "native", "input", or None where the artifact does not say."""
+    """The resolution at which `metrics` were scored: "native", "input" or None if the artifact does not say."""
     created: float | None = None
-    """Seconds since the epoch, by the artifact's own word."""
+    """Creation time recorded in the artifact, in seconds since the epoch."""
     per_image: str | None = None
-    """The per-image table, relative to the artifact's folder."""
+    """Path of the per-image table, relative to the artifact's folder."""
 
     @property
     def threshold_source(self) -> str:
-        """Where the threshold came from: "fixed", "val" or "unknown" ("test" never ranks)."""
+        """The source of the threshold: "fixed", "val" or "unknown". Artifacts with "test" are unranked."""
         source = self.selection.get("threshold_source")
         return source if isinstance(source, str) and source in ("fixed", "val") else "unknown"
 
     @property
     def time(self) -> float:
-        """When the result was made: its own word, else the file's modification time."""
+        """Creation time recorded in the artifact, else the modification time of the file."""
         return self.mtime if self.created is None else self.created
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An artifact that does not rank, and why, in words that are safe to print."""
+    """An unranked artifact. `reason` is safe to print, `path` and `run` are raw file names."""
 
     path: str
     run: str
@@ -62,37 +62,37 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A runs folder at one moment. Nothing in it ever changes, so that any thread may hold it."""
+    """A runs folder at one moment. Immutable, so that threads can share it."""
 
     runs: Path
     rules: Rules
     artifacts: tuple[Artifact, ...]
     """Every comparable artifact, by path."""
     rejected: tuple[Rejected, ...]
-    """Every artifact that does not rank, by path; a folder that cannot be read is among them."""
+    """Every unranked artifact and every unreadable folder, by path."""
     problems: tuple[str, ...]
-    """A line for everything that is wrong with board.yaml, a note.yaml or the runs folder itself."""
+    """One line per problem of board.yaml, a note.yaml or the runs folder itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One run on the board, by its best comparable artifact."""
+    """One run on the board, represented by its best comparable artifact."""
 
     rank: int
     run: str
-    """As the file system has it; `name` is safe to show."""
+    """The raw file name; `name` is safe to show."""
     artifact: Artifact
     figures: Block
-    """The metrics that rank: the artifact's, at the resolution that the rules ask for where it has it."""
+    """The metrics to rank by: those of the artifact at the resolution of the rules, if it reports them."""
     candidates: int
-    """How many comparable test artifacts the run has: this one is the best of so many."""
+    """Number of comparable test artifacts of the run, including `artifact`."""
     marks: tuple[str, ...]
-    """What a reader has to know beside the figures, in a few words each, such as "best of 3"."""
+    """Short remarks that qualify the metrics, such as "best of 3"."""
     others: tuple[Artifact, ...] = ()
-    """The run's other comparable artifacts, the best first."""
+    """The other comparable artifacts of the run, best first."""
 
     def value(self, name: str) -> float | None:
-        """The metric's value; None where the artifact does not report it."""
+        """The metric's value; None if the artifact does not report it."""
         return self.figures.get(name)
 
     @property
@@ -107,7 +107,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What is shown and exported: rows, best first, and what does not rank."""
+    """The content to show and export: rows, best first, and the unranked artifacts (`set_aside`)."""
 
     runs: Path
     rules: Rules
@@ -115,4 +115,4 @@ class Board:
     set_aside: tuple[Rejected, ...]
     problems: tuple[str, ...]
     best: Block = field(default_factory=dict)
-    """The best value of each metric that a row reports."""
+    """The best value of each metric that any row reports."""

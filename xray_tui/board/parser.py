@@ -1,4 +1,4 @@
-"""A test_metrics file parsed: its metrics, counts and choices, wherever an older tool put them and under what name."""
+"""Parses a test_metrics file: metrics, counts and choices, also under the names and in the blocks of older tools."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from engine.contract.text import clean
 from xray_tui.board.rules import LARGEST_COUNT, Rules
 
 LARGEST = 32 << 20
-"""Bytes; a file above that is no artifact."""
+"""Maximum size of an artifact in bytes."""
 MOST_CHOICES = 50
-"""Entries of `selection` that are kept."""
+"""Maximum number of entries to keep of `selection`."""
 
 _COUNTS = {"num_samples": ("num_samples", "num_cases", "num_images"), "num_positive": ("num_positive",)}
 _NAMED_TTA = re.compile(r"_tta_(none|hv|h|v|d4)(?![a-z0-9])")
@@ -27,13 +27,13 @@ _NAMED_THRESHOLD = re.compile(r"_thr(\d{2,7})(?!\d)")
 
 
 class NotComparable(Exception):
-    """Why this file does not rank."""
+    """The file is unranked; the message is the reason."""
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """The JSON object in the bytes. Raises NotComparable where there is none."""
+    """The JSON object in the bytes. Raises NotComparable if they contain none."""
     if len(data) > LARGEST:
-        raise NotComparable(f"over {LARGEST >> 20} MiB; that is no artifact")
+        raise NotComparable(f"too large; expected at most {LARGEST >> 20} MiB")
     if not data.strip():
         raise NotComparable("the file is empty")
     try:
@@ -44,19 +44,19 @@ def parse(data: bytes) -> dict[str, Any]:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
-            raise NotComparable("not JSON: it ends in the middle (truncated, or still being written)") from None
+            raise NotComparable("not JSON: incomplete (truncated, or still being written)") from None
         raise NotComparable(f"not JSON: {error.msg}, line {error.lineno} column {error.colno}") from None
     except RecursionError:
         raise NotComparable("not readable: nested too deeply") from None
     except ValueError:
         raise NotComparable("not readable: a number in it is too long") from None
     if not isinstance(value, dict):
-        raise NotComparable(f"holds {_kind(value)}; an object is right")
+        raise NotComparable(f"expected a JSON object, got {_kind(value)}")
     return value
 
 
 class Document:
-    """A parsed artifact, its keys in lower case, asked by the rules' names and places."""
+    """A parsed artifact with keys in lower case, read with the metric names and places of the rules."""
 
     def __init__(self, document: dict[str, Any], rules: Rules) -> None:
         self.rules = rules
@@ -83,7 +83,7 @@ class Document:
         return _lowered(value) if isinstance(value, dict) else {}
 
     def find(self, *names: str) -> Any:
-        """The first value that is there under one of the names, place by place; null counts as absent."""
+        """The first value under one of the names, searched block by block. Null counts as missing."""
         for block in self.blocks:
             for name in names:
                 value = block.get(name)
@@ -99,36 +99,35 @@ class Document:
         name = self.rules.primary
         value = self.hits.get(name)
         if value is None:
-            why = (
-                ": a classifier has a presence score and no mask" if _word(self.top.get("kind")) == "classifier" else ""
-            )
-            raise NotComparable(f"{name} is missing{why}")
+            is_classifier = _word(self.top.get("kind")) == "classifier"
+            hint = ": a classifier predicts a presence score and no mask" if is_classifier else ""
+            raise NotComparable(f"{name} is missing{hint}")
         number = _number(value)
         if number is None:
             raise NotComparable(f"{name} is {_kind(value)}, not a number")
         if not math.isfinite(number):
             raise NotComparable(f"{name} is {'NaN' if math.isnan(number) else 'infinite'}")
         if not self.rules.metric.holds(number):
-            raise NotComparable(f"{name} is {number:g}; {_range(self.rules.metric)} is right")
+            raise NotComparable(f"{name}: expected {_range(self.rules.metric)}, got {number:g}")
         return number
 
     def check_selection(self) -> None:
         if _word(self.selection.get("threshold_source")) == "test":
             raise NotComparable("its threshold was chosen on the test split (selection.threshold_source)")
         if _word(self.selection.get("selected_on")) == "test":
-            raise NotComparable("it was chosen on the test split (selection.selected_on)")
-        tries = _number(self.top.get("num_rows"))
-        if _word(self.top.get("split")) == "test" and tries is not None and tries > 1:
-            raise NotComparable(f"searched on the test split: the best of {tries:.0f} tries (split, num_rows)")
+            raise NotComparable("its settings were chosen on the test split (selection.selected_on)")
+        trials = _number(self.top.get("num_rows"))
+        if _word(self.top.get("split")) == "test" and trials is not None and trials > 1:
+            raise NotComparable(f"best of {trials:.0f} trials on the test split (split, num_rows)")
 
     def check_pins(self) -> None:
         pinned, own = self.rules.data_fingerprint, self.fingerprint()
         if pinned is not None and own is not None and own != clean(pinned):
-            raise NotComparable(f"scored on other data: fingerprint {own[:24]}, board.yaml pins {pinned[:24]}")
+            raise NotComparable(f"scored on other data: board.yaml expects fingerprint {pinned[:24]}, got {own[:24]}")
         for name, expected in self.rules.expect.items():
             count = self.count(name)
             if count is not None and count != expected:
-                raise NotComparable(f"{name} is {count}; board.yaml expects {expected}")
+                raise NotComparable(f"{name}: board.yaml expects {expected}, got {count}")
 
     def fingerprint(self) -> str | None:
         return _text(self.data.get("fingerprint"), 100)
@@ -139,26 +138,26 @@ class Document:
         return int(number) if number is not None and 0 <= number <= LARGEST_COUNT else None
 
     def metrics(self, block: str | None = None) -> dict[str, float]:
-        """The metrics that are numbers in their range, of the whole document or one block; others count as absent."""
-        found = {}
+        """The valid metrics of the whole document or of one block. Values out of range count as missing."""
+        valid = {}
         for name, value in (self.hits if block is None else self._hits([self.block(block)])).items():
             number = _number(value)
             if number is not None and math.isfinite(number) and metric(name).holds(number):
-                found[name] = number
-        return found
+                valid[name] = number
+        return valid
 
     def _hits(self, blocks: list[dict[str, Any]]) -> dict[str, Any]:
-        """metric -> its value in the first block that has one; in a block the metric's own name goes before aliases."""
+        """metric -> its value in the first block that has one. Within a block its own name precedes its aliases."""
         found: dict[str, Any] = {}
         meanings = self.rules.meanings
         for block in blocks:
-            here: dict[str, tuple[int, Any]] = {}
+            in_block: dict[str, tuple[int, Any]] = {}
             for key, value in block.items():
                 if value is not None and key in meanings:
                     name, order = meanings[key]
-                    if name not in found and (name not in here or order < here[name][0]):
-                        here[name] = (order, value)
-            for name, (_, value) in here.items():
+                    if name not in found and (name not in in_block or order < in_block[name][0]):
+                        in_block[name] = (order, value)
+            for name, (_, value) in in_block.items():
                 found[name] = value
         return found
 
@@ -176,45 +175,45 @@ class Document:
         value = _number(self.find("threshold"))
         if value is None:
             value = _number(self.selection.get("threshold"))
-        if value is None and (named := _NAMED_THRESHOLD.search(path.rpartition("/")[2])):
-            digits = named[1]
+        if value is None and (match := _NAMED_THRESHOLD.search(path.rpartition("/")[2])):
+            digits = match[1]
             value = float(f"{digits[0]}.{digits[1:]}")
         return value if value is not None and 0.0 <= value <= 1.0 else None
 
     def tta(self, path: str) -> str | None:
-        given = _text(self.find("tta_mode", "tta"), 20)
-        if given is None and (named := _NAMED_TTA.search(path.rpartition("/")[2])):
-            return named[1]
-        return given
+        mode = _text(self.find("tta_mode", "tta"), 20)
+        if mode is None and (match := _NAMED_TTA.search(path.rpartition("/")[2])):
+            return match[1]
+        return mode
 
     def choices(self) -> dict[str, str | float | None]:
-        kept: dict[str, str | float | None] = {}
+        choices: dict[str, str | float | None] = {}
         for name, value in islice(self.selection.items(), MOST_CHOICES):
             if value is None:
-                kept[clean(name)] = None
+                choices[clean(name)] = None
             elif isinstance(value, str):
-                kept[clean(name)] = (_word(value) if name == "threshold_source" else _text(value, 200)) or None
+                choices[clean(name)] = (_word(value) if name == "threshold_source" else _text(value, 200)) or None
             elif (number := _number(value)) is not None and math.isfinite(number):
-                kept[clean(name)] = number
-        return kept
+                choices[clean(name)] = number
+        return choices
 
     def resolution(self) -> str | None:
-        """At which resolution the metrics were scored: "native" or "input", or None where it does not say."""
-        said = _word(self.data.get("metric_resolution"))
-        return said if said in ("native", "input") else None
+        """The resolution at which the metrics were scored: "native", "input" or None if unknown."""
+        resolution = _word(self.data.get("metric_resolution"))
+        return resolution if resolution in ("native", "input") else None
 
     def created(self) -> float | None:
-        """Seconds since the epoch, by the document's own word."""
+        """Creation time recorded in the document, in seconds since the epoch."""
         return _time(self.block("provenance").get("created"))
 
     def per_image(self) -> str | None:
-        """The per-image table, as the document names it."""
+        """Path of the per-image table as written in the document."""
         table = self.top.get("per_image")
         return table if isinstance(table, str) and table else None
 
 
 def _lowered(block: Mapping[str, Any]) -> dict[str, Any]:
-    """The block with keys in lower case; of keys that differ only in case the first that is not null wins."""
+    """The block with keys in lower case. Of keys that differ only in case, the first non-null value wins."""
     lowered: dict[str, Any] = {}
     for key, value in block.items():
         word = key.lower()
@@ -224,7 +223,7 @@ def _lowered(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float | None:
-    """A JSON number as a float; true, false and numbers in quotes are none."""
+    """A JSON number as a float; None for anything else, including booleans and numbers in quotes."""
     if type(value) is float:
         return value
     if type(value) is int:

@@ -1,4 +1,4 @@
-"""Changes in a runs folder by looking again and again: network file systems tell nobody what other machines write."""
+"""Watches a runs folder by polling, because network file systems do not report the writes of other machines."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Literal
 from xray_tui.board.walk import walk
 
 PERIOD = 0.3
-"""Seconds between two looks at a folder that is looked at quickly."""
+"""Minimum seconds between two scans."""
 REST = 10.0
-"""After a look that took t seconds there are at least REST * t seconds of rest."""
+"""Minimum pause after a scan, as a multiple of the scan's duration."""
 
 Sign = tuple[int, int, int] | str
 
@@ -24,7 +24,7 @@ class Polling:
 
     mode: Literal["polling"] = "polling"
     lost: bool = False
-    """Never: a look finds whatever is in the runs folder's place."""
+    """Always False: a scan also finds a replaced runs folder."""
 
     def __init__(self, runs: Path, matters: Callable[[str], bool]) -> None:
         self._runs = runs
@@ -32,14 +32,14 @@ class Polling:
         self._woken = threading.Event()
         self._seen: dict[str, Sign] = {}
         self._next = 0.0
-        self._look()
+        self._scan()
 
     def read(self, timeout: float) -> set[str]:
-        """Relative paths that changed, after at most `timeout` seconds (and the time that a look takes)."""
+        """Relative paths that changed, after at most `timeout` seconds plus the duration of a scan."""
         wait = min(timeout, self._next - time.monotonic())
         if wait > 0:
             self._woken.wait(wait)
-        return self._look() if time.monotonic() >= self._next else set()
+        return self._scan() if time.monotonic() >= self._next else set()
 
     def wake(self) -> None:
         """Make `read` return now, from any thread."""
@@ -48,13 +48,13 @@ class Polling:
     def close(self) -> None:
         pass
 
-    def _look(self) -> set[str]:
-        began = time.monotonic()
-        now = self._signs()
-        before, self._seen = self._seen, now
-        ended = time.monotonic()
-        self._next = ended + max(PERIOD, REST * (ended - began))
-        return {path for path in before.keys() | now.keys() if before.get(path) != now.get(path)}
+    def _scan(self) -> set[str]:
+        start = time.monotonic()
+        new = self._signs()
+        old, self._seen = self._seen, new
+        end = time.monotonic()
+        self._next = end + max(PERIOD, REST * (end - start))
+        return {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
 
     def _signs(self) -> dict[str, Sign]:
         signs: dict[str, Sign] = {}
@@ -72,7 +72,7 @@ class Polling:
 
 def _sign(entry: os.DirEntry[str]) -> Sign:
     try:
-        about = entry.stat()
-    except OSError as error:  # a link that leads nowhere, or it has just gone
+        status = entry.stat()
+    except OSError as error:  # a broken link or a file that was just deleted
         return str(error)
-    return about.st_mtime_ns, about.st_size, about.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,4 +1,4 @@
-"""Ranking: a snapshot becomes a board, one row a run, by the rules alone. Pure functions of values."""
+"""Ranks a snapshot into a board with one row per run. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xray_tui.board.rules import Rules
 T = TypeVar("T", int, str)
 
 PRESENCE = ("roc_auc_presence", "average_precision_presence", "sensitivity_at_90_specificity")
-"""Metrics of images, not of pixels: the same at every resolution."""
+"""Image-level metrics, which do not depend on the resolution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class _Chosen:
 
 @dataclass(frozen=True, slots=True)
 class _Usual:
-    """On what most of the board's runs were scored."""
+    """The test data on which most runs of the board were scored."""
 
     num_samples: int | None
     num_positive: int | None
@@ -34,34 +34,34 @@ class _Usual:
 
 
 def rank(snapshot: Snapshot) -> Board:
-    """One row a run: best primary metric first, then run name; within a run by `best_by`, then the lower path."""
+    """One row per run, by primary metric, then run name. The artifact of a run is chosen by `best_by`, then path."""
     rules = snapshot.rules
     runs: dict[str, list[Artifact]] = {}
     for artifact in snapshot.artifacts:
         runs.setdefault(artifact.run, []).append(artifact)
     chosen = [_choose(artifacts, rules) for artifacts in runs.values()]
     sign = -1.0 if rules.metric.higher_is_better else 1.0
-    figured = [(each, ranked_figures(each.artifact, rules)) for each in chosen]
-    figured.sort(key=lambda pair: (sign * pair[1][rules.primary], pair[0].artifact.run))
-    usual = _usual([each.artifact for each in chosen])
+    ranked = [(choice, ranked_figures(choice.artifact, rules)) for choice in chosen]
+    ranked.sort(key=lambda pair: (sign * pair[1][rules.primary], pair[0].artifact.run))
+    usual = _usual([choice.artifact for choice in chosen])
     rows = tuple(
         Row(
             place,
-            each.artifact.run,
-            each.artifact,
+            choice.artifact.run,
+            choice.artifact,
             figures,
-            1 + len(each.others),
-            _marks(each, usual, rules),
-            each.others,
+            1 + len(choice.others),
+            _marks(choice, usual, rules),
+            choice.others,
         )
-        for place, (each, figures) in enumerate(figured, start=1)
+        for place, (choice, figures) in enumerate(ranked, start=1)
     )
-    best_of_each = _best([figures for _, figures in figured])
+    best_of_each = _best([figures for _, figures in ranked])
     return Board(snapshot.runs, rules, rows, snapshot.rejected, snapshot.problems, best_of_each)
 
 
 def order(rows: Iterable[Row], name: str, *, best_first: bool = True) -> list[Row]:
-    """The rows by one metric and its direction; a missing value comes last both ways; ties keep the board's order."""
+    """The rows sorted by one metric. Missing values come last in both directions; ties keep the order of the board."""
     sign = -1.0 if metric(name).higher_is_better == best_first else 1.0
 
     def key(row: Row) -> tuple[bool, float, int]:
@@ -72,33 +72,33 @@ def order(rows: Iterable[Row], name: str, *, best_first: bool = True) -> list[Ro
 
 
 def best(rows: Iterable[Row], name: str) -> Row | None:
-    """The row that is best in a metric; None where no row reports it."""
+    """The row with the best value of a metric; None if no row reports it."""
     first = next(iter(order(rows, name)), None)
     return None if first is None or first.value(name) is None else first
 
 
 def _best(blocks: Sequence[Block]) -> Block:
     names: set[str] = set().union(*blocks)
-    found = {name: [block[name] for block in blocks if name in block] for name in sorted(names)}
-    return {name: (max if metric(name).higher_is_better else min)(values) for name, values in found.items()}
+    columns = {name: [block[name] for block in blocks if name in block] for name in sorted(names)}
+    return {name: (max if metric(name).higher_is_better else min)(values) for name, values in columns.items()}
 
 
 def _choose(artifacts: list[Artifact], rules: Rules) -> _Chosen:
-    """A run's artifact: the best on test, or, where the rules say so and one reports it, the best on validation."""
+    """The best artifact of a run: by validation if the rules ask for it and an artifact reports it, else by test."""
     primary, sign = rules.primary, -1.0 if rules.metric.higher_is_better else 1.0
     if len(artifacts) == 1:
         return _Chosen(artifacts[0], (), rules.best_by == "val" and primary in artifacts[0].validation)
-    ordered = sorted(artifacts, key=lambda each: (sign * ranked_figures(each, rules)[primary], each.path))
+    ordered = sorted(artifacts, key=lambda artifact: (sign * ranked_figures(artifact, rules)[primary], artifact.path))
     if rules.best_by == "val":
-        judged = [artifact for artifact in ordered if primary in artifact.validation]
-        if judged:
-            best_one = min(judged, key=lambda each: (sign * each.validation[primary], each.path))
-            return _Chosen(best_one, tuple(each for each in ordered if each is not best_one), True)
+        validated = [artifact for artifact in ordered if primary in artifact.validation]
+        if validated:
+            first = min(validated, key=lambda artifact: (sign * artifact.validation[primary], artifact.path))
+            return _Chosen(first, tuple(artifact for artifact in ordered if artifact is not first), True)
     return _Chosen(ordered[0], tuple(ordered[1:]), False)
 
 
 def ranked_figures(artifact: Artifact, rules: Rules) -> Block:
-    """The metrics that rank. What `input` does not repeat of the image metrics is the same at every resolution."""
+    """The metrics to rank by. Image-level metrics missing from `input` are taken from the native ones."""
     if _ranked_resolution(artifact, rules) != "input" or artifact.resolution == "input":
         return artifact.metrics
     presence = {name: artifact.metrics[name] for name in PRESENCE if name in artifact.metrics}
@@ -106,7 +106,7 @@ def ranked_figures(artifact: Artifact, rules: Rules) -> Block:
 
 
 def _ranked_resolution(artifact: Artifact, rules: Rules) -> str | None:
-    """The resolution of the figures that rank; None where the artifact does not say."""
+    """The resolution of the metrics to rank by; None if the artifact does not say."""
     if rules.resolution == "input" and rules.primary in artifact.input_size:
         return "input"
     return artifact.resolution
@@ -129,7 +129,7 @@ def _usual(artifacts: Iterable[Artifact]) -> _Usual:
 
 
 def _most_common(counts: Mapping[T, int]) -> T | None:
-    """The value that is met most often, the greater one of equals; None of nothing."""
+    """The most common value, the greatest of several; None if there are no values."""
     return max(counts, key=lambda value: (counts[value], value), default=None)
 
 
@@ -147,7 +147,7 @@ def _marks(chosen: _Chosen, usual: _Usual, rules: Rules) -> tuple[str, ...]:
 
 
 def _data_marks(artifact: Artifact, usual: _Usual) -> list[str]:
-    """How the data an artifact was scored on differs from the others', by what it says about it."""
+    """How the test data recorded in the artifact differs from that of most runs."""
     size, usual_size = artifact.num_samples, usual.num_samples
     if size is not None and usual_size is not None and size != usual_size:
         return [f"scored on {size}{' of' if size < usual_size else ', not'} {usual_size}"]

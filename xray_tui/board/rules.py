@@ -1,4 +1,4 @@
-"""Rules: what a runs folder's board.yaml says about its board, with the defaults for all that it leaves out."""
+"""Rules: the settings in the board.yaml of a runs folder, with their defaults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLACES: tuple[str, ...] = (
     "best_auc",
     "best",
 )
-"""Where older artifacts keep a metric that is not at their top level; the first hit wins."""
+"""Blocks of older artifacts to search for a metric that is missing at the top level; the first match wins."""
 
 INSIGHTS: tuple[str, ...] = (
     "best_primary",
@@ -35,7 +35,7 @@ INSIGHTS: tuple[str, ...] = (
     "newest_versus_leader",
     "set_aside",
 )
-"""Every insight there is, in the order in which they are printed where board.yaml names none."""
+"""All insights in their default order."""
 
 LARGEST_COUNT = 10**12
 """Largest number of images that an artifact may report or board.yaml may expect."""
@@ -43,7 +43,7 @@ LARGEST_COUNT = 10**12
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The run that the leader is measured against."""
+    """The run to compare the leader with."""
 
     label: str
     run: str
@@ -51,14 +51,14 @@ class Reference:
 
 @dataclass(frozen=True)
 class Rules:
-    """How one board finds, judges, ranks and prints. Without a board.yaml: the defaults."""
+    """How one board finds, checks, ranks and prints artifacts."""
 
     title: str = "X-Ray Challenge Leaderboard"
     primary: str = "dice_pos"
     reference: Reference | None = None
     exclude: tuple[str, ...] = ("presence_scan", "regression", "smoke")
     artifacts: tuple[str, ...] = ()
-    """Globs beside `*test_metrics*.json`; one with a slash is matched against the path, others against the name."""
+    """Globs in addition to `*test_metrics*.json`. A glob with a slash matches the path, any other the file name."""
     best_by: Literal["test", "val"] = "test"
     resolution: Literal["native", "input"] = "native"
     columns: tuple[str, ...] = BOARD_COLUMNS
@@ -71,30 +71,30 @@ class Rules:
 
     @property
     def metric(self) -> Metric:
-        """The metric that ranks."""
+        """The primary metric, by which runs are ranked."""
         return metric(self.primary)
 
     @cached_property
     def meanings(self) -> dict[str, tuple[str, int]]:
-        """Every name in lower case that an artifact may use -> the metric it means, and its place among that metric's
-        names: the smaller goes first. A name means one metric: board.yaml's aliases go before the built-in ones."""
+        """name in lower case -> (metric, order), for all names in artifacts; the name with the lowest order wins. The
+        aliases of board.yaml override the built-in ones."""
         own = dict.fromkeys((*(known.name for known in METRICS), self.primary, *self.columns, *self.aliases))
-        found = {name.lower(): (name, 0) for name in own}
+        meanings = {name.lower(): (name, 0) for name in own}
         for name, words in self.aliases.items():
             others = [word.lower() for word in words if word.lower() != name.lower()]
-            found |= {word: (name, order) for order, word in enumerate(others, 1)}
+            meanings |= {word: (name, order) for order, word in enumerate(others, 1)}
         for known in METRICS:
             for order, word in enumerate(known.aliases, 1000):
-                found.setdefault(word, (known.name, order))
-        return found
+                meanings.setdefault(word, (known.name, order))
+        return meanings
 
     @cached_property
     def all_places(self) -> tuple[tuple[str, ...], ...]:
-        """The built-in places, then board.yaml's, each as the keys that lead to it, in lower case."""
+        """The built-in places, then those of board.yaml, each as a tuple of keys in lower case."""
         return tuple(tuple(place.lower().split(".")) for place in dict.fromkeys((*PLACES, *self.places)))
 
     def is_artifact(self, path: str) -> bool:
-        """Whether a file is a test artifact by its path relative to the runs folder. Hidden files never are."""
+        """Whether a path relative to the runs folder is that of a test artifact. Hidden files never are."""
         name = path.rsplit("/", 1)[-1]
         if name.startswith("."):
             return False
@@ -113,6 +113,6 @@ class Rules:
         return re.compile("|".join(map(translate, globs))) if globs else None
 
     def excluded_by(self, path: str) -> str | None:
-        """The word of `exclude` that the relative path contains, in any case; None: the path is welcome."""
+        """The first word of `exclude` in the relative path, ignoring case; None if there is none."""
         lowered = path.lower()
         return next((word for word in self.exclude if word.lower() in lowered), None)

@@ -1,4 +1,4 @@
-"""board.yaml and note.yaml, read with every problem as one line: the only module of the board that needs YAML."""
+"""Reads board.yaml and note.yaml and reports each problem as one line. The only module of the board with YAML."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from xray_tui.board.fields import (
 from xray_tui.board.rules import INSIGHTS, LARGEST_COUNT, Reference, Rules
 
 REFERENCE_FIELDS = {
-    "label": Field(text(), "what the reference is called in the sentence", required=True),
-    "run": Field(text(), "its run, relative to the runs folder", required=True),
+    "label": Field(text(), "name of the reference in the analysis", required=True),
+    "run": Field(text(), "run of the reference, relative to the runs folder", required=True),
 }
 
 EXPECT_FIELDS = {
@@ -35,61 +35,63 @@ EXPECT_FIELDS = {
 }
 
 BOARD_FIELDS = {
-    "title": Field(text(), "headline of the exported board"),
-    "primary": Field(text(), "the metric that ranks"),
-    "reference": Field(section(REFERENCE_FIELDS), "a mapping {label: nnUNet, run: its run}"),
-    "exclude": Field(list_of(text()), "words; a path that contains one does not rank"),
-    "artifacts": Field(list_of(text()), "globs of further test artifacts"),
-    "best_by": Field(one_of("test", "val"), "what a run's best artifact is chosen by"),
-    "resolution": Field(one_of("native", "input"), "which block of an artifact ranks"),
-    "columns": Field(list_of(text(), least=1), "metrics, the columns of the exports"),
+    "title": Field(text(), "title of the exported board"),
+    "primary": Field(text(), "the metric to rank by"),
+    "reference": Field(section(REFERENCE_FIELDS), "the run to compare the leader with: {label: nnUNet, run: path}"),
+    "exclude": Field(list_of(text()), "words; artifacts with one of them in their path are unranked"),
+    "artifacts": Field(list_of(text()), "globs of additional test artifacts"),
+    "best_by": Field(one_of("test", "val"), "split that selects the best artifact of a run"),
+    "resolution": Field(one_of("native", "input"), "resolution of the metrics to rank by"),
+    "columns": Field(list_of(text(), least=1), "metrics to show as columns of the exports"),
     "insights": Field(list_of(one_of(*INSIGHTS)), "the sentences of the analysis"),
-    "remarks": Field(list_of(text(0, 2000)), "hand-written bullets, printed after the insights"),
-    "aliases": Field(mapping_of(one_or_list_of(text())), "metric: other names it has in older artifacts"),
-    "places": Field(list_of(text()), "dotted places of metrics in older artifacts"),
-    "data_fingerprint": Field(text(), "the fingerprint that artifacts must not contradict"),
-    "expect": Field(section(EXPECT_FIELDS), "a mapping {num_samples: 613, num_positive: 108}"),
+    "remarks": Field(list_of(text(0, 2000)), "your own bullets, printed after the insights"),
+    "aliases": Field(mapping_of(one_or_list_of(text())), "other names of a metric in older artifacts"),
+    "places": Field(list_of(text()), "dotted paths of blocks with metrics in older artifacts"),
+    "data_fingerprint": Field(text(), "the expected data fingerprint of artifacts"),
+    "expect": Field(section(EXPECT_FIELDS), "the expected counts: {num_samples: 613, num_positive: 108}"),
 }
-"""The keys of board.yaml; what is left out keeps the default that `Rules` has."""
+"""The keys of board.yaml. `Rules` has the defaults."""
 
 
 def read_rules(path: Path) -> tuple[Rules, tuple[str, ...]]:
-    """The rules in a board.yaml and a line a problem; a field that is wrong keeps its default."""
+    """The rules in a board.yaml, and one line per problem. Invalid fields keep their default."""
     values, problems = _mapping(path, BOARD)
     flaws = list(flaws_of(values, BOARD_FIELDS))
-    wrong = {flaw.where[0] for flaw in flaws}
-    right = {name: value for name, value in values.items() if name not in wrong and value is not None}
-    return rules_of(right), (*problems, *dict.fromkeys(f"{BOARD}: {flaw}; ignored" for flaw in flaws))
+    invalid = {flaw.where[0] for flaw in flaws}
+    valid = {name: value for name, value in values.items() if name not in invalid and value is not None}
+    return rules_of(valid), (*problems, *dict.fromkeys(f"{BOARD}: {flaw}; ignored" for flaw in flaws))
 
 
 def rules_of(values: dict[str, Any]) -> Rules:
-    """Keys of board.yaml that have no flaw, over the defaults. Without `columns` the primary metric is shown first."""
-    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    if "primary" in given:
-        given["primary"] = metric_name(given["primary"])
-        given.setdefault("columns", (given["primary"], *Rules.columns))
-    if "columns" in given:
-        given["columns"] = tuple(dict.fromkeys(map(metric_name, given["columns"])))
-    if "aliases" in given:
-        given["aliases"] = {
+    """Rules from valid values of board.yaml. Without `columns`, the primary metric becomes the first column."""
+    settings: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    if "primary" in settings:
+        settings["primary"] = metric_name(settings["primary"])
+        settings.setdefault("columns", (settings["primary"], *Rules.columns))
+    if "columns" in settings:
+        settings["columns"] = tuple(dict.fromkeys(map(metric_name, settings["columns"])))
+    if "aliases" in settings:
+        settings["aliases"] = {
             metric_name(name): (names,) if isinstance(names, str) else tuple(names)
-            for name, names in given["aliases"].items()
+            for name, names in settings["aliases"].items()
         }
-    if "reference" in given:
-        given["reference"] = Reference(**given["reference"])
-    if "expect" in given:
-        given["expect"] = {name: count for name, count in given["expect"].items() if count is not None}
-    return Rules(**given)
+    if "reference" in settings:
+        settings["reference"] = Reference(**settings["reference"])
+    if "expect" in settings:
+        settings["expect"] = {name: count for name, count in settings["expect"].items() if count is not None}
+    return Rules(**settings)
 
 
-def metric_name(given: str) -> str:
-    """The name under which a metric is known here, whatever its case and whichever of its names was given."""
-    word = given.strip().lower()
-    return next((known.name for known in METRICS if word in (known.name, *known.aliases)), given)
+def metric_name(name: str) -> str:
+    """The canonical name of a metric, from any of its names in any case. Unknown names are returned unchanged."""
+    word = name.strip().lower()
+    return next((known.name for known in METRICS if word in (known.name, *known.aliases)), name)
 
 
 def read_set_aside(path: Path, name: str) -> tuple[str | None, tuple[str, ...]]:
-    """The reason for which a run's note.yaml sets it aside, if it does, and a line for what is wrong with the file."""
+    """The reason why a note.yaml excludes its run from the ranking, or None, and one line per problem of the file."""
     values, problems = _mapping(path, name)
     reason = values.get("set_aside")
     if reason is None or reason is False or reason == "":
@@ -102,11 +104,11 @@ def read_set_aside(path: Path, name: str) -> tuple[str | None, tuple[str, ...]]:
 def _mapping(path: Path, name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
-    except FileNotFoundError:  # a link that leads nowhere
+    except FileNotFoundError:  # a broken link
         regular = False
-    except OSError as error:  # a link into a folder that one may not enter, or to itself
+    except OSError as error:  # a link to itself or into a folder without access
         return {}, (f"{clean(name)}: cannot be read: {error.strerror or error}; ignored",)
-    if not regular:  # a pipe would be waited for, a folder cannot be read
+    if not regular:  # reading a pipe would block
         return {}, (f"{clean(name)}: not a regular file; ignored",)
     try:
         values = read_mapping(path)

@@ -1,4 +1,4 @@
-"""Seed groups: runs that differ only in their seed, found by their configs or, without one, by their names. Pure."""
+"""Finds seed groups, runs that differ only in their seed, by their configs or, without a config, by their names."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from dataclasses import dataclass
 from xray_tui.board.model import Board, Row
 
 _SEED_IN_NAME = re.compile(r"(?<![A-Za-z])(seed_|s|fold)\d+(?![A-Za-z0-9])")
-_SAYS_NOTHING = re.compile(r"\s*(#.*)?$|\s*(seed|partial_weights)\s*:")
-"""Lines of a config that say nothing of how the run differs: blank, comment, seed, and a key that only decides whether
-weights are refused, which configs of older versions do not have."""
-_TOLD = re.compile(r"(name|description)\s*:")
-"""The top level's keys that are for people; a long description goes on in indented lines."""
+_IGNORED = re.compile(r"\s*(#.*)?$|\s*(seed|partial_weights)\s*:")
+"""Config lines without effect on the comparison: blank lines, comments, the seed, and partial_weights, which only
+decides whether to refuse weights and is missing in configs of older versions."""
+_DESCRIPTIVE = re.compile(r"(name|description)\s*:")
+"""Top-level keys without effect on the run. A long description continues in indented lines."""
 _PATH = re.compile(r"\s*(manifest|encoder_weights|init_from)\s*:")
-"""Keys whose values are paths, which may follow from the seed. No other value does: mobileone_s0 is an encoder."""
+"""Keys whose values are paths and can contain a seed. Other values cannot: mobileone_s0 is an encoder."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeedGroup:
-    """Two runs or more that differ only in the seed."""
+    """Two or more runs that differ only in the seed."""
 
     label: str
     rows: tuple[Row, ...]
     """By rank."""
     values: tuple[float, ...]
-    """Their primary metric, in the order of the rows."""
+    """The primary metric of each row."""
 
     @property
     def mean(self) -> float:
@@ -35,7 +35,7 @@ class SeedGroup:
 
     @property
     def sd(self) -> float | None:
-        """Standard deviation with n - 1 in the denominator; None for a single run."""
+        """Sample standard deviation (n - 1 in the denominator); None for a single run."""
         if len(self.values) < 2:
             return None
         mean = self.mean
@@ -43,7 +43,7 @@ class SeedGroup:
 
 
 def seed_groups(board: Board, configs: Mapping[str, str]) -> list[SeedGroup]:
-    """The board's seed groups, best mean first. `configs`: run -> the text of its resolved config, where it has one."""
+    """The seed groups of the board, best mean first. `configs`: run -> text of its resolved config, if it has one."""
     members: dict[tuple[str, str], list[Row]] = {}
     for row in board.rows:
         config = seedless(configs.get(row.run, ""))
@@ -59,24 +59,24 @@ def seed_groups(board: Board, configs: Mapping[str, str]) -> list[SeedGroup]:
 
 
 def seedless(config: str) -> str:
-    """A config's text without the seed, the run's name and description, and seeds in paths; "" where nothing is left.
+    """The text of a config without the seed, name, description and seeds in paths.
 
-    Text is enough: every resolved config is written by the engine, in one order and one style.
+    Comparing text is enough because the engine writes every resolved config in the same order and style.
     """
     kept: list[str] = []
-    telling = False
+    in_description = False
     for line in config.splitlines():
-        if telling and (not line or line[0].isspace()):
+        if in_description and (not line or line[0].isspace()):
             continue
-        telling = _TOLD.match(line) is not None
-        if telling or _SAYS_NOTHING.match(line):
+        in_description = _DESCRIPTIVE.match(line) is not None
+        if in_description or _IGNORED.match(line):
             continue
         kept.append(_seedless_path(line) if _PATH.match(line) else line.rstrip())
     return "\n".join(kept)
 
 
 def _seedless_path(line: str) -> str:
-    """A line `key: path` with the seeds in its path replaced; a word without slash or ending names no file."""
+    """A line `key: path` with the seeds in the path replaced. A value without a slash or a dot is not a path."""
     key, _, value = line.rstrip().partition(":")
     return f"{key}:{_starred(value)}" if "/" in value or "." in value else f"{key}:{value}"
 
@@ -86,15 +86,15 @@ def _starred(text: str) -> str:
 
 
 def _seedless_name(run: str) -> str:
-    """The run with the seed in its own name (not in its folders) replaced: only runs of one folder are a group."""
+    """The run with the seed in its last path component replaced: a group has runs of one folder only."""
     folder, slash, name = run.rpartition("/")
     return folder + slash + _starred(name)
 
 
 def _label(rows: list[Row]) -> str:
-    """What a group is called: the folder where the names say no more than the seed, else the names' common form."""
+    """The label of a group: its folder if the names contain only the seed, else the name with `*` for the seed."""
     names = {_seedless_name(row.run) for row in rows}
-    if len(names) > 1:  # their configs say that they are a group
+    if len(names) > 1:  # grouped by their configs
         return f"{rows[0].run} and {len(rows) - 1} more"
     folder, _, name = names.pop().rpartition("/")
     return folder if folder and name == "seed_*" else f"{folder}/{name}".lstrip("/")

@@ -1,4 +1,4 @@
-"""Evidence: the files beside the artifacts that some insights need, read when they are asked for and never before."""
+"""Reads the files next to artifacts that some insights need: configs and per-image tables."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ LARGEST_TABLE = 32 << 20
 
 
 def read_configs(runs: Path, rows: Iterable[Row]) -> dict[str, str]:
-    """run -> the text of its config.yaml, for the runs that have a readable one."""
-    found = {}
+    """run -> text of its config.yaml, for runs with a readable one."""
+    configs = {}
     for row in rows:
         if "/" in row.artifact.path:
             text = _read_text(runs / row.run / CONFIG, LARGEST_CONFIG)
             if text is not None:
-                found[row.run] = text
-    return found
+                configs[row.run] = text
+    return configs
 
 
 def read_per_image(runs: Path, row: Row, column: str) -> dict[str, float] | None:
-    """Image id -> the value of a column (empty cells left out) of the artifact's per-image table; None without one.
+    """image id -> value of a column in the per-image table of the artifact, without empty cells; None without a table.
 
-    The table has to lie beside its artifact or below it.
+    The table must be in the folder of the artifact or below it.
     """
-    named = row.artifact.per_image
-    if named is None or "\0" in named or PurePosixPath(named).is_absolute() or ".." in PurePosixPath(named).parts:
+    table = row.artifact.per_image
+    if table is None or "\0" in table or PurePosixPath(table).is_absolute() or ".." in PurePosixPath(table).parts:
         return None
-    text = _read_text((runs / row.artifact.path).parent / named, LARGEST_TABLE)
+    text = _read_text((runs / row.artifact.path).parent / table, LARGEST_TABLE)
     if text is None:
         return None
     scores: dict[str, float] = {}
@@ -50,12 +50,12 @@ def read_per_image(runs: Path, row: Row, column: str) -> dict[str, float] | None
 
 
 def _read_text(path: Path, largest: int) -> str | None:
-    """A regular file's UTF-8 text; None for everything that is none, or larger."""
+    """The UTF-8 text of a regular file; None if it is larger than `largest` bytes or not readable as text."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
-            about = os.fstat(descriptor)
-            if not stat.S_ISREG(about.st_mode) or about.st_size > largest:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > largest:
                 return None
             return file.read(largest).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError):

@@ -1,6 +1,6 @@
-"""Which folders of a runs folder are looked into, and their files: the one walk that index, watch and check share."""
+"""Walks the folders and files of a runs folder; shared by index, watch and check."""
 
-# ruff: noqa: PTH112, PTH114, PTH118 - strings: for ten thousand files Path objects would cost more than the walk
+# ruff: noqa: PTH112, PTH114, PTH118 - strings, because for 10,000 files Path objects take longer than the walk
 from __future__ import annotations
 
 import os
@@ -13,31 +13,31 @@ from engine.contract.names import CHECKPOINTS, PREDICTIONS
 
 @dataclass(slots=True)
 class Folder:
-    """One folder that is looked into; `problem` says why its content is unknown."""
+    """One visited folder. `problem` is the error if it cannot be listed."""
 
     path: str
     """Relative to the runs folder, with slashes; the runs folder itself is the empty string."""
     files: list[os.DirEntry[str]] = field(default_factory=list)
-    """Everything in it that is no folder: files, pipes, links to nothing."""
+    """All entries that are not folders: files, pipes, broken links."""
     problem: OSError | None = None
 
 
 def looked_into(name: str) -> bool:
-    """Whether folders of that name are looked into: not hidden ones, not checkpoints and predictions."""
+    """Whether the walk enters folders with this name; it skips hidden folders, checkpoints and predictions."""
     return not name.startswith(".") and name not in (CHECKPOINTS, PREDICTIONS)
 
 
 def reaches(path: str) -> bool:
-    """Whether every folder on the relative path (of a folder) is looked into."""
+    """Whether the walk enters every folder on this relative path of a folder."""
     return all(map(looked_into, path.split("/"))) if path else True
 
 
 def walk(runs: Path, start: str = "", enter: Callable[[str], None] | None = None) -> Iterator[Folder]:
-    """Every folder from `start` (relative) downwards. Nothing where `start` is gone, is no folder, or not looked into.
+    """Yield every folder from the relative path `start` downwards; nothing if `start` is not a folder that it enters.
 
-    `enter` is called with each folder's path before the folder is listed: who sets a watch there misses nothing.
-    A link to a folder is followed once: not inside another link, not to a place inside the runs folder (which has a
-    path of its own), and not to a folder that holds the runs folder. So no cycle and no explosion of links can hang it.
+    `enter` is called with the path of each folder before it is listed, so that a watch set there misses no change.
+    To prevent cycles, a link to a folder is not followed inside another link, nor if its target is in the runs folder
+    or contains it.
     """
     if not reaches(start):
         return
@@ -46,7 +46,7 @@ def walk(runs: Path, start: str = "", enter: Callable[[str], None] | None = None
     inside_link = False
     if start:
         parts = start.split("/")
-        links = [n for n in range(1, len(parts) + 1) if os.path.islink(os.path.join(runs, *parts[:n]))]
+        links = [depth for depth in range(1, len(parts) + 1) if os.path.islink(os.path.join(runs, *parts[:depth]))]
         inside_link = bool(links)
         if len(links) > 1 or (links and not _leads_outside(os.path.join(runs, *parts[: links[0]]), root)):
             return
@@ -71,7 +71,7 @@ def walk(runs: Path, start: str = "", enter: Callable[[str], None] | None = None
                         else:
                             pending.append((_join(path, entry.name), entry.path, linked))
         except (FileNotFoundError, NotADirectoryError) as error:
-            if path:  # it went away while we walked
+            if path:  # deleted during the walk
                 continue
             folder.problem = error
         except OSError as error:
@@ -82,12 +82,12 @@ def walk(runs: Path, start: str = "", enter: Callable[[str], None] | None = None
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself
+    except OSError:  # a link to itself
         return False
 
 
 def _leads_outside(link: str, root: str) -> bool:
-    """Whether a link to a folder leads to a place that is neither in the runs folder nor around it."""
+    """Whether the target of a link is neither in the runs folder nor a parent of it."""
     target = os.path.realpath(link)
     return os.path.commonpath([target, root]) not in (target, root)
 

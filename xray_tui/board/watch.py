@@ -1,4 +1,4 @@
-"""Watch: changes below a runs folder in batches, as soon as they are quiet; by inotify, or polling where it is deaf."""
+"""Watch reports changes below a runs folder in batches, by inotify, or by polling where inotify does not work."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from xray_tui.system.mounts import file_system_of, is_shared, read_mountinfo
 from xray_tui.system.retry import Report, Retry, unheard
 
 QUIET = 0.1
-"""Seconds without a change after which a batch goes out."""
+"""Seconds without a change after which a batch is delivered."""
 LONGEST = 0.3
-"""Seconds after its first change at which a batch goes out, quiet or not."""
+"""Maximum seconds from the first change of a batch to its delivery."""
 TICK = 0.25
-"""Seconds between two looks at whether the runs folder is still the one that is watched."""
+"""Seconds between two checks whether the runs folder was replaced."""
 LAST_CALL = 2.0
-"""Seconds that `stop` waits for the thread."""
+"""Seconds for which `stop` waits for the thread."""
 AGAIN, AGAIN_AT_MOST = 30.0, 600.0
-"""Seconds until inotify is tried again after a limit of the kernel; each further interval is twice as long."""
+"""Seconds until the next attempt with inotify after a kernel limit: first value, which doubles, and maximum."""
 ENVIRONMENT = "XRAY_TUI_WATCH"
-"""Set to `poll`, it forbids inotify."""
+"""Environment variable that disables inotify if it is set to `poll`."""
 
 Mode = Literal["inotify", "polling"]
 
 
 class _Source(Protocol):
-    """Where changes come from: paths relative to the runs folder, which is itself the empty string."""
+    """Source of changed paths, relative to the runs folder. The empty string is the runs folder itself."""
 
     @property
     def mode(self) -> Mode: ...
@@ -43,12 +43,11 @@ class _Source(Protocol):
 
 
 class Watch:
-    """Calls `on_change` from a thread of its own with the paths that changed, relative to the runs folder.
+    """Calls `on_change` on its own thread with the changed paths, relative to the runs folder.
 
-    They are files that matter, and folders, which stand for all below them: the empty string for everything. A path
-    may be gone. The runs folder may be missing, be deleted and come again. Nothing that happens
-    after `start` has returned is missed. After an error, of `on_change` too, everything counts as changed, and the
-    watch goes on after a pause.
+    The paths are files that matter, and folders, which include all their content; the empty string means everything.
+    They may no longer exist. The runs folder itself may be missing, deleted or recreated. No change after `start` has
+    returned is missed. After an error, also in `on_change`, the watch pauses and then reports everything as changed.
     """
 
     def __init__(
@@ -59,8 +58,8 @@ class Watch:
         on_failure: Report = unheard,
         on_polling: Report = unheard,
     ) -> None:
-        """`matters` tells from a relative path whether the file can change the board. `on_polling` gets the reason
-        when the folder is polled, and an empty line when inotify watches it again."""
+        """`matters` returns whether the file at a relative path can affect the board. `on_polling` receives the reason
+        for polling, and an empty text after a return to inotify."""
         self.runs = runs.absolute()
         self._matters = matters
         self._on_change = on_change
@@ -69,21 +68,21 @@ class Watch:
         self._identity: tuple[int, int] | None = None
         self._source: _Source | None = None
         self._swapping = threading.Lock()
-        """Held while the source changes, so that `stop` never wakes one that is being closed."""
+        """Held while the source is replaced, so that `stop` never wakes a closed source."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._pending: set[str] = set()
-        self._first = self._last = self._looked = time.monotonic()
-        """When the oldest and the newest pending change were heard of, and when the folder was last looked at."""
-        self._polls = ""
-        """Why the folder is polled."""
+        self._first = self._last = self._checked = time.monotonic()
+        """Times of the oldest and the newest pending change, and of the last check of the runs folder."""
+        self._polling_reason = ""
+        """Why the folder is polled; empty with inotify."""
         self._again = AGAIN
         self._again_at: float | None = None
-        """When inotify is tried again; None where it is in use, or would report too little."""
+        """Time of the next attempt with inotify; None if inotify is in use or polling is permanent."""
 
     @property
     def mode(self) -> Mode | None:
-        """How changes are heard of; None before `start`."""
+        """How changes are detected; None before `start`."""
         return self._source.mode if self._source else None
 
     def start(self) -> None:
@@ -91,7 +90,7 @@ class Watch:
         self._thread.start()
 
     def stop(self, patience: float = LAST_CALL) -> None:
-        """No call of `on_change` begins after this; one that is under way is waited for, `patience` seconds at most."""
+        """Prevent further calls of `on_change`, and wait at most `patience` seconds for a call in progress."""
         self._stopping.set()
         with self._swapping:
             if self._source is not None:
@@ -107,14 +106,14 @@ class Watch:
         self._close()
 
     def _pass(self) -> None:
-        """Wait for changes until they are due, and deliver them."""
-        if self._source is None:  # an error came between closing one and opening the next
+        """Wait for changes and deliver the pending batch when it is due."""
+        if self._source is None:  # an error prevented the previous attempt to open a source
             self._open()
         due = min(self._last + QUIET, self._first + LONGEST) if self._pending else time.monotonic() + TICK
         changed = self._read(due - time.monotonic())
         now = time.monotonic()
-        if "" in changed or now - self._looked >= TICK:
-            self._looked = now
+        if "" in changed or now - self._checked >= TICK:
+            self._checked = now
             if self._reopen_if_replaced() or self._is_watched_again(now):
                 changed.add("")
         if changed:
@@ -128,13 +127,13 @@ class Watch:
         assert self._source is not None
         try:
             return self._source.read(timeout)
-        except OSError as error:  # the kernel's limit was reached by a new folder
+        except OSError as error:  # a new folder exceeded the kernel limit
             self._close()
             self._poll(_refusal(error), again=True)
             return {""}
 
     def _reopen_if_replaced(self) -> bool:
-        """Watch anew where another folder, or none, is in the runs folder's place; whether it was so."""
+        """Open a new source if the runs folder was replaced or deleted; return whether it was."""
         assert self._source is not None
         identity = _identity(self.runs)
         if identity == self._identity and not (identity and self._source.lost):
@@ -153,7 +152,7 @@ class Watch:
             self._poll(refusal, again=True)
 
     def _is_watched_again(self, now: float) -> bool:
-        """Try inotify again where a limit of the kernel was in its way, now and then; whether it works."""
+        """Try inotify again when the next attempt is due; return whether it works."""
         if self._again_at is None or now < self._again_at:
             return False
         self._again = min(2 * self._again, AGAIN_AT_MOST)
@@ -161,7 +160,7 @@ class Watch:
         return self._use_inotify() is None
 
     def _use_inotify(self) -> str | None:
-        """Watch by inotify; the reason where the kernel refuses, and then nothing has changed."""
+        """Switch to inotify, or return the reason for a failure and keep the current source."""
         from xray_tui.board.inotify import Inotify
 
         try:
@@ -173,18 +172,18 @@ class Watch:
         self._again, self._again_at = AGAIN, None
         return None
 
-    def _poll(self, why: str, again: bool = False) -> None:
+    def _poll(self, reason: str, again: bool = False) -> None:
         from xray_tui.board.polling import Polling
 
         self._again_at = time.monotonic() + self._again if again else None
-        self._use(Polling(self.runs, self._matters), why)
+        self._use(Polling(self.runs, self._matters), reason)
 
-    def _use(self, source: _Source, polls: str) -> None:
+    def _use(self, source: _Source, polling_reason: str) -> None:
         with self._swapping:
             self._source = source
-        if polls != self._polls:
-            self._polls = polls
-            self._on_polling(polls)
+        if polling_reason != self._polling_reason:
+            self._polling_reason = polling_reason
+            self._on_polling(polling_reason)
 
     def _close(self) -> None:
         with self._swapping:
@@ -194,17 +193,17 @@ class Watch:
 
 
 def _refusal(error: OSError) -> str:
-    """Why inotify cannot be used, as it may be shown."""
+    """The reason why inotify cannot be used, safe to show."""
     if error.errno == errno.ENOSPC:
-        return "inotify's limit of watches is reached"
+        return "the limit of inotify watches is reached"
     if error.errno == errno.EMFILE:
-        return "inotify's limit of instances is reached"
+        return "the limit of inotify instances is reached"
     return f"inotify: {clean(error.strerror or str(error))}"
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
     try:
-        about = folder.stat()
+        status = folder.stat()
     except OSError:
         return None
-    return about.st_dev, about.st_ino
+    return status.st_dev, status.st_ino
