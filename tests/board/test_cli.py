@@ -104,7 +104,7 @@ def test_the_line_that_check_advises_adds_the_file(runs: Path, tmp_path: Path) -
     put(runs / "a/other.json", {"loss": 0.5})
     done = xray_tui("check", cwd=tmp_path)
     assert done.returncode == 0
-    line = done.stdout.splitlines()[0].partition("this adds it: ")[2]
+    line = done.stdout.splitlines()[0].partition("add it in board.yaml: ")[2]
     put(runs / "board.yaml", line + "\n")
     assert xray_tui("check", cwd=tmp_path).stdout == "1 artifact, none unranked\n"
 

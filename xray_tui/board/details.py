@@ -41,7 +41,7 @@ def read_details(runs: Path, path: str, rules: Rules) -> Details:
     """Read the details of one artifact. `path` is relative to the runs folder. Never raises."""
     content = read_bytes(runs, path)
     if content is None:
-        return Details(problem="the file is gone")
+        return Details(problem="the file no longer exists")
     if isinstance(content, Rejected):
         return Details(problem=content.reason)
     try:

@@ -148,28 +148,28 @@ class Document:
 
     def _hits(self, blocks: list[dict[str, Any]]) -> dict[str, Any]:
         """metric -> its value in the first block that has one. Within a block its own name precedes its aliases."""
-        found: dict[str, Any] = {}
+        hits: dict[str, Any] = {}
         meanings = self.rules.meanings
         for block in blocks:
             in_block: dict[str, tuple[int, Any]] = {}
             for key, value in block.items():
                 if value is not None and key in meanings:
                     name, order = meanings[key]
-                    if name not in found and (name not in in_block or order < in_block[name][0]):
+                    if name not in hits and (name not in in_block or order < in_block[name][0]):
                         in_block[name] = (order, value)
             for name, (_, value) in in_block.items():
-                found[name] = value
-        return found
+                hits[name] = value
+        return hits
 
     def intervals(self) -> dict[str, tuple[float, float]]:
-        found = {}
+        intervals = {}
         for word, pair in self.block("intervals").items():
             name, _ = self.rules.meanings.get(word, (None, 0))
             if name is not None and isinstance(pair, list) and len(pair) == 2:
                 low, high = _number(pair[0]), _number(pair[1])
                 if low is not None and high is not None and math.isfinite(high - low) and low <= high:
-                    found[name] = (low, high)
-        return found
+                    intervals[name] = (low, high)
+        return intervals
 
     def threshold(self, path: str) -> float | None:
         value = _number(self.find("threshold"))

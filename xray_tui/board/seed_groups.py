@@ -63,7 +63,7 @@ def seedless(config: str) -> str:
 
     Comparing text is enough because the engine writes every resolved config in the same order and style.
     """
-    kept: list[str] = []
+    lines: list[str] = []
     in_description = False
     for line in config.splitlines():
         if in_description and (not line or line[0].isspace()):
@@ -71,8 +71,8 @@ def seedless(config: str) -> str:
         in_description = _DESCRIPTIVE.match(line) is not None
         if in_description or _IGNORED.match(line):
             continue
-        kept.append(_seedless_path(line) if _PATH.match(line) else line.rstrip())
-    return "\n".join(kept)
+        lines.append(_seedless_path(line) if _PATH.match(line) else line.rstrip())
+    return "\n".join(lines)
 
 
 def _seedless_path(line: str) -> str:
