@@ -204,7 +204,7 @@ def test_help_and_problems_fit_80_columns_and_the_help_has_every_id(tmp_path: Pa
     (folder / "test_metrics.json").write_text("[]")
     problems = problem_lines(rank(RunIndex(tmp_path).scan()), ["settings: " + "many words " * 20])
     assert max(map(cell_len, [*help_text, *problems])) <= WIDTH + 1
-    assert any("holds a list" in line for line in problems)
+    assert any("a JSON object, got" in line for line in problems)
 
 
 def test_help_and_quit_stay_in_the_key_bar_when_others_must_go() -> None:
