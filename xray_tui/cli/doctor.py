@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.contract.errors import BadInput, Exit
 from engine.contract.text import clean
+from xray_tui.cli.store_options import add_runs
 
 if TYPE_CHECKING:
     from xray_tui.doctor.context import Context
@@ -25,7 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         "Changes nothing. The exit status is 1 if a check is bad.",
         allow_abbrev=False,
     )
-    parser.add_argument("--runs", type=Path, metavar="DIR", help="the runs folder (default: runs_dir, else ./runs)")
+    add_runs(parser)
     parser.add_argument("--json", action="store_true", help="print a JSON list of objects")
     parser.add_argument(
         "--report",

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.contract.errors import BadInput, Exit
-from engine.contract.text import clean, clean_log_line
+from engine.contract.text import clean_log_line
+from xray_tui.cli import queue
+from xray_tui.cli.store_options import add_runs, find, open_store
 
 if TYPE_CHECKING:
     from xray_tui.jobs.model.job import Job
-    from xray_tui.jobs.storage.job_store import JobStore
 
 POLL = 0.5
 _LONGEST_LINE = 1 << 16
@@ -25,7 +26,6 @@ Subparsers = argparse._SubParsersAction  # argparse has no public name for what 
 
 def add_parsers(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """Add the commands. Each sets `func`: it takes the parsed arguments, returns the exit code, and raises BadInput."""
-    from xray_tui.cli import queue
     from xray_tui.jobs.model.job import KINDS
 
     launch = _add(subparsers, "launch", _launch, "Launch a job of the engine, detached; prints its id.")
@@ -76,7 +76,7 @@ def _add(
     subparsers: Subparsers[argparse.ArgumentParser], name: str, run: Callable[[argparse.Namespace], int], what: str
 ) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(name, help=what, description=what, allow_abbrev=False)
-    parser.add_argument("--runs", type=Path, metavar="DIR", help="the runs folder (default: of the settings, ./runs)")
+    add_runs(parser)
     parser.set_defaults(func=run)
     return parser
 
@@ -269,22 +269,3 @@ def exit_code(jobs: Sequence[Job]) -> int:
             return job.exit_code if job.exit_code > 0 else 128 - job.exit_code
         return Exit.STOPPED if job.state is State.STOPPED else Exit.OTHER
     return Exit.DONE
-
-
-def find(store: JobStore, text: str) -> Job:
-    """The job of that id, or the only one whose id ends so: `k3fz` will do. Raises BadInput."""
-    found = [job for job in store.jobs() if text and job.id.endswith(text)]
-    if len(found) > 1:
-        raise BadInput(f"{clean(text)}: {', '.join(job.id for job in found)} end so; give more of the id")
-    return found[0] if found else store.get(text)
-
-
-def open_store(given: argparse.Namespace) -> JobStore:
-    """The jobs of the runs folder that the arguments name. Raises BadInput where there is none."""
-    from xray_tui.jobs.storage.job_store import JobStore
-    from xray_tui.settings import runs_folder, settings_for
-
-    runs = given.runs or runs_folder(None, settings_for(given))
-    if not runs.is_dir():
-        raise BadInput(f"{clean(str(runs))}: no such folder; give the runs folder with --runs DIR")
-    return JobStore(runs)

@@ -12,6 +12,7 @@ from typing import NoReturn
 from engine import __version__
 from engine.contract.errors import BadInput, Exit
 from engine.contract.text import clean
+from xray_tui.cli.store_options import add_runs
 
 BOARD_COMMANDS = {
     "export": "write the board as Markdown, CSV or JSON",
@@ -106,7 +107,7 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
         add_doctor(subparsers, SERVER_COMMANDS[command])
         return parser
     export = subparsers.add_parser("export", help=BOARD_COMMANDS["export"], description=BOARD_COMMANDS["export"])
-    _add_runs(export)
+    add_runs(export)
     export.add_argument("--format", choices=FORMATS, default="markdown", help="default: markdown")
     export.add_argument(
         "--output",
@@ -116,15 +117,9 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
     export.add_argument("--generated", metavar="STAMP", help="the time stamp in the file; default: now")
     export.set_defaults(func=_export)
     check = subparsers.add_parser("check", help=BOARD_COMMANDS["check"], description=BOARD_COMMANDS["check"])
-    _add_runs(check)
+    add_runs(check)
     check.set_defaults(func=_check)
     return parser
-
-
-def _add_runs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--runs", type=Path, metavar="DIR", help="the runs folder; default: the settings' runs_dir, else ./runs"
-    )
 
 
 def find_runs(options: argparse.Namespace) -> Path:

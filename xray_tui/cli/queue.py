@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.contract.errors import BadInput, Exit
+from xray_tui.cli.store_options import find, open_store
 
 if TYPE_CHECKING:
     from xray_tui.jobs.model.job import Job
@@ -66,7 +67,6 @@ def _move(given: argparse.Namespace) -> int:
 
 
 def _revive(given: argparse.Namespace) -> int:
-    from xray_tui.cli.jobs import open_store
     from xray_tui.jobs.actions.resume import revive, start_of
 
     store = open_store(given)
@@ -95,7 +95,6 @@ def _each(
     given: argparse.Namespace, order: Callable[[JobStore, str], Job], done: str | Callable[[Job, Path], str]
 ) -> int:
     """Do it to each job, and say so; what cannot be done is said at the end, and costs the others nothing."""
-    from xray_tui.cli.jobs import find, open_store
 
     store = open_store(given)
     problems: list[str] = []

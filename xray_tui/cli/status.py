@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 
 from engine.contract.errors import Exit
+from xray_tui.cli.store_options import add_runs, open_store
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], what: str) -> None:
     parser = subparsers.add_parser("status", help=what, description=what.capitalize() + ".", allow_abbrev=False)
-    parser.add_argument("--runs", type=Path, metavar="DIR", help="the runs folder (default: runs_dir, else ./runs)")
+    add_runs(parser)
     parser.add_argument(
         "--since",
         metavar="TIME",
@@ -27,7 +27,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 def run(options: argparse.Namespace) -> int:
     from xray_tui.board.index import RunIndex
     from xray_tui.board.rank import rank
-    from xray_tui.cli.jobs import open_store
     from xray_tui.jobs.supervise.recovery import recover_orphans
     from xray_tui.status.last_visit import DAY, last_use, note_use, parse_since
     from xray_tui.status.report import as_json, build_report, lines
