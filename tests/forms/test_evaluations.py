@@ -29,7 +29,7 @@ async def test_a_run_whose_training_waits_is_offered_and_evaluated_after_it() ->
     app = FormApp("evaluate", jobs=[QUEUED, OTHER, replace(QUEUED, state=State.FAILED)])
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot)
-        assert offered(app, "run") == ["dual_a", "plain_a", "next  its training is queued: after that"]
+        assert offered(app, "run") == ["dual_a", "plain_a", "next  after its training, which is queued"]
         focus(app, "run")
         await pilot.press("right", "right")
         await settle(pilot)
@@ -51,7 +51,7 @@ async def test_another_run_takes_the_training_back_unless_it_was_chosen() -> Non
         await choose(pilot, app, "after", "j3")
         await choose(pilot, app, "run", "next")
         assert row(app, "after").control.raw == "j3"
-        said = "after: next has no checkpoints/best.pt yet; its training (queued) is right"
+        said = "after: next has no checkpoints/best.pt yet; expected its training, which is queued"
         assert text(app, SUMMARY) == f"✗ {said}"
         await choose(pilot, app, "after", "j1")
         assert text(app, SUMMARY) == "✓ ready: F5 launches"
@@ -61,7 +61,7 @@ async def test_a_run_with_a_checkpoint_that_is_still_in_training_can_be_evaluate
     app = FormApp("evaluate", current="plain_a", jobs=[RUNNING])
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot, app)
-        assert offered(app, "run")[1] == "plain_a  its training is running: after that"
+        assert offered(app, "run")[1] == "plain_a  after its training, which is running"
         assert row(app, "after").control.raw == "j2"
         await choose(pilot, app, "after", "")
         assert text(app, SUMMARY) == "✓ ready: F5 launches"

@@ -109,7 +109,7 @@ async def test_a_sweep_trains_every_combination() -> None:
 async def test_a_sweep_that_no_training_could_run_is_refused_while_it_is_typed() -> None:
     refused = {
         "training.lr": "training.lr: give a field with values, such as training.lr=1e-3,3e-4",
-        "training.speed=1,2": "training.speed: no field of the config; one such as training.lr is right",
+        "training.speed=1,2": "training.speed: unknown field; expected a field of the config such as training.lr",
         "training.lr=0.1,-1": "training.lr: -1",
         "training.epochs=two": "training.epochs: ",
         "seed=" + ",".join(map(str, range(65))): "that would be 65 trainings; at most 64 at once",
@@ -132,7 +132,7 @@ async def test_seeds_and_a_sweep_do_not_both_give_the_seed() -> None:
         await opened(pilot, app)
         await type_over(pilot, app, "seeds", "1,2")
         await type_over(pilot, app, "sweep", "seed=3,4")
-        assert text(app, SUMMARY) == "✗ sweep: seed: has its values in seeds already"
+        assert text(app, SUMMARY) == "✗ sweep: seed: already set by the field seeds"
 
 
 async def test_the_name_of_a_run_is_free_for_its_seed_group_until_a_seed_of_it_is_there(place: Path) -> None:
@@ -166,11 +166,11 @@ async def test_a_run_has_one_name_however_it_is_typed() -> None:
 
 async def test_a_number_that_the_queue_would_not_take_is_said_under_its_field() -> None:
     refused = [
-        ("priority", "", "empty: give a whole number, 0 to 99"),
+        ("priority", "", "empty: expected a whole number, 0 to 99"),
         ("priority", "100", "100: give 0 (served first) to 99"),
         ("gpus", "3", "3: there are only 2"),
         ("gpus", "0", "0: give 1 or more"),
-        ("gpus", "two", "two: give a whole number, 1 or more"),
+        ("gpus", "two", "two: expected a whole number, 1 or more"),
     ]
     app = FormApp("train", gpus=GPUS)
     async with app.run_test(size=(120, 40)) as pilot:

@@ -227,7 +227,7 @@ async def test_without_a_checkpoint_an_evaluation_says_what_is_missing(place: Pa
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await pilot.press("enter")
-        assert "one with checkpoints/best.pt is right" in text(app, SUMMARY)
+        assert "expected a run with checkpoints/best.pt" in text(app, SUMMARY)
         assert app.results == []
 
 
@@ -239,7 +239,7 @@ async def test_a_blend_takes_the_marked_runs_and_space_or_enter_changes_them() -
         focus(app, "members")
         await pilot.press("down", "space")
         await settle(pilot)
-        assert "two or more are right" in text(app, SUMMARY)
+        assert "choose at least two members" in text(app, SUMMARY)
         await pilot.press("enter", "f5")
     request = BlendRequest(members=("runs/plain_a", "runs/dual_a"), runs="runs", tta="hv")
     assert app.results == [Launch((JobSpec("blend", "blend", request, "auto"),))]
@@ -307,7 +307,7 @@ async def test_a_file_is_only_written_over_after_a_second_enter(place: Path) -> 
         await pilot.press("enter")
         await settle(pilot)
         assert isinstance(app.screen, SaveScreen)
-        assert "exists; enter once more" in str(app.screen.query_one("#save-note").render())
+        assert "exists; press enter again" in str(app.screen.query_one("#save-note").render())
         assert (place / "configs" / "dual.yaml").read_bytes() == before
         await pilot.press("enter")
         await settle(pilot)
@@ -340,7 +340,7 @@ async def test_a_place_that_cannot_be_written_to_is_said_and_another_can_be_give
         await pilot.press("ctrl+u", *"file/mine", "enter")
         await settle(pilot)
         assert isinstance(app.screen, SaveScreen)
-        assert "another place is right" in str(app.screen.query_one("#save-note").render())
+        assert "choose another place" in str(app.screen.query_one("#save-note").render())
 
 
 async def test_names_from_files_are_shown_as_text_without_markup_or_control_codes(place: Path) -> None:

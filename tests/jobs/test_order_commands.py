@@ -78,7 +78,7 @@ def test_what_cannot_be_ordered_is_one_line_each_and_costs_the_others_nothing(pl
     said = shell("hold", "nobody", job, code=2)
     assert said.count("\n") == 1
     assert "nobody: no such job" in said
-    assert "give up, down, or a priority" in shell("move", job, "sideways", code=2)
+    assert "expected up, down or a priority" in shell("move", job, "sideways", code=2)
     assert "is the first of your waiting jobs already" in shell("move", job, "up", code=2)
     assert "only a training can be resumed" in shell("resume", job, code=2)
     assert "priority: 100: give 0" in shell("launch", "command", "--run", "a", "--priority", 100, "--", "x", code=2)
@@ -136,5 +136,7 @@ def test_who_waits_for_a_blocked_job_is_told_that_it_may_be_for_ever(
 
 
 def test_an_evaluation_comes_only_after_a_training(shell: Shell) -> None:
-    assert "comes after a training" in shell("launch", "command", "--run", "a", "--then-evaluate", "--", "true", code=2)
+    assert "expected a job of kind train" in shell(
+        "launch", "command", "--run", "a", "--then-evaluate", "--", "true", code=2
+    )
     assert shell.jobs() == {}

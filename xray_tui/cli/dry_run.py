@@ -1,4 +1,4 @@
-"""`xray-tui launch --dry-run`: all that a launch would say, and nothing launched."""
+"""`xray-tui launch --dry-run`: the checks, forecast and commands of a launch, without the launch."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from xray_tui.jobs.storage.job_store import JobStore
 
 
 def dry_run(launcher: LocalLauncher, specs: Sequence[JobSpec], then_evaluate: bool, snapshot: GpuSnapshot) -> int:
-    """Print why the launch would be refused, the checks, what the jobs will take, and the exact command of each in its
-    order. Returns the exit status: BAD_INPUT where something is bad."""
+    """Print the reasons to refuse the launch, the checks, the forecast and the command of each job.
+
+    Returns BAD_INPUT if the launch would be refused or a check is bad.
+    """
     refused: list[str] = []
     store = JobStore(launcher.runs)
     for spec in specs:
@@ -26,9 +28,9 @@ def dry_run(launcher: LocalLauncher, specs: Sequence[JobSpec], then_evaluate: bo
             launcher.check(spec, store, lambda: snapshot)
         except BadInput as error:
             refused += error.lines
-    place = Surroundings(launcher.runs, snapshot, launcher.terms, launcher.lease_dir)
-    found = look_ahead(specs, place, then_evaluate)
+    surroundings = Surroundings(launcher.runs, snapshot, launcher.terms, launcher.lease_dir)
+    outlook = look_ahead(specs, surroundings, then_evaluate)
     commands = [shown_command(job.spec) for job in planned(specs, launcher.runs, then_evaluate)]
-    for line in dict.fromkeys((*(f"{BAD} {line}" for line in refused), *found.lines, *commands)):
+    for line in dict.fromkeys((*(f"{BAD} {line}" for line in refused), *outlook.lines, *commands)):
         print(line)
-    return Exit.BAD_INPUT if refused or found.is_bad else Exit.DONE
+    return Exit.BAD_INPUT if refused or outlook.is_bad else Exit.DONE

@@ -1,1 +1,1 @@
-"""The launch forms: schema, fields, state, request."""
+"""Launch forms: schema, fields, state, request."""

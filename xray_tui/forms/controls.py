@@ -1,7 +1,7 @@
-"""The controls of a form: one line high, their state told by words as well as colour.
+"""Controls of a form. Each is one line high and shows its state in text as well as in colour.
 
-Enter opens a list and chooses in it; text fields and switches leave it to the screen, which launches. Space opens or
-switches, left and right step through choices, up and down go to the next field.
+Enter opens a list and chooses in it; in text fields and switches the screen handles Enter and launches. Space opens a
+list or flips a switch, left and right step through choices, up and down go to the neighbouring field.
 """
 
 from __future__ import annotations
@@ -24,13 +24,11 @@ from xray_tui.widgets.clean_input import CleanInput
 
 
 def without(bindings: Iterable[BindingType], *keys: str) -> list[BindingType]:
-    """The bindings but for those of the keys."""
+    """The bindings, except those of `keys`."""
     return [binding for binding in bindings if not (isinstance(binding, Binding) and binding.key in keys)]
 
 
 class TextField(CleanInput, inherit_bindings=False):
-    """A line of text in a form."""
-
     BINDINGS: ClassVar[list[BindingType]] = without(Input.BINDINGS, "enter")
 
     def __init__(self, value: str, *, suggestions: Sequence[str] = (), placeholder: str = "") -> None:
@@ -39,16 +37,14 @@ class TextField(CleanInput, inherit_bindings=False):
 
     @property
     def raw(self) -> str:
-        """What it shows now."""
         return self.value
 
     def show_raw(self, raw: Any) -> None:
-        """Show another value."""
         self.value = raw
 
 
 class Choice(Select[Any], inherit_bindings=False):
-    """One of a few values. Options are (what is shown, value, a remark shown in the open list)."""
+    """One of a few values. An option is (label, value, remark shown in the open list)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,space", "show_overlay", "Choices", key_display="enter"),
@@ -63,17 +59,16 @@ class Choice(Select[Any], inherit_bindings=False):
 
     @property
     def raw(self) -> Any:
-        """What it shows now."""
         return self.value
 
     def action_step(self, by: int) -> None:
-        """Take the next choice, without the list; the ends hold."""
-        at = self._order.index(self.value) + by
-        if 0 <= at < len(self._order):
-            self.value = self._order[at]
+        """Choose a neighbouring option without opening the list; stops at both ends."""
+        index = self._order.index(self.value) + by
+        if 0 <= index < len(self._order):
+            self.value = self._order[index]
 
     def show_raw(self, raw: Any) -> None:
-        """Show another value; one that is no choice (a config written by hand) leaves the old one."""
+        """Show another value; ignores a value that is not an option, such as one from a handwritten config."""
         if raw in self._order:
             self.value = raw
 
@@ -85,13 +80,11 @@ def _option_text(label: str, remark: str) -> Text:
 
 
 class Toggle(Static, can_focus=True):
-    """On or off."""
-
     BINDINGS: ClassVar[list[BindingType]] = [Binding("space,left,right", "toggle('value')", "Switch", show=False)]
     value: var[bool] = var(False, init=False)
 
     class Changed(Message):
-        """It was switched."""
+        """The value has changed."""
 
     def __init__(self, value: bool) -> None:
         super().__init__()
@@ -99,7 +92,6 @@ class Toggle(Static, can_focus=True):
 
     @property
     def raw(self) -> bool:
-        """What it shows now."""
         return self.value
 
     def render(self) -> Content:
@@ -114,12 +106,11 @@ class Toggle(Static, can_focus=True):
         self.value = not self.value
 
     def show_raw(self, raw: Any) -> None:
-        """Show another value."""
         self.value = bool(raw)
 
 
 class Checklist(OptionList, inherit_bindings=False):
-    """Some of many names; Enter and Space choose. Up on the first and down on the last go to the neighbouring field."""
+    """Any number of names; Enter and Space choose. Up and down leave the list at its ends."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *without(OptionList.BINDINGS, "up", "down"),
@@ -129,7 +120,7 @@ class Checklist(OptionList, inherit_bindings=False):
     ]
 
     class Changed(Message):
-        """Another set of names is chosen."""
+        """The chosen names have changed."""
 
     def __init__(self, names: Sequence[str], chosen: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -148,23 +139,23 @@ class Checklist(OptionList, inherit_bindings=False):
         self.post_message(self.Changed())
 
     def action_move(self, by: int) -> None:
-        """To the next name, or out of the list at its ends."""
-        at = (self.highlighted if self.highlighted is not None else -1) + by
-        if 0 <= at < self.option_count:
-            self.highlighted = at
+        """Move to a neighbouring name, or out of the list at its ends."""
+        index = (self.highlighted if self.highlighted is not None else -1) + by
+        if 0 <= index < self.option_count:
+            self.highlighted = index
         elif by < 0:
             self.screen.focus_previous()
         else:
             self.screen.focus_next()
 
     def show_names(self, names: Sequence[str], chosen: Sequence[str]) -> None:
-        """Offer other names; no Changed follows."""
+        """Replace the names; posts no Changed."""
         self.names, self._chosen = tuple(names), set(chosen)
         self.clear_options()
         self.add_options(Option(self._prompt(name)) for name in self.names)
 
     def show_raw(self, raw: Any) -> None:
-        """Choose exactly these of the names that there are."""
+        """Choose these names."""
         self.show_names(self.names, raw)
 
     def _prompt(self, name: str) -> Content:

@@ -1,7 +1,7 @@
-"""Fields of a form as plain values: what they are, how their text is read, and what differs from a base.
+"""Fields of a form as plain values: their description, how their text is parsed, and changes to a base config.
 
-A form's values are one flat mapping: dotted key -> value, and for a section that can be left out (such as
-`model.classification_head`) its key -> True or False. Nothing here knows pydantic or Textual.
+The values of a form are one flat mapping: dotted key -> value. An optional section (such as
+`model.classification_head`) has its key -> True or False. This module imports neither pydantic nor Textual.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Values = Mapping[str, Any]
 class Field:
     """One key of a config as a form shows it.
 
-    A `text` field is typed and read as `item` (with `many`: as several); a `choice` is one of `choices`. With `words`
-    a number may also be one of these words. `bounds` says in words what is right.
+    The text of a `text` field is parsed as an `item`, or as several with `many`. A `choice` is one of `choices`.
+    A number may also be one of `words`. `bounds` describes the valid values.
     """
 
     key: str
@@ -38,14 +38,15 @@ class Field:
 
     @property
     def label(self) -> str:
-        """The last part of the key."""
         return self.key.rpartition(".")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A group of fields. The root's key is empty; an `optional` section may be off (`default_on` says what it is).
-    `fixed` holds the keys that can only have one value, as (key in the section, value)."""
+    """A group of fields. The key of the root is empty. An `optional` section can be off; `default_on` is its default.
+
+    `fixed` holds the keys that have only one possible value, as (key in the section, value).
+    """
 
     key: str
     description: str
@@ -56,13 +57,13 @@ class Section:
     fixed: tuple[tuple[str, Any], ...] = ()
 
     def walk(self) -> Iterator[Field]:
-        """Every field, those of inner sections after the section's own."""
+        """All fields: first its own, then those of inner sections."""
         yield from self.fields
         for section in self.sections:
             yield from section.walk()
 
     def optional_sections(self) -> Iterator[Section]:
-        """Every section below this one that can be off."""
+        """All optional sections below this one."""
         for section in self.sections:
             if section.optional:
                 yield section
@@ -70,13 +71,13 @@ class Section:
 
 
 def defaults(section: Section) -> dict[str, Any]:
-    """The flat values of a form on which nothing was given."""
+    """The flat default values."""
     values = {inner.key: inner.default_on for inner in section.optional_sections()}
     return values | {field.key: field.default for field in section.walk()}
 
 
 def flatten(section: Section, tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A model's dump as flat values. The fields of a section that is off keep their defaults."""
+    """A model's dump as flat values. The fields of a section that is off get their defaults."""
     values = {field.key: tree.get(field.label, field.default) for field in section.fields}
     for inner in section.sections:
         below = tree.get(_last(inner.key))
@@ -87,7 +88,7 @@ def flatten(section: Section, tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def nest(section: Section, values: Values) -> dict[str, Any]:
-    """Flat values as the tree that the model is validated from; a section that is off becomes None."""
+    """Flat values as the nested mapping that the model validates; a section that is off becomes None."""
     tree = {**dict(section.fixed), **{field.label: values[field.key] for field in section.fields}}
     for inner in section.sections:
         on = not inner.optional or values[inner.key]
@@ -96,9 +97,9 @@ def nest(section: Section, values: Values) -> dict[str, Any]:
 
 
 def differences(section: Section, base: Values, values: Values) -> list[tuple[str, Any]]:
-    """(dotted key, value) of what has to be set on the base to get the values, in the order of the schema.
+    """The (dotted key, value) changes from `base` to `values`, in the order of the schema.
 
-    Turning a section off sets it to None; turning it on sets those of its keys that are no default, or {}.
+    Turning a section off sets it to None; turning it on sets its keys that differ from their defaults, or {}.
     """
     changes = [(field.key, values[field.key]) for field in section.fields if values[field.key] != base[field.key]]
     for inner in section.sections:
@@ -112,7 +113,7 @@ def differences(section: Section, base: Values, values: Values) -> list[tuple[st
 
 
 def parse(field: Field, text: str) -> Any:
-    """What was typed, as a value to validate. Text that is no number stays text, and validation says so."""
+    """The typed text as a value to validate. Text that is not a number stays text, for validation to reject."""
     text = text.strip()
     if not text and field.optional:
         return None

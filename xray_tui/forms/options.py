@@ -1,6 +1,6 @@
-"""What a form launches, as values: one job or several, on how many GPUs, when, and what follows them.
+"""The launch's own fields of a form: seeds, sweep, GPU count, dependencies, priority. Pure functions and values.
 
-Pure, as launch_command is: that reads the config's fields, this the launch's own. Imported when a form opens.
+`request` has the fields of the config. Both are imported when a form opens.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Problems = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What stands in the launch's own fields, as it was typed. Their names are the keys of these fields."""
+    """The launch's own fields as typed. The names are the keys of the form fields."""
 
     seeds: str = ""
     sweep: str = ""
@@ -36,19 +36,19 @@ class Wishes:
     evaluate: bool = False
     gpus: str = "1"
     after: str = ""
-    """A job's id, or none."""
+    """A job id, or empty."""
     priority: str = str(PRIORITY)
     hold: bool = False
 
     @property
     def changed(self) -> frozenset[str]:
-        """The keys that are not as they are for a plain launch."""
+        """The keys whose values differ from their defaults."""
         plain = Wishes()
-        return frozenset(each.name for each in fields(self) if getattr(self, each.name) != getattr(plain, each.name))
+        return frozenset(f.name for f in fields(self) if getattr(self, f.name) != getattr(plain, f.name))
 
     @property
     def sweeps(self) -> tuple[str, ...]:
-        """The sweep, one text a field, as `launch --sweep` takes them."""
+        """The sweep as values of `launch --sweep`, one for each field."""
         return tuple(part.strip() for part in self.sweep.split(";") if part.strip())
 
 
@@ -57,13 +57,12 @@ WISHES: Mapping[Kind, tuple[str, ...]] = {
     "evaluate": ("after", "priority", "hold"),
     "blend": ("after", "priority", "hold"),
 }
-"""Which of them each form has. No config has these keys at its top."""
+"""The launch's own fields in each form. No config has these keys at its top level."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What a form is left with: the jobs, each training followed by its evaluation (`evaluate`), or all kept waiting
-    until they are released (`hold`)."""
+    """The jobs to submit. `evaluate` adds an evaluation after each training; `hold` holds all jobs until released."""
 
     specs: tuple[JobSpec, ...]
     evaluate: bool = False
@@ -71,17 +70,17 @@ class Launch:
 
     @property
     def words(self) -> str:
-        """How many jobs, in words; nothing for one that is just launched."""
+        """A description of the launch; empty for a single job without options."""
         count = len(self.specs)
-        said = f"{count} trainings" if count > 1 else "a training" if self.evaluate else "it" if self.hold else ""
+        words = f"{count} trainings" if count > 1 else "a training" if self.evaluate else "it" if self.hold else ""
         if self.evaluate:
-            said += ", each with its evaluation" if count > 1 else " and its evaluation"
-        return f"{said}, held until released" if self.hold else said
+            words += ", each with its evaluation" if count > 1 else " and its evaluation"
+        return f"{words}, held until released" if self.hold else words
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What Enter would launch, with the command that does the same; `problems` (key -> what is wrong) must be empty."""
+    """A launch and its shell command. `problems` (key -> message) must be empty to launch."""
 
     launch: Launch
     command: str
@@ -90,34 +89,34 @@ class Plan:
 
 
 def read_sweep(wishes: Wishes) -> tuple[tuple[int, ...], Mapping[str, Sequence[str]], Problems]:
-    """(the seeds, the values of each field of the sweep, what is wrong with them)."""
+    """(seeds, field -> values of the sweep, problems)."""
     problems: Problems = {}
     seeds = _read(problems, "seeds", lambda: parse_seeds(wishes.seeds)) if wishes.seeds.strip() else ()
     sweep = _read(problems, "sweep", lambda: parse_sweep(wishes.sweeps)) or {}
     if seeds and "seed" in sweep:
-        problems["sweep"] = "seed: has its values in seeds already"
+        problems["sweep"] = "seed: already set by the field seeds"
     return seeds or (), sweep, problems
 
 
 def specs_of(
     spec: JobSpec, seeds: Sequence[int], sweep: Mapping[str, Sequence[str]], taken: Mapping[str, str]
 ) -> tuple[tuple[JobSpec, ...], Problems]:
-    """(the trainings, or the one job; what is wrong with their number and names)."""
+    """(all trainings of the seeds and sweep, or just `spec`; problems with their number and names)."""
     problems: Problems = {}
-    found = _read(problems, "seeds" if seeds else "sweep", lambda: trainings(spec, seeds, sweep)) or [spec]
-    for each in found if seeds or sweep else ():
-        if each.run in taken:
-            problems["run"] = f"{clean(each.run)}: {taken[each.run]}; give another name"
-        elif problem := run_name_problem(each.run, {}):
+    specs = _read(problems, "seeds" if seeds else "sweep", lambda: trainings(spec, seeds, sweep)) or [spec]
+    for training in specs if seeds or sweep else ():
+        if training.run in taken:
+            problems["run"] = f"{clean(training.run)}: {taken[training.run]}; give another name"
+        elif problem := run_name_problem(training.run, {}):
             problems["run"] = problem
-    return tuple(found), problems
+    return tuple(specs), problems
 
 
 def sweep_problem(sweep: Mapping[str, Sequence[str]], draft: Draft, schema: Section) -> str | None:
-    """What the config model has against the sweep of a draft that is right without it."""
-    known = {each.key for each in schema.walk()}
+    """The first validation error of the sweep, for a draft that is valid without it."""
+    known = {field.key for field in schema.walk()}
     if unknown := next((key for key in sweep if key not in known), None):
-        return f"{clean(unknown)}: no field of the config; one such as training.lr is right"
+        return f"{clean(unknown)}: unknown field; expected a field of the config such as training.lr"
     for values in product(*sweep.values()):
         tree = nest(schema, draft.values)
         apply_overrides(tree, [f"{key}={value}" for key, value in zip(sweep, values, strict=True)])
@@ -130,11 +129,11 @@ def sweep_problem(sweep: Mapping[str, Sequence[str]], draft: Draft, schema: Sect
 
 
 def terms_problems(spec: JobSpec, wishes: Wishes, gpus: int) -> Problems:
-    """What is wrong with the number of GPUs and the priority. `gpus` are there; 0: nobody has counted them."""
+    """Problems with the GPU count and the priority. `gpus` is the number of available GPUs; 0 if unknown."""
     problems: Problems = {}
-    for key, text, right in (("gpus", wishes.gpus, "1 or more"), ("priority", wishes.priority, "0 to 99")):
+    for key, text, bounds in (("gpus", wishes.gpus, "1 or more"), ("priority", wishes.priority, "0 to 99")):
         if whole(text) is None:
-            problems[key] = f"{clean(text.strip()) or 'empty'}: give a whole number, {right}"
+            problems[key] = f"{clean(text.strip()) or 'empty'}: expected a whole number, {bounds}"
     if not problems:
         _read(problems, "run", lambda: check_spec(spec))
     if "gpus" not in problems and gpus:
@@ -143,37 +142,39 @@ def terms_problems(spec: JobSpec, wishes: Wishes, gpus: int) -> Problems:
 
 
 def whole(text: str) -> int | None:
-    """The number that was typed; None where it is none."""
+    """The typed whole number; None if the text is not one."""
     text = text.strip()
     return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
 def launch_command(spec: JobSpec, wishes: Wishes, runs: Path, cwd: Path) -> str:
-    """The command that launches the same from a shell, safe to print. `spec` is what it is all made from."""
+    """The shell command for the same launch, safe to print. `spec` is the job before seeds and sweep."""
     words = ["xray-tui", "launch", spec.kind, "--runs", path_argument(runs, cwd)]
     options = (
         ("--gpu", spec.gpu, spec.gpu != "auto"),
         ("--gpus", wishes.gpus.strip(), "gpus" in wishes.changed),
         ("--seeds", wishes.seeds.strip(), bool(wishes.seeds.strip())),
-        *(("--sweep", each, True) for each in wishes.sweeps),
+        *(("--sweep", sweep, True) for sweep in wishes.sweeps),
         ("--then-evaluate", None, wishes.evaluate),
         ("--after", wishes.after, bool(wishes.after)),
         ("--priority", wishes.priority.strip(), "priority" in wishes.changed),
         ("--hold", None, wishes.hold),
     )
-    for name, value, given in options:
-        if given:
+    for name, value, is_set in options:
+        if is_set:
             words += [name] if value is None else [name, value]
     return clean(shlex.join((*words, "--", *spec.argv[1:])))
 
 
 def _read(problems: Problems, key: str, read: Callable[[], Any]) -> Any:
-    """What `read` gives; None where it raises BadInput, whose line goes to the field that it begins with, else to that
-    of the key."""
+    """The result of `read`; None if it raises BadInput.
+
+    The problem belongs to the launch field that the error line starts with, else to `key`.
+    """
     try:
         return read()
     except BadInput as error:
-        named, _, rest = error.lines[0].partition(": ")
-        ours = named == "run" or named in WISHES["train"]
-        problems[named if ours else key] = rest if ours else error.lines[0]
+        name, _, message = error.lines[0].partition(": ")
+        is_field = name == "run" or name in WISHES["train"]
+        problems[name if is_field else key] = message if is_field else error.lines[0]
         return None

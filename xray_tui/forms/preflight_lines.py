@@ -1,4 +1,4 @@
-"""The lines of a form that say, before Enter, whether the job has what it needs and what it will take."""
+"""Lines of a form with the checks and the forecast of the launch."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 Look = Callable[["Launch"], "Outlook"]
 
 PAUSE = 0.3
-"""Seconds without a change before the disk is looked at."""
+"""Seconds without a change before the first check."""
 AGAIN = 2.0
-"""Seconds between two looks at the same launch; a look reads only files that have changed."""
+"""Seconds between two checks of the same launch; the later ones read only changed files."""
 
 
 def looking(runs: Path, settings: Settings, snapshot: Callable[[], GpuSnapshot]) -> Look:
-    """How a form looks ahead, for a thread: with the GPUs as last seen, and on the terms of the settings."""
+    """A function that checks a launch with the last GPU snapshot and the settings. It blocks: call it in a thread."""
     known: KnownJobs | None = None
 
     def look(launch: Launch) -> Outlook:
-        # Brings the launcher with it, and reads the configs of past runs: nothing that a key should wait for.
+        # Imported in the thread, because these modules import the launcher, which takes long.
         from xray_tui.jobs.model.gpu_policy import Terms, terms_of
         from xray_tui.jobs.preflight.forecast import Surroundings
         from xray_tui.jobs.preflight.past_jobs import KnownJobs
@@ -47,25 +47,25 @@ def looking(runs: Path, settings: Settings, snapshot: Callable[[], GpuSnapshot])
 
         try:
             terms = terms_of(settings)
-        except BadInput:  # the launch says it
+        except BadInput:  # the launch reports it
             terms = Terms()
         nonlocal known
         known = known or KnownJobs(runs)
-        place = Surroundings(runs, snapshot(), terms, settings.lease_dir)
-        return look_ahead(launch.specs, place, launch.evaluate, known)
+        surroundings = Surroundings(runs, snapshot(), terms, settings.lease_dir)
+        return look_ahead(launch.specs, surroundings, launch.evaluate, known)
 
     return look
 
 
 class OutlookLines(Static):
-    """The checks of a launch, beyond the one in the verdict, and the forecast: what the job will take.
+    """The checks of a launch, except the one in the verdict, and the forecast.
 
     The checks are repeated every AGAIN seconds, so the verdict changes when a missing file appears.
     """
 
     @dataclass
     class Looked(Message):
-        """The launch was looked at; `found` is None where the look failed."""
+        """A check of the launch has ended; `found` is None if it raised an error."""
 
         launch: Launch
         found: Outlook | None
@@ -80,18 +80,18 @@ class OutlookLines(Static):
         self._answered = asyncio.Event()
         self._lines: list[str] = []
         self.found: Outlook | None = None
-        """What the last look at this launch found; None before its answer, and where it failed."""
+        """The result of the last check of this launch; None before the first has ended, and if it failed."""
 
     @property
     def is_checking(self) -> bool:
-        """Whether the first look at this launch has yet to answer."""
+        """Whether the first check of this launch has not ended yet."""
         return self._launch is not None and not self._answered.is_set()
 
     def on_mount(self) -> None:
         self.set_interval(AGAIN, self._look_again)
 
     def ask(self, launch: Launch | None) -> None:
-        """Look at this launch, once it stays the same for a moment; None: there is nothing to say."""
+        """Check this launch once it has not changed for PAUSE seconds. None clears the lines."""
         if launch == self._launch:
             return
         self._launch, self.found = launch, None
@@ -106,8 +106,7 @@ class OutlookLines(Static):
             self._show([])
 
     async def answer(self, within: float) -> Outlook | None:
-        """What the look at this launch found. Waits at most `within` seconds for it; None where it has not answered by
-        then, or failed."""
+        """The result of the check. Waits for it for at most `within` seconds; None after that, or if it failed."""
         if self.is_checking:
             if self._timer is not None:
                 self._timer.stop()
@@ -121,7 +120,7 @@ class OutlookLines(Static):
             self._timer, self._looking = None, self._look_at(self._launch)
 
     def _look_again(self) -> None:
-        """Repeat the checks, unless a look is due or under way: on a hanging file server threads would pile up."""
+        """Repeat the checks, unless one is due or running: on a hanging file server, threads would pile up."""
         if self._timer is None and (self._looking is None or self._looking.is_finished):
             self._look_now()
 
@@ -136,7 +135,7 @@ class OutlookLines(Static):
             self.post_message(looked)
 
     def on_outlook_lines_looked(self, message: Looked) -> None:
-        """Show what was found; the message goes on to the form, unless the form has changed since."""
+        """Show the result, and pass the message to the form unless the launch has changed since."""
         if message.launch != self._launch:
             message.stop()
             return
@@ -152,10 +151,12 @@ class OutlookLines(Static):
 
 
 def short_lines(outlook: Outlook) -> list[str]:
-    """The failed checks and warnings, a line each, except the first failed check, which is the verdict; or the names of
-    the passed checks on one line. Then the forecast."""
-    wrong = [check for check in outlook.checks if check.sign != "✓" and check not in outlook.bad[:1]]
-    if wrong or outlook.is_bad:
-        return [*(f"{check.sign} {check.text}" for check in wrong), *outlook.forecast]
-    well = dict.fromkeys(check.text.partition(":")[0] for check in outlook.checks)
-    return [f"✓ {', '.join(well)}", *outlook.forecast]
+    """The failed checks and warnings, one a line, or the names of the passed checks; then the forecast.
+
+    The first failed check is left out: the verdict shows it.
+    """
+    failed = [check for check in outlook.checks if check.sign != "✓" and check not in outlook.bad[:1]]
+    if failed or outlook.is_bad:
+        return [*(f"{check.sign} {check.text}" for check in failed), *outlook.forecast]
+    passed = dict.fromkeys(check.text.partition(":")[0] for check in outlook.checks)
+    return [f"✓ {', '.join(passed)}", *outlook.forecast]

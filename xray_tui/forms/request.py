@@ -1,6 +1,6 @@
-"""What a form says, as values: the request, and every reason why it cannot be launched yet.
+"""From the values of a form to a launch request and its problems.
 
-Pure: no Textual, no file is touched. Imported when a form opens, as it brings the config models.
+Pure: no Textual, no file access. Imported when a form opens, because it imports the config models.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ LONGEST_RUN = 200
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What stands in the form: `run` as a name below `runs`, `members` likewise or as paths, `config` what `values`
-    started from (`base`)."""
+    """The content of a form.
+
+    `run` is a name below `runs`; `members` are names below `runs` or paths. `config` is the file of the `base` values.
+    """
 
     kind: Kind
     runs: Path
@@ -42,12 +44,12 @@ class Draft:
     config: Path | None = None
     members: tuple[str, ...] = ()
     model: type[BaseModel] | None = None
-    """Of the config that it started from; None: the kind's own."""
+    """The model of `config`; None for the default of the kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The request of the form; `problems` (key -> what is wrong) must be empty to launch."""
+    """The request of a form. `problems` (key -> message) must be empty to launch."""
 
     request: Request
     problems: Mapping[str, str] = field(default_factory=dict)
@@ -55,19 +57,18 @@ class Checked:
 
 
 def check(draft: Draft, schema: Section, taken: Mapping[str, str], cwd: Path) -> Checked:
-    """The request that the draft stands for, with its problems by the key of the field that they belong to."""
+    """The request of the draft and its problems. `taken` maps unavailable run names to the reason."""
     changes = differences(schema, draft.base, draft.values)
     problems = model_problems(draft, schema)
     if draft.kind == "evaluate":
         if not draft.run:
-            problems["run"] = "no run is chosen; one with checkpoints/best.pt is right"
+            problems["run"] = "no run; expected a run with checkpoints/best.pt"
     else:
         if problem := run_name_problem(draft.run, taken):
             problems["run"] = problem
         least = 1 if draft.values.get("presence_run") else 2
         if draft.kind == "blend" and len(draft.members) < least:
-            more = "one or more are right" if least == 1 else "two or more are right"
-            problems["members"] = f"{len(draft.members)} chosen; {more}"
+            problems["members"] = f"choose at least {'one member' if least == 1 else 'two members'}"
     return Checked(request_for(draft, changes, cwd), problems, frozenset(key for key, _ in changes))
 
 
@@ -87,7 +88,7 @@ def request_for(draft: Draft, changes: Iterable[tuple[str, Any]], cwd: Path) -> 
 
 
 def overrides(changes: Iterable[tuple[str, Any]]) -> tuple[str, ...]:
-    """`key=value` for each change, in the YAML that the engine reads back to the same value."""
+    """`key=value` for each change, in YAML that the engine parses to the same value."""
     return tuple(f"{key}={yaml_text(value)}" for key, value in changes)
 
 
@@ -101,33 +102,33 @@ def yaml_text(value: Any) -> str:
         text = f"[{', '.join(map(yaml_text, value))}]"
     elif isinstance(value, float):
         text = repr(value)
-        # YAML 1.1 takes 1e-05 for a word; it wants the point.
+        # YAML 1.1 reads 1e-05 as a string; 1.0e-05 is a number.
         text = text.replace("e", ".0e") if "e" in text and "." not in text else text
     else:
         text = str(value)
     try:
-        back = yaml.safe_load(text)
+        parsed = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):
-        back = None
+        parsed = None
     plain = list(value) if isinstance(value, tuple) else value
-    return text if back == plain and type(back) is type(plain) else _quoted(plain)
+    return text if parsed == plain and type(parsed) is type(plain) else _quoted(plain)
 
 
 def _quoted(value: Any) -> str:
-    """JSON, which is YAML as well, but for characters that YAML wants escaped."""
+    """The value as JSON, which is valid YAML once its unprintable characters are escaped."""
     text = json.dumps(value, ensure_ascii=False)
     return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)
 
 
 def path_argument(path: Path, cwd: Path) -> str:
-    """The path relative to the working directory where it lies inside, else absolute; never like an option."""
+    """The path relative to `cwd` if it is inside, else absolute; never starts with a dash."""
     absolute = Path(os.path.normpath(cwd / path))
     text = str(absolute.relative_to(cwd)) if absolute.is_relative_to(cwd) else str(absolute)
     return f"./{text}" if text.startswith("-") else text
 
 
 def run_name_problem(name: str, taken: Mapping[str, str]) -> str | None:
-    """What is wrong with the name of a new run, in words. `taken` says of names why they cannot be had."""
+    """The problem with the name of a new run. `taken` maps unavailable names to the reason."""
     if (problem := run_problem(name)) is not None:
         return problem
     if name != name.strip() or len(name) > LONGEST_RUN:
@@ -151,16 +152,16 @@ def free_name(name: str, taken: Collection[str]) -> str:
 
 
 def model_problems(draft: Draft, schema: Section) -> dict[str, str]:
-    """The model's own objections, in words, by the key of the field; several at one field on one line."""
+    """The validation errors of the model: field key -> all its errors on one line."""
     keys = {field.key: field.description for field in schema.walk()}
     try:
         to_model(draft, schema)
     except ValidationError as error:
-        found: dict[str, list[str]] = {}
+        problems: dict[str, list[str]] = {}
         for dotted, problem in field_errors(error, type_of(draft)):
             key = _field_of(dotted, keys)
-            found.setdefault(key, []).append(_in_few_words(problem.removesuffix(f" ({keys.get(key)})")))
-        return {key: "; ".join(dict.fromkeys(lines)) for key, lines in found.items()}
+            problems.setdefault(key, []).append(_in_few_words(problem.removesuffix(f" ({keys.get(key)})")))
+        return {key: "; ".join(dict.fromkeys(lines)) for key, lines in problems.items()}
     return {}
 
 
@@ -175,8 +176,10 @@ def to_model(draft: Draft, schema: Section) -> BaseModel:
 
 
 def to_config(draft: Draft, schema: Section, cwd: Path) -> Config:
-    """The draft as a config to save. It is named by its file, unless a name was typed: the run's of which it was made
-    would send the next training there. Raises ValidationError."""
+    """The draft as a config to save. Raises ValidationError.
+
+    The config keeps a name only if it was typed: with the name of its base run, the next training would go there.
+    """
     values = dict(draft.values)
     if values.get("name") == draft.base.get("name"):
         values["name"] = None
@@ -189,18 +192,17 @@ def to_config(draft: Draft, schema: Section, cwd: Path) -> Config:
 
 
 def type_of(draft: Draft) -> type[BaseModel]:
-    """The config model of the draft."""
     return draft.model or MODELS[draft.kind]
 
 
 def _in_few_words(problem: str) -> str:
-    """pydantic's sentence without what the form's own row says already."""
-    words = re.sub(r", unable to parse string as an? \w+|Input (?=should)", "", problem)
-    return words.replace("'': ", "empty: ", 1) if words.startswith("'': ") else words
+    """pydantic's message without the parts that the row of the form already shows."""
+    message = re.sub(r", unable to parse string as an? \w+|Input (?=should)", "", problem)
+    return message.replace("'': ", "empty: ", 1) if message.startswith("'': ") else message
 
 
 def _field_of(dotted: str, keys: Collection[str]) -> str:
-    """`model.decoder_channels.0` belongs to the field `model.decoder_channels`."""
+    """The key of a validation error's field: `model.decoder_channels` for `model.decoder_channels.0`."""
     parts = dotted.split(".")
     candidates = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
     return next((key for key in candidates if key in keys), dotted)

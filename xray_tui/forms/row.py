@@ -1,4 +1,4 @@
-"""Rows and sections of a form: a label, a control, a hint, and below it in words what is wrong."""
+"""Rows of a form (a label, a control, a hint, the problem below them) and its sections."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from xray_tui.forms.controls import Checklist, Choice, TextField, Toggle
 from xray_tui.forms.fields import Field, show
 
 NESTED = "-nested"
-"""The class of a row that stands below the switch of a section that can be off."""
+"""CSS class of the rows of an optional section."""
 
 GROUP = 3
-"""Rows that are mounted at once."""
+"""Number of rows mounted at once."""
 
 Control = TextField | Choice | Toggle | Checklist
 
 
 class Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
-    """The scrolled part of a form. Arrow keys are the form's: they go from field to field."""
+    """The scrolled part of a form. Arrow keys do not scroll: the form moves from field to field with them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("pageup", "page_up", "Page up", show=False),
@@ -37,17 +37,17 @@ class Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
     ]
 
     def on_resize(self) -> None:
-        """What stands below the fields has grown: the one that is typed in stays in sight."""
+        """Keep the focused field visible when the widgets below need more lines."""
         focused = self.screen.focused
         if focused is not None and self in focused.ancestors:
             self.scroll_to_widget(focused, animate=False)
 
 
 class FormRow(Horizontal):
-    """One field. `key` names it in messages; `help` is the whole hint, for where there is more room."""
+    """One field. `key` names it in messages; `help` is the long hint for the help line."""
 
     class Changed(Message):
-        """The user gave the field another value, which `control.raw` says: text for a text field, else itself."""
+        """The user has changed the value. Read it from `control.raw`: text for a text field, else the value."""
 
     def __init__(
         self, key: str, label: str, control: Control, hint: str = "", *, help: str = "", classes: str = ""
@@ -67,17 +67,16 @@ class FormRow(Horizontal):
         yield Static(Content(clean(self._hint)), classes="form-hint")
 
     def show_raw(self, raw: Any) -> None:
-        """Show a value that the user did not type; no Changed follows."""
+        """Show a value without posting Changed."""
         with self.prevent(Input.Changed, Select.Changed, Toggle.Changed, Checklist.Changed):
             self.control.show_raw(raw)
 
     def show_hint(self, hint: str) -> None:
-        """Say something else beside the control."""
         self.help = f"{self._label}: {hint}"
         self.query_one(".form-hint", Static).update(Content(clean(hint)))
 
     def show_state(self, problem: str | None, changed: bool) -> None:
-        """The problem on a line of its own below the row, or none; a mark at the label of a changed value."""
+        """Show the problem on a line below the row, and mark the label of a changed value."""
         if (problem, changed) == self._state:
             return
         self._state = (problem, changed)
@@ -95,7 +94,7 @@ class FormRow(Horizontal):
             self._problem.update(Content(clean(problem)))
             self._problem.display = True
 
-    # A rule with :focus-within would do, but Textual leaves it on the label when the focus goes elsewhere.
+    # Not the CSS selector :focus-within: Textual leaves it on the label when the focus moves to another field.
     @on(events.DescendantFocus)
     @on(events.DescendantBlur)
     def _focus_moved(self, event: events.DescendantFocus | events.DescendantBlur) -> None:
@@ -111,12 +110,12 @@ class FormRow(Horizontal):
 
 
 class FormSection(Collapsible):
-    """Fields that are seldom set. Its rows are made when it is first opened: forty fields cost too much at once."""
+    """Fields that are seldom set. The rows are created when it is first opened: forty rows take too long at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "toggle('collapsed')", "Open or close", show=False)]
 
     def __init__(self, name: str, keys: Iterable[str], rows: Callable[[], Iterable[FormRow]], about: str = "") -> None:
-        """`about` names the fields; else they are counted."""
+        """The section's line shows `about`, or the number of fields if it is empty."""
         super().__init__(title="", collapsed_symbol="▸", expanded_symbol="▾", classes="form-section")
         self.section = name
         self.keys = tuple(keys)
@@ -126,12 +125,12 @@ class FormSection(Collapsible):
 
     @dataclass
     class Opened(Message):
-        """The rows have just been made."""
+        """The rows have been created."""
 
         section: FormSection
 
     def show_state(self, problems: int, changed: int) -> None:
-        """The section's line: how many fields, changes and problems it holds."""
+        """Show the number of fields, changes and problems in the section's line."""
         if (problems, changed) == self._state:
             return
         self._state = (problems, changed)
@@ -145,7 +144,7 @@ class FormSection(Collapsible):
         self._title.label = Content.assemble(*parts)
 
     async def make_rows(self) -> None:
-        """Mount the rows, if that was not done yet."""
+        """Mount the rows unless they exist."""
         if self._rows is not None:
             rows, self._rows = self._rows, None
             await mount_some_at_a_time(self.query_one(self.Contents), rows())
@@ -158,15 +157,14 @@ class FormSection(Collapsible):
 
 
 async def mount_some_at_a_time(parent: Widget, widgets: Iterable[Widget]) -> None:
-    """Mount the widgets in small groups, so that a key waits for one group at most; they are painted together."""
-    waiting = list(widgets)
+    """Mount the widgets in small groups, so that a key waits for one group at most. They appear together."""
+    pending = list(widgets)
     with parent.app.batch_update():
-        for start in range(0, len(waiting), GROUP):
-            await parent.mount_all(waiting[start : start + GROUP])
+        for start in range(0, len(pending), GROUP):
+            await parent.mount_all(pending[start : start + GROUP])
 
 
 def field_row(field: Field, raw: Any, label: str | None = None, classes: str = "") -> FormRow:
-    """The row of a field of a config model."""
     hint = field_hint(field)
     return FormRow(
         field.key, label or field.label, control_for(field, raw), hint, help=field_help(field), classes=classes
@@ -174,19 +172,18 @@ def field_row(field: Field, raw: Any, label: str | None = None, classes: str = "
 
 
 def field_hint(field: Field) -> str:
-    """What the field is, and what is right."""
+    """The description and the valid values."""
     if not field.bounds:
         return field.description
     return f"{field.description} ({field.bounds})" if field.description else field.bounds
 
 
 def field_help(field: Field) -> str:
-    """All that there is to say about the field."""
+    """The key, the hint and the default."""
     return f"{field.key}: {field_hint(field)}; default {show(field.default) or 'empty'}"
 
 
 def control_for(field: Field, raw: Any) -> Control:
-    """The control that a field of that kind is edited with."""
     if field.kind == "switch":
         return Toggle(raw)
     if field.kind == "choice":

@@ -1,4 +1,4 @@
-"""Which rows a form has: what is always asked, the fields of the config that are set most, the rest in sections."""
+"""The rows of a form: base, run, GPU and the main fields of the config; all others are in sections."""
 
 from __future__ import annotations
 
@@ -16,31 +16,36 @@ from xray_tui.jobs.model.job import Job
 
 Gpus = Sequence[tuple[str, str]]
 WIDE = frozenset({"data.manifest", "description", "sweep"})
-"""Fields whose text is long: they have the hint's room as well."""
+"""Fields with long text: their control also takes the space of the hint."""
 WISH_HINTS = {
-    "seeds": ("such as 42,1337,2025: once for each", "each seed is trained in a run of its own, NAME_seeds/seed_42"),
+    "seeds": ("such as 42,1337,2025", "one training for each seed, as the run NAME_seeds/seed_42"),
     "sweep": (
         "training.lr=1e-3,3e-4; data.image_size=256,384",
-        "up to 3 fields with values; each combination is a run of its own, NAME_sweep/lr_1e-3_image_size_256",
+        "up to 3 fields with values; one training for each combination, as the run NAME_sweep/lr_1e-3_image_size_256",
     ),
     "evaluate": (
         "with hv, tuned threshold",
-        "each training that has succeeded is evaluated with hv and a threshold tuned on validation",
+        "evaluates each training after it succeeds, with hv and a threshold tuned on validation",
     ),
-    "gpus": ("how many at once, with gpu auto", ""),
+    "gpus": ("number of GPUs, with gpu auto", ""),
     "after": (
-        "only once that job has succeeded",
-        "starts only once that job has succeeded; it is blocked where that fails or is stopped",
+        "start after this job has succeeded",
+        "starts after this job has succeeded; blocked if this job fails or is stopped",
     ),
-    "priority": ("0 is served first, 99 last", ""),
-    "hold": ("keep it waiting until it is released", "keep it waiting until it is released, with H in the jobs"),
+    "priority": ("0 starts first, 99 last", ""),
+    "hold": (
+        "keep out of the queue until released",
+        "keeps the job out of the queue until it is released, with H in the jobs",
+    ),
 }
-"""What stands beside the launch's own fields, and what the help line says, where that is more."""
+"""Hint and help line of the launch's own fields; without a help text, the help line shows the hint."""
 
 
 def rows(state: FormState, gpus: Gpus, jobs: Sequence[Job] = (), gpu_limit: str = "") -> Iterator[Widget]:
-    """The rows and sections of the form, from top to bottom. `jobs` are those that it can come after, `gpu_limit` says
-    why it may take these `gpus` alone."""
+    """The rows and sections of the form, from top to bottom.
+
+    `jobs` are the choices of `after`; `gpu_limit` is the reason why only these `gpus` can be chosen.
+    """
     if state.kind != "evaluate":
         yield base_row(state)
     if state.kind == "blend":
@@ -54,7 +59,7 @@ def rows(state: FormState, gpus: Gpus, jobs: Sequence[Job] = (), gpu_limit: str 
 
 
 def base_row(state: FormState) -> FormRow:
-    """The recipe, or the run's own config, from which the other values come."""
+    """The recipe or run config that the other values start from."""
     options = [(base.label, index, base.problem or base.description) for index, base in enumerate(state.sources.bases)]
     label = "recipe" if state.kind == "train" else "start from"
     control = Choice(options or [("none found", 0, "")], state.base)
@@ -62,44 +67,40 @@ def base_row(state: FormState) -> FormRow:
 
 
 def base_hint(state: FormState) -> str:
-    """What the chosen base is, in its own words."""
     description = state.base_of.description if state.base_of else ""
-    return description or "what the other values start from; only what differs from it is set"
+    return description or "the other values start from it; only changes are set"
 
 
 def run_row(state: FormState) -> FormRow:
-    """A new run's name; for an evaluation, one of the runs that have a checkpoint or will have one."""
+    """The name of a new run; for an evaluation, a choice of the runs that have a checkpoint or are in training."""
     if state.kind == "evaluate":
-        there = [(name, name, _training_of(state, name)) for name in state.to_evaluate]
-        none = [] if state.run else [("choose a run" if there else "none has a checkpoint", "", "")]
+        options = [(name, name, _training_remark(state, name)) for name in state.to_evaluate]
+        empty = [] if state.run else [("choose a run" if options else "no run has a checkpoint", "", "")]
         hint = "a run with checkpoints/best.pt, or in training"
-        control = Choice([*none, *there], state.run)
+        control = Choice([*empty, *options], state.run)
         return FormRow(RUN, "run", control, hint, classes="-wide")
     hint = f"a new folder in {state.runs.name or state.runs}"
     return FormRow(RUN, "run", TextField(state.run), hint)
 
 
-def _training_of(state: FormState, run: str) -> str:
-    """What is to be known of a run that is not trained yet."""
+def _training_remark(state: FormState, run: str) -> str:
     training = state.coming.get(run)
-    return "" if training is None else f"its training is {training.state}: after that"
+    return "" if training is None else f"after its training, which is {training.state}"
 
 
 def gpu_row(state: FormState, gpus: Gpus, limit: str = "") -> FormRow:
-    """Where it runs."""
     options = [("auto", "auto", ""), *((label, value, "") for value, label in gpus)]
     control = Choice([*options, ("none", "none", "")], state.gpu)
-    return FormRow(GPU, "gpu", control, limit or "auto waits for a free one; none: the processor")
+    return FormRow(GPU, "gpu", control, limit or "auto: waits for a free GPU; none: uses the CPU")
 
 
 def members_row(state: FormState) -> FormRow:
-    """The runs that are blended."""
     control = Checklist(state.offered, state.members)
     return FormRow(MEMBERS, "members", control, members_hint(state))
 
 
 def members_hint(state: FormState) -> str:
-    """What can be chosen, and which of the marked runs cannot."""
+    """How to choose, or the marked runs that cannot be chosen."""
     if not state.offered:
         return "no run has checkpoints/best.pt yet"
     if state.not_offered:
@@ -108,7 +109,7 @@ def members_hint(state: FormState) -> str:
 
 
 def launch_section(state: FormState, jobs: Sequence[Job]) -> FormSection:
-    """When it starts, how often, on how many GPUs, and what follows: in most launches none of that is asked."""
+    """The launch's own fields; most launches use their defaults."""
     keys = WISHES[state.kind]
     about = "seeds, sweep, evaluation, after, priority, hold" if state.kind == "train" else "after, priority, hold"
     return FormSection("launch", keys, lambda: (_wish_row(state, key, jobs) for key in keys), about)
@@ -123,14 +124,14 @@ def _wish_row(state: FormState, key: str, jobs: Sequence[Job]) -> FormRow:
     elif isinstance(raw, bool):
         control = Toggle(raw)
     else:
-        fields = [f"{each}=" for each in state.fields] if key == "sweep" else ()
-        control = TextField(raw, suggestions=fields, placeholder=hint if key in WIDE else "")
+        suggestions = [f"{field}=" for field in state.fields] if key == "sweep" else ()
+        control = TextField(raw, suggestions=suggestions, placeholder=hint if key in WIDE else "")
     label = "evaluate afterwards" if key == "evaluate" else key
     return FormRow(key, label, control, hint, help=f"{label}: {help or hint}", classes="-wide" if key in WIDE else "")
 
 
 def sections(state: FormState) -> Iterator[FormSection]:
-    """What is not shown at once: the config's own sections, and what stands at its top."""
+    """The sections of the config, and `general` for the remaining fields at its top level."""
     main = (*(field.key for field in state.main_fields), RUN, MEMBERS)
     schema = state.schema
     top = Section("", "", tuple(field for field in schema.fields if field.key not in main))

@@ -1,4 +1,4 @@
-"""The question where a form's values are to be saved; a file is only written over after a second answer."""
+"""Dialog that saves the values of a form as a config; overwrites a file only after a second Enter."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from xray_tui.forms.controls import TextField
 
 
 def config_path(text: str) -> Path | None:
-    """The file that was typed, with .yaml where it has no such ending; None where it is none."""
+    """The typed file name, with .yaml added if it has no YAML suffix; None if it is not a file name."""
     try:
         path = Path(text.strip()).expanduser()
         if text.strip().endswith("/"):
             return None
         return path if path.suffix in (".yaml", ".yml") else path.with_name(f"{path.name}.yaml")
-    except (ValueError, RuntimeError):  # no name at all; the home of a user that there is not
+    except (ValueError, RuntimeError):  # an empty name; the home folder of an unknown user
         return None
 
 
 class SaveScreen(ModalScreen[Path | None]):
-    """Asks for a file name and calls `write` with it, in a thread. Dismisses with the path written, or None."""
+    """Asks for a file name and calls `write` with it in a thread. Dismisses with the written path, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "save", "Save", key_display="enter", id="save.save"),
@@ -42,7 +42,7 @@ class SaveScreen(ModalScreen[Path | None]):
 
     @dataclass
     class Answered(Message):
-        """What came of an attempt: nothing wrong, or why it was not written."""
+        """The result of an attempt; `problem` is None if the file was written."""
 
         path: Path
         problem: str | None
@@ -62,10 +62,10 @@ class SaveScreen(ModalScreen[Path | None]):
         yield Footer(show_command_palette=False)
 
     def action_save(self) -> None:
-        """Write, or ask once more where a file is in the way."""
+        """Write the file; if it exists, ask for a second Enter first."""
         path = config_path(self.query_one(TextField).value)
         if path is None:
-            self._say("no file name; one such as configs/mine.yaml is right", wrong=True)
+            self._say("no file name; expected a file such as configs/mine.yaml", wrong=True)
         else:
             self._try(path, overwrite=path == self._confirmed)
 
@@ -88,12 +88,12 @@ class SaveScreen(ModalScreen[Path | None]):
         answer = self.Answered(path, None)
         try:
             if path.exists() and not overwrite:
-                answer = self.Answered(path, f"{path} exists; enter once more writes over it", exists=True)
+                answer = self.Answered(path, f"{path} exists; press enter again to overwrite it", exists=True)
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._write(path)
         except OSError as error:
-            answer = self.Answered(path, f"{path}: {error.strerror or error}; another place is right")
+            answer = self.Answered(path, f"{path}: {error.strerror or error}; choose another place")
         if not worker.is_cancelled:
             self.post_message(answer)
 

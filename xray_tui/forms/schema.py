@@ -1,6 +1,6 @@
-"""From a pydantic model to the fields of a form: the only module of the forms that knows pydantic's insides.
+"""From a pydantic model to the fields of a form. Only this module of the forms uses pydantic's internals.
 
-Import it when a form opens, not before: pydantic costs more than the rest of the app's start.
+Import it when a form opens, not before: importing pydantic takes longer than the rest of the start-up.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ def walk(
     optional: bool = False,
     default_on: bool = True,
 ) -> Section:
-    """The model's fields as a section: nested models become sections, `Model | None` ones that can be off.
+    """The model's fields as a section: nested models become sections, and `Model | None` becomes an optional section.
 
-    Where one of several models may stand, it is that of `value`, a config of this model, and without one the first. A
-    key that can only have one value (`kind`) is no field, but stays with the section. Raises TypeError for a kind of
-    field that no form has.
+    Of a union of models, the section has the fields of the model in `value` (a config of this model), else of the
+    first. A key with one possible value, such as `kind`, goes to `fixed`. Raises TypeError for an unsupported type.
     """
     fields: list[Field] = []
     sections: list[Section] = []
@@ -44,10 +43,10 @@ def walk(
         may_be_none = len(arms) < len(choices)
         models: list[type[BaseModel]] = [kind for arm in arms if _is_model(kind := _bare(arm)[0])]
         if models:
-            given = getattr(value, name, None)
-            chosen = next((kind for kind in models if type(given) is kind), models[0])
+            nested = getattr(value, name, None)
+            chosen = next((kind for kind in models if type(nested) is kind), models[0])
             on = info.get_default(call_default_factory=True) is not None
-            sections.append(walk(chosen, dotted, value=given, optional=may_be_none, default_on=on))
+            sections.append(walk(chosen, dotted, value=nested, optional=may_be_none, default_on=on))
         elif (field := _field(dotted, info, arms, may_be_none)) is not None:
             fields.append(field)
         else:
@@ -77,7 +76,7 @@ def _field(key: str, info: FieldInfo, arms: list[Any], optional: bool) -> Field 
         else:
             types.append(kind)
     if len(types) != 1:
-        raise TypeError(f"{key}: a form has no field for {info.annotation}")
+        raise TypeError(f"{key}: unsupported type {info.annotation}")
     base, item_metadata = _bare(get_args(types[0])[0]) if many else (types[0], [])
     choices = get_args(base) if get_origin(base) is Literal else ()
     if len(choices) == 1 and not many and not optional:
@@ -88,7 +87,7 @@ def _field(key: str, info: FieldInfo, arms: list[Any], optional: bool) -> Field 
     elif choices and not many:
         kind_of_field = "choice"
     elif not choices and base not in ITEMS:
-        raise TypeError(f"{key}: a form has no field for {info.annotation}")
+        raise TypeError(f"{key}: unsupported type {info.annotation}")
     examples = tuple(map(str, info.examples or ())) or words or (tuple(map(str, choices)) if many else ())
     return Field(
         key=key,
@@ -106,19 +105,19 @@ def _field(key: str, info: FieldInfo, arms: list[Any], optional: bool) -> Field 
 
 
 def _arms(annotation: Any) -> tuple[Any, ...]:
-    """The members of a union; of anything else, itself."""
+    """The members of a union; any other type alone."""
     return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
 def _bare(annotation: Any) -> tuple[Any, list[Any]]:
-    """A type without its Annotated, and the constraints that stood there."""
+    """A type without its Annotated, and its constraints."""
     if get_origin(annotation) is not Annotated:
         return annotation, []
     kind, *extras = get_args(annotation)
-    found: list[Any] = []
+    constraints: list[Any] = []
     for extra in extras:
-        found += extra.metadata if isinstance(extra, FieldInfo) else [extra]
-    return kind, found
+        constraints += extra.metadata if isinstance(extra, FieldInfo) else [extra]
+    return kind, constraints
 
 
 def _bounds(metadata: list[Any], items: list[Any], words: Iterable[str], choices: Iterable[Any], many: bool) -> str:

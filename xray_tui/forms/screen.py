@@ -1,8 +1,7 @@
-"""The forms for training, evaluation and blending: made from the config models, checked while typing.
+"""The forms for training, evaluation and blending: built from the config models, checked while typing.
 
-F5 launches from anywhere, and Enter from a text field. On a list Enter opens it, in an open list it chooses, and on a
-section's line it opens the section. Up and down go from field to field, space opens lists and flips switches, left and
-right step through choices.
+F5 launches from any field, Enter from a text field. Enter also opens a list, chooses in an open list, and opens a
+section. Up and down move between fields, space opens lists and flips switches, left and right step through choices.
 """
 
 from __future__ import annotations
@@ -40,31 +39,31 @@ if TYPE_CHECKING:
     from xray_tui.jobs.model.job import Job
 
 CHECK_WITHIN = 1.0
-"""Seconds that a launch waits for a check that has not answered yet."""
+"""Longest time in seconds that a launch waits for its checks."""
 MOST_REASONS = 4
-"""Failed checks that the question lists; more would not fit into a small terminal."""
+"""Number of failed checks in the question; more do not fit into a small terminal."""
 
 TITLES: Mapping[str, str] = {"train": "Train a network", "evaluate": "Evaluate a run", "blend": "Blend runs"}
 
 
 class CommandLine(VerticalScroll):
-    """The command; it takes the focus only where it is too long to be seen whole."""
+    """The command; focusable only if it is too long for its lines, so that it can be scrolled."""
 
     def allow_focus(self) -> bool:
         return super().allow_focus() and self.max_scroll_y > 0
 
 
 class LaunchScreen(ModalScreen["Launch | None"]):
-    """One form. Dismisses with what is to be launched, by `launch_all` (that is the caller's), or with None.
+    """One form. Dismisses with the launch, which the caller submits, or with None.
 
-    `current` is the run under the cursor and `marked` the marked ones, as names below `runs`; `gpus` are (value of
-    JobSpec.gpu, what to show) of those that it may take, `gpu_limit` says why these alone, `jobs` are those of the runs
-    folder. Recipes are looked for where none are given. `look` finds out what can be said of a launch before it.
+    `current` is the run under the cursor and `marked` are the marked runs, as names below `runs`. `gpus` are (value of
+    JobSpec.gpu, label) of the allowed GPUs; `gpu_limit` is the reason for the limit. `jobs` are the jobs of the runs
+    folder. Without `recipes`, the form searches for recipes. `look` checks a launch; without it there are no checks.
     """
 
     CSS_PATH = "../styles/launch.tcss"
     covers = True
-    """Nobody looks at the dashboard meanwhile."""
+    """The form hides the dashboard, which can pause."""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide-screen")]  # noqa: RUF012 (an instance variable to Textual)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5", "launch", "Launch", id="form.launch_anywhere"),
@@ -77,13 +76,13 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
     @dataclass
     class SourcesRead(Message):
-        """What the disk says; the form can be filled."""
+        """The sources have been read; the form can be filled."""
 
         sources: Sources
 
     @dataclass
     class FillingRead(Message):
-        """The values of another base."""
+        """The values of another base have been read."""
 
         base: int
         filling: Filling
@@ -115,12 +114,12 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         self._state: FormState | None = None
         self._checked: Plan | None = None
         self._reading = True
-        """Until the fields are there, or cannot be made."""
+        """True until the fields exist or reading has failed."""
         self._filling = False
         self._would_end: str | None = None
-        """Why the job would not outlive this session."""
+        """The reason why the job would end with this login session."""
         self._verdict = ""
-        """The shown verdict, with its sign."""
+        """The displayed verdict, with its sign."""
         self._rows: dict[str, FormRow] = {}
         self._sections: tuple[FormSection, ...] = ()
 
@@ -141,14 +140,14 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
     def on_mount(self) -> None:
         self._would_end = why_it_would_end(this_session())
-        self.app.clear_notifications()  # they were about something else, and lie over the command
+        self.app.clear_notifications()  # they would cover the command
         self._read_sources()
 
     # Reading, in threads.
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="form-sources")
     def _read_sources(self) -> None:
-        # The config models come with pydantic: imported here, so that neither the app's start nor a key waits for it.
+        # Imported in the thread, because the config models import pydantic, which would delay the start or a key.
         from xray_tui.forms import rows as launch_rows  # noqa: F401
         from xray_tui.forms import sources as launch_sources
 
@@ -192,7 +191,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         self._check()
 
     async def _make_rows(self, state: FormState) -> None:
-        """All rows anew, the first one focused."""
+        """Replace all rows and focus the first."""
         from xray_tui.forms.rows import rows
 
         fields = self.query_one(Fields)
@@ -201,16 +200,16 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         await mount_some_at_a_time(fields, widgets)
         self._sections = tuple(widget for widget in widgets if isinstance(widget, FormSection))
         self._rows = {widget.key: widget for widget in widgets if isinstance(widget, FormRow)}
-        self.set_focus(next(iter(self._rows.values())).control)  # at once: keys that were held go there
+        self.set_focus(next(iter(self._rows.values())).control)  # at once, because held keys follow
 
     @on(FillingRead)
     async def _filling_read(self, event: FillingRead) -> None:
         state = self._state
-        if state is None or event.base != state.base:  # another one was chosen since
+        if state is None or event.base != state.base:  # the user has chosen another base since
             return
-        before = state.schema
+        old_schema = state.schema
         state.fill(event.base, event.filling)
-        if state.schema != before:
+        if state.schema != old_schema:
             await self._make_rows(state)
         else:
             self._show_filling(state)
@@ -220,7 +219,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         self._check()
 
     def _show_filling(self, state: FormState) -> None:
-        """The values of another base in the rows that there are."""
+        """Show the values of another base in the existing rows."""
         from xray_tui.forms.rows import base_hint, members_hint
 
         for row in self._rows.values():
@@ -236,7 +235,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
     @property
     def holds_keys(self) -> bool:
-        """While the form or another base is read: what would be typed now belongs to what it fills in."""
+        """True while the form or another base is read: keys typed now are for the fields it fills."""
         return self._reading or self._filling
 
     @on(FormRow.Changed)
@@ -249,17 +248,17 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         self._show_states()
 
     def _check(self) -> Plan | None:
-        """Read what stands in the fields now, show what comes of it, and return that; None while a base is read.
+        """Read all fields, show the plan and return it; None while a base is read.
 
-        The messages of the fields only say that something has changed. What they say of it may be older than the field.
+        Reads the controls rather than the messages of the fields, which may be older than the current values.
         """
         state = self._state
         if state is None or self._filling:
             return None
-        given = self._take(state)
-        if not given and self._checked is not None:
+        changed = self._take(state)
+        if not changed and self._checked is not None:
             return self._checked
-        if "base" in given:
+        if "base" in changed:
             self._filling = True
             self._say("reading …", wrong=True)
             self._read_filling(state.base, state.sources)
@@ -273,17 +272,19 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         return checked
 
     def _take(self, state: FormState) -> set[str]:
-        """Give the state what stands in the fields; the keys of what has changed. What follows from that is shown,
-        unless the user has changed it as well."""
-        given = set()
+        """Copy the values of all fields into the state and return the keys that changed.
+
+        A new run may change the proposed `after`: its field shows it, unless the user has changed that field too.
+        """
+        changed = set()
         for key, row in self._rows.items():
             before = state.wishes.after
             if state.give(key, row.control.raw):
-                given.add(key)
+                changed.add(key)
                 after = self._rows.get("after")
                 if key == "run" and after is not None and after.control.raw == before:
                     after.show_raw(state.wishes.after)
-        return given
+        return changed
 
     @on(OutlookLines.Looked)
     def _show_verdict(self) -> None:
@@ -325,29 +326,29 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
     @on(events.DescendantFocus)
     def _show_help(self) -> None:
-        """All that there is to say about the focused field, as far as it has room."""
-        above = self.focused.ancestors if self.focused else []
-        row = next((node for node in above if isinstance(node, FormRow)), None)
-        section = next((node for node in above if isinstance(node, FormSection)), None)
+        """Show the help of the focused field, shortened to the available lines."""
+        ancestors = self.focused.ancestors if self.focused else []
+        row = next((node for node in ancestors if isinstance(node, FormRow)), None)
+        section = next((node for node in ancestors if isinstance(node, FormSection)), None)
         text = row.help if row else f"{section.section}: enter or space opens or closes" if section else ""
-        place = self.query_one("#form-help", Static)
-        size = place.content_size
+        widget = self.query_one("#form-help", Static)
+        size = widget.content_size
         lines = wrap(clean(text), max(20, size.width), max_lines=max(1, size.height), placeholder=" …")
-        place.update(Content("\n".join(lines)))
+        widget.update(Content("\n".join(lines)))
 
     # Leaving.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """An evaluation is all in its command: the engine takes no config for one."""
+        """Disable save for an evaluation: the engine reads no config for it."""
         return not (action == "save" and self.kind == "evaluate")
 
     def action_cancel(self) -> None:
-        """Leave, with nothing to launch."""
+        """Close the form without a launch."""
         self.dismiss(None)
 
     @on(Button.Pressed, "#form-launch")
     async def action_launch(self) -> None:
-        """Leave with the launch, or say why not and go to the field that is wrong."""
+        """Launch, or show the first problem and go to its field."""
         state, checked = self._state, self._check()
         if state is None or checked is None:
             self._say("not launched: files are still being read", wrong=True)
@@ -358,15 +359,15 @@ class LaunchScreen(ModalScreen["Launch | None"]):
             await self._launch(checked.launch)
 
     async def _launch(self, launch: Launch) -> None:
-        """Leave with the launch; ask first if a check has failed.
+        """Launch; ask first if a check has failed.
 
-        Checks that have not answered yet are waited for, but only for CHECK_WITHIN: a hanging file server must not
-        prevent a launch, and the job itself reports what is missing. Keys pressed during the wait take effect after it.
+        Waits for running checks, but at most CHECK_WITHIN seconds: a hanging file server must not prevent a launch, and
+        the job itself reports missing files. Keys pressed during the wait take effect after it.
         """
-        found = await self._outlook.answer(within=CHECK_WITHIN) if self._outlook is not None else None
-        if not self.is_active:  # a second click on the button, handled after the first has launched or asked
+        outlook = await self._outlook.answer(within=CHECK_WITHIN) if self._outlook is not None else None
+        if not self.is_active:  # the first of two clicks has already launched or asked
             return
-        if found is None or not found.is_bad:
+        if outlook is None or not outlook.is_bad:
             self.dismiss(launch)
             return
 
@@ -374,13 +375,13 @@ class LaunchScreen(ModalScreen["Launch | None"]):
             if yes:
                 self.dismiss(launch)
 
-        failed = [f"{check.sign} {check.text}" for check in found.bad[:MOST_REASONS]]
-        failed += [f"and {len(found.bad) - MOST_REASONS} more"] if len(found.bad) > MOST_REASONS else []
+        failed = [f"{check.sign} {check.text}" for check in outlook.bad[:MOST_REASONS]]
+        failed += [f"and {len(outlook.bad) - MOST_REASONS} more"] if len(outlook.bad) > MOST_REASONS else []
         question = ConfirmScreen("Launch although the job would fail?", "\n".join(failed), "launch", "back to the form")
         self.app.push_screen(question, answered)
 
     async def action_save(self) -> None:
-        """Ask for a file, and write the values there as a config."""
+        """Ask for a file and save the values there as a config."""
         from xray_tui.forms.request import path_argument, to_config
         from xray_tui.forms.save_dialog import SaveScreen
 
@@ -403,7 +404,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
             self.notify(f"Saved {clean(str(path))}", markup=False)
 
     async def _go_to(self, key: str) -> None:
-        """Focus the field of that key, opening its section."""
+        """Focus the field of this key, and open its section."""
         for section in self._sections:
             if key in section.keys:
                 section.collapsed = False
@@ -415,7 +416,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
     def _say(self, line: str, *, sign: str = "✓", wrong: bool = False) -> None:
         try:
             summary = self.query_one("#form-summary", Static)
-        except NoMatches:  # the screen is going
+        except NoMatches:  # the screen is closing
             return
         verdict = f"{'✗' if wrong else sign} {clean(line)}"
         if verdict != self._verdict:

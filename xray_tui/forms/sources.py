@@ -1,4 +1,4 @@
-"""What a form is filled from: recipes, configs of runs, run folders. Reads files: not for the UI thread."""
+"""Reads recipes, run configs and run folders for a form. Blocks on files: do not call it on the UI thread."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Names = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A config that a form can start from. `run` is the name that a run made of it would have."""
+    """A config that a form can start from. `run` is the proposed name of a new run."""
 
     label: str
     path: Path | None
@@ -38,8 +38,10 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """The values of one base, and the fields that they belong to: networks differ in theirs. `members` are those of a
-    blend, as names below the runs folder where they lie there."""
+    """The fields and values of one base; the fields depend on its network.
+
+    `members` are the members of a blend, as names below the runs folder if they are inside it, else as paths.
+    """
 
     model: type[BaseModel]
     schema: Section
@@ -50,8 +52,10 @@ class Filling:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """All that a form needs to know of the disk. `trained` are the runs that have a best checkpoint, `taken` the
-    names that a new run cannot have, with the reason."""
+    """All data that a form needs from the disk.
+
+    `trained` are the runs with a best checkpoint. `taken` maps names unavailable for a new run to the reason.
+    """
 
     bases: tuple[Base, ...]
     first: int
@@ -61,18 +65,18 @@ class Sources:
 
 
 def read_sources(kind: Kind, runs: Path, current: str | None, recipes: Sequence[Recipe] | None, cwd: Path) -> Sources:
-    """Everything for a form of that kind, filled from the run `current` where that run has a fitting config."""
+    """The sources of a form, filled from the run `current` if its config is suitable for this kind."""
     trained, taken = read_runs(runs)
     if kind == "blend":  # a classifier has no mask to blend
         trained = tuple(run for run in trained if _config_kind(runs / run / CONFIG) != "classifier")
     bases = [] if kind == "evaluate" else list(_bases(kind, runs, current, recipes))
-    first = next((at for at, base in enumerate(bases) if base.run == current and base.path), 0)
+    first = next((index for index, base in enumerate(bases) if base.run == current and base.path), 0)
     filling = read_filling(kind, bases[first], runs, cwd) if bases else _unfilled(kind)
     return Sources(tuple(bases), first, filling, trained, taken)
 
 
 def read_filling(kind: Kind, base: Base, runs: Path, cwd: Path) -> Filling:
-    """The values of a base, its paths as the command line would give them; the defaults and why, where it is bad."""
+    """The values of a base, with paths relative to `cwd`; the defaults and the problem if it cannot be read."""
     if base.path is None or base.problem:
         return _unfilled(kind, base.problem)
     try:
@@ -96,20 +100,20 @@ def _unfilled(kind: Kind, problem: str | None = None) -> Filling:
 
 
 def read_runs(runs: Path) -> tuple[Names, dict[str, str]]:
-    """(runs with a best checkpoint, in order; the names that a new run cannot have, each with the reason)."""
+    """(sorted runs with a best checkpoint, names unavailable for a new run -> reason)."""
     trained, taken = [], {}
     for folder in walk_runs(runs):
         if not folder.path:
             continue
-        place = runs / folder.path
-        if folder.problem is not None or folder.files or _holds_something(place):
+        path = runs / folder.path
+        if folder.problem is not None or folder.files or _has_content(path):
             taken[folder.path] = "the folder exists and is not empty"
-        if os.path.isfile(place / CHECKPOINTS / BEST):  # noqa: PTH113 - is_file raises where the folder is locked
+        if os.path.isfile(path / CHECKPOINTS / BEST):  # noqa: PTH113 - is_file raises if the folder is not readable
             trained.append(folder.path)
     return tuple(sorted(trained)), {**claimed(runs), **taken}
 
 
-def _holds_something(folder: Path) -> bool:
+def _has_content(folder: Path) -> bool:
     try:
         return any(folder.iterdir())
     except OSError:
@@ -117,29 +121,29 @@ def _holds_something(folder: Path) -> bool:
 
 
 def claimed(runs: Path) -> dict[str, str]:
-    """The folders that trainings wait for, or have not written to yet."""
+    """The runs of queued and running trainings -> reason; their folders may not exist yet."""
     try:
         jobs = JobStore(runs).jobs()
     except OSError:
         return {}
-    waiting = (job for job in jobs if job.spec.kind == "train" and not job.state.ended)
-    return {job.spec.run: f"claimed by job {job.id}, which is {job.state}" for job in waiting}
+    trainings = (job for job in jobs if job.spec.kind == "train" and not job.state.ended)
+    return {job.spec.run: f"claimed by job {job.id}, which is {job.state}" for job in trainings}
 
 
 def _bases(kind: Kind, runs: Path, current: str | None, recipes: Sequence[Recipe] | None) -> Iterator[Base]:
-    """The run under the cursor, the defaults for a blend, the recipes of the kind; unreadable ones to train with."""
+    """The run under the cursor, the defaults of a blend, and the recipes; a train form also lists bad recipes."""
     if current and _config_kind(runs / current / CONFIG) in TAKES[kind]:
-        yield Base(f"run {clean(current)}", runs / current / CONFIG, current, f"as it was trained: its {CONFIG}")
+        yield Base(f"run {clean(current)}", runs / current / CONFIG, current, f"the {CONFIG} of this run")
     if kind == "blend":
-        yield Base("defaults", None, "blend", "what an empty config gives")
+        yield Base("defaults", None, "blend", "an empty config")
     for recipe in find_recipes(recipe_folders(runs)) if recipes is None else recipes:
         if recipe.kind in TAKES[kind] or (recipe.problem and kind == "train"):
-            about = "; ".join(filter(None, (recipe.description, recipe.facts)))
-            yield Base(recipe.name, recipe.path, recipe.path.stem, about, recipe.problem)
+            description = "; ".join(filter(None, (recipe.description, recipe.facts)))
+            yield Base(recipe.name, recipe.path, recipe.path.stem, description, recipe.problem)
 
 
 def _config_kind(path: Path) -> object:
-    """What a run's config is of; None where there is none that can be read."""
+    """The kind in a run's config; None if the config cannot be read."""
     try:
         return read_mapping(path).get("kind", "train")
     except BadInput:
@@ -147,17 +151,17 @@ def _config_kind(path: Path) -> object:
 
 
 def _below(runs: Path, member: str) -> str:
-    """A blend member's folder as a name below the runs folder, or as it is where it lies elsewhere."""
+    """A blend member's folder as a name below the runs folder, or as a path if it is elsewhere."""
     path, root = Path(os.path.normpath(member)), Path(os.path.normpath(runs.absolute()))
     return str(path.relative_to(root)) if path.is_relative_to(root) and path != root else str(path)
 
 
 def members_for(trained: Names, wanted: Names) -> tuple[Names, Names, Names]:
-    """(those wanted that can be members, all that can be, the wanted first; those wanted that have no checkpoint).
+    """(wanted runs that can be members, all possible members with these first, wanted runs without a checkpoint).
 
-    A path outside the runs folder is left for the engine to judge.
+    Paths outside the runs folder are always accepted: the engine checks them.
     """
-    known = frozenset(trained)
-    chosen = tuple(dict.fromkeys(name for name in wanted if name in known or Path(name).is_absolute()))
+    available = frozenset(trained)
+    chosen = tuple(dict.fromkeys(name for name in wanted if name in available or Path(name).is_absolute()))
     rest = tuple(name for name in trained if name not in chosen)
     return chosen, (*chosen, *rest), tuple(name for name in wanted if name not in chosen)

@@ -1,4 +1,4 @@
-"""What stands in a form, whichever of its fields are on the screen: text and choices in, a checked command out."""
+"""The values of a form, independent of its widgets: takes text and choices, gives a checked launch."""
 
 from __future__ import annotations
 
@@ -34,12 +34,15 @@ MAIN_FIELDS: dict[Kind, tuple[str, ...]] = {
 }
 BASE, RUN, GPU, MEMBERS = "base", "run", "gpu", "members"
 AFTER = "after"
-"""Keys of what is no field of the config: they stand beside the config's own and no config has these at its top."""
+"""Keys of fields that are not in the config. No config has these keys at its top level."""
 
 
 class FormState:
-    """The values of one form. `current` is the run under the cursor, `marked` the marked ones, `gpus` their number,
-    `jobs` those of the runs folder that have not ended."""
+    """The values of one form.
+
+    `current` is the run under the cursor, `marked` are the marked runs, `gpus` is the number of available GPUs, `jobs`
+    are the jobs of the runs folder that have not ended.
+    """
 
     def __init__(
         self,
@@ -72,9 +75,9 @@ class FormState:
         self.offered: tuple[str, ...] = ()
         self.not_offered: tuple[str, ...] = ()
         self.coming = {job.spec.run: job for job in jobs if job.spec.kind == "train"}
-        """By run: the training that waits or runs."""
+        """Run name -> its queued or running training."""
         self._untrained = ""
-        """The run under the cursor, where it cannot be evaluated."""
+        """The run under the cursor if it cannot be evaluated, else empty."""
         self._proposed_after = ""
         if kind == "evaluate":
             self.run = self._run_to_evaluate(current)
@@ -82,7 +85,7 @@ class FormState:
         self.fill(self.base, sources.filling)
 
     def _run_to_evaluate(self, current: str | None) -> str:
-        """The run under the cursor and no other in its place; the first one where there is no cursor."""
+        """The run under the cursor, empty if it cannot be evaluated; without a cursor, the first possible run."""
         if not current:
             return next(iter(self.to_evaluate), "")
         if current in self.to_evaluate:
@@ -92,12 +95,12 @@ class FormState:
 
     @property
     def to_evaluate(self) -> tuple[str, ...]:
-        """The runs that have a checkpoint, then those that a training will give one."""
+        """The runs with a checkpoint, then the runs with a queued or running training."""
         trained = self.sources.trained
         return (*trained, *sorted(self.coming.keys() - {*trained}))
 
     def _propose_after(self) -> None:
-        """Let the evaluation come after the training of its run, unless another job was chosen for that."""
+        """Set `after` to the training of the run, unless the user has chosen another job."""
         if self.wishes.after in ("", self._proposed_after):
             training = self.coming.get(self.run)
             self._proposed_after = "" if training is None else training.id
@@ -105,34 +108,36 @@ class FormState:
 
     @property
     def base_of(self) -> Base | None:
-        """The recipe or config that the values started from; evaluations have none."""
+        """The recipe or config of the base values; None for an evaluation."""
         return self.sources.bases[self.base] if self.sources.bases else None
 
     @property
     def schema(self) -> Section:
-        """The fields of the config; another recipe may have others."""
+        """The fields of the config; they depend on the base."""
         return self._filling.schema
 
     @property
     def main_fields(self) -> tuple[Field, ...]:
-        """Those that are set most, as far as this config has them."""
+        """The most used fields of this config."""
         return tuple(self.fields[key] for key in MAIN_FIELDS[self.kind] if key in self.fields)
 
     def fill(self, base: int, filling: Filling) -> None:
-        """Start from another base: all its values; a name for the run, unless one was typed; its members, unless some
-        were marked or chosen."""
+        """Replace all values by those of another base.
+
+        A typed run name stays, and so do marked or chosen members.
+        """
         self.base, self._filling = base, filling
         self.fields = {field.key: field for field in filling.schema.walk()}
         values = filling.values
         self.raw = {key: self._raw_of(key, value) for key, value in values.items()}
-        if (start := self.base_of) is not None and self.run == self._proposed:
-            self.run = self._proposed = free_name(start.run, self.sources.taken)
+        if (new_base := self.base_of) is not None and self.run == self._proposed:
+            self.run = self._proposed = free_name(new_base.run, self.sources.taken)
         if not self._touched_members:
             wanted = self._marked or filling.members
             self.members, self.offered, self.not_offered = members_for(self.sources.trained, wanted)
 
     def give(self, key: str, raw: Any) -> bool:
-        """Take what the user gave a field; False where that is what it was."""
+        """Set the value of a field from its control; False if it has not changed."""
         if raw == self.shown(key) or (isinstance(raw, str) and raw == clean(str(self.shown(key)))):
             return False
         if key == RUN:
@@ -152,41 +157,41 @@ class FormState:
         return True
 
     def shown(self, key: str) -> Any:
-        """What the field's control shows: text for a text field, else the value itself."""
+        """The value of the field's control: text for a text field, else the value itself."""
         special = {BASE: self.base, RUN: self.run, GPU: self.gpu, MEMBERS: self.members}
         if key in special:
             return special[key]
         return getattr(self.wishes, key) if key in WISHES[self.kind] else self.raw[key]
 
     def draft(self) -> Draft:
-        """The form's values, read."""
+        """The form's values, parsed."""
         base = self._filling.values
         values = {key: self._value_of(key, raw, base[key]) for key, raw in self.raw.items()}
         config = self.base_of.path if self.base_of else None
         return Draft(self.kind, self.runs, self.run_name(), values, base, config, self.members, self._filling.model)
 
     def check(self) -> Plan:
-        """What would be launched as it stands, with everything that is wrong."""
+        """The launch of the current values, with all problems."""
         wishes, schema, taken = self.wishes, self.schema, self.sources.taken
-        seeds, sweep, unread = read_sweep(wishes)
+        seeds, sweep, sweep_problems = read_sweep(wishes)
         draft = self.draft()
         checked = check(draft, schema, {} if seeds or sweep else taken, self.cwd)
         after = (wishes.after,) if wishes.after else ()
         count, priority = whole(wishes.gpus), whole(wishes.priority) or 0
-        gpus = 1 if count is None else count  # what is no number is a problem already
+        gpus = 1 if count is None else count  # terms_problems reports text that is not a number
         spec = JobSpec(self.kind, self.run_name(), checked.request, self.gpu, gpus, after, priority)
-        specs, wrong = specs_of(spec, seeds, sweep, taken)
+        specs, spec_problems = specs_of(spec, seeds, sweep, taken)
         problems = {**(start := self._start_problem()), **checked.problems, **start}
-        if sweep and not wrong and not problems:
+        if sweep and not spec_problems and not problems:
             problem = sweep_problem(sweep, draft, schema)
-            wrong |= {"sweep": problem} if problem else {}
+            spec_problems |= {"sweep": problem} if problem else {}
         command = launch_command(spec, wishes, self.runs, self.cwd) if wishes.changed else shown_command(spec)
-        for found in (unread, wrong, terms_problems(spec, wishes, self.gpus)):
-            problems |= {key: problem for key, problem in found.items() if key not in problems}
+        for more in (sweep_problems, spec_problems, terms_problems(spec, wishes, self.gpus)):
+            problems = {**problems, **more, **problems}
         return Plan(Launch(specs, wishes.evaluate, wishes.hold), command, problems, checked.changed | wishes.changed)
 
     def _start_problem(self) -> dict[str, str]:
-        """What is wrong with where it starts from, by key."""
+        """The problem with the base, the run or its training: field key -> message."""
         problem = self._filling.problem
         if problem is None and self.kind == "train" and self.base_of is None:
             problem = "no recipe found; expected a YAML file in ./configs or beside the runs folder"
@@ -197,7 +202,7 @@ class FormState:
         training = self.coming.get(self.run) if self.kind == "evaluate" else None
         if training is not None and self.run not in self.sources.trained and self.wishes.after != training.id:
             lacks = f"{clean(self.run)} has no {CHECKPOINTS}/{BEST} yet"
-            return {AFTER: f"{lacks}; its training ({training.state}) is right"}
+            return {AFTER: f"{lacks}; expected its training, which is {training.state}"}
         return {}
 
     def run_name(self) -> str:
@@ -205,7 +210,7 @@ class FormState:
         return run_path(self.run)
 
     def config_file(self) -> Path:
-        """Where the values would be saved: in configs, beside the runs folder, under the run's name."""
+        """The proposed file for the values: configs/RUN.yaml beside the runs folder."""
         return self.runs.absolute().parent / "configs" / f"{PurePosixPath(self.run_name()).name or self.kind}.yaml"
 
     def _raw_of(self, key: str, value: Any) -> Any:
@@ -213,7 +218,7 @@ class FormState:
         return show(value) if field is not None and field.kind == "text" else value
 
     def _value_of(self, key: str, raw: Any, base: Any) -> Any:
-        # What was not touched is the base's own value, however its text would be read back.
+        # An unchanged field keeps the value of the base, even if parsing its text would give another one.
         if raw == self._raw_of(key, base):
             return base
         field = self.fields.get(key)
