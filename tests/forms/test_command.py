@@ -211,7 +211,7 @@ def test_a_problem_in_a_section_that_is_off_does_not_count() -> None:
 
 
 def test_a_blend_of_one_run_is_refused() -> None:
-    assert "two or more" in checked(draft("blend", members=("x",))).problems["members"]
+    assert "at least two" in checked(draft("blend", members=("x",))).problems["members"]
 
 
 def test_an_evaluation_without_a_run_is_refused() -> None:

@@ -91,7 +91,7 @@ def _training_remark(state: FormState, run: str) -> str:
 def gpu_row(state: FormState, gpus: Gpus, limit: str = "") -> FormRow:
     options = [("auto", "auto", ""), *((label, value, "") for value, label in gpus)]
     control = Choice([*options, ("none", "none", "")], state.gpu)
-    return FormRow(GPU, "gpu", control, limit or "auto: waits for a free GPU; none: uses the CPU")
+    return FormRow(GPU, "gpu", control, limit or "auto: a free GPU; none: the CPU")
 
 
 def members_row(state: FormState) -> FormRow:

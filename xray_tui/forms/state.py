@@ -187,7 +187,7 @@ class FormState:
             spec_problems |= {"sweep": problem} if problem else {}
         command = launch_command(spec, wishes, self.runs, self.cwd) if wishes.changed else shown_command(spec)
         for more in (sweep_problems, spec_problems, terms_problems(spec, wishes, self.gpus)):
-            problems = {**problems, **more, **problems}
+            problems |= {**more, **problems}
         return Plan(Launch(specs, wishes.evaluate, wishes.hold), command, problems, checked.changed | wishes.changed)
 
     def _start_problem(self) -> dict[str, str]:
