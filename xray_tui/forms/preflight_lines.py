@@ -65,10 +65,10 @@ class OutlookLines(Static):
 
     @dataclass
     class Looked(Message):
-        """A check of the launch has ended; `found` is None if it raised an error."""
+        """A check of the launch has ended; `outlook` is None if it raised an error."""
 
         launch: Launch
-        found: Outlook | None
+        outlook: Outlook | None
         failure: str = ""
 
     def __init__(self, look: Look) -> None:
@@ -79,7 +79,7 @@ class OutlookLines(Static):
         self._looking: Worker[None] | None = None
         self._answered = asyncio.Event()
         self._lines: list[str] = []
-        self.found: Outlook | None = None
+        self.outlook: Outlook | None = None
         """The result of the last check of this launch; None before the first has ended, and if it failed."""
 
     @property
@@ -94,7 +94,7 @@ class OutlookLines(Static):
         """Check this launch once it has not changed for PAUSE seconds. None clears the lines."""
         if launch == self._launch:
             return
-        self._launch, self.found = launch, None
+        self._launch, self.outlook = launch, None
         self._answered.clear()
         if self._timer is not None:
             self._timer.stop()
@@ -113,7 +113,7 @@ class OutlookLines(Static):
                 self._look_now()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._answered.wait(), within)
-        return self.found
+        return self.outlook
 
     def _look_now(self) -> None:
         if self._launch is not None:
@@ -139,10 +139,10 @@ class OutlookLines(Static):
         if message.launch != self._launch:
             message.stop()
             return
-        self.found = message.found
+        self.outlook = message.outlook
         self._answered.set()
         self.remove_class("-old")
-        self._show(short_lines(message.found) if message.found else [message.failure])
+        self._show(short_lines(message.outlook) if message.outlook else [message.failure])
 
     def _show(self, lines: list[str]) -> None:
         if lines != self._lines:

@@ -109,7 +109,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         self._gpu_limit = gpu_limit
         self.jobs = tuple(job for job in jobs if job.readable and not job.state.ended)
         self._recipes = recipes
-        self._outlook = None if look is None else OutlookLines(look)
+        self._outlook_lines = None if look is None else OutlookLines(look)
         self._cwd = Path.cwd()
         self._state: FormState | None = None
         self._checked: Plan | None = None
@@ -134,8 +134,8 @@ class LaunchScreen(ModalScreen["Launch | None"]):
                 yield Static(id="form-summary")
             with CommandLine(id="form-command"):
                 yield Static(id="form-command-text")
-            if self._outlook is not None:
-                yield self._outlook
+            if self._outlook_lines is not None:
+                yield self._outlook_lines
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -265,8 +265,8 @@ class LaunchScreen(ModalScreen["Launch | None"]):
             return None
         self._checked = checked = state.check()
         self.query_one("#form-command-text", Static).update(Content(checked.command))
-        if self._outlook is not None:
-            self._outlook.ask(None if checked.problems else checked.launch)
+        if self._outlook_lines is not None:
+            self._outlook_lines.ask(None if checked.problems else checked.launch)
         self._show_states()
         self._show_verdict()
         return checked
@@ -288,16 +288,16 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
     @on(OutlookLines.Looked)
     def _show_verdict(self) -> None:
-        """The first problem of the fields, else the first failed check, else ready."""
-        checked, outlook = self._checked, self._outlook
+        """Show the first problem of the fields, else the first failed check, else that the form is ready."""
+        checked, lines = self._checked, self._outlook_lines
         if checked is None:
             return
         if checked.problems:
             self._say(self._first_problem(checked), wrong=True)
-        elif outlook is not None and outlook.is_checking:
+        elif lines is not None and lines.is_checking:
             self._say("checking data, weights and disk …", sign="…")
-        elif outlook is not None and outlook.found is not None and outlook.found.is_bad:
-            first, *others = outlook.found.bad
+        elif lines is not None and lines.outlook is not None and lines.outlook.is_bad:
+            first, *others = lines.outlook.bad
             self._say(first.text + (f" (and {len(others)} more)" if others else ""), wrong=True)
         else:
             self._say(self._ready(checked.launch), sign="!" if self._would_end else "✓")
@@ -364,7 +364,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         Waits for running checks, but at most CHECK_WITHIN seconds: a hanging file server must not prevent a launch, and
         the job itself reports missing files. Keys pressed during the wait take effect after it.
         """
-        outlook = await self._outlook.answer(within=CHECK_WITHIN) if self._outlook is not None else None
+        outlook = await self._outlook_lines.answer(within=CHECK_WITHIN) if self._outlook_lines is not None else None
         if not self.is_active:  # the first of two clicks has already launched or asked
             return
         if outlook is None or not outlook.is_bad:
