@@ -77,7 +77,7 @@ def test_the_exit_status_of_an_adopted_command_is_nobodys_to_know(place: Place, 
     (tmp_path / "go").touch()
     job = place.until(job)
     assert job.state is State.LOST
-    assert job.cause == "its supervisor was killed before it, so nobody was there to take its exit status"
+    assert job.cause == "its supervisor was killed first, so its exit status is unknown"
 
 
 def test_who_fails_to_adopt_an_engine_leaves_it_for_a_stop(place: Place) -> None:

@@ -41,8 +41,8 @@ def test_where_nothing_is_told_nothing_is_known(tmp_path: Path, own: str) -> Non
 
 def test_a_killed_engine_says_by_whom_as_far_as_is_known() -> None:
     kill = -signal.SIGKILL
-    assert judge(kill, None, None, "", oom_killed=True).cause == "killed by the kernel for want of memory"
-    assert judge(kill, None, None, "").cause == "killed by SIGKILL (perhaps memory)"
+    assert judge(kill, None, None, "", oom_killed=True).cause == "killed by the kernel: out of memory"
+    assert judge(kill, None, None, "").cause == "killed by SIGKILL (perhaps out of memory)"
     assert judge(-signal.SIGSEGV, None, None, "", oom_killed=True).cause == "killed by SIGSEGV"
     stopped = judge(kill, None, "ana", "", oom_killed=True)
     assert (stopped.state, stopped.cause) == (State.STOPPED, "stopped by ana; it had to be killed")

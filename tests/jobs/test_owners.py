@@ -236,7 +236,7 @@ def test_the_marks_of_a_process_are_read_once_and_never_taken_for_those_of_a_lat
     monkeypatch.setattr(process, "environment", lambda pid: [b"PATH=/bin"])
     assert owners([marked, foreign], [], marks) == {}
     owners([], [], marks)
-    assert marks._known == {}
+    assert marks._marks == {}
 
 
 def test_the_gpus_of_living_jobs_have_their_runs(start: Start) -> None:

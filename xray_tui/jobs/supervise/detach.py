@@ -1,4 +1,4 @@
-"""Start a process that outlives its starter: neither a child of it nor in its session, deaf to its terminal."""
+"""Start supervisors as daemons that outlive the calling process, its session and its terminal."""
 
 from __future__ import annotations
 
@@ -11,39 +11,38 @@ from pathlib import Path
 from xray_tui.jobs.storage.saved_environment import kept_or_own
 
 SUPERVISOR = (sys.executable, "-P", "-m", "xray_tui.jobs.supervise.supervisor")
-"""-P: the folder one happens to stand in is no place to import from."""
+"""The command of a supervisor; -P keeps the working directory out of the import path."""
 
 WORDS = "supervisor.txt"
-"""What a supervisor said that failed, before it began or by an exception, in the job's folder. One that has begun
-empties it first (a loader that warns of something has not failed), and one that was killed leaves it empty."""
+"""Why a supervisor failed: a start-up error or a traceback, in the job's folder. A supervisor empties it once it has
+started, because a warning of the loader is no failure; a supervisor that was killed leaves it empty."""
 
 STDERR = "supervisor.err"
-"""Where one that has begun, and what it starts, says the rest."""
+"""The stderr of a supervisor that has started, and of its helper processes, in the job's folder."""
 
 _BACKGROUND = '"$@" &'
 
 
 def start_supervisors(jobs: Sequence[tuple[Path, int]], command: Sequence[str] = SUPERVISOR) -> None:
-    """Start the supervisors of jobs that were launched together: of each its folder, and the descriptor of its `.sup`
-    lock, which the supervisor inherits.
+    """Start the supervisors of jobs that were launched together, with the environment of the launch.
 
-    The caller closes its own descriptors afterwards, whatever happens. A shell in a session of its own puts the process
-    in the background and ends: so it is no child of this process, leaves no zombie, and is no session leader that could
-    gain a terminal. That takes a few milliseconds, where a fork of a large app with threads would be slow and unsafe.
-    Their environment, and so the engines', is that of the launch. Raises OSError.
+    `jobs` are pairs of a job's folder and the descriptor of its supervisor lock, which the supervisor inherits. The
+    caller closes its own descriptors afterwards, also after an error. A shell in its own session starts the process in
+    the background and exits: the process leaves no zombie here, and is no session leader that could acquire a terminal.
+    The shell takes a few milliseconds; a fork of a large app with threads would be slow and unsafe. Raises OSError.
     """
     first = jobs[0][0]
-    with (first / WORDS).open("ab") as words:
-        done = subprocess.run(
+    with (first / WORDS).open("ab") as stderr:
+        shell = subprocess.run(
             ["/bin/sh", "-c", _BACKGROUND, "sh", *command, *(str(word) for job in jobs for word in job)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=words,
+            stderr=stderr,
             cwd="/",
             env=kept_or_own(first),
-            pass_fds=tuple(held for _, held in jobs),
+            pass_fds=tuple(lock for _, lock in jobs),
             start_new_session=True,
             check=False,
         )
-    if done.returncode != 0:
-        raise OSError(errno.EAGAIN, f"the supervisor could not be started (sh ended with {done.returncode})")
+    if shell.returncode != 0:
+        raise OSError(errno.EAGAIN, f"the supervisor could not be started (sh exited with code {shell.returncode})")

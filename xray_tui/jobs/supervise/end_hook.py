@@ -1,8 +1,8 @@
 """Run the user's `on_end` command after a job: `python -m xray_tui.jobs.supervise.end_hook JOB_FOLDER`.
 
-It is kept in the job's folder at the launch, for its owner alone: it may hold the address of a chat. Only that file
-counts, and only where nobody else could have written it, so nobody's job runs another's command. It runs in a process
-of its own, without any of the job's locks, and what becomes of it changes nothing about the job.
+The launch saves the command in the job's folder, readable only by the owner because it may contain the secret address
+of a chat. A file that another user could have written is ignored. The command runs in its own process, without any of
+the job's locks, and its result does not change the job.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from xray_tui.system.safe_files import not_ours, read_small
 
 KEPT = "on_end.json"
 SAID = "on_end.txt"
-"""What the commands said, in the job's folder, and how each ended."""
+"""The output of the command and how it ended, in the job's folder."""
 
 LIMIT = 60.0
-"""Seconds that the command may take; then it is killed, with all that it started in its process group."""
+"""Seconds after which the command is killed together with its process group."""
 
 _BACKGROUND = '"$@" &'
 
 
 def keep(folder: Path, command: Sequence[str]) -> None:
-    """Keep the command for the end of the job in that folder; an empty one is no wish. Raises OSError."""
+    """Save the command for the end of the job in this folder, unless it is empty. Raises OSError."""
     if command:
         write_json(folder / KEPT, {"command": list(command)}, 0o600)
 
 
 def kept(folder: Path) -> tuple[str, ...]:
-    """The command that is to be run; empty for none, and for one that another user may have written."""
+    """The saved command; empty without a command and for a file that another user could have written."""
     try:
         if not_ours(folder, KEPT) is not None:
             return ()
@@ -54,9 +54,9 @@ def kept(folder: Path) -> tuple[str, ...]:
 
 
 def start(folder: Path) -> None:
-    """Run the command of the ended job in that folder, if it has one, detached; returns at once and never raises.
+    """Start the command of the ended job in this folder, if it has one, as a daemon. Returns at once, never raises.
 
-    Call it once, after the end stands in job.json: by whoever wrote that.
+    To be called once, by the process that has written the end to job.json.
     """
     if not kept(folder):
         return
@@ -74,21 +74,21 @@ def start(folder: Path) -> None:
 
 
 def run(job: Job, folder: Path, limit: float = LIMIT) -> None:
-    """Run the job's command now and wait for its end; what it says and how it ended is appended to `SAID`.
+    """Run the job's command, wait for its end, and append its output and how it ended to the file SAID.
 
-    Raises OSError only where that file cannot be written.
+    Raises OSError if that file cannot be written.
     """
     command = kept(folder)
     if not command:
         return
-    with (folder / SAID).open("ab") as said:
-        ended = _run(command, job, folder, limit, said.fileno())
+    with (folder / SAID).open("ab") as output:
+        outcome = _run(command, job, folder, limit, output.fileno())
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        said.write(f"{stamp} on_end: {clean(Path(command[0]).name)}: {ended}\n".encode("utf-8", "replace"))
+        output.write(f"{stamp} on_end: {clean(Path(command[0]).name)}: {outcome}\n".encode("utf-8", "replace"))
 
 
 def facts(job: Job, folder: Path) -> dict[str, str]:
-    """What the command finds in its environment; empty where there is nothing to say."""
+    """The environment variables that describe the job to its command; empty strings for unknown values."""
     seconds = None if job.started is None or job.ended is None else round(max(0.0, job.ended - job.started))
     return {
         "XRAY_JOB_ID": job.id,
@@ -108,15 +108,15 @@ def facts(job: Job, folder: Path) -> dict[str, str]:
 
 
 def _run(command: Sequence[str], job: Job, folder: Path, limit: float, output: int) -> str:
-    """How it ended, in words."""
-    where = job.cwd if os.path.isdir(job.cwd) else str(folder)  # noqa: PTH112 - may be the name of no path
+    """Run the command; returns how it ended, as a phrase."""
+    cwd = job.cwd if os.path.isdir(job.cwd) else str(folder)  # noqa: PTH112 - may be empty
     try:
         child = subprocess.Popen(
             [os.path.expanduser(command[0]), *command[1:]],  # noqa: PTH111
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            cwd=where,
+            cwd=cwd,
             env={**own_environment(), **facts(job, folder)},
             start_new_session=True,
         )
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str]) -> int:
         if job.state.ended and not_ours(folder, JOB) is None:
             run(job, folder)
     except (OSError, ValueError):
-        return 1  # the job's folder is gone, or its disk is full: there is nobody to tell
+        return 1  # the job's folder is gone or its disk is full: no place for a message
     return 0
 
 

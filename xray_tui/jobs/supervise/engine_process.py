@@ -1,4 +1,4 @@
-"""The engine's process: how it is started with its leases, asked to end, and cleared away with all it started."""
+"""The engine process: start it with its locks, signal it, and kill the processes that it leaves behind."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from xray_tui.system import process
 from xray_tui.system.process import Process
 
 PATIENCE = 10.0
-"""Seconds to wait for killed processes to be gone: one that hangs in the kernel may take for ever."""
+"""Seconds to wait for killed processes to disappear; a process that hangs in the kernel may never do so."""
 
 
 def environment(job: Job, folder: Path, leases: Sequence[int], base: Mapping[str, str]) -> dict[str, str]:
-    """The engine's environment: that of the launch, the job's marks, and its GPUs by UUID (none: CPU)."""
+    """The engine's environment: `base`, the job's marks, and its GPUs by UUID (empty: CPU)."""
     return {
         **base,
         "CUDA_VISIBLE_DEVICES": ",".join(job.gpus),
@@ -36,10 +36,10 @@ def environment(job: Job, folder: Path, leases: Sequence[int], base: Mapping[str
 
 
 def start(job: Job, folder: Path, leases: Sequence[int]) -> subprocess.Popen[bytes]:
-    """Start the engine in a process group of its own, its output appended to the job's log.
+    """Start the engine in its own process group and append its output to the job's log.
 
-    It inherits the descriptors in `leases` (GPU locks and the job's `.run`). Raises OSError, and ValueError for
-    arguments that no process can be given.
+    It inherits the descriptors in `leases` (the GPU locks and the engine lock). Raises OSError, and ValueError for
+    arguments that cannot be passed to a process, such as one with a NUL character.
     """
     with (folder / LOG).open("ab") as log:
         return subprocess.Popen(
@@ -55,28 +55,28 @@ def start(job: Job, folder: Path, leases: Sequence[int]) -> subprocess.Popen[byt
 
 
 class Engine(Protocol):
-    """An engine that runs, whoever started it."""
+    """A running engine, started by this supervisor or an earlier one."""
 
     @property
     def poll(self) -> float:
-        """Seconds after which to ask again whether it has ended."""
+        """Poll interval of `has_ended` in seconds."""
 
     @property
     def group(self) -> int | None:
-        """The number of its process group, as long as that is known to be the job's."""
+        """Its process group; None once the number may belong to other processes."""
 
     @property
     def status(self) -> int | None:
-        """The exit status, once it has ended; None where nobody is there to take it."""
+        """The exit status after the end; None if it is unknown because another process started the engine."""
 
     def has_ended(self) -> bool: ...
 
     def signal(self, number: int) -> None:
-        """Signal it and all it started, and wake what is stopped, or that would never hear of it."""
+        """Signal the engine and its descendants, and continue stopped ones: they would not react otherwise."""
 
 
 class Child:
-    """An engine that this process has started: its end arrives as a signal."""
+    """An engine that this process has started; SIGCHLD reports its end."""
 
     poll = 5.0
 
@@ -89,7 +89,7 @@ class Child:
         return self._started.wait()
 
     def has_ended(self) -> bool:
-        """It is left unreaped until its status is asked for, so that its group's number cannot be used again."""
+        """Does not reap the process, so that the number of its group cannot be reused; `status` reaps it."""
         return os.waitid(os.P_PID, self._started.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def signal(self, number: int) -> None:
@@ -99,13 +99,13 @@ class Child:
 
 
 class Adopted:
-    """An engine whose own supervisor was killed. It is no child here: its `.run` lock tells when it has ended."""
+    """An engine whose supervisor was killed. It is no child of this process; its engine lock (`.run`) shows its end."""
 
     poll = 0.5
     status = None
 
-    def __init__(self, job: Job, alive: Path) -> None:
-        self._job, self._alive = job, alive
+    def __init__(self, job: Job, engine_lock: Path) -> None:
+        self._job, self._engine_lock = job, engine_lock
 
     @property
     def group(self) -> int | None:
@@ -113,28 +113,28 @@ class Adopted:
         return leader.pid if leader is not None and process.is_alive(leader) else None
 
     def has_ended(self) -> bool:
-        return not file_lock.is_held(self._alive)
+        return not file_lock.is_held(self._engine_lock)
 
     def signal(self, number: int) -> None:
         _signal_all(process.members(self._job.id, self.group), number)
 
 
 def clear_away(job: str, group: int | None) -> bool:
-    """Kill whatever is left of the job but this process, and wait until it is gone. False where something does not die.
+    """Kill all processes of the job except this one. False if one of them is still alive after PATIENCE seconds.
 
-    `group` only while its number is known to be the job's (see process.members).
+    `group` is its process group, or None if the number may belong to other processes (see process.members).
     """
     deadline, pause = time.monotonic() + PATIENCE, 0.01
-    while found := [member for member in process.members(job, group) if member.pid != os.getpid()]:
+    while members := [member for member in process.members(job, group) if member.pid != os.getpid()]:
         if time.monotonic() > deadline:
             return False
-        _signal_all(found, signal.SIGKILL)
+        _signal_all(members, signal.SIGKILL)
         time.sleep(pause)
         pause = min(2 * pause, 0.5)
     return True
 
 
-def _signal_all(found: Sequence[Process], number: int) -> None:
-    for member in found:
+def _signal_all(members: Sequence[Process], number: int) -> None:
+    for member in members:
         process.send(member, number)
         process.send(member, signal.SIGCONT)

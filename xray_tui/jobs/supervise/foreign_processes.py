@@ -1,4 +1,4 @@
-"""Who else computes on the GPUs of a job that runs: told, as nobody can keep them away."""
+"""Foreign processes on the GPUs of a running job. They are reported, because they cannot be kept away."""
 
 from __future__ import annotations
 
@@ -11,50 +11,49 @@ from xray_tui.jobs.model.job import Job
 from xray_tui.jobs.supervise.process_owners import owners
 
 EVERY = 60.0
-"""Seconds between two looks: each costs a process."""
+"""Interval in seconds; each sample of the GPUs starts a process."""
 
 
 def strangers(job: Job, snapshot: GpuSnapshot) -> str | None:
-    """In words who computes on the job's GPUs beside it; None where nobody does, or that cannot be seen."""
-    found = [
+    """A note about other processes that compute on the job's GPUs; None without any, or if they cannot be seen."""
+    processes = [
         (gpu.index, process)
         for gpu in snapshot.gpus
         if gpu.uuid in job.gpus
         for process in gpu.processes or ()
         if process.computes
     ]
-    ours = owners((process.pid for _, process in found), [job])
-    others = [
-        (index, process) for index, process in found if process.pid not in ours or ours[process.pid].job != job.id
-    ]
-    if not others:
+    by_pid = owners((process.pid for _, process in processes), [job])
+    ours = {pid for pid, owner in by_pid.items() if owner.job == job.id}
+    foreign = [(index, process) for index, process in processes if process.pid not in ours]
+    if not foreign:
         return None
-    index, first = others[0]
-    who = f" ({first.user})" if first.user else ""
-    more = f", and {len(others) - 1} more" if len(others) > 1 else ""
-    return f"GPU {index} is also used by pid {first.pid}{who}{more}"
+    index, first = foreign[0]
+    user = f" ({first.user})" if first.user else ""
+    more = f", and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+    return f"GPU {index} is also used by pid {first.pid}{user}{more}"
 
 
 class Watchman:
-    """Looks now and then, in a thread that nobody waits for: a driver may hang."""
+    """Samples the GPUs at an interval in a background thread, because a driver may hang."""
 
     def __init__(self, snapshot: Callable[[], GpuSnapshot], every: float = EVERY) -> None:
         self._snapshot = snapshot
         self._every = every
         self._due = time.monotonic() + every
         self._thread: threading.Thread | None = None
-        self._said: str | None = None
+        self._note: str | None = None
 
     def ask(self, job: Job) -> str | None:
-        """What was seen last."""
+        """The note of the last sample. Starts the next sample if it is due."""
         now = time.monotonic()
         if job.gpus and now >= self._due and (self._thread is None or not self._thread.is_alive()):
             self._due = now + self._every
             self._thread = threading.Thread(target=self._look, args=(job,), name="strangers", daemon=True)
             self._thread.start()
-        return self._said
+        return self._note
 
     def _look(self, job: Job) -> None:
         snapshot = self._snapshot()
         if snapshot.problem is None and snapshot.stale is None:
-            self._said = strangers(job, snapshot)
+            self._note = strangers(job, snapshot)

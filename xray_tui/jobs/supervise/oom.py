@@ -1,4 +1,4 @@
-"""Whether the kernel has killed for want of memory in the control group that a job runs in."""
+"""The kernel's out-of-memory kills in the control group of a job."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from pathlib import Path
 
 from xray_tui.system.cgroups import ROOT, memory_groups
 
-_TOLD_IN = {1: "memory.oom_control", 2: "memory.events"}
-"""By version: the file whose line `oom_kill` counts."""
+_OOM_FILES = {1: "memory.oom_control", 2: "memory.events"}
+"""The file with the counter `oom_kill`, by cgroup version."""
 
 
 def oom_kills(own: str, root: Path = ROOT) -> int | None:
-    """How many processes the kernel has killed by now in the group of a process whose /proc/PID/cgroup says `own`, and
-    below it; None where that is not told. Only a difference between two looks says something.
+    """The number of out-of-memory kills since boot in a process's group and its subgroups; None if it is unknown.
+
+    `own` is the content of the process's /proc/PID/cgroup. Compare two readings: the counter never restarts.
     """
-    counts = (_count(folder / _TOLD_IN[version]) for version, folder in memory_groups(own, root))
+    counts = (_count(folder / _OOM_FILES[version]) for version, folder in memory_groups(own, root))
     return next((count for count in counts if count is not None), None)
 
 
 def own_oom_kills() -> int | None:
-    """The same for this process's group, in which its children are too."""
+    """`oom_kills` of this process's group, which includes its children."""
     try:
         return oom_kills(Path("/proc/self/cgroup").read_text())
     except OSError:
@@ -32,7 +33,7 @@ def _count(path: Path) -> int | None:
     except OSError:
         return None
     for line in lines:
-        word, _, value = line.partition(" ")
-        if word == "oom_kill" and value.isdecimal():
+        name, _, value = line.partition(" ")
+        if name == "oom_kill" and value.isdecimal():
             return int(value)
     return None

@@ -1,4 +1,4 @@
-"""How a job ended: a pure function of the exit status, the engine's own end record, and who asked for a stop."""
+"""The outcome of a job, derived from the exit status, the engine's end record and the stop order."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from xray_tui.jobs.model.job import State, parse_object
 from xray_tui.system.safe_files import open_regular, read_small
 
 NO_RECORD = "its supervisor and its engine are gone, without an end record"
-NO_STATUS = "its supervisor was killed before it, so nobody was there to take its exit status"
+NO_STATUS = "its supervisor was killed first, so its exit status is unknown"
 
 _TAIL = 8192
+"""Bytes at the end of the log in which the last line is searched."""
 _LONGEST_CAUSE = 300
+"""Characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndRecord:
-    """What the engine wrote as the last thing it did."""
+    """The end record that the engine writes as its last action. Peaks are in bytes."""
 
     code: int
     cause: str
@@ -46,11 +48,11 @@ def judge(
     writes_end: bool = True,
     oom_killed: bool = False,
 ) -> Verdict:
-    """The state and its cause.
+    """The final state and its cause.
 
-    `status` is the exit status, negative for a signal, None where nobody was there to take it: then the end record
-    alone counts. Success needs the record too, where the program writes one (`writes_end`): a status of 0 is also what
-    a parent that ignores SIGCHLD sees. `oom_killed`: the kernel has killed for want of memory where it ran.
+    `status` is the exit status: negative for a signal, None if unknown, in which case only the end record counts.
+    A program that writes end records (`writes_end`) succeeds only with a record, because a parent that ignores SIGCHLD
+    always sees status 0. `oom_killed`: the kernel killed for lack of memory in the job's control group.
     """
     if end is None and status is None and stopped_by:
         return Verdict(State.STOPPED, f"stopped by {stopped_by}, without an end record", None)
@@ -69,7 +71,7 @@ def judge(
 
 
 def _of_command(code: int, stopped_by: str | None, last_line: str, oom_killed: bool) -> Verdict:
-    """What the exit status of somebody else's program says: its numbers are not ours."""
+    """The verdict on a foreign program, whose exit codes have no meaning in `Exit`."""
     if stopped_by:
         return Verdict(State.STOPPED, _stopped(code, stopped_by), code)
     cause = _killed(-code, oom_killed) if code < 0 else f"exit code {code}" + (f": {last_line}" if last_line else "")
@@ -84,30 +86,31 @@ def _stopped(code: int, by: str | None) -> str:
 def _failed(code: int, end: EndRecord | None, last_line: str, oom_killed: bool) -> str:
     if code < 0:
         return _killed(-code, oom_killed)
-    said = (end.cause if end else "") or last_line
+    reason = (end.cause if end else "") or last_line
     if code == Exit.BAD_INPUT:
-        return f"bad input: {said}" if said else "bad input"
+        return f"bad input: {reason}" if reason else "bad input"
     if code == Exit.OUT_OF_MEMORY:
-        return said if said.startswith("out of memory") else "out of memory"
-    if code == Exit.NO_SPACE:  # then there is often no room for an end record either
-        return said if said.startswith("no space left") else f"no space left: {said}" if said else "no space left"
+        return reason if reason.startswith("out of memory") else "out of memory"
+    if code == Exit.NO_SPACE:  # often without an end record, for which there was no space either
+        known = reason.startswith("no space left")
+        return reason if known else f"no space left: {reason}" if reason else "no space left"
     if end is not None and end.cause:
         return end.cause
-    return f"exit code {code}: {said}" if said else f"exit code {code}"
+    return f"exit code {code}: {reason}" if reason else f"exit code {code}"
 
 
 def _killed(number: int, oom_killed: bool) -> str:
     if number == signal.SIGKILL and oom_killed:
-        return "killed by the kernel for want of memory"
+        return "killed by the kernel: out of memory"
     try:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
-    return f"killed by {name}" + (" (perhaps memory)" if number == signal.SIGKILL else "")
+    return f"killed by {name}" + (" (perhaps out of memory)" if number == signal.SIGKILL else "")
 
 
 def read_end(folder: Path) -> EndRecord | None:
-    """The end record in a job's folder; None where there is none, or none that can be read."""
+    """The end record in a job's folder; None if it is missing or invalid."""
     try:
         values = parse_object(read_small(folder / END))
     except OSError:
@@ -126,12 +129,12 @@ def read_end(folder: Path) -> EndRecord | None:
 
 
 def _memory(value: Any) -> int | None:
-    """A count of bytes; None for what is none. A number that job.json could not hold must not cost the job its end."""
+    """A number of bytes; None for any other value, so that one that job.json cannot hold does not lose the record."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63 else None
 
 
 def last_log_line(folder: Path, begin: int = 0) -> str:
-    """The last line of the log from this byte on that says something, safe to print; empty where there is none."""
+    """The last line of the log that is not blank, from byte `begin` on, safe to print; empty without one."""
     try:
         with os.fdopen(open_regular(folder / LOG), "rb") as file:
             file.seek(0, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""Whose processes they are: the run that each works for, and the job of ours that it could be stopped with."""
+"""The owners of processes: the run that a process belongs to, and the job with which it can be stopped."""
 
 from __future__ import annotations
 
@@ -13,128 +13,128 @@ from xray_tui.system.process import Stat
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The run that a process works for."""
+    """The run that a process belongs to."""
 
     run: str
     job: str | None
-    """Its job, where that is one of those that were asked about and has not ended; else nobody can stop it here."""
+    """Its job, if that was among the given jobs and has not ended; None if the process cannot be stopped here."""
 
 
 class Marks:
-    """The marks in processes' environments, each process read once.
+    """A cache of the marks in the environments of processes.
 
-    They do not change, and another reading might hang: the kernel keeps whoever asks waiting for the environment of a
-    process whose memory it is busy with, and one that hangs in the GPU's driver can be such.
+    The marks do not change, and reading them again could hang: reading the environment blocks while the kernel holds
+    the lock on the memory of the process, for example while the process hangs in the GPU driver.
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, int], tuple[str, str]] = {}
+        self._marks: dict[tuple[int, int], tuple[str, str]] = {}
 
     def of(self, pid: int, start: int) -> tuple[str, str]:
-        """The job's id and its run, empty where they are not told, of the process that began then."""
-        known = self._known.get((pid, start))
-        if known is None:
-            told = dict(item.partition(b"=")[::2] for item in process.environment(pid))
-            known = _text(told.get(process.JOB_MARK.encode(), b"")), _text(told.get(process.RUN_MARK.encode(), b""))
-            if told:
-                self._known[pid, start] = known
-        return known
+        """(job id, run) of the process with this pid and start time; empty strings for missing marks."""
+        marks = self._marks.get((pid, start))
+        if marks is None:
+            variables = dict(item.partition(b"=")[::2] for item in process.environment(pid))
+            job, run = (variables.get(mark.encode(), b"") for mark in (process.JOB_MARK, process.RUN_MARK))
+            marks = _text(job), _text(run)
+            if variables:
+                self._marks[pid, start] = marks
+        return marks
 
     def forget_all_but(self, pids: Collection[int]) -> None:
-        """Drop the processes that nobody asks about any more."""
-        self._known = {key: known for key, known in self._known.items() if key[0] in pids}
+        self._marks = {key: marks for key, marks in self._marks.items() if key[0] in pids}
 
 
 def owners(pids: Iterable[int], jobs: Iterable[Job], marks: Marks | None = None) -> dict[int, Owner]:
-    """The owners of those processes that work for a run, as far as can be known; others are not in it.
+    """The owners of these processes by pid; a process without a known run is omitted.
 
-    The chain of parents tells first: it holds for children in sessions of their own, and cannot be forged. Then the
-    session, which a job has to itself and which holds for children whose parents are gone. Then the marks in the
-    environment, which outlast both, but which setproctitle writes over and other users' processes do not show.
+    The sources, in this order: the parents, which also cover children in other sessions and cannot be forged; the
+    session, which belongs to one job and covers children whose parents have ended; the marks in the environment, which
+    outlast both, but are overwritten by setproctitle and hidden for processes of other users.
 
-    Each file of /proc is read once at most, and only of these pids, their parents and the jobs' own processes. Whoever
-    asks again and again passes the same `marks` each time.
+    Reads each file of /proc at most once, and only for these pids, their parents and the processes of the jobs.
+    Repeated calls pass the same `marks`.
     """
-    look, marks, pids = _Look(), marks or Marks(), frozenset(pids)
-    ours = _ours(look, jobs)
-    found = {}
+    stats, marks, pids = _Stats(), marks or Marks(), frozenset(pids)
+    ours = _ours(stats, jobs)
+    by_pid = {}
     for pid in pids:
-        if (owner := ours.by_kin(look, pid) or ours.by_marks(look, pid, marks)) is not None:
-            found[pid] = owner
+        if (owner := ours.by_kin(stats, pid) or ours.by_marks(stats, pid, marks)) is not None:
+            by_pid[pid] = owner
     marks.forget_all_but(pids)
-    return found
+    return by_pid
 
 
 def runs_by_gpu(jobs: Iterable[Job]) -> dict[str, list[str]]:
-    """The runs whose living jobs have each GPU, by its UUID: known also where the driver does not list a job's
-    processes, as in a container."""
-    found: dict[str, list[str]] = {}
+    """The runs of the living jobs on each GPU, by UUID: also known if the driver does not list the processes of a job,
+    as in a container."""
+    runs: dict[str, list[str]] = {}
     here = (process.host(), process.boot())
     for job in jobs:
         if not job.gpus or job.state.ended or (job.host, job.boot) != here:
             continue
         if any(map(process.is_alive, filter(None, (job.supervisor, job.process)))):
             for uuid in job.gpus:
-                found.setdefault(uuid, []).append(job.spec.run)
-    return found
+                runs.setdefault(uuid, []).append(job.spec.run)
+    return runs
 
 
 @dataclass(slots=True)
-class _Look:
-    """What has been read of /proc by now."""
+class _Stats:
+    """A cache of /proc/PID/stat for one call of `owners`."""
 
-    stats: dict[int, Stat | None] = field(default_factory=dict)
+    by_pid: dict[int, Stat | None] = field(default_factory=dict)
 
-    def stat(self, pid: int) -> Stat | None:
-        if pid not in self.stats:
-            self.stats[pid] = process.stat(pid)
-        return self.stats[pid]
+    def of(self, pid: int) -> Stat | None:
+        if pid not in self.by_pid:
+            self.by_pid[pid] = process.stat(pid)
+        return self.by_pid[pid]
 
-    def line(self, pid: int) -> Iterator[int]:
-        """The process and its parents, up to the first that cannot be seen."""
+    def ancestors(self, pid: int) -> Iterator[int]:
+        """The process and its ancestors, up to the first that cannot be seen."""
         child: Stat | None = None
-        while pid > 0 and (found := self.stat(pid)) is not None:
-            if child is not None and found.start > child.start:
-                return  # born after its child: the parent has ended since, and its number was given again
+        while pid > 0 and (stat := self.of(pid)) is not None:
+            if child is not None and stat.start > child.start:
+                return  # started after its child: the real parent has ended and its pid was reused
             yield pid
-            pid, child = found.parent, found
+            pid, child = stat.parent, stat
 
 
 @dataclass(slots=True)
 class _Ours:
-    """The living jobs of this machine, by all that tells that a process is one of theirs."""
+    """The owners of the living jobs of this machine, by job id, pid and session."""
 
     jobs: dict[str, Owner] = field(default_factory=dict)
     processes: dict[int, Owner] = field(default_factory=dict)
     sessions: dict[int, Owner] = field(default_factory=dict)
 
-    def by_kin(self, look: _Look, pid: int) -> Owner | None:
-        for relative in look.line(pid):
-            if relative in self.processes:
-                return self.processes[relative]
-        found = look.stat(pid)
-        return None if found is None else self.sessions.get(found.session)
+    def by_kin(self, stats: _Stats, pid: int) -> Owner | None:
+        for ancestor in stats.ancestors(pid):
+            if ancestor in self.processes:
+                return self.processes[ancestor]
+        stat = stats.of(pid)
+        return None if stat is None else self.sessions.get(stat.session)
 
-    def by_marks(self, look: _Look, pid: int, marks: Marks) -> Owner | None:
-        found = look.stat(pid)
-        job, run = ("", "") if found is None else marks.of(pid, found.start)
+    def by_marks(self, stats: _Stats, pid: int, marks: Marks) -> Owner | None:
+        stat = stats.of(pid)
+        job, run = ("", "") if stat is None else marks.of(pid, stat.start)
         return self.jobs.get(job) or (Owner(run, None) if run else None)
 
 
-def _ours(look: _Look, jobs: Iterable[Job]) -> _Ours:
-    """A session counts only while the job's own process is in it: its number is given again."""
+def _ours(stats: _Stats, jobs: Iterable[Job]) -> _Ours:
+    """A session counts only while a process of the job itself is in it, because session numbers are reused."""
     ours = _Ours()
     here = (process.host(), process.boot())
     for job in jobs:
         if job.state.ended or (job.host, job.boot) != here:
-            continue  # the pids of another machine, or of before a restart, are others' by now
+            continue  # the pids of another machine or an earlier boot mean other processes here
         owner = ours.jobs[job.id] = Owner(job.spec.run, job.id)
-        for known in filter(None, (job.supervisor, job.process)):
-            found = look.stat(known.pid)
-            if found is None or found.start != known.start:
+        for recorded in filter(None, (job.supervisor, job.process)):
+            stat = stats.of(recorded.pid)
+            if stat is None or stat.start != recorded.start:
                 continue
-            ours.processes[known.pid] = owner
-            ours.sessions[found.session] = owner
+            ours.processes[recorded.pid] = owner
+            ours.sessions[stat.session] = owner
     return ours
 
 

@@ -1,7 +1,7 @@
-"""Recover jobs whose supervisor is gone.
+"""Recover jobs whose supervisor died.
 
-A job is judged only by its own user, on its own host and in its own folder. Whoever judges holds the lease folder's
-mutex and the job's `.sup` lock, so no two do it at once and no supervisor is contradicted.
+Only processes of the job's user, on its host and in its own folder, recover a job. They hold the mutex of the lease
+folder and the job's supervisor lock, so that neither another process nor a supervisor changes the job meanwhile.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from xray_tui.system import process
 from xray_tui.system.safe_files import not_ours, read_small
 
 PATIENCE = 2.0
-"""Seconds that a look waits for the mutex; the next look comes soon."""
+"""Timeout in seconds for the mutex; callers retry soon."""
 
 LOST_TO_REBOOT = "the machine was restarted"
 ORPHAN = "its supervisor is gone, the engine lives"
 
 
 def recover_orphans(store: JobStore, supervisor: Sequence[str] = detach.SUPERVISOR) -> list[Job]:
-    """All jobs, newest first, after judging those whose supervisor is gone.
+    """Recover the jobs whose supervisor died; returns all jobs, newest first.
 
-    A waiting one gets a new supervisor with the same ticket, one that was about to start waits again, one whose engine
-    lives is given one that adopts it, and for the others the engine's end record decides, or else they are lost.
+    A waiting job gets a new supervisor and keeps its ticket; a job that was about to start waits again. If the engine
+    is alive, a new supervisor adopts it. Otherwise the engine's end record gives the outcome, or the job is lost.
     """
     for job in store.jobs():
         folder = store.folder(job.id)
@@ -47,14 +47,14 @@ def recover_orphans(store: JobStore, supervisor: Sequence[str] = detach.SUPERVIS
             if is_ours(job, folder) and seems_alone(job):
                 judge_alone(folder, supervisor)
         except file_lock.Busy:
-            break  # nor would it be free for those that follow: the next look comes soon
+            break  # the mutex is busy for the other jobs too; the next call comes soon
         except (OSError, ValueError):
             continue  # a full disk, a damaged job.json
     return store.jobs()
 
 
 def require_own(job: Job, folder: Path, verb: str) -> None:
-    """Raises BadInput in one line where the job is not this user's, or not to be changed from here; and OSError."""
+    """Raises BadInput if the job belongs to another user, host or runs folder; OSError if that cannot be read."""
     if not job.readable:
         raise BadInput(f"{job.id}: {job.cause}; cannot {verb} it")
     if job.host != process.host():
@@ -67,61 +67,62 @@ def require_own(job: Job, folder: Path, verb: str) -> None:
 
 
 def is_ours(job: Job, folder: Path) -> bool:
-    """Whether this user may judge the job here. Raises OSError."""
+    """Whether this user may recover the job from this folder. Raises OSError."""
     if job.state.ended or not job.readable or job.host != process.host():
         return False
     return is_at_home(job, folder) and not_ours(folder, JOB) is None
 
 
 def seems_alone(job: Job) -> bool:
-    found = open_lease_dir(job.lease_dir, job.lease_id)
-    return job.boot != process.boot() or found is None or not file_lock.is_held(found.supervised(job.id))
+    """Whether the job seems to have no supervisor."""
+    lease_dir = open_lease_dir(job.lease_dir, job.lease_id)
+    return job.boot != process.boot() or lease_dir is None or not file_lock.is_held(lease_dir.supervised(job.id))
 
 
 def judge_alone(folder: Path, supervisor: Sequence[str]) -> None:
-    """Judge a job that seems to have no supervisor. Raises OSError, and ValueError for a damaged job.json."""
+    """Recover a job that seems to have no supervisor. Raises OSError, and ValueError for a damaged job.json."""
     job = read_job(folder)
-    found = open_lease_dir(job.lease_dir, job.lease_id)
-    if found is not None:
-        with _sole_supervision(found, job.id) as held:
-            if held is not None:
-                _judge_under_lock(found, folder, held, supervisor)
+    lease_dir = open_lease_dir(job.lease_dir, job.lease_id)
+    if lease_dir is not None:
+        with _sole_supervision(lease_dir, job.id) as lock:
+            if lock is not None:
+                _judge_under_lock(lease_dir, folder, lock, supervisor)
     elif job.state.ended:
-        return  # somebody else has judged it at this moment
+        return  # another process has just recovered it
     elif job.boot != process.boot():
         _end(folder, job, State.LOST, _lost_to_reboot(job))
     elif not any(map(process.is_alive, filter(None, (job.supervisor, job.process)))):
         _end(folder, job, State.LOST, f"its lease folder {clean(job.lease_dir)} is gone")
 
 
-def _judge_under_lock(found: LeaseDir, folder: Path, held: int, supervisor: Sequence[str]) -> None:
-    job = read_job(folder)  # as its supervisor left it
+def _judge_under_lock(lease_dir: LeaseDir, folder: Path, lock: int, supervisor: Sequence[str]) -> None:
+    job = read_job(folder)  # read again: the supervisor may have changed it before the lock was taken
     if job.state.ended:
         return
     if job.boot != process.boot():
-        Queue(found).withdraw(job.id)
+        Queue(lease_dir).withdraw(job.id)
         _end(folder, job, State.LOST, _lost_to_reboot(job))
-    elif job.state is State.RUNNING or _has_started(found, folder, job):
-        _judge_started(found, folder, job, held, supervisor)
+    elif job.state is State.RUNNING or _has_started(lease_dir, folder, job):
+        _judge_started(lease_dir, folder, job, lock, supervisor)
     else:
-        _judge_waiting(found, folder, job, held, supervisor)
+        _judge_waiting(lease_dir, folder, job, lock, supervisor)
 
 
 @contextlib.contextmanager
-def _sole_supervision(found: LeaseDir, job: str) -> Iterator[int | None]:
-    """The mutex and the job's `.sup` lock for the block; None where somebody supervises it after all."""
-    with found.mutex(PATIENCE):
-        held = file_lock.try_lock(found.supervised(job))
+def _sole_supervision(lease_dir: LeaseDir, job: str) -> Iterator[int | None]:
+    """Hold the mutex and the job's supervisor lock for the block; yields None if a supervisor holds that lock."""
+    with lease_dir.mutex(PATIENCE):
+        lock = file_lock.try_lock(lease_dir.supervised(job))
         try:
-            yield held
+            yield lock
         finally:
-            if held is not None:
-                os.close(held)
+            if lock is not None:
+                os.close(lock)
 
 
-def _judge_waiting(found: LeaseDir, folder: Path, job: Job, held: int, supervisor: Sequence[str]) -> None:
-    """A job that has not begun: stopped where somebody asked for that, else it gets a new supervisor."""
-    queue = Queue(found)
+def _judge_waiting(lease_dir: LeaseDir, folder: Path, job: Job, lock: int, supervisor: Sequence[str]) -> None:
+    """Recover a job that has not started: end it if it was stopped, else start a new supervisor."""
+    queue = Queue(lease_dir)
     try:
         ticket = queue.ticket_for(job, folder)
     except ValueError as error:
@@ -138,19 +139,19 @@ def _judge_waiting(found: LeaseDir, folder: Path, job: Job, held: int, superviso
             job = replace(job, state=State.QUEUED, gpus=(), started=None, note=None)
             write_job(folder, job)
         if job.state is State.QUEUED and admission.held_by(folder) is None and not job.spec.after:
-            queue.put(ticket)  # else its supervisor does that when its time has come
-        detach.start_supervisors([(folder, held)], supervisor)
+            queue.put(ticket)  # else the supervisor does this when the job may enter the queue
+        detach.start_supervisors([(folder, lock)], supervisor)
 
 
-def _judge_started(found: LeaseDir, folder: Path, job: Job, held: int, supervisor: Sequence[str]) -> None:
-    """A job whose engine was started: it lives still, or has left a record of its end, or is lost."""
-    if file_lock.is_held(found.runs(job.id)):
+def _judge_started(lease_dir: LeaseDir, folder: Path, job: Job, lock: int, supervisor: Sequence[str]) -> None:
+    """Recover a job whose engine was started: let a supervisor adopt a living engine, else record the outcome."""
+    if file_lock.is_held(lease_dir.runs(job.id)):
         if job.state is not State.RUNNING or job.note != ORPHAN:
             write_job(folder, replace(job, state=State.RUNNING, note=ORPHAN))
-        if read_stop(folder) is not None or not _last_words(folder):  # who failed to adopt it would fail again
-            detach.start_supervisors([(folder, held)], supervisor)
+        if read_stop(folder) is not None or not _last_words(folder):  # after a failed adoption the next would fail too
+            detach.start_supervisors([(folder, lock)], supervisor)
         return
-    cleared = engine_process.clear_away(job.id, None)  # what an engine that was killed has left behind
+    cleared = engine_process.clear_away(job.id, None)  # child processes of a killed engine
     end = read_end(folder)
     by = read_stop(folder)
     last_line = last_log_line(folder, job.log_from)
@@ -161,18 +162,18 @@ def _judge_started(found: LeaseDir, folder: Path, job: Job, held: int, superviso
     _end(folder, replace(job, exit_code=verdict.exit_code), verdict.state, cause)
 
 
-def _has_started(found: LeaseDir, folder: Path, job: Job) -> bool:
-    """Whether a job that was starting shows a sign of its engine."""
+def _has_started(lease_dir: LeaseDir, folder: Path, job: Job) -> bool:
+    """Whether the engine of a starting job has left a sign: its lock, a file or a line in the log."""
     if job.state is not State.STARTING:
         return False
-    signs = ((folder / PROGRESS, 0), (folder / END, 0), (folder / LOG, job.log_from))
-    return file_lock.is_held(found.runs(job.id)) or any(
-        sign.exists() and sign.stat().st_size > before for sign, before in signs
+    sizes_before = ((folder / PROGRESS, 0), (folder / END, 0), (folder / LOG, job.log_from))
+    return file_lock.is_held(lease_dir.runs(job.id)) or any(
+        path.exists() and path.stat().st_size > size for path, size in sizes_before
     )
 
 
 def _last_words(folder: Path) -> str:
-    """The last line of what a supervisor said that failed; empty for one that was killed."""
+    """The last line that a failed supervisor wrote; empty for a supervisor that was killed."""
     try:
         lines = read_small(folder / detach.WORDS).decode("utf-8", "replace").strip().splitlines()
     except OSError:

@@ -1,10 +1,10 @@
-"""Wait for a job's turn, run its engine, record its end.
+"""The supervisor of a job: waits until the job may start, runs its engine and records its end.
 
 `python -m xray_tui.jobs.supervise.supervisor JOB_FOLDER LOCK …`.
 
-It is handed the job's `.sup` lock as the descriptor LOCK and holds it to its end; that lock is what makes it the only
-one that writes job.json. It may be killed at any moment: the engine keeps its leases, and whoever looks next
-(recovery.recover_orphans) finds out. Imports stay small, as hundreds of supervisors may wait at once.
+LOCK is the inherited descriptor of the job's supervisor lock (`.sup`). The supervisor holds it until it ends; only the
+holder writes job.json. If a supervisor is killed, the engine keeps its locks and `recovery.recover_orphans` starts
+another supervisor. Imports stay small because hundreds of supervisors may wait at once.
 """
 
 from __future__ import annotations
@@ -43,31 +43,32 @@ from xray_tui.system import process
 from xray_tui.system.safe_files import not_ours
 
 POLL = 1.0
-"""Seconds between two tries of a waiting job, with jitter."""
+"""Poll interval of a waiting job in seconds, before jitter."""
 FAR_BACK = 5
-"""So many times as rarely looks one with many before it: a hundred that look each second are a burden."""
+"""Longest poll interval as a multiple of POLL; jobs far back in the queue poll less often."""
 FOREIGN_POLL = 5.0
-"""The same while others' processes are in the way: a look at the GPUs costs a process."""
+"""Poll interval in seconds while foreign processes use the GPUs: each poll starts a process that samples the GPUs."""
 ENTERS_WITHIN = 5.0
-"""Seconds for which a job that may enter the queue lets those before it enter first, which look every second."""
+"""Seconds for which a job that may enter the queue waits for earlier jobs of its user to enter first."""
 KILL_PAUSES = (0.05, 5.0)
-"""Seconds between the first two SIGKILLs, doubled after each one, and at most."""
+"""First and longest pause in seconds between two SIGKILLs; the pause doubles each time."""
 HANGS = "the engine ignores SIGKILL: it hangs in the kernel (state D)"
 ADOPTED = "its first supervisor was killed; another looks after it"
 JUDGE_EVERY = 30.0
-"""Seconds between two looks for dead supervisors by a job that waits for others."""
+"""Interval in seconds at which a job that waits for other jobs recovers those whose supervisor died."""
 TOUCH_EVERY = 24 * 3600.0
-"""Seconds between two touches of the lock files, so that no cleaner takes them for forgotten."""
+"""Interval in seconds for touching the lock files, so that no cleaner deletes them as old."""
 WRITE_TRIES = 60
+"""Attempts, one per second, to write the end of the job to a full disk."""
 
 
 class Supervisor:
-    """Looks after one job from its ticket to its end."""
+    """Supervises one job from its ticket to its end."""
 
-    def __init__(self, folder: Path, held: int, snapshot: Callable[[], GpuSnapshot]) -> None:
+    def __init__(self, folder: Path, lock: int, snapshot: Callable[[], GpuSnapshot]) -> None:
         if (reason := not_ours(folder, JOB)) is not None:
             raise PermissionError(reason)
-        os.set_inheritable(held, False)
+        os.set_inheritable(lock, False)
         self._folder = folder
         self._snapshot = snapshot
         self._wakeups = Wakeups()
@@ -77,16 +78,16 @@ class Supervisor:
         self._store = JobStore(folder.parent.parent, states_only=True)
         self._judged = time.monotonic()
         self._let_in: float | None = None
-        """When it was found that this job may enter the queue."""
+        """Since when this job may enter the queue (monotonic)."""
         self._watchman = Watchman(snapshot)
         self._touched = time.monotonic()
         self._unwritten = False
-        """Whether job.json lags behind what is known, for want of room."""
+        """Whether job.json is out of date because it could not be written."""
         self._relocked: list[int] = []
-        """Locks of GPUs that took the place of the engine's."""
+        """GPU locks taken again after their lock file was removed; see `_keep_locks`."""
 
     def run(self) -> None:
-        """From where the job stands to its end."""
+        """Supervise the job from its recorded state to its end."""
         _set_title(self._job)
         if self._job.state.waiting:
             self._record(supervisor=process.identify(os.getpid()), note=None, final=False)
@@ -99,7 +100,7 @@ class Supervisor:
     # -- waiting ------------------------------------------------------------------------------------------------------
 
     def _wait_for_turn(self) -> Turn | None:
-        """Sleep and try until it is this job's turn; None when it was stopped before, or its folder was removed."""
+        """Poll until the job may start; None if it was stopped or its folder was removed before."""
         turnstile = Turnstile(self._dir, self._snapshot)
         while (by := self._stopped_by()) is None:
             try:
@@ -111,7 +112,7 @@ class Supervisor:
                     self._stay_out(shut)
                     continue
                 answer = turnstile.push(self._job, self._folder, self._gate)
-            except OSError as error:  # the mutex is busy, the disk is full: both may pass, the latter not so soon
+            except OSError as error:  # a busy mutex or a full disk: retry, but less often for a full disk
                 answer = Wait(clean(error.strerror or str(error)), foreign=not isinstance(error, file_lock.Busy))
             if isinstance(answer, Turn):
                 self._job = answer.job
@@ -125,20 +126,20 @@ class Supervisor:
         return None
 
     def _note_wait(self, reason: str, ticket: Ticket | None, state: State = State.QUEUED) -> None:
-        """Write down what the job waits for, and where its owner has moved it."""
-        place = self._job.ticket if ticket is None else ticket.name
-        if (reason, state, place) == (self._job.waits, self._job.state, self._job.ticket):
+        """Record why the job waits, and its ticket, which its owner may have moved."""
+        name = self._job.ticket if ticket is None else ticket.name
+        if (reason, state, name) == (self._job.waits, self._job.state, self._job.ticket):
             return
         spec = self._job.spec if ticket is None else replace(self._job.spec, priority=ticket.priority)
-        self._record(waits=reason, state=state, ticket=place, spec=spec, final=False)
+        self._record(waits=reason, state=state, ticket=name, spec=spec, final=False)
 
     def _gate(self) -> Shut | None:
-        """Whether the job is kept out of the queue. Raises OSError."""
+        """Why the job is kept out of the queue; None if it may enter. Raises OSError."""
         now = time.localtime()
         minute = now.tm_hour * 60 + now.tm_min
-        held, freed = admission.held_by(self._folder), admission.is_freed(self._folder)
+        held_by, released = admission.held_by(self._folder), admission.is_freed(self._folder)
         others = self._others(None if self._job.terms.max_gpus is not None else self._job.spec.after)
-        shut = admission.gate(self._job, held, freed, others, minute)
+        shut = admission.gate(self._job, held_by, released, others, minute)
         if shut is not None:
             self._let_in = None
             return shut
@@ -157,8 +158,10 @@ class Supervisor:
         return Shut(State.QUEUED, f"after {first.spec.kind} {first.spec.run}, which enters the queue first")
 
     def _others(self, ids: Sequence[str] | None = None) -> list[Job]:
-        """The jobs of the runs folder, or those with these ids; without jobs of a copy of the folder that have not
-        ended there: nothing updates them."""
+        """The jobs of the runs folder, or those with these ids.
+
+        Omits unfinished jobs that were copied here from another runs folder: nothing updates their copies.
+        """
         jobs = self._store.jobs(ids)
         return [job for job in jobs if job.state.ended or is_at_home(job, self._store.folder(job.id))]
 
@@ -166,8 +169,7 @@ class Supervisor:
         return bool(self._job.spec.after) or self._job.terms.max_gpus is not None
 
     def _judge_others(self) -> None:
-        """Now and then judge jobs whose supervisor is gone, where this one waits for them: nobody else may be there to
-        look."""
+        """Recover jobs whose supervisor died if this job waits for others: no app may be open to recover them."""
         if self._asks_others() and time.monotonic() - self._judged >= JUDGE_EVERY:
             from xray_tui.jobs.supervise.recovery import recover_orphans
 
@@ -175,9 +177,9 @@ class Supervisor:
             recover_orphans(self._store, detach.SUPERVISOR)
 
     def _stay_out(self, shut: Shut) -> None:
-        """Leave the queue, say why, and wait a moment. The job's place goes with it, where its owner has moved it."""
+        """Leave the queue, record why, and sleep. job.json keeps the place to which the owner has moved the job."""
         if self._queue.has(self._job) or admission.kept_place(self._folder) is not None:
-            with self._dir.mutex():  # so that no move comes between
+            with self._dir.mutex():  # the owner cannot move the job between these steps
                 self._note_wait(shut.reason, self._queue.ticket_for(self._job, self._folder), shut.state)
                 self._withdraw()
                 admission.forget_place(self._folder)
@@ -187,7 +189,7 @@ class Supervisor:
         self._wakeups.sleep(2 * POLL * random.uniform(0.8, 1.2))
 
     def _withdraw(self) -> None:
-        with contextlib.suppress(OSError):  # a ticket without a supervisor is passed over anyhow
+        with contextlib.suppress(OSError):  # a ticket without a supervisor is ignored anyway
             self._queue.withdraw(self._job.id)
 
     # -- running ------------------------------------------------------------------------------------------------------
@@ -203,7 +205,7 @@ class Supervisor:
         self._attend(engine_process.Child(started))
 
     def _attend(self, engine: engine_process.Engine) -> None:
-        """Look after an engine that runs, to its end and to that of all it started."""
+        """Wait until the engine has ended, kill the processes that it left, and record the outcome."""
         kills = own_oom_kills()
         self._wait_for_end(engine)
         killed = kills is not None and (own_oom_kills() or 0) > kills
@@ -211,7 +213,7 @@ class Supervisor:
         self._judge(engine.status, cleared, killed)
 
     def _wait_for_end(self, engine: engine_process.Engine) -> None:
-        """Until the engine has ended: by itself, or by SIGTERM and after the grace period SIGKILL."""
+        """Wait until the engine has ended. A stop order sends SIGTERM and, after the grace period, SIGKILL."""
         kill_at: float | None = None
         kill_pause, longest_pause = KILL_PAUSES
         note, hangs = self._job.note, None
@@ -224,9 +226,9 @@ class Supervisor:
                 engine.signal(signal.SIGKILL)
                 kill_at, kill_pause = now + kill_pause, min(2 * kill_pause, longest_pause)
                 hangs = HANGS if kill_pause > 1.0 and self._hangs_in_kernel(engine) else None
-            said = hangs or (self._watchman.ask(self._job) if self._job.gpus else None) or note
-            if said != self._job.note:
-                self._record(note=said, final=False)
+            new_note = hangs or (self._watchman.ask(self._job) if self._job.gpus else None) or note
+            if new_note != self._job.note:
+                self._record(note=new_note, final=False)
             if self._unwritten:
                 self._record(final=False)
             self._keep_locks()
@@ -235,12 +237,14 @@ class Supervisor:
             self._wakeups.sleep(pause)
 
     def _hangs_in_kernel(self, engine: engine_process.Engine) -> bool:
-        found = [*process.members(self._job.id, engine.group), *filter(None, [self._job.process])]
-        return any(process.hangs_in_kernel(member.pid) for member in found)
+        members = [*process.members(self._job.id, engine.group), *filter(None, [self._job.process])]
+        return any(process.hangs_in_kernel(member.pid) for member in members)
 
     def _keep_locks(self) -> None:
-        """Hold what stands in the place of a GPU's lock file that its owner has taken away: the engine's own lock keeps
-        nobody out any more. Slots are left: which one is the job's, nobody has written down."""
+        """Lock each GPU again if its lock file was replaced: the engine's lock on the removed file protects nothing.
+
+        Slots are skipped because the number of the job's slot is not recorded.
+        """
         for uuid in () if self._job.terms.slots > 1 else self._job.gpus:
             with contextlib.suppress(OSError):
                 if (
@@ -252,7 +256,7 @@ class Supervisor:
     # -- what is known ------------------------------------------------------------------------------------------------
 
     def _stopped_by(self) -> str | None:
-        """Who wants the job to stop; None while nobody does."""
+        """The user or signal that asked for a stop; None without a stop order."""
         by = read_stop(self._folder)
         if by is None and self._wakeups.terminated:
             return "a SIGTERM to its supervisor"
@@ -277,8 +281,8 @@ class Supervisor:
         end_hook.start(self._folder)
 
     def _record(self, *, final: bool, **changes: Any) -> None:
-        """Change job.json. On a full disk the end is tried again for a minute; what comes before it is written with
-        the next recover_orphans, or never."""
+        """Change job.json. If it cannot be written, the final record is retried for a minute; other changes are
+        written with the next record."""
         self._job = replace(self._job, **changes)
         for _ in range(WRITE_TRIES if final else 1):
             try:
@@ -286,7 +290,7 @@ class Supervisor:
                 self._unwritten = False
                 return
             except FileNotFoundError:
-                return  # somebody removed the job's folder: there is nothing to be told any more
+                return  # the job's folder was removed
             except OSError:
                 self._unwritten = True
                 if final:
@@ -296,9 +300,9 @@ class Supervisor:
         if now - self._touched < TOUCH_EVERY:
             return
         self._touched = now
-        held = [self._dir.supervised(self._job.id), self._dir.runs(self._job.id)]
-        held += [path for uuid in self._job.gpus for path in (self._dir.gpu(uuid), *self._dir.slots(uuid))]
-        for path in (*held, self._dir.path / "queue.lock", self._dir.seq, self._dir.path / ID):
+        locks = [self._dir.supervised(self._job.id), self._dir.runs(self._job.id)]
+        locks += [path for uuid in self._job.gpus for path in (self._dir.gpu(uuid), *self._dir.slots(uuid))]
+        for path in (*locks, self._dir.path / "queue.lock", self._dir.seq, self._dir.path / ID):
             with contextlib.suppress(OSError):
                 os.utime(path)
 
@@ -314,15 +318,15 @@ def _reason(error: OSError | ValueError) -> str:
 
 
 def main(arguments: Sequence[str], snapshot: Callable[[], GpuSnapshot] | None = None) -> int:
-    """Supervise jobs: of each its folder and the descriptor of its `.sup` lock.
+    """Supervise jobs; the arguments are the folder and the descriptor of the supervisor lock of each job.
 
-    The supervisors of several jobs are forked from this process, which ends then: they share the memory of all modules.
+    The supervisors of several jobs are forked from this process, which then exits: they share the memory of modules.
     """
-    jobs = [(Path(folder), int(held)) for folder, held in zip(arguments[::2], arguments[1::2], strict=True)]
-    folder, held = jobs[0] if len(jobs) == 1 else _fork(jobs)
+    jobs = [(Path(folder), int(lock)) for folder, lock in zip(arguments[::2], arguments[1::2], strict=True)]
+    folder, lock = jobs[0] if len(jobs) == 1 else _fork(jobs)
     _keep_stderr_apart(folder)
     try:
-        Supervisor(folder, held, snapshot or _sample).run()
+        Supervisor(folder, lock, snapshot or _sample).run()
     except BaseException as error:
         import traceback
 
@@ -333,11 +337,11 @@ def main(arguments: Sequence[str], snapshot: Callable[[], GpuSnapshot] | None = 
 
 
 def _fork(jobs: Sequence[tuple[Path, int]]) -> tuple[Path, int]:
-    """Fork a process for each job, in which that job is returned. This process ends."""
-    import setproctitle  # noqa: F401 - once for all of them
+    """Fork one process per job and return its job there. The calling process exits."""
+    import setproctitle  # noqa: F401 - imported once, before the fork
 
     gc.collect()
-    gc.freeze()  # a later collection would write into the shared pages, and so copy them
+    gc.freeze()  # a later collection would write to the shared pages and so copy them
     for own in jobs:
         if os.fork() == 0:
             for other in jobs:
@@ -348,11 +352,11 @@ def _fork(jobs: Sequence[tuple[Path, int]]) -> tuple[Path, int]:
 
 
 def _keep_stderr_apart(folder: Path) -> None:
-    """What was said until now was no failure; what is said from now on, by libraries and by helpers, is none either."""
+    """Empty the failure file and redirect stderr to its own file: warnings of libraries and helpers are no failure."""
     with contextlib.suppress(OSError):
         os.truncate(folder / detach.WORDS, 0)
-        with (folder / detach.STDERR).open("ab") as apart:
-            os.dup2(apart.fileno(), 2)
+        with (folder / detach.STDERR).open("ab") as stderr:
+            os.dup2(stderr.fileno(), 2)
 
 
 def _sample() -> GpuSnapshot:
@@ -368,7 +372,7 @@ def _peak_memory_of_children() -> int:
 
 
 def _set_title(job: Job) -> None:
-    """Others on the server see in their process lists whose this is."""
+    """Show the run and the user in process lists, for other users of the server."""
     from setproctitle import setproctitle
 
     setproctitle(f"xray-tui job {job.spec.run} ({job.user})")
