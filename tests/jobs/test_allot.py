@@ -46,7 +46,7 @@ def test_a_fixed_gpu_is_waited_for_though_another_is_free() -> None:
     leased = replace(TWO, leased=frozenset({"GPU-1"}))
     assert turn(ticket(1, "GPU-1"), on=leased) == Wait("GPU 1 is used by a job")
     assert turn(ticket(2, "GPU-1"), ticket(1, "GPU-1")) == Wait("1 job before it", before=1)
-    assert turn(ticket(1, "GPU-7")) == Wait("GPU-7 is not in sight", foreign=True)
+    assert turn(ticket(1, "GPU-7")) == Wait("GPU-7 is not visible", foreign=True)
 
 
 def test_foreign_compute_processes_keep_a_gpu_and_desktops_do_not() -> None:
@@ -133,11 +133,11 @@ def test_named_gpus_are_taken_together_and_kept_for_who_names_them() -> None:
     leased = replace(FOUR, leased=frozenset({"GPU-3"}))
     assert turn(both, on=leased) == Wait("GPU 3 is used by a job")
     assert turn(ticket(2, "GPU-1"), both, on=leased) == Wait("1 job before it", before=1)
-    assert turn(ticket(1, "GPU-1,GPU-7"), on=FOUR) == Wait("GPU-7 is not in sight", foreign=True)
+    assert turn(ticket(1, "GPU-1,GPU-7"), on=FOUR) == Wait("GPU-7 is not visible", foreign=True)
 
 
 def test_more_gpus_than_there_are_are_waited_for_with_the_reason() -> None:
-    assert turn(wide(1, 3), on=TWO) == Wait("needs 3 GPUs; 2 in sight", foreign=True)
+    assert turn(wide(1, 3), on=TWO) == Wait("needs 3 GPUs; 2 visible", foreign=True)
 
 
 def test_a_ticket_for_more_than_there_is_keeps_nothing_from_others() -> None:

@@ -169,7 +169,7 @@ def test_a_waiting_job_takes_no_turn_in_another_lease_folder(place: Place) -> No
     job = place.launch("succeed", run="b", cpu_slots=1)
     place.until_waiting(job, "1 job runs on the CPU already")
     replace_leases(place)
-    place.until_waiting(job, "its lease folder was replaced by another; stop it and launch it again")
+    place.until_waiting(job, "its lease folder was replaced; stop the job and launch it again")
     place.look()
     assert place.job(job).state is State.QUEUED
     stop(place.store, job.id, supervisor=place.supervisor)

@@ -167,7 +167,7 @@ def test_a_job_behind_one_that_waits_by_max_gpus_is_moved_before_it(place: Place
     place.until_working(launcher.launch(JobSpec("evaluate", "first", ("until", str(tmp_path / "go")), "auto")))
     wide = launcher.launch(JobSpec("command", "wide", ("true",), "auto", 2))
     small = launcher.launch(JobSpec("evaluate", "small", ("succeed",), "auto"))
-    place.until_waiting(small, "behind command wide, which waits by max_gpus")
+    place.until_waiting(small, "after command wide, which waits because of max_gpus")
     move(place.store, small.id, -1)
     assert place.until(small).state is State.SUCCEEDED
     assert place.job(wide).state is State.QUEUED

@@ -17,8 +17,8 @@ from .conftest import Place, gpu
 
 def test_who_waits_is_told_in_a_few_words() -> None:
     tickets = [Ticket(50, number, f"j{number}", "auto", user) for number, user in enumerate(("bo", "ana", "bo"))]
-    assert in_words(tickets) == "3 of others wait (bo 2, ana 1)"
-    assert in_words(tickets[:1]) == "1 of others waits (bo 1)"
+    assert in_words(tickets) == "3 other jobs wait (bo 2, ana 1)"
+    assert in_words(tickets[:1]) == "1 other job waits (bo 1)"
     assert in_words([]) == ""
 
 

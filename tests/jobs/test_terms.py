@@ -58,7 +58,7 @@ def answer(
 
 gpu_0, gpu_1, gpu_2 = map(gpu, range(3))
 FULL_1, FULL_2 = (Shut(State.QUEUED, f"your jobs hold 1 GPU, and max_gpus is {most}") for most in (1, 2))
-BEHIND = Shut(State.QUEUED, "behind train q1, which waits by max_gpus")
+BEHIND = Shut(State.QUEUED, "after train q1, which waits because of max_gpus")
 LATER = Shut(State.QUEUED, "may start at 20:00 to 08:00")
 ALICE = Wait("GPU 0 is used by pid 4711 (alice)", foreign=True)
 USED = Wait("GPU 0 is used by a job")
@@ -96,7 +96,7 @@ TABLE: dict[str, list[tuple[Place | Wait | Shut, Terms, dict[str, Any]]]] = {
         (Place(("GPU-2",)), Terms(("GPU-2", "GPU-1")), {"gpus": (gpu_0, gpu_1, gpu_2)}),
         (Place(("GPU-1",)), Terms(("GPU-2", "GPU-1")), {"gpus": (gpu_0, gpu_1, gpu_2), "leased": {"GPU-2"}}),
         (USED, Terms(("GPU-0",)), {"leased": {"GPU-0"}}),
-        (Wait("needs 1 GPU; of the allowed GPUs 0 in sight", True), Terms(("GPU-9",)), {}),
+        (Wait("needs 1 allowed GPU; 0 visible", True), Terms(("GPU-9",)), {}),
         (Place(("GPU-0",)), Terms(), {"others": (queued(1, Terms(("GPU-1",))),)}),
         (Place(("GPU-0",)), Terms(), {"others": (queued(1, Terms(("GPU-1",))),), "leased": {"GPU-1"}}),
         (Place(("GPU-1",)), Terms(), {"gpu": "GPU-1", "others": (queued(1, Terms(("GPU-1",)), count=2),)}),

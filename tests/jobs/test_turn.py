@@ -48,7 +48,7 @@ def test_after_a_restart_auto_waits_for_the_driver_of_a_card_and_then_takes_it(
         waits = turnstile.push(job, place.store.folder(job.id), lambda: None)
         assert isinstance(waits, Wait)
         assert waits.foreign
-        assert waits.reason.startswith("no driver has taken the NVIDIA GPU at PCI 0000:01:00.0 yet")
+        assert waits.reason.startswith("no driver is loaded for the NVIDIA GPU at PCI 0000:01:00.0")
     place.have(gpu(0))
     turn = turnstile.push(job, place.store.folder(job.id), lambda: None)
     assert isinstance(turn, Turn)

@@ -104,7 +104,7 @@ def test_a_limited_job_waits_for_its_gpu_though_another_is_free(three: Place, mo
         ("", "auto", "gpu: CUDA_VISIBLE_DEVICES='' leaves jobs no GPU; give --gpu none, or unset the variable"),
         ("-1", "auto", "gpu: CUDA_VISIBLE_DEVICES=-1 leaves jobs no GPU; give --gpu none, or unset the variable"),
         ("-1", "1", "gpu: CUDA_VISIBLE_DEVICES=-1 leaves jobs no GPU; give --gpu none, or unset the variable"),
-        (MIG, "auto", f"gpu: CUDA_VISIBLE_DEVICES={MIG} leaves jobs no GPU (a job gets whole GPUs, no MIG device); "
+        (MIG, "auto", f"gpu: CUDA_VISIBLE_DEVICES={MIG} leaves jobs no GPU (jobs use whole GPUs, not MIG devices); "
          "give --gpu none, or unset the variable"),
         ("2", "1", "gpu: 1: not available: CUDA_VISIBLE_DEVICES=2 limits jobs to GPU 2"),
         ("2,1", "0", "gpu: 0: not available: CUDA_VISIBLE_DEVICES=2,1 limits jobs to GPU 2, 1"),

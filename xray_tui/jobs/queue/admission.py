@@ -1,4 +1,4 @@
-"""What keeps a job out of the queue though it waits: it is held, another has to end first, or it is not the hour."""
+"""Admission of waiting jobs to the queue, by holds, dependencies (`after`), allowed hours and max_gpus."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from xray_tui.jobs.model.job import Job, State, parse_object
 from xray_tui.system.safe_files import read_small
 
 HOLD, RELEASE, PLACE = "hold.json", "release.json", "place.json"
-"""Orders of the owner, in the job's folder: keep it waiting; let it go though what it waits for has failed; the place
-that it has in the queue from now on, for a job that is kept out of the queue and so has no ticket to rename."""
+"""Orders of the owner, as files in the job's folder: hold the job; start it although a dependency failed; its new place
+in the queue while it is kept out of the queue and so has no ticket to rename."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shut:
-    """The gate is shut: in which state the job waits, and why, in words."""
+    """A job is not admitted: the state in which it waits, and the reason."""
 
     state: State
     reason: str
     but: tuple[str, ...] = ()
-    """GPUs of its user's jobs with a slot left: of these it may take one all the same."""
+    """GPUs that the job may still take: they are used by jobs of the same user and have a free slot."""
 
 
 def gate(job: Job, held_by: str | None, released: bool, others: Sequence[Job], minute: int) -> Shut | None:
-    """Why the job has no place in the queue now; None where it has one.
+    """Why the job is not admitted to the queue now; None if it is admitted.
 
     `others` are the jobs of its runs folder, `minute` is the minute of the day.
     """
@@ -45,11 +45,11 @@ def gate(job: Job, held_by: str | None, released: bool, others: Sequence[Job], m
 
 
 def _after(job: Job, others: Sequence[Job]) -> Shut | None:
-    """The first parent that keeps it waiting; one that can no longer succeed before all others."""
-    known = {other.id: other for other in others} if job.spec.after else {}
+    """The first dependency that blocks the job; a dependency that can no longer succeed comes first."""
+    by_id = {other.id: other for other in others} if job.spec.after else {}
     waits: list[Shut] = []
     for identity in job.spec.after:
-        parent = known.get(identity)
+        parent = by_id.get(identity)
         if parent is None:
             waits.insert(0, Shut(State.BLOCKED, f"{identity} is gone"))
         elif parent.state.ended and parent.state is not State.SUCCEEDED:
@@ -65,23 +65,23 @@ def _ended(parent: Job) -> str:
 
 
 def _too_many(job: Job, others: Sequence[Job]) -> Shut | None:
-    held = len(held_gpus(job, others))
-    if not job.terms.exceeds_max(held, max(job.spec.gpu_count, len(job.wants.split(",")))):
+    count = len(held_gpus(job, others))
+    if not job.terms.exceeds_max(count, max(job.spec.gpu_count, len(job.wants.split(",")))):
         return None
-    reason = f"your jobs hold {held} GPU{'' if held == 1 else 's'}, and max_gpus is {job.terms.max_gpus}"
+    reason = f"your jobs hold {count} GPU{'' if count == 1 else 's'}, and max_gpus is {job.terms.max_gpus}"
     return Shut(State.QUEUED, reason, _with_a_slot(job, others))
 
 
 def _with_a_slot(job: Job, others: Sequence[Job]) -> tuple[str, ...]:
-    """The GPUs on which small jobs of its user leave room for this one, as far as these alone are concerned."""
+    """The GPUs on which sharing jobs of the same user leave a slot for this one, ignoring the jobs of other users."""
     if not _shares(job):
         return ()
     holders = _holders(job, others)
     return tuple(
         gpu
         for gpu in sorted(held_gpus(job, others))
-        if all(map(_shares, on_it := [other for other in holders if gpu in other.gpus]))
-        and len(on_it) < job.terms.slots
+        if all(map(_shares, on_gpu := [other for other in holders if gpu in other.gpus]))
+        and len(on_gpu) < job.terms.slots
         and (not job.terms.allowed or gpu in job.terms.allowed)
     )
 
@@ -91,37 +91,40 @@ def _shares(job: Job) -> bool:
 
 
 def _behind(job: Job, others: Sequence[Job], minute: int) -> Shut | None:
-    """An earlier job that only max_gpus keeps out: smaller ones would pass one that needs several for ever."""
+    """Wait for an earlier job that only max_gpus keeps out: else smaller jobs would always pass a larger one."""
     if job.terms.max_gpus is None:
         return None
-    at_work = [other for other in others if not other.state.waiting]  # the same for each of hundreds that wait
+    at_work = [other for other in others if not other.state.waiting]  # once, not for each of hundreds of waiting jobs
     for other in others:
         if other.state is State.QUEUED and _is_fellow(other, job) and other.ticket < job.ticket:
             waits = _after(other, others)
-            is_let = waits is None or waits.state is State.BLOCKED  # which it is no more: it was released
-            if is_let and other.terms.may_start(minute) and other.wants != "none" and _too_many(other, at_work):
-                return Shut(State.QUEUED, f"behind {other.spec.kind} {other.spec.run}, which waits by max_gpus")
+            ready = waits is None or waits.state is State.BLOCKED  # a blocked job is QUEUED only after its release
+            if ready and other.terms.may_start(minute) and other.wants != "none" and _too_many(other, at_work):
+                reason = f"after {other.spec.kind} {other.spec.run}, which waits because of max_gpus"
+                return Shut(State.QUEUED, reason)
     return None
 
 
 def entering(
     job: Job, others: Sequence[Job], queued: Collection[str], folder: Callable[[str], Path], minute: int
 ) -> Job | None:
-    """A job of the same user before this one that may enter the queue as well and has not done so yet; None where there
-    is none. `queued` are the ids of the jobs in the queue, `folder` gives a job's folder."""
+    """An earlier job of the same user that may enter the queue and has not entered it yet, or None.
+
+    `queued` are the ids of the jobs in the queue; `folder` returns the folder of a job id.
+    """
     for other in others:
         if not other.state.waiting or other.id in queued or not (_is_fellow(other, job) and other.ticket < job.ticket):
             continue
-        place = folder(other.id)
+        orders = folder(other.id)
         if (other.wants == "none") is (job.wants == "none") and gate(
-            other, held_by(place), is_freed(place), others, minute
+            other, held_by(orders), is_freed(orders), others, minute
         ) is None:
             return other
     return None
 
 
 def held_gpus(job: Job, others: Sequence[Job]) -> frozenset[str]:
-    """GPUs that other jobs of its user hold on its machine."""
+    """The GPUs that other jobs of the same user hold on the same machine."""
     return frozenset(gpu for other in _holders(job, others) for gpu in other.gpus)
 
 
@@ -133,26 +136,26 @@ def _is_fellow(other: Job, job: Job) -> bool:
     return other.user == job.user and other.host == job.host and other.id != job.id
 
 
-# The wishes in a job's folder
+# The orders in a job's folder
 
 
 def hold(folder: Path, by: str) -> None:
-    """Wish that the job be kept waiting. Raises OSError."""
+    """Order the job to wait until `unhold`. Raises OSError."""
     write_json(folder / HOLD, {"by": by, "time": time.time()})
 
 
 def unhold(folder: Path) -> None:
-    """Take that wish back. Raises OSError."""
+    """Remove the hold. Raises OSError."""
     (folder / HOLD).unlink(missing_ok=True)
 
 
 def free(folder: Path, by: str) -> None:
-    """Wish that the job no longer wait for others. Raises OSError."""
+    """Order the job not to wait for its dependencies. Raises OSError."""
     write_json(folder / RELEASE, {"by": by, "time": time.time()})
 
 
 def held_by(folder: Path) -> str | None:
-    """Who wants the job to be kept waiting; a file that cannot be read is a wish all the same."""
+    """The user who holds the job, or None; an invalid hold.json holds it too."""
     try:
         values = parse_object(read_small(folder / HOLD)) or {}
     except OSError:
@@ -166,12 +169,12 @@ def is_freed(folder: Path) -> bool:
 
 
 def keep_place(folder: Path, priority: int, number: int) -> None:
-    """Give the job this place for the time when it enters the queue. Raises OSError."""
+    """Save the place that the job takes when it enters the queue. Raises OSError."""
     write_json(folder / PLACE, {"priority": priority, "number": number})
 
 
 def kept_place(folder: Path) -> tuple[int, int] | None:
-    """The priority and number that the job was given while it was out of the queue."""
+    """The saved priority and number of a job that was moved while it was out of the queue."""
     try:
         values = parse_object(read_small(folder / PLACE)) or {}
     except OSError:
@@ -183,5 +186,5 @@ def kept_place(folder: Path) -> tuple[int, int] | None:
 
 
 def forget_place(folder: Path) -> None:
-    """Remove a place that job.json or the ticket has taken over. Raises OSError."""
+    """Remove the saved place once job.json or the ticket contains it. Raises OSError."""
     (folder / PLACE).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Who gets which GPU: a pure function of the queue and of one look at the machine."""
+"""GPU allocation: assign GPUs to waiting jobs, a pure function of the queue and one sample of the machine."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from xray_tui.jobs.model.gpu_policy import SHARE, Terms
 from xray_tui.jobs.queue.tickets import Ticket
 
 RESERVES = 6 * 3600.0
-"""Seconds for which a job of several GPUs that stands before all others keeps those that are free for itself. Then
-smaller ones pass it, until enough are free at once."""
+"""Seconds for which a multi-GPU job at the head of the queue reserves the free GPUs. After that, smaller jobs pass it
+until enough GPUs are free at once."""
 
 NO_GPU_NOTE = "on the CPU: this machine has no NVIDIA GPU"
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One look at what there is."""
+    """The GPUs and CPU slots of the machine, and which of them are in use, at one moment."""
 
     gpus: tuple[GpuSample, ...]
     expects_gpus: bool
-    """Whether there is an NVIDIA driver, or a card that waits for one. No GPU in sight is a fault then, for whose end
-    "auto" waits."""
+    """Whether there is an NVIDIA driver or a card without one. If no GPU is visible then, "auto" jobs wait until the
+    fault is fixed instead of using the CPU."""
     problem: str | None = None
-    """Why there are no GPUs, or why nothing newer is known of them."""
+    """Why no GPUs are visible, or why their sample is out of date."""
     leased: frozenset[str] = frozenset()
-    """UUIDs of GPUs that jobs hold alone, ours or others'."""
+    """UUIDs of the GPUs that jobs of any user hold exclusively."""
     shared: Mapping[str, int] = field(default_factory=dict)
-    """By UUID of those that jobs share: how many."""
+    """Number of jobs on each shared GPU, by UUID."""
     looks: Looks = field(default_factory=dict)
-    """What the last samples leave unexplained; a GPU without an entry is judged by its present sample."""
+    """The unexplained usage in the last samples; a GPU without an entry is judged by its current sample."""
     cpu_slots: int = 1
     cpu_free: int = 0
 
@@ -44,7 +44,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a job may start now: these GPUs, none for the CPU."""
+    """The GPUs on which a job may start now; empty for the CPU."""
 
     gpus: tuple[str, ...] = ()
     note: str | None = None
@@ -52,25 +52,25 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Why a job cannot start yet, in words."""
+    """The reason why a job cannot start yet."""
 
     reason: str
     foreign: bool = False
-    """Only the end of others' processes can help."""
+    """Whether the cause is outside the queue, such as foreign processes: the end of jobs does not help."""
     before: int = 0
-    """Jobs that are served first."""
+    """Number of jobs that are served first."""
 
 
 def allot(alive: Sequence[Ticket], mine: Ticket, machine: Machine, now: float = 0.0) -> Place | Wait:
-    """Serve the living tickets in order from what is free, until it is the turn of `mine`, which is among them.
+    """Assign free GPUs to the living tickets in order, up to `mine`, which is one of them.
 
-    Each earlier ticket is given what it would take. A GPU that an earlier one names is kept for it, and so is what is
-    free for one that needs several, if not for longer than RESERVES. `now` is the time of day, as in Ticket.since.
+    A GPU that an earlier ticket names is reserved for it. The free GPUs are reserved for an earlier ticket that needs
+    several, for at most RESERVES seconds. `now` is in seconds since the epoch, like Ticket.since.
     """
     if machine.on_cpu(mine):
         return _on_cpu(alive, mine, machine)
     if not machine.gpus or machine.problem:
-        return Wait(machine.problem or "no GPU is in sight", foreign=True)
+        return Wait(machine.problem or "no GPU is visible", foreign=True)
     before = [ticket for ticket in alive if ticket < mine and not machine.on_cpu(ticket)]
     left = _Left(machine.shared)
     for ticket in before:
@@ -82,7 +82,7 @@ def allot(alive: Sequence[Ticket], mine: Ticket, machine: Machine, now: float = 
 
 
 class _Left:
-    """What earlier tickets leave of the GPUs."""
+    """The GPUs that earlier tickets leave free."""
 
     def __init__(self, shared: Mapping[str, int]) -> None:
         self._taken: set[str] = set()
@@ -95,12 +95,12 @@ class _Left:
             self._taken.update(gpus)
 
     def has_room(self, ticket: Ticket, gpu: str) -> bool:
-        """Whether the ticket may have this GPU, or a slot of it, as far as jobs are concerned."""
+        """Whether earlier tickets leave this GPU, or a slot of it, to the ticket."""
         return gpu not in self._taken and self._sharing[gpu] < (ticket.terms.slots if ticket.shares else 1)
 
 
 def _takes(ticket: Ticket, machine: Machine, left: _Left, now: float) -> Sequence[str]:
-    """The GPUs that this ticket takes, or keeps from those after it: none for one that needs more than there are."""
+    """The GPUs that this ticket takes or reserves; empty if it needs more GPUs than the machine has."""
     free = _free_for(ticket, machine, left)
     if len(free) >= ticket.needs:
         return free[: ticket.needs]
@@ -114,24 +114,24 @@ def _is_late(ticket: Ticket, now: float) -> bool:
 
 
 def lets_pass(ticket: Ticket, now: float) -> bool:
-    """Whether one that comes after it stands as good as before all others: it waits for GPUs of its own, or has kept
-    others waiting for long enough."""
+    """Whether the next ticket counts as the head of the queue: this one waits for the GPUs that it names, or its
+    reservation has expired."""
     return bool(ticket.fixed) or _is_late(ticket, now)
 
 
 def _free_for(ticket: Ticket, machine: Machine, left: _Left) -> list[str]:
-    """The GPUs that this ticket could take now, the one that it prefers first. One that shares goes first to where
-    others do already, so that whole GPUs stay free for those who need them."""
-    found = [
+    """The GPUs that this ticket could take now, in order of preference. A sharing ticket prefers GPUs that are already
+    shared, so that whole GPUs stay free for other jobs."""
+    uuids = [
         gpu.uuid
         for gpu in _wanted(ticket, machine)
         if left.has_room(ticket, gpu.uuid) and _obstacle_for(ticket, gpu, machine) is None
     ]
-    return sorted(found, key=lambda uuid: not machine.shared.get(uuid)) if ticket.shares else found
+    return sorted(uuids, key=lambda uuid: not machine.shared.get(uuid)) if ticket.shares else uuids
 
 
 def _obstacle_for(ticket: Ticket, gpu: GpuSample, machine: Machine) -> Wait | None:
-    """Why it cannot be taken. What computes on a GPU that jobs share counts as theirs."""
+    """Why the ticket cannot take this GPU. The processes on a shared GPU count as those of the jobs that share it."""
     sharing = machine.shared.get(gpu.uuid, 0)
     if sharing and (not ticket.shares or sharing >= ticket.terms.slots):
         return Wait(f"shared by {sharing} job{'' if sharing == 1 else 's'}")
@@ -140,7 +140,7 @@ def _obstacle_for(ticket: Ticket, gpu: GpuSample, machine: Machine) -> Wait | No
 
 
 def _wanted(ticket: Ticket, machine: Machine) -> list[GpuSample]:
-    """The GPUs in sight that would do, the one that it prefers first."""
+    """The visible GPUs that fit the ticket, in order of preference."""
     order = ticket.fixed or ticket.terms.allowed
     if not order:
         return [gpu for gpu in machine.gpus if gpu.uuid]
@@ -164,9 +164,10 @@ def obstacle(
     looks: Sequence[Look] = (),
     named: bool = False,
 ) -> Wait | None:
-    """Why this GPU cannot be taken now on these terms, without its name; None where it is free.
+    """Why this GPU cannot be taken now under these terms, without its name; None if it is free.
 
-    `looks` are its last ones (see in_use.judge). `named`: the job asks for this very GPU, so it may report nothing.
+    `looks` are those of its last samples (see in_use.judge). `named`: the job asks for this GPU by name, so that a GPU
+    whose usage is unknown counts as free.
     """
     if gpu.uuid in leased:
         return Wait("used by a job")
@@ -176,52 +177,53 @@ def obstacle(
         return None
     for process in gpu.processes or ():
         if process.computes:
-            who = f" ({process.user})" if process.user else ""
-            return Wait(f"used by pid {process.pid}{who}", foreign=True)
-    use, words = judge(gpu, looks, terms.idle_under)
+            user = f" ({process.user})" if process.user else ""
+            return Wait(f"used by pid {process.pid}{user}", foreign=True)
+    use, reason = judge(gpu, looks, terms.idle_under)
     if use is Use.FREE or (use is Use.UNKNOWN and named):
         return None
     hint = f"; only --gpu {gpu.index} or foreign: share takes it" if use is Use.UNKNOWN else ""
-    return Wait(f"{words}{hint}", foreign=True)
+    return Wait(f"{reason}{hint}", foreign=True)
 
 
-def _named(gpu: GpuSample, found: Wait | None) -> Wait | None:
+def _named(gpu: GpuSample, wait: Wait | None) -> Wait | None:
     """The obstacle as a sentence about its GPU."""
-    if found is None:
+    if wait is None:
         return None
-    verb = ":" if found.reason == gpu.problem else " is"
-    return replace(found, reason=f"GPU {gpu.index}{verb} {found.reason}")
+    verb = ":" if wait.reason == gpu.problem else " is"
+    return replace(wait, reason=f"GPU {gpu.index}{verb} {wait.reason}")
 
 
 def _fixed_in_use(mine: Ticket, before: Sequence[Ticket], machine: Machine) -> Wait:
-    """One of the GPUs that it names is not free."""
-    seen = {gpu.uuid: gpu for gpu in machine.gpus}
+    """Why a ticket that names its GPUs cannot start: one of them is not free."""
+    visible = {gpu.uuid: gpu for gpu in machine.gpus}
     for uuid in mine.fixed:
-        if uuid not in seen:
-            return Wait(f"{uuid} is not in sight", foreign=True)
-        if (found := _named(seen[uuid], _obstacle_for(mine, seen[uuid], machine))) is not None:
-            return found
+        if uuid not in visible:
+            return Wait(f"{uuid} is not visible", foreign=True)
+        if (wait := _named(visible[uuid], _obstacle_for(mine, visible[uuid], machine))) is not None:
+            return wait
     return _jobs_before(sum(ticket.gpu == "auto" or bool({*ticket.fixed} & {*mine.fixed}) for ticket in before))
 
 
 def _crowded(mine: Ticket, before: Sequence[Ticket], machine: Machine, free: Sequence[str]) -> Wait:
-    """Too few GPUs are left for an "auto": because of jobs that come first, or of what sits on the GPUs."""
+    """Why an "auto" ticket cannot start: too few GPUs, earlier jobs, or obstacles on the GPUs."""
     wanted = _wanted(mine, machine)
     if len(wanted) < mine.count:
-        some = "of the allowed GPUs " if mine.terms.allowed else ""
-        return Wait(f"needs {mine.count} GPU{'s' * (mine.count > 1)}; {some}{len(wanted)} in sight", foreign=True)
+        allowed = " allowed" if mine.terms.allowed else ""
+        plural = "" if mine.count == 1 else "s"
+        return Wait(f"needs {mine.count}{allowed} GPU{plural}; {len(wanted)} visible", foreign=True)
     if before:
         return _jobs_before(len(before))
-    found = [each for gpu in wanted if (each := _named(gpu, _obstacle_for(mine, gpu, machine))) is not None]
-    others = next((each for each in found if each.foreign), None)
+    obstacles = [wait for gpu in wanted if (wait := _named(gpu, _obstacle_for(mine, gpu, machine))) is not None]
+    foreign = next((wait for wait in obstacles if wait.foreign), None)
     if mine.count > 1:
-        why = f": {others.reason}" if others else ""
-        return Wait(f"needs {mine.count} GPUs at once, {len(free)} free{why}", foreign=others is not None)
-    if len(found) == 1:
-        return found[0]
-    if others is None:
+        reason = f": {foreign.reason}" if foreign else ""
+        return Wait(f"needs {mine.count} GPUs at once, {len(free)} free{reason}", foreign=foreign is not None)
+    if len(obstacles) == 1:
+        return obstacles[0]
+    if foreign is None:
         return Wait(f"all {len(wanted)} GPUs are used by other jobs")
-    return Wait(f"no GPU is free: {others.reason}", foreign=True)
+    return Wait(f"no GPU is free: {foreign.reason}", foreign=True)
 
 
 def _jobs_before(count: int) -> Wait:

@@ -1,4 +1,4 @@
-"""Jobs of other users and other runs folders that wait on this machine: seen, counted, never touched."""
+"""Waiting jobs of other users and other runs folders on this machine (read-only)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from xray_tui.jobs.queue.tickets import Queue, Ticket
 
 
 def others(lease_dir: LeaseDir | None, ours: Collection[str]) -> tuple[Ticket, ...]:
-    """The living tickets of jobs that are not in `ours` (ids), in their order. None for the folder: nobody waits.
-
-    Raises OSError.
-    """
+    """The living tickets of jobs whose ids are not in `ours`, in order; none without a lease folder. Raises OSError."""
     if lease_dir is None:
         return ()
     queue = Queue(lease_dir)
@@ -21,9 +18,9 @@ def others(lease_dir: LeaseDir | None, ours: Collection[str]) -> tuple[Ticket, .
 
 
 def in_words(tickets: Sequence[Ticket]) -> str:
-    """`3 of others wait (ana 2, bo 1)`; empty for none."""
+    """`3 other jobs wait (ana 2, bo 1)`; empty without tickets."""
     if not tickets:
         return ""
     users = Counter(ticket.user for ticket in tickets)
     names = ", ".join(f"{user} {count}" for user, count in users.most_common())
-    return f"{len(tickets)} of others wait{'s' if len(tickets) == 1 else ''} ({names})"
+    return f"{'1 other job waits' if len(tickets) == 1 else f'{len(tickets)} other jobs wait'} ({names})"

@@ -1,8 +1,8 @@
-"""The queue: one ticket file a waiting job, in an order that no clock decides.
+"""The queue: one ticket file per waiting job, ordered by priority and a counter, not by a clock.
 
-A ticket's name is `<priority>.<number>.<job>`, lower first; its content says what the job needs. A ticket is alive
-while the `.sup` lock of its job is held; dead ones are passed over. Whose a ticket is, its file's owner says: one that
-somebody has put there in the name of another's job counts for nothing.
+A ticket's file name is `<priority>.<number>.<job>`, lower first; its content is the job's request. A ticket is alive
+while the supervisor lock of its job is held; dead tickets are skipped. A ticket file that does not belong to the user
+of the job is ignored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from xray_tui.system import process
 from xray_tui.system.safe_files import read_small
 
 _LAST = 10**12 - 1
-"""The largest number that a name can hold. Whoever reaches it has not counted, and nobody counts on from there."""
+"""The largest number that fits a name. It is ignored when counting, because only a forged ticket can have it."""
 
 _NAME = re.compile(r"(\d{2})\.(\d{12})\.([0-9a-z-]{1,40})")
 
@@ -36,27 +36,27 @@ class Ticket:
     number: int
     job: str
     gpu: str = field(compare=False)
-    """"auto", "none", or the UUIDs of GPUs with commas between."""
+    """"auto", "none", or the UUIDs of GPUs, separated by commas."""
     user: str = field(compare=False)
     count: int = field(default=1, compare=False)
-    """GPUs that "auto" takes, all at once."""
+    """Number of GPUs for "auto", all taken at once."""
     terms: Terms = field(default=Terms(), compare=False)
     since: float | None = field(default=None, compare=False)
-    """When a ticket of several GPUs first stood before all others; it keeps GPUs free for some hours from then on."""
+    """Seconds since the epoch at which a multi-GPU ticket reached the head of the queue and its reservation started."""
 
     @property
     def fixed(self) -> tuple[str, ...]:
-        """UUIDs of the GPUs that it names."""
+        """UUIDs of the GPUs that the job names."""
         return () if self.gpu in ("auto", "none") else tuple(self.gpu.split(","))
 
     @property
     def shares(self) -> bool:
-        """Whether it takes a slot of a GPU, and not all of it."""
+        """Whether the job takes a slot of a GPU instead of the whole GPU."""
         return self.terms.shares(self.gpu, self.count)
 
     @property
     def needs(self) -> int:
-        """How many GPUs it takes, all at once; 0 for none."""
+        """Number of GPUs that the job takes, all at once."""
         return 0 if self.gpu == "none" else len(self.fixed) or self.count
 
     @property
@@ -65,93 +65,91 @@ class Ticket:
 
 
 def ticket_of(job: Job) -> Ticket:
-    """The ticket that a job was given. Raises ValueError where job.json holds none."""
+    """The ticket in the job's job.json. Raises ValueError if it is invalid."""
     match = _NAME.fullmatch(job.ticket)
     if match is None or match[3] != job.id:
-        raise ValueError(f"ticket: {job.ticket!r:.60} is none of this job")
+        raise ValueError(f"ticket: {job.ticket!r:.60}: expected a ticket of job {job.id}")
     return Ticket(int(match[1]), int(match[2]), job.id, job.wants, job.user, job.spec.gpu_count, job.terms)
 
 
 class Queue:
-    """The tickets in a lease folder. Numbers are given under the folder's mutex."""
+    """The tickets in a lease folder. Call `new_number` under the folder's mutex."""
 
     def __init__(self, lease_dir: LeaseDir) -> None:
         self._dir = lease_dir
-        self._known: dict[str, Ticket] = {}
+        self._tickets: dict[str, Ticket] = {}
 
     def waiting(self) -> list[Ticket]:
-        """All tickets, dead ones too, the first to be served first. What a ticket asks for never changes, so each is
-        read once; since when it stands at the head is its file's time."""
+        """All tickets, dead ones too, in the order in which they are served.
+
+        Each file is read once, because its content never changes; only the `since` of multi-GPU tickets is read again.
+        """
         names = [name for name in os.listdir(self._dir.queue) if _NAME.fullmatch(name)]  # noqa: PTH208
-        self._known = {
-            name: ticket for name in names if (ticket := self._known.get(name) or self._read(name)) is not None
+        self._tickets = {
+            name: ticket for name in names if (ticket := self._tickets.get(name) or self._read(name)) is not None
         }
-        in_order = (self._known[name] for name in sorted(self._known))  # names sort as tickets do, and faster
+        in_order = (self._tickets[name] for name in sorted(self._tickets))  # faster than sorting tickets, same order
         return [self._dated(ticket) if ticket.needs > 1 else ticket for ticket in in_order]
 
     def ticket_for(self, job: Job, folder: Path) -> Ticket:
-        """The job's ticket where it is now in the queue; for a job that is kept out of the queue, at the place that its
-        owner has moved it to; else as it was given. Raises ValueError where it was given none."""
-        given = ticket_of(job)
+        """The ticket in job.json, at its current place in the queue, or at the place saved by the owner while the job
+        is kept out of the queue. Raises ValueError if job.json has no valid ticket."""
+        recorded = ticket_of(job)
         for ticket in self._own(job.id):
-            return replace(given, priority=ticket.priority, number=ticket.number, since=ticket.since)
-        priority, number = kept_place(folder) or (given.priority, given.number)
-        return replace(given, priority=priority, number=number)
+            return replace(recorded, priority=ticket.priority, number=ticket.number, since=ticket.since)
+        priority, number = kept_place(folder) or (recorded.priority, recorded.number)
+        return replace(recorded, priority=priority, number=number)
 
     def has(self, job: Job) -> bool:
-        """Whether the job has a ticket in the queue."""
         return bool(self._own(job.id))
 
     def is_alive(self, ticket: Ticket) -> bool:
         return file_lock.is_held(self._dir.supervised(ticket.job))
 
     def new_number(self) -> int:
-        """The next ticket's number. A damaged `seq` is no harm: the numbers in the queue are looked at too."""
+        """The next ticket's number. Survives a damaged `seq`, because the numbers in the queue count too."""
         descriptor = os.open(self._dir.seq, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             text = os.pread(descriptor, 32, 0).strip()
-            given = [int(text) if text.isdigit() else 0, *(ticket.number for ticket in self.waiting())]
-            number = max((number for number in given if number < _LAST), default=0) + 1
+            used = [int(text) if text.isdigit() else 0, *(ticket.number for ticket in self.waiting())]
+            number = max((number for number in used if number < _LAST), default=0) + 1
             text = b"%012d\n" % number
-            os.pwrite(descriptor, text, 0)  # in place: a sticky folder forbids renaming over another's
+            os.pwrite(descriptor, text, 0)  # in place: a sticky folder forbids replacing another user's file
             os.ftruncate(descriptor, len(text))
         finally:
             os.close(descriptor)
         return number
 
     def put(self, ticket: Ticket) -> None:
-        """Queue the ticket, readable for everybody. To put back one that is there is no harm."""
+        """Write the ticket file, readable for all users, unless it exists."""
         content = json.dumps(
             {"gpu": ticket.gpu, "user": ticket.user, "count": ticket.count, "terms": to_values(ticket.terms)}
         )
         path = self._dir.queue / ticket.name
         if file_lock.place(path, content.encode(), 0o644) and ticket.needs > 1:
-            os.utime(path, (0, 0))  # not at the head yet
+            os.utime(path, (0, 0))  # time 0: not yet at the head
 
     def reaches_head(self, ticket: Ticket, now: float) -> Ticket:
-        """Note that a ticket of several GPUs stands before all others, unless that is noted already."""
+        """Record the time at which a multi-GPU ticket reached the head of the queue, unless it is recorded already."""
         if ticket.needs <= 1 or ticket.since is not None:
             return ticket
         os.utime(self._dir.queue / ticket.name, (now, now))
         return replace(ticket, since=now)
 
     def move(self, ticket: Ticket, priority: int, number: int) -> Ticket:
-        """Give the ticket another place, under the mutex. Raises OSError; FileNotFoundError where it is served."""
+        """Move the ticket to another place, under the mutex. Raises OSError (FileNotFoundError: it was withdrawn)."""
         moved = replace(ticket, priority=priority, number=number)
         if moved.name != ticket.name:
             (self._dir.queue / ticket.name).rename(self._dir.queue / moved.name)
         return moved
 
     def withdraw(self, job: str) -> None:
-        """Take this user's job out of the queue, wherever it stands; that it is gone already is no harm.
-
-        Raises OSError.
-        """
+        """Remove the tickets of this user's job, if there are any. Raises OSError."""
         for ticket in self._own(job):
             (self._dir.queue / ticket.name).unlink(missing_ok=True)
 
     def _own(self, job: str) -> list[Ticket]:
-        """The job's tickets, one as a rule; none that another user has put there in its name."""
+        """The job's tickets, normally one, without those that belong to other users."""
         return [ticket for ticket in self.waiting() if ticket.job == job and self._is_ours(ticket)]
 
     def _is_ours(self, ticket: Ticket) -> bool:
@@ -170,7 +168,7 @@ class Queue:
                 return None
             values = parse_object(read_small(self._dir.queue / name, 4096))
         except OSError:
-            return None  # withdrawn at this moment, or none of ours
+            return None  # just withdrawn, or not readable
         gpu = None if values is None else values.get("gpu")
         if values is None or not isinstance(gpu, str):
             return None
@@ -186,7 +184,7 @@ class Queue:
         )
 
     def _owner(self, job: str, without: int) -> int:
-        """The user whose job it is, as its `.sup` lock tells; `without` where it has none, and so is dead."""
+        """The user of the job, which owns its supervisor lock; `without` if there is no such lock (a dead job)."""
         try:
             return self._dir.supervised(job).lstat().st_uid
         except FileNotFoundError:
