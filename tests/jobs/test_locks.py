@@ -166,7 +166,7 @@ def test_a_shared_folder_that_is_there_is_never_passed_over(tmp_path: Path, monk
     monkeypatch.setattr(file_lock, "place", full)
     assert find_lease_dir(None, {}).path == second  # all that it needs is there
     (second / "seq").unlink()
-    with pytest.raises(BadInput, match=r"second: No space left on device; put that right") as error:
+    with pytest.raises(BadInput, match=r"second: No space left on device; fix this") as error:
         find_lease_dir(None, {})
     assert len(error.value.lines) == 1
 

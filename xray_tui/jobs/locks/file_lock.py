@@ -1,13 +1,13 @@
-"""Locks that the kernel drops whatever dies: files in a folder that all users share, held with flock.
+"""flock locks on files in a folder that all users share; the kernel releases them when the holder dies.
 
-Four habits make them trustworthy, each of them learned the hard way:
-- A lock file is made as a private temporary with its final mode and linked into place, so that no user's umask shuts
-  others out, and opened read-only: a sticky folder forbids opening another user's file for creation.
-- After locking, the inode is compared with the path's: a lock on a file that somebody replaced locks nothing.
-- Nothing is ever unlinked, and nothing unlocked by LOCK_UN, which would free the lock of an engine that inherited the
-  descriptor as well; a lock ends when the last descriptor closes.
-- Locks are taken under the mutex of the folder. A look from outside it is a shared lock for a moment, which who tries
-  to take the lock tells from a holder's and lets pass: any number of apps may look as often as they like.
+Four rules make them reliable:
+- A lock file is created as a temporary file with its final mode and linked to its path, so that no user's umask locks
+  out other users. It is opened read-only: a sticky folder forbids opening another user's file with O_CREAT.
+- After locking, the inode is compared with that at the path: a lock on a replaced file protects nothing.
+- Lock files are never deleted. A lock ends when its last descriptor closes, never by LOCK_UN, which would also release
+  the lock of an engine that inherited the descriptor.
+- Locks are taken under the mutex of the folder. Readers take a brief shared lock; try_lock retries past it, so that
+  any number of apps can read as often as they like.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from pathlib import Path
 from engine.contract.files import named
 
 LOOKS_PASS = 0.05
-"""Seconds in which a look must be over: some microseconds, and a thread's wait for its turn in a busy app."""
+"""Seconds for which try_lock retries past readers: a read takes microseconds, plus a thread switch in a busy app."""
 
 
 class Busy(TimeoutError):
-    """A mutex was not to be had in time."""
+    """The mutex was held for longer than the timeout."""
 
 
 def place(path: Path, data: bytes, mode: int) -> bool:
-    """Put a file there, whole and with exactly this mode; False where something of its name is there already."""
-    with named(path):  # a full disk would name nothing, as a write knows only its descriptor
+    """Create the file atomically with exactly this mode; False if the path exists already."""
+    with named(path):  # adds the path to errors: a failed write on a full disk has only a descriptor
         descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
         try:
             try:
@@ -52,7 +52,7 @@ def place(path: Path, data: bytes, mode: int) -> bool:
 
 
 def try_lock(path: Path) -> int | None:
-    """The descriptor of an exclusive lock on the file, which is made where it is missing; None while another has it."""
+    """The descriptor of an exclusive lock on the file, which is created if missing; None if the lock is held."""
     deadline = time.monotonic() + LOOKS_PASS
     while True:
         try:
@@ -67,11 +67,11 @@ def try_lock(path: Path) -> int | None:
         if not locked:
             if is_held(path) or time.monotonic() > deadline:
                 return None
-            time.sleep(0.001)  # only looks were in the way
+            time.sleep(0.001)  # only readers held it
 
 
 def share(path: Path) -> int | None:
-    """The descriptor of a lock that others may share; None while another has it alone. Under the folder's mutex."""
+    """The descriptor of a shared lock; None if the lock is held exclusively. Call it under the folder's mutex."""
     place(path, b"", 0o666)
     descriptor = _open(path)
     if _flock(descriptor, fcntl.LOCK_SH) and _is_at(descriptor, path):
@@ -81,12 +81,12 @@ def share(path: Path) -> int | None:
 
 
 def make_shared(descriptor: int) -> None:
-    """From now on others may share the lock that this descriptor had alone. Under the folder's mutex."""
+    """Turn this descriptor's exclusive lock into a shared one. Call it under the folder's mutex."""
     fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody holds the lock."""
+    """Whether the lock is held exclusively."""
     try:
         descriptor = _open(path)
     except FileNotFoundError:
@@ -99,7 +99,7 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def mutex(path: Path, patience: float = 10.0) -> Iterator[None]:
-    """Hold the lock for the block. Raises Busy after `patience` seconds: the holder may have been stopped."""
+    """Hold the lock for the block. Raises Busy after `patience` seconds: the holder may be suspended."""
     deadline = time.monotonic() + patience
     while (descriptor := try_lock(path)) is None:
         if time.monotonic() > deadline:
@@ -124,17 +124,17 @@ def _open(path: Path) -> int:
 
 
 def _holder(path: Path) -> str:
-    """`pid 4711`, the process that took the lock, or `another process` where /proc/locks does not list it.
+    """`pid 4711`, the process that took the lock, or `another process` if /proc/locks does not list it.
 
-    For messages only: /proc/locks leaves out processes outside of a container, and names the process that took a lock,
-    though a child may hold it now.
+    For messages only: /proc/locks omits processes outside a container, and lists the process that took a lock although
+    a child may hold it now.
     """
     try:
-        there = path.lstat()
+        status = path.lstat()
         lines = Path("/proc/locks").read_text("ascii", "replace").splitlines()
     except OSError:
         return "another process"
-    file = f"{os.major(there.st_dev):02x}:{os.minor(there.st_dev):02x}:{there.st_ino}"
+    file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     locks = (line.split() for line in lines)  # such as `1: FLOCK  ADVISORY  WRITE 4711 fe:00:2589278 0 EOF`
     return next((f"pid {lock[4]}" for lock in locks if lock[1] == "FLOCK" and lock[5] == file), "another process")
 
@@ -149,7 +149,7 @@ def _flock(descriptor: int, kind: int) -> bool:
 
 def _is_at(descriptor: int, path: Path) -> bool:
     try:
-        there = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         return False
-    return os.path.samestat(os.fstat(descriptor), there)
+    return os.path.samestat(os.fstat(descriptor), status)

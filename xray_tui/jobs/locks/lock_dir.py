@@ -1,4 +1,4 @@
-"""The folder in which all users of a machine meet: which one it is, and where things lie in it.
+"""The lease folder, which holds the queue and the locks of all users of a machine: its location and its layout.
 
 queue.lock  seq  id  queue/<priority>.<ticket>.<job>  gpu/<UUID>[.<slot>].lock  cpu/<n>.lock
 live/<job>.sup  live/<job>.run
@@ -28,7 +28,7 @@ LEASE_DIR_ENV = "XRAY_TUI_LEASE_DIR"
 SHARED = (Path("/run/lock/xray-tui"), Path("/var/tmp/xray-tui"))  # noqa: S108 - sticky, and meant to be shared
 
 OPEN_TO_ALL = 0o1777
-"""Everybody makes files of their own in it, nobody removes another's."""
+"""The mode of the folder: all users create files, and only the owner of a file can remove it."""
 
 ID = "id"
 
@@ -39,14 +39,14 @@ PRIVATE_NOTE = "no shared lease folder: jobs of other users cannot be seen"
 
 @dataclass(frozen=True, slots=True)
 class LeaseDir:
-    """A usable lease folder; `note` says what its users should know."""
+    """A usable lease folder; `note` is a warning for its users."""
 
     path: Path
     note: str | None = None
 
     @property
     def lock(self) -> Path:
-        """The file of the mutex."""
+        """The lock file of the mutex."""
         return self.path / "queue.lock"
 
     @property
@@ -55,35 +55,35 @@ class LeaseDir:
 
     @property
     def seq(self) -> Path:
-        """Holds the number of the last ticket."""
+        """The file with the number of the last ticket."""
         return self.path / "seq"
 
     def gpu(self, uuid: str) -> Path:
         return self.path / "gpu" / f"{uuid.replace('/', '_')}.lock"
 
     def slot(self, uuid: str, number: int) -> Path:
-        """Held by one of the jobs that share the GPU; each of them holds the GPU's own lock with the others."""
+        """The lock of one of the jobs that share the GPU; together they hold the GPU's own lock as a shared lock."""
         return self.path / "gpu" / f"{uuid.replace('/', '_')}.{number}.lock"
 
     def slots(self, uuid: str) -> list[Path]:
-        """Every slot that a GPU may have."""
+        """All slots that a GPU can have."""
         return [self.slot(uuid, number) for number in range(MOST_SLOTS)]
 
     def cpu(self, slot: int) -> Path:
         return self.path / "cpu" / f"{slot}.lock"
 
     def supervised(self, job: str) -> Path:
-        """Held as long as somebody looks after the job."""
+        """The supervisor lock, held while a supervisor of the job is alive."""
         return self.path / "live" / f"{job}.sup"
 
     def runs(self, job: str) -> Path:
-        """Held as long as its engine lives."""
+        """The engine lock, held while the engine of the job is alive."""
         return self.path / "live" / f"{job}.run"
 
     def identity(self) -> str:
-        """The random name that it was given when it was made: it tells the folder from a later one at the same path.
+        """The random id of the folder, which differs from that of a later folder at the same path; empty without one.
 
-        Empty where it has none. Raises OSError where that cannot be told.
+        Raises OSError.
         """
         try:
             return clean(read_small(self.path / ID, 64).decode("ascii", "replace").strip())
@@ -92,26 +92,26 @@ class LeaseDir:
 
     @contextmanager
     def mutex(self, patience: float = 10.0) -> Iterator[None]:
-        """The one mutex, under which tickets and locks change hands. Raises lease.Busy."""
+        """Hold the mutex of the folder, under which tickets and locks change. Raises file_lock.Busy."""
         with file_lock.mutex(self.lock, patience):
             yield
 
 
 def find_lease_dir(setting: Path | str | None = None, environ: Mapping[str, str] = os.environ) -> LeaseDir:
-    """The machine's lease folder, made where it is missing.
+    """The machine's lease folder, created if it is missing.
 
-    The setting, else $XRAY_TUI_LEASE_DIR: raises BadInput where that cannot be used. Else the first shared one that
-    is there, or else can be made, else a private one. Raises BadInput for one that is there and cannot be used.
+    The setting, else $XRAY_TUI_LEASE_DIR, else the first shared folder that exists or can be created, else a private
+    folder. Raises BadInput if the folder that was given or exists cannot be used.
     """
     if (given := _given(setting, environ)) is not None:
         origin, path = given
         if reason := _unusable(path, parents=True):
             raise BadInput(f"{origin}: {clean(str(path))}: {reason}; give a folder on a local disk")
         return LeaseDir(path, _age_cleaned(path))
-    if (there := _shared_there()) is not None:  # others use it: in another one than theirs a GPU could be held twice
-        if reason := _unusable(there, parents=False):
-            raise BadInput(f"lease_dir: {clean(str(there))}: {reason}; put that right, or let all users set lease_dir")
-        return LeaseDir(there)
+    if (shared := _existing_shared()) is not None:  # with a second folder, two users could hold the same GPU
+        if reason := _unusable(shared, parents=False):
+            raise BadInput(f"lease_dir: {clean(str(shared))}: {reason}; fix this, or let all users set lease_dir")
+        return LeaseDir(shared)
     for path in SHARED:
         if path.parent.is_dir() and _unusable(path, parents=False) is None:
             return LeaseDir(path)
@@ -122,48 +122,48 @@ def find_lease_dir(setting: Path | str | None = None, environ: Mapping[str, str]
 
 
 def existing_lease_dir(setting: Path | str | None = None, environ: Mapping[str, str] = os.environ) -> LeaseDir | None:
-    """The folder that `find_lease_dir` would find, for who only looks: nothing is made or changed.
+    """The folder that `find_lease_dir` returns, but without creating or changing anything.
 
-    None where no job of this machine has made one yet, and for one that cannot be looked into.
+    None if no job of this machine has created it yet, or if it cannot be read.
     """
     try:
         given = _given(setting, environ)
     except BadInput:
         return None
-    shared = _shared_there()
+    shared = _existing_shared()
     if given is not None:
-        found = LeaseDir(given[1], _age_cleaned(given[1]))
+        lease_dir = LeaseDir(given[1], _age_cleaned(given[1]))
     elif shared is not None:
-        found = LeaseDir(shared)
+        lease_dir = LeaseDir(shared)
     else:
-        found = LeaseDir(_private_path(), PRIVATE_NOTE)
-    return found if os.access(found.path / PARTS[0], os.R_OK | os.X_OK) else None
+        lease_dir = LeaseDir(_private_path(), PRIVATE_NOTE)
+    return lease_dir if os.access(lease_dir.path / PARTS[0], os.R_OK | os.X_OK) else None
 
 
 def open_lease_dir(path: str, identity: str) -> LeaseDir | None:
-    """The lease folder that a job recorded; None where it is gone, or another stands in its place.
+    """The lease folder recorded in job.json; None if it is missing or was replaced.
 
-    An empty identity is that of an older job, which did not record it. Raises OSError.
+    `identity` is empty for jobs of older versions, which did not record it. Raises OSError.
     """
-    found = LeaseDir(Path(path))
-    if not found.queue.is_dir() or (identity and found.identity() != identity):
+    lease_dir = LeaseDir(Path(path))
+    if not lease_dir.queue.is_dir() or (identity and lease_dir.identity() != identity):
         return None
-    return found
+    return lease_dir
 
 
 def _given(setting: Path | str | None, environ: Mapping[str, str]) -> tuple[str, Path] | None:
-    """What the user asks for, and where; None where that is nothing. Raises BadInput for the home of nobody."""
-    for origin, given in (("lease_dir", setting), (LEASE_DIR_ENV, environ.get(LEASE_DIR_ENV))):
-        if given:
+    """(setting or variable, folder) that the user has set, or None. Raises BadInput for the home of an unknown user."""
+    for origin, value in (("lease_dir", setting), (LEASE_DIR_ENV, environ.get(LEASE_DIR_ENV))):
+        if value:
             try:
-                return origin, Path(given).expanduser().absolute()
+                return origin, Path(value).expanduser().absolute()
             except RuntimeError:
-                raise BadInput(f"{origin}: {clean(str(given))}: no such user; give the path of a folder") from None
+                raise BadInput(f"{origin}: {clean(str(value))}: no such user; give the path of a folder") from None
     return None
 
 
-def _shared_there() -> Path | None:
-    """The first shared folder that is there, usable or not."""
+def _existing_shared() -> Path | None:
+    """The first shared folder that exists, usable or not."""
     return next((path for path in SHARED if os.path.lexists(path)), None)
 
 
@@ -174,7 +174,7 @@ def _private_path() -> Path:
 
 
 def _unusable(path: Path, parents: bool, mode: int = OPEN_TO_ALL) -> str | None:
-    """Make the folder with all that belongs into it; the reason where that does not work."""
+    """Create the folder with its content if it is missing; returns why it cannot be used, or None."""
     if path.is_relative_to("/dev/shm"):  # noqa: S108
         return "/dev/shm is emptied at logout"  # noqa: S108
     try:
@@ -182,7 +182,7 @@ def _unusable(path: Path, parents: bool, mode: int = OPEN_TO_ALL) -> str | None:
             path.parent.mkdir(parents=True, exist_ok=True)
         missing = not os.path.lexists(path)
         if is_shared(kind := file_system(path.parent if missing else path)):
-            return f"{clean(kind)} is a network file system, or may be one: its locks cannot be relied on"
+            return f"{clean(kind)} is a network file system, or may be one: its locks are unreliable"
         if missing:
             _make_whole(path, mode)
         _fill(path, mode)
@@ -192,7 +192,7 @@ def _unusable(path: Path, parents: bool, mode: int = OPEN_TO_ALL) -> str | None:
 
 
 def _make_whole(path: Path, mode: int) -> None:
-    """Make the folder beside its place and move it there, so that nobody finds half of it; another's stays."""
+    """Create the folder under a temporary name and rename it, so that it is never incomplete; keeps an existing one."""
     fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         _fill(fresh, mode)
@@ -205,12 +205,12 @@ def _make_whole(path: Path, mode: int) -> None:
 
 
 def _fill(path: Path, mode: int) -> None:
-    """Make what is missing in the folder; on a full disk one that has all can still be used."""
+    """Create only what is missing, so that a complete folder can be used on a full disk."""
     _check_folder(path)
     for part in PARTS:
         with contextlib.suppress(FileExistsError):
             (path / part).mkdir()
-            (path / part).chmod(mode)  # whatever the umask
+            (path / part).chmod(mode)  # mkdir applies the umask
         _check_folder(path / part)
     for name, content, permissions in (("seq", "0", 0o666), (ID, os.urandom(16).hex(), 0o644)):
         if not (path / name).exists():
@@ -227,10 +227,10 @@ def _check_folder(path: Path) -> None:
 def _age_cleaned(path: Path) -> str | None:
     for cleaned in ("/tmp", "/var/tmp"):  # noqa: S108
         if path.is_relative_to(cleaned):
-            return f"{cleaned} may be cleaned by age: keep {clean(path.name)} out of that"
+            return f"{cleaned} may be cleaned by age: exclude {clean(path.name)} from the cleaning"
     return None
 
 
 def file_system(path: Path) -> str:
-    """The type of the file system that holds the path, such as "ext4"; empty where /proc does not tell."""
+    """The type of the file system that holds the path, such as "ext4"; empty if /proc does not show it."""
     return file_system_of(path, read_mountinfo())

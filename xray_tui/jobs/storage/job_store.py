@@ -1,4 +1,4 @@
-"""The folder runs/.jobs, read cheaply: a file is opened again only when its time, size or inode is another."""
+"""Read the folder runs/.jobs with a cache: a file is read again only if its time, size or inode has changed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from xray_tui.jobs.model.job import Job, Progress, parse_job, parse_object, pars
 from xray_tui.system.safe_files import read_small
 
 STOP = "stop.json"
-"""Who asked for the stop, written by whoever asks first."""
+"""The stop order of a job; the first order is kept."""
 
 Version = tuple[int, int, int]
 Value = TypeVar("Value")
 
 
 class JobStore:
-    """The jobs of a runs folder; `states_only`: without their progress and stop orders. May be shared by threads."""
+    """The jobs of a runs folder; `states_only`: without their progress and stop orders. Thread-safe."""
 
     def __init__(self, runs: Path, states_only: bool = False) -> None:
         self.runs = runs.absolute()
@@ -42,8 +42,8 @@ class JobStore:
         return self.folder(identity) / LOG
 
     def jobs(self, ids: Collection[str] | None = None) -> list[Job]:
-        """All jobs, or those with these ids, newest first. A damaged one is listed as lost, with the reason. Raises
-        OSError where the folder is there and cannot be listed."""
+        """All jobs, or those with these ids, newest first. A damaged job is listed as lost, with the reason. Raises
+        OSError if the folder exists and cannot be listed."""
         try:
             names = os.listdir(self._folder) if ids is None else ids  # noqa: PTH208
         except FileNotFoundError:
@@ -53,11 +53,11 @@ class JobStore:
             for cache in (self._jobs, self._progress, self._stops) if ids is None else ():
                 for gone in cache.keys() - names:
                     del cache[gone]
-            found = [job for name in names if (job := self._read(name)) is not None]
-        return sorted(found, key=lambda job: (job.created, job.id), reverse=True)
+            jobs = [job for name in names if (job := self._read(name)) is not None]
+        return sorted(jobs, key=lambda job: (job.created, job.id), reverse=True)
 
     def get(self, identity: str) -> Job:
-        """The job of that id. Raises BadInput where there is none."""
+        """The job with this id. Raises BadInput if there is none."""
         for job in self.jobs([identity]):
             return job
         raise BadInput(f"{clean(identity)}: no such job in {clean(str(self.runs))}; `xray-tui jobs` lists them")
@@ -82,13 +82,12 @@ class JobStore:
 
 
 def read_job(folder: Path) -> Job:
-    """The job of a folder as it is now. Raises OSError, or ValueError with the reason."""
+    """The job in a folder, without the cache. Raises OSError, and ValueError for an invalid job.json."""
     return parse_job(read_small(folder / JOB), folder.name)
 
 
 def is_at_home(job: Job, folder: Path) -> bool:
-    """Whether the job was launched in this folder. It is none of ours in a copy of the runs folder: it may run where it
-    was launched."""
+    """Whether the job was launched in this folder, not in the runs folder from which this one was copied."""
     try:
         return job.folder in ("", str(folder)) or Path(job.folder).samefile(folder)
     except (OSError, ValueError):
@@ -96,13 +95,13 @@ def is_at_home(job: Job, folder: Path) -> bool:
 
 
 def claim(store: JobStore, jobs: Iterable[Job], run: str) -> Job | None:
-    """The training among these jobs that waits for or works in the run folder."""
+    """The waiting or running training among these jobs that writes to the folder of this run, if any."""
     claims = (job for job in jobs if job.spec.kind == "train" and not job.state.ended)
     return next((job for job in claims if job.spec.run == run and is_at_home(job, store.folder(job.id))), None)
 
 
 def read_stop(folder: Path) -> str | None:
-    """Who asked for the job's stop; None where nobody did."""
+    """The user who asked for the job's stop; None without a stop order."""
     try:
         return parse_stop(read_small(folder / STOP)).by
     except OSError:
@@ -111,14 +110,14 @@ def read_stop(folder: Path) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A wish that a job stop."""
+    """A stop order: the user who gave it and when."""
 
     by: str
     time: float | None = None
 
 
 def parse_stop(data: bytes) -> Stop:
-    """A stop.json that cannot be read is a wish to stop all the same."""
+    """The stop order in a stop.json; a damaged file is a stop order too."""
     values = parse_object(data) or {}
     by, time = values.get("by"), values.get("time")
     return Stop(
@@ -128,7 +127,7 @@ def parse_stop(data: bytes) -> Stop:
 
 
 def write_stop(folder: Path, by: str, time: float) -> None:
-    """Note who asks for the stop, unless somebody has before. Raises OSError."""
+    """Write a stop order, unless there is one already. Raises OSError."""
     if not (folder / STOP).exists():
         write_json(folder / STOP, {"by": by, "time": time})
 
@@ -143,13 +142,13 @@ def _job(data: bytes, name: str) -> Job:
 def _cached(
     cache: dict[str, tuple[Version, Value]], name: str, path: str, parse: Callable[[bytes], Value]
 ) -> Value | None:
-    """The parsed file, from the cache while the file is the same; None where there is no file. Raises OSError."""
+    """The parsed file, from the cache if the file has not changed; None if there is no file. Raises OSError."""
     try:
-        status = os.stat(path)  # noqa: PTH116 - a thousand jobs are looked at each second; a Path costs more than the call
+        status = os.stat(path)  # noqa: PTH116 - for a thousand jobs each second; a Path costs more than the call
         version = (status.st_mtime_ns, status.st_size, status.st_ino)
-        known = cache.get(name)
-        if known is not None and known[0] == version:
-            return known[1]
+        cached = cache.get(name)
+        if cached is not None and cached[0] == version:
+            return cached[1]
         value = parse(read_small(path))
     except (FileNotFoundError, NotADirectoryError):
         cache.pop(name, None)

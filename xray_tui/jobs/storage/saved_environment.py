@@ -1,7 +1,7 @@
-"""The environment of a launch, kept in the job's folder while the job waits, for every supervisor that it gets.
+"""The environment of a launch, saved in the job's folder for the supervisors of the waiting job.
 
-Variables whose names look secret are left out. The file is readable for its owner alone, and is removed as soon as the
-engine runs or the job has ended.
+Variables whose names look secret are left out. Only the owner can read the file. It is removed once the engine runs or
+the job has ended.
 """
 
 from __future__ import annotations
@@ -27,40 +27,39 @@ if TYPE_CHECKING:
 KEPT = "environment.json"
 
 SECRET = ("*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*CREDENTIAL*", "*_KEY", "SSH_*")
-"""Patterns of names that look secret, or that lead to the agent of a login session."""
+"""Patterns of names that look secret or belong to the SSH agent of a login session."""
 NOT_SECRET = ("TOKENIZERS_PARALLELISM",)
-"""Names that match these patterns and hold no secret."""
+"""Names that match these patterns but hold no secret."""
 
 _LARGEST = 16 << 20
-"""Bytes; more than the kernel gives a process."""
+"""Largest file size in bytes; more than the kernel allows for the environment of a process."""
 
 
 def own_environment() -> dict[str, str]:
-    """This process's, without the marks of the job from within which it may have been started: a new one is no part
-    of that."""
+    """The environment of this process without the marks of a job: a job launched within another is not part of it."""
     marks = (JOB_MARK, RUN_MARK, JOB_DIR_ENV, ENGINE_GIT_ENV)
     return {name: value for name, value in os.environ.items() if name not in marks}
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which of the launching shell's variables a job gets: patterns of names, without regard to case."""
+    """Selects the variables of the launching shell that a job gets, by case-insensitive patterns of names."""
 
     drop: tuple[str, ...] = ()
-    """Left out besides those of SECRET."""
+    """Left out in addition to SECRET."""
     keep: tuple[str, ...] = ()
-    """Given to the job all the same."""
+    """Passed to the job even if they match SECRET or `drop`."""
 
     @classmethod
     def of(cls, settings: Settings) -> Filter:
         return cls(settings.environment_drop, settings.environment_keep)
 
     def environment(self) -> dict[str, str]:
-        """This process's environment, as a job gets it."""
+        """The variables of this process that a job gets."""
         return {name: value for name, value in own_environment().items() if self._gives(name)}
 
     def note(self) -> str | None:
-        """A sentence that names what is left out, safe to print. Without SSH_*, which end with their session anyway."""
+        """A note that lists the variables left out, safe to print; without SSH_*, which end with the session anyway."""
         left_out = sorted(own_environment().keys() - self.environment().keys())
         if not (names := [clean(name) for name in left_out if not name.upper().startswith("SSH_")]):
             return None
@@ -74,15 +73,14 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name.upper(), pattern.upper()) for pattern in patterns)
 
 
-def keep(folder: Path, given: Filter) -> None:
-    """Keep this process's environment in the job's folder, as the job gets it. Raises OSError."""
-    write_json(folder / KEPT, given.environment(), 0o600)
+def keep(folder: Path, variables: Filter) -> None:
+    """Save the variables of this process that the job gets in the job's folder. Raises OSError."""
+    write_json(folder / KEPT, variables.environment(), 0o600)
 
 
 def kept_or_own(folder: Path) -> dict[str, str]:
-    """The environment of the job's launch; this process's where none is kept, or none that can be trusted and read.
-
-    Raises OSError.
+    """The saved environment of the job's launch; that of this process if the file is missing, damaged, or could have
+    been written by another user. Raises OSError.
     """
     try:
         values = None if not_ours(folder, KEPT) else parse_object(read_small(folder / KEPT, _LARGEST))
@@ -94,6 +92,6 @@ def kept_or_own(folder: Path) -> dict[str, str]:
 
 
 def forget(folder: Path) -> None:
-    """Remove what was kept."""
+    """Remove the saved environment."""
     with contextlib.suppress(OSError):
         (folder / KEPT).unlink(missing_ok=True)
