@@ -67,7 +67,7 @@ def test_an_adopted_engine_that_is_killed_is_lost_at_once(place: Place) -> None:
     assert job.process is not None
     process.send(job.process, signal.SIGKILL)
     job = place.until(job)
-    assert (job.state, job.cause) == (State.LOST, "its supervisor and its engine are gone, without an end record")
+    assert (job.state, job.cause) == (State.LOST, "its supervisor and its engine died without an end record")
 
 
 def test_the_exit_status_of_an_adopted_command_is_nobodys_to_know(place: Place, tmp_path: Path) -> None:

@@ -143,5 +143,5 @@ def test_a_file_system_without_modes_is_refused(place: Place, monkeypatch: pytes
 def test_a_shell_that_cannot_fork_is_told_in_one_line(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xray_tui.jobs.supervise.detach._BACKGROUND", "exit 2")
     line = refused(place, JobSpec("evaluate", "a", ("succeed",), "none"))
-    assert "the supervisor could not be started (sh ended with 2); the job was not launched" in line
+    assert "the supervisor could not be started (sh exited with code 2); the job was not launched" in line
     assert list((place.leases / "queue").iterdir()) == []

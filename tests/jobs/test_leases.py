@@ -106,7 +106,7 @@ def test_a_job_is_lost_when_supervisor_and_engine_are_gone_without_a_record(plac
     process.send(job.process, signal.SIGKILL)
     eventually(lambda: place.look()[0].state.ended, "a verdict")
     assert place.job(job).state is State.LOST
-    assert place.job(job).cause == "its supervisor and its engine are gone, without an end record"
+    assert place.job(job).cause == "its supervisor and its engine died without an end record"
     assert not file_lock.is_held(LeaseDir(place.leases).gpu("GPU-0"))
 
 

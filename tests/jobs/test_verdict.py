@@ -37,7 +37,7 @@ DONE = EndRecord(0, "done")
         (None, DONE, None, State.SUCCEEDED, None),
         (None, EndRecord(3, "stopped"), "alice", State.STOPPED, "stopped by alice"),
         (None, None, "alice", State.STOPPED, "stopped by alice, without an end record"),
-        (None, None, None, State.LOST, "its supervisor and its engine are gone, without an end record"),
+        (None, None, None, State.LOST, "its supervisor and its engine died without an end record"),
     ],
 )
 def test_every_end_has_a_state_and_a_cause(

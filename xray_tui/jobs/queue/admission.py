@@ -100,18 +100,15 @@ def _behind(job: Job, others: Sequence[Job], minute: int) -> Shut | None:
             waits = _after(other, others)
             ready = waits is None or waits.state is State.BLOCKED  # a blocked job is QUEUED only after its release
             if ready and other.terms.may_start(minute) and other.wants != "none" and _too_many(other, at_work):
-                reason = f"after {other.spec.kind} {other.spec.run}, which waits because of max_gpus"
-                return Shut(State.QUEUED, reason)
+                return Shut(State.QUEUED, f"after {other.spec.kind} {other.spec.run}, which waits because of max_gpus")
     return None
 
 
 def entering(
     job: Job, others: Sequence[Job], queued: Collection[str], folder: Callable[[str], Path], minute: int
 ) -> Job | None:
-    """An earlier job of the same user that may enter the queue and has not entered it yet, or None.
-
-    `queued` are the ids of the jobs in the queue; `folder` returns the folder of a job id.
-    """
+    """An earlier job of the same user that may enter the queue and has not entered it yet, or None. `queued` are the
+    ids of the jobs in the queue; `folder` returns the folder of a job id."""
     for other in others:
         if not other.state.waiting or other.id in queued or not (_is_fellow(other, job) and other.ticket < job.ticket):
             continue

@@ -209,9 +209,8 @@ def _crowded(mine: Ticket, before: Sequence[Ticket], machine: Machine, free: Seq
     """Why an "auto" ticket cannot start: too few GPUs, earlier jobs, or obstacles on the GPUs."""
     wanted = _wanted(mine, machine)
     if len(wanted) < mine.count:
-        allowed = " allowed" if mine.terms.allowed else ""
-        plural = "" if mine.count == 1 else "s"
-        return Wait(f"needs {mine.count}{allowed} GPU{plural}; {len(wanted)} visible", foreign=True)
+        allowed = "allowed " if mine.terms.allowed else ""
+        return Wait(f"needs {mine.count} {allowed}GPU{'s' * (mine.count > 1)}; {len(wanted)} visible", foreign=True)
     if before:
         return _jobs_before(len(before))
     obstacles = [wait for gpu in wanted if (wait := _named(gpu, _obstacle_for(mine, gpu, machine))) is not None]

@@ -226,9 +226,7 @@ class Turnstile:
 
     def _take_slot(self, uuid: str, gpu_lock: int | None, slots: int, take: Take) -> list[int | None]:
         """The GPU's lock, taken as a shared lock, and the lock of a free slot; None for a lock that is not free.
-
-        `gpu_lock` is the GPU's lock if this process holds it exclusively, because no job shares the GPU yet.
-        """
+        `gpu_lock` is the GPU's lock if this process holds it exclusively, because no job shares the GPU yet."""
         if gpu_lock is None:
             gpu_lock = take(self._dir.gpu(uuid), file_lock.share)
         else:

@@ -80,10 +80,8 @@ class Queue:
         self._tickets: dict[str, Ticket] = {}
 
     def waiting(self) -> list[Ticket]:
-        """All tickets, dead ones too, in the order in which they are served.
-
-        Each file is read once, because its content never changes; only the `since` of multi-GPU tickets is read again.
-        """
+        """All tickets, dead ones too, in the order in which they are served. Each file is read once, because its
+        content never changes; only the `since` of multi-GPU tickets is read again."""
         names = [name for name in os.listdir(self._dir.queue) if _NAME.fullmatch(name)]  # noqa: PTH208
         self._tickets = {
             name: ticket for name in names if (ticket := self._tickets.get(name) or self._read(name)) is not None

@@ -14,7 +14,7 @@ from engine.contract.text import clean, clean_log_line
 from xray_tui.jobs.model.job import State, parse_object
 from xray_tui.system.safe_files import open_regular, read_small
 
-NO_RECORD = "its supervisor and its engine are gone, without an end record"
+NO_RECORD = "its supervisor and its engine died without an end record"
 NO_STATUS = "its supervisor was killed first, so its exit status is unknown"
 
 _TAIL = 8192
@@ -92,8 +92,7 @@ def _failed(code: int, end: EndRecord | None, last_line: str, oom_killed: bool) 
     if code == Exit.OUT_OF_MEMORY:
         return reason if reason.startswith("out of memory") else "out of memory"
     if code == Exit.NO_SPACE:  # often without an end record, for which there was no space either
-        known = reason.startswith("no space left")
-        return reason if known else f"no space left: {reason}" if reason else "no space left"
+        return reason if reason.startswith("no space left") else f"no space left: {reason}".removesuffix(": ")
     if end is not None and end.cause:
         return end.cause
     return f"exit code {code}: {reason}" if reason else f"exit code {code}"

@@ -158,7 +158,7 @@ def _judge_started(lease_dir: LeaseDir, folder: Path, job: Job, lock: int, super
     verdict = judge(None, end, by and by.removesuffix(f"@{job.host}"), last_line, job.writes_end)
     if end is not None:
         job = replace(job, peak_memory=end.peak_memory, peak_gpu_memory=end.peak_gpu_memory)
-    cause = verdict.cause if cleared else f"{verdict.cause or verdict.state}; a process of it does not die"
+    cause = verdict.cause if cleared else f"{verdict.cause or verdict.state}; one of its processes cannot be killed"
     _end(folder, replace(job, exit_code=verdict.exit_code), verdict.state, cause)
 
 

@@ -53,7 +53,7 @@ ENTERS_WITHIN = 5.0
 KILL_PAUSES = (0.05, 5.0)
 """First and longest pause in seconds between two SIGKILLs; the pause doubles each time."""
 HANGS = "the engine ignores SIGKILL: it hangs in the kernel (state D)"
-ADOPTED = "its first supervisor was killed; another looks after it"
+ADOPTED = "its first supervisor was killed; a new one has taken over"
 JUDGE_EVERY = 30.0
 """Interval in seconds at which a job that waits for other jobs recovers those whose supervisor died."""
 TOUCH_EVERY = 24 * 3600.0
@@ -158,10 +158,8 @@ class Supervisor:
         return Shut(State.QUEUED, f"after {first.spec.kind} {first.spec.run}, which enters the queue first")
 
     def _others(self, ids: Sequence[str] | None = None) -> list[Job]:
-        """The jobs of the runs folder, or those with these ids.
-
-        Omits unfinished jobs that were copied here from another runs folder: nothing updates their copies.
-        """
+        """The jobs of the runs folder, or those with these ids, without unfinished jobs copied from another runs
+        folder: nothing updates their copies."""
         jobs = self._store.jobs(ids)
         return [job for job in jobs if job.state.ended or is_at_home(job, self._store.folder(job.id))]
 
@@ -242,9 +240,7 @@ class Supervisor:
 
     def _keep_locks(self) -> None:
         """Lock each GPU again if its lock file was replaced: the engine's lock on the removed file protects nothing.
-
-        Slots are skipped because the number of the job's slot is not recorded.
-        """
+        Slots are skipped because job.json does not record them."""
         for uuid in () if self._job.terms.slots > 1 else self._job.gpus:
             with contextlib.suppress(OSError):
                 if (
@@ -253,7 +249,7 @@ class Supervisor:
                 ):
                     self._relocked.append(lock)
 
-    # -- what is known ------------------------------------------------------------------------------------------------
+    # -- the record of the job ---------------------------------------------------------------------------------------
 
     def _stopped_by(self) -> str | None:
         """The user or signal that asked for a stop; None without a stop order."""
@@ -268,7 +264,7 @@ class Supervisor:
         verdict = judge(status, end, self._stopped_by(), last_line, self._job.writes_end, oom_killed)
         cause = verdict.cause
         if not cleared:
-            cause = f"{cause or verdict.state}; a process of it does not die"
+            cause = f"{cause or verdict.state}; one of its processes cannot be killed"
         if end is not None:
             self._job = replace(self._job, peak_memory=end.peak_memory, peak_gpu_memory=end.peak_gpu_memory)
         if self._job.peak_memory is None and status is not None:
