@@ -170,7 +170,7 @@ def test_whoever_finds_a_job_lost_starts_the_command_once(place: Place) -> None:
     folder = place.store.folder(job.id)
     eventually(lambda: said(folder).endswith("done\n"), "the command's end")
     place.look()
-    assert said(folder).splitlines()[0].startswith("lost: its supervisor and its engine are gone")
+    assert said(folder).splitlines()[0].startswith("lost: its supervisor and its engine died")
     assert len(said(folder).splitlines()) == 2
 
 

@@ -249,7 +249,7 @@ class Supervisor:
                 ):
                     self._relocked.append(lock)
 
-    # -- the record of the job ---------------------------------------------------------------------------------------
+    # -- the record of the job ----------------------------------------------------------------------------------------
 
     def _stopped_by(self) -> str | None:
         """The user or signal that asked for a stop; None without a stop order."""
