@@ -126,7 +126,7 @@ def test_the_run_is_taken_from_either_side_and_given_to_the_engine(
     assert request.argv("x/y") == ("train", "--config", "c", "--run", "runs/x/y")
     for name, arguments, reason in (
         (None, [], "which run"),
-        (None, ["--run", "elsewhere"], "lies outside of runs; give runs/NAME"),
+        (None, ["--run", "elsewhere"], "lies outside runs; give runs/NAME"),
         (None, ["--run", "runs"], "lies outside"),
         ("b", ["--run", "runs/a"], "the engine's arguments say a"),
     ):

@@ -145,8 +145,7 @@ def test_an_engine_that_was_imported_before_the_copy_is_not_run(project: Project
     )
     said = run(frozen, PYTHONPATH=str(tmp_path))
     assert (
-        said
-        == f"{project.package}/cli.py: was imported before the engine in {Path(frozen.command[-1]).parent} could be\n"
+        said == f"{project.package}/cli.py: was imported instead of the engine in {Path(frozen.command[-1]).parent}\n"
     )
 
 
@@ -204,7 +203,7 @@ def test_a_copy_that_was_changed_is_not_run_and_the_next_launch_mends_it(project
     words = place / "engine/words.py"
     words.chmod(0o644)
     words.write_text("WORD = 'changed'\n")
-    assert run(frozen) == f"{place}: is not what was copied there; launch the job again\n"
+    assert run(frozen) == f"{place}: changed since it was copied; launch the job again\n"
     assert project.freeze() == frozen
     assert run(frozen) == "the engine: as it was\n"
     (place / "engine/cli.py").unlink()
@@ -218,8 +217,8 @@ def test_what_is_no_plain_file_is_refused_and_never_followed(project: Project, k
     os.mkfifo(odd) if kind == "pipe" else odd.symlink_to("cli.py" if kind == "link" else "..")
     with pytest.raises(BadInput) as error:
         project.freeze()
-    what = "no plain file" if kind == "pipe" else "a link"
-    assert error.value.lines == (f"{odd}: {what}; the engine's own files are copied, and they are none",)
+    what = "a special file" if kind == "pipe" else "a link"
+    assert error.value.lines == (f"{odd}: {what}; expected only regular files in the engine",)
     assert not engines_folder(project.jobs).exists()
 
 
@@ -228,7 +227,7 @@ def test_too_large_an_engine_is_refused_in_one_line(project: Project) -> None:
         file.truncate(frozen_engine.LARGEST + 1)
     with pytest.raises(BadInput) as error:
         project.freeze()
-    assert error.value.lines == (f"{project.package}: larger than 16 MiB; that is no engine",)
+    assert error.value.lines == (f"{project.package}: larger than 16 MiB; expected an engine",)
 
 
 def test_a_copy_that_cannot_be_finished_leaves_nothing(project: Project) -> None:

@@ -48,7 +48,7 @@ def test_a_damaged_copy_ends_its_job_with_a_cause(place: Place, monkeypatch: pyt
     copy = Path(job.engine[-1]).parent
     (copy / "engine/cli.py").unlink()
     queue_actions.release(place.store, job.id)
-    assert (place.until(job).cause or "").endswith("is not what was copied there; launch the job again")
+    assert (place.until(job).cause or "").endswith("changed since it was copied; launch the job again")
 
 
 def test_a_batch_hashes_and_copies_the_engine_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

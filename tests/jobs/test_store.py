@@ -81,18 +81,18 @@ def test_a_removed_job_is_forgotten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "not a JSON object; it may have been cut off"),
+        (b"", "not a JSON object; the file may be truncated"),
         (b'{"id": "a", "kind": "tr', "not a JSON object"),
         (b"\xff\xfe\x00", "not a JSON object"),
         (b"[" * 100_000, "not a JSON object"),
         (b" " * (1 << 21), "larger than 1 MiB"),
         (json.dumps({"state": "\x1b[2Jx"}).encode(), "state: '"),
-        ({"created": float("nan")}, "created: nan is no finite number"),
-        ({"created": 10**400}, "is no finite number"),
-        ({"exit_code": 10**40}, "is no whole number"),
-        ({"argv": "rm -rf"}, "argv: 'rm -rf' is no list of texts"),
-        ({"run": None}, "run: None is no text"),
-        ({"process": {"pid": 1, "start": 0}}, "is no process"),
+        ({"created": float("nan")}, "created: expected a finite number, got nan"),
+        ({"created": 10**400}, "expected a finite number"),
+        ({"exit_code": 10**40}, "expected an integer"),
+        ({"argv": "rm -rf"}, "argv: expected a list of texts, got 'rm -rf'"),
+        ({"run": None}, "run: expected text, got None"),
+        ({"process": {"pid": 1, "start": 0}}, "expected a process"),
     ],
 )
 def test_a_damaged_job_is_listed_as_lost_with_the_reason(

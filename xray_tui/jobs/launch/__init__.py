@@ -1,1 +1,1 @@
-"""From a request to a submitted job."""
+"""Launch: from a request to a submitted job."""

@@ -1,6 +1,6 @@
-"""The checkpoints that a job begins from, and the runs whose trainings write them.
+"""The checkpoints that a job reads, and the runs whose trainings write them.
 
-Looks at the disk only to tell a run folder from a file.
+Reads the disk only to tell a run folder from a file.
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ _FILES = (".pt", ".pth")
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A checkpoint that is read, there or not."""
+    """A checkpoint that a job reads; it may not exist yet."""
 
     use: Use
-    """What for."""
+    """Purpose."""
     path: Path
     run: Path | None
-    """The run folder that it belongs to; None for a file elsewhere."""
+    """Folder of the run that writes the checkpoint; None for a file outside a run."""
 
 
 def reads(asked: Asked) -> Iterator[Read]:
-    """All of a job's. A training that is resumed begins from its own last one, and from nothing else; nnU-Net looks for
-    its own by itself."""
+    """All checkpoints that a job reads. A resumed training reads only its own last checkpoint; nnU-Net finds its own
+    checkpoints itself."""
     if asked.kind == "train" and asked.config.get("kind") == "nnunet":
         return
     if asked.kind == "evaluate" or asked.checkpoint is not None:
         yield Read("checkpoint", asked.folder / CHECKPOINTS / (asked.checkpoint or BEST), asked.folder)
     elif asked.kind == "train":
         training = asked.config.get("training")
-        if isinstance(training, dict) and isinstance(given := training.get("init_from"), str):
-            yield _given("init_from", Path(given))
+        if isinstance(training, dict) and isinstance(path := training.get("init_from"), str):
+            yield _from_path("init_from", Path(path))
     elif asked.kind == "blend":
         yield from (_of_run("member", member) for member in asked.members)
-        if isinstance(given := asked.config.get("presence_run"), str):
-            yield _of_run("presence_run", Path(given))
+        if isinstance(path := asked.config.get("presence_run"), str):
+            yield _of_run("presence_run", Path(path))
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file lies there, as far as one may see."""
+    """Whether the path is a file; False if it cannot be read."""
     try:
         return path.is_file()
     except (OSError, ValueError):
         return False
 
 
-def _given(use: Use, path: Path) -> Read:
-    """A run folder, a checkpoint in one, or a file elsewhere. What is not there yet may become any of the first two."""
+def _from_path(use: Use, path: Path) -> Read:
+    """Classify a path: a checkpoint of a run, a file outside a run, or a run folder, which may not exist yet."""
     if path.parent.name == CHECKPOINTS:
         return Read(use, path, path.parent.parent)
     if path.suffix in _FILES or is_file(path):

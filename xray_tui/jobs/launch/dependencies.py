@@ -1,4 +1,4 @@
-"""What is asked of a run that is still to be trained comes after its training, without being told to."""
+"""Dependencies of a job: a job that reads a checkpoint waits for the training that writes it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from xray_tui.jobs.storage.job_store import JobStore, claim
 
 
 def behind(store: JobStore, spec: JobSpec) -> tuple[JobSpec, tuple[Job, ...]]:
-    """(the spec, after the trainings whose runs it needs and that have not written their checkpoint yet; these
-    trainings). It needs the run that is evaluated, members and presence_run of a blend, and a training's init_from;
-    where its config is no good, nothing: the launch says what is wrong with it."""
+    """Add to spec.after the unfinished trainings whose checkpoints the job reads; return (the spec, the trainings).
+
+    These are the trainings of the evaluated run, of a blend's members and presence_run, and of a training's init_from.
+    An invalid config adds none: the launch reports its errors.
+    """
     jobs = store.jobs()
     claims = (claim(store, jobs, run) for run in dict.fromkeys(_missing(store.runs, spec)))
     parents = tuple(job for job in claims if job is not None and job.id not in spec.after)
@@ -25,15 +27,15 @@ def behind(store: JobStore, spec: JobSpec) -> tuple[JobSpec, tuple[Job, ...]]:
 
 
 def all_behind(runs: Path, specs: Sequence[JobSpec]) -> tuple[list[JobSpec], tuple[Job, ...]]:
-    """As `behind`, of all specs of one launch."""
+    """Apply `behind` to all specs of one launch."""
     store = JobStore(runs)
-    found = [behind(store, spec) for spec in specs]
-    parents = {job.id: job for _, jobs in found for job in jobs}
-    return [spec for spec, _ in found], tuple(parents.values())
+    results = [behind(store, spec) for spec in specs]
+    parents = {job.id: job for _, jobs in results for job in jobs}
+    return [spec for spec, _ in results], tuple(parents.values())
 
 
 def _missing(runs: Path, spec: JobSpec) -> list[str]:
-    """The runs, relative to the runs folder, whose checkpoints it reads and that have none yet."""
+    """The runs, relative to the runs folder, whose checkpoints the job reads and that do not exist yet."""
     try:
         wanted = asked(runs, spec, Path.cwd())
     except BadInput:

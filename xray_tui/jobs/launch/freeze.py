@@ -1,7 +1,7 @@
-"""What was asked is what runs: the engine's code, copied when a batch of jobs is submitted.
+"""Copies of the engine's code, made at launch, so that later changes of the code do not affect waiting jobs.
 
-One copy of the code serves all jobs that were launched with the same: its folder is named after its content. The copies
-are a user's own, as nobody runs code that somebody else may change. Old ones go when a new one comes (old_engines.py).
+The copy's folder is named by a hash of its content, so all jobs with the same code share a copy. Each user has separate
+copies, because a job must not run code that another user can change. A new copy removes old ones (old_engines.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from xray_tui.jobs.storage.job_store import JobStore
 from xray_tui.system.safe_files import FOLDER_MODE, not_ours
 
 PACKAGE = Path(engine.__file__).parent
-"""The engine that is installed here."""
+"""Folder of the installed engine package."""
 
 _READ_ONLY = 0o444
 _TRIES = 5
@@ -33,32 +33,32 @@ _VERSION = re.compile(rb"""^__version__ = ["']([\w.+-]{1,64})["']""", re.MULTILI
 
 @dataclass(frozen=True, slots=True)
 class EngineCopy:
-    """The command that runs a job's program, before its arguments, and where its code came from."""
+    """The command that runs an engine, without arguments, and the version of its code."""
 
     command: tuple[str, ...]
     source: Source | None
-    """None where nothing was copied."""
+    """None if the engine was not copied."""
 
 
 def freeze_engine(jobs: Path, package: Path = PACKAGE) -> EngineCopy:
-    """Copy the engine below the folder of the jobs, unless such a copy is there.
+    """Copy the engine below the jobs folder, unless the same copy exists.
 
-    Raises BadInput, a line an error, and OSError; then there is no part of a copy.
+    Raises BadInput with one line per error, and OSError; a failure leaves no partial copy.
     """
     files = _read_engine(package)
     place = _copy(files, engines_folder(jobs))
-    found = _VERSION.search(files.get(f"{ENGINE}/__init__.py", b""))
-    source = Source(place.name, found[1].decode() if found else "?", *commit_of(package))
+    version = _VERSION.search(files.get(f"{ENGINE}/__init__.py", b""))
+    source = Source(place.name, version[1].decode() if version else "?", *commit_of(package))
     return EngineCopy((sys.executable, "-P", str(place / RUN)), source)
 
 
 def engines_folder(jobs: Path) -> Path:
-    """Where this user's copies lie, each named after its content; hidden, so that none is taken for a job."""
+    """The folder of this user's copies, each named by its hash; hidden, because other folders here are jobs."""
     return jobs.absolute() / f".engines-{os.getuid()}"
 
 
 def _read_engine(package: Path) -> dict[str, bytes]:
-    """The files of a frozen engine. Read until two readings agree: a checkout or an editor may be at work."""
+    """The files of a frozen engine. Read until two reads agree, because a git checkout or an editor may be writing."""
     try:
         files = read_tree(package)
         for _ in range(_TRIES):
@@ -69,11 +69,11 @@ def _read_engine(package: Path) -> dict[str, bytes]:
             files = again
     except ValueError as error:
         raise BadInput(clean(str(error))) from None
-    raise BadInput(f"{clean(str(package))}: changes at this moment; launch once it stands still")
+    raise BadInput(f"{clean(str(package))}: the files are changing; launch again when they no longer change")
 
 
 def _copy(files: dict[str, bytes], engines: Path) -> Path:
-    """The copy of these files, made unless it is there and whole. Raises BadInput and OSError."""
+    """The copy of these files, created unless an intact copy exists. Raises BadInput and OSError."""
     place = engines / digest(files)
     if not engines.is_dir():
         engines.parent.mkdir(parents=True, exist_ok=True)
@@ -82,12 +82,12 @@ def _copy(files: dict[str, bytes], engines: Path) -> Path:
     with contextlib.suppress(FileNotFoundError):
         old_engines.choose(place)
     if flaw(place) is not None:
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=engines) as made:
-            _write(files, Path(made) / "new")
-            _put(Path(made), place)
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=engines) as temporary:
+            _write(files, Path(temporary) / "new")
+            _put(Path(temporary), place)
         old_engines.remove_old(engines, place.stat().st_mtime, JobStore(engines.parent.parent).jobs)
     if (reason := not_ours(engines, place.name) or flaw(place)) is not None:
-        raise BadInput(f"{clean(str(engines))}: {clean(reason)}; remove it, and launch again")
+        raise BadInput(f"{clean(str(engines))}: {clean(reason)}; remove it and launch again")
     return place
 
 
@@ -104,12 +104,12 @@ def _write(files: dict[str, bytes], folder: Path) -> None:
         parent.chmod(FOLDER_MODE)
 
 
-def _put(made: Path, place: Path) -> None:
-    """Let the new copy stand in its place; a damaged one goes. Whoever does the same at this moment may come first."""
+def _put(temporary: Path, place: Path) -> None:
+    """Move the new copy to its place and a damaged copy away. Another launch may do the same first."""
     try:
         if flaw(place) is not None and os.path.lexists(place):
-            place.rename(made / "old")
-        (made / "new").rename(place)
+            place.rename(temporary / "old")
+        (temporary / "new").rename(place)
     except OSError:
         if flaw(place) is not None:
             raise

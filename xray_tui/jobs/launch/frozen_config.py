@@ -1,4 +1,4 @@
-"""The resolved config of a launch, as text: what its YAML and `--set` give now, whatever becomes of them."""
+"""The resolved config of a launch, saved with the job so that later changes of the YAML file do not affect it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from xray_tui.jobs.launch.resolve import resolved_config
 
 
 def config_text(kind: str, request: Any) -> str | None:
-    """What the request's file and overrides come to; None where it names no file.
+    """The YAML text of the request's config with its overrides; None if the request names no config.
 
-    Its paths are absolute, so that they mean the same wherever the file lies. Raises BadInput with a line an error.
+    Its paths are absolute, because the text is saved in another folder. Raises BadInput with one line per error.
     """
     if (path := getattr(request, "config", None)) is None:
         return None
@@ -27,8 +27,8 @@ def config_text(kind: str, request: Any) -> str | None:
 
 
 def keep_config(folder: Path, request: Any, text: str) -> Any:
-    """Write the config into the job's folder, under the name of the original: a run without a name is called after it.
-    Returns the request that names it. Raises OSError."""
+    """Write the config into the job's folder, named as the original, because a run without a name is named after it.
+    Returns the request for this config. Raises OSError."""
     path = folder / f"{Path(request.config).stem}.yaml"
     write_whole(path, text, 0o644)
     return replace(request, config=str(path), overrides=())

@@ -1,7 +1,7 @@
-"""Runs the engine that lies beside this file, and no other. A copy of it stands as `run.py` in every frozen engine.
+"""Runs the engine in this file's folder and no other. Every frozen engine contains a copy of this file as `run.py`.
 
-It knows only the standard library: what is installed may be another version by the time that it runs, or gone. What it
-says of a tree of files is what jobs/freeze.py goes by too.
+It imports only the standard library, because installed packages may be upgraded or removed before the job runs.
+launch/freeze.py uses its functions too.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 ENGINE = "engine"
 RUN = "run.py"
 LARGEST = 16 << 20
-"""Bytes in a tree; the engine has a quarter of one MiB."""
+"""Maximum size of a frozen engine in bytes; the engine has about 256 KiB."""
 
 HERE = Path(__file__).resolve().parent
 
 
 class OwnEngine:
-    """Finds `engine` beside this file, before any other finder is asked: an editable install may have put one of its
-    own first, and PYTHONPATH, the working folder or site-packages may hold another engine."""
+    """Finds `engine` in this file's folder. It must be the first finder: an editable install may add its own, and
+    PYTHONPATH, the working folder or site-packages may contain another engine."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
@@ -35,24 +35,24 @@ class OwnEngine:
 
 
 def read_tree(folder: Path) -> dict[str, bytes]:
-    """The files below the folder, by their paths from it. Bytecode and hidden files are left out.
+    """The contents of the files below the folder, by relative path, without bytecode and hidden files.
 
-    Raises OSError, and ValueError in one line for a link or another thing that is no file, and for too much of it.
+    Raises OSError, and ValueError in one line for a link, another special file, or more than LARGEST bytes.
     """
-    found: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     left = LARGEST
     for entry in _entries(str(folder)):
         path = os.path.relpath(entry.path, folder)
         if not entry.is_file(follow_symlinks=False):
-            what = "a link" if entry.is_symlink() else "no plain file"
-            raise ValueError(f"{entry.path}: {what}; the engine's own files are copied, and they are none")
+            what = "a link" if entry.is_symlink() else "a special file"
+            raise ValueError(f"{entry.path}: {what}; expected only regular files in the engine")
         with open(os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                found[path] = file.read(left + 1)
-        left -= len(found.get(path, b""))
+                files[path] = file.read(left + 1)
+        left -= len(files.get(path, b""))
         if left < 0:
-            raise ValueError(f"{folder}: larger than {LARGEST >> 20} MiB; that is no engine")
-    return found
+            raise ValueError(f"{folder}: larger than {LARGEST >> 20} MiB; expected an engine")
+    return files
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
@@ -67,24 +67,26 @@ def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
 
 
 def digest(files: Mapping[str, bytes]) -> str:
-    """SHA-256 of names and contents, whatever their order."""
-    whole = hashlib.sha256()
+    """SHA-256 of names and contents, independent of their order."""
+    sha256 = hashlib.sha256()
     for name in sorted(files):
         for part in (os.fsencode(name), files[name]):
-            whole.update(len(part).to_bytes(8, "little"))  # framed, so that no two trees look alike
-            whole.update(part)
-    return whole.hexdigest()
+            sha256.update(
+                len(part).to_bytes(8, "little")
+            )  # the length separates the parts, so that different trees have different hashes
+            sha256.update(part)
+    return sha256.hexdigest()
 
 
 def flaw(place: Path) -> str | None:
-    """Why the frozen engine in this folder is not what its name says; None where it is."""
+    """Why the content of the frozen engine in this folder does not match the folder's name; None if it does."""
     try:
-        whole = digest(read_tree(place)) == place.name
+        is_intact = digest(read_tree(place)) == place.name
     except OSError as error:
         return f"{error.filename or place}: {error.strerror or error}"
     except ValueError as error:
         return str(error)
-    return None if whole else f"{place}: is not what was copied there"
+    return None if is_intact else f"{place}: changed since it was copied"
 
 
 def main() -> int:
@@ -93,11 +95,11 @@ def main() -> int:
         sys.exit(f"{problem}; launch the job again")
     command_line = import_module(f"{ENGINE}.cli")
     if not str(command_line.__file__).startswith(f"{HERE}{os.sep}"):
-        sys.exit(f"{command_line.__file__}: was imported before the engine in {HERE} could be")
+        sys.exit(f"{command_line.__file__}: was imported instead of the engine in {HERE}")
     return int(command_line.main())
 
 
-if Path(__file__).name == RUN:  # as a copy, also where a process that it spawned reads it again
+if Path(__file__).name == RUN:  # in a frozen engine, also in spawned child processes, which import this file
     sys.meta_path.insert(0, OwnEngine)
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Launch a job on this machine: checked, queued and detached within milliseconds, whatever becomes of the caller."""
+"""Launch jobs on this machine: check and queue them, and start a detached supervisor for each."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ if TYPE_CHECKING:
     from xray_tui.settings import Settings
 
 ENGINE = (sys.executable, "-P", "-m", "engine.cli")
-"""-P: a folder named engine where one happens to stand is not ours."""
+"""-P keeps a folder named engine in the working directory from being imported."""
 
 _ENGINE_NEEDS = ("torch", "torchvision", "segmentation_models_pytorch", "numpy", "PIL")
 _LETTERS = "bcdfghjkmnpqrstvwxz23456789"
-"""Neither vowels nor what can be taken for another."""
+"""No vowels, and no characters that look alike."""
 
 
 class EngineMissing(BadInput):
-    """The engine's packages are not installed here."""
+    """A package that the engine needs is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,36 +62,35 @@ class LocalLauncher:
 
     runs: Path
     lease_dir: Path | str | None = None
-    """The folder of the GPU locks; None: as find_lease_dir finds it."""
+    """Folder of the GPU locks; None: the result of find_lease_dir."""
     snapshot: Callable[[], GpuSnapshot] | None = None
-    """The GPUs as last seen, asked only where the job, the settings or $CUDA_VISIBLE_DEVICES name GPUs; None:
-    one sample, which may take a second."""
+    """Returns the last GPU snapshot; called only if the job, the settings or $CUDA_VISIBLE_DEVICES name GPUs. None: take a
+    sample, which may need a second."""
     engine: tuple[str, ...] = ENGINE
     supervisor: tuple[str, ...] = detach.SUPERVISOR
     grace: float = GRACE
     cpu_slots: int = CPU_SLOTS
     terms: Terms = Terms()  # noqa: RUF009 - frozen
-    """`allowed` may name GPUs by index as well."""
+    """GPU policy; here `allowed` may also contain indices."""
     on_end: tuple[str, ...] = ()
-    """A command for the end of the job; it is kept with it."""
+    """Command to run at the end of a job; stored with the job."""
     environment: Filter = Filter()  # noqa: RUF009 - frozen
-    """Which of this process's variables the job gets."""
+    """Selects the environment variables that the job inherits."""
 
     @classmethod
     def of(cls, settings: Settings, runs: Path) -> LocalLauncher:
-        """As the user's settings have it. Raises BadInput where they make no sense."""
-        given = Filter.of(settings)
-        return cls(runs, settings.lease_dir, terms=terms_of(settings), on_end=settings.on_end, environment=given)
+        """A launcher with the user's settings. Raises BadInput if they are invalid."""
+        variables = Filter.of(settings)
+        return cls(runs, settings.lease_dir, terms=terms_of(settings), on_end=settings.on_end, environment=variables)
 
     def launch(self, spec: JobSpec, hold: bool = False) -> Job:
-        """As launch_all, of one job."""
+        """Launch one job, as launch_all does."""
         return self.launch_all([spec], hold=hold)[0]
 
     def launch_all(self, specs: Sequence[JobSpec], evaluate: bool = False, hold: bool = False) -> list[Job]:
-        """Queue the jobs, each training with its evaluation after it if `evaluate`, or keep them waiting (`hold`), and
-        start their supervisors, detached. Returns the waiting jobs.
+        """Queue or (`hold`) hold the jobs and start their detached supervisors; return the waiting jobs.
 
-        Raises BadInput or EngineMissing, and then nothing was launched.
+        `evaluate` adds an evaluation after each training. Raises BadInput or EngineMissing, and then launches nothing.
         """
         specs = [replace(spec, run=run_path(spec.run)) for spec in specs]
         store, snapshot = JobStore(self.runs), cache(self.snapshot or _sample)
@@ -120,10 +119,10 @@ class LocalLauncher:
         return freeze_engine(self.runs.absolute() / JOBS) if self.engine == ENGINE else EngineCopy(self.engine, None)
 
     def check(self, spec: JobSpec, store: JobStore, snapshot: Callable[[], GpuSnapshot]) -> None:
-        """Raises BadInput or EngineMissing for a job that could not be launched now, as far as files can tell."""
+        """Raises BadInput or EngineMissing if the job cannot be launched now. Reads files but launches nothing."""
         check_spec(spec)
         if not self.runs.absolute().parent.is_dir():
-            raise BadInput(f"{clean(str(self.runs))}: no such folder; a runs folder is made only where its parent is")
+            raise BadInput(f"{clean(str(self.runs))}: no such folder; a launch creates the runs folder only in an existing folder")
         if self.engine == ENGINE and spec.kind != "command":
             check_engine()
         if spec.kind == "command":
@@ -136,10 +135,10 @@ class LocalLauncher:
     def _check_free(self, store: JobStore, spec: JobSpec) -> None:
         if spec.kind != "train":
             return
-        if (has := claim(store, store.jobs(), spec.run)) is not None:
-            has = claim(store, recover_orphans(store, self.supervisor), spec.run)  # it may have been lost unseen
-        if has is not None:
-            raise BadInput(f"{spec.run}: claimed by job {has.id} ({has.state}); stop that, or give another name")
+        if (owner := claim(store, store.jobs(), spec.run)) is not None:
+            owner = claim(store, recover_orphans(store, self.supervisor), spec.run)  # its supervisor may have died
+        if owner is not None:
+            raise BadInput(f"{spec.run}: claimed by job {owner.id} ({owner.state}); stop that, or give another name")
         if spec.resumes:
             return
         folder = self.runs / spec.run
@@ -148,12 +147,12 @@ class LocalLauncher:
         except OSError as error:
             raise BadInput(f"{clean(str(folder))}: {error.strerror}") from None
         if not empty:
-            raise BadInput(f"{clean(str(folder))}: not empty; give --resume to go on with it, or another name")
+            raise BadInput(f"{clean(str(folder))}: not empty; give --resume to continue it, or another name")
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """The jobs of one launch, on their way into the queue."""
+    """The jobs of one launch, until their supervisors have started."""
 
     launcher: LocalLauncher
     store: JobStore
@@ -163,19 +162,19 @@ class _Batch:
     engine: Callable[[], EngineCopy]
     jobs: list[Job] = field(default_factory=list)
     held: list[tuple[Path, int]] = field(default_factory=list)
-    """The folder and the `.sup` lock of each job."""
+    """Folder and supervisor lock of each job."""
     undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    """Removes the jobs again."""
+    """Removes the submitted jobs."""
 
     def submit(self, spec: JobSpec, hold: bool = False) -> None:
-        """Under the mutex: the number, job.json, the ticket last. The job's lock is held from before it can be seen."""
+        """Create the job under the queue's mutex, its ticket last. Its lock is taken before its folder exists."""
         launcher = self.launcher
         wants, allowed = gpus_for(spec, launcher.terms, self.snapshot)
         text = config_text(spec.kind, spec.request) if launcher.engine == ENGINE else None
         program = EngineCopy((), None) if spec.kind == "command" else self.engine()
         with self.leases.mutex():
-            if spec.kind == "train" and (has := claim(self.store, self.store.jobs(), spec.run)) is not None:
-                raise BadInput(f"{spec.run}: claimed by job {has.id} at this moment; give another name")
+            if spec.kind == "train" and (owner := claim(self.store, self.store.jobs(), spec.run)) is not None:
+                raise BadInput(f"{spec.run}: just claimed by job {owner.id}; give another name")
             folder, lock = _new_folder(self.store, self.leases)
             self.held.append((folder, lock))
             self.undo.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -191,7 +190,7 @@ class _Batch:
             write_job(folder, job)
             if (reason := not_ours(folder, JOB)) is not None:  # a file system without owners or modes
                 raise BadInput(f"{clean(str(folder))}: {clean(reason)}; put the runs folder on another file system")
-            if not hold and not spec.after:  # else its supervisor queues it when its time has come
+            if not hold and not spec.after:  # else its supervisor queues it later
                 self.undo.callback(self.queue.withdraw, ticket.job)
                 self.queue.put(ticket)
         self.jobs.append(job)
@@ -220,7 +219,7 @@ class _Batch:
 
 
 def check_spec(spec: JobSpec) -> None:
-    """Raises BadInput in one line for what can be seen to be wrong."""
+    """Raises BadInput in one line for a spec that is invalid in itself."""
     if spec.kind not in KINDS:
         raise BadInput(f"{clean(spec.kind)}: unknown kind of job; give {', '.join(KINDS)}")
     if (problem := run_problem(spec.run)) is not None:
@@ -241,33 +240,32 @@ def check_spec(spec: JobSpec) -> None:
 
 
 def run_problem(run: str) -> str | None:
-    """Why a run name is no plain relative path, in words."""
+    """Why a run name is not a plain relative path; None if it is."""
     parts = PurePosixPath(run).parts
     if not parts:
         return "empty; give a name such as unet_a"
     if run != clean(run):
-        return "holds a control character; give letters, digits, - and _"
+        return "contains a control character; give letters, digits, - and _"
     if run.startswith("/") or ".." in parts:
         return "leads out of the runs folder; give a name below it, such as unet_a"
     if any(part.startswith(".") for part in parts):
-        return "begins with a dot, and hidden folders are not looked into; give another name"
+        return "a part begins with a dot, and hidden folders are ignored; give another name"
     if any(len(part.encode()) > 255 for part in parts):
         return "longer than 255 bytes; give a shorter name"
     return None
 
 
 def check_engine() -> None:
-    """Raises EngineMissing where the engine's packages are not there. Imports none of them."""
+    """Raises EngineMissing if a package of the engine is not installed. Imports none of them."""
     missing = [name for name in _ENGINE_NEEDS if importlib.util.find_spec(name) is None]
     if missing:
         raise EngineMissing(f"the engine is not installed ({missing[0]} is missing): pip install 'xray-tui[engine]'")
 
 
 def gpus_for(spec: JobSpec, terms: Terms, snapshot: Callable[[], GpuSnapshot]) -> tuple[str, tuple[str, ...]]:
-    """(the job's gpu with UUIDs, the UUIDs of the GPUs that "auto" may take; empty: all).
+    """(spec.gpu with every GPU as a UUID, UUIDs of the GPUs that "auto" may take; empty: all).
 
-    Both within $CUDA_VISIBLE_DEVICES of this process. Raises BadInput in one line where that leaves the job no GPU, or
-    fewer than it needs.
+    $CUDA_VISIBLE_DEVICES of this process limits both. Raises BadInput in one line if too few GPUs remain for the job.
     """
     wants = resolve_gpu(spec.gpu, snapshot)
     allowed = tuple(resolve_gpu(gpu, snapshot) for gpu in terms.allowed) if wants == "auto" else ()
@@ -280,7 +278,7 @@ def gpus_for(spec: JobSpec, terms: Terms, snapshot: Callable[[], GpuSnapshot]) -
         if wants != "auto" and within != named:
             raise BadInput(f"gpu: {clean(spec.gpu)}: not available: {limit.words}")
         if not within:
-            raise BadInput(f"gpu: {limit.words}, and the settings' gpus are others; give --gpu, or change one of them")
+            raise BadInput(f"gpu: {limit.words}, and none of the settings' gpus is among them; give --gpu, or change one of the two")
         allowed = within if wants == "auto" else ()
     if spec.gpu_count > 1:
         check_count(spec.gpu_count, len(allowed) or len(snapshot().gpus))
@@ -288,56 +286,58 @@ def gpus_for(spec: JobSpec, terms: Terms, snapshot: Callable[[], GpuSnapshot]) -
 
 
 def resolve_gpu(gpu: str, snapshot: Callable[[], GpuSnapshot]) -> str:
-    """ "auto", "none", or the UUIDs, with commas between, of the GPUs that are asked for by index, UUID or the start of
-    a UUID. BadInput for others."""
+    """Resolve indices, UUIDs and prefixes of UUIDs to comma-separated UUIDs; "auto" and "none" stay as they are.
+
+    Raises BadInput for an invalid value or an unknown GPU.
+    """
     if gpu in ("auto", "none"):
         return gpu
-    named = gpu.split(",")
-    for one in named:
-        if not re.fullmatch(r"\d{1,3}|GPU-[0-9A-Za-z-]{1,64}", one):
-            raise BadInput(f"gpu: {clean(one)[:40]}: give auto, none, indices such as 0 or 0,1, or UUIDs such as GPU-…")
-    seen = snapshot()
-    known = {str(sample.index): sample.uuid for sample in seen.gpus if sample.uuid}
-    found = []
-    for one in named:
-        sample = find_gpu(one, seen.gpus)
+    names = gpu.split(",")
+    for name in names:
+        if not re.fullmatch(r"\d{1,3}|GPU-[0-9A-Za-z-]{1,64}", name):
+            raise BadInput(f"gpu: {clean(name)[:40]}: give auto, none, indices such as 0 or 0,1, or UUIDs such as GPU-…")
+    current = snapshot()
+    by_index = {str(sample.index): sample.uuid for sample in current.gpus if sample.uuid}
+    uuids = []
+    for name in names:
+        sample = find_gpu(name, current.gpus)
         if sample is None:
-            if not known:
-                raise BadInput(f"gpu: {one}: no such GPU: {clean(seen.problem or 'none is in sight')}")
-            if any(uuid.startswith(one) for uuid in known.values()):
-                raise BadInput(f"gpu: {one}: several UUIDs begin so; give more of the UUID")
-            raise BadInput(f"gpu: {one}: no such GPU; there are {', '.join(known)}, auto and none")
-        found.append(sample.uuid)
-    if len(set(found)) < len(found):
+            if not by_index:
+                raise BadInput(f"gpu: {name}: no such GPU: {clean(current.problem or 'no GPU was found')}")
+            if any(uuid.startswith(name) for uuid in by_index.values()):
+                raise BadInput(f"gpu: {name}: several UUIDs begin like this; give more of the UUID")
+            raise BadInput(f"gpu: {name}: no such GPU; there are {', '.join(by_index)}, auto and none")
+        uuids.append(sample.uuid)
+    if len(set(uuids)) < len(uuids):
         raise BadInput(f"gpu: {clean(gpu)}: names a GPU twice")
-    return ",".join(found)
+    return ",".join(uuids)
 
 
 def check_count(count: int, available: int) -> None:
-    """Raises BadInput where a job could never have so many GPUs."""
+    """Raises BadInput if a job needs more GPUs than there are."""
     if count > available:
-        there = "there is no GPU" if not available else f"there {'is' if available == 1 else 'are'} only {available}"
-        raise BadInput(f"gpus: {count}: {there}")
+        problem = f"there {'is' if available == 1 else 'are'} only {available}" if available else "there is no GPU"
+        raise BadInput(f"gpus: {count}: {problem}")
 
 
-def _new_folder(store: JobStore, found: LeaseDir) -> tuple[Path, int]:
-    """A job folder of a new name, and the job's `.sup` lock."""
+def _new_folder(store: JobStore, leases: LeaseDir) -> tuple[Path, int]:
+    """Create a job folder with a new name; return it with the job's supervisor lock."""
     while True:
         letters = "".join(random.choices(_LETTERS, k=4))
         name = f"{datetime.now():%y%m%d-%H%M%S}-{letters}"
         folder = store.folder(name)
-        held = file_lock.try_lock(found.supervised(name))
-        if held is None:
+        lock = file_lock.try_lock(leases.supervised(name))
+        if lock is None:
             continue
         try:
             make_folder(folder)
         except FileExistsError:
-            os.close(held)
+            os.close(lock)
         except BaseException:
-            os.close(held)
+            os.close(lock)
             raise
         else:
-            return folder, held
+            return folder, lock
 
 
 def _sample() -> GpuSnapshot:

@@ -1,4 +1,4 @@
-"""Whether a program can be started, as a job of kind command or by on_end: looked up as it will be, without a shell."""
+"""Checks whether the program of a command job or of on_end can be started without a shell."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
 
 def check_program(argv: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> None:
-    """Raises BadInput in one line where the job's program cannot be run."""
+    """Raises BadInput in one line if the job's program cannot be run."""
     if (problem := program_problem(argv, cwd, environ)) is not None:
         raise BadInput(f"command: {problem}")
 
 
 def program_problem(argv: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> str | None:
-    """Why no program of that name can be run, in one line that is safe to print: found by its path, relative to `cwd`,
-    where the name has a slash, else on the PATH of the environment. None where it can be run."""
+    """Why the program cannot be run, in one line that is safe to print; None if it can.
+
+    A name with a slash is a path relative to `cwd`; another name is looked up on the PATH of the environment.
+    """
     name = argv[0]
     folders = [""] if "/" in name else os.get_exec_path(dict(environ))
-    found = [os.path.join(cwd, folder, name) for folder in folders]  # noqa: PTH118 - a name may be no path
-    if any(os.path.isfile(path) and os.access(path, os.X_OK) for path in found):  # noqa: PTH113
+    paths = [os.path.join(cwd, folder, name) for folder in folders]  # noqa: PTH118 - a name may not be a path
+    if any(os.path.isfile(path) and os.access(path, os.X_OK) for path in paths):  # noqa: PTH113
         return None
-    return clean(_problem(argv, found))
+    return clean(_problem(argv, paths))
 
 
-def _problem(argv: Sequence[str], found: Sequence[str]) -> str:
+def _problem(argv: Sequence[str], paths: Sequence[str]) -> str:
     name = argv[0]
-    if any(map(os.path.isfile, found)):
+    if any(map(os.path.isfile, paths)):
         return f"{name}: not executable; chmod +x it, or name its interpreter, as in: bash {shlex.quote(name)}"
-    if name and any(map(os.path.isdir, found)):
+    if name and any(map(os.path.isdir, paths)):
         return f"{name}: a folder; expected a program"
     if _ASSIGNMENT.match(name):
         return f"{name}: a variable, not a program; set it with env, as in: env {shlex.join(argv)}"

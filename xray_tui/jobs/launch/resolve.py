@@ -1,6 +1,6 @@
-"""What a job asks for: its request and the config that this names, with the defaults filled in.
+"""Resolve a job: its request and its complete config, with all defaults.
 
-Reads files, and brings pydantic for a config that is new: not for the UI thread.
+Reads files and, for a new config, imports pydantic: not for the UI thread.
 """
 
 from __future__ import annotations
@@ -26,53 +26,53 @@ from xray_tui.jobs.model.request import BlendRequest, CommandRequest, EvaluateRe
 Config = Mapping[str, Any]
 
 SETTLED = 2 * 10**9
-"""Age in nanoseconds from which a file is cached: two changes within one tick of the clock have the same time."""
+"""Age in nanoseconds from which a file is cached: two quick changes may have the same modification time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A job as far as one can see what it will read and write. Paths are absolute."""
+    """What a job will read and write, if its files tell. Paths are absolute."""
 
     kind: str
     folder: Path
-    """The run's."""
+    """Run folder."""
     config: Config = field(default_factory=dict)
-    """Of the training, of the blend, or of the run that is evaluated. Empty for a command, and where the run that is
-    evaluated has none yet."""
+    """Config of the training, the blend or the evaluated run. Empty for a command, and if the evaluated run has no config
+    yet."""
     manifest: Path | None = None
     members: tuple[Path, ...] = ()
     checkpoint: str | None = None
-    """The name of the one that it starts from."""
+    """Name of the run's checkpoint that the job starts from."""
     options: tuple[str, ...] = ()
-    """What else its needs follow from: the views and batch of an evaluation, the words of a command."""
+    """Other inputs of its estimate: views and batch size of an evaluation, the arguments of a command."""
 
 
 def asked(runs: Path, spec: JobSpec, cwd: Path, jobs: Mapping[str, JobSpec] = MappingProxyType({})) -> Asked:
-    """What the spec asks for. Raises BadInput, a line an error, where its config is no good.
+    """Resolve the spec. Raises BadInput with one line per error if its config is invalid.
 
-    An evaluation that comes after its run's training, one of `jobs` by id, has that one's config.
+    An evaluation that waits for the training of its run, if that is in `jobs` (by id), gets the training's config.
     """
     folder = runs.absolute() / spec.run
     request = request_of(spec)
     if isinstance(request, CommandRequest):
         return Asked(spec.kind, folder, options=request.words)
     if isinstance(request, EvaluateRequest):
-        before = (jobs[identity] for identity in spec.after if identity in jobs)
-        training = next((each for each in before if (each.kind, each.run) == ("train", spec.run)), None)
+        parents = (jobs[identity] for identity in spec.after if identity in jobs)
+        training = next((parent for parent in parents if (parent.kind, parent.run) == ("train", spec.run)), None)
         return _evaluation(folder, request, cwd, None if training is None else asked(runs, training, cwd))
     if isinstance(request, BlendRequest):
         blend = {**resolved_config(spec.kind, request), **({"tta": request.tta} if request.tta else {})}
         members = request.members or blend["members"]
         return Asked(spec.kind, folder, blend, members=tuple(cwd / member for member in members))
-    goes_on = request.resume and (folder / names.CONFIG).exists()
-    if not goes_on and request.config is None:
+    resumes = request.resume and (folder / names.CONFIG).exists()
+    if not resumes and request.config is None:
         raise BadInput("train: which recipe? Give --config FILE")
-    config = config_of_run(folder) if goes_on else resolved_config(spec.kind, request)
-    return Asked(spec.kind, folder, config, _manifest(config, folder), checkpoint=names.LAST if goes_on else None)
+    config = config_of_run(folder) if resumes else resolved_config(spec.kind, request)
+    return Asked(spec.kind, folder, config, _manifest(config, folder), checkpoint=names.LAST if resumes else None)
 
 
 def of_run(runs: Path, spec: JobSpec, cwd: Path) -> Asked | None:
-    """What a job of the past had asked for, by the config that it left in its run; None where nothing tells."""
+    """Resolve a job of the past from the config in its run folder; None if that config is missing or of another job."""
     folder = runs.absolute() / spec.run
     try:
         if spec.kind not in TAKES:
@@ -87,12 +87,12 @@ def of_run(runs: Path, spec: JobSpec, cwd: Path) -> Asked | None:
 
 
 def config_of_run(folder: Path) -> Config:
-    """The resolved config in a run folder. Raises BadInput where there is none."""
+    """The resolved config in a run folder. Raises BadInput if there is none."""
     return _read(folder / names.CONFIG)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The mapping in a file, a copy of the cached one while the file is the same. Raises BadInput."""
+    """The mapping in a YAML file, cached until the file changes. Raises BadInput."""
     try:
         status = path.stat()
     except OSError as error:
@@ -121,7 +121,7 @@ def _evaluation(folder: Path, request: EvaluateRequest, cwd: Path, training: Ask
 
 
 def resolved_config(kind: str, request: TrainRequest | BlendRequest) -> Config:
-    """The config that the engine makes of the request's file and overrides, its paths absolute. Raises BadInput."""
+    """The engine's config for the request's file and overrides, with absolute paths. Raises BadInput."""
     from engine.contract.config import KINDS
     from engine.contract.load import apply_overrides, load_config, validate
 
@@ -136,10 +136,10 @@ def resolved_config(kind: str, request: TrainRequest | BlendRequest) -> Config:
 
 def _manifest(config: Config, folder: Path) -> Path | None:
     data = config.get("data")
-    named = data.get("manifest") if isinstance(data, dict) else None
-    return _absolute(named, folder) if isinstance(named, str) else None
+    path = data.get("manifest") if isinstance(data, dict) else None
+    return _absolute(path, folder) if isinstance(path, str) else None
 
 
 def _absolute(path: object, folder: Path) -> Path:
-    """A path of a run's config, which is relative to the run's folder, as the engine resolves it."""
+    """Resolve a path in a run's config, which is relative to the run folder, as the engine does."""
     return Path(os.path.realpath(folder / str(path)))

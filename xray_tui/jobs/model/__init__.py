@@ -1,1 +1,1 @@
-"""Values: jobs, their requests, the GPU policy."""
+"""Values: the job, its request, its GPU policy and its code version."""

@@ -1,4 +1,4 @@
-"""Jobs as others read them: a JSON object each, a table, a sentence."""
+"""Formats of jobs for output: JSON values, a table, and a sentence."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from xray_tui.jobs.model.job import Job
 
 
 def in_view(jobs: Sequence[Job]) -> tuple[Job, ...]:
-    """Of jobs that come newest first: those at work, then those that wait, the next to be served first, then those that
-    have ended, the last one first."""
+    """Sort jobs, given newest first, for display: active; waiting, in queue order; ended, the latest end first."""
     at_work = [job for job in jobs if not job.state.waiting and not job.state.ended]
     waiting = sorted((job for job in jobs if job.state.waiting), key=lambda job: job.ticket)
     ended = sorted((job for job in jobs if job.state.ended), key=lambda job: job.ended or job.created, reverse=True)
@@ -19,7 +18,7 @@ def in_view(jobs: Sequence[Job]) -> tuple[Job, ...]:
 
 
 def as_json(job: Job) -> dict[str, Any]:
-    """The job as plain values for others' scripts."""
+    """The job as plain values for scripts."""
     progress = job.progress
     return {
         "id": job.id,
@@ -58,7 +57,7 @@ def as_json(job: Job) -> dict[str, Any]:
 
 
 def as_table(jobs: Sequence[Job], me: str = "") -> str:
-    """The jobs in columns, for reading; those of others than `me` carry their user's name."""
+    """The jobs as a table. Jobs of users other than `me` show the user's name."""
     rows = [("ID", "KIND", "STATE", "RUN", "")]
     rows += [(job.id, job.spec.kind, str(job.state), job.spec.run + whose(job, me), describe(job)) for job in jobs]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
@@ -69,12 +68,12 @@ def as_table(jobs: Sequence[Job], me: str = "") -> str:
 
 
 def whose(job: Job, me: str) -> str:
-    """` (alice)` behind the run of another user's job; empty for one of `me`, and where nobody asks."""
+    """` (alice)` for another user's job; empty for a job of `me`, or if `me` is empty."""
     return f" ({job.user})" if me and job.user and job.user != me else ""
 
 
 def describe(job: Job) -> str:
-    """What there is to say beside the state: the cause, what it waits for, how far it is."""
+    """What the state alone does not tell: the end reason, the wait reason, the progress and notes."""
     parts = [] if job.cause is None else [job.cause]
     if job.waits is not None:
         parts.append(f"waits: {job.waits}")

@@ -1,7 +1,6 @@
-"""The GPU policy of a user's jobs: which GPUs they take, beside which processes, how many at once, and at what hours.
+"""The GPU policy of a user's jobs: allowed GPUs, foreign processes, limits on GPUs and jobs, and hours.
 
-It comes from the settings and is written into the job at its launch, so a later change of the settings has no effect on
-the job.
+A launch copies it from the settings into the job, so a later change of the settings has no effect on the job.
 """
 
 from __future__ import annotations
@@ -28,33 +27,33 @@ _HOURS = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*([01]?\d|2[0-3]):([0-5]\d
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The GPU policy of a job, with all rules that follow from it alone."""
+    """The GPU policy of a job."""
 
     allowed: tuple[str, ...] = ()
-    """UUIDs of the GPUs that "auto" may take, the first preferred; empty: all, by their index."""
+    """UUIDs of the GPUs that "auto" may take, in order of preference; empty: all GPUs, in order of their index."""
     foreign: str = REFUSE
-    """What to do about a GPU with compute processes of no job: "refuse" it, "share" it, or take it with less memory in
-    use than `idle_under`."""
+    """Rule for a GPU with foreign compute processes: "refuse", "share", or "idle_under", which takes the GPU if its
+    used memory is below `idle_under`."""
     idle_under: int = IDLE_UNDER
-    """Bytes, for "idle_under" and for a GPU whose processes cannot be listed."""
+    """Memory in bytes; also the limit for a GPU whose processes cannot be listed."""
     max_gpus: int | None = None
-    """Most GPUs that this user's jobs of one runs folder hold at once; None: no limit."""
+    """Maximum number of GPUs that this user's jobs in one runs folder hold at once; None: no limit."""
     slots: int = 1
-    """Number of jobs that share a GPU, if each takes one by "auto"; 1: each job has its GPU alone."""
+    """Number of single-GPU "auto" jobs that share a GPU; 1: no sharing between jobs."""
     hours: str = ""
-    """When jobs may start, such as "20:00-08:00", in the machine's local time; empty: always."""
+    """Hours in which jobs may start, such as "20:00-08:00", in local time; empty: always."""
 
     def shares(self, gpu: str, count: int) -> bool:
-        """Whether a job that asks for these GPUs takes a slot of one, not the whole GPU."""
+        """Whether a job with this GPU request takes one slot of a GPU instead of the whole GPU."""
         return gpu == "auto" and count == 1 and self.slots > 1
 
     def exceeds_max(self, held: int, needed: int) -> bool:
-        """Whether a job that needs so many GPUs has to wait while the user's jobs hold `held`. A job that needs more
-        than max_gpus by itself starts when they hold none."""
+        """Whether a job that needs `needed` GPUs must wait while the user's jobs hold `held`. A job that alone needs
+        more than max_gpus starts when they hold none."""
         return self.max_gpus is not None and held > 0 and held + needed > self.max_gpus
 
     def ignores_processes(self, memory_used: int | None) -> bool:
-        """Whether a GPU with this many bytes in use is taken, whatever computes there."""
+        """Whether a job may take a GPU with this much memory in use (bytes), regardless of its processes."""
         if self.foreign == "idle_under":
             return memory_used is not None and memory_used < self.idle_under
         return self.foreign == SHARE
@@ -71,10 +70,10 @@ class Terms:
 
 
 def terms_of(settings: Settings) -> Terms:
-    """The policy of the settings; GPUs still by index or UUID. Raises BadInput in one line."""
-    given = settings.foreign
-    said = given if isinstance(given, str) else ", ".join(f"{key}: {value}" for key, value in given.items())
-    foreign, idle_under = parse_foreign(said)
+    """The policy in the settings, with GPUs by index or UUID. Raises BadInput in one line."""
+    rule = settings.foreign
+    text = rule if isinstance(rule, str) else ", ".join(f"{key}: {value}" for key, value in rule.items())
+    foreign, idle_under = parse_foreign(text)
     if settings.max_gpus is not None and settings.max_gpus < 1:
         raise BadInput(f"max_gpus: {settings.max_gpus}: give 1 or more")
     if not 1 <= settings.slots <= MOST_SLOTS:
@@ -90,7 +89,7 @@ def terms_of(settings: Settings) -> Terms:
 
 
 def parse_foreign(text: str) -> tuple[str, int]:
-    """(foreign, idle_under) of "refuse", "share" or "idle_under: 2GiB". Raises BadInput in one line."""
+    """Parse "refuse", "share" or "idle_under: 2GiB" into (foreign, idle_under). Raises BadInput in one line."""
     word, _, size = text.partition(":")
     word = word.strip()
     if word in (REFUSE, SHARE) and not size:
@@ -102,28 +101,30 @@ def parse_foreign(text: str) -> tuple[str, int]:
 
 
 def check_hours(text: str) -> str:
-    """The hours themselves. Raises BadInput in one line for what is none."""
+    """Return the hours, stripped. Raises BadInput in one line if they are not a span."""
     if text and _HOURS.fullmatch(text.strip()) is None:
         raise BadInput(f"hours: {brief(text)}: give a span such as 20:00-08:00")
     return text.strip()
 
 
 def to_values(terms: Terms) -> dict[str, Any]:
-    """The policy as job.json has it."""
+    """The policy as stored in job.json."""
     return asdict(terms)
 
 
 def from_values(values: Mapping[str, Any]) -> Terms:
     """The policy in a job.json or a ticket; a missing or invalid value becomes the default."""
-    plain = Terms()
+    default = Terms()
     allowed = values.get("allowed")
     under, most = values.get("idle_under"), values.get("max_gpus")
     slots = values.get("slots")
     foreign, hours = values.get("foreign"), values.get("hours")
     return Terms(
         allowed=tuple(item for item in allowed if isinstance(item, str)) if isinstance(allowed, list) else (),
-        foreign=foreign if foreign in (REFUSE, SHARE, "idle_under") else plain.foreign,
-        idle_under=under if isinstance(under, int) and not isinstance(under, bool) and under >= 0 else plain.idle_under,
+        foreign=foreign if foreign in (REFUSE, SHARE, "idle_under") else default.foreign,
+        idle_under=under
+        if isinstance(under, int) and not isinstance(under, bool) and under >= 0
+        else default.idle_under,
         max_gpus=most if isinstance(most, int) and not isinstance(most, bool) and most > 0 else None,
         slots=slots if isinstance(slots, int) and 1 < slots <= MOST_SLOTS else 1,
         hours=hours if isinstance(hours, str) and _HOURS.fullmatch(hours) else "",

@@ -1,7 +1,7 @@
-"""A job: what was asked, where it stands, and the job.json that says so over restarts.
+"""A job, its state, and its job.json.
 
-job.json is written whole, and only by whoever holds the job's `.sup` lock: the launcher that makes it, its supervisor,
-or whoever looks after the supervisor is gone.
+Only the process that holds the job's supervisor lock (`.sup`) writes job.json, always as a whole: the launcher, the
+supervisor, or after the supervisor's death the process that recovers the job.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engine.contract.files import write_json
 from engine.contract.formats import newer
 from engine.contract.names import JOB
 from engine.contract.text import clean
-from xray_tui.jobs.model import code_version as source
+from xray_tui.jobs.model import code_version
 from xray_tui.jobs.model.code_version import Source
 from xray_tui.jobs.model.gpu_policy import Terms, from_values
 from xray_tui.system.process import Process
@@ -29,20 +29,21 @@ if TYPE_CHECKING:
 
 SCHEMA = "xray-job/1"
 GRACE = 30.0
-"""Seconds between SIGTERM and SIGKILL: a checkpoint of a large model takes its time on a slow disk."""
+"""Seconds between SIGTERM and SIGKILL: saving a large model's checkpoint on a slow disk takes long."""
 
 KINDS = ("train", "evaluate", "blend", "command")
 PRIORITY = 50
 
 CPU_SLOTS = 2
-"""Jobs without a GPU that run at once on a machine. Two trainings side by side are slow on few cores, but with one slot
-an evaluation of a minute would wait hours for a training to end."""
+"""Maximum number of CPU jobs that run at once on a machine. Two trainings slow each other down on few cores, but
+with one slot a one-minute evaluation would wait hours for a training to end."""
 
 
 class State(StrEnum):
-    """queued -> starting -> running -> succeeded | failed | stopped; lost when nobody is left who knows.
+    """queued -> starting -> running -> succeeded | failed | stopped; lost if the supervisor and the engine died
+    without an end record.
 
-    A queued job may be held by its owner, and is blocked where one that it has to come after did not succeed.
+    A waiting job is held by its owner, or blocked if a job in `spec.after` did not succeed.
     """
 
     QUEUED = "queued"
@@ -57,7 +58,7 @@ class State(StrEnum):
 
     @property
     def waiting(self) -> bool:
-        """Not begun, in the queue or kept out of it."""
+        """Whether the job has not started: in the queue, held or blocked."""
         return self in (State.QUEUED, State.HELD, State.BLOCKED)
 
     @property
@@ -67,38 +68,37 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What is asked for."""
+    """The user's description of a job."""
 
     kind: str
-    """train, evaluate, blend, or command for a program of the user's own; "?" only for a job whose file cannot be
-    read."""
+    """train, evaluate, blend, or command (a program of the user); "?" if job.json cannot be read."""
     run: str
-    """Relative to the runs folder, with slashes."""
+    """Run name: a path relative to the runs folder, with slashes."""
     request: Request | tuple[str, ...]
-    """The arguments where the job comes from a job.json: `request_of` reads these where more is needed."""
+    """Typed, or the arguments as read from a job.json; `request_of` parses these."""
     gpu: str = "auto"
-    """"auto", "none", an index such as "0", a UUID such as "GPU-…", or several of these with commas between."""
+    """"auto", "none", or indices such as "0" and UUIDs such as "GPU-…", separated by commas."""
     gpu_count: int = 1
-    """How many GPUs "auto" takes, all at once or none."""
+    """Number of GPUs that "auto" takes, all at once."""
     after: tuple[str, ...] = ()
-    """Ids of jobs of the same runs folder that have to succeed first."""
+    """Ids of jobs in the same runs folder that must succeed first."""
     priority: int = PRIORITY
-    """0 is served first, 99 last."""
+    """0 (first) to 99 (last)."""
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """What follows `xray-engine`; for a command, all of it. Clean it before showing it."""
+        """The arguments of `xray-engine`, or the whole command of a command job. Clean it before showing it."""
         return self.request if isinstance(self.request, tuple) else self.request.argv(self.run)
 
     @property
     def resumes(self) -> bool:
-        """Whether it continues the training of its run."""
+        """Whether the job continues the training of its run."""
         return self.kind == "train" and "--resume" in self.argv
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the engine says it is."""
+    """Progress that the engine reported."""
 
     done: int
     total: int
@@ -109,98 +109,98 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job as its files say. All text but `spec.argv`, `engine` and the paths is safe to print."""
+    """A job as read from its files. All text except `spec.argv`, `engine` and the paths is safe to print."""
 
     id: str
     spec: JobSpec
     state: State
     cause: str | None = None
-    """Why it ended, where there is more to say than "succeeded"."""
+    """End reason; None for a plain success."""
     note: str | None = None
-    """What one should know while it runs: that it is on the CPU, that its supervisor is gone."""
+    """Remark on a running job, such as that it runs on the CPU or that its supervisor died."""
     waits: str | None = None
-    """What a queued job waits for."""
+    """Wait reason of a queued job."""
     created: float = 0.0
     started: float | None = None
     ended: float | None = None
-    """Seconds since the epoch."""
+    """Times in seconds since the epoch."""
     gpus: tuple[str, ...] = ()
-    """UUIDs of the GPUs it holds or held."""
+    """UUIDs of the GPUs that the job holds or held."""
     exit_code: int | None = None
-    """The engine's; negative for a signal."""
+    """Exit code of the engine; negative for a signal."""
     peak_memory: int | None = None
     peak_gpu_memory: int | None = None
-    """Bytes."""
+    """Peak memory in bytes."""
     user: str = ""
     host: str = ""
     boot: str = ""
     lease_dir: str = ""
     lease_id: str = ""
-    """Which folder that was; the path may hold another by now. Empty for a job of an earlier version."""
+    """Identity of the lock folder: another folder may now have its path. Empty for a job of an earlier version."""
     folder: str = ""
-    """Its own folder when it was launched: elsewhere lies a copy. Empty as for lease_id."""
+    """Path of the job's folder at launch; a job found elsewhere is a copy. Empty for a job of an earlier version."""
     ticket: str = ""
-    """The name of its file in the queue."""
+    """Name of the job's file in the queue."""
     wants: str = "auto"
-    """What the ticket asks for: as spec.gpu, but GPUs by their UUIDs."""
+    """spec.gpu with every GPU as a UUID."""
     terms: Terms = Terms()  # noqa: RUF009 - frozen
-    """Under which it takes GPUs."""
+    """GPU policy."""
     attempt: int = 1
-    """One more with each time that it was resumed in place."""
+    """1, plus the number of times the job was resumed."""
     log_from: int = 0
-    """Bytes of its log that were there before this attempt."""
+    """Offset in bytes in the log at which this attempt starts."""
     engine: tuple[str, ...] = ()
-    """The command before `spec.argv`."""
+    """Command that runs the engine, without `spec.argv`."""
     source: Source | None = None
-    """The code that it runs; None for a command, and for an engine that was not frozen."""
+    """Version of the job's code; None for a command and for an engine that was not frozen."""
     cwd: str = ""
     grace: float = GRACE
     cpu_slots: int = CPU_SLOTS
     supervisor: Process | None = None
     process: Process | None = None
-    """The engine; its pid is also the number of its process group."""
+    """Engine process; its pid is also its process group."""
     progress: Progress | None = None
     stop_asked_by: str | None = None
-    """Who asked for its stop. From stop.json, as `progress` is from progress.json."""
+    """User who asked to stop the job, such as alice@host. Read from stop.json, as `progress` is from progress.json."""
     stop_asked: float | None = None
-    """When; its engine is killed `grace` seconds later."""
+    """Time of that request; `grace` seconds later the engine is killed."""
 
     @property
     def writes_end(self) -> bool:
-        """Whether its program leaves an end record; of a command the exit status decides."""
+        """Whether the job's program writes an end record; for a command the exit status decides."""
         return self.spec.kind != "command"
 
     @property
     def readable(self) -> bool:
-        """False where job.json could not be read; such a job is listed and never touched."""
+        """False if job.json could not be read; such a job is listed but never changed."""
         return self.spec.kind != "?"
 
 
 def write_job(folder: Path, job: Job) -> None:
-    """Write job.json whole, for nobody else to change: its command is run.
+    """Write job.json, writable only by its owner because its command is run.
 
-    The caller holds the job's `.sup` lock. Raises OSError.
+    The caller holds the job's supervisor lock. Raises OSError.
     """
     values = asdict(job)
     spec = {"kind": job.spec.kind, "run": job.spec.run, "argv": job.spec.argv, **values.pop("spec")}
     del spec["request"]
-    for name in ("progress", "stop_asked_by", "stop_asked"):  # other files' words
+    for name in ("progress", "stop_asked_by", "stop_asked"):  # stored in other files
         del values[name]
     write_json(folder / JOB, {"schema": SCHEMA, "id": values.pop("id"), **spec, **values}, FILE_MODE)
 
 
 def unreadable(identity: str, reason: str) -> Job:
-    """How a job is listed whose job.json is damaged."""
+    """A placeholder for a job whose job.json is damaged."""
     return Job(clean(identity), JobSpec("?", "?", ()), State.LOST, cause=f"{JOB}: {clean(reason)}")
 
 
 def parse_job(data: bytes, identity: str) -> Job:
-    """The job in the bytes of a job.json; `identity` is its folder's name. Raises ValueError with the reason."""
+    """Parse a job.json; `identity` is the name of its folder. Raises ValueError with the reason."""
     if len(data) > LARGEST:
         raise ValueError(f"larger than {LARGEST >> 20} MiB")
     values = parse_object(data)
     if values is None:
-        raise ValueError("not a JSON object; it may have been cut off")
+        raise ValueError("not a JSON object; the file may be truncated")
     if (reason := newer(values.get("schema"), SCHEMA)) is not None:
         raise ValueError(reason)
     try:
@@ -216,7 +216,7 @@ def parse_job(data: bytes, identity: str) -> Job:
             gpu=clean(_text(values, "gpu")),
             gpu_count=max(1, _whole(values, "gpu_count") or 1),
             after=tuple(map(clean, _texts(values, "after"))) if "after" in values else (),
-            priority=PRIORITY if (given := _whole(values, "priority")) is None else min(99, max(0, given)),
+            priority=PRIORITY if (priority := _whole(values, "priority")) is None else min(99, max(0, priority)),
         ),
         state=state,
         cause=_clean_or_none(values, "cause"),
@@ -240,7 +240,7 @@ def parse_job(data: bytes, identity: str) -> Job:
         engine=_texts(values, "engine"),
         cwd=_text(values, "cwd"),
         terms=from_values(terms) if isinstance(terms := values.get("terms"), dict) else Terms(),
-        source=source.from_values(known) if isinstance(known := values.get("source"), dict) else None,
+        source=code_version.from_values(version) if isinstance(version := values.get("source"), dict) else None,
         attempt=_whole(values, "attempt") or 1,
         log_from=max(0, _whole(values, "log_from") or 0),
         grace=_number(values, "grace") or 0.0,
@@ -251,7 +251,7 @@ def parse_job(data: bytes, identity: str) -> Job:
 
 
 def parse_progress(data: bytes) -> Progress | None:
-    """The engine's progress.json; None where it is damaged: the next one comes within a second."""
+    """Parse the engine's progress.json; None if it is damaged, as the engine rewrites it within a second."""
     values = parse_object(data)
     if values is None:
         return None
@@ -266,7 +266,7 @@ def parse_progress(data: bytes) -> Progress | None:
 
 
 def parse_object(data: bytes) -> dict[str, Any] | None:
-    """A JSON object, or None for anything else."""
+    """Parse a JSON object; None for anything else."""
     try:
         values = json.loads(data)
     except (ValueError, RecursionError):
@@ -277,14 +277,14 @@ def parse_object(data: bytes) -> dict[str, Any] | None:
 def _text(values: Mapping[str, Any], key: str) -> str:
     value = values.get(key)
     if not isinstance(value, str):
-        raise ValueError(f"{key}: {value!r:.40} is no text")
+        raise ValueError(f"{key}: expected text, got {value!r:.40}")
     return value
 
 
 def _texts(values: Mapping[str, Any], key: str) -> tuple[str, ...]:
     value = values.get(key)
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{key}: {value!r:.40} is no list of texts")
+        raise ValueError(f"{key}: expected a list of texts, got {value!r:.40}")
     return tuple(value)
 
 
@@ -301,14 +301,14 @@ def _number(values: Mapping[str, Any], key: str) -> float | None:
             return float(value)
     except OverflowError:
         pass
-    raise ValueError(f"{key}: {value!r:.40} is no finite number")
+    raise ValueError(f"{key}: expected a finite number, got {value!r:.40}")
 
 
 def _whole(values: Mapping[str, Any], key: str) -> int | None:
     value = values.get(key)
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63):
         return value
-    raise ValueError(f"{key}: {value!r:.40} is no whole number")
+    raise ValueError(f"{key}: expected an integer, got {value!r:.40}")
 
 
 def _process(values: Mapping[str, Any], key: str) -> Process | None:
@@ -319,4 +319,4 @@ def _process(values: Mapping[str, Any], key: str) -> Process | None:
         pid, start = _whole(value, "pid"), _whole(value, "start")
         if pid is not None and start is not None and 1 < pid < 1 << 31:
             return Process(pid, start)
-    raise ValueError(f"{key}: {value!r:.40} is no process")
+    raise ValueError(f"{key}: expected a process, got {value!r:.40}")

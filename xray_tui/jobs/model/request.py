@@ -1,4 +1,4 @@
-"""What a job is to do, typed: built once by a form or from a command line, rendered once as the engine's arguments."""
+"""Typed job requests: built by a form or from a command line, and rendered as the engine's arguments."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _EngineRequest:
-    """Fields are the engine's options, in the order in which they are rendered. Paths are relative to the working
+    """Fields are the engine's options in the order of the rendered arguments. Paths are relative to the working
     directory of the launch."""
 
     def argv(self, run: str) -> tuple[str, ...]:
-        """What follows `xray-engine` to do this for a run, named relative to the runs folder."""
+        """The arguments of `xray-engine` for this request. `run` is relative to the runs folder."""
         words = [type(self).__name__.removesuffix("Request").lower()]
         for field in fields(self):
             value, option = getattr(self, field.name), f"--{field.name.replace('_', '-')}"
@@ -43,14 +43,14 @@ class _EngineRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRequest(_EngineRequest):
-    """A training, of nnU-Net too: its config says by what."""
+    """A training by xray-engine or, depending on the config, by nnU-Net."""
 
     config: str | None = None
-    """A recipe; None to resume with the run's own config."""
+    """Path of a recipe; None to resume with the config of the run."""
     runs: str
-    """The runs folder."""
+    """Path of the runs folder."""
     overrides: tuple[str, ...] = ()
-    """KEY=VALUE each, applied to the config."""
+    """Overrides of config fields, each as KEY=VALUE."""
     resume: bool = False
     sanity: bool = False
     gpus: int | None = None
@@ -58,7 +58,7 @@ class TrainRequest(_EngineRequest):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateRequest(_EngineRequest):
-    """An evaluation; the views and the threshold are always rendered."""
+    """An evaluation; `--tta` and `--threshold` are always rendered because they have no default here."""
 
     runs: str
     tta: str
@@ -75,7 +75,7 @@ class EvaluateRequest(_EngineRequest):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlendRequest(_EngineRequest):
     members: tuple[str, ...] = ()
-    """Run folders; empty: those of the config."""
+    """Run folders; empty: the members in the config."""
     runs: str
     tta: str | None = None
     config: str | None = None
@@ -84,7 +84,7 @@ class BlendRequest(_EngineRequest):
 
 @dataclass(frozen=True, slots=True)
 class CommandRequest:
-    """A program of the user's own."""
+    """A program of the user."""
 
     words: tuple[str, ...]
 
@@ -95,36 +95,36 @@ class CommandRequest:
 Request: TypeAlias = TrainRequest | EvaluateRequest | BlendRequest | CommandRequest
 
 ENGINE_REQUESTS: dict[str, Any] = {"train": TrainRequest, "evaluate": EvaluateRequest, "blend": BlendRequest}
-"""Kinds of job that the engine does."""
+"""Request classes by kind of job, for the kinds that the engine runs."""
 
 _NO_RUN = "."
 
 
 def read_request(kind: str, arguments: Sequence[str], runs: Path, name: str | None = None) -> tuple[str, Request]:
-    """(the run relative to the runs folder, the request) of a command line.
+    """Parse a command line into (the run relative to the runs folder, the request).
 
-    `name` is relative to the runs folder, the `--run runs/NAME` among the arguments to the working directory. Raises
-    BadInput for bad arguments, and where neither names the run, they differ, or the run lies outside of the folder.
+    `name` is relative to the runs folder; `--run runs/NAME` in the arguments is relative to the working directory.
+    Raises BadInput for bad arguments, for no run or two different runs, and for a run outside the runs folder.
     """
     if kind == "command":
         return run_path(name or ""), CommandRequest(tuple(arguments))
-    given, request = _parsed(kind, arguments, str(runs))
-    if given == _NO_RUN:
+    path, request = _parsed(kind, arguments, str(runs))
+    if path == _NO_RUN:
         if not name:
             raise BadInput("launch: which run? Give --run NAME")
         return run_path(name), request
-    run, shown = os.path.relpath(given, runs), clean(str(runs))
+    run, shown = os.path.relpath(path, runs), clean(str(runs))
     if run.split("/")[0] in (".", ".."):
-        raise BadInput(f"--run {clean(given)}: lies outside of {shown}; give {shown}/NAME")
+        raise BadInput(f"--run {clean(path)}: lies outside {shown}; give {shown}/NAME")
     if name and run_path(name) != run:
         raise BadInput(f"--run {clean(name)}: the engine's arguments say {clean(run)}; give it once")
     return run, request
 
 
 def request_of(spec: JobSpec) -> Request:
-    """The request of a job, read from its arguments where it comes from a job.json.
+    """The request of a job, parsed from the arguments if the job was read from a job.json.
 
-    Raises BadInput for arguments that this version of the engine does not take.
+    Raises BadInput for arguments that this version of the engine does not know.
     """
     if not isinstance(spec.request, tuple):
         return spec.request
@@ -134,26 +134,26 @@ def request_of(spec: JobSpec) -> Request:
 
 
 def shown_command(spec: JobSpec) -> str:
-    """The command as a shell would take it, safe to print."""
+    """The command, quoted for a shell and safe to print."""
     return clean(shlex.join(spec.argv if spec.kind == "command" else ("xray-engine", *spec.argv)))
 
 
 def _parsed(kind: str, arguments: Sequence[str], runs: str) -> tuple[str, Request]:
-    """(the value of --run, the request)."""
-    found = vars(_parser(kind).parse_args(["--run", _NO_RUN, *arguments]))
-    values = {name: _text(value) if isinstance(value, Path) else value for name, value in found.items()}
+    """Parse arguments into (the value of --run, the request)."""
+    values = vars(_parser(kind).parse_args(["--run", _NO_RUN, *arguments]))
+    values = {name: _text(value) if isinstance(value, Path) else value for name, value in values.items()}
     values |= {name: tuple(values[name] or ()) for name in ("members", "overrides") if name in values}
     return values.pop("run"), ENGINE_REQUESTS[kind](runs=runs, **values)
 
 
 def _text(path: Path) -> str:
-    """The path, never like an option."""
+    """The path; `./` goes before a leading hyphen, which would look like an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 @lru_cache
 def _parser(kind: str) -> ArgumentParser:
-    """The engine's own, which raises BadInput."""
+    """The engine's argument parser; it raises BadInput instead of exiting."""
     from argparse import ArgumentParser
 
     from engine.contract.arguments import ADD_OPTIONS
