@@ -80,8 +80,8 @@ async def test_what_are_no_seeds_is_said_under_the_field_and_nothing_is_launched
     async with app.run_test(size=(80, 24)) as pilot:
         section = await opened(pilot, app)
         await type_over(pilot, app, "seeds", "42,x")
-        assert problem(app) == "42,x: give whole numbers with commas between, such as 42,1337"
-        assert text(app, SUMMARY) == "✗ seeds: 42,x: give whole numbers with commas between, such as 42,1337"
+        assert problem(app) == "42,x: give whole numbers separated by commas, such as 42,1337"
+        assert text(app, SUMMARY) == "✗ seeds: 42,x: give whole numbers separated by commas, such as 42,1337"
         assert "✗ 1 wrong" in title(section)
         section.collapsed = True
         focus(app, "run")

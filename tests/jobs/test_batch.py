@@ -68,7 +68,7 @@ def test_what_is_no_small_sweep_is_refused(texts: list[str], words: str) -> None
 def test_too_many_trainings_and_equal_names_are_refused() -> None:
     with pytest.raises(BadInput, match="would be 80 trainings"):
         trainings(SPEC, range(40), {"training.lr": ("1", "2")})
-    with pytest.raises(BadInput, match="the same name"):
+    with pytest.raises(BadInput, match="the same run name"):
         trainings(SPEC, (), {"model.encoder": ("a/b", "a-b")})
     with pytest.raises(BadInput, match="only a training"):
         trainings(JobSpec("blend", "b", BlendRequest(runs="runs")), (1,), {})

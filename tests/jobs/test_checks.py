@@ -78,7 +78,7 @@ def test_of_many_images_some_are_looked_at(tmp_path: Path) -> None:
             lambda path: (path.parent / "images/1.png").unlink(),
             "files of 1 of 6 images are missing, such as images/1.png",
         ),
-        (lambda path: path.write_text("id,image\n"), "no column mask, split; that is no manifest"),
+        (lambda path: path.write_text("id,image\n"), "no column mask, split; expected a manifest"),
         (lambda path: path.write_bytes(b"\xff\xfe"), "not UTF-8 text"),
         (lambda path: path.write_text("id,image,mask,split\n1,images/1.png,,train\n"), "no image of split val"),
     ],
@@ -169,11 +169,11 @@ def test_members_need_checkpoints_or_a_training_that_comes_before(tmp_path: Path
 
 def test_a_blend_has_two_members_or_one_and_a_presence_run(tmp_path: Path) -> None:
     one = (make_run(tmp_path / "a", kind="train"),)
-    few = "members: {} given; a blend needs two runs or more, or one and presence_run"
+    few = "members: got {}; expected at least two runs, or one and presence_run"
     assert checks(Asked("blend", tmp_path / "c"))[-1] == Check(BAD, few.format(0))
     assert checks(Asked("blend", tmp_path / "c", {}, members=one))[-1] == Check(BAD, few.format(1))
     twice = checks(Asked("blend", tmp_path / "c", {}, members=one * 2))
-    assert twice[-1] == Check(BAD, "members: a run stands there twice; each once is right")
+    assert twice[-1] == Check(BAD, "members: a run is listed twice; expected each run once")
     classifier = make_run(tmp_path / "presence", kind="classifier")
     fused = checks(Asked("blend", tmp_path / "c", {"presence_run": str(classifier)}, members=one))
     assert fused == [
@@ -186,13 +186,13 @@ def test_a_blend_has_two_members_or_one_and_a_presence_run(tmp_path: Path) -> No
     ("use", "config", "reason"),
     [
         ("member", {"kind": "classifier"}, "a classifier, which has no masks; it can be the presence_run"),
-        ("member", {"kind": "blend"}, "a blend; its members are right"),
+        ("member", {"kind": "blend"}, "a blend; expected its members"),
         (
             "presence_run",
             {"kind": "train", "model": {"arch": "plain_unet", "classification_head": None}},
-            "has no classification head; a classifier or a run with one is right",
+            "no classification head; expected a classifier or a run with such a head",
         ),
-        ("presence_run", {"kind": "nnunet"}, "has no classification head; a classifier or a run with one is right"),
+        ("presence_run", {"kind": "nnunet"}, "no classification head; expected a classifier or a run with such a head"),
     ],
 )
 def test_a_run_that_a_blend_cannot_use_is_refused_with_the_reason(
@@ -209,7 +209,7 @@ def test_a_run_that_a_blend_cannot_use_is_refused_with_the_reason(
 def test_nnunets_run_is_a_member_once_it_was_predicted(tmp_path: Path) -> None:
     other, run = make_run(tmp_path / "a"), make_run(tmp_path / "nn", None, kind="nnunet")
     blend = Asked("blend", tmp_path / "c", {}, members=(other, run))
-    remedy = f"xray-engine nnunet predict --run {run} makes them"
+    remedy = f"create them: xray-engine nnunet predict --run {run}"
     assert checks(blend)[1] == Check(BAD, f"member: nn/predictions: not of val and test yet; {remedy}")
     for split in ("val", "test"):
         (run / f"predictions/{split}_mirror").mkdir(parents=True)
@@ -296,7 +296,7 @@ def test_room_is_weighed_against_what_similar_runs_wrote(tmp_path: Path, monkeyp
     assert room_check(tmp_path, free // 2).sign == OK
     short = room_check(tmp_path, free * 2)
     assert short.sign == BAD
-    assert "by similar runs it takes" in short.text
+    assert "similar runs needed" in short.text
     assert room_check(tmp_path, None).sign == OK
     monkeypatch.setattr(module, "LEAST_ROOM", free * 2)
     assert room_check(tmp_path, None).sign == WARNING

@@ -49,7 +49,7 @@ def test_what_the_launch_would_refuse_comes_first(desk: Desk, capsys: pytest.Cap
     words = ("--gpu", "none", "train", "--run", "a", "--", "--config", "configs/unet.yaml")
     assert main(["launch", "--dry-run", *words]) == Exit.BAD_INPUT
     first, *_ = capsys.readouterr().out.splitlines()
-    assert first == "✗ runs/a: not empty; give --resume to go on with it, or another name"
+    assert first == "✗ runs/a: not empty; give --resume to continue it, or another name"
 
 
 def test_a_seed_group_is_checked_once_and_each_command_shown(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,7 +98,7 @@ def test_similar_runs_say_what_a_training_takes(desk: Desk) -> None:
     (takes,) = found.forecast
     assert takes == "train takes 1h00m to 1h30m, 9.0 GiB GPU, from 2 similar runs"
     assert any(line.startswith("✓ GPU memory: up to 9.0 GiB of 80.0 GiB") for line in found.lines)
-    assert any("by similar runs it takes" in line for line in found.lines)
+    assert any("similar runs needed" in line for line in found.lines)
 
 
 def test_an_evaluation_behind_its_training_is_like_those_of_similar_runs(desk: Desk) -> None:
@@ -132,10 +132,10 @@ def test_a_job_of_several_gpus_counts_as_many(desk: Desk) -> None:
     desk.trained("one", 1.0)
     desk.have(3, GpuProcess(4711, "C", user="eve"))
     two = desk.training("a", gpu_count=2)
-    assert "! GPUs: 2 asked for, 0 of 3 free now; the job waits until 2 are free at once" in desk.look(two).lines
+    assert "! GPUs: 2 requested, 0 of 3 free now; the job waits until 2 are free at once" in desk.look(two).lines
     desk.have(3)
     found = desk.look(two)
-    assert "✓ GPUs: 2 asked for, 3 of 3 free now" in found.lines
+    assert "✓ GPUs: 2 requested, 3 of 3 free now" in found.lines
     assert found.estimates == (), "what one GPU took says nothing of two"
     past = {"started": 1000.0, "ended": 1000.0 + HOUR, "peak_gpu_memory": 60 * GIB, "gpus": ("GPU-0", "GPU-1")}
     desk.job(desk.training("one", gpu_count=2), State.SUCCEEDED, **past)
@@ -147,7 +147,7 @@ def test_a_job_of_several_gpus_counts_as_many(desk: Desk) -> None:
     desk.snapshot = GpuSnapshot((large, replace(small, memory_used=0, utilisation=0, processes=())))
     assert any("the smallest of the 2 largest GPUs has 40.0 GiB" in line for line in desk.look(two).lines)
     named = desk.look(desk.training("a", gpu="0,1"))
-    assert any(line.startswith("! GPUs: 2 asked for, 1 of 2 free now") for line in named.lines)
+    assert any(line.startswith("! GPUs: 2 requested, 1 of 2 free now") for line in named.lines)
 
 
 def test_a_resumed_training_tells_no_time(desk: Desk) -> None:

@@ -99,7 +99,7 @@ def test_an_engine_whose_supervisor_is_gone_is_stopped_with_its_children(place: 
 
 def test_what_has_ended_cannot_be_stopped(place: Place) -> None:
     job = place.until(place.launch("succeed"))
-    with pytest.raises(BadInput, match=r"has ended already \(succeeded\)"):
+    with pytest.raises(BadInput, match=r"has already ended \(succeeded\)"):
         ask(place, job)
 
 

@@ -63,7 +63,7 @@ def test_a_value_means_what_cuda_makes_of_it(value: str, indices: list[int]) -> 
 def test_a_gpu_is_named_by_the_start_of_its_uuid_where_one_alone_begins_so() -> None:
     assert resolve_gpu("GPU-b", lambda: GpuSnapshot(THREE)) == THREE[2].uuid
     assert resolve_gpu(f"{THREE[0].uuid},GPU-b", lambda: GpuSnapshot(THREE)) == f"{THREE[0].uuid},{THREE[2].uuid}"
-    with pytest.raises(BadInput, match=r"^gpu: GPU-a: several UUIDs begin so; give more of the UUID$"):
+    with pytest.raises(BadInput, match=r"^gpu: GPU-a: several UUIDs begin like this; give more of the UUID$"):
         resolve_gpu("GPU-a", lambda: GpuSnapshot(THREE))
     with pytest.raises(BadInput, match=r"^gpu: GPU-c: no such GPU; there are 0, 1, 2, auto and none$"):
         resolve_gpu("GPU-c", lambda: GpuSnapshot(THREE))
@@ -144,7 +144,7 @@ def test_the_settings_gpus_and_the_variable_both_count(three: Place, monkeypatch
     monkeypatch.setenv(VARIABLE, "0,1")
     job = three.launch("succeed", gpu="auto", terms=Terms(allowed=("2", "1", "0")))
     assert job.terms.allowed == ("GPU-1", "GPU-0"), "in the settings' order"
-    with pytest.raises(BadInput, match="and the settings' gpus are others"):
+    with pytest.raises(BadInput, match="and the settings allow only other gpus"):
         three.launch("succeed", gpu="auto", terms=Terms(allowed=("2",)))
 
 

@@ -1,4 +1,4 @@
-"""Hold, release and move jobs that wait."""
+"""Hold, release, move and prioritise waiting jobs."""
 
 from __future__ import annotations
 
@@ -17,45 +17,47 @@ from xray_tui.system import process
 
 
 def hold(store: JobStore, identity: str) -> Job:
-    """Keep a waiting job waiting; once this returns it does not begin. Raises BadInput in one line."""
+    """Keep a waiting job from starting until it is released. Raises BadInput in one line."""
 
-    def order(folder: Path, found: LeaseDir) -> None:
+    def order(folder: Path, leases: LeaseDir) -> None:
         job = read_job(folder)
         if not job.state.waiting:
-            raise BadInput(f"{job.id}: {_has(job)}, and only a waiting job can be held; stop it instead")
+            raise BadInput(f"{job.id}: {_state_text(job)}, and only a waiting job can be held; stop it instead")
         admission.hold(folder, process.user())
 
     return _under_mutex(store, identity, "hold", order)
 
 
 def release(store: JobStore, identity: str) -> Job:
-    """Let a held job into the queue, or one that is blocked begin though another did not succeed. Raises BadInput."""
+    """Put a held job into the queue, or unblock a job although another job did not succeed. Raises BadInput."""
 
-    def order(folder: Path, found: LeaseDir) -> None:
+    def order(folder: Path, leases: LeaseDir) -> None:
         job = read_job(folder)
         if admission.held_by(folder) is not None and job.state.waiting:
             admission.unhold(folder)
         elif job.state is State.BLOCKED:
             admission.free(folder, process.user())
         else:
-            raise BadInput(f"{job.id}: is neither held nor blocked ({job.state})")
+            raise BadInput(f"{job.id}: is {job.state}, neither held nor blocked")
 
     return _under_mutex(store, identity, "release", order)
 
 
 def move(store: JobStore, identity: str, steps: int) -> Job:
-    """Let a waiting job change places with the next of this user's waiting jobs before (-1) or after it (1), whether
-    they are in the queue or kept out of it. Jobs of others keep their places. Raises BadInput."""
-    store.jobs()  # read before the mutex is taken, which is held for as short as possible
+    """Swap a waiting job with this user's previous (-1) or next (1) waiting job, queued, held or blocked.
 
-    def order(folder: Path, found: LeaseDir) -> None:
-        queue = Queue(found)
+    Jobs of other users keep their places. Raises BadInput.
+    """
+    store.jobs()  # fills the cache first, so that the mutex is held only briefly
+
+    def order(folder: Path, leases: LeaseDir) -> None:
+        queue = Queue(leases)
         job = read_job(folder)
         mine = _ticket(queue, job, folder)
         own = _own(store, queue, job)
         place = own.index(mine) + steps
         if not 0 <= place < len(own):
-            raise BadInput(f"{mine.job}: is the {'first' if steps < 0 else 'last'} of your waiting jobs already")
+            raise BadInput(f"{mine.job}: is already the {'first' if steps < 0 else 'last'} of your waiting jobs")
         other = own[place]
         _place(store, queue, mine, other.priority, other.number)
         _place(store, queue, other, mine.priority, mine.number)
@@ -64,12 +66,12 @@ def move(store: JobStore, identity: str, steps: int) -> Job:
 
 
 def prioritise(store: JobStore, identity: str, priority: int) -> Job:
-    """Give a waiting job another priority: 0 is served first, 99 last. Raises BadInput."""
+    """Change the priority of a waiting job: 0 (first) to 99 (last). Raises BadInput."""
     if not 0 <= priority <= 99:
         raise BadInput(f"priority: {priority}: give 0 (served first) to 99")
 
-    def order(folder: Path, found: LeaseDir) -> None:
-        queue = Queue(found)
+    def order(folder: Path, leases: LeaseDir) -> None:
+        queue = Queue(leases)
         mine = _ticket(queue, read_job(folder), folder)
         _place(store, queue, mine, priority, mine.number)
 
@@ -78,13 +80,13 @@ def prioritise(store: JobStore, identity: str, priority: int) -> Job:
 
 def _ticket(queue: Queue, job: Job, folder: Path) -> Ticket:
     if not job.state.waiting:
-        raise BadInput(f"{job.id}: {_has(job)}, and only a waiting job can be moved")
+        raise BadInput(f"{job.id}: {_state_text(job)}, and only a waiting job can be moved")
     return queue.ticket_for(job, folder)
 
 
 def _own(store: JobStore, queue: Queue, job: Job) -> list[Ticket]:
-    """The tickets of the user's waiting jobs, this one's among them, in their order: of all jobs in the queue, and of
-    those of the runs folder that are kept out of it."""
+    """The tickets of the user's waiting jobs, including `job`, in order: of all queued jobs, and of the held and
+    blocked jobs in the runs folder."""
     own = {ticket.job: ticket for ticket in queue.waiting() if ticket.user == job.user}
     for other in store.jobs():
         folder = store.folder(other.id)
@@ -94,30 +96,30 @@ def _own(store: JobStore, queue: Queue, job: Job) -> list[Ticket]:
 
 
 def _place(store: JobStore, queue: Queue, ticket: Ticket, priority: int, number: int) -> None:
-    """Under the mutex: give the job another place, whether it is in the queue or kept out of it. Raises OSError."""
+    """Move a queued, held or blocked job to another place; the caller holds the mutex. Raises OSError."""
     try:
         queue.move(ticket, priority, number)
     except FileNotFoundError:
         admission.keep_place(store.folder(ticket.job), priority, number)
 
 
-def _has(job: Job) -> str:
+def _state_text(job: Job) -> str:
     return f"has ended ({job.state})" if job.state.ended else f"is {job.state}"
 
 
 def _under_mutex(store: JobStore, identity: str, verb: str, order: Callable[[Path, LeaseDir], None]) -> Job:
-    """Do it under the mutex of the job's lease folder, so that it does not begin meanwhile."""
+    """Run `order` under the mutex of the job's lease folder, so that the job cannot start meanwhile."""
     job = store.get(identity)
     folder = store.folder(job.id)
     try:
         require_own(job, folder, verb)
-        found = open_lease_dir(job.lease_dir, job.lease_id)
-        if found is None:
+        leases = open_lease_dir(job.lease_dir, job.lease_id)
+        if leases is None:
             raise BadInput(f"{job.id}: its lease folder {clean(job.lease_dir)} is gone")
-        with found.mutex():
-            order(folder, found)
+        with leases.mutex():
+            order(folder, leases)
     except OSError as error:
-        raise BadInput(f"{job.id}: cannot {verb} it now: {clean(error.strerror or str(error))}") from error
+        raise BadInput(f"{job.id}: cannot {verb} the job now: {clean(error.strerror or str(error))}") from error
     except ValueError as error:
         raise BadInput(f"{job.id}: job.json: {clean(str(error))}") from error
     return store.get(job.id)

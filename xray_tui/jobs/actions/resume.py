@@ -1,4 +1,4 @@
-"""Jobs that begin again in place: the same id, so that what comes after them still does; its log goes on."""
+"""Resume and revive ended jobs in place. They keep their ids, so that dependent jobs stay valid, and their logs."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from xray_tui.jobs.supervise.recovery import LOST_TO_REBOOT, recover_orphans, re
 from xray_tui.system import process
 
 PATIENCE = 10.0
-"""Seconds to wait for the supervisor of a job that has ended: on a busy machine a process takes its time to be gone."""
+"""Seconds to wait until an ended job's supervisor has exited, which takes long on a busy machine."""
 _OF_NNUNET = "nnunet/results/*/*/*/checkpoint_*.pth"
-"""Below a run's checkpoints: those that nnU-Net resumes from."""
+"""Pattern of nnU-Net's checkpoints below a run's checkpoints folder."""
 
 
 def resume(
@@ -37,10 +37,10 @@ def resume(
     lease_dir: Path | str | None = None,
     given: Filter = Filter(),  # noqa: B008 - frozen
 ) -> Job:
-    """Queue a training that was stopped, has failed or is lost once more; it continues from its last checkpoint.
+    """Queue a stopped, failed or lost training again; it continues from its last checkpoint.
 
-    `lease_dir`: the settings' one, for a job whose own is gone; `given`: which of this process's variables the job
-    gets. Raises BadInput in one line.
+    `lease_dir`: the lease folder of the settings, used if the job's own is gone; `given`: selects the environment
+    variables that the job inherits. Raises BadInput in one line.
     """
     job = store.get(identity)
     if job.readable and job.spec.kind != "train":
@@ -58,32 +58,33 @@ def revive(
     lease_dir: Path | str | None = None,
     given: Filter = Filter(),  # noqa: B008 - frozen
 ) -> list[tuple[Job, str | None]]:
-    """After a restart of the machine: queue again what waited then (what was held is held again), and resume the
-    trainings that ran, in the order in which they stood. Each with the reason why not, or None. Others' jobs are
-    passed over. `lease_dir` and `given` as for resume."""
-    done: list[tuple[Job, str | None]] = []
+    """After a reboot, queue the waiting jobs again and resume the trainings that ran, in order. Held jobs stay held.
+
+    Returns (job, why it was not revived, or None) and skips other users' jobs. `lease_dir` and `given` as for resume.
+    """
+    results: list[tuple[Job, str | None]] = []
     for job in sorted(recover_orphans(store, supervisor), key=lambda job: (job.ticket, job.created)):
         if job.state is not State.LOST or not (job.cause or "").startswith(LOST_TO_REBOOT):
             continue
         try:
             waited = job.started is None
             if not waited and job.spec.kind != "train":
-                raise BadInput(f"{job.id}: was at work; only a training can be resumed")
-            done.append((_again(store, job, supervisor, lease_dir, given, keeps_hold=waited), None))
+                raise BadInput(f"{job.id}: was running; only a training can be resumed")
+            results.append((_again(store, job, supervisor, lease_dir, given, keeps_hold=waited), None))
         except BadInput as error:
-            done.append((job, error.lines[0]))
-    return done
+            results.append((job, error.lines[0]))
+    return results
 
 
 def _resumed(job: Job, runs: Path) -> tuple[str, ...]:
-    """The engine's arguments that continue the training; those of the launch where its run has no config yet."""
+    """Arguments that continue the training; the launch's own arguments if the run has no config yet."""
     if job.spec.kind != "train" or not (runs / job.spec.run / CONFIG).exists():
         return job.spec.argv
     return TrainRequest(runs=os.fspath(runs), resume=True).argv(job.spec.run)
 
 
 def start_of(job: Job, runs: Path) -> str:
-    """Where the training starts when it is resumed, in words: at a checkpoint, ours or nnU-Net's, or the beginning."""
+    """A sentence that says where a resumed training starts: at a checkpoint (ours or nnU-Net's) or at the beginning."""
     checkpoints = runs / job.spec.run / CHECKPOINTS
     if (checkpoints / LAST).exists() or any(checkpoints.glob(_OF_NNUNET)):
         return "it continues from its last checkpoint"
@@ -98,21 +99,21 @@ def _again(
     given: Filter = Filter(),  # noqa: B008 - frozen
     keeps_hold: bool = False,
 ) -> Job:
-    """The job, which has ended, as it waits once more; held if it was and `keeps_hold`."""
+    """Queue the ended job again and return it; with `keeps_hold` a held job stays held."""
     folder = store.folder(job.id)
     try:
         require_own(job, folder, "resume")
-        found = open_lease_dir(job.lease_dir, job.lease_id) or find_lease_dir(lease_dir)
-        held = _sole_supervision(found, job, folder)
+        leases = open_lease_dir(job.lease_dir, job.lease_id) or find_lease_dir(lease_dir)
+        lock = _take_supervisor_lock(leases, job, folder)
         try:
-            with found.mutex():
+            with leases.mutex():
                 _check_unclaimed(store, job)
-                if file_lock.is_held(found.runs(job.id)):
-                    raise BadInput(f"{job.id}: its engine still lives; stop it first")
-                _queue(store, _still_ended(folder, job), found, given, keeps_hold)
-            detach.start_supervisors([(folder, held)], supervisor)
+                if file_lock.is_held(leases.runs(job.id)):
+                    raise BadInput(f"{job.id}: its engine is still running; stop it first")
+                _queue(store, _still_ended(folder, job), leases, given, keeps_hold)
+            detach.start_supervisors([(folder, lock)], supervisor)
         finally:
-            os.close(held)
+            os.close(lock)
     except OSError as error:
         raise BadInput(f"{job.id}: cannot be resumed now: {clean(error.strerror or str(error))}") from error
     except ValueError as error:
@@ -121,48 +122,48 @@ def _again(
 
 
 def _still_ended(folder: Path, job: Job) -> Job:
-    """The job as it is now. Raises BadInput where it has begun again meanwhile."""
-    now = read_job(folder)
-    if not now.state.ended or now.attempt != job.attempt:
-        raise BadInput(f"{job.id}: was resumed by another at this moment")
-    return now
+    """Read the job again. Raises BadInput if it was resumed meanwhile."""
+    current = read_job(folder)
+    if not current.state.ended or current.attempt != job.attempt:
+        raise BadInput(f"{job.id}: was resumed by another process meanwhile")
+    return current
 
 
-def _sole_supervision(found: LeaseDir, job: Job, folder: Path) -> int:
-    """The job's `.sup` lock. A supervisor that has just written the end needs a moment to be gone."""
+def _take_supervisor_lock(leases: LeaseDir, job: Job, folder: Path) -> int:
+    """Take the job's supervisor lock. A supervisor that has just ended the job may hold it for a moment."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        with found.mutex():
-            held = file_lock.try_lock(found.supervised(job.id))
-        if held is not None:
-            return held
+        with leases.mutex():
+            lock = file_lock.try_lock(leases.supervised(job.id))
+        if lock is not None:
+            return lock
         _still_ended(folder, job)
         if time.monotonic() > deadline:
-            raise BadInput(f"{job.id}: is looked after by another process at this moment; try again")
+            raise BadInput(f"{job.id}: another process supervises it at the moment; try again")
         time.sleep(0.02)
 
 
 def _check_unclaimed(store: JobStore, job: Job) -> None:
     if job.spec.kind != "train":
         return
-    has = claim(store, (other for other in store.jobs() if other.id != job.id), job.spec.run)
-    if has is not None:
-        raise BadInput(f"{job.spec.run}: claimed by job {has.id} ({has.state}); stop that first")
+    owner = claim(store, (other for other in store.jobs() if other.id != job.id), job.spec.run)
+    if owner is not None:
+        raise BadInput(f"{job.spec.run}: claimed by job {owner.id} ({owner.state}); stop that first")
 
 
-def _queue(store: JobStore, job: Job, found: LeaseDir, given: Filter, keeps_hold: bool) -> None:
-    """Write the job as one that waits, with a new number, and remove what its last attempt left. Raises OSError."""
-    queue, folder = Queue(found), store.folder(job.id)
+def _queue(store: JobStore, job: Job, leases: LeaseDir, given: Filter, keeps_hold: bool) -> None:
+    """Write the job as waiting, with a new number, and remove the files of its last attempt. Raises OSError."""
+    queue, folder = Queue(leases), store.folder(job.id)
     for name in (STOP, END, PROGRESS, detach.WORDS):
         (folder / name).unlink(missing_ok=True)
     if not keeps_hold:
-        admission.unhold(folder)  # what was released once is not blocked again by the same
+        admission.unhold(folder)  # a released job is not blocked again by the same dependency
     admission.forget_place(folder)
     saved_environment.keep(folder, given)
-    queue.withdraw(job.id)  # where it stood before a restart
+    queue.withdraw(job.id)  # its old ticket may still exist after a reboot
     spec = replace(job.spec, request=_resumed(job, store.runs))
     ticket = Ticket(spec.priority, queue.new_number(), job.id, job.wants, job.user, spec.gpu_count, job.terms)
-    again = replace(
+    waiting_job = replace(
         job,
         spec=spec,
         state=State.QUEUED,
@@ -176,24 +177,24 @@ def _queue(store: JobStore, job: Job, found: LeaseDir, given: Filter, keeps_hold
         peak_memory=None,
         peak_gpu_memory=None,
         boot=process.boot(),
-        lease_dir=os.fspath(found.path),
-        lease_id=found.identity(),
+        lease_dir=os.fspath(leases.path),
+        lease_id=leases.identity(),
         ticket=ticket.name,
         attempt=job.attempt + 1,
-        log_from=_say(folder, job.attempt + 1),
+        log_from=_log_resume(folder, job.attempt + 1),
         supervisor=None,
         process=None,
     )
-    write_job(folder, again)
-    if not spec.after and admission.held_by(folder) is None:  # else its supervisor queues it when its time has come
+    write_job(folder, waiting_job)
+    if not spec.after and admission.held_by(folder) is None:  # else its supervisor queues it later
         queue.put(ticket)
 
 
-def _say(folder: Path, attempt: int) -> int:
-    """Write a line into the log, which goes on; where that ends now, in bytes."""
+def _log_resume(folder: Path, attempt: int) -> int:
+    """Append a line to the log and return the log's size in bytes."""
     with (folder / LOG).open("ab+") as log:
         log.seek(max(0, log.seek(0, os.SEEK_END) - 1))
-        broken_off = log.read(1) not in (b"", b"\n")  # amid a line, such as a progress bar's
-        words = f"-- resumed {time.strftime('%Y-%m-%d %H:%M:%S')}, attempt {attempt}\n"
-        log.write(b"\n" * broken_off + words.encode())
+        is_cut = log.read(1) not in (b"", b"\n")  # inside a line, such as a progress bar's
+        line = f"-- resumed {time.strftime('%Y-%m-%d %H:%M:%S')}, attempt {attempt}\n"
+        log.write(b"\n" * is_cut + line.encode())
         return log.tell()

@@ -1,4 +1,4 @@
-"""Stop a job."""
+"""Stop a waiting or running job."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from xray_tui.system import process
 
 
 def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequence[str] = detach.SUPERVISOR) -> Job:
-    """Ask the job to stop; returns at once. `by` is who asks, as "alice@host" (None: this user).
+    """Request a stop and return without waiting for it. `by` is the requesting user as "alice@host"; None: this user.
 
-    A waiting job ends; a running engine gets SIGTERM and after the job's grace period SIGKILL. Raises BadInput where
-    there is nothing to stop, or it is not for this user or not from this host.
+    A waiting job ends; a running engine gets SIGTERM and after the job's grace period SIGKILL. Raises BadInput if the
+    job has ended, or belongs to another user or host.
     """
     job = store.get(identity)
     folder = store.folder(job.id)
     if job.readable and job.state.ended:
-        raise BadInput(f"{job.id}: has ended already ({job.state})")
+        raise BadInput(f"{job.id}: has already ended ({job.state})")
     try:
         require_own(job, folder, "stop")
         try:
             write_stop(folder, by or f"{process.user()}@{process.host()}", time.time())
-        except OSError:  # a full disk, where to stop is what helps: a signal alone says it too, if not who asks
+        except OSError:  # on a full disk a stop must still work: the signal suffices, without the user's name
             if _ask_supervisor(job):
                 return job
             raise
@@ -42,12 +42,12 @@ def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequ
         raise BadInput(f"{job.id}: {JOB}: {clean(str(error))}; it cannot be stopped") from error
     job = store.get(job.id)
     if not job.state.ended:
-        _ask_supervisor(job)  # it would see stop.json by itself within seconds
+        _ask_supervisor(job)  # faster than the supervisor's next look at stop.json
     return job
 
 
 def _ask_supervisor(job: Job) -> bool:
-    """Tell the job's supervisor to stop it. False where there is none."""
+    """Signal the job's supervisor to stop the job. False if there is no supervisor."""
     if job.supervisor is None or not process.send(job.supervisor, signal.SIGTERM):
         return False
     process.send(job.supervisor, signal.SIGCONT)

@@ -62,10 +62,10 @@ class LocalLauncher:
 
     runs: Path
     lease_dir: Path | str | None = None
-    """Folder of the GPU locks; None: the result of find_lease_dir."""
+    """Lease folder; None: the result of find_lease_dir."""
     snapshot: Callable[[], GpuSnapshot] | None = None
-    """Returns the last GPU snapshot; called only if the job, the settings or $CUDA_VISIBLE_DEVICES name GPUs. None: take a
-    sample, which may need a second."""
+    """Returns the last GPU snapshot; called only if the job, the settings or $CUDA_VISIBLE_DEVICES name GPUs. None:
+    take a sample, which may need a second."""
     engine: tuple[str, ...] = ENGINE
     supervisor: tuple[str, ...] = detach.SUPERVISOR
     grace: float = GRACE
@@ -122,7 +122,9 @@ class LocalLauncher:
         """Raises BadInput or EngineMissing if the job cannot be launched now. Reads files but launches nothing."""
         check_spec(spec)
         if not self.runs.absolute().parent.is_dir():
-            raise BadInput(f"{clean(str(self.runs))}: no such folder; a launch creates the runs folder only in an existing folder")
+            raise BadInput(
+                f"{clean(str(self.runs))}: no such folder; a launch creates the runs folder only in an existing folder"
+            )
         if self.engine == ENGINE and spec.kind != "command":
             check_engine()
         if spec.kind == "command":
@@ -278,7 +280,9 @@ def gpus_for(spec: JobSpec, terms: Terms, snapshot: Callable[[], GpuSnapshot]) -
         if wants != "auto" and within != named:
             raise BadInput(f"gpu: {clean(spec.gpu)}: not available: {limit.words}")
         if not within:
-            raise BadInput(f"gpu: {limit.words}, and none of the settings' gpus is among them; give --gpu, or change one of the two")
+            raise BadInput(
+                f"gpu: {limit.words}, and the settings allow only other gpus; give --gpu, or change one of the two"
+            )
         allowed = within if wants == "auto" else ()
     if spec.gpu_count > 1:
         check_count(spec.gpu_count, len(allowed) or len(snapshot().gpus))
@@ -295,7 +299,9 @@ def resolve_gpu(gpu: str, snapshot: Callable[[], GpuSnapshot]) -> str:
     names = gpu.split(",")
     for name in names:
         if not re.fullmatch(r"\d{1,3}|GPU-[0-9A-Za-z-]{1,64}", name):
-            raise BadInput(f"gpu: {clean(name)[:40]}: give auto, none, indices such as 0 or 0,1, or UUIDs such as GPU-…")
+            raise BadInput(
+                f"gpu: {clean(name)[:40]}: give auto, none, indices such as 0 or 0,1, or UUIDs such as GPU-…"
+            )
     current = snapshot()
     by_index = {str(sample.index): sample.uuid for sample in current.gpus if sample.uuid}
     uuids = []

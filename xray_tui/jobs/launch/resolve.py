@@ -37,8 +37,8 @@ class Asked:
     folder: Path
     """Run folder."""
     config: Config = field(default_factory=dict)
-    """Config of the training, the blend or the evaluated run. Empty for a command, and if the evaluated run has no config
-    yet."""
+    """Config of the training, the blend or the evaluated run. Empty for a command, and if the evaluated run
+    has no config yet."""
     manifest: Path | None = None
     members: tuple[Path, ...] = ()
     checkpoint: str | None = None

@@ -136,7 +136,7 @@ class Job:
     boot: str = ""
     lease_dir: str = ""
     lease_id: str = ""
-    """Identity of the lock folder: another folder may now have its path. Empty for a job of an earlier version."""
+    """Identity of the lease folder: another folder may now have its path. Empty for a job of an earlier version."""
     folder: str = ""
     """Path of the job's folder at launch; a job found elsewhere is a copy. Empty for a job of an earlier version."""
     ticket: str = ""

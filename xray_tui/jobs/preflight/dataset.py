@@ -1,4 +1,4 @@
-"""Whether a manifest and the files that it names are there: what can be seen without opening an image, in seconds."""
+"""Checks a manifest and the presence of its files within seconds, without opening an image."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from engine.contract.text import clean
 from xray_tui.jobs.launch.checkpoints import is_file
 
 SAMPLE = 200
-"""Images that are looked for; a set of ten thousand on a file server takes too long."""
+"""Maximum number of images to look for: all images of a large set on a file server take too long."""
 PATIENCE = 3.0
-"""Seconds after which no more of them are."""
+"""Time limit for that in seconds."""
 _LARGEST_TABLE = 256 << 20
 _COLUMNS = ("id", "image", "mask", "split")
 _SHARED = "train or val"
@@ -24,20 +24,20 @@ _SHARED = "train or val"
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """What a manifest says, or why it cannot be used."""
+    """The content of a manifest, or the reason why it cannot be used."""
 
     counts: Mapping[str, int]
-    """Images by split."""
+    """Number of images by split."""
     sample: Sequence[Mapping[str, str]] = ()
-    """Rows of which the files are looked for."""
+    """Rows whose files are looked for."""
     problem: str | None = None
 
 
 def look_at_data(manifest: Path, splits: tuple[str, ...], has_folds: bool) -> tuple[bool, str]:
-    """(whether all is well, what is there or missing, safe to print). `has_folds`: all that is not of the test split is
-    shared out anew, whatever the manifest says of it.
+    """(whether the manifest and its files are fine, a summary or the problem, safe to print).
 
-    A manifest is read again only when it has changed; its files are looked for each time.
+    `has_folds`: the folds replace the manifest's train and val splits. The manifest is cached until it changes; its
+    files are looked for every time.
     """
     shown = clean(str(manifest))
     try:
@@ -49,12 +49,12 @@ def look_at_data(manifest: Path, splits: tuple[str, ...], has_folds: bool) -> tu
         return False, f"{shown}: {clean(reason or str(error))}"
     if table.problem is not None:
         return False, f"{shown}: {table.problem}"
-    looked, problem = _look_for(manifest, table.sample)
+    searched, problem = _look_for(manifest, table.sample)
     if problem is not None:
         return False, f"{shown}: {problem}"
     counted = " and ".join(f"{count} {split}" for split, count in table.counts.items())
-    some = "" if looked == sum(table.counts.values()) else f", {looked} looked at"
-    return True, f"{counted} images in {shown}{some}"
+    sampled = "" if searched == sum(table.counts.values()) else f", {searched} checked"
+    return True, f"{counted} images in {shown}{sampled}"
 
 
 @lru_cache(maxsize=8)
@@ -67,10 +67,10 @@ def _table(manifest: Path, version: tuple[int, ...], splits: tuple[str, ...], ha
         rows = [{**row, "split": _folded(row["split"])} for row in rows]
         splits = tuple(dict.fromkeys(map(_folded, splits)))
     rows = [row for row in rows if row["split"] in splits]
-    found = Counter(row["split"] for row in rows)
-    if empty := [split for split in splits if not found[split]]:
+    counts = Counter(row["split"] for row in rows)
+    if empty := [split for split in splits if not counts[split]]:
         return _Table({}, problem=f"no image of split {' and '.join(empty)}")
-    return _Table({split: found[split] for split in splits}, rows[:: max(1, len(rows) // SAMPLE)])
+    return _Table({split: counts[split] for split in splits}, rows[:: max(1, len(rows) // SAMPLE)])
 
 
 def _folded(split: str) -> str:
@@ -78,30 +78,30 @@ def _folded(split: str) -> str:
 
 
 def _look_for(manifest: Path, rows: Sequence[Mapping[str, str]]) -> tuple[int, str | None]:
-    """(how many rows' images and masks were looked for, what is missing)."""
-    looked = missing = 0
+    """(number of rows whose files were looked for, the problem if files are missing)."""
+    searched = missing = 0
     first = ""
     deadline = time.monotonic() + PATIENCE
     for row in rows:
         gone = [path for path in (row["image"], row["mask"]) if path and not is_file(manifest.parent / path)]
-        looked, missing = looked + 1, missing + bool(gone or not row["image"])
+        searched, missing = searched + 1, missing + bool(gone or not row["image"])
         first = first or next(iter(gone), "")
         if time.monotonic() > deadline:
             break
-    such = f", such as {clean(first)}" if first else ""
-    return looked, f"files of {missing} of {looked} images are missing{such}" if missing else None
+    example = f", such as {clean(first)}" if first else ""
+    return searched, f"files of {missing} of {searched} images are missing{example}" if missing else None
 
 
 def _read_table(path: Path) -> list[dict[str, str]]:
     """The rows of a manifest. Raises OSError, csv.Error, and ValueError with the reason."""
     if path.stat().st_size > _LARGEST_TABLE:
-        raise ValueError(f"larger than {_LARGEST_TABLE >> 20} MiB; that is no manifest")
+        raise ValueError(f"larger than {_LARGEST_TABLE >> 20} MiB; expected a manifest")
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
             reader = csv.DictReader(file, skipinitialspace=True)
             missing = [column for column in _COLUMNS if column not in map(str.strip, reader.fieldnames or ())]
             if missing:
-                raise ValueError(f"no column {', '.join(missing)}; that is no manifest")
+                raise ValueError(f"no column {', '.join(missing)}; expected a manifest")
             return [{str(key).strip(): str(value or "").strip() for key, value in row.items()} for row in reader]
         except UnicodeDecodeError:
-            raise ValueError("not UTF-8 text; a CSV file is right") from None
+            raise ValueError("not UTF-8 text; expected a CSV file") from None

@@ -1,4 +1,4 @@
-"""Room for what a job writes: on the disk of the runs folder, and in the user's quota there."""
+"""Free space for a job's files: on the disk of the runs folder, and in the user's quota."""
 
 from __future__ import annotations
 
@@ -12,39 +12,40 @@ from xray_tui.jobs.preflight.quota import ask_quota, parse_quota
 from xray_tui.system.mounts import read_mountinfo, source_of
 
 PATIENCE = 3.0
-"""Seconds for `quota`."""
+"""Timeout of the command `quota` in seconds."""
 _MOST_FILES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What may still be written. None: no limit is known."""
+    """Free space. None: no known limit."""
 
     free: int
-    """Bytes on the disk, for this user."""
+    """Free bytes on the disk for this user."""
     files: int | None = None
-    """How many more files there may be."""
+    """Number of free inodes."""
     quota: int | None = None
-    """Bytes left of the quota; negative where it is passed."""
+    """Bytes left of the quota; negative if it is exceeded."""
 
 
 def room(folder: Path) -> Room:
-    """What may be written to the folder, or to the first one above that is there. Raises OSError."""
-    place = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
+    """The free space of the folder, or of its nearest existing parent. Raises OSError."""
+    place = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
     status = os.statvfs(place)
-    told = _quota_of_minute(int(time.monotonic() / 60))
-    quota = None if told is None else parse_quota(told, source_of(place, read_mountinfo()))
+    output = _quota_of_minute(int(time.monotonic() / 60))
+    quota = None if output is None else parse_quota(output, source_of(place, read_mountinfo()))
     files = status.f_favail if status.f_files else None
     return Room(status.f_bavail * status.f_frsize, files, None if quota is None else quota.left)
 
 
 @lru_cache(maxsize=1)
 def _quota_of_minute(minute: int) -> str | None:
+    """The output of `quota`, cached for a minute: the argument is the cache key."""
     return ask_quota(PATIENCE)
 
 
 def written(folder: Path) -> int | None:
-    """Bytes in a run folder; None where it is gone, or has too many files to look at each time."""
+    """Size of a run folder in bytes; None if it is gone or has too many files to count."""
     total = count = 0
     try:
         folders = [str(folder)]

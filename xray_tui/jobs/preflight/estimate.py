@@ -1,7 +1,7 @@
-"""What a job will take, said from similar ones of the past; where there is none, nothing is said.
+"""Estimates the time, memory and disk space of a job from similar past jobs.
 
-Pure. Jobs are similar whose needs follow from the same: network, size of images and patches, batch, data, and their
-number of GPUs. A training's time grows with its epochs and their images.
+Pure functions. Similar jobs have the same network, image and patch size, batch, data and number of GPUs. The time of a
+training is proportional to its epochs and their images.
 """
 
 from __future__ import annotations
@@ -16,73 +16,73 @@ from engine.contract.units import duration, size
 from xray_tui.jobs.launch.resolve import Asked
 
 FURTHEST = 4.0
-"""From a training that was so many times longer or shorter nothing is said: what every one costs besides its epochs
-(reading data, compiling) would be taken for the epochs'."""
+"""Maximum ratio of work between a past training and the new one for a time estimate: beyond it, the fixed cost of a
+training (reading data, compiling) would distort the estimate."""
 RUNS = 20
-"""So many of the newest count: what was long ago ran another engine."""
+"""Maximum number of similar jobs, the newest first: older jobs ran an older engine."""
 
 _COSTS_NOTHING = frozenset({"encoder_weights", "partial_weights", "dropout"})
-"""What a network may differ in and take the same."""
+"""Fields of a network that affect neither its time nor its memory."""
 _OF_A_STEP = ("batch_size", "accumulate", "precision", "channels_last", "compile", "plans", "trainer")
-"""What the time and memory of a step follow from, the network aside; the last two are nnU-Net's."""
+"""Fields that determine the time and memory of a training step, besides the network; the last two are nnU-Net's."""
 _OF_A_BLEND = ("tta", "weight_step", "gamma_step", "threshold_step", "bootstrap", "presence_sources")
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What time and memory follow from."""
+    """The inputs of a job's time and memory."""
 
     key: str
     """Equal for similar jobs."""
     work: float = 1.0
-    """Time grows in proportion."""
+    """Amount of work; the time is proportional to it."""
     gpus: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What a job took that has succeeded; None for what is not known. Bytes and seconds."""
+    """What a succeeded job took, in bytes and seconds; None means unknown."""
 
     needs: Needs
     seconds: float | None = None
     memory: int | None = None
     gpu_memory: int | None = None
     written: int | None = None
-    """What its run folder holds."""
+    """Size of its run folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a job is likely to take."""
+    """The expected time, memory and disk space of a job."""
 
     runs: int
-    """From so many similar ones."""
+    """Number of similar past jobs."""
     low: float | None = None
     high: float | None = None
-    """Seconds."""
+    """Range of the time in seconds."""
     memory: int | None = None
     gpu_memory: int | None = None
     written: int | None = None
-    """The most that one of them took, bytes; of GPU memory on each of its GPUs."""
+    """Maximum over the similar jobs in bytes; GPU memory is per GPU."""
     gpus: int = 1
 
     @property
     def sentence(self) -> str:
-        """`1h10m to 1h25m, 9.3 GiB GPU, from 3 similar runs`. Main memory is told of what has no GPU."""
+        """`1h10m to 1h25m, 9.3 GiB GPU, from 3 similar runs`. It names main memory only for a job without a GPU."""
         parts = []
         if self.low is not None and self.high is not None:
             low, high = duration(self.low), duration(self.high)
             parts.append(f"about {low}" if low == high else f"{low} to {high}")
         if self.gpu_memory is not None:
-            each = f"on each of {self.gpus} GPUs" if self.gpus > 1 else "GPU"
-            parts.append(f"{size(self.gpu_memory)} {each}")
+            where = f"on each of {self.gpus} GPUs" if self.gpus > 1 else "GPU"
+            parts.append(f"{size(self.gpu_memory)} {where}")
         elif self.memory is not None:
             parts.append(f"{size(self.memory)} RAM")
         return ", ".join([*parts, f"from {self.runs} similar run{'s' * (self.runs > 1)}"])
 
 
 def needs(asked: Asked, gpus: int) -> Needs | None:
-    """What the job's time and memory follow from; None where that is not known."""
+    """The inputs of the job's time and memory; None if unknown."""
     if asked.kind == "command":
         return Needs(_key("command", gpus, asked.options), gpus=gpus)
     if not asked.config:
@@ -105,31 +105,31 @@ def needs(asked: Asked, gpus: int) -> Needs | None:
 
 
 def estimate(wanted: Needs, past: Iterable[Past]) -> Estimate | None:
-    """What similar jobs tell, the newest first; None where there is no similar one."""
-    similar = [one for one in past if one.needs.key == wanted.key and one.needs.work > 0 and wanted.work > 0][:RUNS]
+    """Estimate from similar jobs in `past`, sorted newest first; None without a similar job."""
+    similar = [job for job in past if job.needs.key == wanted.key and job.needs.work > 0 and wanted.work > 0][:RUNS]
     times = [
-        one.seconds * wanted.work / one.needs.work
-        for one in similar
-        if one.seconds is not None and 1 / FURTHEST <= wanted.work / one.needs.work <= FURTHEST
+        job.seconds * wanted.work / job.needs.work
+        for job in similar
+        if job.seconds is not None and 1 / FURTHEST <= wanted.work / job.needs.work <= FURTHEST
     ]
-    known = Estimate(
+    result = Estimate(
         len(similar),
         min(times, default=None),
         max(times, default=None),
-        _most(one.memory for one in similar),
-        _most(one.gpu_memory for one in similar),
-        _most(one.written for one in similar),
+        _most(job.memory for job in similar),
+        _most(job.gpu_memory for job in similar),
+        _most(job.written for job in similar),
     )
-    return None if known == Estimate(len(similar)) else replace(known, gpus=wanted.gpus)
+    return None if result == Estimate(len(similar)) else replace(result, gpus=wanted.gpus)
 
 
 def _network(config: Mapping[str, Any], manifest: Path | None) -> list[Any]:
-    """Kind, architecture with all its sizes, and the images. That a second head is there counts, not its width."""
+    """Kind, architecture with its sizes, and images. The presence of a classification head counts, not its width."""
     model = {name: value for name, value in _section(config, "model").items() if name not in _COSTS_NOTHING}
     model["classification_head"] = model.get("classification_head") is not None
-    known = sorted((name, value) for name, value in model.items() if value is not None)
+    fields = sorted((name, value) for name, value in model.items() if value is not None)
     size = _section(config, "data").get("image_size")
-    return [config.get("kind", "train"), known, size, None if manifest is None else str(manifest)]
+    return [config.get("kind", "train"), fields, size, None if manifest is None else str(manifest)]
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -142,4 +142,4 @@ def _key(*parts: Any) -> str:
 
 
 def _most(sizes: Iterable[int | None]) -> int | None:
-    return max((one for one in sizes if one is not None), default=None)
+    return max((size for size in sizes if size is not None), default=None)

@@ -1,4 +1,4 @@
-"""Where jobs would run: their runs folder, the GPUs that they may take, and those of them that are free now."""
+"""The GPUs that a new job may take, and which of them are free now."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Surroundings:
     snapshot: GpuSnapshot = GpuSnapshot()  # noqa: RUF009 - frozen
     terms: Terms = Terms()  # noqa: RUF009 - frozen
     lease_dir: Path | str | None = None
-    """As in the settings."""
+    """Lock folder of the settings."""
 
 
 def gpu_count(spec: JobSpec, place: Surroundings) -> int:
-    """How many GPUs the job takes; 0 for a job on the CPU."""
+    """Number of GPUs that the job takes; 0 for a job on the CPU."""
     gpus = _wanted(spec, place)
     return spec.gpu_count if gpus and spec.gpu == "auto" else len(gpus)
 
 
 def free_of(spec: JobSpec, place: Surroundings) -> tuple[list[GpuSample], list[str]]:
-    """(the GPUs from which the job takes its own, the UUIDs of those that are free now)."""
+    """(the GPUs that the job may take, the UUIDs of the free GPUs among them)."""
     wanted = _wanted(spec, place)
     gpus = [gpu for gpu in place.snapshot.gpus if gpu.uuid in wanted]
     taken = leased((gpu.uuid for gpu in gpus), existing_lease_dir(place.lease_dir))
@@ -39,10 +39,10 @@ def free_of(spec: JobSpec, place: Surroundings) -> tuple[list[GpuSample], list[s
 
 
 def _wanted(spec: JobSpec, place: Surroundings) -> tuple[str, ...]:
-    """UUIDs of the GPUs from which the job takes its own; empty for a job on the CPU."""
+    """UUIDs of the GPUs that the job may take; empty for a job on the CPU."""
     if spec.gpu == "none":
         return ()
     gpus = place.snapshot.gpus
     by_index = {str(gpu.index): gpu.uuid for gpu in gpus}
-    named = spec.gpu.split(",") if spec.gpu != "auto" else place.terms.allowed
-    return tuple(by_index.get(name, name) for name in named) or tuple(gpu.uuid for gpu in gpus if gpu.uuid)
+    names = spec.gpu.split(",") if spec.gpu != "auto" else place.terms.allowed
+    return tuple(by_index.get(name, name) for name in names) or tuple(gpu.uuid for gpu in gpus if gpu.uuid)

@@ -1,4 +1,4 @@
-"""What jobs of the past took, for those that are like them."""
+"""The time, memory and disk space of past jobs, for estimates."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from xray_tui.jobs.storage.job_store import JobStore
 from xray_tui.system import process
 
 LOOKED_AT = 60
-"""So many jobs of a kind are looked at, the newest first: each costs reading its run's config."""
+"""Maximum number of jobs per kind, the newest first: each job costs reading a config."""
 
 
 class History:
-    """The jobs of a runs folder that have succeeded, by kind; each kind is read once, when it is asked for."""
+    """The succeeded jobs of a runs folder by kind; each kind is read once, at the first request."""
 
     def __init__(self, runs: Path, jobs: Sequence[Job]) -> None:
         self._runs = runs
@@ -25,32 +25,32 @@ class History:
         self._past: dict[str, list[Past]] = {}
 
     def is_of(self, jobs: Sequence[Job]) -> bool:
-        """Whether these jobs have the same succeeded ones."""
+        """Whether `jobs` contain the same succeeded jobs."""
         return self._jobs == succeeded(jobs)
 
     def estimate(self, kind: str, wanted: Asked, gpus: int) -> Estimate | None:
-        """From similar ones."""
-        what = needs(wanted, gpus)
-        return None if what is None else estimate(what, self._of_kind(kind))
+        """Estimate a job of this kind from similar jobs; None without a similar job."""
+        required = needs(wanted, gpus)
+        return None if required is None else estimate(required, self._of_kind(kind))
 
     def _of_kind(self, kind: str) -> list[Past]:
         if kind not in self._past:
             of_kind = [job for job in self._jobs if job.spec.kind == kind][:LOOKED_AT]
-            if kind in ("train", "blend"):  # a run's config is that of its last job
+            if kind in ("train", "blend"):  # a run folder has only the config of its last job
                 of_kind = list({job.spec.run: job for job in reversed(of_kind)}.values())[::-1]
             self._past[kind] = [past for job in of_kind if (past := self._took(job)) is not None]
         return self._past[kind]
 
     def _took(self, job: Job) -> Past | None:
         folder = self._runs / job.spec.run
-        had = of_run(self._runs, job.spec, Path(job.cwd))
-        what: Needs | None = None if had is None else needs(had, len(job.gpus))
-        if what is None:
+        resolved = of_run(self._runs, job.spec, Path(job.cwd))
+        required: Needs | None = None if resolved is None else needs(resolved, len(job.gpus))
+        if required is None:
             return None
-        whole = job.attempt == 1 and not job.spec.resumes
-        seconds = job.ended - job.started if whole and job.ended and job.started else None
+        is_uninterrupted = job.attempt == 1 and not job.spec.resumes
+        seconds = job.ended - job.started if is_uninterrupted and job.ended and job.started else None
         wrote = written(folder) if job.spec.kind in ("train", "blend") else None
-        return Past(what, seconds, job.peak_memory, job.peak_gpu_memory, wrote)
+        return Past(required, seconds, job.peak_memory, job.peak_gpu_memory, wrote)
 
 
 def succeeded(jobs: Sequence[Job]) -> list[Job]:
@@ -58,14 +58,14 @@ def succeeded(jobs: Sequence[Job]) -> list[Job]:
 
 
 class KnownJobs:
-    """This host's jobs of a runs folder and what they took, for repeated looks: only changed files are read again."""
+    """This host's jobs of a runs folder and their history; repeated reads read only changed files."""
 
     def __init__(self, runs: Path) -> None:
         self._store = JobStore(runs)
         self._history: History | None = None
 
     def read(self) -> tuple[list[Job], History]:
-        """Raises OSError where the folder of jobs cannot be listed."""
+        """Read the jobs. Raises OSError if the jobs folder cannot be listed."""
         jobs = [job for job in self._store.jobs() if job.host == process.host()]
         history = self._history
         if history is None or not history.is_of(jobs):

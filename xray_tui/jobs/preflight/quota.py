@@ -1,4 +1,4 @@
-"""The user's disk quota, by the command `quota`."""
+"""The user's disk quota, from the command `quota`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """On one file system. Limits are None where there are none; of a soft and a hard one the soft counts."""
+    """Quota on one file system. A limit is the soft limit, else the hard limit, else None."""
 
     used: int
     limit: int | None
-    """Bytes."""
+    """Used and allowed bytes."""
     files: int = 0
     most_files: int | None = None
 
     @property
     def left(self) -> int | None:
-        """Bytes; negative where the limit is passed."""
+        """Bytes left; negative above the limit."""
         return None if self.limit is None else self.limit - self.used
 
 
@@ -28,21 +28,23 @@ def has_command() -> bool:
 
 
 def ask_quota(patience: float) -> str | None:
-    """What `quota` says of this user; None where there is no such command, or no answer in so many seconds: it asks the
-    file server."""
-    try:  # its exit status says whether a quota is reached
-        done = subprocess.run(
+    """The output of `quota` for this user; None if it is not installed or needs longer than `patience` seconds to query
+    the file server."""
+    try:  # its exit status tells only whether a quota is exceeded
+        result = subprocess.run(
             ["quota", "-w", "-p", "-v"], stdin=subprocess.DEVNULL, capture_output=True, timeout=patience, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.decode("utf-8", "replace")
+    return result.stdout.decode("utf-8", "replace")
 
 
-def parse_quota(told: str, source: str) -> Quota | None:
-    """The quota of the file system of that source, by what `quota -w -p -v` printed: blocks of 1 KiB (used, soft and
-    hard limit, the end of the grace period), and the same of files. None where it says nothing of that one."""
-    for line in told.splitlines():
+def parse_quota(output: str, source: str) -> Quota | None:
+    """Parse the quota of the file system `source` from the output of `quota -w -p -v`; None if it is not listed.
+
+    A line has the blocks of 1 KiB (used, soft limit, hard limit, end of the grace period), then the same of files.
+    """
+    for line in output.splitlines():
         words = line.split()
         if len(words) < 8 or words[0] != source:
             continue
