@@ -210,7 +210,7 @@ def test_nnunets_run_is_a_member_once_it_was_predicted(tmp_path: Path) -> None:
     other, run = make_run(tmp_path / "a"), make_run(tmp_path / "nn", None, kind="nnunet")
     blend = Asked("blend", tmp_path / "c", {}, members=(other, run))
     remedy = f"create them: xray-engine nnunet predict --run {run}"
-    assert checks(blend)[1] == Check(BAD, f"member: nn/predictions: not of val and test yet; {remedy}")
+    assert checks(blend)[1] == Check(BAD, f"member: nn/predictions: incomplete for val or test; {remedy}")
     for split in ("val", "test"):
         (run / f"predictions/{split}_mirror").mkdir(parents=True)
     assert checks(blend)[1] == Check(OK, "member: nn/predictions of nnU-Net")

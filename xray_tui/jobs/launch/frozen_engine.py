@@ -71,9 +71,7 @@ def digest(files: Mapping[str, bytes]) -> str:
     sha256 = hashlib.sha256()
     for name in sorted(files):
         for part in (os.fsencode(name), files[name]):
-            sha256.update(
-                len(part).to_bytes(8, "little")
-            )  # the length separates the parts, so that different trees have different hashes
+            sha256.update(len(part).to_bytes(8, "little"))  # so that different trees have different hashes
             sha256.update(part)
     return sha256.hexdigest()
 

@@ -122,9 +122,7 @@ class LocalLauncher:
         """Raises BadInput or EngineMissing if the job cannot be launched now. Reads files but launches nothing."""
         check_spec(spec)
         if not self.runs.absolute().parent.is_dir():
-            raise BadInput(
-                f"{clean(str(self.runs))}: no such folder; a launch creates the runs folder only in an existing folder"
-            )
+            raise BadInput(f"{clean(str(self.runs))}: no such folder; expected at least its parent to exist")
         if self.engine == ENGINE and spec.kind != "command":
             check_engine()
         if spec.kind == "command":

@@ -84,7 +84,7 @@ def room_check(runs: Path, before: int | None) -> Check:
 
 def _data(asked: Asked, splits: tuple[str, ...]) -> Check:
     if asked.manifest is None:
-        return Check(BAD, f"data: the config of {clean(asked.folder.name)} names no manifest")
+        return Check(BAD, f"data: {clean(asked.folder.name)}: no manifest; expected a config with data.manifest")
     data = asked.config.get("data")
     has_folds = isinstance(data, dict) and data.get("fold") is not None
     is_complete, summary = look_at_data(asked.manifest, splits, has_folds)

@@ -21,7 +21,7 @@ class Surroundings:
     snapshot: GpuSnapshot = GpuSnapshot()  # noqa: RUF009 - frozen
     terms: Terms = Terms()  # noqa: RUF009 - frozen
     lease_dir: Path | str | None = None
-    """Lock folder of the settings."""
+    """Lease folder of the settings."""
 
 
 def gpu_count(spec: JobSpec, place: Surroundings) -> int:

@@ -68,7 +68,7 @@ def is_cached(model: Mapping[str, Any]) -> bool | None:
     name = encoder.removeprefix("tu-")
     hub = "timm" if _arch(model) == "timm_classifier" or name != encoder else "smp-hub"
     repositories = (f"models--{hub}--{escape(name)}{tag}" for tag in ("", ".*"))
-    files = (file for name in repositories for file in Path(HF_HUB_CACHE).glob(f"{name}/snapshots/*/*model.*"))
+    files = (file for repo in repositories for file in Path(HF_HUB_CACHE).glob(f"{repo}/snapshots/*/*model.*"))
     return any(map(is_file, files))
 
 
