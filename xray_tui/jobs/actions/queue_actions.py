@@ -44,10 +44,8 @@ def release(store: JobStore, identity: str) -> Job:
 
 
 def move(store: JobStore, identity: str, steps: int) -> Job:
-    """Swap a waiting job with this user's previous (-1) or next (1) waiting job, queued, held or blocked.
-
-    Jobs of other users keep their places. Raises BadInput.
-    """
+    """Swap a waiting job with this user's previous (-1) or next (1) waiting job, queued, held or blocked. Jobs
+    of other users keep their places. Raises BadInput."""
     store.jobs()  # fills the cache first, so that the mutex is held only briefly
 
     def order(folder: Path, leases: LeaseDir) -> None:

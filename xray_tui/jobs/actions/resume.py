@@ -49,7 +49,7 @@ def resume(
         raise BadInput(
             f"{job.id}: {'has succeeded' if job.state.ended else f'is {job.state}'}; there is nothing to resume"
         )
-    return _again(store, job, supervisor, lease_dir, given)
+    return _requeue(store, job, supervisor, lease_dir, given)
 
 
 def revive(
@@ -70,7 +70,7 @@ def revive(
             waited = job.started is None
             if not waited and job.spec.kind != "train":
                 raise BadInput(f"{job.id}: was running; only a training can be resumed")
-            results.append((_again(store, job, supervisor, lease_dir, given, keeps_hold=waited), None))
+            results.append((_requeue(store, job, supervisor, lease_dir, given, keeps_hold=waited), None))
         except BadInput as error:
             results.append((job, error.lines[0]))
     return results
@@ -91,7 +91,7 @@ def start_of(job: Job, runs: Path) -> str:
     return "it has no checkpoint and starts from the beginning"
 
 
-def _again(
+def _requeue(
     store: JobStore,
     job: Job,
     supervisor: Sequence[str],

@@ -278,9 +278,7 @@ def gpus_for(spec: JobSpec, terms: Terms, snapshot: Callable[[], GpuSnapshot]) -
         if wants != "auto" and within != named:
             raise BadInput(f"gpu: {clean(spec.gpu)}: not available: {limit.words}")
         if not within:
-            raise BadInput(
-                f"gpu: {limit.words}, and the settings allow only other gpus; give --gpu, or change one of the two"
-            )
+            raise BadInput(f"gpu: {limit.words}, and the settings allow only other gpus; give --gpu, or change either")
         allowed = within if wants == "auto" else ()
     if spec.gpu_count > 1:
         check_count(spec.gpu_count, len(allowed) or len(snapshot().gpus))
@@ -288,18 +286,13 @@ def gpus_for(spec: JobSpec, terms: Terms, snapshot: Callable[[], GpuSnapshot]) -
 
 
 def resolve_gpu(gpu: str, snapshot: Callable[[], GpuSnapshot]) -> str:
-    """Resolve indices, UUIDs and prefixes of UUIDs to comma-separated UUIDs; "auto" and "none" stay as they are.
-
-    Raises BadInput for an invalid value or an unknown GPU.
-    """
+    """Resolve indices, UUIDs and UUID prefixes to comma-separated UUIDs; keep "auto" and "none". Raises BadInput."""
     if gpu in ("auto", "none"):
         return gpu
     names = gpu.split(",")
     for name in names:
         if not re.fullmatch(r"\d{1,3}|GPU-[0-9A-Za-z-]{1,64}", name):
-            raise BadInput(
-                f"gpu: {clean(name)[:40]}: give auto, none, indices such as 0 or 0,1, or UUIDs such as GPU-…"
-            )
+            raise BadInput(f"gpu: {clean(name)[:40]}: give auto, none, indices such as 0 or 0,1, or UUIDs like GPU-…")
     current = snapshot()
     by_index = {str(sample.index): sample.uuid for sample in current.gpus if sample.uuid}
     uuids = []

@@ -22,10 +22,8 @@ def check_program(argv: Sequence[str], cwd: Path, environ: Mapping[str, str]) ->
 
 
 def program_problem(argv: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> str | None:
-    """Why the program cannot be run, in one line that is safe to print; None if it can.
-
-    A name with a slash is a path relative to `cwd`; another name is looked up on the PATH of the environment.
-    """
+    """Why the program cannot be run, in one printable line; None if it can. A name with a slash is a path relative to
+    `cwd`; another name is looked up on the PATH of the environment."""
     name = argv[0]
     folders = [""] if "/" in name else os.get_exec_path(dict(environ))
     paths = [os.path.join(cwd, folder, name) for folder in folders]  # noqa: PTH118 - a name may not be a path

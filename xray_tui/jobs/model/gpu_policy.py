@@ -114,17 +114,14 @@ def to_values(terms: Terms) -> dict[str, Any]:
 
 def from_values(values: Mapping[str, Any]) -> Terms:
     """The policy in a job.json or a ticket; a missing or invalid value becomes the default."""
-    default = Terms()
     allowed = values.get("allowed")
     under, most = values.get("idle_under"), values.get("max_gpus")
     slots = values.get("slots")
     foreign, hours = values.get("foreign"), values.get("hours")
     return Terms(
         allowed=tuple(item for item in allowed if isinstance(item, str)) if isinstance(allowed, list) else (),
-        foreign=foreign if foreign in (REFUSE, SHARE, "idle_under") else default.foreign,
-        idle_under=under
-        if isinstance(under, int) and not isinstance(under, bool) and under >= 0
-        else default.idle_under,
+        foreign=foreign if foreign in (REFUSE, SHARE, "idle_under") else REFUSE,
+        idle_under=under if isinstance(under, int) and not isinstance(under, bool) and under >= 0 else IDLE_UNDER,
         max_gpus=most if isinstance(most, int) and not isinstance(most, bool) and most > 0 else None,
         slots=slots if isinstance(slots, int) and 1 < slots <= MOST_SLOTS else 1,
         hours=hours if isinstance(hours, str) and _HOURS.fullmatch(hours) else "",

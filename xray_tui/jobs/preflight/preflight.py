@@ -56,9 +56,7 @@ def look_ahead(
     specs: Sequence[JobSpec], place: Surroundings, then_evaluate: bool = False, known_jobs: KnownJobs | None = None
 ) -> Outlook:
     """Check and estimate jobs that are launched together, with an evaluation after each training if `then_evaluate`.
-
-    An unreadable file becomes a failed check. `known_jobs` makes repeated calls cheap.
-    """
+    An unreadable file becomes a failed check. `known_jobs` makes repeated calls cheap."""
     try:
         jobs, history = (known_jobs or KnownJobs(place.runs)).read()
     except OSError as error:

@@ -40,10 +40,8 @@ def ask_quota(patience: float) -> str | None:
 
 
 def parse_quota(output: str, source: str) -> Quota | None:
-    """Parse the quota of the file system `source` from the output of `quota -w -p -v`; None if it is not listed.
-
-    A line has the blocks of 1 KiB (used, soft limit, hard limit, end of the grace period), then the same of files.
-    """
+    """Parse the quota of the file system `source` from `quota -w -p -v`; None if it is not listed. A line has blocks of
+    1 KiB (used, soft limit, hard limit, end of the grace period), then the same of files."""
     for line in output.splitlines():
         words = line.split()
         if len(words) < 8 or words[0] != source:
