@@ -400,12 +400,12 @@ def test_two_who_resume_one_training_at_once_begin_it_once(place: Place, tmp_pat
     resume(place.store, job.id, place.supervisor)
     place.until(job)
     with pytest.raises(BadInput, match="was resumed by another process"):
-        again._again(place.store, ended, place.supervisor, None, Filter())
+        again._requeue(place.store, ended, place.supervisor, None, Filter())
     assert place.job(job).attempt == 2
     third = place.job(job)
     job = resume(place.store, third.id, ("sh", "-c", "sleep 5"))
     with pytest.raises(BadInput, match="was resumed by another process"):
-        again._again(place.store, third, place.supervisor, None, Filter())
+        again._requeue(place.store, third, place.supervisor, None, Filter())
 
 
 # A command
