@@ -91,9 +91,11 @@ def test_a_stopped_training_resumes_to_the_same_weights_bit_for_bit(
     given = [*engine, *command(project, synthetic, run, *more)]
     process = subprocess.Popen(given, stderr=subprocess.PIPE, text=True, process_group=0)
     wait_for_start(run, process)
+    os.killpg(process.pid, signal.SIGSTOP)  # paused, so that it cannot end while the next line waits for its lock
     assert main(["train", "--run", str(run), "--resume"]) == 2
     assert "another training is running in it" in capsys.readouterr().err
     os.killpg(process.pid, signal.SIGTERM)  # as a stopped job gets it: loader processes too
+    os.killpg(process.pid, signal.SIGCONT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 3, error
     assert "continue with --resume" in error
