@@ -86,7 +86,7 @@ def settle(program: Watched) -> float:
 
 
 def keys(program: Watched, count: int = KEYS) -> Cost:
-    """Medians of so many keys."""
+    """Median cost of `count` keys, pressed one at a time."""
     costs = [one_key(program) for _ in range(count)]
     return Cost(statistics.median(cost.sent for cost in costs), statistics.median(cost.cpu for cost in costs))
 
