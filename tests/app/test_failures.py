@@ -118,6 +118,18 @@ def test_a_terminal_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert not list((tmp_path / "state").rglob("*.log"))
 
 
+def test_what_is_written_after_the_terminal_went_away_does_not_hold_up_the_exit(tmp_path: Path) -> None:
+    write(tmp_path / "runs/a/test_metrics.json", {"dice_pos": 0.3})
+    fault = (
+        "from xray_tui.app.app import XrayApp; end = XrayApp._end_by_signal; "
+        "XrayApp._end_by_signal = lambda app, number: ([app._driver.write('x') for _ in range(99)], end(app, number))"
+    )
+    with terminal(tmp_path / "runs", broken(tmp_path / "runs", fault), XDG_STATE_HOME=str(tmp_path / "state")) as app:
+        app.until("1 run")
+        os.close(app.descriptor)
+        app.process.wait(30)
+
+
 def test_the_log_file_is_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     for _ in range(8):

@@ -60,6 +60,15 @@ def run_app(runs: Path | None) -> int:
 def _log_thread_error(thrown: threading.ExceptHookArgs) -> None:
     """Log the error that ended a thread; a traceback on standard error would overwrite the screen."""
     name = thrown.thread.name if thrown.thread else ""
-    terminal_is_gone = name == OUTPUT and isinstance(thrown.exc_value, OSError)
-    if thrown.exc_value is not None and not terminal_is_gone:
+    if name == OUTPUT and isinstance(thrown.exc_value, OSError):
+        _discard_output(thrown.thread)
+    elif thrown.exc_value is not None:
         log_error(f"the thread {name}".rstrip(), thrown.exc_value)
+
+
+def _discard_output(writer: threading.Thread | None) -> None:
+    """Read and discard the output of the app until it ends. Textual's queue holds 30 writes: without a reader the app
+    would wait for room in it for ever."""
+    queue = getattr(writer, "_queue", None)
+    while queue is not None and queue.get() is not None:
+        pass
