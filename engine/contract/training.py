@@ -72,7 +72,7 @@ class TrainingConfig(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: bf16 where the device supports it; fp16 needs CUDA"
     )
-    channels_last: bool = Field(True, description="NHWC memory layout: several times faster on CPUs and tensor cores")
+    channels_last: bool = Field(True, description="NHWC memory layout, which tensor cores and oneDNN prefer")
     compile: bool = Field(False, description="torch.compile the network: slower to start, faster after")
     grad_clip: float | None = Field(None, gt=0.0, le=1000.0, description="largest gradient norm; empty: no clipping")
     ema: float | None = Field(
