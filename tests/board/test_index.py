@@ -275,7 +275,7 @@ def _change_something(runs: Path, draw: random.Random) -> list[Path]:
 LOCKED = """
 import os, tempfile, time
 from pathlib import Path
-from xray_tui.board import inotify, polling, rules_file
+from xray_tui.board import rules_file, watch_sources
 from xray_tui.board.index import RunIndex
 from xray_tui.board.analysis import sentences
 from xray_tui.board.rank import rank

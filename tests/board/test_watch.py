@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.board import polling
+from xray_tui.board import watch_sources
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import rank
 from xray_tui.board.watch import ENVIRONMENT, Watch
@@ -75,7 +75,7 @@ def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 @pytest.fixture
 def board(mode: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
-    monkeypatch.setattr(polling, "PERIOD", 0.1)  # the tests wait for some thirty changes
+    monkeypatch.setattr(watch_sources, "PERIOD", 0.1)  # the tests wait for some thirty changes
     board = Board(runs)
     if board.watch.mode != mode:
         board.watch.stop()
@@ -246,7 +246,7 @@ def test_after_stop_nothing_is_called_and_threads_are_gone(board: Board, runs: P
 
 @pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 def test_when_the_kernel_drops_events_everything_counts_as_changed_and_new_folders_are_watched(runs: Path) -> None:
-    from xray_tui.board.inotify import Inotify
+    from xray_tui.board.watch_sources import Inotify
 
     source = Inotify(runs, lambda path: path.endswith(".json"))
     try:
@@ -282,7 +282,7 @@ LIMITED = """
 import pathlib, sys, time
 from xray_tui.board import watch as module
 from xray_tui.board.index import RunIndex
-module.AGAIN = 0.2
+module.FIRST_RETRY = 0.2
 runs, limit = pathlib.Path(sys.argv[1]), pathlib.Path("/proc/sys/user", sys.argv[2])
 heard, said = [], []
 watch = module.Watch(runs, RunIndex(runs).matters, heard.append, on_polling=said.append)
@@ -335,13 +335,13 @@ def test_inotify_is_tried_again_with_growing_pauses(runs: Path, monkeypatch: pyt
 
     clock = [0.0]
     monkeypatch.delenv(ENVIRONMENT, raising=False)
-    monkeypatch.setattr("xray_tui.board.inotify.Inotify", refuse)
+    monkeypatch.setattr("xray_tui.board.watch.Inotify", refuse)
     watch = Watch(runs, RunIndex(runs).matters, print)
     began = time.monotonic()
     watch._open()
     while clock[0] < 2500:
         clock[0] += 10
-        watch._is_watched_again(began + clock[0] + 1)
+        watch._retry_inotify(began + clock[0] + 1)
     assert tries == [0, 30, 90, 210, 450, 930, 1530, 2130]
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
 from engine.contract.names import CHECKPOINTS, PREDICTIONS
@@ -36,47 +37,46 @@ def walk(runs: Path, start: str = "", enter: Callable[[str], None] | None = None
     """Yield every folder from the relative path `start` downwards; nothing if `start` is not a folder that it enters.
 
     `enter` is called with the path of each folder before it is listed, so that a watch set there misses no change.
-    To prevent cycles, a link to a folder is not followed inside another link, nor if its target is in the runs folder
-    or contains it.
     """
-    if not reaches(start):
+    root = os.fspath(runs)
+    if start and not (reaches(start) and os.path.isdir(os.path.join(root, start)) and _is_followed(root, start)):
         return
-    root = os.path.realpath(runs)
-    top = os.path.join(runs, start) if start else os.fspath(runs)
-    inside_link = False
-    if start:
-        parts = start.split("/")
-        links = [depth for depth in range(1, len(parts) + 1) if os.path.islink(os.path.join(runs, *parts[:depth]))]
-        inside_link = bool(links)
-        if len(links) > 1 or (links and not _leads_outside(os.path.join(runs, *parts[: links[0]]), root)):
-            return
-        if not os.path.isdir(top):
-            return
-    pending = [(start, top, inside_link)]
+    pending = [start]
     while pending:
-        path, place, linked = pending.pop()
-        folder = Folder(path)
+        folder = Folder(pending.pop())
         if enter is not None:
-            enter(path)
+            enter(folder.path)
         try:
-            with os.scandir(place) as entries:
-                for entry in entries:
-                    if not _is_folder(entry):
-                        folder.files.append(entry)
-                    elif looked_into(entry.name):
-                        if entry.is_symlink():
-                            if linked or not _leads_outside(entry.path, root):
-                                continue
-                            pending.append((_join(path, entry.name), entry.path, True))
-                        else:
-                            pending.append((_join(path, entry.name), entry.path, linked))
+            below, folder.files = list_folder(root, folder.path)
+            pending.extend(join(folder.path, entry.name) for entry in below)
         except (FileNotFoundError, NotADirectoryError) as error:
-            if path:  # deleted during the walk
+            if folder.path:  # deleted during the walk
                 continue
             folder.problem = error
         except OSError as error:
             folder.problem = error
         yield folder
+
+
+def list_folder(runs: str, path: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
+    """(the folders that the walk enters, all other entries) of the folder at a relative path. Raises OSError.
+
+    To prevent cycles, a link to a folder is not followed inside another link, nor if its target is in the runs folder
+    or contains it.
+    """
+    folders, files = [], []
+    with os.scandir(os.path.join(runs, path)) as entries:
+        for entry in entries:
+            if not _is_folder(entry):
+                files.append(entry)
+            elif looked_into(entry.name) and (not entry.is_symlink() or _leads_outside(runs, path, entry.name)):
+                folders.append(entry)
+    return folders, files
+
+
+def join(folder: str, name: str) -> str:
+    """The relative path of an entry of a folder."""
+    return f"{folder}/{name}" if folder else name
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -86,11 +86,23 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _leads_outside(link: str, root: str) -> bool:
-    """Whether the target of a link is neither in the runs folder nor a parent of it."""
-    target = os.path.realpath(link)
-    return os.path.commonpath([target, root]) not in (target, root)
+def _is_followed(runs: str, path: str) -> bool:
+    """Whether the walk follows every link on a relative path."""
+    places = [("/".join(parts[:-1]), parts[-1]) for parts in accumulate([part] for part in path.split("/"))]
+    return all(
+        _leads_outside(runs, folder, name)
+        for folder, name in places
+        if os.path.islink(os.path.join(runs, folder, name))
+    )
 
 
-def _join(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
+def _leads_outside(runs: str, folder: str, link: str) -> bool:
+    """Whether a link in a relative folder leads neither into the runs folder nor to a parent of it, and the folder was
+    reached without a link."""
+    root = os.path.realpath(runs)
+    place = os.path.realpath(os.path.join(runs, folder))
+    target = os.path.realpath(os.path.join(place, link))
+    return place == os.path.normpath(os.path.join(root, folder)) and os.path.commonpath([target, root]) not in (
+        target,
+        root,
+    )

@@ -8,9 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Protocol
 
 from engine.contract.text import clean
+from xray_tui.board.watch_sources import Inotify, Polling
 from xray_tui.system.mounts import file_system_of, is_shared, read_mountinfo
 from xray_tui.system.retry import Report, Retry, unheard
 
@@ -22,24 +22,10 @@ TICK = 0.25
 """Seconds between two checks whether the runs folder was replaced."""
 LAST_CALL = 2.0
 """Seconds for which `stop` waits for the thread."""
-AGAIN, AGAIN_AT_MOST = 30.0, 600.0
-"""Seconds until the next attempt with inotify after a kernel limit: first value, which doubles, and maximum."""
+FIRST_RETRY, LONGEST_RETRY = 30.0, 600.0
+"""Seconds until the next attempt with inotify after a kernel limit: the first pause, which doubles, and the longest."""
 ENVIRONMENT = "XRAY_TUI_WATCH"
 """Environment variable that disables inotify if it is set to `poll`."""
-
-Mode = Literal["inotify", "polling"]
-
-
-class _Source(Protocol):
-    """Source of changed paths, relative to the runs folder. The empty string is the runs folder itself."""
-
-    @property
-    def mode(self) -> Mode: ...
-    @property
-    def lost(self) -> bool: ...
-    def read(self, timeout: float) -> set[str]: ...
-    def wake(self) -> None: ...
-    def close(self) -> None: ...
 
 
 class Watch:
@@ -66,9 +52,7 @@ class Watch:
         self._on_polling = on_polling
         self._retry = Retry("watching the runs folder", on_failure)
         self._identity: tuple[int, int] | None = None
-        self._source: _Source | None = None
-        self._swapping = threading.Lock()
-        """Held while the source is replaced, so that `stop` never wakes a closed source."""
+        self._source: Inotify | Polling | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._pending: set[str] = set()
@@ -76,13 +60,13 @@ class Watch:
         """Times of the oldest and the newest pending change, and of the last check of the runs folder."""
         self._polling_reason = ""
         """Why the folder is polled; empty with inotify."""
-        self._again = AGAIN
-        self._again_at: float | None = None
+        self._retry_after = FIRST_RETRY
+        self._retry_at: float | None = None
         """Time of the next attempt with inotify; None if inotify is in use or polling is permanent."""
 
     @property
-    def mode(self) -> Mode | None:
-        """How changes are detected; None before `start`."""
+    def mode(self) -> str | None:
+        """`inotify` or `polling`; None before `start`."""
         return self._source.mode if self._source else None
 
     def start(self) -> None:
@@ -92,9 +76,6 @@ class Watch:
     def stop(self, patience: float = LAST_CALL) -> None:
         """Prevent further calls of `on_change`, and wait at most `patience` seconds for a call in progress."""
         self._stopping.set()
-        with self._swapping:
-            if self._source is not None:
-                self._source.wake()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(patience)
 
@@ -110,11 +91,17 @@ class Watch:
         if self._source is None:  # an error prevented the previous attempt to open a source
             self._open()
         due = min(self._last + QUIET, self._first + LONGEST) if self._pending else time.monotonic() + TICK
-        changed = self._read(due - time.monotonic())
+        assert self._source is not None
+        try:
+            changed = self._source.read(due - time.monotonic())
+        except OSError as error:  # a new folder exceeded the kernel limit
+            self._close()
+            self._poll(_refusal(error), retry=True)
+            changed = {""}
         now = time.monotonic()
         if "" in changed or now - self._checked >= TICK:
             self._checked = now
-            if self._reopen_if_replaced() or self._is_watched_again(now):
+            if self._reopen_if_replaced() or self._retry_inotify(now):
                 changed.add("")
         if changed:
             self._first, self._last = (self._first if self._pending else now), now
@@ -122,15 +109,6 @@ class Watch:
         if self._pending and now >= min(self._last + QUIET, self._first + LONGEST) and not self._stopping.is_set():
             self._on_change(frozenset(self._pending))
             self._pending = set()
-
-    def _read(self, timeout: float) -> set[str]:
-        assert self._source is not None
-        try:
-            return self._source.read(timeout)
-        except OSError as error:  # a new folder exceeded the kernel limit
-            self._close()
-            self._poll(_refusal(error), again=True)
-            return {""}
 
     def _reopen_if_replaced(self) -> bool:
         """Open a new source if the runs folder was replaced or deleted; return whether it was."""
@@ -149,47 +127,41 @@ class Watch:
         elif is_shared(kind := file_system_of(self.runs, read_mountinfo())):
             self._poll(f"{clean(kind)} is a network file system")
         elif (refusal := self._use_inotify()) is not None:
-            self._poll(refusal, again=True)
+            self._poll(refusal, retry=True)
 
-    def _is_watched_again(self, now: float) -> bool:
+    def _retry_inotify(self, now: float) -> bool:
         """Try inotify again when the next attempt is due; return whether it works."""
-        if self._again_at is None or now < self._again_at:
+        if self._retry_at is None or now < self._retry_at:
             return False
-        self._again = min(2 * self._again, AGAIN_AT_MOST)
-        self._again_at = now + self._again
+        self._retry_after = min(2 * self._retry_after, LONGEST_RETRY)
+        self._retry_at = now + self._retry_after
         return self._use_inotify() is None
 
     def _use_inotify(self) -> str | None:
         """Switch to inotify, or return the reason for a failure and keep the current source."""
-        from xray_tui.board.inotify import Inotify
-
         try:
             source = Inotify(self.runs, self._matters)
         except OSError as error:
             return _refusal(error)
         self._close()
         self._use(source, "")
-        self._again, self._again_at = AGAIN, None
+        self._retry_after, self._retry_at = FIRST_RETRY, None
         return None
 
-    def _poll(self, reason: str, again: bool = False) -> None:
-        from xray_tui.board.polling import Polling
-
-        self._again_at = time.monotonic() + self._again if again else None
+    def _poll(self, reason: str, retry: bool = False) -> None:
+        self._retry_at = time.monotonic() + self._retry_after if retry else None
         self._use(Polling(self.runs, self._matters), reason)
 
-    def _use(self, source: _Source, polling_reason: str) -> None:
-        with self._swapping:
-            self._source = source
+    def _use(self, source: Inotify | Polling, polling_reason: str) -> None:
+        self._source = source
         if polling_reason != self._polling_reason:
             self._polling_reason = polling_reason
             self._on_polling(polling_reason)
 
     def _close(self) -> None:
-        with self._swapping:
-            if self._source is not None:
-                self._source.close()
-                self._source = None
+        if self._source is not None:
+            self._source.close()
+            self._source = None
 
 
 def _refusal(error: OSError) -> str:

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from engine.contract.text import clean
-from xray_tui.board.inotify import Inotify
 from xray_tui.board.walk import walk
 from xray_tui.board.watch import ENVIRONMENT
+from xray_tui.board.watch_sources import Inotify
 from xray_tui.doctor.context import Context
 from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
 from xray_tui.system.mounts import file_system_of, is_shared, read_mountinfo
