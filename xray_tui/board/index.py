@@ -124,7 +124,7 @@ class RunIndex:
     def _read_note(self, path: str) -> bool:
         if not os.path.lexists(self.runs / path):
             return False
-        from xray_tui.board.rules_file import read_set_aside  # imports YAML only if there is a note
+        from xray_tui.board.note import read_set_aside  # imports YAML only if there is a note
 
         self._notes[path] = read_set_aside(self.runs / path, path)
         self._register(path)
@@ -161,7 +161,7 @@ def load_rules(runs: Path) -> tuple[Rules, tuple[str, ...]]:
     path = os.path.join(runs, BOARD)
     if not os.path.lexists(path):
         return Rules(), ()
-    from xray_tui.board.rules_file import read_rules  # imports YAML only if there is a board.yaml
+    from xray_tui.board.rules_file import read_rules  # imports pydantic only if there is a board.yaml
 
     return read_rules(Path(path))
 

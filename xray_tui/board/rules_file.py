@@ -1,87 +1,38 @@
-"""Reads board.yaml and note.yaml and reports each problem as one line. The only module of the board with YAML."""
+"""Reads board.yaml and reports each problem as one line. The only module of the board with pydantic."""
 
 from __future__ import annotations
 
-import stat
+from collections import Counter
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
-from engine.contract.errors import BadInput
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
 from engine.contract.metrics import METRICS
 from engine.contract.names import BOARD
-from engine.contract.text import brief, clean
-from engine.contract.yaml_file import read_mapping
-from xray_tui.board.fields import (
-    Field,
-    flaws_of,
-    list_of,
-    mapping_of,
-    one_of,
-    one_or_list_of,
-    section,
-    text,
-    whole_number,
-)
+from engine.contract.text import LONGEST_BRIEF, brief, clean
+from xray_tui.board.note import read_yaml
 from xray_tui.board.rules import INSIGHTS, LARGEST_COUNT, Reference, Rules
 
-REFERENCE_FIELDS = {
-    "label": Field(text(), "name of the reference in the analysis", required=True),
-    "run": Field(text(), "run of the reference, relative to the runs folder", required=True),
+MOST_LINES = 10
+"""Maximum number of lines per key: a list of the wrong type has an error per entry."""
+
+EXPECTED = {
+    "string_type": "text",
+    "string_too_short": "text of at least {min_length} characters",
+    "string_too_long": "text of at most {max_length} characters",
+    "tuple_type": "a list",
+    "too_short": "at least {min_length} entries",
+    "too_long": "at most {max_length} entries",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "literal_error": "{expected}",
+    "int_type": "a whole number",
+    "greater_than_equal": "a whole number of at least {ge}",
+    "less_than_equal": "a whole number of at most {le}",
 }
-
-EXPECT_FIELDS = {
-    "num_samples": Field(whole_number(0, LARGEST_COUNT), "images of the test split"),
-    "num_positive": Field(whole_number(0, LARGEST_COUNT), "images of the test split with a fracture"),
-}
-
-BOARD_FIELDS = {
-    "title": Field(text(), "title of the exported board"),
-    "primary": Field(text(), "the metric to rank by"),
-    "reference": Field(section(REFERENCE_FIELDS), "the run to compare the leader with: {label: nnUNet, run: path}"),
-    "exclude": Field(list_of(text()), "words; artifacts with one of them in their path are unranked"),
-    "artifacts": Field(list_of(text()), "globs of additional test artifacts"),
-    "best_by": Field(one_of("test", "val"), "split that selects the best artifact of a run"),
-    "resolution": Field(one_of("native", "input"), "resolution of the metrics to rank by"),
-    "columns": Field(list_of(text(), least=1), "metrics to show as columns of the exports"),
-    "insights": Field(list_of(one_of(*INSIGHTS)), "the sentences of the analysis"),
-    "remarks": Field(list_of(text(0, 2000)), "your own bullets, printed after the insights"),
-    "aliases": Field(mapping_of(one_or_list_of(text())), "other names of a metric in older artifacts"),
-    "places": Field(list_of(text()), "dotted paths of blocks with metrics in older artifacts"),
-    "data_fingerprint": Field(text(), "the expected data fingerprint of artifacts"),
-    "expect": Field(section(EXPECT_FIELDS), "the expected counts: {num_samples: 613, num_positive: 108}"),
-}
-"""The keys of board.yaml. `Rules` has the defaults."""
-
-
-def read_rules(path: Path) -> tuple[Rules, tuple[str, ...]]:
-    """The rules in a board.yaml, and one line per problem. Invalid fields keep their default."""
-    values, problems = _mapping(path, BOARD)
-    flaws = list(flaws_of(values, BOARD_FIELDS))
-    invalid = {flaw.where[0] for flaw in flaws}
-    valid = {name: value for name, value in values.items() if name not in invalid and value is not None}
-    return rules_of(valid), (*problems, *dict.fromkeys(f"{BOARD}: {flaw}; ignored" for flaw in flaws))
-
-
-def rules_of(values: dict[str, Any]) -> Rules:
-    """Rules from valid values of board.yaml. Without `columns`, the primary metric becomes the first column."""
-    settings: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-    }
-    if "primary" in settings:
-        settings["primary"] = metric_name(settings["primary"])
-        settings.setdefault("columns", (settings["primary"], *Rules.columns))
-    if "columns" in settings:
-        settings["columns"] = tuple(dict.fromkeys(map(metric_name, settings["columns"])))
-    if "aliases" in settings:
-        settings["aliases"] = {
-            metric_name(name): (names,) if isinstance(names, str) else tuple(names)
-            for name, names in settings["aliases"].items()
-        }
-    if "reference" in settings:
-        settings["reference"] = Reference(**settings["reference"])
-    if "expect" in settings:
-        settings["expect"] = {name: count for name, count in settings["expect"].items() if count is not None}
-    return Rules(**settings)
+"""What pydantic's types of errors mean."""
 
 
 def metric_name(name: str) -> str:
@@ -90,28 +41,102 @@ def metric_name(name: str) -> str:
     return next((known.name for known in METRICS if word in (known.name, *known.aliases)), name)
 
 
-def read_set_aside(path: Path, name: str) -> tuple[str | None, tuple[str, ...]]:
-    """The reason why a note.yaml excludes its run from the ranking, or None, and one line per problem of the file."""
-    values, problems = _mapping(path, name)
-    reason = values.get("set_aside")
-    if reason is None or reason is False or reason == "":
-        return None, problems
-    if not isinstance(reason, str):
-        return "set aside by its note", problems
-    return f"set aside by its note: {clean(reason.strip())[:300]}", problems
+T = TypeVar("T")
+Limit = Field(max_length=1000)
+Entries = Annotated[tuple[T, ...], Limit]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+Texts = Entries[Text]
+Remark = Annotated[str, Field(max_length=2000)]
+MetricName = Annotated[Text, AfterValidator(metric_name)]
+Names = Annotated[Texts, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+Count = Annotated[int, Field(strict=True, ge=0, le=LARGEST_COUNT)]
 
 
-def _mapping(path: Path, name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Reference(_Section):
+    label: Text
+    run: Text
+
+
+class _Expect(_Section):
+    num_samples: Count | None = None
+    num_positive: Count | None = None
+
+
+def _key(purpose: str, **limits: int) -> Any:
+    return Field(None, description=purpose, **limits)  # type: ignore[call-overload]
+
+
+class _Board(_Section):
+    """The keys of board.yaml. `Rules` has the defaults."""
+
+    title: Text | None = _key("title of the exported board")
+    primary: MetricName | None = _key("the metric to rank by")
+    reference: _Reference | None = _key("the run to compare the leader with: {label: nnUNet, run: path}")
+    exclude: Texts | None = _key("words; artifacts with one of them in their path are unranked")
+    artifacts: Texts | None = _key("globs of additional test artifacts")
+    best_by: Literal["test", "val"] | None = _key("split that selects the best artifact of a run")
+    resolution: Literal["native", "input"] | None = _key("resolution of the metrics to rank by")
+    columns: Entries[MetricName] | None = _key("metrics to show as columns of the exports", min_length=1)
+    insights: Entries[Literal[INSIGHTS]] | None = _key("the sentences of the analysis")  # type: ignore[valid-type]
+    remarks: Entries[Remark] | None = _key("your own bullets, printed after the insights")
+    aliases: Annotated[dict[MetricName, Names], Limit] | None = _key("other names of a metric in older artifacts")
+    places: Texts | None = _key("dotted paths of blocks with metrics in older artifacts")
+    data_fingerprint: Text | None = _key("the expected data fingerprint of artifacts")
+    expect: _Expect | None = _key("the expected counts: {num_samples: 613, num_positive: 108}")
+
+
+def read_rules(path: Path) -> tuple[Rules, tuple[str, ...]]:
+    """The rules in a board.yaml, and one line per problem. Invalid fields keep their default.
+
+    Without `columns`, the primary metric becomes the first column."""
+    values, problems = read_yaml(path, BOARD)
     try:
-        regular = stat.S_ISREG(path.stat().st_mode)
-    except FileNotFoundError:  # a broken link
-        regular = False
-    except OSError as error:  # a link to itself or into a folder without access
-        return {}, (f"{clean(name)}: cannot be read: {error.strerror or error}; ignored",)
-    if not regular:  # reading a pipe would block
-        return {}, (f"{clean(name)}: not a regular file; ignored",)
-    try:
-        values = read_mapping(path)
-    except BadInput as error:
-        return {}, tuple(line.replace(clean(str(path)), clean(name), 1) + "; ignored" for line in error.lines)
-    return {key if isinstance(key, str) else brief(key): value for key, value in values.items()}, ()
+        board = _Board.model_validate(values)
+    except ValidationError as error:
+        problems = (*problems, *_lines(error))
+        invalid = {item["loc"][0] for item in error.errors(include_url=False)}
+        board = _Board.model_validate({key: value for key, value in values.items() if key not in invalid})
+    settings: dict[str, Any] = {key: value for key, value in board if value is not None}
+    if board.primary and not board.columns:
+        settings["columns"] = (board.primary, *Rules.columns)
+    if "columns" in settings:
+        settings["columns"] = tuple(dict.fromkeys(settings["columns"]))
+    if board.reference:
+        settings["reference"] = Reference(board.reference.label, board.reference.run)
+    if board.expect:
+        settings["expect"] = board.expect.model_dump(exclude_none=True)
+    return Rules(**settings), problems
+
+
+def _lines(error: ValidationError) -> tuple[str, ...]:
+    """One line per error: key, what is expected, the value, and what the key is for."""
+    lines: dict[str, None] = {}
+    counts: Counter[str] = Counter()
+    for item in error.errors(include_url=False):
+        key, *_ = parts = [str(part) for part in item["loc"] if part != "[key]"]
+        counts[key] += 1
+        if counts[key] <= MOST_LINES:
+            place = ".".join(clean(part)[:LONGEST_BRIEF] for part in parts)
+            lines[f"{BOARD}: {place}: {_problem(item, parts)}; ignored"] = None
+    return tuple(lines)
+
+
+def _problem(item: Any, parts: list[str]) -> str:
+    key, kind = parts[0], item["type"]
+    if kind == "extra_forbidden":
+        model = _Board if len(parts) == 1 else _Reference if key == "reference" else _Expect
+        close = get_close_matches(parts[-1][:LONGEST_BRIEF], model.model_fields, n=1)
+        known = ", ".join(model.model_fields)
+        return f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known keys: {known}"
+    purpose = _Board.model_fields[key].description
+    if kind == "missing":
+        return f"is missing ({purpose})"
+    problem = clean(item["msg"])
+    if kind in EXPECTED:
+        problem = f"expected {EXPECTED[kind].format_map(item.get('ctx', {}))}, got {brief(item['input'])}"
+    hint = "; put it in quotes" if kind == "string_type" and isinstance(item["input"], int | float) else ""
+    return f"{problem}{hint} ({purpose})"
