@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from engine.contract.metrics import metric
@@ -17,46 +16,35 @@ PRESENCE = ("roc_auc_presence", "average_precision_presence", "sensitivity_at_90
 """Image-level metrics, which do not depend on the resolution."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    artifact: Artifact
-    others: tuple[Artifact, ...]
-    by_validation: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Usual:
-    """The test data on which most runs of the board were scored."""
-
-    num_samples: int | None
-    num_positive: int | None
-    fingerprint: str | None
-
-
 def rank(snapshot: Snapshot) -> Board:
     """One row per run, by primary metric, then run name. The artifact of a run is chosen by `best_by`, then path."""
     rules = snapshot.rules
     runs: dict[str, list[Artifact]] = {}
     for artifact in snapshot.artifacts:
         runs.setdefault(artifact.run, []).append(artifact)
-    chosen = [_choose(artifacts, rules) for artifacts in runs.values()]
-    sign = -1.0 if rules.metric.higher_is_better else 1.0
-    ranked = [(choice, ranked_figures(choice.artifact, rules)) for choice in chosen]
-    ranked.sort(key=lambda pair: (sign * pair[1][rules.primary], pair[0].artifact.run))
-    usual = _usual([choice.artifact for choice in chosen])
+    ranked = [(ordered[0], ordered[1:]) for ordered in (_best_first(artifacts, rules) for artifacts in runs.values())]
+    figures = {artifact.run: ranked_figures(artifact, rules) for artifact, _ in ranked}
+    ranked.sort(key=lambda pair: (_sign(rules) * figures[pair[0].run][rules.primary], pair[0].run))
+    usual = _usual([artifact for artifact, _ in ranked])
     rows = tuple(
         Row(
             place,
-            choice.artifact.run,
-            choice.artifact,
-            figures,
-            1 + len(choice.others),
-            _marks(choice, usual, rules),
-            choice.others,
+            artifact.run,
+            artifact,
+            figures[artifact.run],
+            1 + len(others),
+            tuple(_marks(artifact, len(others), usual, rules)),
+            tuple(others),
         )
-        for place, (choice, figures) in enumerate(ranked, start=1)
+        for place, (artifact, others) in enumerate(ranked, start=1)
     )
-    best_of_each = _best([figures for _, figures in ranked])
+    columns: dict[str, list[float]] = {}
+    for block in figures.values():
+        for name, value in block.items():
+            columns.setdefault(name, []).append(value)
+    best_of_each = {
+        name: (max if metric(name).higher_is_better else min)(values) for name, values in sorted(columns.items())
+    }
     return Board(snapshot.runs, rules, rows, snapshot.rejected, snapshot.problems, best_of_each)
 
 
@@ -77,24 +65,25 @@ def best(rows: Iterable[Row], name: str) -> Row | None:
     return None if first is None or first.value(name) is None else first
 
 
-def _best(blocks: Sequence[Block]) -> Block:
-    names: set[str] = set().union(*blocks)
-    columns = {name: [block[name] for block in blocks if name in block] for name in sorted(names)}
-    return {name: (max if metric(name).higher_is_better else min)(values) for name, values in columns.items()}
+def _sign(rules: Rules) -> float:
+    return -1.0 if rules.metric.higher_is_better else 1.0
 
 
-def _choose(artifacts: list[Artifact], rules: Rules) -> _Chosen:
-    """The best artifact of a run: by validation if the rules ask for it and an artifact reports it, else by test."""
-    primary, sign = rules.primary, -1.0 if rules.metric.higher_is_better else 1.0
+def _best_first(artifacts: list[Artifact], rules: Rules) -> list[Artifact]:
+    """The artifacts of a run: first the best, by validation if the rules ask for it and an artifact reports it, then
+    the others by test."""
+    primary, sign = rules.primary, _sign(rules)
     if len(artifacts) == 1:
-        return _Chosen(artifacts[0], (), rules.best_by == "val" and primary in artifacts[0].validation)
-    ordered = sorted(artifacts, key=lambda artifact: (sign * ranked_figures(artifact, rules)[primary], artifact.path))
+        return artifacts
+    tests = {artifact.path: sign * ranked_figures(artifact, rules)[primary] for artifact in artifacts}
+    ordered = sorted(artifacts, key=lambda artifact: (tests[artifact.path], artifact.path))
     if rules.best_by == "val":
         validated = [artifact for artifact in ordered if primary in artifact.validation]
-        if validated:
-            first = min(validated, key=lambda artifact: (sign * artifact.validation[primary], artifact.path))
-            return _Chosen(first, tuple(artifact for artifact in ordered if artifact is not first), True)
-    return _Chosen(ordered[0], tuple(ordered[1:]), False)
+        first = min(
+            validated, key=lambda artifact: (sign * artifact.validation[primary], artifact.path), default=ordered[0]
+        )
+        ordered.sort(key=lambda artifact: artifact is not first)
+    return ordered
 
 
 def ranked_figures(artifact: Artifact, rules: Rules) -> Block:
@@ -112,47 +101,36 @@ def _ranked_resolution(artifact: Artifact, rules: Rules) -> str | None:
     return artifact.resolution
 
 
-def _usual(artifacts: Iterable[Artifact]) -> _Usual:
-    sizes: Counter[int] = Counter()
-    positives: Counter[tuple[int, int]] = Counter()
-    prints: Counter[str] = Counter()
-    for artifact in artifacts:
-        if artifact.num_samples is not None:
-            sizes[artifact.num_samples] += 1
-            if artifact.num_positive is not None:
-                positives[artifact.num_samples, artifact.num_positive] += 1
-        if artifact.fingerprint is not None:
-            prints[artifact.fingerprint] += 1
-    size = _most_common(sizes)
-    of_that_size = Counter({pair[1]: count for pair, count in positives.items() if pair[0] == size})
-    return _Usual(size, _most_common(of_that_size), _most_common(prints))
+def _usual(artifacts: list[Artifact]) -> tuple[int | None, int | None, str | None]:
+    """The test data on which most runs were scored: number of images, of positives among those runs, fingerprint."""
+    size = _most_common(artifact.num_samples for artifact in artifacts)
+    positives = _most_common(artifact.num_positive for artifact in artifacts if artifact.num_samples == size)
+    return size, positives, _most_common(artifact.fingerprint for artifact in artifacts)
 
 
-def _most_common(counts: Mapping[T, int]) -> T | None:
+def _most_common(values: Iterable[T | None]) -> T | None:
     """The most common value, the greatest of several; None if there are no values."""
+    counts = Counter(value for value in values if value is not None)
     return max(counts, key=lambda value: (counts[value], value), default=None)
 
 
-def _marks(chosen: _Chosen, usual: _Usual, rules: Rules) -> tuple[str, ...]:
-    artifact, marks = chosen.artifact, []
-    if chosen.others:
-        marks.append(f"best of {1 + len(chosen.others)}{' by validation' if chosen.by_validation else ''}")
-    marks += _data_marks(artifact, usual)
+def _marks(
+    artifact: Artifact, others: int, usual: tuple[int | None, int | None, str | None], rules: Rules
+) -> Iterator[str]:
+    """The number of artifacts that the best was chosen from, other test data than most runs, and another resolution."""
+    if others:
+        by_validation = rules.best_by == "val" and rules.primary in artifact.validation
+        yield f"best of {1 + others}{' by validation' if by_validation else ''}"
+    size, positives = artifact.num_samples, artifact.num_positive
+    usual_size, usual_positives, usual_fingerprint = usual
+    if size is not None and usual_size is not None and size != usual_size:
+        yield f"scored on {size}{' of' if size < usual_size else ', not'} {usual_size}"
+    elif size is not None and positives is not None and positives != usual_positives:
+        yield f"{positives} positives, not {usual_positives}"
+    elif artifact.fingerprint is not None and artifact.fingerprint != usual_fingerprint:
+        yield "scored on other data"
     resolution = _ranked_resolution(artifact, rules)
     if resolution is None:
-        marks.append("resolution unknown")
+        yield "resolution unknown"
     elif resolution != rules.resolution:
-        marks.append(f"{resolution} resolution")
-    return tuple(marks)
-
-
-def _data_marks(artifact: Artifact, usual: _Usual) -> list[str]:
-    """How the test data recorded in the artifact differs from that of most runs."""
-    size, usual_size = artifact.num_samples, usual.num_samples
-    if size is not None and usual_size is not None and size != usual_size:
-        return [f"scored on {size}{' of' if size < usual_size else ', not'} {usual_size}"]
-    if size is not None and artifact.num_positive is not None and artifact.num_positive != usual.num_positive:
-        return [f"{artifact.num_positive} positives, not {usual.num_positive}"]
-    if artifact.fingerprint is not None and artifact.fingerprint != usual.fingerprint:
-        return ["scored on other data"]
-    return []
+        yield f"{resolution} resolution"
