@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xray_tui.board.artifact import read_artifact, run_of
+from xray_tui.board.artifact import LARGEST, read_artifact, run_of
 from xray_tui.board.index import RunIndex
 from xray_tui.board.model import Artifact, Rejected
-from xray_tui.board.parser import LARGEST
 from xray_tui.board.rules import Rules
 
 from .place import RULES, comparable, reason

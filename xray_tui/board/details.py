@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.text import clean
+from xray_tui.board.artifact import Document, NotComparable, parse
 from xray_tui.board.index import read_bytes
 from xray_tui.board.model import Block, Rejected
-from xray_tui.board.parser import Document, NotComparable, parse
 from xray_tui.board.rules import Rules
 
 Facts = Mapping[str, str]

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from engine.contract.names import BOARD, NOTE
 from engine.contract.text import clean
-from xray_tui.board.artifact import excluded, read_artifact, rejected
+from xray_tui.board.artifact import LARGEST, excluded, read_artifact, rejected
 from xray_tui.board.model import Artifact, Rejected, Snapshot
-from xray_tui.board.parser import LARGEST
 from xray_tui.board.rules import Rules
 from xray_tui.board.unknown_metrics import misnamed_lines
 from xray_tui.board.walk import reaches, walk
