@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from xray_tui.board.analysis import read_configs
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import rank
 from xray_tui.board.seed_groups import seed_groups
-from xray_tui.board.side_files import read_configs
 from xray_tui.jobs.model.job import State
 from xray_tui.jobs.storage.job_store import JobStore
 

@@ -8,10 +8,8 @@ from random import Random
 
 import pytest
 
-from xray_tui.board.analysis import code, sentences
-from xray_tui.board.bootstrap import difference_interval
+from xray_tui.board.analysis import code, difference_interval, read_per_image, sentences
 from xray_tui.board.seed_groups import seed_groups, seedless
-from xray_tui.board.side_files import read_per_image
 
 from .place import board_of, put
 

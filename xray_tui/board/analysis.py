@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from random import Random
 
+from engine.contract.names import CONFIG
 from engine.contract.text import clean
-from xray_tui.board.bootstrap import difference_interval
+from xray_tui.board.index import read_bytes
 from xray_tui.board.model import Board, Row
 from xray_tui.board.rank import best
 from xray_tui.board.seed_groups import seed_groups
-from xray_tui.board.side_files import read_configs, read_per_image
 
 RIVALS = 10
 """Number of runs after the leader to compare with it image by image."""
@@ -20,6 +24,8 @@ _MARKDOWN = re.compile(r"[\\`*<>\[\]{}&~|!#$@]|\b_|_\b|://|\bwww\.", re.IGNORECA
 """Possible markup, link, mention or issue reference; underscores inside a word are harmless."""
 PER_IMAGE_COLUMNS = {"dice_pos": "dice", "iou_pos": "iou"}
 """Metrics that are means over images, mapped to their column in the per-image table."""
+RESAMPLES, FEWEST_RESAMPLES, MOST_DRAWS = 1000, 200, 1_000_000
+"""Resamples of a paired bootstrap, fewer for many images to bound the cost, but enough for a 95 % interval."""
 
 
 def sentences(board: Board) -> list[str]:
@@ -86,14 +92,6 @@ def _best_of(board: Board, name: str, title: str) -> list[str]:
     return [] if row is None else [f"Best fracture-presence {title}: {code(row.run)} at **{four(row.value(name))}**."]
 
 
-def _best_roc_auc(board: Board) -> list[str]:
-    return _best_of(board, "roc_auc_presence", "ROC-AUC")
-
-
-def _best_ap(board: Board) -> list[str]:
-    return _best_of(board, "average_precision_presence", "AP")
-
-
 def _seed_groups(board: Board) -> list[str]:
     configs = read_configs(board.runs, board.rows)
     return [
@@ -115,9 +113,7 @@ def _ranks(rows: Sequence[Row]) -> str:
 def _leader_interval(board: Board) -> list[str]:
     leader = board.rows[0]
     interval = leader.artifact.intervals.get(board.rules.primary)
-    if (
-        interval is None or leader.figures is not leader.artifact.metrics
-    ):  # the interval is for the artifact's own resolution
+    if interval is None or leader.figures is not leader.artifact.metrics:  # it is for the artifact's own resolution
         return []
     low, high = interval
     return [f"95 % interval of the leader's {label(board)}: {four(low)} to {four(high)}."]
@@ -171,11 +167,56 @@ def _unranked(board: Board) -> list[str]:
     return [f"{count} unranked {'artifact' if count == 1 else 'artifacts'}: {listed}{more}."]
 
 
+def read_configs(runs: Path, rows: Iterable[Row]) -> dict[str, str]:
+    """run -> text of its config.yaml, for runs with a readable one."""
+    texts = {row.run: _read_text(runs, f"{row.run}/{CONFIG}") for row in rows if "/" in row.artifact.path}
+    return {run: text for run, text in texts.items() if text is not None}
+
+
+def read_per_image(runs: Path, row: Row, column: str) -> dict[str, float] | None:
+    """image id -> value of a column in the per-image table of the artifact, without empty cells; None without a table.
+
+    The table must be in the folder of the artifact or below it.
+    """
+    table = row.artifact.per_image
+    if table is None or "\0" in table or PurePosixPath(table).is_absolute() or ".." in PurePosixPath(table).parts:
+        return None
+    text = _read_text(runs, str(PurePosixPath(row.artifact.path).parent / table))
+    try:
+        lines = [line for line in csv.DictReader((text or "").splitlines()) if line.get(column)]
+        scores = {line["id"]: float(line[column]) for line in lines}
+    except (csv.Error, KeyError, ValueError):
+        return None
+    return scores if scores and all(map(math.isfinite, scores.values())) else None
+
+
+def _read_text(runs: Path, path: str) -> str | None:
+    """The UTF-8 text of a regular file below the runs folder; None if it cannot be read as text."""
+    content = read_bytes(runs, path)
+    try:
+        return content[0].decode("utf-8-sig") if isinstance(content, tuple) else None
+    except UnicodeDecodeError:
+        return None
+
+
+def difference_interval(ours: Mapping[str, float], theirs: Mapping[str, float]) -> tuple[float, float] | None:
+    """The 95 % percentile interval of the mean difference (ours - theirs) over images, by a paired bootstrap with a
+    fixed seed; None if the images differ. Both map image ids to scores."""
+    if not ours or ours.keys() != theirs.keys():
+        return None
+    differences = [ours[name] - theirs[name] for name in sorted(ours)]
+    count = len(differences)
+    resamples = max(FEWEST_RESAMPLES, min(RESAMPLES, MOST_DRAWS // count))
+    draw = Random(0)
+    means = sorted(math.fsum(draw.choices(differences, k=count)) / count for _ in range(resamples))
+    return means[int(0.025 * (resamples - 1))], means[math.ceil(0.975 * (resamples - 1))]
+
+
 _INSIGHTS: dict[str, Callable[[Board], list[str]]] = {
     "best_primary": _best_primary,
     "versus_reference": _versus_reference,
-    "best_roc_auc": _best_roc_auc,
-    "best_ap": _best_ap,
+    "best_roc_auc": lambda board: _best_of(board, "roc_auc_presence", "ROC-AUC"),
+    "best_ap": lambda board: _best_of(board, "average_precision_presence", "AP"),
     "seed_groups": _seed_groups,
     "leader_interval": _leader_interval,
     "indistinguishable": _indistinguishable,

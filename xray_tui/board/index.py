@@ -6,16 +6,16 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from engine.contract.metrics import BY_NAME, METRICS
 from engine.contract.names import BOARD, NOTE
 from engine.contract.text import clean
 from xray_tui.board.artifact import LARGEST, excluded, read_artifact, rejected
 from xray_tui.board.model import Artifact, Rejected, Snapshot
 from xray_tui.board.rules import Rules
-from xray_tui.board.unknown_metrics import misnamed_lines
-from xray_tui.board.walk import reaches, walk
+from xray_tui.board.walk import join, reaches, walk
 
 
 class RunIndex:
@@ -72,8 +72,11 @@ class RunIndex:
         if not reaches(_parent(path)):
             return False
         was_known = self._forget(path)
-        is_known = self._read_tree(path) if os.path.isdir(self.runs / path) else self._read_file(path)
-        return was_known or is_known
+        if os.path.isdir(self.runs / path):
+            self._read_tree(path)
+        else:
+            self._read_file(path)
+        return was_known or path in self._inside.get(_parent(path), ())
 
     def _register(self, path: str) -> None:
         """Register the path in `_inside` for every folder above it."""
@@ -92,42 +95,32 @@ class RunIndex:
             pending.extend(self._inside.pop(dropped, ()))
         return known
 
-    def _read_tree(self, start: str) -> bool:
-        known = False
+    def _read_tree(self, start: str) -> None:
         for folder in walk(self.runs, start):
             if folder.problem is not None:
-                reason = f"the folder cannot be read: {folder.problem.strerror or folder.problem}"
+                reason = clean(f"the folder cannot be read: {folder.problem.strerror or folder.problem}")
                 if folder.path:
-                    known |= self._put(folder.path, Rejected(folder.path, folder.path, clean(reason)))
+                    self._put(folder.path, Rejected(folder.path, folder.path, reason))
                 else:
-                    self._runs_problem = f"{clean(str(self.runs))}: {clean(reason)}"
+                    self._runs_problem = f"{clean(str(self.runs))}: {reason}"
             elif folder.path and self._rules.is_artifact(folder.path):
-                known |= self._put(folder.path, rejected(folder.path, "expected a file, got a folder"))
+                self._put(folder.path, rejected(folder.path, "expected a file, got a folder"))
             for entry in folder.files:
-                known |= self._read_file(f"{folder.path}/{entry.name}" if folder.path else entry.name)
-        return known
+                self._read_file(join(folder.path, entry.name))
 
-    def _read_file(self, path: str) -> bool:
+    def _read_file(self, path: str) -> None:
         if _name(path) == NOTE and _parent(path):
-            return self._read_note(path)
-        if not self._rules.is_artifact(path):
-            return False
-        entry = read_file(self.runs, path, self._rules)
-        return entry is not None and self._put(path, entry)
+            if os.path.lexists(self.runs / path):
+                from xray_tui.board.note import read_set_aside  # imports YAML only if there is a note
 
-    def _put(self, path: str, entry: Artifact | Rejected) -> bool:
+                self._notes[path] = read_set_aside(self.runs / path, path)
+                self._register(path)
+        elif self._rules.is_artifact(path) and (entry := read_file(self.runs, path, self._rules)) is not None:
+            self._put(path, entry)
+
+    def _put(self, path: str, entry: Artifact | Rejected) -> None:
         self._entries[path] = entry
         self._register(path)
-        return True
-
-    def _read_note(self, path: str) -> bool:
-        if not os.path.lexists(self.runs / path):
-            return False
-        from xray_tui.board.note import read_set_aside  # imports YAML only if there is a note
-
-        self._notes[path] = read_set_aside(self.runs / path, path)
-        self._register(path)
-        return True
 
     def _compose(self) -> Snapshot:
         noted = {_parent(note): reason for note, (reason, _) in self._notes.items() if reason is not None}
@@ -141,7 +134,7 @@ class RunIndex:
                 unranked.append(Rejected(path, entry.run, reason))
             else:
                 artifacts.append(entry)
-        problems = [*self._rules_problems, *misnamed_lines(self._rules, artifacts)]
+        problems = [*self._rules_problems, *unknown_metrics(self._rules, artifacts)]
         problems += [self._runs_problem] if self._runs_problem else []
         problems += [line for note in sorted(self._notes) for line in self._notes[note][1]]
         return Snapshot(self.runs, self._rules, tuple(artifacts), tuple(unranked), tuple(problems))
@@ -196,17 +189,28 @@ def read_bytes(runs: Path, path: str) -> tuple[bytes, float] | Rejected | None:
             return rejected(path, "not a regular file")
         if status.st_size > LARGEST:
             return rejected(path, f"{status.st_size >> 20} MiB; expected at most {LARGEST >> 20} MiB")
-        return _read_all(descriptor), status.st_mtime
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(status.st_size), status.st_mtime
     except OSError as error:
         return rejected(path, f"cannot be read: {error.strerror or error}")
     finally:
         os.close(descriptor)
 
 
-def _read_all(descriptor: int) -> bytes:
-    """At most LARGEST + 1 bytes of the file, because it can grow during the read; `parse` rejects the extra byte."""
-    parts, remaining = [], LARGEST + 1
-    while remaining > 0 and (part := os.read(descriptor, min(remaining, 1 << 20))):
-        parts.append(part)
-        remaining -= len(part)
-    return b"".join(parts)
+def unknown_metrics(rules: Rules, artifacts: Sequence[Artifact]) -> Iterator[str]:
+    """One line per name in `primary` and `columns` that is not a built-in metric, a key of `aliases` or in an artifact.
+
+    A typo in the primary metric would make every artifact unranked. Without a ranked artifact, columns are not checked,
+    because unranked artifacts may contain their metrics.
+    """
+    known = {*BY_NAME, *rules.aliases}
+    key, names = ("columns", rules.columns) if artifacts else ("primary", (rules.primary,))
+    for name in names:
+        if name in known or any(name in artifact.metrics or name in artifact.input_size for artifact in artifacts):
+            continue
+        from difflib import get_close_matches
+
+        words = [*BY_NAME, *rules.aliases, *(alias for metric in METRICS for alias in metric.aliases)]
+        close = get_close_matches(name.strip().lower(), words, n=1)
+        hint = f"did you mean {clean(close[0])}?" if close else f"known metrics: {', '.join([*BY_NAME][:6])}, …"
+        yield f"{BOARD}: {key}: {clean(name)}: no ranked artifact has this metric; {hint}"

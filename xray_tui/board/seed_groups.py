@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
 from xray_tui.board.model import Board, Row
 
@@ -31,15 +31,12 @@ class SeedGroup:
 
     @property
     def mean(self) -> float:
-        return math.fsum(self.values) / len(self.values)
+        return fmean(self.values)
 
     @property
-    def sd(self) -> float | None:
-        """Sample standard deviation (n - 1 in the denominator); None for a single run."""
-        if len(self.values) < 2:
-            return None
-        mean = self.mean
-        return math.sqrt(math.fsum((value - mean) ** 2 for value in self.values) / (len(self.values) - 1))
+    def sd(self) -> float:
+        """Sample standard deviation (n - 1 in the denominator)."""
+        return stdev(self.values)
 
 
 def seed_groups(board: Board, configs: Mapping[str, str]) -> list[SeedGroup]:
@@ -71,14 +68,9 @@ def seedless(config: str) -> str:
         in_description = _DESCRIPTIVE.match(line) is not None
         if in_description or _IGNORED.match(line):
             continue
-        lines.append(_seedless_path(line) if _PATH.match(line) else line.rstrip())
+        is_path = _PATH.match(line) and ("/" in line or "." in line)
+        lines.append(_starred(line.rstrip()) if is_path else line.rstrip())
     return "\n".join(lines)
-
-
-def _seedless_path(line: str) -> str:
-    """A line `key: path` with the seeds in the path replaced. A value without a slash or a dot is not a path."""
-    key, _, value = line.rstrip().partition(":")
-    return f"{key}:{_starred(value)}" if "/" in value or "." in value else f"{key}:{value}"
 
 
 def _starred(text: str) -> str:
