@@ -140,7 +140,7 @@ def test_a_board_that_cannot_be_read_at_first_is_read_later(runs: Path, monkeypa
     fault = Fault(monkeypatch, BoardFeed, "rescan", KeyError("x"))
     feed = BoardFeed(runs)
     feed.start()
-    until(lambda: feed._failure)
+    until(lambda: feed._latest.get("failure"))
     boards, said = list[int](), list[str]()
     feed.connect(lambda board: boards.append(len(board.rows)), said.append, pytest.fail)
     feed.watch()

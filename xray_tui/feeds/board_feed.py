@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xray_tui.board.index import RunIndex
 from xray_tui.board.model import Board, Snapshot
@@ -22,12 +22,9 @@ class BoardFeed:
     def __init__(self, runs: Path) -> None:
         self.runs = runs
         self._index = RunIndex(runs)
-        self._board: Board | None = None
-        self._failure = ""
-        self._polling_reason = ""
-        self._on_board: Callable[[Board], None] | None = None
-        self._on_failure: Report | None = None
-        self._on_polling: Report | None = None
+        self._latest: dict[str, Board | str] = {}
+        """By kind: the newest `board`, the current `failure`, and the reason for `polling`."""
+        self._receivers: dict[str, Callable[[Any], None]] = {}
         self._reading = Lock()
         """Held while a board is made, which may take long, so that boards are delivered in order."""
         self._delivering = Lock()
@@ -45,13 +42,10 @@ class BoardFeed:
         to `on_failure` a line when the folder cannot be read or watched; to `on_polling` the reason why the folder is
         polled instead of watched. The last two get an empty line when that ends."""
         with self._delivering:
-            self._on_board, self._on_failure, self._on_polling = on_board, on_failure, on_polling
-            if self._board is not None:
-                on_board(self._board)
-            if self._failure:
-                on_failure(self._failure)
-            if self._polling_reason:
-                on_polling(self._polling_reason)
+            self._receivers = {"board": on_board, "failure": on_failure, "polling": on_polling}
+            for kind, value in self._latest.items():
+                if value:
+                    self._receivers[kind](value)
 
     def start(self) -> None:
         """Start the thread, which scans the folder."""
@@ -91,33 +85,29 @@ class BoardFeed:
     def _start_watch(self) -> None:
         from xray_tui.board.watch import Watch  # late, so that the first board appears sooner
 
-        watch = Watch(self.runs, self._index.matters, self._changed, self._failed, self._polling)
+        watch = Watch(
+            self.runs,
+            self._index.matters,
+            lambda paths: self._take(lambda: self._index.apply(paths)),
+            self._failed,
+            lambda reason: self._deliver("polling", reason),
+        )
         watch.start()
         self._watch = watch
         if self._stopping.is_set():
             watch.stop(0.0)
 
-    def _changed(self, paths: frozenset[str]) -> None:
-        self._take(lambda: self._index.apply(paths))
-
     def _take(self, read: Callable[[], Snapshot]) -> None:
         with self._reading:
             board = rank(read())
-            if board == self._board:
-                return
-            with self._delivering:
-                self._board = board
-                if self._on_board is not None and not self._stopping.is_set():
-                    self._on_board(board)
+            if board != self._latest.get("board"):
+                self._deliver("board", board)
 
     def _failed(self, line: str) -> None:
-        with self._delivering:
-            self._failure = line
-            if self._on_failure is not None and not self._stopping.is_set():
-                self._on_failure(line)
+        self._deliver("failure", line)
 
-    def _polling(self, reason: str) -> None:
+    def _deliver(self, kind: str, value: Board | str) -> None:
         with self._delivering:
-            self._polling_reason = reason
-            if self._on_polling is not None and not self._stopping.is_set():
-                self._on_polling(reason)
+            self._latest[kind] = value
+            if self._receivers and not self._stopping.is_set():
+                self._receivers[kind](value)

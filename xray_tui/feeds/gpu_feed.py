@@ -95,39 +95,28 @@ class GpuFeed:
         due = now - self._judged >= JUDGE_INTERVAL * 0.95 or _holders(snapshot) != _holders(self._last.snapshot)
         if (due or snapshot.stale is not None) and now >= self._retry_at:
             self._judged = now if snapshot.stale is None else -JUDGE_INTERVAL
-            self._last = self._guarded(snapshot, history)
+            previous, self._last = self._last, Gpus(snapshot, history)  # after a failure, the sample alone
+            self._retry_at = self._judging.attempt(lambda: self._judge(previous)) + time.monotonic()
         else:
             self._last = replace(self._last, snapshot=snapshot, history=history)
         self._on_gpus(self._last)
 
-    def _guarded(self, snapshot: GpuSnapshot, history: History) -> Gpus:
-        """The judged sample. After a failure, the sample alone; the judgement is retried after a pause."""
-        judged = Gpus(snapshot, history)
-
-        def judge() -> None:
-            nonlocal judged
-            if snapshot.stale is None:
-                judged = self._judge(snapshot, history)
-            else:  # the owners are still valid, the availability is not
-                judged = replace(
-                    self._last, snapshot=snapshot, availability=self._availability(snapshot), stalled=frozenset()
-                )
-
-        self._retry_at = self._judging.attempt(judge) + time.monotonic()
-        return judged
-
-    def _judge(self, snapshot: GpuSnapshot, history: History) -> Gpus:
+    def _judge(self, previous: Gpus) -> None:
+        """Add owners, availability and stalls to the last sample."""
         from xray_tui.feeds.stall_detector import StallDetector
         from xray_tui.jobs.supervise.process_owners import Marks, owners
 
+        snapshot, jobs = self._last.snapshot, self._jobs
+        availability = self._availability(snapshot)
+        if snapshot.stale is not None:  # the owners are still valid, the availability is not
+            self._last = replace(self._last, owners=previous.owners, availability=availability, looks=previous.looks)
+            return
         self._stalls = self._stalls or StallDetector()
         self._marks = self._marks or Marks()
-        jobs = self._jobs
-        owners_by_pid = owners(
-            (process.pid for gpu in snapshot.gpus for process in gpu.processes or ()), jobs, self._marks
-        )
-        stalled = self._stalls.judge(snapshot, owners_by_pid, jobs, snapshot.time)
-        return Gpus(snapshot, history, owners_by_pid, self._availability(snapshot), stalled, self._looks)
+        pids = (process.pid for gpu in snapshot.gpus for process in gpu.processes or ())
+        by_pid = owners(pids, jobs, self._marks)
+        stalled = self._stalls.judge(snapshot, by_pid, jobs, snapshot.time)
+        self._last = replace(self._last, owners=by_pid, availability=availability, stalled=stalled, looks=self._looks)
 
     def _availability(self, snapshot: GpuSnapshot) -> dict[str, str | None]:
         from xray_tui.jobs.locks.lock_dir import existing_lease_dir

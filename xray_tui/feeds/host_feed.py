@@ -55,33 +55,26 @@ class Host:
 
 def shortages(host: Host) -> frozenset[str]:
     """The resources that are short: "cpu", "memory", "shm", "disk". A disk that does not answer counts as short."""
+    if host.cores < host.all_cores:
+        short_of_cpu = host.cpu is not None and host.cpu >= CPU_BUSY
+    else:
+        short_of_cpu = host.load is not None and host.load > LOAD_PER_CORE * host.cores
+    if host.disk_free is None or host.disk_total is None:
+        short_of_disk = host.disk_problem is not None
+    else:
+        short_of_disk = host.disk_free < max(DISK_MIN, min(DISK_SHARE * host.disk_total, DISK_ENOUGH))
     short = {
-        "cpu": _short_of_cpu(host),
+        "cpu": short_of_cpu,
         "memory": host.memory_total - host.memory_used < min(MEMORY_SHARE * host.memory_total, MEMORY_ENOUGH),
-        "shm": _short_of_shm(host),
-        "disk": _short_of_disk(host),
+        "shm": host.shm_total is not None and host.shm_total - (host.shm_used or 0) < SHM_MIN,
+        "disk": short_of_disk,
     }
     return frozenset(name for name, is_short in short.items() if is_short)
 
 
-def _short_of_cpu(host: Host) -> bool:
-    if host.cores < host.all_cores:
-        return host.cpu is not None and host.cpu >= CPU_BUSY
-    return host.load is not None and host.load > LOAD_PER_CORE * host.cores
-
-
-def _short_of_disk(host: Host) -> bool:
-    if host.disk_free is None or host.disk_total is None:
-        return host.disk_problem is not None
-    return host.disk_free < max(DISK_MIN, min(DISK_SHARE * host.disk_total, DISK_ENOUGH))
-
-
-def _short_of_shm(host: Host) -> bool:
-    return host.shm_used is not None and host.shm_total is not None and host.shm_total - host.shm_used < SHM_MIN
-
-
 class HostFeed(PeriodicThread):
-    """A thread that reads the host every two seconds and calls `on_host` after a visible change."""
+    """A thread that reads the host every two seconds and calls `on_host` after a visible change: sizes are shown to
+    64 MiB, the load to tenths."""
 
     def __init__(self, runs: Path, on_host: Callable[[Host], None], on_failure: Report = unheard) -> None:
         super().__init__(2.0, "host", "reading the host", on_failure)
@@ -92,9 +85,15 @@ class HostFeed(PeriodicThread):
 
     def tick(self) -> None:
         host = read_host(self._cpu, self._disk)
-        rounded = _rounded(host)
-        if rounded != self._reported and not self.stopping:
-            self._reported = rounded
+        shown = replace(
+            host,
+            load=None if host.load is None else round(host.load, 1),
+            memory_used=host.memory_used >> 26,
+            shm_used=None if host.shm_used is None else host.shm_used >> 26,
+            disk_free=None if host.disk_free is None else host.disk_free >> 26,
+        )
+        if shown != self._reported and not self.stopping:
+            self._reported = shown
             self._on_host(host)
 
 
@@ -102,20 +101,24 @@ def read_host(cpu: CpuMeter, disk: DiskProbe) -> Host:
     """Read the host now. A slow disk delays it at most as long as DiskProbe waits."""
     ours = os.sched_getaffinity(0)
     runs, shm = disk.read(), room(SHM)
-    host = Host(
+    load = None
+    with contextlib.suppress(OSError):
+        load = os.getloadavg()[0]
+    memory, limited = _memory()
+    return Host(
         len(ours),
         max(os.cpu_count() or 1, len(ours)),
         cpu.usage(ours),
-        disk_free=runs.free,
-        disk_total=runs.total,
-        disk_problem=runs.problem,
+        load,
+        memory.used,
+        memory.total,
+        limited,
+        None if shm.free is None or shm.total is None else shm.total - shm.free,
+        shm.total,
+        runs.free,
+        runs.total,
+        runs.problem,
     )
-    with contextlib.suppress(OSError):
-        host = replace(host, load=os.getloadavg()[0])
-    if shm.free is not None and shm.total is not None:
-        host = replace(host, shm_used=shm.total - shm.free, shm_total=shm.total)
-    memory, limited = _memory()
-    return replace(host, memory_used=memory.used, memory_total=memory.total, memory_limited=limited)
 
 
 class CpuMeter:
@@ -149,14 +152,3 @@ def _memory() -> tuple[Memory, bool]:
     if limit is not None and limit.total < machine.total and limit.left < machine.left:
         return limit, True
     return machine, False
-
-
-def _rounded(host: Host) -> Host:
-    """The host rounded as it is shown: the load to tenths, sizes to 64 MiB."""
-    return replace(
-        host,
-        load=None if host.load is None else round(host.load, 1),
-        memory_used=host.memory_used >> 26,
-        shm_used=None if host.shm_used is None else host.shm_used >> 26,
-        disk_free=None if host.disk_free is None else host.disk_free >> 26,
-    )

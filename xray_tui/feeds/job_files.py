@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.events import parse_events
@@ -26,17 +26,14 @@ class Followed:
     curve: Curve = NO_CURVE
 
 
-@dataclass(slots=True)
 class EventTail:
     """Reads the curve from a growing events.jsonl."""
 
-    path: Path
-    reader: CurveReader = field(default_factory=CurveReader)
-    _tail: Tail = field(init=False)
-    _open: bytes = b""
-
-    def __post_init__(self) -> None:
-        self._tail = Tail(self.path)
+    def __init__(self, path: Path) -> None:
+        self.reader = CurveReader()
+        self._tail = Tail(path)
+        self._open = b""
+        """The start of an event whose end is not written yet."""
 
     def read(self) -> bool:
         """Read new events; return whether the file changed."""
