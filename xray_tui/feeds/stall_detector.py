@@ -25,11 +25,8 @@ LOW_POWER = 0.6
 """Power, as a share of the job's normal power, below which a GPU seems to wait. A waiting kernel draws a third to half
 of a training's power; phases of a job that progresses (validation, another crop size) mostly draw more."""
 
-MIN_SAMPLES = 30
-"""Samples needed for a normal power: a minute of work at one sample every two seconds."""
-
-MAX_SAMPLES = 600
-"""Samples kept for the normal power: the last 20 minutes of work, so that it follows a job that changes."""
+MIN_SAMPLES, MAX_SAMPLES = 30, 600
+"""Samples needed and kept for the normal power: one minute and 20 minutes of work at one sample every two seconds."""
 
 RECENT_SAMPLES = 5
 """Samples whose median is the current power; a single sample may fall between two kernels."""
@@ -58,11 +55,6 @@ class _Power:
     since: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_SAMPLES))
     """Samples since the last progress; the next progress shows whether they are normal."""
 
-    def moved(self, in_time: bool) -> None:
-        if in_time:
-            self.moving.extend(self.since)
-        self.since.clear()
-
     @property
     def is_low(self) -> bool:
         if len(self.moving) < MIN_SAMPLES or len(self.since) < RECENT_SAMPLES:
@@ -90,13 +82,16 @@ class StallDetector:
         if snapshot.stale is not None or snapshot.problem is not None:
             return frozenset()
         jobs = [job for job in jobs if not job.state.ended]
-        self._forget_all_but({job.id for job in jobs})
-        self._follow(jobs, self._observed_seconds(now))
+        ids = {job.id for job in jobs}
+        self._paces = {job: pace for job, pace in self._paces.items() if job in ids}
+        self._powers = {(job, uuid): power for (job, uuid), power in self._powers.items() if job in ids}
+        passed, self._judged = now - (now if self._judged is None else self._judged), now
+        self._follow(jobs, passed if 0 < passed <= MAX_GAP else 0.0)  # 0 also if the clock was set back
         fresh, self._time = snapshot.time != self._time, snapshot.time
         stalled = set()
         for gpu in snapshot.gpus:
             job = _only_job(gpu, owners)
-            if job is None or job not in self._paces or not _is_busy(gpu) or gpu.power is None:
+            if job not in self._paces or gpu.power is None or (gpu.utilisation or 0) < BUSY_FROM:
                 continue
             power = self._powers.setdefault((job, gpu.uuid), _Power())
             if fresh:
@@ -104,12 +99,6 @@ class StallDetector:
             if self._paces[job].quiet >= STALL_AFTER and power.is_low:
                 stalled.add(gpu.uuid)
         return frozenset(stalled)
-
-    def _observed_seconds(self, now: float) -> float:
-        """Seconds since the previous snapshot; 0 after a gap or if the clock was set back."""
-        passed = 0.0 if self._judged is None else now - self._judged
-        self._judged = now
-        return passed if 0 < passed <= MAX_GAP else 0.0
 
     def _follow(self, jobs: Iterable[Job], passed: float) -> None:
         for job in jobs:
@@ -119,18 +108,11 @@ class StallDetector:
             pace = self._paces.setdefault(job.id, _Pace(at))
             pace.quiet += passed
             if at != pace.at:
-                for (owner, _), power in self._powers.items():
-                    if owner == job.id:
-                        power.moved(in_time=pace.quiet < STALL_AFTER)
+                for power in [power for (owner, _), power in self._powers.items() if owner == job.id]:
+                    if pace.quiet < STALL_AFTER:
+                        power.moving.extend(power.since)
+                    power.since.clear()
                 self._paces[job.id] = _Pace(at)
-
-    def _forget_all_but(self, jobs: set[str]) -> None:
-        self._paces = {job: pace for job, pace in self._paces.items() if job in jobs}
-        self._powers = {(job, uuid): power for (job, uuid), power in self._powers.items() if job in jobs}
-
-
-def _is_busy(gpu: GpuSample) -> bool:
-    return gpu.utilisation is not None and gpu.utilisation >= BUSY_FROM
 
 
 def _only_job(gpu: GpuSample, owners: Mapping[int, Owner]) -> str | None:
