@@ -21,9 +21,8 @@ from xray_tui.board.model import Board
 from xray_tui.board.rank import rank
 from xray_tui.cli.main import main
 from xray_tui.jobs.model.job import Job, JobSpec, Progress, State, write_job
-from xray_tui.status.board_changes import results_since
 from xray_tui.status.last_visit import last_use, note_use, parse_since
-from xray_tui.status.report import BASIS, as_json, build_report, lines
+from xray_tui.status.report import BASIS, as_json, build_report, lines, results_since
 
 HOUR = 3600.0
 
@@ -47,7 +46,11 @@ def test_a_new_leader_is_told_with_the_one_before(runs: Path) -> None:
     write_artifact(runs, "fresh", 0.40, age=2 * HOUR)
     found = results_since(board_of(runs), NOW - 12 * HOUR)
     assert found.leader_changed
-    assert (found.leader.run, found.leader_before.run, found.leader_before.value) == ("fresh", "old_best", 0.38)
+    assert (found.leader.run, found.leader_before.run, found.leader_before.figures["dice_pos"]) == (
+        "fresh",
+        "old_best",
+        0.38,
+    )
     assert [(result.rank, result.run, result.before) for result in found.results] == [(1, "fresh", None)]
 
 
@@ -81,7 +84,7 @@ def test_where_lower_is_better_the_leader_is_the_lowest(runs: Path) -> None:
     write_artifact(runs, "old", 0.3, age=40 * HOUR, hd95=20.0)
     write_artifact(runs, "fresh", 0.2, age=HOUR, hd95=10.0)
     found = results_since(board_of(runs), NOW - 12 * HOUR)
-    assert (found.metric, found.leader.run, found.leader_before.value) == ("hd95", "fresh", 20.0)
+    assert (found.metric, found.leader.run, found.leader_before.figures["hd95"]) == ("hd95", "fresh", 20.0)
 
 
 # Jobs

@@ -1,6 +1,7 @@
 """The report since the last visit: jobs that ended (and why), run or wait, and new results on the board.
 
-Pure functions: jobs, a board and two times become a Report, a Report becomes lines or plain values.
+Pure functions: jobs, a board and two times become a Report, a Report becomes lines or plain values. The board has no
+history: artifacts that were deleted or overwritten since are missing, and a copied artifact with an old time is old.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import Any
 
 from engine.contract.text import clean
 from engine.contract.units import duration
-from xray_tui.board.model import Board
+from xray_tui.board.model import Board, Row, Snapshot
+from xray_tui.board.rank import rank
 from xray_tui.jobs.model.format import as_json as job_json
 from xray_tui.jobs.model.format import describe, whose
 from xray_tui.jobs.model.job import Job, State
-from xray_tui.status.board_changes import Results, results_since
 
 MOST = 10
 """Number of results listed before "and N more"."""
@@ -26,6 +27,34 @@ ID_END = 4
 """Number of characters at the end of a job's id that are shown; every command accepts them."""
 
 BASIS = "By the artifacts' own times; artifacts deleted or overwritten since are missing."
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A run whose ranking artifact is newer than the time in question."""
+
+    rank: int
+    run: str
+    """Clean text."""
+    value: float
+    """Value of the primary metric."""
+    before: float | None
+    """The same from the older artifacts; None if the run has no older artifact."""
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Newer results, best first, and the leader now and among the older artifacts; None without an artifact."""
+
+    metric: str
+    results: tuple[Result, ...]
+    leader: Row | None
+    leader_before: Row | None
+
+    @property
+    def leader_changed(self) -> bool:
+        return self.leader is not None and (self.leader_before is None or self.leader.run != self.leader_before.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +91,42 @@ def build_report(jobs: Sequence[Job], board: Board, since: float, now: float) ->
     )
 
 
+def results_since(board: Board, since: float) -> Results:
+    """The runs whose ranking artifact is newer than `since` (epoch seconds), and the leader now and before."""
+    primary = board.rules.primary
+    artifacts = [artifact for row in board.rows for artifact in (row.artifact, *row.others)]
+    older = tuple(artifact for artifact in artifacts if artifact.time <= since)
+    before = {row.run: row for row in rank(Snapshot(board.runs, board.rules, older, (), ())).rows}
+    results = tuple(
+        Result(
+            row.rank,
+            row.name,
+            row.figures[primary],
+            before[row.run].figures[primary] if row.run in before else None,
+            row.artifact.time,
+        )
+        for row in board.rows
+        if row.artifact.time > since
+    )
+    return Results(primary, results, next(iter(board.rows), None), next(iter(before.values()), None))
+
+
 def lines(report: Report, width: int = 100, me: str = "") -> list[str]:
     """The report as text, wrapped at `width` characters. Jobs of users other than `me` carry the user's name."""
-    return [_since(report.since, report.now), *_jobs(report, width, me), *_board(report, width)]
+    try:
+        since = f"Since {datetime.fromtimestamp(report.since):%Y-%m-%d %H:%M} ({ago(report.now - report.since)})"
+    except (ValueError, OverflowError, OSError):  # before year 1
+        since = "Since the beginning"
+    return [since, *_jobs(report, width, me), *_board(report, width)]
 
 
 def as_json(report: Report) -> dict[str, Any]:
     """The report as plain values, for scripts."""
     board = report.results
+
+    def leader(row: Row | None) -> dict[str, Any] | None:
+        return None if row is None else {"run": row.name, "value": row.figures[board.metric]}
+
     return {
         "since": report.since,
         "now": report.now,
@@ -78,8 +135,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "waiting": [job_json(job) for job in report.waiting],
         "board": {
             "metric": board.metric,
-            "leader": board.leader and asdict(board.leader),
-            "leader_before": board.leader_before and asdict(board.leader_before),
+            "leader": leader(board.leader),
+            "leader_before": leader(board.leader_before),
             "results": [asdict(result) for result in board.results],
         },
     }
@@ -91,14 +148,6 @@ def ago(seconds: float) -> str:
         return "just now"
     days = int(seconds // 86_400)
     return f"{days} days ago" if days >= 2 else f"{duration(seconds)} ago"
-
-
-def _since(since: float, now: float) -> str:
-    """The first line. A date before year 1 cannot be formatted."""
-    try:
-        return f"Since {datetime.fromtimestamp(since):%Y-%m-%d %H:%M} ({ago(now - since)})"
-    except (ValueError, OverflowError, OSError):
-        return "Since the beginning"
 
 
 def _jobs(report: Report, width: int, me: str) -> Iterator[str]:
@@ -130,11 +179,9 @@ def _board(report: Report, width: int) -> Iterator[str]:
     count = len(board.results)
     yield from ("", f"Board: {count} {'run has a new result' if count == 1 else 'runs have new results'}")
     if board.leader is not None and board.leader_changed:
-        before = (
-            "none" if board.leader_before is None else f"{board.leader_before.run} ({board.leader_before.value:.4f})"
-        )
-        now = f"{board.leader.run} ({board.metric} {board.leader.value:.4f})"
-        yield from _wrapped(f"new leader: {now}; before: {before}", width, "  ")
+        old, now = board.leader_before, f"{board.metric} {board.leader.figures[board.metric]:.4f}"
+        before = "none" if old is None else f"{old.name} ({old.figures[board.metric]:.4f})"
+        yield from _wrapped(f"new leader: {board.leader.name} ({now}); before: {before}", width, "  ")
     for result in board.results[:MOST]:
         before = "" if result.before is None else f", {result.before:.4f} before"
         yield f"  {result.rank:>4}  {result.value:.4f}{before}  {result.run}  {ago(report.now - result.time)}"
