@@ -294,8 +294,9 @@ def until(true):
     return true()
 
 def follows(name):
-    (runs / name / "test_metrics.json").write_text("{}")
-    return until(lambda: any(f"{name}/test_metrics.json" in batch for batch in heard))
+    before, path = len(heard), f"{name}/test_metrics.json"
+    (runs / path).write_text("{}")
+    return until(lambda: any({"", path} & batch for batch in heard[before:]))
 
 watch.start()
 for n in range(8):
@@ -338,10 +339,10 @@ def test_inotify_is_tried_again_with_growing_pauses(runs: Path, monkeypatch: pyt
     monkeypatch.setattr("xray_tui.board.watch.Inotify", refuse)
     watch = Watch(runs, RunIndex(runs).matters, print)
     began = time.monotonic()
-    watch._open()
+    watch._open(began)
     while clock[0] < 2500:
         clock[0] += 10
-        watch._retry_inotify(began + clock[0] + 1)
+        watch._reopen_if_due(began + clock[0] + 1)
     assert tries == [0, 30, 90, 210, 450, 930, 1530, 2130]
 
 

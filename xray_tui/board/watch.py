@@ -70,7 +70,7 @@ class Watch:
         return self._source.mode if self._source else None
 
     def start(self) -> None:
-        self._open()
+        self._open(time.monotonic())
         self._thread.start()
 
     def stop(self, patience: float = LAST_CALL) -> None:
@@ -88,20 +88,18 @@ class Watch:
 
     def _pass(self) -> None:
         """Wait for changes and deliver the pending batch when it is due."""
-        if self._source is None:  # an error prevented the previous attempt to open a source
-            self._open()
-        due = min(self._last + QUIET, self._first + LONGEST) if self._pending else time.monotonic() + TICK
-        assert self._source is not None
+        now = time.monotonic()
+        source = self._source or self._open(now)  # None after an error
+        due = min(self._last + QUIET, self._first + LONGEST) if self._pending else now + TICK
         try:
-            changed = self._source.read(due - time.monotonic())
-        except OSError as error:  # a new folder exceeded the kernel limit
-            self._close()
-            self._poll(_refusal(error), retry=True)
+            changed = source.read(due - now)
+        except OSError:  # a new folder exceeded the kernel limit
+            self._open(now)
             changed = {""}
         now = time.monotonic()
         if "" in changed or now - self._checked >= TICK:
             self._checked = now
-            if self._reopen_if_replaced() or self._retry_inotify(now):
+            if self._reopen_if_due(now):
                 changed.add("")
         if changed:
             self._first, self._last = (self._first if self._pending else now), now
@@ -110,53 +108,36 @@ class Watch:
             self._on_change(frozenset(self._pending))
             self._pending = set()
 
-    def _reopen_if_replaced(self) -> bool:
-        """Open a new source if the runs folder was replaced or deleted; return whether it was."""
-        assert self._source is not None
+    def _reopen_if_due(self, now: float) -> bool:
+        """Open a new source if the runs folder was replaced, or to try inotify again; return whether it did."""
         identity = _identity(self.runs)
-        if identity == self._identity and not (identity and self._source.lost):
+        is_lost = identity is not None and (self._source is None or self._source.lost)
+        if identity == self._identity and not is_lost and (self._retry_at is None or now < self._retry_at):
             return False
-        self._close()
-        self._open()
+        self._open(now)
         return True
 
-    def _open(self) -> None:
-        self._identity = _identity(self.runs)
-        if os.environ.get(ENVIRONMENT, "").strip().lower() == "poll":
-            self._poll(f"${ENVIRONMENT} is poll")
-        elif is_shared(kind := file_system_of(self.runs, read_mountinfo())):
-            self._poll(f"{clean(kind)} is a network file system")
-        elif (refusal := self._use_inotify()) is not None:
-            self._poll(refusal, retry=True)
-
-    def _retry_inotify(self, now: float) -> bool:
-        """Try inotify again when the next attempt is due; return whether it works."""
-        if self._retry_at is None or now < self._retry_at:
-            return False
-        self._retry_after = min(2 * self._retry_after, LONGEST_RETRY)
-        self._retry_at = now + self._retry_after
-        return self._use_inotify() is None
-
-    def _use_inotify(self) -> str | None:
-        """Switch to inotify, or return the reason for a failure and keep the current source."""
-        try:
-            source = Inotify(self.runs, self._matters)
-        except OSError as error:
-            return _refusal(error)
+    def _open(self, now: float) -> Inotify | Polling:
+        """Replace the source by inotify, or by polling where inotify does not work."""
         self._close()
-        self._use(source, "")
-        self._retry_after, self._retry_at = FIRST_RETRY, None
-        return None
-
-    def _poll(self, reason: str, retry: bool = False) -> None:
-        self._retry_at = time.monotonic() + self._retry_after if retry else None
-        self._use(Polling(self.runs, self._matters), reason)
-
-    def _use(self, source: Inotify | Polling, polling_reason: str) -> None:
-        self._source = source
-        if polling_reason != self._polling_reason:
-            self._polling_reason = polling_reason
-            self._on_polling(polling_reason)
+        self._identity, self._retry_at, reason = _identity(self.runs), None, ""
+        if os.environ.get(ENVIRONMENT, "").strip().lower() == "poll":
+            reason = f"${ENVIRONMENT} is poll"
+        elif is_shared(kind := file_system_of(self.runs, read_mountinfo())):
+            reason = f"{clean(kind)} is a network file system"
+        else:
+            try:
+                self._source = Inotify(self.runs, self._matters)
+                self._retry_after = FIRST_RETRY
+            except OSError as error:
+                reason = _refusal(error)
+                self._retry_at = now + self._retry_after
+                self._retry_after = min(2 * self._retry_after, LONGEST_RETRY)
+        self._source = self._source or Polling(self.runs, self._matters)
+        if reason != self._polling_reason:
+            self._polling_reason = reason
+            self._on_polling(reason)
+        return self._source
 
     def _close(self) -> None:
         if self._source is not None:
