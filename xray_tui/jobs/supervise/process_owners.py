@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
 
 from engine.contract.text import clean
 from xray_tui.jobs.model.job import Job
@@ -35,8 +36,11 @@ class Marks:
         marks = self._marks.get((pid, start))
         if marks is None:
             variables = dict(item.partition(b"=")[::2] for item in process.environment(pid))
-            job, run = (variables.get(mark.encode(), b"") for mark in (process.JOB_MARK, process.RUN_MARK))
-            marks = _text(job), _text(run)
+            job, run = (
+                clean(variables.get(mark.encode(), b"").decode("utf-8", "replace"))
+                for mark in (process.JOB_MARK, process.RUN_MARK)
+            )
+            marks = job, run
             if variables:
                 self._marks[pid, start] = marks
         return marks
@@ -55,88 +59,55 @@ def owners(pids: Iterable[int], jobs: Iterable[Job], marks: Marks | None = None)
     Reads each file of /proc at most once, and only for these pids, their parents and the processes of the jobs.
     Repeated calls pass the same `marks`.
     """
-    stats, marks, pids = _Stats(), marks or Marks(), frozenset(pids)
-    ours = _ours(stats, jobs)
-    by_pid = {}
-    for pid in pids:
-        if (owner := ours.by_kin(stats, pid) or ours.by_marks(stats, pid, marks)) is not None:
-            by_pid[pid] = owner
+    stat, marks, pids = cache(process.stat), marks or Marks(), frozenset(pids)
+    by_job: dict[str, Owner] = {}
+    by_pid: dict[int, Owner] = {}
+    by_session: dict[int, Owner] = {}
+    for job in _living_here(jobs):
+        owner = by_job[job.id] = Owner(job.spec.run, job.id)
+        for recorded in filter(None, (job.supervisor, job.process)):
+            now = stat(recorded.pid)
+            if now is not None and now.start == recorded.start:
+                by_pid[recorded.pid] = owner
+                by_session[now.session] = owner  # only now: session numbers are reused
+
+    def owner_of(pid: int) -> Owner | None:
+        now = stat(pid)
+        if now is None:
+            return None
+        kin = next(filter(None, map(by_pid.get, _ancestors(pid, stat))), None) or by_session.get(now.session)
+        if kin is not None:
+            return kin
+        job, run = marks.of(pid, now.start)
+        return by_job.get(job) or (Owner(run, None) if run else None)
+
+    found = {pid: known for pid in pids if (known := owner_of(pid)) is not None}
     marks.forget_all_but(pids)
-    return by_pid
+    return found
+
+
+def _living_here(jobs: Iterable[Job]) -> Iterator[Job]:
+    """The jobs that have not ended, of this machine and boot: other pids mean other processes here."""
+    here = (process.host(), process.boot())
+    return (job for job in jobs if not job.state.ended and (job.host, job.boot) == here)
+
+
+def _ancestors(pid: int, stat: Callable[[int], Stat | None]) -> Iterator[int]:
+    """The process and its ancestors, up to the first that cannot be seen."""
+    child: Stat | None = None
+    while pid > 0 and (now := stat(pid)) is not None:
+        if child is not None and now.start > child.start:
+            return  # started after its child: the real parent has ended and its pid was reused
+        yield pid
+        pid, child = now.parent, now
 
 
 def runs_by_gpu(jobs: Iterable[Job]) -> dict[str, list[str]]:
     """The runs of the living jobs on each GPU, by UUID: also known if the driver does not list the processes of a job,
     as in a container."""
     runs: dict[str, list[str]] = {}
-    here = (process.host(), process.boot())
-    for job in jobs:
-        if not job.gpus or job.state.ended or (job.host, job.boot) != here:
-            continue
-        if any(map(process.is_alive, filter(None, (job.supervisor, job.process)))):
+    for job in _living_here(jobs):
+        if job.gpus and any(map(process.is_alive, filter(None, (job.supervisor, job.process)))):
             for uuid in job.gpus:
                 runs.setdefault(uuid, []).append(job.spec.run)
     return runs
-
-
-@dataclass(slots=True)
-class _Stats:
-    """A cache of /proc/PID/stat for one call of `owners`."""
-
-    by_pid: dict[int, Stat | None] = field(default_factory=dict)
-
-    def of(self, pid: int) -> Stat | None:
-        if pid not in self.by_pid:
-            self.by_pid[pid] = process.stat(pid)
-        return self.by_pid[pid]
-
-    def ancestors(self, pid: int) -> Iterator[int]:
-        """The process and its ancestors, up to the first that cannot be seen."""
-        child: Stat | None = None
-        while pid > 0 and (stat := self.of(pid)) is not None:
-            if child is not None and stat.start > child.start:
-                return  # started after its child: the real parent has ended and its pid was reused
-            yield pid
-            pid, child = stat.parent, stat
-
-
-@dataclass(slots=True)
-class _Ours:
-    """The owners of the living jobs of this machine, by job id, pid and session."""
-
-    jobs: dict[str, Owner] = field(default_factory=dict)
-    processes: dict[int, Owner] = field(default_factory=dict)
-    sessions: dict[int, Owner] = field(default_factory=dict)
-
-    def by_kin(self, stats: _Stats, pid: int) -> Owner | None:
-        for ancestor in stats.ancestors(pid):
-            if ancestor in self.processes:
-                return self.processes[ancestor]
-        stat = stats.of(pid)
-        return None if stat is None else self.sessions.get(stat.session)
-
-    def by_marks(self, stats: _Stats, pid: int, marks: Marks) -> Owner | None:
-        stat = stats.of(pid)
-        job, run = ("", "") if stat is None else marks.of(pid, stat.start)
-        return self.jobs.get(job) or (Owner(run, None) if run else None)
-
-
-def _ours(stats: _Stats, jobs: Iterable[Job]) -> _Ours:
-    """A session counts only while a process of the job itself is in it, because session numbers are reused."""
-    ours = _Ours()
-    here = (process.host(), process.boot())
-    for job in jobs:
-        if job.state.ended or (job.host, job.boot) != here:
-            continue  # the pids of another machine or an earlier boot mean other processes here
-        owner = ours.jobs[job.id] = Owner(job.spec.run, job.id)
-        for recorded in filter(None, (job.supervisor, job.process)):
-            stat = stats.of(recorded.pid)
-            if stat is None or stat.start != recorded.start:
-                continue
-            ours.processes[recorded.pid] = owner
-            ours.sessions[stat.session] = owner
-    return ours
-
-
-def _text(value: bytes) -> str:
-    return clean(value.decode("utf-8", "replace"))
