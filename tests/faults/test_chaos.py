@@ -26,7 +26,7 @@ from xray_tui.jobs.actions.resume import resume
 from xray_tui.jobs.actions.stop import stop
 from xray_tui.jobs.launch.launcher import LocalLauncher
 from xray_tui.jobs.locks.lock_dir import LeaseDir
-from xray_tui.jobs.model.gpu_policy import Terms
+from xray_tui.jobs.model.gpu_policy import GpuPolicy
 from xray_tui.jobs.model.job import Job, JobSpec, State
 from xray_tui.jobs.queue.tickets import Queue
 from xray_tui.system import process
@@ -74,7 +74,7 @@ class Chaos:
             engine,
             supervisor,
             grace=0.5,
-            terms=Terms(slots=slots),
+            terms=GpuPolicy(slots=slots),
         )
         self.jobs.append(launcher.launch(spec))
 

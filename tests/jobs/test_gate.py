@@ -11,9 +11,9 @@ from engine.contract.errors import BadInput
 from xray_tui.jobs.actions.queue_actions import hold, move, release
 from xray_tui.jobs.actions.stop import stop
 from xray_tui.jobs.locks.lock_dir import LeaseDir
-from xray_tui.jobs.model.gpu_policy import Terms
+from xray_tui.jobs.model.gpu_policy import GpuPolicy
 from xray_tui.jobs.model.job import Job, JobSpec, State
-from xray_tui.jobs.queue.admission import Shut, gate
+from xray_tui.jobs.queue.admission import Blocked, check_admission
 from xray_tui.jobs.queue.tickets import Queue
 
 from .conftest import Place, eventually, gpu
@@ -23,21 +23,21 @@ PARENT = Job("p1", JobSpec("train", "unet_a", ()), State.RUNNING, user="ana", gp
 CHILD = Job("c1", JobSpec("evaluate", "unet_a", (), after=("p1",)), State.QUEUED, user="ana")
 
 
-def shut(job: Job = CHILD, *others: Job, held: str | None = None, freed: bool = False, at: int = NOON) -> Shut | None:
-    return gate(job, held, freed, others, at)
+def blocked(job: Job = CHILD, *others: Job, held: str | None = None, released: bool = False) -> Blocked | None:
+    return check_admission(job, held, released, others, NOON)
 
 
 def test_a_job_without_wishes_and_parents_is_let_through() -> None:
-    assert shut(replace(CHILD, spec=JobSpec("train", "a", ()))) is None
+    assert blocked(replace(CHILD, spec=JobSpec("train", "a", ()))) is None
 
 
 def test_a_held_job_stays_out_whoever_holds_it() -> None:
-    assert shut(held="ana") == Shut(State.HELD, "held by ana")
+    assert blocked(held="ana") == Blocked(State.HELD, "held by ana")
 
 
 def test_a_job_comes_after_its_parent_has_succeeded() -> None:
-    assert shut(CHILD, PARENT) == Shut(State.QUEUED, "after train unet_a (running)")
-    assert shut(CHILD, replace(PARENT, state=State.SUCCEEDED)) is None
+    assert blocked(CHILD, PARENT) == Blocked(State.QUEUED, "after train unet_a (running)")
+    assert blocked(CHILD, replace(PARENT, state=State.SUCCEEDED)) is None
 
 
 @pytest.mark.parametrize(
@@ -45,15 +45,15 @@ def test_a_job_comes_after_its_parent_has_succeeded() -> None:
 )
 def test_a_parent_that_does_not_succeed_blocks_with_its_cause(state: State, words: str) -> None:
     parent = replace(PARENT, state=state, cause="out of memory")
-    assert shut(CHILD, parent) == Shut(State.BLOCKED, f"train unet_a {words} (out of memory)")
-    assert shut(CHILD, parent, freed=True) is None
+    assert blocked(CHILD, parent) == Blocked(State.BLOCKED, f"train unet_a {words} (out of memory)")
+    assert blocked(CHILD, parent, released=True) is None
 
 
 def test_a_parent_that_is_gone_blocks_and_one_failure_counts_more_than_one_that_runs() -> None:
-    assert shut() == Shut(State.BLOCKED, "p1 is gone")
+    assert blocked() == Blocked(State.BLOCKED, "p1 is gone")
     two = replace(CHILD, spec=replace(CHILD.spec, after=("p1", "p2")))
     failed = replace(PARENT, id="p2", state=State.FAILED)
-    assert shut(two, PARENT, failed) == Shut(State.BLOCKED, "train unet_a failed")
+    assert blocked(two, PARENT, failed) == Blocked(State.BLOCKED, "train unet_a failed")
 
 
 # Real jobs
@@ -62,7 +62,7 @@ def test_a_parent_that_is_gone_blocks_and_one_failure_counts_more_than_one_that_
 def test_jobs_that_wait_side_by_side_never_hold_more_gpus_than_the_terms_allow(place: Place, tmp_path: Path) -> None:
     place.have(*map(gpu, range(4)))
     alone = ("sh", "-c", f"mkdir {tmp_path}/one && sleep 0.1 && rmdir {tmp_path}/one")
-    launcher = place.launcher(terms=Terms(max_gpus=1))
+    launcher = place.launcher(terms=GpuPolicy(max_gpus=1))
     jobs = [launcher.launch(JobSpec("command", "c", alone, "auto"), hold=True) for _ in range(5)]
     for job in jobs:
         release(place.store, job.id)

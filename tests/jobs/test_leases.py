@@ -17,7 +17,7 @@ from xray_tui.gpu.snapshot import GpuProcess
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LeaseDir
 from xray_tui.jobs.model.job import Job, State
-from xray_tui.jobs.queue.scheduler import Turn, Turnstile
+from xray_tui.jobs.queue.scheduler import Scheduler, Turn
 from xray_tui.jobs.queue.tickets import Queue
 from xray_tui.jobs.supervise.recovery import ORPHAN
 from xray_tui.jobs.supervise.supervisor import ADOPTED
@@ -172,7 +172,7 @@ def test_a_job_that_cannot_be_written_lets_others_go_first(place: Place, monkeyp
     done.touch()
     eventually(lambda: not file_lock.is_held(LeaseDir(place.leases).cpu(0)))
     folder, leases = place.store.folder(job.id), LeaseDir(place.leases)
-    turnstile = Turnstile(leases, lambda: place.snapshot)
+    scheduler = Scheduler(leases, lambda: place.snapshot)
 
     def full(folder: Path, job: Job) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -180,9 +180,9 @@ def test_a_job_that_cannot_be_written_lets_others_go_first(place: Place, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr("xray_tui.jobs.queue.scheduler.write_job", full)
         with pytest.raises(OSError, match="No space left"):
-            turnstile.push(place.job(job), folder, lambda: None)
+            scheduler.try_start(place.job(job), folder, lambda: None)
     assert Queue(leases).waiting() == []
-    turn = turnstile.push(place.job(job), folder, lambda: None)
+    turn = scheduler.try_start(place.job(job), folder, lambda: None)
     assert isinstance(turn, Turn)
-    for descriptor in turn.leases:
+    for descriptor in turn.locks:
         os.close(descriptor)

@@ -12,7 +12,7 @@ import pytest
 from xray_tui.cli.main import main
 from xray_tui.jobs.actions.stop import stop
 from xray_tui.jobs.locks import lock_dir
-from xray_tui.jobs.model.gpu_policy import Terms
+from xray_tui.jobs.model.gpu_policy import GpuPolicy
 from xray_tui.jobs.model.job import State
 
 from .conftest import Place, eventually
@@ -106,7 +106,7 @@ def test_the_settings_are_the_terms_of_a_launch(place: Place, shell: Shell) -> N
     settings(place, "foreign: {idle_under: 4GiB}\nmax_gpus: 2\nhours: 00:00-23:59\non_end: [touch, ended]\n")
     job = shell("launch", "command", "--run", "a", "--gpu", "none", "--", "true").strip()
     assert place.until(place.store.get(job)).state is State.SUCCEEDED
-    assert place.store.get(job).terms == Terms((), "idle_under", 4 << 30, 2, 1, "00:00-23:59")
+    assert place.store.get(job).terms == GpuPolicy((), "idle_under", 4 << 30, 2, 1, "00:00-23:59")
     eventually((place.folder / "ended").exists, "the command of on_end")
 
 

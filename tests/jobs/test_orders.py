@@ -19,7 +19,7 @@ from xray_tui.jobs.actions.resume import resume, revive
 from xray_tui.jobs.actions.stop import stop
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LeaseDir
-from xray_tui.jobs.model.gpu_policy import Terms
+from xray_tui.jobs.model.gpu_policy import GpuPolicy
 from xray_tui.jobs.model.job import Job, JobSpec, State, write_job
 from xray_tui.jobs.queue.tickets import Queue
 from xray_tui.jobs.storage.job_store import read_job
@@ -107,11 +107,11 @@ def kept_out(place: Place, tmp_path: Path, by: str) -> tuple[Job, ...]:
     """Jobs a, b and c of one GPU each, which note their names when they are served, all kept out of the queue."""
     settings: dict[str, object] = {}
     if by == "max_gpus":
-        settings["terms"] = Terms(max_gpus=1)
+        settings["terms"] = GpuPolicy(max_gpus=1)
         place.until_working(place.launch("until", tmp_path / "go", gpu="auto", **settings))
     elif by == "hours":
         soon = time.localtime(time.time() + 2 * 3600)
-        settings["terms"] = Terms(hours=f"{soon.tm_hour:02d}:00-{soon.tm_hour:02d}:01")
+        settings["terms"] = GpuPolicy(hours=f"{soon.tm_hour:02d}:00-{soon.tm_hour:02d}:01")
     launcher = place.launcher(**settings)
     specs = (JobSpec("evaluate", name, ("note", str(tmp_path / "served"), name), "auto") for name in "abc")
     jobs = tuple(launcher.launch(spec, hold=by == "a hold") for spec in specs)
@@ -163,7 +163,7 @@ def test_a_job_in_the_queue_changes_places_with_one_that_is_held(place: Place, t
 
 def test_a_job_behind_one_that_waits_by_max_gpus_is_moved_before_it(place: Place, tmp_path: Path) -> None:
     place.have(*map(gpu, range(3)))
-    launcher = place.launcher(terms=Terms(max_gpus=2))
+    launcher = place.launcher(terms=GpuPolicy(max_gpus=2))
     place.until_working(launcher.launch(JobSpec("evaluate", "first", ("until", str(tmp_path / "go")), "auto")))
     wide = launcher.launch(JobSpec("command", "wide", ("true",), "auto", 2))
     small = launcher.launch(JobSpec("evaluate", "small", ("succeed",), "auto"))

@@ -9,8 +9,7 @@ import pytest
 from engine.contract.errors import BadInput
 from xray_tui.jobs.actions.queue_actions import move
 from xray_tui.jobs.locks.lock_dir import LeaseDir
-from xray_tui.jobs.queue.other_users import in_words, others
-from xray_tui.jobs.queue.tickets import Ticket
+from xray_tui.jobs.queue.tickets import Ticket, in_words, others
 
 from .conftest import Place, gpu
 

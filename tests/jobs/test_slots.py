@@ -8,7 +8,7 @@ import pytest
 
 from xray_tui.jobs.actions.stop import stop
 from xray_tui.jobs.locks.lock_dir import LeaseDir
-from xray_tui.jobs.model.gpu_policy import Terms
+from xray_tui.jobs.model.gpu_policy import GpuPolicy
 from xray_tui.jobs.model.job import Job, JobSpec, State
 from xray_tui.jobs.queue.availability import leased
 
@@ -26,7 +26,7 @@ def desk(tmp_path: Path) -> Desk:
 
 def small(desk: Desk, name: str = "a", slots: int = 2) -> Job:
     spec = JobSpec("evaluate", name, ("until", str(desk.folder / name)), "auto")
-    return desk.launcher(terms=Terms(slots=slots)).launch(spec)
+    return desk.launcher(terms=GpuPolicy(slots=slots)).launch(spec)
 
 
 def test_two_share_the_gpu_a_third_waits_and_a_whole_job_waits_for_all(desk: Desk) -> None:
@@ -70,7 +70,7 @@ def test_who_looks_sees_a_gpu_held_unless_there_is_a_slot_for_them(desk: Desk) -
 
 def test_a_limit_of_one_gpu_leaves_all_of_its_slots_to_its_user(desk: Desk) -> None:
     desk.have(gpu(0), gpu(1))
-    launcher = desk.launcher(terms=Terms(slots=2, max_gpus=1))
+    launcher = desk.launcher(terms=GpuPolicy(slots=2, max_gpus=1))
 
     def launch(name: str) -> Job:
         return launcher.launch(JobSpec("evaluate", name, ("until", str(desk.folder / name)), "auto"))
@@ -88,7 +88,7 @@ def test_a_slot_that_others_took_is_waited_for_and_the_free_gpu_left_to_them(des
     others = Desk(tmp_path / "others")
     others.leases = desk.leases
     try:
-        modest = desk.launcher(terms=Terms(slots=2, max_gpus=1))
+        modest = desk.launcher(terms=GpuPolicy(slots=2, max_gpus=1))
         first, second = (JobSpec("evaluate", name, ("until", str(desk.folder / name)), "auto") for name in "ab")
         desk.until_working(modest.launch(first))
         others.have(gpu(0))

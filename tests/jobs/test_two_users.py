@@ -24,7 +24,7 @@ from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot, to_json
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV, LeaseDir
 from xray_tui.jobs.model.job import Job, State
-from xray_tui.jobs.queue.other_users import others
+from xray_tui.jobs.queue.tickets import others
 from xray_tui.jobs.storage.job_store import JobStore
 
 from .conftest import eventually, gpu

@@ -17,7 +17,7 @@ from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 from xray_tui.jobs.actions.resume import resume
 from xray_tui.jobs.launch.launcher import resolve_gpu
 from xray_tui.jobs.locks import lock_dir
-from xray_tui.jobs.model.gpu_policy import Terms
+from xray_tui.jobs.model.gpu_policy import GpuPolicy
 from xray_tui.jobs.model.job import JobSpec, State
 from xray_tui.jobs.preflight.forecast import Surroundings
 from xray_tui.jobs.preflight.preflight import look_ahead
@@ -142,10 +142,10 @@ def test_a_driver_that_does_not_answer_is_named_where_the_value_needs_it(
 
 def test_the_settings_gpus_and_the_variable_both_count(three: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "0,1")
-    job = three.launch("succeed", gpu="auto", terms=Terms(allowed=("2", "1", "0")))
+    job = three.launch("succeed", gpu="auto", terms=GpuPolicy(allowed=("2", "1", "0")))
     assert job.terms.allowed == ("GPU-1", "GPU-0"), "in the settings' order"
     with pytest.raises(BadInput, match="and the settings allow only other gpus"):
-        three.launch("succeed", gpu="auto", terms=Terms(allowed=("2",)))
+        three.launch("succeed", gpu="auto", terms=GpuPolicy(allowed=("2",)))
 
 
 def test_several_gpus_are_counted_among_those_that_are_left(three: Place, monkeypatch: pytest.MonkeyPatch) -> None:

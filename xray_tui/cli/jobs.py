@@ -179,7 +179,7 @@ def _jobs(options: argparse.Namespace) -> int:
 def _other_jobs(options: argparse.Namespace, jobs: Sequence[Job]) -> str:
     """A note on the jobs of other users and other runs folders on this machine; empty if there are none."""
     from xray_tui.jobs.locks.lock_dir import existing_lease_dir
-    from xray_tui.jobs.queue.other_users import in_words, others
+    from xray_tui.jobs.queue.tickets import in_words, others
     from xray_tui.settings import settings_for
 
     try:

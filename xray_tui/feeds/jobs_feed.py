@@ -52,7 +52,7 @@ class JobsFeed(PeriodicThread):
 
     def _jobs_of_others(self, jobs: tuple[Job, ...]) -> str:
         from xray_tui.jobs.locks.lock_dir import existing_lease_dir
-        from xray_tui.jobs.queue.other_users import in_words, others
+        from xray_tui.jobs.queue.tickets import in_words, others
 
         try:
             return in_words(others(existing_lease_dir(self._lease_dir), {job.id for job in jobs}))

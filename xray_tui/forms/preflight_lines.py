@@ -40,15 +40,15 @@ def looking(runs: Path, settings: Settings, snapshot: Callable[[], GpuSnapshot])
 
     def look(launch: Launch) -> Outlook:
         # Imported in the thread, because these modules import the launcher, which takes long.
-        from xray_tui.jobs.model.gpu_policy import Terms, terms_of
+        from xray_tui.jobs.model.gpu_policy import GpuPolicy, policy_of
         from xray_tui.jobs.preflight.forecast import Surroundings
         from xray_tui.jobs.preflight.past_jobs import KnownJobs
         from xray_tui.jobs.preflight.preflight import look_ahead
 
         try:
-            terms = terms_of(settings)
+            terms = policy_of(settings)
         except BadInput:  # the launch reports it
-            terms = Terms()
+            terms = GpuPolicy()
         nonlocal known
         known = known or KnownJobs(runs)
         surroundings = Surroundings(runs, snapshot(), terms, settings.lease_dir)

@@ -36,7 +36,7 @@ def release(store: JobStore, identity: str) -> Job:
         if admission.held_by(folder) is not None and job.state.waiting:
             admission.unhold(folder)
         elif job.state is State.BLOCKED:
-            admission.free(folder, process.user())
+            admission.release(folder, process.user())
         else:
             raise BadInput(f"{job.id}: is {job.state}, neither held nor blocked")
 

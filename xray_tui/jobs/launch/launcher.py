@@ -27,7 +27,7 @@ from xray_tui.jobs.launch.program import check_program
 from xray_tui.jobs.launch.sweep import evaluation_of
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LeaseDir, find_lease_dir
-from xray_tui.jobs.model.gpu_policy import Terms, terms_of
+from xray_tui.jobs.model.gpu_policy import GpuPolicy, policy_of
 from xray_tui.jobs.model.job import CPU_SLOTS, GRACE, KINDS, Job, JobSpec, State, write_job
 from xray_tui.jobs.queue import admission
 from xray_tui.jobs.queue.tickets import Queue, Ticket
@@ -70,7 +70,7 @@ class LocalLauncher:
     supervisor: tuple[str, ...] = detach.SUPERVISOR
     grace: float = GRACE
     cpu_slots: int = CPU_SLOTS
-    terms: Terms = Terms()  # noqa: RUF009 - frozen
+    terms: GpuPolicy = GpuPolicy()  # noqa: RUF009 - frozen
     """GPU policy; here `allowed` may also contain indices."""
     on_end: tuple[str, ...] = ()
     """Command to run at the end of a job; stored with the job."""
@@ -81,7 +81,7 @@ class LocalLauncher:
     def of(cls, settings: Settings, runs: Path) -> LocalLauncher:
         """A launcher with the user's settings. Raises BadInput if they are invalid."""
         variables = Filter.of(settings)
-        return cls(runs, settings.lease_dir, terms=terms_of(settings), on_end=settings.on_end, environment=variables)
+        return cls(runs, settings.lease_dir, terms=policy_of(settings), on_end=settings.on_end, environment=variables)
 
     def launch(self, spec: JobSpec, hold: bool = False) -> Job:
         """Launch one job, as launch_all does."""
@@ -262,7 +262,7 @@ def check_engine() -> None:
         raise EngineMissing(f"the engine is not installed ({missing[0]} is missing): pip install 'xray-tui[engine]'")
 
 
-def gpus_for(spec: JobSpec, terms: Terms, snapshot: Callable[[], GpuSnapshot]) -> tuple[str, tuple[str, ...]]:
+def gpus_for(spec: JobSpec, terms: GpuPolicy, snapshot: Callable[[], GpuSnapshot]) -> tuple[str, tuple[str, ...]]:
     """(spec.gpu with every GPU as a UUID, UUIDs of the GPUs that "auto" may take; empty: all).
 
     $CUDA_VISIBLE_DEVICES of this process limits both. Raises BadInput in one line if too few GPUs remain for the job.

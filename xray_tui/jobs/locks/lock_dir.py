@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +89,13 @@ class LeaseDir:
             return clean(read_small(self.path / ID, 64).decode("ascii", "replace").strip())
         except FileNotFoundError:
             return ""
+
+    def touch(self, job: str, gpus: Iterable[str]) -> None:
+        """Touch the lock files of the job and the folder, so that no cleaner deletes them as old."""
+        locks = [path for uuid in gpus for path in (self.gpu(uuid), *self.slots(uuid))]
+        for path in (*locks, self.supervised(job), self.runs(job), self.lock, self.seq, self.path / ID):
+            with contextlib.suppress(OSError):
+                os.utime(path)
 
     @contextmanager
     def mutex(self, patience: float = 10.0) -> Iterator[None]:

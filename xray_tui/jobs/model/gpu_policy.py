@@ -6,8 +6,7 @@ A launch copies it from the settings into the job, so a later change of the sett
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.contract.errors import BadInput
@@ -26,7 +25,7 @@ _HOURS = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*([01]?\d|2[0-3]):([0-5]\d
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class GpuPolicy:
     """The GPU policy of a job."""
 
     allowed: tuple[str, ...] = ()
@@ -69,7 +68,7 @@ class Terms:
         return begin <= minute < end if begin < end else minute >= begin or minute < end
 
 
-def terms_of(settings: Settings) -> Terms:
+def policy_of(settings: Settings) -> GpuPolicy:
     """The policy in the settings, with GPUs by index or UUID. Raises BadInput in one line."""
     rule = settings.foreign
     text = rule if isinstance(rule, str) else ", ".join(f"{key}: {value}" for key, value in rule.items())
@@ -78,7 +77,7 @@ def terms_of(settings: Settings) -> Terms:
         raise BadInput(f"max_gpus: {settings.max_gpus}: give 1 or more")
     if not 1 <= settings.slots <= MOST_SLOTS:
         raise BadInput(f"slots: {settings.slots}: give 1 (each job has its GPU alone) to {MOST_SLOTS}")
-    return Terms(
+    return GpuPolicy(
         allowed=tuple(map(str, settings.gpus)),
         foreign=foreign,
         idle_under=idle_under,
@@ -107,22 +106,16 @@ def check_hours(text: str) -> str:
     return text.strip()
 
 
-def to_values(terms: Terms) -> dict[str, Any]:
-    """The policy as stored in job.json."""
-    return asdict(terms)
-
-
-def from_values(values: Mapping[str, Any]) -> Terms:
+def from_values(values: Any) -> GpuPolicy:
     """The policy in a job.json or a ticket; a missing or invalid value becomes the default."""
-    allowed = values.get("allowed")
-    under, most = values.get("idle_under"), values.get("max_gpus")
-    slots = values.get("slots")
-    foreign, hours = values.get("foreign"), values.get("hours")
-    return Terms(
+    values = values if isinstance(values, dict) else {}
+    allowed, foreign, hours = values.get("allowed"), values.get("foreign"), values.get("hours")
+    under, most, slots = values.get("idle_under"), values.get("max_gpus"), values.get("slots")
+    return GpuPolicy(
         allowed=tuple(item for item in allowed if isinstance(item, str)) if isinstance(allowed, list) else (),
         foreign=foreign if foreign in (REFUSE, SHARE, "idle_under") else REFUSE,
-        idle_under=under if isinstance(under, int) and not isinstance(under, bool) and under >= 0 else IDLE_UNDER,
-        max_gpus=most if isinstance(most, int) and not isinstance(most, bool) and most > 0 else None,
+        idle_under=under if type(under) is int and under >= 0 else IDLE_UNDER,
+        max_gpus=most if type(most) is int and most > 0 else None,
         slots=slots if isinstance(slots, int) and 1 < slots <= MOST_SLOTS else 1,
         hours=hours if isinstance(hours, str) and _HOURS.fullmatch(hours) else "",
     )

@@ -20,7 +20,7 @@ from engine.contract.names import JOB
 from engine.contract.text import clean
 from xray_tui.jobs.model import code_version
 from xray_tui.jobs.model.code_version import Source
-from xray_tui.jobs.model.gpu_policy import Terms, from_values
+from xray_tui.jobs.model.gpu_policy import GpuPolicy, from_values
 from xray_tui.system.process import Process
 from xray_tui.system.safe_files import FILE_MODE, LARGEST
 
@@ -143,7 +143,7 @@ class Job:
     """Name of the job's file in the queue."""
     wants: str = "auto"
     """spec.gpu with every GPU as a UUID."""
-    terms: Terms = Terms()  # noqa: RUF009 - frozen
+    terms: GpuPolicy = GpuPolicy()  # noqa: RUF009 - frozen
     """GPU policy."""
     attempt: int = 1
     """1, plus the number of times the job was resumed."""
@@ -239,7 +239,7 @@ def parse_job(data: bytes, identity: str) -> Job:
         wants=clean(_text(values, "wants")),
         engine=_texts(values, "engine"),
         cwd=_text(values, "cwd"),
-        terms=from_values(terms) if isinstance(terms := values.get("terms"), dict) else Terms(),
+        terms=from_values(values.get("terms")),
         source=code_version.from_values(version) if isinstance(version := values.get("source"), dict) else None,
         attempt=_whole(values, "attempt") or 1,
         log_from=max(0, _whole(values, "log_from") or 0),

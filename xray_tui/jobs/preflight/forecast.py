@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 from xray_tui.jobs.locks.lock_dir import existing_lease_dir
-from xray_tui.jobs.model.gpu_policy import Terms
+from xray_tui.jobs.model.gpu_policy import GpuPolicy
 from xray_tui.jobs.model.job import JobSpec
 from xray_tui.jobs.queue.allocation import obstacle
 from xray_tui.jobs.queue.availability import leased
@@ -19,7 +19,7 @@ class Surroundings:
 
     runs: Path
     snapshot: GpuSnapshot = GpuSnapshot()  # noqa: RUF009 - frozen
-    terms: Terms = Terms()  # noqa: RUF009 - frozen
+    terms: GpuPolicy = GpuPolicy()  # noqa: RUF009 - frozen
     lease_dir: Path | str | None = None
     """Lease folder of the settings."""
 

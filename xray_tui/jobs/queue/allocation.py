@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from xray_tui.gpu.in_use import Look, Looks, Use, judge
 from xray_tui.gpu.snapshot import GpuSample
-from xray_tui.jobs.model.gpu_policy import SHARE, Terms
+from xray_tui.jobs.model.gpu_policy import SHARE, GpuPolicy
 from xray_tui.jobs.queue.tickets import Ticket
 
 RESERVES = 6 * 3600.0
@@ -160,7 +160,7 @@ def _on_cpu(alive: Sequence[Ticket], mine: Ticket, machine: Machine) -> Place | 
 def obstacle(
     gpu: GpuSample,
     leased: Collection[str],
-    terms: Terms = Terms(),  # noqa: B008 - frozen
+    terms: GpuPolicy = GpuPolicy(),  # noqa: B008 - frozen
     looks: Sequence[Look] = (),
     named: bool = False,
 ) -> Wait | None:

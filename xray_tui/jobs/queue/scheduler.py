@@ -8,27 +8,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from xray_tui.gpu.in_use import extended
 from xray_tui.gpu.snapshot import GpuSnapshot
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LeaseDir
 from xray_tui.jobs.model.job import Job, State, write_job
-from xray_tui.jobs.queue.admission import Shut, forget_place
+from xray_tui.jobs.queue.admission import Blocked, forget_place
 from xray_tui.jobs.queue.allocation import Machine, Wait, allot, lets_pass
 from xray_tui.jobs.queue.tickets import Queue, Ticket
 
 JUST_FREED = 3.0
 """Seconds after the end of a job for which its GPU's utilisation is ignored: the driver reports a moving average."""
 
-Lock = Callable[[Path], int | None]
-
-
-class Take(Protocol):
-    """Takes a lock until the end of the attempt; returns its descriptor, or None if the lock is not free."""
-
-    def __call__(self, path: Path, lock: Lock = ...) -> int | None: ...
+Hold = Callable[[int | None], int | None]
+"""Holds a lock until the end of the attempt; returns its argument: the descriptor, or None if the lock is not free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +30,10 @@ class Turn:
     """A job that may start: the job in state STARTING and the descriptors of its locks."""
 
     job: Job
-    leases: tuple[int, ...]
+    locks: tuple[int, ...]
 
 
-class Turnstile:
+class Scheduler:
     """Starts a waiting job once its turn has come; keeps the last GPU samples between attempts."""
 
     def __init__(self, lease_dir: LeaseDir, snapshot: Callable[[], GpuSnapshot]) -> None:
@@ -53,10 +47,10 @@ class Turnstile:
         self.ticket: Ticket | None = None
         """The job's ticket in the last attempt."""
 
-    def push(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> Turn | Wait:
+    def try_start(self, job: Job, folder: Path, check: Callable[[], Blocked | None]) -> Turn | Wait:
         """Try to start the job; after a Turn, job.json says "starting" and the ticket is withdrawn.
 
-        `shut` returns why the job is not admitted. It is called under the mutex, because jobs that check at the same
+        `check` returns why the job is not admitted. It is called under the mutex, because jobs that check at the same
         time would all be admitted. Raises OSError (a full disk, file_lock.Busy), after which nothing has changed, with
         one exception: if job.json could not be written, the job leaves the queue until the next call, so that it does
         not block other jobs.
@@ -65,12 +59,13 @@ class Turnstile:
         if (mine.gpu == "none" or self._sampled) and (hopeless := self._hopeless(mine, job.cpu_slots)) is not None:
             if not (self._dir.queue / mine.name).exists():  # it was kept out of the queue before
                 with self._dir.mutex():
-                    self._come_back(job, folder, shut)
+                    if not self._is_replaced(job) and check() is None:
+                        self._enter(job, folder)  # so that other jobs count it and its owner can move it
             return hopeless
         if mine.gpu != "none" and not (self._sampled and self._machine.on_cpu(mine)):
             self._sample_gpus()
-        with self._dir.mutex():
-            return self._push_under_mutex(job, folder, shut)
+        with self._dir.mutex(), contextlib.ExitStack() as held:
+            return self._start_under_mutex(job, folder, check, held)
 
     def _hopeless(self, mine: Ticket, slots: int) -> Wait | None:
         """Why the job cannot start even without foreign processes: too many earlier jobs, or no free lock.
@@ -124,11 +119,6 @@ class Turnstile:
     def _uuids(self) -> list[str]:
         return [gpu.uuid for gpu in self._machine.gpus if gpu.uuid]
 
-    def _come_back(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> None:
-        """Under the mutex: return the job to the queue, where other jobs count it and its owner can move it."""
-        if not self._is_replaced(job) and shut() is None:
-            self._enter(job, folder)
-
     def _enter(self, job: Job, folder: Path) -> Ticket:
         """Under the mutex: put the job into the queue at its place, unless it is queued already."""
         mine = self._queue.ticket_for(job, folder)
@@ -140,74 +130,69 @@ class Turnstile:
         """Whether the lease folder was replaced since the launch of the job."""
         return bool(job.lease_id) and self._dir.identity() != job.lease_id
 
-    def _push_under_mutex(self, job: Job, folder: Path, shut: Callable[[], Shut | None]) -> Turn | Wait:
+    def _start_under_mutex(
+        self, job: Job, folder: Path, check: Callable[[], Blocked | None], held: contextlib.ExitStack
+    ) -> Turn | Wait:
         """Take all free locks, allocate GPUs to the job, keep their locks and release the others."""
         if self._is_replaced(job):
             return Wait("its lease folder was replaced; stop the job and launch it again", foreign=True)
-        closed = shut()
-        if closed is not None and not closed.but:
-            return Wait(closed.reason)
+        blocked = check()
+        if blocked is not None and not blocked.allowed_gpus:
+            return Wait(blocked.reason)
+
+        def hold(lock: int | None) -> int | None:
+            if lock is not None:
+                held.callback(os.close, lock)
+            return lock
+
         mine = self.ticket = self._enter(job, folder)  # its owner may have moved it, or a cleaner deleted its ticket
         alive = [ticket for ticket in self._queue.waiting() if ticket == mine or self._queue.is_alive(ticket)]
-        with contextlib.ExitStack() as taken:
-
-            def take(path: Path, lock: Lock = file_lock.try_lock) -> int | None:
-                descriptor = lock(path)
-                if descriptor is not None:
-                    taken.callback(os.close, descriptor)
-                return descriptor
-
-            on_cpu = self._machine.on_cpu(mine)
-            shared = {} if on_cpu else self._shared()
-            alone_on = [uuid for uuid in self._uuids() if uuid not in shared and not on_cpu]
-            gpus = {uuid: take(self._dir.gpu(uuid)) for uuid in alone_on}
-            slots = [take(self._dir.cpu(slot)) for slot in range(job.cpu_slots if on_cpu else 0)]
-            free_slots = [slot for slot in slots if slot is not None]
-            machine = replace(
-                self._machine,
-                # A GPU that was leased in the sample may be free now, but its sample hides foreign processes.
-                leased=frozenset(uuid for uuid in gpus if gpus[uuid] is None or uuid in self._machine.leased),
-                shared=shared,
-                cpu_slots=len(slots),
-                cpu_free=len(free_slots),
-            )
-            now = time.time()
-            if closed is not None:
-                mine = replace(mine, terms=replace(mine.terms, allowed=closed.but))
-            place = allot(alive, mine, machine, now)
-            if isinstance(place, Wait) and closed is not None:
-                self._queue.withdraw(job.id)  # so that it reserves no GPU that max_gpus denies to it
-                return Wait(closed.reason, foreign=True)
-            if isinstance(place, Wait):
-                before = (ticket for ticket in alive if ticket < mine and not machine.on_cpu(ticket))
-                if all(lets_pass(ticket, now) for ticket in before):
-                    self._queue.reaches_head(mine, now)
-                return place
-            engine_lock = take(self._dir.runs(job.id))
-            if engine_lock is None:
-                return Wait("an engine of this job is still running", foreign=True)
-            chosen: list[int | None]
-            if mine.shares and place.gpus:
-                chosen = self._take_slot(place.gpus[0], gpus.get(place.gpus[0]), mine.terms.slots, take)
-            else:
-                chosen = [gpus[uuid] for uuid in place.gpus] if place.gpus else [*free_slots[:1]]
-            if None in chosen:
-                return Wait("another process holds a lock of its GPU")
-            kept = (engine_lock, *(descriptor for descriptor in chosen if descriptor is not None))
-            starting = replace(
-                job, state=State.STARTING, waits=None, note=place.note, gpus=place.gpus, started=time.time()
-            )
-            try:
-                write_job(folder, starting)
-            except OSError:
-                self._queue.withdraw(job.id)
-                raise
+        on_cpu = self._machine.on_cpu(mine)
+        shared = {} if on_cpu else self._shared()
+        alone_on = [uuid for uuid in self._uuids() if uuid not in shared and not on_cpu]
+        gpus = {uuid: hold(file_lock.try_lock(self._dir.gpu(uuid))) for uuid in alone_on}
+        slots = [hold(file_lock.try_lock(self._dir.cpu(slot))) for slot in range(job.cpu_slots if on_cpu else 0)]
+        free_slots = [slot for slot in slots if slot is not None]
+        machine = replace(
+            self._machine,
+            # A GPU that a job held in the sample may be free now, but its sample hides foreign processes.
+            leased=frozenset(uuid for uuid in gpus if gpus[uuid] is None or uuid in self._machine.leased),
+            shared=shared,
+            cpu_slots=len(slots),
+            cpu_free=len(free_slots),
+        )
+        now = time.time()
+        if blocked is not None:
+            mine = replace(mine, terms=replace(mine.terms, allowed=blocked.allowed_gpus))
+        place = allot(alive, mine, machine, now)
+        if isinstance(place, Wait) and blocked is not None:
+            self._queue.withdraw(job.id)  # so that it reserves no GPU that max_gpus denies to it
+            return Wait(blocked.reason, foreign=True)
+        if isinstance(place, Wait):
+            before = (ticket for ticket in alive if ticket < mine and not machine.on_cpu(ticket))
+            if all(lets_pass(ticket, now) for ticket in before):
+                self._queue.reaches_head(mine, now)
+            return place
+        engine_lock = hold(file_lock.try_lock(self._dir.runs(job.id)))
+        if engine_lock is None:
+            return Wait("an engine of this job is still running", foreign=True)
+        if mine.shares and place.gpus:
+            chosen = self._take_slot(place.gpus[0], gpus.get(place.gpus[0]), mine.terms.slots, hold)
+        else:
+            chosen = [gpus[uuid] for uuid in place.gpus] if place.gpus else [*free_slots[:1]]
+        locks = (engine_lock, *(lock for lock in chosen if lock is not None))
+        if None in chosen:
+            return Wait("another process holds a lock of its GPU")
+        starting = replace(job, state=State.STARTING, waits=None, note=place.note, gpus=place.gpus, started=time.time())
+        try:
+            write_job(folder, starting)
+        finally:
             self._queue.withdraw(job.id)
-            taken.pop_all()
-            for descriptor in (*gpus.values(), *slots):
-                if descriptor is not None and descriptor not in kept:
-                    os.close(descriptor)
-            return Turn(starting, kept)
+        held.pop_all()
+        for lock in (*gpus.values(), *slots):
+            if lock is not None and lock not in locks:
+                os.close(lock)
+        return Turn(starting, locks)
 
     def _leased(self) -> frozenset[str]:
         """The GPUs that jobs hold exclusively."""
@@ -224,12 +209,12 @@ class Turnstile:
         self._held |= dict.fromkeys(counts, time.monotonic())
         return counts
 
-    def _take_slot(self, uuid: str, gpu_lock: int | None, slots: int, take: Take) -> list[int | None]:
+    def _take_slot(self, uuid: str, gpu_lock: int | None, slots: int, hold: Hold) -> list[int | None]:
         """The GPU's lock, taken as a shared lock, and the lock of a free slot; None for a lock that is not free.
         `gpu_lock` is the GPU's lock if this process holds it exclusively, because no job shares the GPU yet."""
         if gpu_lock is None:
-            gpu_lock = take(self._dir.gpu(uuid), file_lock.share)
+            gpu_lock = hold(file_lock.share(self._dir.gpu(uuid)))
         else:
             file_lock.make_shared(gpu_lock)
-        free = (slot for number in range(slots) if (slot := take(self._dir.slot(uuid, number))) is not None)
+        free = (lock for path in self._dir.slots(uuid)[:slots] if (lock := hold(file_lock.try_lock(path))) is not None)
         return [gpu_lock, next(free, None)]

@@ -7,16 +7,19 @@ of the job is ignored.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from engine.contract.text import clean
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LeaseDir
-from xray_tui.jobs.model.gpu_policy import Terms, from_values, to_values
+from xray_tui.jobs.model.gpu_policy import GpuPolicy, from_values
 from xray_tui.jobs.model.job import Job, parse_object
 from xray_tui.jobs.queue.admission import kept_place
 from xray_tui.system import process
@@ -40,7 +43,7 @@ class Ticket:
     user: str = field(compare=False)
     count: int = field(default=1, compare=False)
     """Number of GPUs for "auto", all taken at once."""
-    terms: Terms = field(default=Terms(), compare=False)
+    terms: GpuPolicy = field(default=GpuPolicy(), compare=False)
     since: float | None = field(default=None, compare=False)
     """Seconds since the epoch at which a multi-GPU ticket reached the head of the queue and its reservation started."""
 
@@ -121,25 +124,22 @@ class Queue:
     def put(self, ticket: Ticket) -> None:
         """Write the ticket file, readable for all users, unless it exists."""
         content = json.dumps(
-            {"gpu": ticket.gpu, "user": ticket.user, "count": ticket.count, "terms": to_values(ticket.terms)}
+            {"gpu": ticket.gpu, "user": ticket.user, "count": ticket.count, "terms": asdict(ticket.terms)}
         )
         path = self._dir.queue / ticket.name
         if file_lock.place(path, content.encode(), 0o644) and ticket.needs > 1:
             os.utime(path, (0, 0))  # time 0: not yet at the head
 
-    def reaches_head(self, ticket: Ticket, now: float) -> Ticket:
+    def reaches_head(self, ticket: Ticket, now: float) -> None:
         """Record the time at which a multi-GPU ticket reached the head of the queue, unless it is recorded already."""
-        if ticket.needs <= 1 or ticket.since is not None:
-            return ticket
-        os.utime(self._dir.queue / ticket.name, (now, now))
-        return replace(ticket, since=now)
+        if ticket.needs > 1 and ticket.since is None:
+            os.utime(self._dir.queue / ticket.name, (now, now))
 
-    def move(self, ticket: Ticket, priority: int, number: int) -> Ticket:
+    def move(self, ticket: Ticket, priority: int, number: int) -> None:
         """Move the ticket to another place, under the mutex. Raises OSError (FileNotFoundError: it was withdrawn)."""
         moved = replace(ticket, priority=priority, number=number)
         if moved.name != ticket.name:
             (self._dir.queue / ticket.name).rename(self._dir.queue / moved.name)
-        return moved
 
     def withdraw(self, job: str) -> None:
         """Remove the tickets of this user's job, if there are any. Raises OSError."""
@@ -148,13 +148,12 @@ class Queue:
 
     def _own(self, job: str) -> list[Ticket]:
         """The job's tickets, normally one, without those that belong to other users."""
-        return [ticket for ticket in self.waiting() if ticket.job == job and self._is_ours(ticket)]
-
-    def _is_ours(self, ticket: Ticket) -> bool:
-        try:
-            return (self._dir.queue / ticket.name).lstat().st_uid == os.getuid()
-        except FileNotFoundError:
-            return False
+        own = []
+        for ticket in self.waiting():
+            with contextlib.suppress(FileNotFoundError):
+                if ticket.job == job and (self._dir.queue / ticket.name).lstat().st_uid == os.getuid():
+                    own.append(ticket)
+        return own
 
     def _read(self, name: str) -> Ticket | None:
         match = _NAME.fullmatch(name)
@@ -162,15 +161,15 @@ class Queue:
             return None
         try:
             owner = (self._dir.queue / name).lstat().st_uid
-            if owner != self._owner(match[3], owner):
-                return None
-            values = parse_object(read_small(self._dir.queue / name, 4096))
+            with contextlib.suppress(FileNotFoundError):  # no supervisor lock: a dead job
+                if owner != self._dir.supervised(match[3]).lstat().st_uid:
+                    return None
+            values = parse_object(read_small(self._dir.queue / name, 4096)) or {}
         except OSError:
             return None  # just withdrawn, or not readable
-        gpu = None if values is None else values.get("gpu")
-        if values is None or not isinstance(gpu, str):
+        gpu, count, terms = values.get("gpu"), values.get("count"), values.get("terms")
+        if not isinstance(gpu, str):
             return None
-        count, terms = values.get("count"), values.get("terms")
         return Ticket(
             int(match[1]),
             int(match[2]),
@@ -178,15 +177,8 @@ class Queue:
             clean(gpu),
             process.user_name(owner),
             count if isinstance(count, int) and 0 < count < 1000 else 1,
-            from_values(terms) if isinstance(terms, dict) else Terms(),
+            from_values(terms),
         )
-
-    def _owner(self, job: str, without: int) -> int:
-        """The user of the job, which owns its supervisor lock; `without` if there is no such lock (a dead job)."""
-        try:
-            return self._dir.supervised(job).lstat().st_uid
-        except FileNotFoundError:
-            return without
 
     def _dated(self, ticket: Ticket) -> Ticket:
         try:
@@ -194,3 +186,20 @@ class Queue:
         except OSError:
             return ticket
         return replace(ticket, since=time or None)
+
+
+def others(lease_dir: LeaseDir | None, ours: Collection[str]) -> tuple[Ticket, ...]:
+    """The living tickets of jobs whose ids are not in `ours`, in order; none without a lease folder. Raises OSError."""
+    if lease_dir is None:
+        return ()
+    queue = Queue(lease_dir)
+    return tuple(ticket for ticket in queue.waiting() if ticket.job not in ours and queue.is_alive(ticket))
+
+
+def in_words(tickets: Sequence[Ticket]) -> str:
+    """`3 other jobs wait (ana 2, bo 1)`; empty without tickets."""
+    if not tickets:
+        return ""
+    users = Counter(ticket.user for ticket in tickets)
+    names = ", ".join(f"{user} {count}" for user, count in users.most_common())
+    return f"{'1 other job waits' if len(tickets) == 1 else f'{len(tickets)} other jobs wait'} ({names})"

@@ -9,7 +9,6 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from engine.contract.names import ENGINE_GIT_ENV, JOB_DIR_ENV, LEASES_ENV, LOG
 from xray_tui.jobs.locks import file_lock
@@ -21,7 +20,7 @@ PATIENCE = 10.0
 """Seconds to wait for killed processes to disappear; a process that hangs in the kernel may never do so."""
 
 
-def environment(job: Job, folder: Path, leases: Sequence[int], base: Mapping[str, str]) -> dict[str, str]:
+def environment(job: Job, folder: Path, locks: Sequence[int], base: Mapping[str, str]) -> dict[str, str]:
     """The engine's environment: `base`, the job's marks, and its GPUs by UUID (empty: CPU)."""
     return {
         **base,
@@ -30,15 +29,15 @@ def environment(job: Job, folder: Path, leases: Sequence[int], base: Mapping[str
         JOB_DIR_ENV: str(folder),
         process.JOB_MARK: job.id,
         process.RUN_MARK: job.spec.run,
-        LEASES_ENV: ",".join(map(str, leases)),
+        LEASES_ENV: ",".join(map(str, locks)),
         **({} if job.source is None else {ENGINE_GIT_ENV: job.source.git}),
     }
 
 
-def start(job: Job, folder: Path, leases: Sequence[int]) -> subprocess.Popen[bytes]:
+def start(job: Job, folder: Path, locks: Sequence[int]) -> subprocess.Popen[bytes]:
     """Start the engine in its own process group and append its output to the job's log.
 
-    It inherits the descriptors in `leases` (the GPU locks and the engine lock). Raises OSError, and ValueError for
+    It inherits the descriptors in `locks` (the GPU locks and the engine lock). Raises OSError, and ValueError for
     arguments that cannot be passed to a process, such as one with a NUL character.
     """
     with (folder / LOG).open("ab") as log:
@@ -48,44 +47,35 @@ def start(job: Job, folder: Path, leases: Sequence[int]) -> subprocess.Popen[byt
             stdout=log,
             stderr=log,
             cwd=job.cwd or None,
-            env=environment(job, folder, leases, os.environ),
-            pass_fds=tuple(leases),
+            env=environment(job, folder, locks, os.environ),
+            pass_fds=tuple(locks),
             process_group=0,
         )
 
 
-class Engine(Protocol):
-    """A running engine, started by this supervisor or an earlier one."""
-
-    @property
-    def poll(self) -> float:
-        """Poll interval of `has_ended` in seconds."""
-
-    @property
-    def group(self) -> int | None:
-        """Its process group; None once the number may belong to other processes."""
-
-    @property
-    def status(self) -> int | None:
-        """The exit status after the end; None if it is unknown because another process started the engine."""
-
-    def has_ended(self) -> bool: ...
-
-    def signal(self, number: int) -> None:
-        """Signal the engine and its descendants, and continue stopped ones: they would not react otherwise."""
+def start_failure(error: OSError | ValueError) -> str:
+    """Why a program could not be started, with its path."""
+    if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
+        return str(error)
+    missing = isinstance(error, FileNotFoundError)
+    hint = " (the program, or the interpreter that its first line names)" if missing else ""
+    return f"{error.filename}: {error.strerror}{hint}"
 
 
 class Child:
     """An engine that this process has started; SIGCHLD reports its end."""
 
     poll = 5.0
+    """Poll interval of `has_ended` in seconds."""
 
     def __init__(self, started: subprocess.Popen[bytes]) -> None:
         self._started = started
         self.group = started.pid
+        """Its process group."""
 
     @property
-    def status(self) -> int | None:
+    def status(self) -> int:
+        """The exit status; call it after the end."""
         return self._started.wait()
 
     def has_ended(self) -> bool:
@@ -93,6 +83,7 @@ class Child:
         return os.waitid(os.P_PID, self._started.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def signal(self, number: int) -> None:
+        """Signal the engine and its descendants, and continue stopped ones: they would not react otherwise."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._started.pid, number)
             os.killpg(self._started.pid, signal.SIGCONT)
@@ -103,12 +94,14 @@ class Adopted:
 
     poll = 0.5
     status = None
+    """The exit status is unknown: another process started the engine."""
 
     def __init__(self, job: Job, engine_lock: Path) -> None:
         self._job, self._engine_lock = job, engine_lock
 
     @property
     def group(self) -> int | None:
+        """Its process group; None once the number may belong to other processes."""
         leader = self._job.process
         return leader.pid if leader is not None and process.is_alive(leader) else None
 
@@ -117,6 +110,9 @@ class Adopted:
 
     def signal(self, number: int) -> None:
         _signal_all(process.members(self._job.id, self.group), number)
+
+
+Engine = Child | Adopted
 
 
 def clear_away(job: str, group: int | None) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import Exit
 from engine.contract.names import END, LOG
 from engine.contract.text import clean, clean_log_line
-from xray_tui.jobs.model.job import State, parse_object
+from xray_tui.jobs.model.job import Job, State, parse_object
+from xray_tui.jobs.storage.job_store import read_stop
 from xray_tui.system.safe_files import open_regular, read_small
 
 NO_RECORD = "its supervisor and its engine died without an end record"
@@ -68,6 +69,28 @@ def judge(
     if code == Exit.STOPPED or (code < 0 and stopped_by):
         return Verdict(State.STOPPED, _stopped(code, stopped_by), code)
     return Verdict(State.FAILED, _failed(code, end, last_line, oom_killed), code)
+
+
+def stopped_by(job: Job, folder: Path) -> str | None:
+    """The user who asked to stop the job, with the host if it is another one; None without a stop order."""
+    by = read_stop(folder)
+    return None if by is None else by.removesuffix(f"@{job.host}")
+
+
+def conclude(
+    job: Job, folder: Path, status: int | None, stopped_by: str | None, cleared: bool, oom_killed: bool = False
+) -> Job:
+    """The job with its outcome: state, cause, exit code, and the peaks in the end record.
+
+    `cleared`: all its processes have ended. The other arguments are those of `judge`.
+    """
+    end = read_end(folder)
+    last_line = last_log_line(folder, job.log_from)
+    verdict = judge(status, end, stopped_by, last_line, job.writes_end, oom_killed)
+    cause = verdict.cause if cleared else f"{verdict.cause or verdict.state}; one of its processes cannot be killed"
+    if end is not None:
+        job = replace(job, peak_memory=end.peak_memory, peak_gpu_memory=end.peak_gpu_memory)
+    return replace(job, state=verdict.state, cause=cause, exit_code=verdict.exit_code)
 
 
 def _of_command(code: int, stopped_by: str | None, last_line: str, oom_killed: bool) -> Verdict:

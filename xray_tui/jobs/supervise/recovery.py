@@ -24,7 +24,7 @@ from xray_tui.jobs.queue.tickets import Queue
 from xray_tui.jobs.storage import saved_environment
 from xray_tui.jobs.storage.job_store import JobStore, is_at_home, read_job, read_stop
 from xray_tui.jobs.supervise import detach, end_hook, engine_process
-from xray_tui.jobs.supervise.outcome import judge, last_log_line, read_end
+from xray_tui.jobs.supervise.outcome import conclude, stopped_by
 from xray_tui.system import process
 from xray_tui.system.safe_files import not_ours, read_small
 
@@ -128,9 +128,9 @@ def _judge_waiting(lease_dir: LeaseDir, folder: Path, job: Job, lock: int, super
     except ValueError as error:
         _end(folder, job, State.LOST, f"{JOB}: {clean(str(error))}")
         return
-    if (by := read_stop(folder)) is not None:
+    if (by := stopped_by(job, folder)) is not None:
         queue.withdraw(job.id)
-        _end(folder, job, State.STOPPED, f"stopped by {by.removesuffix(f'@{job.host}')}")
+        _end(folder, job, State.STOPPED, f"stopped by {by}")
     elif words := _last_words(folder):
         queue.withdraw(job.id)
         _end(folder, job, State.FAILED, f"its supervisor failed: {words}")
@@ -152,14 +152,7 @@ def _judge_started(lease_dir: LeaseDir, folder: Path, job: Job, lock: int, super
             detach.start_supervisors([(folder, lock)], supervisor)
         return
     cleared = engine_process.clear_away(job.id, None)  # child processes of a killed engine
-    end = read_end(folder)
-    by = read_stop(folder)
-    last_line = last_log_line(folder, job.log_from)
-    verdict = judge(None, end, by and by.removesuffix(f"@{job.host}"), last_line, job.writes_end)
-    if end is not None:
-        job = replace(job, peak_memory=end.peak_memory, peak_gpu_memory=end.peak_gpu_memory)
-    cause = verdict.cause if cleared else f"{verdict.cause or verdict.state}; one of its processes cannot be killed"
-    _end(folder, replace(job, exit_code=verdict.exit_code), verdict.state, cause)
+    _end(folder, conclude(job, folder, None, stopped_by(job, folder), cleared))
 
 
 def _has_started(lease_dir: LeaseDir, folder: Path, job: Job) -> bool:
@@ -185,7 +178,10 @@ def _lost_to_reboot(job: Job) -> str:
     return f"{LOST_TO_REBOOT} " + ("before it began" if job.state.waiting else "while it ran")
 
 
-def _end(folder: Path, job: Job, state: State, cause: str | None) -> None:
+def _end(folder: Path, job: Job, state: State | None = None, cause: str | None = None) -> None:
+    """Record the end of the job in this state, by default with the outcome that it has already."""
     saved_environment.forget(folder)
-    write_job(folder, replace(job, state=state, cause=cause, ended=time.time(), waits=None, note=None))
+    if state is not None:
+        job = replace(job, state=state, cause=cause)
+    write_job(folder, replace(job, ended=time.time(), waits=None, note=None))
     end_hook.start(folder)

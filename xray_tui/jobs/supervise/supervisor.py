@@ -13,6 +13,7 @@ import contextlib
 import gc
 import os
 import random
+import resource
 import signal
 import sys
 import time
@@ -21,23 +22,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from setproctitle import setproctitle
+
 from engine.contract.names import JOB
 from engine.contract.text import clean
 from xray_tui.gpu.snapshot import GpuSnapshot
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import ID, LeaseDir
+from xray_tui.jobs.locks.lock_dir import LeaseDir
 from xray_tui.jobs.model.job import Job, State, write_job
 from xray_tui.jobs.queue import admission
-from xray_tui.jobs.queue.admission import Shut
+from xray_tui.jobs.queue.admission import Blocked
 from xray_tui.jobs.queue.allocation import Wait
-from xray_tui.jobs.queue.scheduler import Turn, Turnstile
+from xray_tui.jobs.queue.scheduler import Scheduler, Turn
 from xray_tui.jobs.queue.tickets import Queue, Ticket
 from xray_tui.jobs.storage import saved_environment
-from xray_tui.jobs.storage.job_store import JobStore, is_at_home, read_job, read_stop
+from xray_tui.jobs.storage.job_store import JobStore, is_at_home, read_job
 from xray_tui.jobs.supervise import detach, end_hook, engine_process
-from xray_tui.jobs.supervise.foreign_processes import Watchman
 from xray_tui.jobs.supervise.oom import own_oom_kills
-from xray_tui.jobs.supervise.outcome import judge, last_log_line, read_end
+from xray_tui.jobs.supervise.outcome import conclude, stopped_by
 from xray_tui.jobs.supervise.signals import Wakeups
 from xray_tui.system import process
 from xray_tui.system.safe_files import not_ours
@@ -48,7 +50,7 @@ FAR_BACK = 5
 """Longest poll interval as a multiple of POLL; jobs far back in the queue poll less often."""
 FOREIGN_POLL = 5.0
 """Poll interval in seconds while foreign processes use the GPUs: each poll starts a process that samples the GPUs."""
-ENTERS_WITHIN = 5.0
+ENTERS_WITHIN = 10.0
 """Seconds for which a job that may enter the queue waits for earlier jobs of its user to enter first."""
 KILL_PAUSES = (0.05, 5.0)
 """First and longest pause in seconds between two SIGKILLs; the pause doubles each time."""
@@ -79,7 +81,6 @@ class Supervisor:
         self._judged = time.monotonic()
         self._let_in: float | None = None
         """Since when this job may enter the queue (monotonic)."""
-        self._watchman = Watchman(snapshot)
         self._touched = time.monotonic()
         self._unwritten = False
         """Whether job.json is out of date because it could not be written."""
@@ -88,37 +89,37 @@ class Supervisor:
 
     def run(self) -> None:
         """Supervise the job from its recorded state to its end."""
-        _set_title(self._job)
+        setproctitle(f"xray-tui job {self._job.spec.run} ({self._job.user})")  # for other users of the server
         if self._job.state.waiting:
-            self._record(supervisor=process.identify(os.getpid()), note=None, final=False)
+            self._record(supervisor=process.identify(os.getpid()), note=None)
             if (turn := self._wait_for_turn()) is not None:
                 self._run_engine(turn)
         elif self._job.state is State.RUNNING:
-            self._record(supervisor=process.identify(os.getpid()), note=ADOPTED, final=False)
+            self._record(supervisor=process.identify(os.getpid()), note=ADOPTED)
             self._attend(engine_process.Adopted(self._job, self._dir.runs(self._job.id)))
 
     # -- waiting ------------------------------------------------------------------------------------------------------
 
     def _wait_for_turn(self) -> Turn | None:
         """Poll until the job may start; None if it was stopped or its folder was removed before."""
-        turnstile = Turnstile(self._dir, self._snapshot)
+        scheduler = Scheduler(self._dir, self._snapshot)
         while (by := self._stopped_by()) is None:
             try:
                 if not (self._folder / JOB).exists():
                     self._withdraw()
                     return None
                 self._judge_others()
-                if (shut := self._gate()) is not None and not shut.but:
-                    self._stay_out(shut)
+                if (blocked := self._check_admission()) is not None and not blocked.allowed_gpus:
+                    self._stay_out(blocked)
                     continue
-                answer = turnstile.push(self._job, self._folder, self._gate)
+                answer = scheduler.try_start(self._job, self._folder, self._check_admission)
             except OSError as error:  # a busy mutex or a full disk: retry, but less often for a full disk
                 answer = Wait(clean(error.strerror or str(error)), foreign=not isinstance(error, file_lock.Busy))
             if isinstance(answer, Turn):
                 self._job = answer.job
                 return answer
-            self._note_wait(answer.reason, turnstile.ticket)
-            self._touch(time.monotonic())
+            self._note_wait(answer.reason, scheduler.ticket)
+            self._touch()
             pause = FOREIGN_POLL if answer.foreign else POLL * min(FAR_BACK, 1 + answer.before / 10)
             self._wakeups.sleep(pause * random.uniform(0.8, 1.2))
         self._withdraw()
@@ -131,31 +132,32 @@ class Supervisor:
         if (reason, state, name) == (self._job.waits, self._job.state, self._job.ticket):
             return
         spec = self._job.spec if ticket is None else replace(self._job.spec, priority=ticket.priority)
-        self._record(waits=reason, state=state, ticket=name, spec=spec, final=False)
+        self._record(waits=reason, state=state, ticket=name, spec=spec)
 
-    def _gate(self) -> Shut | None:
+    def _check_admission(self) -> Blocked | None:
         """Why the job is kept out of the queue; None if it may enter. Raises OSError."""
         now = time.localtime()
         minute = now.tm_hour * 60 + now.tm_min
-        held_by, released = admission.held_by(self._folder), admission.is_freed(self._folder)
+        held_by, released = admission.held_by(self._folder), admission.is_released(self._folder)
         others = self._others(None if self._job.terms.max_gpus is not None else self._job.spec.after)
-        shut = admission.gate(self._job, held_by, released, others, minute)
-        if shut is not None:
+        blocked = admission.check_admission(self._job, held_by, released, others, minute)
+        if blocked is not None:
             self._let_in = None
-            return shut
+            return blocked
         self._let_in = self._let_in or time.monotonic()
         may_wait = self._asks_others() or self._job.terms.hours
         if not may_wait or self._queue.has(self._job) or time.monotonic() - self._let_in > ENTERS_WITHIN:
             return None
-        others = self._others()
         queued = {ticket.job for ticket in self._queue.waiting()}
         living = [
-            other for other in others if file_lock.is_held(self._dir.supervised(other.id)) or not other.state.waiting
+            other
+            for other in self._others()
+            if not other.state.waiting or file_lock.is_held(self._dir.supervised(other.id))
         ]
-        first = admission.entering(self._job, living, queued, self._store.folder, minute)
+        first = admission.first_to_enter(self._job, living, queued, self._store.folder, minute)
         if first is None:
             return None
-        return Shut(State.QUEUED, f"after {first.spec.kind} {first.spec.run}, which enters the queue first")
+        return Blocked(State.QUEUED, f"after {first.spec.kind} {first.spec.run}, which enters the queue first")
 
     def _others(self, ids: Sequence[str] | None = None) -> list[Job]:
         """The jobs of the runs folder, or those with these ids, without unfinished jobs copied from another runs
@@ -174,17 +176,17 @@ class Supervisor:
             self._judged = time.monotonic()
             recover_orphans(self._store, detach.SUPERVISOR)
 
-    def _stay_out(self, shut: Shut) -> None:
+    def _stay_out(self, blocked: Blocked) -> None:
         """Leave the queue, record why, and sleep. job.json keeps the place to which the owner has moved the job."""
         if self._queue.has(self._job) or admission.kept_place(self._folder) is not None:
             with self._dir.mutex():  # the owner cannot move the job between these steps
-                self._note_wait(shut.reason, self._queue.ticket_for(self._job, self._folder), shut.state)
+                self._note_wait(blocked.reason, self._queue.ticket_for(self._job, self._folder), blocked.state)
                 self._withdraw()
                 admission.forget_place(self._folder)
         else:
-            self._note_wait(shut.reason, None, shut.state)
-        self._touch(time.monotonic())
-        self._wakeups.sleep(2 * POLL * random.uniform(0.8, 1.2))
+            self._note_wait(blocked.reason, None, blocked.state)
+        self._touch()
+        self._wakeups.sleep(blocked.polls * POLL * random.uniform(0.8, 1.2))
 
     def _withdraw(self) -> None:
         with contextlib.suppress(OSError):  # a ticket without a supervisor is ignored anyway
@@ -194,11 +196,11 @@ class Supervisor:
 
     def _run_engine(self, turn: Turn) -> None:
         try:
-            started = engine_process.start(self._job, self._folder, turn.leases)
+            started = engine_process.start(self._job, self._folder, turn.locks)
         except (OSError, ValueError) as error:
-            self._end(State.FAILED, f"could not be started: {clean(_reason(error))}", None)
+            self._end(State.FAILED, f"could not be started: {clean(engine_process.start_failure(error))}", None)
             return
-        self._record(state=State.RUNNING, process=process.identify(started.pid), final=False)
+        self._record(state=State.RUNNING, process=process.identify(started.pid))
         saved_environment.forget(self._folder)
         self._attend(engine_process.Child(started))
 
@@ -206,9 +208,14 @@ class Supervisor:
         """Wait until the engine has ended, kill the processes that it left, and record the outcome."""
         kills = own_oom_kills()
         self._wait_for_end(engine)
-        killed = kills is not None and (own_oom_kills() or 0) > kills
+        oom_killed = kills is not None and (own_oom_kills() or 0) > kills
         cleared = engine_process.clear_away(self._job.id, engine.group)
-        self._judge(engine.status, cleared, killed)
+        status = engine.status
+        job = conclude(self._job, self._folder, status, self._stopped_by(), cleared, oom_killed)
+        if job.peak_memory is None and status is not None:
+            job = replace(job, peak_memory=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+        self._job = job
+        self._end(job.state, job.cause, job.exit_code)
 
     def _wait_for_end(self, engine: engine_process.Engine) -> None:
         """Wait until the engine has ended. A stop order sends SIGTERM and, after the grace period, SIGKILL."""
@@ -224,13 +231,12 @@ class Supervisor:
                 engine.signal(signal.SIGKILL)
                 kill_at, kill_pause = now + kill_pause, min(2 * kill_pause, longest_pause)
                 hangs = HANGS if kill_pause > 1.0 and self._hangs_in_kernel(engine) else None
-            new_note = hangs or (self._watchman.ask(self._job) if self._job.gpus else None) or note
-            if new_note != self._job.note:
-                self._record(note=new_note, final=False)
+            if (hangs or note) != self._job.note:
+                self._record(note=hangs or note)
             if self._unwritten:
-                self._record(final=False)
+                self._record()
             self._keep_locks()
-            self._touch(now)
+            self._touch()
             pause = engine.poll if kill_at is None else max(0.05, min(engine.poll, kill_at - now))
             self._wakeups.sleep(pause)
 
@@ -242,41 +248,24 @@ class Supervisor:
         """Lock each GPU again if its lock file was replaced: the engine's lock on the removed file protects nothing.
         Slots are skipped because job.json does not record them."""
         for uuid in () if self._job.terms.slots > 1 else self._job.gpus:
+            path = self._dir.gpu(uuid)
             with contextlib.suppress(OSError):
-                if (
-                    not file_lock.is_held(path := self._dir.gpu(uuid))
-                    and (lock := file_lock.try_lock(path)) is not None
-                ):
+                if not file_lock.is_held(path) and (lock := file_lock.try_lock(path)) is not None:
                     self._relocked.append(lock)
 
     # -- the record of the job ----------------------------------------------------------------------------------------
 
     def _stopped_by(self) -> str | None:
         """The user or signal that asked for a stop; None without a stop order."""
-        by = read_stop(self._folder)
-        if by is None and self._wakeups.terminated:
-            return "a SIGTERM to its supervisor"
-        return None if by is None else by.removesuffix(f"@{self._job.host}")
-
-    def _judge(self, status: int | None, cleared: bool, oom_killed: bool = False) -> None:
-        end = read_end(self._folder)
-        last_line = last_log_line(self._folder, self._job.log_from)
-        verdict = judge(status, end, self._stopped_by(), last_line, self._job.writes_end, oom_killed)
-        cause = verdict.cause
-        if not cleared:
-            cause = f"{cause or verdict.state}; one of its processes cannot be killed"
-        if end is not None:
-            self._job = replace(self._job, peak_memory=end.peak_memory, peak_gpu_memory=end.peak_gpu_memory)
-        if self._job.peak_memory is None and status is not None:
-            self._job = replace(self._job, peak_memory=_peak_memory_of_children())
-        self._end(verdict.state, cause, verdict.exit_code)
+        by = stopped_by(self._job, self._folder)
+        return "a SIGTERM to its supervisor" if by is None and self._wakeups.terminated else by
 
     def _end(self, state: State, cause: str | None, code: int | None) -> None:
         saved_environment.forget(self._folder)
         self._record(state=state, cause=cause, exit_code=code, ended=time.time(), waits=None, note=None, final=True)
         end_hook.start(self._folder)
 
-    def _record(self, *, final: bool, **changes: Any) -> None:
+    def _record(self, *, final: bool = False, **changes: Any) -> None:
         """Change job.json. If it cannot be written, the final record is retried for a minute; other changes are
         written with the next record."""
         self._job = replace(self._job, **changes)
@@ -292,25 +281,10 @@ class Supervisor:
                 if final:
                     time.sleep(1.0)
 
-    def _touch(self, now: float) -> None:
-        if now - self._touched < TOUCH_EVERY:
-            return
-        self._touched = now
-        locks = [self._dir.supervised(self._job.id), self._dir.runs(self._job.id)]
-        locks += [path for uuid in self._job.gpus for path in (self._dir.gpu(uuid), *self._dir.slots(uuid))]
-        for path in (*locks, self._dir.path / "queue.lock", self._dir.seq, self._dir.path / ID):
-            with contextlib.suppress(OSError):
-                os.utime(path)
-
-
-def _reason(error: OSError | ValueError) -> str:
-    """Why a program could not be started, with its path."""
-    if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
-        return str(error)
-    hint = (
-        " (the program, or the interpreter that its first line names)" if isinstance(error, FileNotFoundError) else ""
-    )
-    return f"{error.filename}: {error.strerror}{hint}"
+    def _touch(self) -> None:
+        if time.monotonic() - self._touched >= TOUCH_EVERY:
+            self._touched = time.monotonic()
+            self._dir.touch(self._job.id, self._job.gpus)
 
 
 def main(arguments: Sequence[str], snapshot: Callable[[], GpuSnapshot] | None = None) -> int:
@@ -334,8 +308,6 @@ def main(arguments: Sequence[str], snapshot: Callable[[], GpuSnapshot] | None = 
 
 def _fork(jobs: Sequence[tuple[Path, int]]) -> tuple[Path, int]:
     """Fork one process per job and return its job there. The calling process exits."""
-    import setproctitle  # noqa: F401 - imported once, before the fork
-
     gc.collect()
     gc.freeze()  # a later collection would write to the shared pages and so copy them
     for own in jobs:
@@ -359,19 +331,6 @@ def _sample() -> GpuSnapshot:
     from xray_tui.gpu.sampler import sample_once
 
     return sample_once()
-
-
-def _peak_memory_of_children() -> int:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-
-
-def _set_title(job: Job) -> None:
-    """Show the run and the user in process lists, for other users of the server."""
-    from setproctitle import setproctitle
-
-    setproctitle(f"xray-tui job {job.spec.run} ({job.user})")
 
 
 if __name__ == "__main__":
