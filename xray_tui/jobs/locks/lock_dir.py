@@ -108,24 +108,18 @@ def find_lease_dir(setting: Path | str | None = None, environ: Mapping[str, str]
     """The machine's lease folder, created if it is missing.
 
     The setting, else $XRAY_TUI_LEASE_DIR, else the first shared folder that exists or can be created, else a private
-    folder. Raises BadInput if the folder that was given or exists cannot be used.
+    folder. Raises BadInput if the folder of the user or an existing shared folder cannot be used.
     """
-    if (given := _given(setting, environ)) is not None:
-        origin, path = given
-        if reason := _unusable(path, parents=True):
-            raise BadInput(f"{origin}: {clean(str(path))}: {reason}; give a folder on a local disk")
-        return LeaseDir(path, _age_cleaned(path))
-    if (shared := _existing_shared()) is not None:  # with a second folder, two users could hold the same GPU
-        if reason := _unusable(shared, parents=False):
-            raise BadInput(f"lease_dir: {clean(str(shared))}: {reason}; fix this, or let all users set lease_dir")
-        return LeaseDir(shared)
-    for path in SHARED:
-        if path.parent.is_dir() and _unusable(path, parents=False) is None:
-            return LeaseDir(path)
-    path = _private_path()
-    if reason := _unusable(path, parents=True, mode=0o700):
-        raise BadInput(f"lease_dir: {clean(str(path))}: {reason}; set lease_dir to a folder on a local disk")
-    return LeaseDir(path, PRIVATE_NOTE)
+    origin, found = _locate(setting, environ)
+    if found.note == PRIVATE_NOTE:
+        for path in SHARED:
+            if path.parent.is_dir() and _unusable(path, OPEN_TO_ALL) is None:
+                return LeaseDir(path)
+    # With a second shared folder, two users could hold the same GPU: an existing one is never passed over.
+    if reason := _unusable(found.path, 0o700 if found.note == PRIVATE_NOTE else OPEN_TO_ALL):
+        shown = clean(str(found.path))
+        raise BadInput(f"{origin}: {shown}: {reason}; fix this, or let all users set lease_dir to a local folder")
+    return found
 
 
 def existing_lease_dir(setting: Path | str | None = None, environ: Mapping[str, str] = os.environ) -> LeaseDir | None:
@@ -134,17 +128,10 @@ def existing_lease_dir(setting: Path | str | None = None, environ: Mapping[str, 
     None if no job of this machine has created it yet, or if it cannot be read.
     """
     try:
-        given = _given(setting, environ)
+        _, found = _locate(setting, environ)
     except BadInput:
         return None
-    shared = _existing_shared()
-    if given is not None:
-        lease_dir = LeaseDir(given[1], _age_cleaned(given[1]))
-    elif shared is not None:
-        lease_dir = LeaseDir(shared)
-    else:
-        lease_dir = LeaseDir(_private_path(), PRIVATE_NOTE)
-    return lease_dir if os.access(lease_dir.path / PARTS[0], os.R_OK | os.X_OK) else None
+    return found if os.access(found.path / PARTS[0], os.R_OK | os.X_OK) else None
 
 
 def open_lease_dir(path: str, identity: str) -> LeaseDir | None:
@@ -158,35 +145,30 @@ def open_lease_dir(path: str, identity: str) -> LeaseDir | None:
     return lease_dir
 
 
-def _given(setting: Path | str | None, environ: Mapping[str, str]) -> tuple[str, Path] | None:
-    """(setting or variable, folder) that the user has set, or None. Raises BadInput for the home of an unknown user."""
+def _locate(setting: Path | str | None, environ: Mapping[str, str]) -> tuple[str, LeaseDir]:
+    """(the setting or variable that decides, the folder of the user, else the first shared folder that exists, usable
+    or not, else the private one). Raises BadInput for the home of an unknown user."""
     for origin, value in (("lease_dir", setting), (LEASE_DIR_ENV, environ.get(LEASE_DIR_ENV))):
         if value:
             try:
-                return origin, Path(value).expanduser().absolute()
+                path = Path(value).expanduser().absolute()
             except RuntimeError:
                 raise BadInput(f"{origin}: {clean(str(value))}: no such user; give the path of a folder") from None
-    return None
-
-
-def _existing_shared() -> Path | None:
-    """The first shared folder that exists, usable or not."""
-    return next((path for path in SHARED if os.path.lexists(path)), None)
-
-
-def _private_path() -> Path:
+            return origin, LeaseDir(path, _age_cleaned(path))
+    for path in SHARED:
+        if os.path.lexists(path):
+            return "lease_dir", LeaseDir(path)
     from platformdirs import user_state_path
 
-    return user_state_path("xray-tui") / "lease"
+    return "lease_dir", LeaseDir(user_state_path("xray-tui") / "lease", PRIVATE_NOTE)
 
 
-def _unusable(path: Path, parents: bool, mode: int = OPEN_TO_ALL) -> str | None:
+def _unusable(path: Path, mode: int) -> str | None:
     """Create the folder with its content if it is missing; returns why it cannot be used, or None."""
     if path.is_relative_to("/dev/shm"):  # noqa: S108
         return "/dev/shm is emptied at logout"  # noqa: S108
     try:
-        if parents:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         missing = not os.path.lexists(path)
         if is_shared(kind := file_system(path.parent if missing else path)):
             return f"{clean(kind)} is a network file system, or may be one: its locks are unreliable"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,10 +39,11 @@ class Source:
         return self.commit[:12] + {True: "-dirty", False: "", None: "-dirty?"}[self.dirty]
 
 
-def from_values(values: Mapping[str, Any]) -> Source:
-    """Parse the `source` of a job.json. Raises ValueError."""
-    commit, dirty = values.get("commit"), values.get("dirty")
-    sha256, version = values.get("sha256"), values.get("version")
+def from_values(values: Any) -> Source | None:
+    """Parse the `source` of a job.json; None without one. Raises ValueError."""
+    if not isinstance(values, dict):
+        return None
+    sha256, version, commit, dirty = (values.get(name) for name in ("sha256", "version", "commit", "dirty"))
     if not isinstance(sha256, str) or not isinstance(version, str):
         raise ValueError("source: expected sha256 and version as strings")
     return Source(
@@ -74,15 +74,9 @@ def _git(folder: Path, *arguments: str) -> str | None:
     # GIT_* variables, set in a git hook, would select another repository. Reading needs no locks and no file monitor.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
+    no_input = subprocess.DEVNULL
     try:
-        result = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=environment,
-            timeout=PATIENCE,
-            check=True,
-        )
+        output = subprocess.check_output(command, stdin=no_input, stderr=no_input, env=environment, timeout=PATIENCE)
     except (OSError, subprocess.SubprocessError):
         return None
-    return result.stdout.decode("utf-8", "replace")
+    return output.decode("utf-8", "replace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from engine.contract.units import duration
@@ -19,39 +20,16 @@ def in_view(jobs: Sequence[Job]) -> tuple[Job, ...]:
 
 def as_json(job: Job) -> dict[str, Any]:
     """The job as plain values for scripts."""
-    progress = job.progress
     return {
         "id": job.id,
-        "kind": job.spec.kind,
-        "run": job.spec.run,
+        **{name: getattr(job.spec, name) for name in ("kind", "run", "gpu", "gpu_count", "priority")},
+        **{name: getattr(job, name) for name in ("cause", "note", "waits", "attempt", "created", "started", "ended")},
+        **{name: getattr(job, name) for name in ("exit_code", "peak_memory", "peak_gpu_memory", "user", "host")},
         "state": str(job.state),
-        "cause": job.cause,
-        "note": job.note,
-        "waits": job.waits,
-        "gpu": job.spec.gpu,
         "gpus": list(job.gpus),
-        "gpu_count": job.spec.gpu_count,
-        "priority": job.spec.priority,
         "after": list(job.spec.after),
-        "attempt": job.attempt,
         "engine_git": None if job.source is None else job.source.git or None,
-        "progress": None
-        if progress is None
-        else {
-            "done": progress.done,
-            "total": progress.total,
-            "unit": progress.unit,
-            "phase": progress.phase,
-            "eta_s": progress.eta_s,
-        },
-        "created": job.created,
-        "started": job.started,
-        "ended": job.ended,
-        "exit_code": job.exit_code,
-        "peak_memory": job.peak_memory,
-        "peak_gpu_memory": job.peak_gpu_memory,
-        "user": job.user,
-        "host": job.host,
+        "progress": None if job.progress is None else asdict(job.progress),
         "stop_asked_by": job.stop_asked_by,
     }
 

@@ -7,8 +7,7 @@ supervisor, or after the supervisor's death the process that recovers the job.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -35,16 +34,12 @@ KINDS = ("train", "evaluate", "blend", "command")
 PRIORITY = 50
 
 CPU_SLOTS = 2
-"""Maximum number of CPU jobs that run at once on a machine. Two trainings slow each other down on few cores, but
-with one slot a one-minute evaluation would wait hours for a training to end."""
+"""Maximum number of CPU jobs at once on a machine. With one, a short evaluation would wait hours for a training."""
 
 
 class State(StrEnum):
-    """queued -> starting -> running -> succeeded | failed | stopped; lost if the supervisor and the engine died
-    without an end record.
-
-    A waiting job is held by its owner, or blocked if a job in `spec.after` did not succeed.
-    """
+    """queued -> starting -> running -> succeeded | failed | stopped; lost without an end record. A waiting job may also
+    be held by its owner, or blocked because a job in `spec.after` did not succeed."""
 
     QUEUED = "queued"
     HELD = "held"
@@ -123,7 +118,7 @@ class Job:
     created: float = 0.0
     started: float | None = None
     ended: float | None = None
-    """Times in seconds since the epoch."""
+    """Seconds since the epoch."""
     gpus: tuple[str, ...] = ()
     """UUIDs of the GPUs that the job holds or held."""
     exit_code: int | None = None
@@ -136,9 +131,9 @@ class Job:
     boot: str = ""
     lease_dir: str = ""
     lease_id: str = ""
-    """Identity of the lease folder: another folder may now have its path. Empty for a job of an earlier version."""
+    """Identity of the lease folder: another folder may now have its path. Empty in older jobs."""
     folder: str = ""
-    """Path of the job's folder at launch; a job found elsewhere is a copy. Empty for a job of an earlier version."""
+    """Path of the job's folder at launch; a job found elsewhere is a copy. Empty in older jobs."""
     ticket: str = ""
     """Name of the job's file in the queue."""
     wants: str = "auto"
@@ -181,12 +176,10 @@ def write_job(folder: Path, job: Job) -> None:
 
     The caller holds the job's supervisor lock. Raises OSError.
     """
-    values = asdict(job)
-    spec = {"kind": job.spec.kind, "run": job.spec.run, "argv": job.spec.argv, **values.pop("spec")}
-    del spec["request"]
-    for name in ("progress", "stop_asked_by", "stop_asked"):  # stored in other files
+    values = {"schema": SCHEMA, "id": job.id, **asdict(job.spec), "argv": job.spec.argv, **asdict(job)}
+    for name in ("spec", "request", "progress", "stop_asked_by", "stop_asked"):  # the last three have their own files
         del values[name]
-    write_json(folder / JOB, {"schema": SCHEMA, "id": values.pop("id"), **spec, **values}, FILE_MODE)
+    write_json(folder / JOB, values, FILE_MODE)
 
 
 def unreadable(identity: str, reason: str) -> Job:
@@ -198,8 +191,7 @@ def parse_job(data: bytes, identity: str) -> Job:
     """Parse a job.json; `identity` is the name of its folder. Raises ValueError with the reason."""
     if len(data) > LARGEST:
         raise ValueError(f"larger than {LARGEST >> 20} MiB")
-    values = parse_object(data)
-    if values is None:
+    if not (values := parse_object(data)):
         raise ValueError("not a JSON object; the file may be truncated")
     if (reason := newer(values.get("schema"), SCHEMA)) is not None:
         raise ValueError(reason)
@@ -207,71 +199,65 @@ def parse_job(data: bytes, identity: str) -> Job:
         state = State(str(values.get("state")))
     except ValueError:
         raise ValueError(f"state: {values.get('state')!r:.40} is none of {', '.join(State)}") from None
+    priority = _whole(values, "priority")
+    spec = JobSpec(
+        _clean_text(values, "kind"),
+        _clean_text(values, "run"),
+        _texts(values, "argv"),
+        _clean_text(values, "gpu"),
+        gpu_count=max(1, _whole(values, "gpu_count") or 1),
+        after=tuple(map(clean, _texts(values, "after"))) if "after" in values else (),
+        priority=PRIORITY if priority is None else min(99, max(0, priority)),
+    )
+    readers: dict[Callable[[Mapping[str, Any], str], Any], str] = {
+        _clean_text: "user host boot ticket wants",
+        _clean_or_none: "cause note waits",
+        _number: "started ended",
+        _whole: "exit_code peak_memory peak_gpu_memory",
+        _process: "supervisor process",
+    }
+    others = {name: read(values, name) for read, names in readers.items() for name in names.split()}
     return Job(
         id=clean(identity),
-        spec=JobSpec(
-            kind=clean(_text(values, "kind")),
-            run=clean(_text(values, "run")),
-            request=_texts(values, "argv"),
-            gpu=clean(_text(values, "gpu")),
-            gpu_count=max(1, _whole(values, "gpu_count") or 1),
-            after=tuple(map(clean, _texts(values, "after"))) if "after" in values else (),
-            priority=PRIORITY if (priority := _whole(values, "priority")) is None else min(99, max(0, priority)),
-        ),
+        spec=spec,
         state=state,
-        cause=_clean_or_none(values, "cause"),
-        note=_clean_or_none(values, "note"),
-        waits=_clean_or_none(values, "waits"),
         created=_number(values, "created") or 0.0,
-        started=_number(values, "started"),
-        ended=_number(values, "ended"),
         gpus=tuple(map(clean, _texts(values, "gpus"))),
-        exit_code=_whole(values, "exit_code"),
-        peak_memory=_whole(values, "peak_memory"),
-        peak_gpu_memory=_whole(values, "peak_gpu_memory"),
-        user=clean(_text(values, "user")),
-        host=clean(_text(values, "host")),
-        boot=clean(_text(values, "boot")),
         lease_dir=_text(values, "lease_dir"),
         lease_id=_clean_or_none(values, "lease_id") or "",
         folder=_text(values, "folder") if "folder" in values else "",
-        ticket=clean(_text(values, "ticket")),
-        wants=clean(_text(values, "wants")),
         engine=_texts(values, "engine"),
         cwd=_text(values, "cwd"),
         terms=from_values(values.get("terms")),
-        source=code_version.from_values(version) if isinstance(version := values.get("source"), dict) else None,
+        source=code_version.from_values(values.get("source")),
         attempt=_whole(values, "attempt") or 1,
         log_from=max(0, _whole(values, "log_from") or 0),
         grace=_number(values, "grace") or 0.0,
         cpu_slots=_whole(values, "cpu_slots") or CPU_SLOTS,
-        supervisor=_process(values, "supervisor"),
-        process=_process(values, "process"),
+        **others,
     )
 
 
 def parse_progress(data: bytes) -> Progress | None:
     """Parse the engine's progress.json; None if it is damaged, as the engine rewrites it within a second."""
     values = parse_object(data)
-    if values is None:
-        return None
     try:
         done, total = _whole(values, "done"), _whole(values, "total")
-        if done is None or total is None or done < 0 or total < 0:
-            return None
-        eta = _number(values, "eta_s")
-        return Progress(done, total, clean(_text(values, "unit")), clean(_text(values, "phase")), eta)
+        unit, phase, eta = _clean_text(values, "unit"), _clean_text(values, "phase"), _number(values, "eta_s")
     except ValueError:
         return None
+    if done is None or total is None or done < 0 or total < 0:
+        return None
+    return Progress(done, total, unit, phase, eta)
 
 
-def parse_object(data: bytes) -> dict[str, Any] | None:
-    """Parse a JSON object; None for anything else."""
+def parse_object(data: bytes) -> dict[str, Any]:
+    """Parse a JSON object; empty for anything else."""
     try:
         values = json.loads(data)
     except (ValueError, RecursionError):
-        return None
-    return values if isinstance(values, dict) else None
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _text(values: Mapping[str, Any], key: str) -> str:
@@ -279,6 +265,10 @@ def _text(values: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{key}: expected text, got {value!r:.40}")
     return value
+
+
+def _clean_text(values: Mapping[str, Any], key: str) -> str:
+    return clean(_text(values, key))
 
 
 def _texts(values: Mapping[str, Any], key: str) -> tuple[str, ...]:
@@ -296,17 +286,14 @@ def _number(values: Mapping[str, Any], key: str) -> float | None:
     value = values.get(key)
     if value is None:
         return None
-    try:
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
-    except OverflowError:
-        pass
+    if type(value) in (int, float) and abs(value) < 1e300:  # False for NaN and infinity
+        return float(value)
     raise ValueError(f"{key}: expected a finite number, got {value!r:.40}")
 
 
 def _whole(values: Mapping[str, Any], key: str) -> int | None:
     value = values.get(key)
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63):
+    if value is None or (type(value) is int and abs(value) < 1 << 63):
         return value
     raise ValueError(f"{key}: expected an integer, got {value!r:.40}")
 
@@ -315,8 +302,6 @@ def _process(values: Mapping[str, Any], key: str) -> Process | None:
     value = values.get(key)
     if value is None:
         return None
-    if isinstance(value, dict):
-        pid, start = _whole(value, "pid"), _whole(value, "start")
-        if pid is not None and start is not None and 1 < pid < 1 << 31:
-            return Process(pid, start)
+    if isinstance(value, dict) and type(value.get("start")) is int and 1 < (_whole(value, "pid") or 0) < 1 << 31:
+        return Process(value["pid"], value["start"])
     raise ValueError(f"{key}: expected a process, got {value!r:.40}")

@@ -146,7 +146,7 @@ def release(folder: Path, by: str) -> None:
 def held_by(folder: Path) -> str | None:
     """The user who holds the job, or None; an invalid hold.json holds it too."""
     try:
-        values = parse_object(read_small(folder / HOLD)) or {}
+        values = parse_object(read_small(folder / HOLD))
     except OSError:
         return None
     by = values.get("by")
@@ -165,7 +165,7 @@ def keep_place(folder: Path, priority: int, number: int) -> None:
 def kept_place(folder: Path) -> tuple[int, int] | None:
     """The saved priority and number of a job that was moved while it was out of the queue."""
     try:
-        values = parse_object(read_small(folder / PLACE)) or {}
+        values = parse_object(read_small(folder / PLACE))
     except OSError:
         return None
     priority, number = values.get("priority"), values.get("number")

@@ -164,7 +164,7 @@ class Queue:
             with contextlib.suppress(FileNotFoundError):  # no supervisor lock: a dead job
                 if owner != self._dir.supervised(match[3]).lstat().st_uid:
                     return None
-            values = parse_object(read_small(self._dir.queue / name, 4096)) or {}
+            values = parse_object(read_small(self._dir.queue / name, 4096))
         except OSError:
             return None  # just withdrawn, or not readable
         gpu, count, terms = values.get("gpu"), values.get("count"), values.get("terms")

@@ -86,7 +86,7 @@ def kept_or_own(folder: Path) -> dict[str, str]:
         values = None if not_ours(folder, KEPT) else parse_object(read_small(folder / KEPT, _LARGEST))
     except FileNotFoundError:
         values = None
-    if values is None or not all(isinstance(value, str) for value in values.values()):
+    if not values or not all(isinstance(value, str) for value in values.values()):
         return own_environment()
     return values
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from xray_tui.jobs.storage.saved_environment import kept_or_own
 
@@ -27,22 +28,33 @@ def start_supervisors(jobs: Sequence[tuple[Path, int]], command: Sequence[str] =
     """Start the supervisors of jobs that were launched together, with the environment of the launch.
 
     `jobs` are pairs of a job's folder and the descriptor of its supervisor lock, which the supervisor inherits. The
-    caller closes its own descriptors afterwards, also after an error. A shell in its own session starts the process in
-    the background and exits: the process leaves no zombie here, and is no session leader that could acquire a terminal.
-    The shell takes a few milliseconds; a fork of a large app with threads would be slow and unsafe. Raises OSError.
+    caller closes its own descriptors afterwards, also after an error. Raises OSError.
     """
     first = jobs[0][0]
+    words = (str(word) for job in jobs for word in job)
     with (first / WORDS).open("ab") as stderr:
-        shell = subprocess.run(
-            ["/bin/sh", "-c", _BACKGROUND, "sh", *command, *(str(word) for job in jobs for word in job)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            cwd="/",
-            env=kept_or_own(first),
-            pass_fds=tuple(lock for _, lock in jobs),
-            start_new_session=True,
-            check=False,
-        )
-    if shell.returncode != 0:
-        raise OSError(errno.EAGAIN, f"the supervisor could not be started (sh exited with code {shell.returncode})")
+        code = start_daemon([*command, *words], kept_or_own(first), stderr, tuple(lock for _, lock in jobs))
+    if code != 0:
+        raise OSError(errno.EAGAIN, f"the supervisor could not be started (sh exited with code {code})")
+
+
+def start_daemon(
+    command: Sequence[str], environment: Mapping[str, str], stderr: IO[bytes] | int, locks: Sequence[int] = ()
+) -> int:
+    """Start a process that outlives this one; it inherits the descriptors in `locks`. Returns the shell's exit code.
+
+    A shell in its own session starts the process in the background and exits: the process leaves no zombie here, and is
+    no session leader that could acquire a terminal. The shell takes a few milliseconds; a fork of a large app with
+    threads would be slow and unsafe. Raises OSError.
+    """
+    return subprocess.run(
+        ["/bin/sh", "-c", _BACKGROUND, "sh", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        cwd="/",
+        env=environment,
+        pass_fds=locks,
+        start_new_session=True,
+        check=False,
+    ).returncode

@@ -22,6 +22,7 @@ from engine.contract.text import clean
 from xray_tui.jobs.model.job import Job, parse_object
 from xray_tui.jobs.storage.job_store import read_job
 from xray_tui.jobs.storage.saved_environment import own_environment
+from xray_tui.jobs.supervise import detach
 from xray_tui.system.safe_files import not_ours, read_small
 
 KEPT = "on_end.json"
@@ -30,8 +31,6 @@ SAID = "on_end.txt"
 
 LIMIT = 60.0
 """Seconds after which the command is killed together with its process group."""
-
-_BACKGROUND = '"$@" &'
 
 
 def keep(folder: Path, command: Sequence[str]) -> None:
@@ -45,7 +44,7 @@ def kept(folder: Path) -> tuple[str, ...]:
     try:
         if not_ours(folder, KEPT) is not None:
             return ()
-        command = (parse_object(read_small(folder / KEPT)) or {}).get("command")
+        command = parse_object(read_small(folder / KEPT)).get("command")
     except OSError:
         return ()
     if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
@@ -58,19 +57,10 @@ def start(folder: Path) -> None:
 
     To be called once, by the process that has written the end to job.json.
     """
-    if not kept(folder):
-        return
-    with contextlib.suppress(OSError):
-        subprocess.run(
-            ["/bin/sh", "-c", _BACKGROUND, "sh", sys.executable, "-P", "-m", __name__, str(folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            env=own_environment(),
-            start_new_session=True,
-            check=False,
-        )
+    if kept(folder):
+        with contextlib.suppress(OSError):
+            command = (sys.executable, "-P", "-m", __name__, str(folder))
+            detach.start_daemon(command, own_environment(), subprocess.DEVNULL)
 
 
 def run(job: Job, folder: Path, limit: float = LIMIT) -> None:

@@ -42,18 +42,13 @@ class Verdict:
 
 
 def judge(
-    status: int | None,
-    end: EndRecord | None,
-    stopped_by: str | None,
-    last_line: str,
-    writes_end: bool = True,
-    oom_killed: bool = False,
+    status: int | None, end: EndRecord | None, stopped_by: str | None, last_line: str, writes_end: bool = True
 ) -> Verdict:
     """The final state and its cause.
 
     `status` is the exit status: negative for a signal, None if unknown, in which case only the end record counts.
     A program that writes end records (`writes_end`) succeeds only with a record, because a parent that ignores SIGCHLD
-    always sees status 0. `oom_killed`: the kernel killed for lack of memory in the job's control group.
+    always sees status 0.
     """
     if end is None and status is None and stopped_by:
         return Verdict(State.STOPPED, f"stopped by {stopped_by}, without an end record", None)
@@ -65,10 +60,10 @@ def judge(
     if code == Exit.DONE:
         return Verdict(State.SUCCEEDED, None, code)
     if not writes_end:
-        return _of_command(code, stopped_by, last_line, oom_killed)
+        return _of_command(code, stopped_by, last_line)
     if code == Exit.STOPPED or (code < 0 and stopped_by):
         return Verdict(State.STOPPED, _stopped(code, stopped_by), code)
-    return Verdict(State.FAILED, _failed(code, end, last_line, oom_killed), code)
+    return Verdict(State.FAILED, _failed(code, end, last_line), code)
 
 
 def stopped_by(job: Job, folder: Path) -> str | None:
@@ -77,27 +72,25 @@ def stopped_by(job: Job, folder: Path) -> str | None:
     return None if by is None else by.removesuffix(f"@{job.host}")
 
 
-def conclude(
-    job: Job, folder: Path, status: int | None, stopped_by: str | None, cleared: bool, oom_killed: bool = False
-) -> Job:
+def conclude(job: Job, folder: Path, status: int | None, stopped_by: str | None, cleared: bool) -> Job:
     """The job with its outcome: state, cause, exit code, and the peaks in the end record.
 
     `cleared`: all its processes have ended. The other arguments are those of `judge`.
     """
     end = read_end(folder)
     last_line = last_log_line(folder, job.log_from)
-    verdict = judge(status, end, stopped_by, last_line, job.writes_end, oom_killed)
+    verdict = judge(status, end, stopped_by, last_line, job.writes_end)
     cause = verdict.cause if cleared else f"{verdict.cause or verdict.state}; one of its processes cannot be killed"
     if end is not None:
         job = replace(job, peak_memory=end.peak_memory, peak_gpu_memory=end.peak_gpu_memory)
     return replace(job, state=verdict.state, cause=cause, exit_code=verdict.exit_code)
 
 
-def _of_command(code: int, stopped_by: str | None, last_line: str, oom_killed: bool) -> Verdict:
+def _of_command(code: int, stopped_by: str | None, last_line: str) -> Verdict:
     """The verdict on a foreign program, whose exit codes have no meaning in `Exit`."""
     if stopped_by:
         return Verdict(State.STOPPED, _stopped(code, stopped_by), code)
-    cause = _killed(-code, oom_killed) if code < 0 else f"exit code {code}" + (f": {last_line}" if last_line else "")
+    cause = _killed(-code) if code < 0 else f"exit code {code}" + (f": {last_line}" if last_line else "")
     return Verdict(State.FAILED, cause, code)
 
 
@@ -106,9 +99,9 @@ def _stopped(code: int, by: str | None) -> str:
     return f"{cause}; it had to be killed" if code == -signal.SIGKILL else cause
 
 
-def _failed(code: int, end: EndRecord | None, last_line: str, oom_killed: bool) -> str:
+def _failed(code: int, end: EndRecord | None, last_line: str) -> str:
     if code < 0:
-        return _killed(-code, oom_killed)
+        return _killed(-code)
     reason = (end.cause if end else "") or last_line
     if code == Exit.BAD_INPUT:
         return f"bad input: {reason}" if reason else "bad input"
@@ -121,9 +114,7 @@ def _failed(code: int, end: EndRecord | None, last_line: str, oom_killed: bool) 
     return f"exit code {code}: {reason}" if reason else f"exit code {code}"
 
 
-def _killed(number: int, oom_killed: bool) -> str:
-    if number == signal.SIGKILL and oom_killed:
-        return "killed by the kernel: out of memory"
+def _killed(number: int) -> str:
     try:
         name = signal.Signals(number).name
     except ValueError:
@@ -136,8 +127,6 @@ def read_end(folder: Path) -> EndRecord | None:
     try:
         values = parse_object(read_small(folder / END))
     except OSError:
-        return None
-    if values is None:
         return None
     code, cause = values.get("code"), values.get("cause")
     if not isinstance(code, int) or not 0 <= code < 256:
@@ -152,7 +141,7 @@ def read_end(folder: Path) -> EndRecord | None:
 
 def _memory(value: Any) -> int | None:
     """A number of bytes; None for any other value, so that one that job.json cannot hold does not lose the record."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63 else None
+    return value if type(value) is int and 0 <= value < 1 << 63 else None
 
 
 def last_log_line(folder: Path, begin: int = 0) -> str:

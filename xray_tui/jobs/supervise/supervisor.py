@@ -38,7 +38,6 @@ from xray_tui.jobs.queue.tickets import Queue, Ticket
 from xray_tui.jobs.storage import saved_environment
 from xray_tui.jobs.storage.job_store import JobStore, is_at_home, read_job
 from xray_tui.jobs.supervise import detach, end_hook, engine_process
-from xray_tui.jobs.supervise.oom import own_oom_kills
 from xray_tui.jobs.supervise.outcome import conclude, stopped_by
 from xray_tui.jobs.supervise.signals import Wakeups
 from xray_tui.system import process
@@ -206,12 +205,10 @@ class Supervisor:
 
     def _attend(self, engine: engine_process.Engine) -> None:
         """Wait until the engine has ended, kill the processes that it left, and record the outcome."""
-        kills = own_oom_kills()
         self._wait_for_end(engine)
-        oom_killed = kills is not None and (own_oom_kills() or 0) > kills
         cleared = engine_process.clear_away(self._job.id, engine.group)
         status = engine.status
-        job = conclude(self._job, self._folder, status, self._stopped_by(), cleared, oom_killed)
+        job = conclude(self._job, self._folder, status, self._stopped_by(), cleared)
         if job.peak_memory is None and status is not None:
             job = replace(job, peak_memory=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
         self._job = job
