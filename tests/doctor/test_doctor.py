@@ -36,7 +36,7 @@ from xray_tui.doctor.report import Finding, Mark, as_json, as_lines, bad, ok, un
 from xray_tui.doctor.run_checks import run_checks
 from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV, find_lease_dir
-from xray_tui.jobs.preflight.quota import parse_quota
+from xray_tui.jobs.preflight.disk_space import parse_quota
 from xray_tui.settings import Settings
 from xray_tui.system.login_session import Place, Session
 from xray_tui.system.logind import Kills

@@ -7,21 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.jobs.launch.dependencies import behind
-from xray_tui.jobs.model.job import JobSpec, State
-from xray_tui.jobs.storage.job_store import JobStore
+from xray_tui.jobs.launch.dependencies import infer_dependencies
+from xray_tui.jobs.model.job import Job, JobSpec, State
 
 from .conftest import Place
+
+
+def behind(runs: Path, spec: JobSpec) -> tuple[JobSpec, tuple[Job, ...]]:
+    (spec,), parents = infer_dependencies(runs, [spec])
+    return spec, parents
 
 
 def test_an_evaluation_and_a_blend_come_after_the_trainings_of_their_runs(place: Place, tmp_path: Path) -> None:
     a, b = (place.launch("until", tmp_path / "go", kind="train", run=run) for run in ("a", "seeds/b"))
     evaluation = JobSpec("evaluate", "seeds/b", ("evaluate",), "none")
-    spec, parents = behind(place.store, evaluation)
+    spec, parents = behind(place.runs, evaluation)
     assert (spec.after, [job.id for job in parents]) == ((b.id,), [b.id])
-    assert behind(place.store, spec) == (spec, ()), "it is told once"
+    assert behind(place.runs, spec) == (spec, ()), "it is told once"
     members = ("--members", str(place.runs / "a"), str(place.runs / "seeds/b"), str(place.runs / "old"), "--tta", "hv")
-    spec, _ = behind(place.store, JobSpec("blend", "ab", ("blend", *members), "none"))
+    spec, _ = behind(place.runs, JobSpec("blend", "ab", ("blend", *members), "none"))
     assert spec.after == (a.id, b.id)
 
 
@@ -32,7 +36,7 @@ def test_what_is_trained_already_is_waited_for_by_nobody(place: Place, tmp_path:
     ended = place.until(place.launch("succeed", kind="train", run="b"))
     assert (place.until_working(working).state, ended.state) == (State.RUNNING, State.SUCCEEDED)
     for run in ("a", "b", "no such run"):
-        assert behind(place.store, JobSpec("evaluate", run, (), "none"))[1] == ()
+        assert behind(place.runs, JobSpec("evaluate", run, (), "none"))[1] == ()
 
 
 def test_a_training_comes_after_that_of_the_run_it_begins_from(
@@ -44,7 +48,7 @@ def test_a_training_comes_after_that_of_the_run_it_begins_from(
     recipe.write_text("kind: train\ntraining: {init_from: runs/seeds/first}\n")
 
     def after(*argv: str) -> tuple[str, ...]:
-        return behind(place.store, JobSpec("train", "second", ("train", "--config", str(recipe), *argv), "none"))[
+        return behind(place.runs, JobSpec("train", "second", ("train", "--config", str(recipe), *argv), "none"))[
             0
         ].after
 
@@ -55,7 +59,7 @@ def test_a_training_comes_after_that_of_the_run_it_begins_from(
     assert after("--set", "training.epochs=none") == (), "the launch says what is wrong with the config"
     linked = tmp_path / "linked"
     linked.symlink_to(place.runs)
-    spec, _ = behind(JobStore(linked), JobSpec("train", "b", ("train", "--config", str(recipe)), "none"))
+    spec, _ = behind(linked, JobSpec("train", "b", ("train", "--config", str(recipe)), "none"))
     assert spec.after == (first.id,), "the folder's other name makes no difference"
 
 
@@ -71,7 +75,7 @@ def test_a_training_comes_after_what_the_base_of_its_recipe_now_names(
         base.write_text(f"training: {{init_from: runs/{run}}}\n")
         for path in (base, recipe):
             os.utime(path, (10**9, 10**9))
-        return behind(place.store, JobSpec("train", "third", ("train", "--config", str(recipe)), "none"))[0].after
+        return behind(place.runs, JobSpec("train", "third", ("train", "--config", str(recipe)), "none"))[0].after
 
     assert (after("one"), after("two")) == ((one.id,), (two.id,))
 
@@ -81,6 +85,6 @@ def test_a_blend_comes_after_the_trainings_of_what_its_config_names(place: Place
     recipe = tmp_path / "blend.yaml"
     recipe.write_text(f"kind: blend\nmembers: [{place.runs}/a, {place.runs}/old]\n")
     fused = ("--set", f"presence_run={place.runs}/presence")
-    spec, parents = behind(place.store, JobSpec("blend", "ab", ("blend", "--config", str(recipe), *fused), "none"))
+    spec, parents = behind(place.runs, JobSpec("blend", "ab", ("blend", "--config", str(recipe), *fused), "none"))
     assert spec.after == (a.id, presence.id)
     assert [job.spec.run for job in parents] == ["a", "presence"]

@@ -11,15 +11,14 @@ import yaml
 
 from engine.contract.recipes import TAKES, read_recipe
 from tests.conftest import calls_of
-from xray_tui.jobs.launch.resolve import Asked, asked
+from xray_tui.jobs.launch.resolve import ResolvedJob, resolve
 from xray_tui.jobs.model.job import JobSpec
 from xray_tui.jobs.preflight import checks as module
 from xray_tui.jobs.preflight import dataset
-from xray_tui.jobs.preflight.checks import BAD, OK, WARNING, Check, checks, room_check
+from xray_tui.jobs.preflight.checks import BAD, OK, WARNING, Check, check_space, checks
 from xray_tui.jobs.preflight.dataset import SAMPLE
-from xray_tui.jobs.preflight.disk_space import room, written
+from xray_tui.jobs.preflight.disk_space import Quota, free_space, parse_quota, size_of_run
 from xray_tui.jobs.preflight.estimate import needs
-from xray_tui.jobs.preflight.quota import Quota, parse_quota
 
 
 def make_set(folder: Path, images: int = 4, splits: str = "train val test") -> Path:
@@ -34,8 +33,8 @@ def make_set(folder: Path, images: int = 4, splits: str = "train val test") -> P
     return manifest
 
 
-def training(manifest: Path | None, **config: Any) -> Asked:
-    return Asked("train", Path("/runs/a"), config, manifest)
+def training(manifest: Path | None, **config: Any) -> ResolvedJob:
+    return ResolvedJob("train", Path("/runs/a"), config, manifest)
 
 
 def make_run(folder: Path, checkpoint: str | None = "best.pt", **config: Any) -> Path:
@@ -60,7 +59,7 @@ def test_folds_are_made_of_all_that_is_not_test(tmp_path: Path) -> None:
     assert checks(training(manifest))[0] == Check(BAD, f"data: {manifest}: no image of split val")
     assert checks(training(manifest, **folds))[0] == Check(OK, f"data: 3 train or val images in {manifest}")
     run = make_run(tmp_path / "a", **folds)
-    found = checks(Asked("evaluate", run, folds, manifest))
+    found = checks(ResolvedJob("evaluate", run, folds, manifest))
     assert found[1] == Check(OK, f"data: 3 train or val and 3 test images in {manifest}")
 
 
@@ -101,7 +100,7 @@ def test_images_are_looked_for_each_time_and_the_manifest_is_read_again_when_it_
     assert checks(training(manifest))[0].is_bad
     away.rename(image)
     assert not checks(training(manifest))[0].is_bad
-    read = calls_of(monkeypatch, dataset, "_read_table")
+    read = calls_of(monkeypatch, dataset, "_read_manifest")
     assert not checks(training(manifest))[0].is_bad
     assert read == []
     before = manifest.stat()
@@ -111,7 +110,7 @@ def test_images_are_looked_for_each_time_and_the_manifest_is_read_again_when_it_
 
 
 def test_a_run_without_a_config_has_no_data() -> None:
-    assert [check.sign for check in checks(Asked("evaluate", Path("/runs/a")))] == [BAD, BAD]
+    assert [check.sign for check in checks(ResolvedJob("evaluate", Path("/runs/a")))] == [BAD, BAD]
 
 
 # -- weights ----------------------------------------------------------------------------------------------------------
@@ -125,7 +124,7 @@ def test_the_data_of_a_run_are_looked_for_where_the_run_says_and_nowhere_else(
     (other / "m.csv").touch()
     make_run(run, data={"manifest": "../../m.csv"})
     monkeypatch.chdir(other / "x" / "y")
-    wanted = asked(run.parent, JobSpec("evaluate", "a", ("evaluate", "--run", str(run))), Path.cwd())
+    wanted = resolve(run.parent, JobSpec("evaluate", "a", ("evaluate", "--run", str(run))), Path.cwd())
     assert wanted.manifest == tmp_path / "mine" / "m.csv"
     says = (
         f"data: {wanted.manifest}: No such file or directory; if the data were moved: xray-engine evaluate --run {run}"
@@ -135,18 +134,18 @@ def test_the_data_of_a_run_are_looked_for_where_the_run_says_and_nowhere_else(
 
 def test_weights_in_a_file_are_looked_for(tmp_path: Path) -> None:
     manifest, weights = make_set(tmp_path), tmp_path / "encoder.pt"
-    asked = training(manifest, model={"arch": "Unet", "encoder": "resnet18", "encoder_weights": str(weights)})
-    assert checks(asked)[1] == Check(
+    wanted = training(manifest, model={"arch": "Unet", "encoder": "resnet18", "encoder_weights": str(weights)})
+    assert checks(wanted)[1] == Check(
         BAD, f"weights: {weights}: no such file; give imagenet, efficientnet-lite0 or a file"
     )
     weights.touch()
-    assert checks(asked)[1] == Check(OK, f"weights: {weights}")
+    assert checks(wanted)[1] == Check(OK, f"weights: {weights}")
 
 
 def test_a_training_that_goes_on_needs_neither_weights_nor_what_it_began_from(tmp_path: Path) -> None:
     config = {"model": {"encoder_weights": "gone.pt"}, "training": {"init_from": "gone"}}
     run = make_run(tmp_path / "a", "last.pt")
-    found = checks(Asked("train", run, config, make_set(tmp_path), checkpoint="last.pt"))
+    found = checks(ResolvedJob("train", run, config, make_set(tmp_path), checkpoint="last.pt"))
     assert [check.sign for check in found] == [OK, OK]
     assert found[1].text == "checkpoint: a/checkpoints/last.pt"
 
@@ -158,24 +157,24 @@ def test_members_need_checkpoints_or_a_training_that_comes_before(tmp_path: Path
     for name in "ab":
         (tmp_path / name / "checkpoints").mkdir(parents=True)
     (tmp_path / "a/checkpoints/best.pt").touch()
-    blend = Asked("blend", tmp_path / "c", {}, members=(tmp_path / "a", tmp_path / "b"))
+    blend = ResolvedJob("blend", tmp_path / "c", {}, members=(tmp_path / "a", tmp_path / "b"))
     assert checks(blend) == [
         Check(OK, "member: a/checkpoints/best.pt"),
         Check(BAD, "member: b/checkpoints/best.pt: no such file, and no job will write it"),
     ]
-    coming = {tmp_path / "b": "b, which is running"}.get
+    coming = {str(tmp_path / "b"): "b, which is running"}
     assert checks(blend, coming)[1] == Check(OK, "member: b/checkpoints/best.pt comes from b, which is running")
 
 
 def test_a_blend_has_two_members_or_one_and_a_presence_run(tmp_path: Path) -> None:
     one = (make_run(tmp_path / "a", kind="train"),)
     few = "members: got {}; expected at least two runs, or one and presence_run"
-    assert checks(Asked("blend", tmp_path / "c"))[-1] == Check(BAD, few.format(0))
-    assert checks(Asked("blend", tmp_path / "c", {}, members=one))[-1] == Check(BAD, few.format(1))
-    twice = checks(Asked("blend", tmp_path / "c", {}, members=one * 2))
+    assert checks(ResolvedJob("blend", tmp_path / "c"))[-1] == Check(BAD, few.format(0))
+    assert checks(ResolvedJob("blend", tmp_path / "c", {}, members=one))[-1] == Check(BAD, few.format(1))
+    twice = checks(ResolvedJob("blend", tmp_path / "c", {}, members=one * 2))
     assert twice[-1] == Check(BAD, "members: a run is listed twice; expected each run once")
     classifier = make_run(tmp_path / "presence", kind="classifier")
-    fused = checks(Asked("blend", tmp_path / "c", {"presence_run": str(classifier)}, members=one))
+    fused = checks(ResolvedJob("blend", tmp_path / "c", {"presence_run": str(classifier)}, members=one))
     assert fused == [
         Check(OK, "member: a/checkpoints/best.pt"),
         Check(OK, "presence_run: presence/checkpoints/best.pt"),
@@ -200,15 +199,15 @@ def test_a_run_that_a_blend_cannot_use_is_refused_with_the_reason(
 ) -> None:
     other, run = make_run(tmp_path / "a"), make_run(tmp_path / "b", **config)
     if use == "member":
-        found = checks(Asked("blend", tmp_path / "c", {}, members=(other, run)))
+        found = checks(ResolvedJob("blend", tmp_path / "c", {}, members=(other, run)))
     else:
-        found = checks(Asked("blend", tmp_path / "c", {"presence_run": str(run)}, members=(other,)))
+        found = checks(ResolvedJob("blend", tmp_path / "c", {"presence_run": str(run)}, members=(other,)))
     assert found[1] == Check(BAD, f"{use}: b: {reason}")
 
 
 def test_nnunets_run_is_a_member_once_it_was_predicted(tmp_path: Path) -> None:
     other, run = make_run(tmp_path / "a"), make_run(tmp_path / "nn", None, kind="nnunet")
-    blend = Asked("blend", tmp_path / "c", {}, members=(other, run))
+    blend = ResolvedJob("blend", tmp_path / "c", {}, members=(other, run))
     remedy = f"create them: xray-engine nnunet predict --run {run}"
     assert checks(blend)[1] == Check(BAD, f"member: nn/predictions: incomplete for val or test; {remedy}")
     for split in ("val", "test"):
@@ -222,12 +221,12 @@ def test_nnunet_is_trained_where_its_commands_are_and_evaluated_as_others(
     manifest, run = make_set(tmp_path), make_run(tmp_path / "nn", None, kind="nnunet")
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    resumed = Asked("train", run, {"kind": "nnunet"}, manifest, checkpoint="last.pt")
+    resumed = ResolvedJob("train", run, {"kind": "nnunet"}, manifest, checkpoint="last.pt")
     assert checks(resumed)[1:] == [Check(BAD, "nnU-Net: nnUNetv2_train is missing: pip install 'xray-tui[nnunet]'")]
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/nnUNetv2_train").touch(0o755)
     assert checks(resumed)[1:] == [Check(OK, "nnU-Net: nnUNetv2_train")]
-    evaluation = checks(Asked("evaluate", run, {"kind": "nnunet"}, manifest, checkpoint="best.pt"))
+    evaluation = checks(ResolvedJob("evaluate", run, {"kind": "nnunet"}, manifest, checkpoint="best.pt"))
     assert evaluation[0].text == "checkpoint: nn/checkpoints/best.pt: no such file, and no job will write it"
 
 
@@ -235,7 +234,7 @@ def test_what_a_training_begins_from_is_looked_for(tmp_path: Path) -> None:
     manifest, run, file = make_set(tmp_path), make_run(tmp_path / "first"), tmp_path / "patches.pt"
     file.touch()
 
-    def begins(path: Path, coming: Any = lambda folder: None) -> Check:
+    def begins(path: Path, **coming: str) -> Check:
         return checks(training(manifest, training={"init_from": str(path)}), coming)[1]
 
     assert begins(run) == begins(run / "checkpoints/best.pt") == Check(OK, "init_from: first/checkpoints/best.pt")
@@ -243,8 +242,8 @@ def test_what_a_training_begins_from_is_looked_for(tmp_path: Path) -> None:
     assert begins(tmp_path / "gone.pt") == Check(BAD, f"init_from: {tmp_path / 'gone.pt'}: no such file")
     waiting = tmp_path / "later"
     assert begins(waiting) == Check(BAD, "init_from: later/checkpoints/best.pt: no such file, and no job will write it")
-    coming = {waiting: "train later, which is queued"}.get
-    assert begins(waiting, coming) == Check(
+    coming = {str(waiting): "train later, which is queued"}
+    assert begins(waiting, **coming) == Check(
         OK, "init_from: later/checkpoints/best.pt comes from train later, which is queued"
     )
     both = checks(training(manifest, model={"encoder_weights": "/no/file.pt"}, training={"init_from": str(run)}))
@@ -268,7 +267,7 @@ def test_every_recipe_that_is_launched_can_be_looked_at(
     argv = (kind, "--config", str(path))
     if kind == "train":
         argv = (*argv, "--set", f"data.manifest={make_set(tmp_path, 2, 'train val')}")
-    wanted = asked(tmp_path / "runs", JobSpec(kind, "a", argv), tmp_path)
+    wanted = resolve(tmp_path / "runs", JobSpec(kind, "a", argv), tmp_path)
     found = checks(wanted)
     assert all("None" not in check.text for check in found)
     config = yaml.safe_load(yaml.safe_dump(wanted.config))
@@ -292,23 +291,23 @@ def test_every_recipe_that_is_launched_can_be_looked_at(
 
 
 def test_room_is_weighed_against_what_similar_runs_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    free = room(tmp_path).free
-    assert room_check(tmp_path, free // 2).sign == OK
-    short = room_check(tmp_path, free * 2)
+    free = free_space(tmp_path)[0]
+    assert check_space(tmp_path, free // 2).sign == OK
+    short = check_space(tmp_path, free * 2)
     assert short.sign == BAD
     assert "similar runs needed" in short.text
-    assert room_check(tmp_path, None).sign == OK
-    monkeypatch.setattr(module, "LEAST_ROOM", free * 2)
-    assert room_check(tmp_path, None).sign == WARNING
-    assert room_check(tmp_path / "not/there/yet", None).sign == WARNING
+    assert check_space(tmp_path, None).sign == OK
+    monkeypatch.setattr(module, "RECOMMENDED_SPACE", free * 2)
+    assert check_space(tmp_path, None).sign == WARNING
+    assert check_space(tmp_path / "not/there/yet", None).sign == WARNING
 
 
 def test_what_a_run_wrote_is_counted_and_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/best.pt").write_bytes(b"x" * 1000)
     (tmp_path / "all").symlink_to("/usr")
-    assert written(tmp_path) in range(1000, 1100)
-    assert written(tmp_path / "gone") is None
+    assert size_of_run(tmp_path) in range(1000, 1100)
+    assert size_of_run(tmp_path / "gone") is None
 
 
 def test_the_quota_of_the_runs_file_system_counts() -> None:

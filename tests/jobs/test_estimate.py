@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from xray_tui.jobs.launch.resolve import Asked
+from xray_tui.jobs.launch.resolve import ResolvedJob
 from xray_tui.jobs.preflight.estimate import Needs, Past, estimate, needs
 
 HOUR = 3600.0
 GIB = 1 << 30
 
 
-def training(**changes: Any) -> Asked:
+def training(**changes: Any) -> ResolvedJob:
     config = {
         "model": {"arch": "Unet", "encoder": changes.get("encoder", "resnet18"), "classification_head": None},
         "data": {"image_size": changes.get("image_size", 256)},
@@ -24,7 +24,7 @@ def training(**changes: Any) -> Asked:
             "samples_per_epoch": changes.get("samples"),
         },
     }
-    return Asked("train", Path("/runs/a"), config, Path(changes.get("manifest", "/data/manifest.csv")))
+    return ResolvedJob("train", Path("/runs/a"), config, Path(changes.get("manifest", "/data/manifest.csv")))
 
 
 def wants(gpus: int = 1, **changes: Any) -> Needs:
@@ -64,7 +64,7 @@ def key(model: dict[str, Any], kind: str = "train", data: Any = None, job: str =
         "data": {"image_size": 256, "patch": None, **(data or {})},
         "training": {"epochs": 20, "batch_size": 4, "accumulate": 1, "samples_per_epoch": None, **training},
     }
-    found = needs(Asked(job, Path("/runs/a"), config, Path("/data/manifest.csv"), options=("hv", "16")), gpus=1)
+    found = needs(ResolvedJob(job, Path("/runs/a"), config, Path("/data/manifest.csv"), options=("hv", "16")), gpus=1)
     assert found is not None
     return found.key
 
@@ -109,7 +109,7 @@ def test_trainings_are_told_apart_by_patches_accumulation_and_kind_of_config() -
 def test_nnunets_trainings_are_told_apart_by_plans_and_take_longer_with_more_epochs() -> None:
     def of(**training: Any) -> Needs:
         config = {"kind": "nnunet", "data": {"image_size": 512}, "training": {"plans": "default", **training}}
-        found = needs(Asked("train", Path("/runs/a"), config, Path("/data/manifest.csv")), gpus=1)
+        found = needs(ResolvedJob("train", Path("/runs/a"), config, Path("/data/manifest.csv")), gpus=1)
         assert found is not None
         return found
 
@@ -120,7 +120,7 @@ def test_nnunets_trainings_are_told_apart_by_plans_and_take_longer_with_more_epo
 def test_blends_are_told_apart_by_members_views_and_a_presence_run() -> None:
     def blend(members: int = 2, **config: Any) -> str:
         folders = tuple(Path(f"/runs/{number}") for number in range(members))
-        found = needs(Asked("blend", Path("/runs/c"), {"tta": "hv", **config}, members=folders), gpus=1)
+        found = needs(ResolvedJob("blend", Path("/runs/c"), {"tta": "hv", **config}, members=folders), gpus=1)
         assert found is not None
         return found.key
 
@@ -139,7 +139,7 @@ def test_nothing_is_said_without_a_similar_run(change: str) -> None:
 def test_time_grows_with_the_epochs_and_their_images() -> None:
     found = estimate(wants(epochs=40, samples=500), [took(wants(epochs=20, samples=1000), 1.0)])
     assert found is not None
-    assert (found.low, found.high) == (HOUR, HOUR)
+    assert found.seconds == (HOUR, HOUR)
     found = estimate(wants(epochs=40), [took(wants(epochs=20), 1.0)])
     assert found is not None
     assert found.sentence == "about 2h00m, 9.0 GiB GPU, from 1 similar run"
@@ -157,7 +157,7 @@ def test_epochs_of_all_images_and_of_some_are_not_compared() -> None:
 
 def test_a_command_is_like_itself_alone() -> None:
     def command(*words: str) -> Needs:
-        found = needs(Asked("command", Path("/runs/a"), options=words), gpus=1)
+        found = needs(ResolvedJob("command", Path("/runs/a"), options=words), gpus=1)
         assert found is not None
         return found
 
@@ -167,7 +167,7 @@ def test_a_command_is_like_itself_alone() -> None:
 
 
 def test_of_a_run_without_a_config_nothing_is_known() -> None:
-    assert needs(Asked("evaluate", Path("/runs/a")), gpus=1) is None
+    assert needs(ResolvedJob("evaluate", Path("/runs/a")), gpus=1) is None
 
 
 def test_similar_runs_of_which_nothing_was_recorded_say_nothing() -> None:

@@ -14,8 +14,7 @@ import yaml
 from engine.contract.errors import BadInput
 from engine.contract.load import load_config
 from xray_tui.jobs.launch import frozen_engine
-from xray_tui.jobs.launch.freeze import EngineCopy, engines_folder, freeze_engine
-from xray_tui.jobs.launch.frozen_config import config_text, keep_config
+from xray_tui.jobs.launch.freeze import EngineCopy, config_text, engines_folder, freeze_engine, keep_config
 from xray_tui.jobs.launch.frozen_engine import flaw
 from xray_tui.jobs.model.code_version import Source
 from xray_tui.jobs.model.request import BlendRequest, TrainRequest

@@ -98,7 +98,7 @@ def test_without_the_engine_one_line_says_how_to_get_it(place: Place, monkeypatc
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
     real = replace(place.launcher(), engine=launcher.ENGINE)
-    with pytest.raises(launcher.EngineMissing) as error:
+    with pytest.raises(BadInput) as error:
         real.launch(JobSpec("train", "a", (), "none"))
     assert error.value.lines == ("the engine is not installed (torch is missing): pip install 'xray-tui[engine]'",)
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from xray_tui.jobs.launch.freeze import EngineCopy
+from xray_tui.jobs.launch.freeze import AGE, EngineCopy, may_run, remove_old
 from xray_tui.jobs.launch.frozen_engine import flaw
-from xray_tui.jobs.launch.old_engines import AGE, may_run, remove_old
 from xray_tui.jobs.model.job import Job, JobSpec, State, write_job
 
 from .test_freeze import Project

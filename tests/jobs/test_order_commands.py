@@ -82,7 +82,7 @@ def test_what_cannot_be_ordered_is_one_line_each_and_costs_the_others_nothing(pl
     assert "is already the first of your waiting jobs" in shell("move", job, "up", code=2)
     assert "only a training can be resumed" in shell("resume", job, code=2)
     assert "priority: 100: give 0" in shell("launch", "command", "--run", "a", "--priority", 100, "--", "x", code=2)
-    assert "which program" in shell("launch", "command", "--run", "a", "--", code=2)
+    assert "no program" in shell("launch", "command", "--run", "a", "--", code=2)
     assert shell("revive") == ""
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
+from tests.conftest import calls_of
+from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 from xray_tui.jobs.model.job import Job, JobSpec, State, write_job
-from xray_tui.jobs.preflight.forecast import Surroundings
-from xray_tui.jobs.preflight.past_jobs import KnownJobs
+from xray_tui.jobs.preflight import estimate
+from xray_tui.jobs.preflight.estimate import PastJobs
 from xray_tui.jobs.preflight.preflight import Outlook, look_ahead
 from xray_tui.system import process
 
@@ -35,10 +36,9 @@ class Desk:
         self.have(2)
         self.number = 0
 
-    def have(self, gpus: int, *processes: GpuProcess) -> None:
+    def have(self, gpus: int) -> None:
         samples = [
-            GpuSample(at, f"GPU-{at}", "H", memory_total=80 * GIB, memory_used=0, processes=processes)
-            for at in range(gpus)
+            GpuSample(at, f"GPU-{at}", "H", memory_total=80 * GIB, memory_used=0, processes=()) for at in range(gpus)
         ]
         self.snapshot = GpuSnapshot(tuple(samples), problem=None if gpus else "No NVIDIA GPU here.")
 
@@ -75,8 +75,7 @@ class Desk:
         return self.job(self.training(run, recipe), State.SUCCEEDED, **times, **memory)
 
     def look(self, *specs: JobSpec, then_evaluate: bool = False) -> Outlook:
-        place = Surroundings(self.runs, self.snapshot, lease_dir=str(self.folder / "leases"))
-        return look_ahead(specs, place, then_evaluate)
+        return look_ahead(specs, PastJobs(self.runs), self.snapshot, then_evaluate=then_evaluate)
 
 
 @pytest.fixture
@@ -130,12 +129,9 @@ def test_a_gpu_that_is_too_small_for_similar_runs_is_said(desk: Desk) -> None:
 
 def test_a_job_of_several_gpus_counts_as_many(desk: Desk) -> None:
     desk.trained("one", 1.0)
-    desk.have(3, GpuProcess(4711, "C", user="eve"))
-    two = desk.training("a", gpu_count=2)
-    assert "! GPUs: 2 requested, 0 of 3 free now; the job waits until 2 are free at once" in desk.look(two).lines
     desk.have(3)
+    two = desk.training("a", gpu_count=2)
     found = desk.look(two)
-    assert "✓ GPUs: 2 requested, 3 of 3 free now" in found.lines
     assert found.estimates == (), "what one GPU took says nothing of two"
     past = {"started": 1000.0, "ended": 1000.0 + HOUR, "peak_gpu_memory": 60 * GIB, "gpus": ("GPU-0", "GPU-1")}
     desk.job(desk.training("one", gpu_count=2), State.SUCCEEDED, **past)
@@ -146,8 +142,6 @@ def test_a_job_of_several_gpus_counts_as_many(desk: Desk) -> None:
     large, small = (GpuSample(at, f"GPU-{at}", "H", memory_total=size * GIB) for at, size in enumerate((80, 40)))
     desk.snapshot = GpuSnapshot((large, replace(small, memory_used=0, utilisation=0, processes=())))
     assert any("the smallest of the 2 largest GPUs has 40.0 GiB" in line for line in desk.look(two).lines)
-    named = desk.look(desk.training("a", gpu="0,1"))
-    assert any(line.startswith("! GPUs: 2 requested, 1 of 2 free now") for line in named.lines)
 
 
 def test_a_resumed_training_tells_no_time(desk: Desk) -> None:
@@ -164,7 +158,7 @@ def test_a_resumed_training_tells_no_time(desk: Desk) -> None:
             {"request": ("train", "--config", "configs/none.yaml")},
             "✗ config: configs/none.yaml: No such file or directory",
         ),
-        ({"request": ("train",)}, "✗ config: train: which recipe? Give --config FILE"),
+        ({"request": ("train",)}, "✗ config: train: no recipe; give --config FILE"),
         (
             {"request": ("train", "--config", "configs/unet.yaml", "--set", "training.epochs=0")},
             "✗ config: configs/unet.yaml: training.epochs: 0: Input should be greater than or equal to 1 "
@@ -213,16 +207,19 @@ def test_a_manifest_counts_where_it_lies_now(desk: Desk) -> None:
     assert desk.look(desk.training("a")).is_bad, "the one beside the recipe comes first"
 
 
-def test_repeated_looks_read_past_runs_again_only_when_another_job_has_succeeded(desk: Desk) -> None:
+def test_repeated_looks_read_past_runs_again_only_when_another_job_has_succeeded(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk.trained("one", 1.0)
-    known = KnownJobs(desk.runs)
-    _, history = known.read()
+    known = PastJobs(desk.runs)
+    reads = calls_of(monkeypatch, estimate, "resolve_past")
+    look_ahead([desk.training("a")], known, desk.snapshot)
+    assert len(reads) == 1
     desk.job(desk.training("waits"), State.QUEUED)
-    jobs, same = known.read()
-    assert (len(jobs), same) == (2, history)
+    look_ahead([desk.training("a")], known, desk.snapshot)
+    assert len(reads) == 1
     desk.trained("two", 2.0)
-    place = Surroundings(desk.runs, desk.snapshot, lease_dir=str(desk.folder / "leases"))
-    (takes,) = look_ahead([desk.training("a")], place, known_jobs=known).forecast
+    (takes,) = look_ahead([desk.training("a")], known, desk.snapshot).forecast
     assert takes.endswith("from 2 similar runs")
 
 

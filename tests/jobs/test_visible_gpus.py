@@ -15,11 +15,11 @@ from xray_tui.doctor.report import Mark
 from xray_tui.gpu import host_probe
 from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 from xray_tui.jobs.actions.resume import resume
-from xray_tui.jobs.launch.launcher import resolve_gpu
+from xray_tui.jobs.launch.gpu_request import resolve_gpu
 from xray_tui.jobs.locks import lock_dir
 from xray_tui.jobs.model.gpu_policy import GpuPolicy
 from xray_tui.jobs.model.job import JobSpec, State
-from xray_tui.jobs.preflight.forecast import Surroundings
+from xray_tui.jobs.preflight.estimate import PastJobs
 from xray_tui.jobs.preflight.preflight import look_ahead
 from xray_tui.jobs.queue.visible_gpus import VARIABLE, visible
 from xray_tui.system.process import JOB_MARK
@@ -188,10 +188,10 @@ def test_doctor_says_what_the_variable_leaves(monkeypatch: pytest.MonkeyPatch) -
 def test_the_outlook_of_a_launch_says_that_it_would_be_refused(three: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = JobSpec("command", "a", ("true",), "auto")
     monkeypatch.setenv(VARIABLE, "-1")
-    found = look_ahead([spec], Surroundings(three.runs, three.snapshot))
+    found = look_ahead([spec], PastJobs(three.runs), three.snapshot)
     assert "✗ gpu: CUDA_VISIBLE_DEVICES=-1 leaves jobs no GPU; give --gpu none, or unset the variable" in found.lines
     monkeypatch.setenv(VARIABLE, "1")
-    assert not look_ahead([spec], Surroundings(three.runs, three.snapshot)).is_bad
+    assert not look_ahead([spec], PastJobs(three.runs), three.snapshot).is_bad
 
 
 def test_launch_says_the_limit_and_refuses_what_lies_outside(

@@ -89,11 +89,11 @@ def perform(action: JobAction, job: Job, runs: Path) -> Notice:
 
 def launch(launch: Launch, settings: Settings, runs: Path) -> Notice:
     """Submit the jobs of a form."""
-    from xray_tui.jobs.launch.dependencies import all_behind
+    from xray_tui.jobs.launch.dependencies import infer_dependencies
     from xray_tui.jobs.launch.launcher import LocalLauncher
 
     try:
-        specs, _ = all_behind(runs, launch.specs)
+        specs, _ = infer_dependencies(runs, launch.specs)
         launcher = LocalLauncher.of(settings, runs)
         jobs = launcher.launch_all(specs, launch.evaluate, launch.hold)
     except (BadInput, OSError) as error:

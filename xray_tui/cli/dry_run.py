@@ -11,7 +11,7 @@ from xray_tui.jobs.launch.sweep import planned
 from xray_tui.jobs.model.job import JobSpec
 from xray_tui.jobs.model.request import shown_command
 from xray_tui.jobs.preflight.checks import BAD
-from xray_tui.jobs.preflight.forecast import Surroundings
+from xray_tui.jobs.preflight.estimate import PastJobs
 from xray_tui.jobs.preflight.preflight import look_ahead
 from xray_tui.jobs.storage.job_store import JobStore
 
@@ -28,8 +28,7 @@ def dry_run(launcher: LocalLauncher, specs: Sequence[JobSpec], then_evaluate: bo
             launcher.check(spec, store, lambda: snapshot)
         except BadInput as error:
             refused += error.lines
-    surroundings = Surroundings(launcher.runs, snapshot, launcher.terms, launcher.lease_dir)
-    outlook = look_ahead(specs, surroundings, then_evaluate)
+    outlook = look_ahead(specs, PastJobs(launcher.runs), snapshot, launcher.terms, then_evaluate)
     commands = [shown_command(job.spec) for job in planned(specs, launcher.runs, then_evaluate)]
     for line in dict.fromkeys((*(f"{BAD} {line}" for line in refused), *outlook.lines, *commands)):
         print(line)

@@ -116,7 +116,7 @@ def _launch(options: argparse.Namespace) -> int:
     from functools import cache
 
     from xray_tui.gpu.sampler import sample_once
-    from xray_tui.jobs.launch.dependencies import all_behind
+    from xray_tui.jobs.launch.dependencies import infer_dependencies
     from xray_tui.jobs.launch.launcher import LocalLauncher
     from xray_tui.jobs.launch.sweep import parse_seeds, parse_sweep, trainings
     from xray_tui.jobs.model.job import JobSpec
@@ -133,7 +133,7 @@ def _launch(options: argparse.Namespace) -> int:
     after = tuple(find(open_store(options), job_id).id for job_id in options.after)
     spec = JobSpec(options.kind, run, request, options.gpu, options.gpus, after, options.priority)
     specs = trainings(spec, parse_seeds(options.seeds) if options.seeds else (), parse_sweep(options.sweep))
-    specs, parents = all_behind(runs, specs)
+    specs, parents = infer_dependencies(runs, specs)
     for parent in parents:
         print(f"xray-tui: waits for job {parent.id}, which trains {parent.spec.run}", file=sys.stderr)
     if (ending := why_it_would_end(this_session())) is not None:

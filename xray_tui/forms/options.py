@@ -19,7 +19,8 @@ from engine.contract.load import apply_overrides, field_errors
 from engine.contract.text import clean
 from xray_tui.forms.fields import Section, nest
 from xray_tui.forms.request import Draft, Kind, path_argument, run_name_problem, type_of
-from xray_tui.jobs.launch.launcher import check_count, check_spec
+from xray_tui.jobs.launch.check_spec import check_spec
+from xray_tui.jobs.launch.gpu_request import check_count
 from xray_tui.jobs.launch.sweep import parse_seeds, parse_sweep, trainings
 from xray_tui.jobs.model.job import PRIORITY, JobSpec
 

@@ -23,7 +23,7 @@ from xray_tui.settings import Settings
 
 if TYPE_CHECKING:
     from xray_tui.forms.options import Launch
-    from xray_tui.jobs.preflight.past_jobs import KnownJobs
+    from xray_tui.jobs.preflight.estimate import PastJobs
     from xray_tui.jobs.preflight.preflight import Outlook
 
 Look = Callable[["Launch"], "Outlook"]
@@ -36,13 +36,12 @@ AGAIN = 2.0
 
 def looking(runs: Path, settings: Settings, snapshot: Callable[[], GpuSnapshot]) -> Look:
     """A function that checks a launch with the last GPU snapshot and the settings. It blocks: call it in a thread."""
-    known: KnownJobs | None = None
+    known: PastJobs | None = None
 
     def look(launch: Launch) -> Outlook:
         # Imported in the thread, because these modules import the launcher, which takes long.
         from xray_tui.jobs.model.gpu_policy import GpuPolicy, policy_of
-        from xray_tui.jobs.preflight.forecast import Surroundings
-        from xray_tui.jobs.preflight.past_jobs import KnownJobs
+        from xray_tui.jobs.preflight.estimate import PastJobs
         from xray_tui.jobs.preflight.preflight import look_ahead
 
         try:
@@ -50,9 +49,8 @@ def looking(runs: Path, settings: Settings, snapshot: Callable[[], GpuSnapshot])
         except BadInput:  # the launch reports it
             terms = GpuPolicy()
         nonlocal known
-        known = known or KnownJobs(runs)
-        surroundings = Surroundings(runs, snapshot(), terms, settings.lease_dir)
-        return look_ahead(launch.specs, surroundings, launch.evaluate, known)
+        known = known or PastJobs(runs)
+        return look_ahead(launch.specs, known, snapshot(), terms, launch.evaluate)
 
     return look
 

@@ -20,7 +20,7 @@ from engine.contract.config import BlendConfig, Config, EvaluateOptions, TrainCo
 from engine.contract.load import field_errors
 from engine.contract.names import CHECKPOINTS, PREDICTIONS
 from xray_tui.forms.fields import Section, Values, differences, nest
-from xray_tui.jobs.launch.launcher import run_problem
+from xray_tui.jobs.launch.check_spec import run_problem
 from xray_tui.jobs.model.request import BlendRequest, EvaluateRequest, Request, TrainRequest
 
 Kind = Literal["train", "evaluate", "blend"]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from engine.contract.text import clean
 from xray_tui.doctor.context import Context
 from xray_tui.doctor.report import Finding, bad, ok, warn
-from xray_tui.jobs.launch.program import program_problem
+from xray_tui.jobs.launch.check_spec import program_problem
 from xray_tui.settings import settings_path
 
 
@@ -28,7 +27,7 @@ def on_end(context: Context) -> list[Finding]:
     if not command:
         return []
     program = os.path.expanduser(command[0])  # noqa: PTH111 - the job does the same
-    if (problem := program_problem([program, *command[1:]], Path.cwd(), os.environ)) is not None:
+    if (problem := program_problem([program, *command[1:]], os.environ)) is not None:
         return [bad("on_end", problem, "correct on_end in the settings; jobs already launched keep the old command")]
     if "/" in program and not program.startswith("/"):
         relative = f"{clean(program)} is relative to the folder from which a job is launched"

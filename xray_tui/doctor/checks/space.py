@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 from engine.contract.text import clean
 from engine.contract.units import GIB, size
 from xray_tui.doctor.context import Context
 from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
-from xray_tui.jobs.preflight.quota import Quota, ask_quota, has_command, parse_quota
+from xray_tui.jobs.preflight.disk_space import Quota, ask_quota, parse_quota
 from xray_tui.system.mounts import read_mountinfo, source_of
 
 LITTLE, TOO_LITTLE = 20 * GIB, 2 * GIB
@@ -43,7 +44,7 @@ def judge_disk(free: int, total: int, files: int | None) -> Finding:
 
 def quota(context: Context) -> list[Finding]:
     """The user's quota on the file system of the runs folder, from the command `quota`."""
-    if not has_command():
+    if shutil.which("quota") is None:
         return [
             unknown("quota", "there is no `quota` command here", "the file server's own page or command may show it")
         ]

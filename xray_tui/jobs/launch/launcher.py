@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import os
 import random
-import re
 import shutil
 import sys
 import time
@@ -14,24 +13,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.contract.errors import BadInput
 from engine.contract.names import JOB, JOBS, run_path
 from engine.contract.text import clean
 from xray_tui.gpu.snapshot import GpuSnapshot
-from xray_tui.jobs.launch.freeze import EngineCopy, freeze_engine
-from xray_tui.jobs.launch.frozen_config import config_text, keep_config
-from xray_tui.jobs.launch.program import check_program
+from xray_tui.jobs.launch.check_spec import check_spec, program_problem
+from xray_tui.jobs.launch.freeze import EngineCopy, config_text, freeze_engine, keep_config
+from xray_tui.jobs.launch.gpu_request import resolve_request
 from xray_tui.jobs.launch.sweep import evaluation_of
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LeaseDir, find_lease_dir
 from xray_tui.jobs.model.gpu_policy import GpuPolicy, policy_of
-from xray_tui.jobs.model.job import CPU_SLOTS, GRACE, KINDS, Job, JobSpec, State, write_job
+from xray_tui.jobs.model.job import CPU_SLOTS, GRACE, Job, JobSpec, State, write_job
 from xray_tui.jobs.queue import admission
 from xray_tui.jobs.queue.tickets import Queue, Ticket
-from xray_tui.jobs.queue.visible_gpus import find_gpu, limit_of_shell
 from xray_tui.jobs.storage import saved_environment as environment
 from xray_tui.jobs.storage.job_store import JobStore, claim
 from xray_tui.jobs.storage.saved_environment import Filter
@@ -50,10 +48,6 @@ ENGINE = (sys.executable, "-P", "-m", "engine.cli")
 _ENGINE_NEEDS = ("torch", "torchvision", "segmentation_models_pytorch", "numpy", "PIL")
 _LETTERS = "bcdfghjkmnpqrstvwxz23456789"
 """No vowels, and no characters that look alike."""
-
-
-class EngineMissing(BadInput):
-    """A package that the engine needs is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +84,7 @@ class LocalLauncher:
     def launch_all(self, specs: Sequence[JobSpec], evaluate: bool = False, hold: bool = False) -> list[Job]:
         """Queue or (`hold`) hold the jobs and start their detached supervisors; return the waiting jobs.
 
-        `evaluate` adds an evaluation after each training. Raises BadInput or EngineMissing, and then launches nothing.
+        `evaluate` adds an evaluation after each training. Raises BadInput, and then launches nothing.
         """
         specs = [replace(spec, run=run_path(spec.run)) for spec in specs]
         store, snapshot = JobStore(self.runs), cache(self.snapshot or _sample)
@@ -119,18 +113,19 @@ class LocalLauncher:
         return freeze_engine(self.runs.absolute() / JOBS) if self.engine == ENGINE else EngineCopy(self.engine, None)
 
     def check(self, spec: JobSpec, store: JobStore, snapshot: Callable[[], GpuSnapshot]) -> None:
-        """Raises BadInput or EngineMissing if the job cannot be launched now. Reads files but launches nothing."""
+        """Raises BadInput if the job cannot be launched now. Reads files but launches nothing."""
         check_spec(spec)
         if not self.runs.absolute().parent.is_dir():
             raise BadInput(f"{clean(str(self.runs))}: no such folder; expected at least its parent to exist")
-        if self.engine == ENGINE and spec.kind != "command":
-            check_engine()
         if spec.kind == "command":
-            check_program(spec.argv, Path.cwd(), self.environment.environment())
+            if (problem := program_problem(spec.argv, self.environment.environment())) is not None:
+                raise BadInput(f"command: {problem}")
+        elif self.engine == ENGINE:
+            check_engine()
         for identity in spec.after:
             store.get(identity)
         self._check_free(store, spec)
-        gpus_for(spec, self.terms, snapshot)
+        resolve_request(spec, self.terms, snapshot)
 
     def _check_free(self, store: JobStore, spec: JobSpec) -> None:
         if spec.kind != "train":
@@ -169,7 +164,7 @@ class _Batch:
     def submit(self, spec: JobSpec, hold: bool = False) -> None:
         """Create the job under the queue's mutex, its ticket last. Its lock is taken before its folder exists."""
         launcher = self.launcher
-        wants, allowed = gpus_for(spec, launcher.terms, self.snapshot)
+        wants, allowed = resolve_request(spec, launcher.terms, self.snapshot)
         text = config_text(spec.kind, spec.request) if launcher.engine == ENGINE else None
         program = EngineCopy((), None) if spec.kind == "command" else self.engine()
         with self.leases.mutex():
@@ -218,103 +213,11 @@ class _Batch:
         )
 
 
-def check_spec(spec: JobSpec) -> None:
-    """Raises BadInput in one line for a spec that is invalid in itself."""
-    if spec.kind not in KINDS:
-        raise BadInput(f"{clean(spec.kind)}: unknown kind of job; give {', '.join(KINDS)}")
-    if (problem := run_problem(spec.run)) is not None:
-        raise BadInput(": ".join(filter(None, ("run", clean(spec.run)[:120], problem))))
-    if not 0 <= spec.priority <= 99:
-        raise BadInput(f"priority: {spec.priority}: give 0 (served first) to 99")
-    if spec.gpu_count < 1:
-        raise BadInput(f"gpus: {spec.gpu_count}: give 1 or more; a job without a GPU has gpu none")
-    if spec.gpu_count > 1 and spec.gpu != "auto":
-        raise BadInput(f"gpus: {spec.gpu_count} goes with gpu auto; name several GPUs as in 0,1 instead")
-    if (spec.gpu_count > 1 or "," in spec.gpu) and spec.kind in ("evaluate", "blend"):
-        raise BadInput(f"gpus: {spec.kind} uses one GPU; only a training or a command takes several")
-    if spec.kind == "command" and not spec.argv:
-        raise BadInput("command: which program? Give it after --")
-    for argument in spec.argv:
-        if "\0" in argument or argument != argument.encode(errors="replace").decode():
-            raise BadInput(f"{clean(argument)[:80]}: an argument must be UTF-8 text without NUL")
-
-
-def run_problem(run: str) -> str | None:
-    """Why a run name is not a plain relative path; None if it is."""
-    parts = PurePosixPath(run).parts
-    if not parts:
-        return "empty; give a name such as unet_a"
-    if run != clean(run):
-        return "contains a control character; give letters, digits, - and _"
-    if run.startswith("/") or ".." in parts:
-        return "leads out of the runs folder; give a name below it, such as unet_a"
-    if any(part.startswith(".") for part in parts):
-        return "a part begins with a dot, and hidden folders are ignored; give another name"
-    if any(len(part.encode()) > 255 for part in parts):
-        return "longer than 255 bytes; give a shorter name"
-    return None
-
-
 def check_engine() -> None:
-    """Raises EngineMissing if a package of the engine is not installed. Imports none of them."""
+    """Raises BadInput if a package of the engine is not installed. Imports no package."""
     missing = [name for name in _ENGINE_NEEDS if importlib.util.find_spec(name) is None]
     if missing:
-        raise EngineMissing(f"the engine is not installed ({missing[0]} is missing): pip install 'xray-tui[engine]'")
-
-
-def gpus_for(spec: JobSpec, terms: GpuPolicy, snapshot: Callable[[], GpuSnapshot]) -> tuple[str, tuple[str, ...]]:
-    """(spec.gpu with every GPU as a UUID, UUIDs of the GPUs that "auto" may take; empty: all).
-
-    $CUDA_VISIBLE_DEVICES of this process limits both. Raises BadInput in one line if too few GPUs remain for the job.
-    """
-    wants = resolve_gpu(spec.gpu, snapshot)
-    allowed = tuple(resolve_gpu(gpu, snapshot) for gpu in terms.allowed) if wants == "auto" else ()
-    limit = None if wants == "none" else limit_of_shell(snapshot)
-    if limit is not None:
-        named = allowed if wants == "auto" else tuple(wants.split(","))
-        within = tuple(uuid for uuid in named or limit.uuids if uuid in limit.uuids)
-        if not limit.gpus:
-            raise BadInput(f"gpu: {limit.words}; give --gpu none, or unset the variable")
-        if wants != "auto" and within != named:
-            raise BadInput(f"gpu: {clean(spec.gpu)}: not available: {limit.words}")
-        if not within:
-            raise BadInput(f"gpu: {limit.words}, and the settings allow only other gpus; give --gpu, or change either")
-        allowed = within if wants == "auto" else ()
-    if spec.gpu_count > 1:
-        check_count(spec.gpu_count, len(allowed) or len(snapshot().gpus))
-    return wants, allowed
-
-
-def resolve_gpu(gpu: str, snapshot: Callable[[], GpuSnapshot]) -> str:
-    """Resolve indices, UUIDs and UUID prefixes to comma-separated UUIDs; keep "auto" and "none". Raises BadInput."""
-    if gpu in ("auto", "none"):
-        return gpu
-    names = gpu.split(",")
-    for name in names:
-        if not re.fullmatch(r"\d{1,3}|GPU-[0-9A-Za-z-]{1,64}", name):
-            raise BadInput(f"gpu: {clean(name)[:40]}: give auto, none, indices such as 0 or 0,1, or UUIDs like GPU-…")
-    current = snapshot()
-    by_index = {str(sample.index): sample.uuid for sample in current.gpus if sample.uuid}
-    uuids = []
-    for name in names:
-        sample = find_gpu(name, current.gpus)
-        if sample is None:
-            if not by_index:
-                raise BadInput(f"gpu: {name}: no such GPU: {clean(current.problem or 'no GPU was found')}")
-            if any(uuid.startswith(name) for uuid in by_index.values()):
-                raise BadInput(f"gpu: {name}: several UUIDs begin like this; give more of the UUID")
-            raise BadInput(f"gpu: {name}: no such GPU; there are {', '.join(by_index)}, auto and none")
-        uuids.append(sample.uuid)
-    if len(set(uuids)) < len(uuids):
-        raise BadInput(f"gpu: {clean(gpu)}: names a GPU twice")
-    return ",".join(uuids)
-
-
-def check_count(count: int, available: int) -> None:
-    """Raises BadInput if a job needs more GPUs than there are."""
-    if count > available:
-        problem = f"there {'is' if available == 1 else 'are'} only {available}" if available else "there is no GPU"
-        raise BadInput(f"gpus: {count}: {problem}")
+        raise BadInput(f"the engine is not installed ({missing[0]} is missing): pip install 'xray-tui[engine]'")
 
 
 def _new_folder(store: JobStore, leases: LeaseDir) -> tuple[Path, int]:

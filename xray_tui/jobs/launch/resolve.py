@@ -30,8 +30,8 @@ SETTLED = 2 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a job will read and write, if its files tell. Paths are absolute."""
+class ResolvedJob:
+    """What a job will read and write. Paths are absolute."""
 
     kind: str
     folder: Path
@@ -46,8 +46,13 @@ class Asked:
     options: tuple[str, ...] = ()
     """Other inputs of its estimate: views and batch size of an evaluation, the arguments of a command."""
 
+    def section(self, name: str) -> Config:
+        """A section of the config; empty if there is none."""
+        section = self.config.get(name)
+        return section if isinstance(section, dict) else {}
 
-def asked(runs: Path, spec: JobSpec, cwd: Path, jobs: Mapping[str, JobSpec] = MappingProxyType({})) -> Asked:
+
+def resolve(runs: Path, spec: JobSpec, cwd: Path, jobs: Mapping[str, JobSpec] = MappingProxyType({})) -> ResolvedJob:
     """Resolve the spec. Raises BadInput with one line per error if its config is invalid.
 
     An evaluation that waits for the training of its run, if that is in `jobs` (by id), gets the training's config.
@@ -55,35 +60,42 @@ def asked(runs: Path, spec: JobSpec, cwd: Path, jobs: Mapping[str, JobSpec] = Ma
     folder = runs.absolute() / spec.run
     request = request_of(spec)
     if isinstance(request, CommandRequest):
-        return Asked(spec.kind, folder, options=request.words)
-    if isinstance(request, EvaluateRequest):
-        parents = (jobs[identity] for identity in spec.after if identity in jobs)
-        training = next((parent for parent in parents if (parent.kind, parent.run) == ("train", spec.run)), None)
-        return _evaluation(folder, request, cwd, None if training is None else asked(runs, training, cwd))
+        return ResolvedJob(spec.kind, folder, options=request.words)
     if isinstance(request, BlendRequest):
         blend = {**resolved_config(spec.kind, request), **({"tta": request.tta} if request.tta else {})}
         members = request.members or blend["members"]
-        return Asked(spec.kind, folder, blend, members=tuple(cwd / member for member in members))
+        return ResolvedJob(spec.kind, folder, blend, members=tuple(cwd / member for member in members))
+    if isinstance(request, EvaluateRequest):
+        parents = (jobs[identity] for identity in spec.after if identity in jobs)
+        training = next((parent for parent in parents if (parent.kind, parent.run) == ("train", spec.run)), None)
+        if training is not None:
+            config = resolve(runs, training, cwd).config
+        else:
+            config = config_of_run(folder) if (folder / names.CONFIG).exists() else {}
+        manifest = _manifest(config, folder) if request.manifest is None else cwd / request.manifest
+        checkpoint = names.LAST if request.checkpoint == "last" else names.BEST
+        options = (request.tta, str(request.batch_size))
+        return ResolvedJob(spec.kind, folder, config, manifest, checkpoint=checkpoint, options=options)
     resumes = request.resume and (folder / names.CONFIG).exists()
     if not resumes and request.config is None:
-        raise BadInput("train: which recipe? Give --config FILE")
+        raise BadInput("train: no recipe; give --config FILE")
     config = config_of_run(folder) if resumes else resolved_config(spec.kind, request)
-    return Asked(spec.kind, folder, config, _manifest(config, folder), checkpoint=names.LAST if resumes else None)
+    return ResolvedJob(spec.kind, folder, config, _manifest(config, folder), checkpoint=names.LAST if resumes else None)
 
 
-def of_run(runs: Path, spec: JobSpec, cwd: Path) -> Asked | None:
-    """Resolve a job of the past from the config in its run folder; None if that config is missing or of another job."""
+def resolve_past(runs: Path, spec: JobSpec, cwd: Path) -> ResolvedJob | None:
+    """Resolve an ended job from the config in its run folder; None if that config is missing or of another job."""
     folder = runs.absolute() / spec.run
     try:
         if spec.kind not in TAKES:
-            return asked(runs, spec, cwd)
+            return resolve(runs, spec, cwd)
         config = config_of_run(folder)
     except BadInput:
         return None
     if config.get("kind", "train") not in TAKES[spec.kind]:
         return None
     members = tuple(_absolute(member, folder) for member in config.get("members") or ())
-    return Asked(spec.kind, folder, config, _manifest(config, folder), members)
+    return ResolvedJob(spec.kind, folder, config, _manifest(config, folder), members)
 
 
 def config_of_run(folder: Path) -> Config:
@@ -105,19 +117,6 @@ def _read(path: Path) -> dict[str, Any]:
 @lru_cache(maxsize=512)
 def _parsed(path: Path, *version: int) -> dict[str, Any]:
     return read_mapping(path)
-
-
-def _evaluation(folder: Path, request: EvaluateRequest, cwd: Path, training: Asked | None = None) -> Asked:
-    if training is None:
-        config = config_of_run(folder) if (folder / names.CONFIG).exists() else {}
-        manifest = _manifest(config, folder)
-    else:
-        config, manifest = training.config, training.manifest
-    if request.manifest is not None:
-        manifest = cwd / request.manifest
-    checkpoint = names.LAST if request.checkpoint == "last" else names.BEST
-    options = (request.tta, str(request.batch_size))
-    return Asked("evaluate", folder, config, manifest, checkpoint=checkpoint, options=options)
 
 
 def resolved_config(kind: str, request: TrainRequest | BlendRequest) -> Config:

