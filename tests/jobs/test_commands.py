@@ -109,7 +109,7 @@ def test_a_line_of_any_length_is_printed_as_one(place: Place, capsys: pytest.Cap
 
 def test_a_runs_folder_that_is_not_there_is_named(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("jobs", "--runs", place.folder / "missing\x1b") == 2
-    assert "missing\N{SYMBOL FOR ESCAPE}: no such folder" in capsys.readouterr().err
+    assert "missing\N{SYMBOL FOR ESCAPE}: No such file or directory" in capsys.readouterr().err
     assert command("launch", "blend", "--runs", place.folder / "no" / "runs", "--run", "a", "--", "--members") == 2
     assert not (place.folder / "no").exists()
 

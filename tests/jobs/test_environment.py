@@ -66,7 +66,7 @@ def test_a_resumed_training_keeps_no_secret_either(place: Place) -> None:
     job = place.launch("without_record", kind="train", run="b")
     place.until(job)
     place.launch("until", place.folder / "never", cpu_slots=1)
-    resume(place.store, job.id, ("true",), given=Filter(keep=("HF_TOKEN",)))
+    resume(place.store, job.id, ("true",), environment=Filter(keep=("HF_TOKEN",)))
     assert kept(place, job).keys() & {*SECRETS} == {"HF_TOKEN"}
 
 

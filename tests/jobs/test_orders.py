@@ -13,7 +13,7 @@ import pytest
 from engine.contract.errors import BadInput
 from engine.contract.names import CONFIG
 from xray_tui.gpu.snapshot import GpuProcess
-from xray_tui.jobs.actions import resume as again
+from xray_tui.jobs.actions import resume as module
 from xray_tui.jobs.actions.queue_actions import hold, move, prioritise, release
 from xray_tui.jobs.actions.resume import resume, revive
 from xray_tui.jobs.actions.stop import stop
@@ -400,12 +400,12 @@ def test_two_who_resume_one_training_at_once_begin_it_once(place: Place, tmp_pat
     resume(place.store, job.id, place.supervisor)
     place.until(job)
     with pytest.raises(BadInput, match="was resumed by another process"):
-        again._requeue(place.store, ended, place.supervisor, None, Filter())
+        module._requeue(place.store, ended, place.supervisor, None, Filter())
     assert place.job(job).attempt == 2
     third = place.job(job)
     job = resume(place.store, third.id, ("sh", "-c", "sleep 5"))
     with pytest.raises(BadInput, match="was resumed by another process"):
-        again._requeue(place.store, third, place.supervisor, None, Filter())
+        module._requeue(place.store, third, place.supervisor, None, Filter())
 
 
 # A command

@@ -240,7 +240,7 @@ def test_status_names_what_is_wrong_in_one_line(runs: Path, capsys: pytest.Captu
     assert main(["status", "--runs", str(runs), "--since", "yesterday"]) == 2
     assert capsys.readouterr().err.startswith("xray-tui: --since yesterday: expected ")
     assert main(["status", "--runs", str(runs / "none")]) == 2
-    assert "no such folder" in capsys.readouterr().err
+    assert "No such file or directory" in capsys.readouterr().err
 
 
 def test_status_speaks_utf_8_whatever_the_locale(runs: Path) -> None:

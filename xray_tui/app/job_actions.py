@@ -54,7 +54,7 @@ def resume(settings: Settings) -> JobAction:
     from xray_tui.jobs.storage.saved_environment import Filter
 
     return JobAction(
-        partial(resume, lease_dir=settings.lease_dir, given=Filter.of(settings)),
+        partial(resume, lease_dir=settings.lease_dir, environment=Filter.of(settings)),
         lambda job, runs: f"queued again; {start_of(job, runs)}",
     )
 

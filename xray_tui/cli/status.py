@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import json
 import time
 
 from engine.contract.errors import Exit
-from xray_tui.cli.store_options import add_runs, open_store
+from xray_tui.cli.common import open_store, print_utf8
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], what: str) -> None:
-    parser = subparsers.add_parser("status", help=what, description=what.capitalize() + ".", allow_abbrev=False)
-    add_runs(parser)
+def add_options(parser: argparse.ArgumentParser, command: str) -> None:
     parser.add_argument(
         "--since",
         metavar="TIME",
@@ -21,10 +19,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     parser.add_argument(
         "--json", action="store_true", help="print JSON; does not count as a visit, so scripts can call it often"
     )
-    parser.set_defaults(func=run)
+    parser.set_defaults(func=_status)
 
 
-def run(options: argparse.Namespace) -> int:
+def _status(options: argparse.Namespace) -> int:
     from xray_tui.board.index import RunIndex
     from xray_tui.board.rank import rank
     from xray_tui.jobs.supervise.recovery import recover_orphans
@@ -37,11 +35,9 @@ def run(options: argparse.Namespace) -> int:
     since = parse_since(options.since, now) if options.since else last_use(store.runs, now) or now - DAY
     summary = build_report(recover_orphans(store), rank(RunIndex(store.runs).scan()), since, now)
     if options.json:
-        import json
-
-        text = json.dumps(as_json(summary), indent=2)
+        print_utf8(json.dumps(as_json(summary), indent=2))
     else:
         text = "\n".join(lines(summary, me=user()))
         note_use(store.runs, now)
-    sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")  # UTF-8 in every locale
+        print_utf8(text)
     return Exit.DONE

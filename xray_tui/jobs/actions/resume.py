@@ -35,32 +35,31 @@ def resume(
     identity: str,
     supervisor: Sequence[str] = detach.SUPERVISOR,
     lease_dir: Path | str | None = None,
-    given: Filter = Filter(),  # noqa: B008 - frozen
+    environment: Filter = Filter(),  # noqa: B008 - frozen
 ) -> Job:
     """Queue a stopped, failed or lost training again; it continues from its last checkpoint.
 
-    `lease_dir`: the lease folder of the settings, used if the job's own is gone; `given`: selects the environment
-    variables that the job inherits. Raises BadInput in one line.
+    `lease_dir`: the lease folder of the settings, used if the job's own is gone; `environment`: selects the variables
+    that the job inherits. Raises BadInput in one line.
     """
     job = store.get(identity)
     if job.readable and job.spec.kind != "train":
         raise BadInput(f"{job.id}: only a training can be resumed; launch the {job.spec.kind} again")
     if not job.state.ended or job.state is State.SUCCEEDED:
-        raise BadInput(
-            f"{job.id}: {'has succeeded' if job.state.ended else f'is {job.state}'}; there is nothing to resume"
-        )
-    return _requeue(store, job, supervisor, lease_dir, given)
+        state = "has succeeded" if job.state.ended else f"is {job.state}"
+        raise BadInput(f"{job.id}: {state}; there is nothing to resume")
+    return _requeue(store, job, supervisor, lease_dir, environment)
 
 
 def revive(
     store: JobStore,
     supervisor: Sequence[str] = detach.SUPERVISOR,
     lease_dir: Path | str | None = None,
-    given: Filter = Filter(),  # noqa: B008 - frozen
+    environment: Filter = Filter(),  # noqa: B008 - frozen
 ) -> list[tuple[Job, str | None]]:
     """After a reboot, queue the waiting jobs again and resume the trainings that ran, in order. Held jobs stay held.
 
-    Returns (job, why it was not revived, or None) and skips other users' jobs. `lease_dir` and `given` as for resume.
+    Returns (job, why it was not revived, or None) and skips other users' jobs. Arguments as for resume.
     """
     results: list[tuple[Job, str | None]] = []
     for job in sorted(recover_orphans(store, supervisor), key=lambda job: (job.ticket, job.created)):
@@ -70,17 +69,10 @@ def revive(
             waited = job.started is None
             if not waited and job.spec.kind != "train":
                 raise BadInput(f"{job.id}: was running; only a training can be resumed")
-            results.append((_requeue(store, job, supervisor, lease_dir, given, keeps_hold=waited), None))
+            results.append((_requeue(store, job, supervisor, lease_dir, environment, keeps_hold=waited), None))
         except BadInput as error:
             results.append((job, error.lines[0]))
     return results
-
-
-def _resumed(job: Job, runs: Path) -> tuple[str, ...]:
-    """Arguments that continue the training; the launch's own arguments if the run has no config yet."""
-    if job.spec.kind != "train" or not (runs / job.spec.run / CONFIG).exists():
-        return job.spec.argv
-    return TrainRequest(runs=os.fspath(runs), resume=True).argv(job.spec.run)
 
 
 def start_of(job: Job, runs: Path) -> str:
@@ -95,8 +87,8 @@ def _requeue(
     store: JobStore,
     job: Job,
     supervisor: Sequence[str],
-    lease_dir: Path | str | None = None,
-    given: Filter = Filter(),  # noqa: B008 - frozen
+    lease_dir: Path | str | None,
+    environment: Filter,
     keeps_hold: bool = False,
 ) -> Job:
     """Queue the ended job again and return it; with `keeps_hold` a held job stays held."""
@@ -107,10 +99,12 @@ def _requeue(
         lock = _take_supervisor_lock(leases, job, folder)
         try:
             with leases.mutex():
-                _check_unclaimed(store, job)
+                others = (other for other in store.jobs() if other.id != job.id)
+                if job.spec.kind == "train" and (owner := claim(store, others, job.spec.run)) is not None:
+                    raise BadInput(f"{job.spec.run}: claimed by job {owner.id} ({owner.state}); stop that first")
                 if file_lock.is_held(leases.runs(job.id)):
                     raise BadInput(f"{job.id}: its engine is still running; stop it first")
-                _queue(store, _still_ended(folder, job), leases, given, keeps_hold)
+                _queue(store, _still_ended(folder, job), leases, environment, keeps_hold)
             detach.start_supervisors([(folder, lock)], supervisor)
         finally:
             os.close(lock)
@@ -143,15 +137,7 @@ def _take_supervisor_lock(leases: LeaseDir, job: Job, folder: Path) -> int:
         time.sleep(0.02)
 
 
-def _check_unclaimed(store: JobStore, job: Job) -> None:
-    if job.spec.kind != "train":
-        return
-    owner = claim(store, (other for other in store.jobs() if other.id != job.id), job.spec.run)
-    if owner is not None:
-        raise BadInput(f"{job.spec.run}: claimed by job {owner.id} ({owner.state}); stop that first")
-
-
-def _queue(store: JobStore, job: Job, leases: LeaseDir, given: Filter, keeps_hold: bool) -> None:
+def _queue(store: JobStore, job: Job, leases: LeaseDir, environment: Filter, keeps_hold: bool) -> None:
     """Write the job as waiting, with a new number, and remove the files of its last attempt. Raises OSError."""
     queue, folder = Queue(leases), store.folder(job.id)
     for name in (STOP, END, PROGRESS, detach.WORDS):
@@ -159,9 +145,11 @@ def _queue(store: JobStore, job: Job, leases: LeaseDir, given: Filter, keeps_hol
     if not keeps_hold:
         admission.unhold(folder)  # a released job is not blocked again by the same dependency
     admission.forget_place(folder)
-    saved_environment.keep(folder, given)
+    saved_environment.keep(folder, environment)
     queue.withdraw(job.id)  # its old ticket may still exist after a reboot
-    spec = replace(job.spec, request=_resumed(job, store.runs))
+    spec = job.spec
+    if spec.kind == "train" and (store.runs / spec.run / CONFIG).exists():  # else the launch's own arguments
+        spec = replace(spec, request=TrainRequest(runs=os.fspath(store.runs), resume=True).argv(spec.run))
     ticket = Ticket(spec.priority, queue.new_number(), job.id, job.wants, job.user, spec.gpu_count, job.terms)
     waiting_job = replace(
         job,

@@ -1,0 +1,95 @@
+"""What several commands share: the option --runs, the jobs of that folder, and output."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.contract.errors import BadInput, Exit
+from engine.contract.text import clean
+
+if TYPE_CHECKING:
+    from xray_tui.jobs.model.job import Job
+    from xray_tui.jobs.storage.job_store import JobStore
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runs", type=Path, metavar="DIR", help="the runs folder; default: the settings' runs_dir, else ./runs"
+    )
+
+
+def find_runs(options: argparse.Namespace) -> Path:
+    """The runs folder: --runs, else the settings' `runs_dir`, else ./runs. Raises BadInput if it is not readable."""
+    from xray_tui.settings import runs_folder, settings_for
+
+    return require_folder(runs_folder(options.runs, settings_for(options)))
+
+
+def require_folder(folder: Path, commands: Iterable[str] = ()) -> Path:
+    """Return `folder`. Raises BadInput if it is not a readable folder; the message may suggest one of `commands`."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        from difflib import get_close_matches
+
+        close = get_close_matches(str(folder), commands, n=1)
+        hint = (
+            f"did you mean the command {close[0]}?" if close else "give a runs folder, or set runs_dir in the settings"
+        )
+        raise BadInput(f"{clean(str(folder))}: {error.strerror or error}; {hint}") from None
+    except ValueError:
+        raise BadInput(f"{clean(str(folder))}: invalid name; expected a runs folder") from None
+    return folder
+
+
+def open_store(options: argparse.Namespace) -> JobStore:
+    """The jobs of the runs folder. Raises BadInput if the folder does not exist."""
+    from xray_tui.jobs.storage.job_store import JobStore
+
+    return JobStore(find_runs(options))
+
+
+def find(store: JobStore, text: str) -> Job:
+    """The job with this id, or the only job whose id ends with `text`, such as `k3fz`. Raises BadInput."""
+    jobs = [job for job in store.jobs() if text and job.id.endswith(text)]
+    if len(jobs) > 1:
+        raise BadInput(f"{clean(text)}: ambiguous: {', '.join(job.id for job in jobs)}; give more of the id")
+    return jobs[0] if jobs else store.get(text)
+
+
+def for_each_job(options: argparse.Namespace, order: Callable[[JobStore, Job], str]) -> int:
+    """Apply `order` to each job of options.ids and print its result. A job that raises BadInput does not stop the
+    others. Raises BadInput."""
+    store = open_store(options)
+    problems: list[str] = []
+    for text in options.ids:
+        try:
+            job = find(store, text)
+            print(f"{job.id}: {order(store, job)}")
+        except BadInput as error:
+            problems += error.lines
+    if problems:
+        raise BadInput(problems)
+    return Exit.DONE
+
+
+def print_utf8(text: str) -> None:
+    """Print as UTF-8 in every locale, without buffering: with LANG=C, print would raise on a name with an umlaut."""
+    sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def write_file(path: Path, text: str, mode: int | None = None) -> None:
+    """Write a file completely or not at all. Raises BadInput."""
+    from engine.contract.files import write_whole
+
+    try:
+        write_whole(path, text, mode)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"{clean(str(path))}: cannot be written: {reason}") from None
