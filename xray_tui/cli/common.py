@@ -62,15 +62,17 @@ def find(store: JobStore, text: str) -> Job:
     return jobs[0] if jobs else store.get(text)
 
 
-def for_each_job(options: argparse.Namespace, order: Callable[[JobStore, Job], str]) -> int:
-    """Apply `order` to each job of options.ids and print its result. A job that raises BadInput does not stop the
-    others. Raises BadInput."""
+def for_each_job(
+    options: argparse.Namespace, order: Callable[[JobStore, str], Job], done: Callable[[Job, Path], str]
+) -> int:
+    """Apply `order` to each job of options.ids and print what `done` says of the job and the runs folder. A job that
+    raises BadInput does not stop the others. Raises BadInput."""
     store = open_store(options)
     problems: list[str] = []
     for text in options.ids:
         try:
-            job = find(store, text)
-            print(f"{job.id}: {order(store, job)}")
+            job = order(store, find(store, text).id)
+            print(f"{job.id}: {done(job, store.runs)}")
         except BadInput as error:
             problems += error.lines
     if problems:

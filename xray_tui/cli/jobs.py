@@ -18,7 +18,6 @@ from xray_tui.cli.common import find, for_each_job, open_store
 
 if TYPE_CHECKING:
     from xray_tui.jobs.model.job import Job
-    from xray_tui.jobs.storage.job_store import JobStore
 
 POLL = 0.5
 """Poll interval in seconds of `logs --follow` and `wait`."""
@@ -103,11 +102,7 @@ def _print_log(path: Path, position: int, whole_lines: bool) -> int:
 def _stop(options: argparse.Namespace) -> int:
     from xray_tui.jobs.actions.stop import stop
 
-    def order(store: JobStore, job: Job) -> str:
-        job = stop(store, job.id)
-        return job.state if job.state.ended else "stop requested"
-
-    return for_each_job(options, order)
+    return for_each_job(options, stop, lambda job, runs: job.state if job.state.ended else "stop requested")
 
 
 def _wait(options: argparse.Namespace) -> int:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from engine.contract.errors import BadInput, Exit
 from xray_tui.cli.common import for_each_job, open_store
-
-if TYPE_CHECKING:
-    from xray_tui.jobs.model.job import Job
-    from xray_tui.jobs.storage.job_store import JobStore
 
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:
@@ -29,51 +26,33 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
 def _hold(options: argparse.Namespace) -> int:
     from xray_tui.jobs.actions.queue_actions import hold
 
-    def order(store: JobStore, job: Job) -> str:
-        hold(store, job.id)
-        return "held"
-
-    return for_each_job(options, order)
+    return for_each_job(options, hold, lambda job, runs: "held")
 
 
 def _release(options: argparse.Namespace) -> int:
     from xray_tui.jobs.actions.queue_actions import release
 
-    def order(store: JobStore, job: Job) -> str:
-        release(store, job.id)
-        return "released"
-
-    return for_each_job(options, order)
+    return for_each_job(options, release, lambda job, runs: "released")
 
 
 def _move(options: argparse.Namespace) -> int:
     from xray_tui.jobs.actions.queue_actions import move, prioritise
 
     where = options.where
-    if where not in ("up", "down") and not where.isdecimal():
+    if where.isdecimal():
+        return for_each_job(
+            options, partial(prioritise, priority=int(where)), lambda job, runs: f"has priority {where}"
+        )
+    if where not in ("up", "down"):
         raise BadInput(f"move: {where}: expected up, down or a priority from 0 to 99")
-
-    def order(store: JobStore, job: Job) -> str:
-        if where.isdecimal():
-            prioritise(store, job.id, int(where))
-            return f"has priority {where}"
-        move(store, job.id, -1 if where == "up" else 1)
-        return f"moved {where}"
-
-    return for_each_job(options, order)
+    return for_each_job(options, partial(move, steps=-1 if where == "up" else 1), lambda job, runs: f"moved {where}")
 
 
 def _resume(options: argparse.Namespace) -> int:
     from xray_tui.jobs.actions.resume import resume, start_of
 
-    settings = _resume_settings(options)
-
-    def order(store: JobStore, job: Job) -> str:
-        start = start_of(job, store.runs)
-        resume(store, job.id, **settings)
-        return f"queued again; {start}"
-
-    return for_each_job(options, order)
+    order = partial(resume, **_resume_settings(options))
+    return for_each_job(options, order, lambda job, runs: f"queued again; {start_of(job, runs)}")
 
 
 def _revive(options: argparse.Namespace) -> int:

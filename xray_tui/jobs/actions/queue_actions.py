@@ -1,13 +1,14 @@
-"""Hold, release, move and prioritise waiting jobs."""
+"""Hold, release, move and prioritise waiting jobs. Each action raises BadInput in one line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from xray_tui.jobs.locks.lock_dir import LeaseDir, open_lease_dir
+from xray_tui.jobs.locks.lock_dir import open_lease_dir
 from xray_tui.jobs.model.job import Job, State
 from xray_tui.jobs.queue import admission
 from xray_tui.jobs.queue.tickets import Queue, Ticket
@@ -17,40 +18,31 @@ from xray_tui.system import process
 
 
 def hold(store: JobStore, identity: str) -> Job:
-    """Keep a waiting job from starting until it is released. Raises BadInput in one line."""
-
-    def order(folder: Path, leases: LeaseDir) -> None:
-        job = read_job(folder)
+    """Keep a waiting job from starting until it is released."""
+    with _under_mutex(store, identity, "hold") as (job, folder, _):
         if not job.state.waiting:
             raise BadInput(f"{job.id}: {_state_text(job)}, and only a waiting job can be held; stop it instead")
         admission.hold(folder, process.user())
-
-    return _under_mutex(store, identity, "hold", order)
+    return store.get(identity)
 
 
 def release(store: JobStore, identity: str) -> Job:
-    """Put a held job into the queue, or unblock a job although another job did not succeed. Raises BadInput."""
-
-    def order(folder: Path, leases: LeaseDir) -> None:
-        job = read_job(folder)
+    """Put a held job into the queue, or unblock a job although another job did not succeed."""
+    with _under_mutex(store, identity, "release") as (job, folder, _):
         if admission.held_by(folder) is not None and job.state.waiting:
             admission.unhold(folder)
         elif job.state is State.BLOCKED:
             admission.release(folder, process.user())
         else:
             raise BadInput(f"{job.id}: is {job.state}, neither held nor blocked")
-
-    return _under_mutex(store, identity, "release", order)
+    return store.get(identity)
 
 
 def move(store: JobStore, identity: str, steps: int) -> Job:
     """Swap a waiting job with this user's previous (-1) or next (1) waiting job, queued, held or blocked. Jobs
-    of other users keep their places. Raises BadInput."""
+    of other users keep their places."""
     store.jobs()  # fills the cache first, so that the mutex is held only briefly
-
-    def order(folder: Path, leases: LeaseDir) -> None:
-        queue = Queue(leases)
-        job = read_job(folder)
+    with _under_mutex(store, identity, "move") as (job, folder, queue):
         mine = _ticket(queue, job, folder)
         own = _own(store, queue, job)
         place = own.index(mine) + steps
@@ -59,21 +51,17 @@ def move(store: JobStore, identity: str, steps: int) -> Job:
         other = own[place]
         _place(store, queue, mine, other.priority, other.number)
         _place(store, queue, other, mine.priority, mine.number)
-
-    return _under_mutex(store, identity, "move", order)
+    return store.get(identity)
 
 
 def prioritise(store: JobStore, identity: str, priority: int) -> Job:
-    """Change the priority of a waiting job: 0 (first) to 99 (last). Raises BadInput."""
+    """Change the priority of a waiting job: 0 (first) to 99 (last)."""
     if not 0 <= priority <= 99:
         raise BadInput(f"priority: {priority}: give 0 (served first) to 99")
-
-    def order(folder: Path, leases: LeaseDir) -> None:
-        queue = Queue(leases)
-        mine = _ticket(queue, read_job(folder), folder)
+    with _under_mutex(store, identity, "move") as (job, folder, queue):
+        mine = _ticket(queue, job, folder)
         _place(store, queue, mine, priority, mine.number)
-
-    return _under_mutex(store, identity, "move", order)
+    return store.get(identity)
 
 
 def _ticket(queue: Queue, job: Job, folder: Path) -> Ticket:
@@ -105,8 +93,10 @@ def _state_text(job: Job) -> str:
     return f"has ended ({job.state})" if job.state.ended else f"is {job.state}"
 
 
-def _under_mutex(store: JobStore, identity: str, verb: str, order: Callable[[Path, LeaseDir], None]) -> Job:
-    """Run `order` under the mutex of the job's lease folder, so that the job cannot start meanwhile."""
+@contextmanager
+def _under_mutex(store: JobStore, identity: str, verb: str) -> Iterator[tuple[Job, Path, Queue]]:
+    """Hold the mutex of the job's lease folder, so that the job cannot start meanwhile; yields the job as it is then,
+    its folder and its queue. Raises BadInput, also for the block's OSError."""
     job = store.get(identity)
     folder = store.folder(job.id)
     try:
@@ -115,9 +105,8 @@ def _under_mutex(store: JobStore, identity: str, verb: str, order: Callable[[Pat
         if leases is None:
             raise BadInput(f"{job.id}: its lease folder {clean(job.lease_dir)} is gone")
         with leases.mutex():
-            order(folder, leases)
+            yield read_job(folder), folder, Queue(leases)
     except OSError as error:
         raise BadInput(f"{job.id}: cannot {verb} the job now: {clean(error.strerror or str(error))}") from error
     except ValueError as error:
         raise BadInput(f"{job.id}: job.json: {clean(str(error))}") from error
-    return store.get(job.id)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from engine.contract.errors import BadInput
 from engine.contract.files import write_json
 from engine.contract.names import JOB, JOBS, LOG, PROGRESS
 from engine.contract.text import clean
-from xray_tui.jobs.model.job import Job, Progress, parse_job, parse_object, parse_progress, unreadable
+from xray_tui.jobs.model.job import Job, parse_job, parse_object, parse_progress, unreadable
 from xray_tui.system.safe_files import read_small
 
 STOP = "stop.json"
 """The stop order of a job; the first order is kept."""
 
-Version = tuple[int, int, int]
 Value = TypeVar("Value")
 
 
@@ -31,9 +30,8 @@ class JobStore:
         self._path, self._states_only = self.runs / JOBS, states_only
         self._folder = str(self._path)
         self._lock = Lock()
-        self._jobs: dict[str, tuple[Version, Job]] = {}
-        self._progress: dict[str, tuple[Version, Progress | None]] = {}
-        self._stops: dict[str, tuple[Version, Stop]] = {}
+        self._cache: dict[str, dict[str, tuple[tuple[int, int, int], Any]]] = {}
+        """Job -> file -> (version of the file, parsed value)."""
 
     def folder(self, identity: str) -> Path:
         return self._path / identity
@@ -50,9 +48,8 @@ class JobStore:
             names = ()
         names = [name for name in names if name and "/" not in name and not name.startswith(".")]
         with self._lock:
-            for cache in (self._jobs, self._progress, self._stops) if ids is None else ():
-                for gone in cache.keys() - names:
-                    del cache[gone]
+            for gone in self._cache.keys() - names if ids is None else ():
+                del self._cache[gone]
             jobs = [job for name in names if (job := self._read(name)) is not None]
         return sorted(jobs, key=lambda job: (job.created, job.id), reverse=True)
 
@@ -63,22 +60,34 @@ class JobStore:
         raise BadInput(f"{clean(identity)}: no such job in {clean(str(self.runs))}; `xray-tui jobs` lists them")
 
     def _read(self, name: str) -> Job | None:
-        folder = f"{self._folder}/{name}"
         try:
-            job = _cached(self._jobs, name, f"{folder}/{JOB}", lambda data: _job(data, name))
+            job = self._parsed(name, JOB, lambda data: _parse_job(data, name))
         except OSError as error:
             return unreadable(name, error.strerror or str(error))
         if job is None or job.state.ended or self._states_only:
             return job
         try:
-            progress = _cached(self._progress, name, f"{folder}/{PROGRESS}", parse_progress)
-            stop = _cached(self._stops, name, f"{folder}/{STOP}", parse_stop)
+            progress = self._parsed(name, PROGRESS, parse_progress)
+            by, time = self._parsed(name, STOP, _parse_stop) or (None, None)
         except OSError:
             return job
-        if progress is None and stop is None:
+        if progress is None and by is None:
             return job
-        by, time = (stop.by, stop.time) if stop is not None else (None, None)
         return replace(job, progress=progress, stop_asked_by=by, stop_asked=time)
+
+    def _parsed(self, name: str, file: str, parse: Callable[[bytes], Value]) -> Value | None:
+        """A parsed file of a job, from the cache if it has not changed; None if there is no file. Raises OSError."""
+        cache, path = self._cache.setdefault(name, {}), f"{self._folder}/{name}/{file}"
+        try:
+            status = os.stat(path)  # noqa: PTH116 - for a thousand jobs each second; a Path costs more than the call
+            version = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if file not in cache or cache[file][0] != version:
+                cache[file] = (version, parse(read_small(path)))
+        except (FileNotFoundError, NotADirectoryError):
+            cache.pop(file, None)
+            return None
+        value: Value = cache[file][1]
+        return value
 
 
 def read_job(folder: Path) -> Job:
@@ -103,27 +112,9 @@ def claim(store: JobStore, jobs: Iterable[Job], run: str) -> Job | None:
 def read_stop(folder: Path) -> str | None:
     """The user who asked for the job's stop; None without a stop order."""
     try:
-        return parse_stop(read_small(folder / STOP)).by
+        return _parse_stop(read_small(folder / STOP))[0]
     except OSError:
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """A stop order: the user who gave it and when."""
-
-    by: str
-    time: float | None = None
-
-
-def parse_stop(data: bytes) -> Stop:
-    """The stop order in a stop.json; a damaged file is a stop order too."""
-    values = parse_object(data) or {}
-    by, time = values.get("by"), values.get("time")
-    return Stop(
-        clean(by) if isinstance(by, str) and by else "somebody",
-        time if isinstance(time, float) and abs(time) < 1e12 else None,
-    )
 
 
 def write_stop(folder: Path, by: str, time: float) -> None:
@@ -132,26 +123,18 @@ def write_stop(folder: Path, by: str, time: float) -> None:
         write_json(folder / STOP, {"by": by, "time": time})
 
 
-def _job(data: bytes, name: str) -> Job:
+def _parse_stop(data: bytes) -> tuple[str, float | None]:
+    """(user, time) of a stop order; a damaged file is a stop order too."""
+    values = parse_object(data) or {}
+    by, time = values.get("by"), values.get("time")
+    return (
+        clean(by) if isinstance(by, str) and by else "somebody",
+        time if isinstance(time, float) and abs(time) < 1e12 else None,
+    )
+
+
+def _parse_job(data: bytes, name: str) -> Job:
     try:
         return parse_job(data, name)
     except ValueError as error:
         return unreadable(name, str(error))
-
-
-def _cached(
-    cache: dict[str, tuple[Version, Value]], name: str, path: str, parse: Callable[[bytes], Value]
-) -> Value | None:
-    """The parsed file, from the cache if the file has not changed; None if there is no file. Raises OSError."""
-    try:
-        status = os.stat(path)  # noqa: PTH116 - for a thousand jobs each second; a Path costs more than the call
-        version = (status.st_mtime_ns, status.st_size, status.st_ino)
-        cached = cache.get(name)
-        if cached is not None and cached[0] == version:
-            return cached[1]
-        value = parse(read_small(path))
-    except (FileNotFoundError, NotADirectoryError):
-        cache.pop(name, None)
-        return None
-    cache[name] = (version, value)
-    return value
