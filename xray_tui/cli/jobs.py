@@ -35,8 +35,11 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
 
 
 def _jobs(options: argparse.Namespace) -> int:
+    from xray_tui.jobs.locks.lock_dir import existing_lease_dir
     from xray_tui.jobs.model.format import as_json, as_table
+    from xray_tui.jobs.queue.tickets import in_words, others
     from xray_tui.jobs.supervise.recovery import recover_orphans
+    from xray_tui.settings import settings_for
     from xray_tui.system.process import user
 
     jobs = recover_orphans(open_store(options))
@@ -47,21 +50,11 @@ def _jobs(options: argparse.Namespace) -> int:
         print(as_table(jobs, me=user()))
     else:
         print("no jobs", file=sys.stderr)
-    if note := _other_jobs(options, jobs):
-        print(note, file=sys.stderr)
+    with suppress(OSError):  # jobs of other users and other runs folders on this machine
+        lease_dir = existing_lease_dir(settings_for(options).lease_dir)
+        if note := in_words(others(lease_dir, {job.id for job in jobs})):
+            print(note, file=sys.stderr)
     return Exit.DONE
-
-
-def _other_jobs(options: argparse.Namespace, jobs: Sequence[Job]) -> str:
-    """A note on the jobs of other users and other runs folders on this machine; empty if there are none."""
-    from xray_tui.jobs.locks.lock_dir import existing_lease_dir
-    from xray_tui.jobs.queue.tickets import in_words, others
-    from xray_tui.settings import settings_for
-
-    try:
-        return in_words(others(existing_lease_dir(settings_for(options).lease_dir), {job.id for job in jobs}))
-    except OSError:
-        return ""
 
 
 def _logs(options: argparse.Namespace) -> int:

@@ -93,13 +93,11 @@ def engines_folder(jobs: Path) -> Path:
 def _read_engine(package: Path) -> dict[str, bytes]:
     """The files of a frozen engine. Read until two reads agree, because a git checkout or an editor may be writing."""
     try:
-        files = read_tree(package)
         for _ in range(_TRIES):
-            reread = read_tree(package)
-            if reread == files:
+            files = read_tree(package)
+            if read_tree(package) == files:
                 tree = {f"{ENGINE}/{name}": data for name, data in files.items()}
                 return {**tree, RUN: Path(frozen_engine.__file__).read_bytes()}
-            files = reread
     except ValueError as error:
         raise BadInput(clean(str(error))) from None
     raise BadInput(f"{clean(str(package))}: the files are changing; launch again when they no longer change")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from engine.contract.errors import BadInput
 from engine.contract.names import JOB, JOBS, run_path
 from engine.contract.text import clean
+from xray_tui.gpu.sampler import sample_once
 from xray_tui.gpu.snapshot import GpuSnapshot
 from xray_tui.jobs.launch.check_spec import check_spec, program_problem
 from xray_tui.jobs.launch.freeze import EngineCopy, config_text, freeze_engine, keep_config
@@ -57,9 +58,8 @@ class LocalLauncher:
     runs: Path
     lease_dir: Path | str | None = None
     """Lease folder; None: the result of find_lease_dir."""
-    snapshot: Callable[[], GpuSnapshot] | None = None
-    """Returns the last GPU snapshot; called only if the job, the settings or $CUDA_VISIBLE_DEVICES name GPUs. None:
-    take a sample, which may need a second."""
+    snapshot: Callable[[], GpuSnapshot] = sample_once
+    """Returns a GPU snapshot; called only if the job, the settings or $CUDA_VISIBLE_DEVICES name GPUs."""
     engine: tuple[str, ...] = ENGINE
     supervisor: tuple[str, ...] = detach.SUPERVISOR
     grace: float = GRACE
@@ -87,11 +87,11 @@ class LocalLauncher:
         `evaluate` adds an evaluation after each training. Raises BadInput, and then launches nothing.
         """
         specs = [replace(spec, run=run_path(spec.run)) for spec in specs]
-        store, snapshot = JobStore(self.runs), cache(self.snapshot or _sample)
+        store, snapshot = JobStore(self.runs), cache(self.snapshot)
         for spec in specs:
             self.check(spec, store, snapshot)
         leases = find_lease_dir(self.lease_dir)
-        batch = _Batch(self, store, leases, Queue(leases), snapshot, cache(self._freeze_engine))
+        batch = _Batch(self, store, leases, snapshot, cache(self._freeze_engine))
         try:
             with batch.undo:
                 make_jobs_folder(store.runs)
@@ -152,7 +152,6 @@ class _Batch:
     launcher: LocalLauncher
     store: JobStore
     leases: LeaseDir
-    queue: Queue
     snapshot: Callable[[], GpuSnapshot]
     engine: Callable[[], EngineCopy]
     jobs: list[Job] = field(default_factory=list)
@@ -167,14 +166,14 @@ class _Batch:
         wants, allowed = resolve_request(spec, launcher.terms, self.snapshot)
         text = config_text(spec.kind, spec.request) if launcher.engine == ENGINE else None
         program = EngineCopy((), None) if spec.kind == "command" else self.engine()
+        queue, user, terms = Queue(self.leases), process.user(), replace(launcher.terms, allowed=allowed)
         with self.leases.mutex():
             if spec.kind == "train" and (owner := claim(self.store, self.store.jobs(), spec.run)) is not None:
                 raise BadInput(f"{spec.run}: just claimed by job {owner.id}; give another name")
             folder, lock = _new_folder(self.store, self.leases)
             self.held.append((folder, lock))
             self.undo.callback(shutil.rmtree, folder, ignore_errors=True)
-            number, user, terms = self.queue.new_number(), process.user(), replace(launcher.terms, allowed=allowed)
-            ticket = Ticket(spec.priority, number, folder.name, wants, user, spec.gpu_count, terms)
+            ticket = Ticket(spec.priority, queue.new_number(), folder.name, wants, user, spec.gpu_count, terms)
             spec = spec if text is None else replace(spec, request=keep_config(folder, spec.request, text))
             job = self._job(replace(spec, request=spec.argv), program, ticket, folder)
             environment.keep(folder, launcher.environment)
@@ -186,8 +185,8 @@ class _Batch:
             if (reason := not_ours(folder, JOB)) is not None:  # a file system without owners or modes
                 raise BadInput(f"{clean(str(folder))}: {clean(reason)}; put the runs folder on another file system")
             if not hold and not spec.after:  # else its supervisor queues it later
-                self.undo.callback(self.queue.withdraw, ticket.job)
-                self.queue.put(ticket)
+                self.undo.callback(queue.withdraw, ticket.job)
+                queue.put(ticket)
         self.jobs.append(job)
 
     def _job(self, spec: JobSpec, program: EngineCopy, ticket: Ticket, folder: Path) -> Job:
@@ -223,8 +222,7 @@ def check_engine() -> None:
 def _new_folder(store: JobStore, leases: LeaseDir) -> tuple[Path, int]:
     """Create a job folder with a new name; return it with the job's supervisor lock."""
     while True:
-        letters = "".join(random.choices(_LETTERS, k=4))
-        name = f"{datetime.now():%y%m%d-%H%M%S}-{letters}"
+        name = f"{datetime.now():%y%m%d-%H%M%S}-{''.join(random.choices(_LETTERS, k=4))}"
         folder = store.folder(name)
         lock = file_lock.try_lock(leases.supervised(name))
         if lock is None:
@@ -238,9 +236,3 @@ def _new_folder(store: JobStore, leases: LeaseDir) -> tuple[Path, int]:
             raise
         else:
             return folder, lock
-
-
-def _sample() -> GpuSnapshot:
-    from xray_tui.gpu.sampler import sample_once
-
-    return sample_once()

@@ -81,16 +81,10 @@ def size_of_run(folder: Path) -> int | None:
     """Size of a run folder in bytes; None if it is gone or has too many files to count."""
     total = count = 0
     try:
-        folders = [str(folder)]
-        while folders:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-                    else:
-                        total += entry.stat(follow_symlinks=False).st_size
-                    if (count := count + 1) > _MOST_FILES:
-                        return None
+        for parent, _, names in os.walk(folder):
+            total += sum(os.lstat(f"{parent}/{name}").st_size for name in names)
+            if (count := count + len(names)) > _MOST_FILES:
+                return None
     except OSError:
         return None
-    return total
+    return total if count else None

@@ -22,10 +22,9 @@ from xray_tui.system import process
 FURTHEST = 4.0
 """Maximum ratio of work between a past training and the new one for a time estimate: beyond it, the fixed cost of a
 training (reading data, compiling) would distort the estimate."""
-RUNS = 20
-"""Maximum number of similar jobs, the newest first: older jobs ran an older engine."""
 JOBS_READ = 60
-"""Maximum number of jobs per kind, the newest first: each job costs reading a config."""
+"""Maximum number of jobs per kind, the newest first: each job costs reading a config, and older jobs ran an older
+engine."""
 
 _COSTS_NOTHING = frozenset({"encoder_weights", "partial_weights", "dropout"})
 """Fields of a network that affect neither its time nor its memory."""
@@ -112,7 +111,7 @@ def needs(job: ResolvedJob, gpus: int) -> Needs | None:
 
 def estimate(wanted: Needs, past: Iterable[Past]) -> Estimate | None:
     """Estimate from similar jobs in `past`, sorted newest first; None if no similar job recorded anything."""
-    similar = [job for job in past if job.needs.key == wanted.key and job.needs.work > 0 and wanted.work > 0][:RUNS]
+    similar = [job for job in past if job.needs.key == wanted.key and job.needs.work > 0 and wanted.work > 0]
     times = [
         job.seconds * wanted.work / job.needs.work
         for job in similar

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -56,7 +55,7 @@ class Filter:
 
     def environment(self) -> dict[str, str]:
         """The variables of this process that a job gets."""
-        return {name: value for name, value in own_environment().items() if self._gives(name)}
+        return {name: value for name, value in own_environment().items() if self._passes(name.upper())}
 
     def note(self) -> str | None:
         """A note that lists the variables left out, safe to print; without SSH_*, which end with the session anyway."""
@@ -65,12 +64,10 @@ class Filter:
             return None
         return f"not given to jobs: {', '.join(names)}; environment_keep in the settings keeps what a job needs"
 
-    def _gives(self, name: str) -> bool:
-        return _matches(name, (*NOT_SECRET, *self.keep)) or not _matches(name, (*SECRET, *self.drop))
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name.upper(), pattern.upper()) for pattern in patterns)
+    def _passes(self, name: str) -> bool:
+        if any(fnmatchcase(name, pattern.upper()) for pattern in (*NOT_SECRET, *self.keep)):
+            return True
+        return not any(fnmatchcase(name, pattern.upper()) for pattern in (*SECRET, *self.drop))
 
 
 def keep(folder: Path, variables: Filter) -> None:
