@@ -7,27 +7,28 @@ The values of a form are one flat mapping: dotted key -> value. An optional sect
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["text", "choice", "switch"]
-Item = Literal["int", "float", "str"]
 Values = Mapping[str, Any]
+PARSERS: Mapping[str, Callable[[str], Any]] = {"integer": int, "number": float, "string": str}
+"""How one item of a text field is parsed, by its JSON type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """One key of a config as a form shows it.
 
-    The text of a `text` field is parsed as an `item`, or as several with `many`. A `choice` is one of `choices`.
+    The text of a `text` field is parsed as an `item` (its JSON type), or as several with `many`. A `choice` is one of `choices`.
     A number may also be one of `words`. `bounds` describes the valid values.
     """
 
     key: str
     kind: Kind
     default: Any = None
-    item: Item = "str"
+    item: str = "string"
     many: bool = False
     optional: bool = False
     choices: tuple[Any, ...] = ()
@@ -133,10 +134,8 @@ def show(value: Any) -> str:
 
 
 def _parse_item(field: Field, text: str) -> Any:
-    if field.item == "str":
-        return text
     try:
-        return int(text) if field.item == "int" else float(text)
+        return PARSERS[field.item](text)
     except ValueError:
         return text
 
