@@ -78,14 +78,15 @@ def test_its_jobs_are_listed_with_their_states_and_causes(challenge: Path) -> No
 
 
 def test_the_forms_start_from_its_runs(challenge: Path) -> None:
+    from xray_tui.forms.context import FormContext
     from xray_tui.forms.sources import read_sources
 
-    training = read_sources("train", Path("runs"), "seeds/seed_42", None, challenge)
+    training = read_sources(FormContext("train", Path("runs"), "seeds/seed_42"))
     assert training.bases[training.first].run == "seeds/seed_42"
     assert training.filling.problem is None
     assert training.filling.values["data.manifest"] == "data/manifest.csv"
     assert training.taken["held"].startswith("claimed by job ")
-    blend = read_sources("blend", Path("runs"), "blend", None, challenge)
+    blend = read_sources(FormContext("blend", Path("runs"), "blend"))
     assert blend.filling.members == ("seeds/seed_42", "seeds/seed_1337")
     assert blend.trained == ("seeds/seed_42",)
 

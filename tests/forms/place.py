@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from engine.contract.recipes import Recipe, find_recipes
 from xray_tui.app.key_queue import KeysInOrder
+from xray_tui.forms.context import FormContext
 from xray_tui.forms.row import FormRow
 from xray_tui.forms.screen import LaunchScreen
 
@@ -57,7 +58,8 @@ class FormApp(KeysInOrder[None]):
 
     def __init__(self, kind: Any, **given: Any) -> None:
         super().__init__()
-        self.form = LaunchScreen(kind, **({"runs": RUNS, "recipes": recipes()} | given))
+        look = given.pop("look", None)
+        self.form = LaunchScreen(FormContext(kind, **({"runs": RUNS, "recipes": recipes()} | given)), look)
         self.results: list[Any] = []
 
     def get_theme_variable_defaults(self) -> dict[str, str]:

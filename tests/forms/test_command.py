@@ -11,19 +11,22 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from engine.cli import make_parser
 from engine.contract.config import BlendConfig, TrainConfig
 from engine.contract.load import apply_overrides, load_config, save_config
+from xray_tui.forms.context import Kind
 from xray_tui.forms.fields import defaults, flatten
 from xray_tui.forms.request import (
     MODELS,
     Draft,
-    Kind,
-    check,
+    Filling,
     free_name,
     overrides,
     path_argument,
+    problems_of,
+    request_for,
     run_name_problem,
     to_config,
     to_model,
@@ -40,17 +43,28 @@ TAKEN = {"unet": "the folder exists and is not empty", "unet_2": "claimed by job
 
 
 def draft(kind: Kind, changes: Mapping[str, Any] | None = None, **given: Any) -> Draft:
-    base = defaults(walk(MODELS[kind]))
-    made = Draft(kind, Path("runs"), "a", base | (changes or {}), base, members=("x", "y") if kind == "blend" else ())
+    base = of(MODELS[kind])
+    values = {**base.values, **(changes or {})}
+    made = Draft(kind, Path("runs"), "a", values, base, members=("x", "y") if kind == "blend" else ())
     return replace(made, **given)
 
 
-def checked(made: Draft) -> Any:
-    return check(made, walk(MODELS[made.kind]), TAKEN, CWD)
+def of(model: type[BaseModel], changes: Mapping[str, Any] | None = None) -> Filling:
+    """The defaults of a model, with changes."""
+    schema = walk(model)
+    return Filling(model, schema, defaults(schema) | (changes or {}))
+
+
+def problems(made: Draft) -> dict[str, str]:
+    return problems_of(made, TAKEN)
+
+
+def job(made: Draft) -> JobSpec:
+    return JobSpec(made.kind, made.run, request_for(made, CWD))
 
 
 def argv(made: Draft) -> tuple[str, ...]:
-    return JobSpec(made.kind, made.run, checked(made).request).argv
+    return job(made).argv
 
 
 def test_a_training_gives_its_recipe_its_run_and_only_what_differs() -> None:
@@ -90,9 +104,8 @@ def test_a_blend_gives_its_members_and_sets_the_rest() -> None:
     ids=lambda made: made.kind,
 )
 def test_the_engine_takes_every_command_as_it_is_shown(made: Draft) -> None:
-    result = checked(made)
-    assert not result.problems
-    shown = shown_command(JobSpec(made.kind, made.run, result.request))
+    assert not problems(made)
+    shown = shown_command(job(made))
     assert shlex.split(shown)[1:] == list(argv(made))
     given = make_parser().parse_args(argv(made))
     assert given.command == made.kind
@@ -103,8 +116,8 @@ def test_the_engine_resolves_the_command_to_the_config_of_the_form(tmp_path: Pat
     recipe = tmp_path / "plain.yaml"
     write(recipe, PLAIN)
     schema = walk(TrainConfig)
-    base = flatten(schema, load_config(recipe).model_dump())
-    values = base | {
+    base = Filling(TrainConfig, schema, flatten(schema, load_config(recipe).model_dump()))
+    values = base.values | {
         "training.lr": 1e-6,
         "training.grad_clip": 1.0,
         "training.positive_share": None,
@@ -115,9 +128,9 @@ def test_the_engine_resolves_the_command_to_the_config_of_the_form(tmp_path: Pat
         "model.encoder": "on",
     }
     made = Draft("train", Path("runs"), "a", values, base, recipe)
-    given = checked(made).request.overrides
+    given = request_for(made, CWD).overrides
     assert len(given) == 7
-    assert load_config(recipe, given) == to_model(made, schema)
+    assert load_config(recipe, given) == to_model(made)
 
 
 @given(
@@ -198,37 +211,36 @@ def test_a_proposed_name_is_the_first_that_is_free() -> None:
     ],
 )
 def test_a_problem_is_placed_at_its_field_in_words(kind: Kind, changes: dict[str, Any], key: str, problem: str) -> None:
-    problems = checked(draft(kind, changes)).problems
-    assert list(problems) == [key]
-    assert problem in problems[key]
+    found = problems(draft(kind, changes))
+    assert list(found) == [key]
+    assert problem in found[key]
 
 
 def test_a_problem_in_a_section_that_is_off_does_not_count() -> None:
     changes = {"model.classification_head.hidden": -1}
-    assert not checked(draft("train", changes)).problems
-    wrong = checked(draft("train", changes | {"model.classification_head": True})).problems
+    assert not problems(draft("train", changes))
+    wrong = problems(draft("train", changes | {"model.classification_head": True}))
     assert list(wrong) == ["model.classification_head.hidden"]
 
 
 def test_a_blend_of_one_run_is_refused() -> None:
-    assert "at least two" in checked(draft("blend", members=("x",))).problems["members"]
+    assert "at least two" in problems(draft("blend", members=("x",)))["members"]
 
 
 def test_an_evaluation_without_a_run_is_refused() -> None:
-    assert "checkpoints/best.pt" in checked(draft("evaluate", run="")).problems["run"]
+    assert "checkpoints/best.pt" in problems(draft("evaluate", run=""))["run"]
 
 
 def test_control_codes_in_a_name_do_not_reach_the_shown_command() -> None:
     made = draft("evaluate", run="a\x1b]0;x\x07")
-    assert shown_command(JobSpec("evaluate", made.run, checked(made).request)).isprintable()
+    assert shown_command(job(made)).isprintable()
     assert "runs/a\x1b]0;x\x07" in argv(made)
 
 
 def test_a_saved_training_reads_back_and_is_named_by_its_file(tmp_path: Path) -> None:
-    schema = walk(TrainConfig)
-    base = defaults(schema) | {"name": "old_run"}
-    made = Draft("train", Path("runs"), "a", base | {"data.manifest": "data/m.csv", "seed": 5}, base)
-    save_config(to_config(made, schema, CWD), tmp_path / "mine.yaml")
+    base = of(TrainConfig, {"name": "old_run"})
+    made = Draft("train", Path("runs"), "a", {**base.values, "data.manifest": "data/m.csv", "seed": 5}, base)
+    save_config(to_config(made, CWD), tmp_path / "mine.yaml")
     config = load_config(tmp_path / "mine.yaml")
     assert isinstance(config, TrainConfig)
     assert (config.seed, config.name) == (5, None)
@@ -239,7 +251,7 @@ def test_a_saved_blend_keeps_its_members(tmp_path: Path) -> None:
     for member in made.members:
         (tmp_path / "runs" / member).mkdir(parents=True)
     (tmp_path / "configs").mkdir()
-    save_config(to_config(made, walk(BlendConfig), CWD), tmp_path / "configs" / "mine.yaml")
+    save_config(to_config(made, CWD), tmp_path / "configs" / "mine.yaml")
     config = load_config(tmp_path / "configs" / "mine.yaml")
     assert isinstance(config, BlendConfig)
     assert [Path(member).resolve() for member in config.members] == [tmp_path / "runs" / "x", tmp_path / "runs" / "y"]

@@ -45,12 +45,12 @@ async def test_another_run_takes_the_training_back_unless_it_was_chosen() -> Non
     app = FormApp("evaluate", current="next", jobs=[QUEUED, OTHER])
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot, app)
-        assert row(app, "after").control.raw == "j1"
+        assert row(app, "after").control.value == "j1"
         await choose(pilot, app, "run", "dual_a")
-        assert row(app, "after").control.raw == ""
+        assert row(app, "after").control.value == ""
         await choose(pilot, app, "after", "j3")
         await choose(pilot, app, "run", "next")
-        assert row(app, "after").control.raw == "j3"
+        assert row(app, "after").control.value == "j3"
         said = "after: next has no checkpoints/best.pt yet; expected its training, which is queued"
         assert text(app, SUMMARY) == f"✗ {said}"
         await choose(pilot, app, "after", "j1")
@@ -62,7 +62,7 @@ async def test_a_run_with_a_checkpoint_that_is_still_in_training_can_be_evaluate
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot, app)
         assert offered(app, "run")[1] == "plain_a  after its training, which is running"
-        assert row(app, "after").control.raw == "j2"
+        assert row(app, "after").control.value == "j2"
         await choose(pilot, app, "after", "")
         assert text(app, SUMMARY) == "✓ ready: F5 launches"
         focus(app, "run")

@@ -11,7 +11,7 @@ import pytest
 from textual.pilot import Pilot
 
 from xray_tui.cli import main
-from xray_tui.forms.options import Launch, Wishes
+from xray_tui.forms.options import Launch, LaunchOptions
 from xray_tui.forms.preflight_lines import looking
 from xray_tui.forms.row import FormSection
 from xray_tui.jobs.launch.launcher import LocalLauncher
@@ -292,9 +292,9 @@ def test_a_launch_says_in_words_how_much_it_is(launch: Launch, words: str) -> No
     assert launch.words == words
 
 
-def test_wishes_know_what_is_not_as_usual() -> None:
-    assert Wishes().changed == frozenset()
-    assert Wishes(seeds="1", hold=True).changed == {"seeds", "hold"}
+def test_options_that_differ_from_their_defaults_are_changed() -> None:
+    assert LaunchOptions().changed == frozenset()
+    assert LaunchOptions(seeds="1", hold=True).changed == {"seeds", "hold"}
 
 
 async def test_a_form_says_beside_the_gpu_what_the_shell_leaves_to_jobs() -> None:

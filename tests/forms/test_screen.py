@@ -15,6 +15,7 @@ from engine.contract.config import TrainConfig
 from engine.contract.load import load_config
 from tests.app.piloting import screen_text, until
 from xray_tui.forms import sources
+from xray_tui.forms.context import FormContext
 from xray_tui.forms.controls import TextField
 from xray_tui.forms.options import Launch
 from xray_tui.forms.row import FormRow, FormSection
@@ -203,7 +204,7 @@ async def test_enter_opens_a_list_and_chooses_in_it_and_only_f5_launches_from_th
         await pilot.press("d", "4", "enter")
         await settle(pilot)
         assert not row(app, "tta").control.expanded
-        assert row(app, "tta").control.raw == "d4"
+        assert row(app, "tta").control.value == "d4"
         assert app.results == []
         await pilot.press("f5")
     request = EvaluateRequest(runs="runs", tta="d4", threshold="tuned")
@@ -407,6 +408,6 @@ async def test_an_old_notice_does_not_lie_over_the_command_of_a_form() -> None:
         app.notify("Asked to stop", timeout=60)
         await pilot.pause()
         assert app.screen.query("Toast")
-        app.push_screen(LaunchScreen("evaluate", runs=RUNS))
+        app.push_screen(LaunchScreen(FormContext("evaluate", RUNS)))
         await settle(pilot)
         assert not app.screen.query("Toast")

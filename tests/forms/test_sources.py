@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.contract.config import TrainConfig
+from xray_tui.forms.context import FormContext
 from xray_tui.forms.fields import defaults
 from xray_tui.forms.schema import walk
 from xray_tui.forms.sources import Base, members_for, read_filling, read_runs, read_sources
@@ -66,7 +67,7 @@ def test_without_a_runs_folder_there_is_nothing_and_no_error(tmp_path: Path) -> 
 
 
 def test_a_training_form_starts_from_the_run_under_the_cursor(place: Path) -> None:
-    sources = read_sources("train", RUNS, "dual_a", recipes(), place)
+    sources = read_sources(FormContext("train", RUNS, "dual_a", recipes=recipes()))
     assert [base.label for base in sources.bases] == ["run dual_a", "dual", "plain"]
     assert sources.first == 0
     assert sources.filling.values["model.classification_head.hidden"] == 64
@@ -74,14 +75,14 @@ def test_a_training_form_starts_from_the_run_under_the_cursor(place: Path) -> No
 
 def test_without_a_config_in_that_run_it_starts_from_the_first_recipe(place: Path) -> None:
     (place / "runs" / "older").mkdir()
-    sources = read_sources("train", RUNS, "older", recipes(), place)
+    sources = read_sources(FormContext("train", RUNS, "older", recipes=recipes()))
     assert [base.label for base in sources.bases] == ["dual", "plain"]
     assert sources.bases[sources.first].label == "dual"
 
 
 def test_a_manifest_is_shown_as_the_command_line_would_give_it(place: Path) -> None:
-    sources = read_sources("train", RUNS, "", recipes(), place)
-    filling = read_filling("train", sources.bases[1], RUNS, place)
+    sources = read_sources(FormContext("train", RUNS, "", recipes=recipes()))
+    filling = read_filling(FormContext("train", RUNS), sources.bases[1])
     assert filling.values["data.manifest"] == "data/manifest.csv"
 
 
@@ -97,7 +98,7 @@ def test_a_manifest_is_shown_as_the_command_line_would_give_it(place: Path) -> N
 def test_a_bad_recipe_says_why_in_one_line_and_gives_the_defaults(place: Path, content: bytes, words: str) -> None:
     path = place / "configs" / "bad.yaml"
     path.write_bytes(content)
-    filling = read_filling("train", Base("bad", path, "bad"), RUNS, place)
+    filling = read_filling(FormContext("train", RUNS), Base("bad", path, "bad"))
     assert filling.problem is not None
     assert words in filling.problem
     assert "\n" not in filling.problem
@@ -106,15 +107,15 @@ def test_a_bad_recipe_says_why_in_one_line_and_gives_the_defaults(place: Path, c
 
 def test_a_recipe_that_cannot_be_read_is_offered_with_its_problem_and_cannot_be_launched(place: Path) -> None:
     (place / "configs" / "a_bad.yaml").write_text("{")
-    sources = read_sources("train", RUNS, None, recipes(), place)
-    checked = FormState("train", RUNS, sources, place).check()
+    sources = read_sources(FormContext("train", RUNS, None, recipes=recipes()))
+    checked = FormState(FormContext("train", RUNS), sources).check()
     assert sources.bases[0].label == "a_bad"
     assert "not YAML" in checked.problems["base"]
 
 
 def test_without_any_recipe_the_form_says_where_one_would_be(place: Path) -> None:
-    sources = read_sources("train", RUNS, None, [], place)
-    state = FormState("train", RUNS, sources, place)
+    sources = read_sources(FormContext("train", RUNS, None, recipes=[]))
+    state = FormState(FormContext("train", RUNS), sources)
     assert "./configs" in state.check().problems["base"]
 
 
@@ -128,10 +129,11 @@ def test_a_blend_starts_from_the_marked_runs_and_names_those_it_cannot_have() ->
 def test_a_blend_under_the_cursor_gives_its_members_and_choices(place: Path) -> None:
     members = ["../plain_a", "../dual_a"]
     write(place / "runs" / "mix" / "config.yaml", {"kind": "blend", "members": members, "weight_step": 0.2})
-    state = FormState("blend", RUNS, read_sources("blend", RUNS, "mix", recipes(), place), place)
-    assert state.members == ("plain_a", "dual_a")
+    context = FormContext("blend", RUNS, "mix", recipes=recipes())
+    state = FormState(context, read_sources(context))
+    assert state.raw["members"] == ("plain_a", "dual_a")
     assert state.raw["weight_step"] == "0.2"
-    assert state.run == "mix_2"
+    assert state.raw["run"] == "mix_2"
     argv = state.check().launch.specs[0].argv
     assert argv[:6] == (
         "blend",
@@ -147,13 +149,15 @@ def test_a_classifier_is_evaluated_and_is_no_member(place: Path) -> None:
     write(place / "runs" / "who" / "config.yaml", {"kind": "classifier"})
     (place / "runs" / "who" / "checkpoints").mkdir()
     (place / "runs" / "who" / "checkpoints" / "best.pt").touch()
-    assert "who" in read_sources("evaluate", RUNS, None, recipes(), place).trained
-    assert read_sources("blend", RUNS, None, recipes(), place).trained == ("dual_a", "plain_a")
+    assert "who" in read_sources(FormContext("evaluate", RUNS, None, recipes=recipes())).trained
+    assert read_sources(FormContext("blend", RUNS, None, recipes=recipes())).trained == ("dual_a", "plain_a")
 
 
 def test_what_was_not_touched_stays_the_base_s_own_however_odd_it_is(place: Path) -> None:
     write(place / "configs" / "odd.yaml", PLAIN | {"description": " a\tb ", "data": {"manifest": "/data/a b .csv"}})
-    sources = read_sources("train", RUNS, None, [recipe for recipe in recipes() if recipe.name == "odd"], place)
-    state = FormState("train", RUNS, sources, place)
-    assert not state.give("description", "␉".join([" a", "b "]))
+    sources = read_sources(
+        FormContext("train", RUNS, None, recipes=[recipe for recipe in recipes() if recipe.name == "odd"])
+    )
+    state = FormState(FormContext("train", RUNS), sources)
+    assert not state.update("description", "␉".join([" a", "b "]))
     assert "--set" not in state.check().launch.specs[0].argv

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from xray_tui.board.model import Board
     from xray_tui.feeds.ended_jobs import EndedJobs
     from xray_tui.feeds.gpu_feed import Gpus
+    from xray_tui.forms.context import Kind
     from xray_tui.forms.options import Launch
-    from xray_tui.forms.request import Kind
     from xray_tui.jobs.model.job import Job
     from xray_tui.screens.gpu import GpuScreen
     from xray_tui.status.report import Report
@@ -332,6 +332,7 @@ class XrayApp(KeysInOrder[None]):
         """Open a launch form, filled from the run under the cursor and the marked runs."""
         if self.runs is None:
             return
+        from xray_tui.forms.context import FormContext
         from xray_tui.forms.preflight_lines import looking
         from xray_tui.forms.screen import LaunchScreen
         from xray_tui.gpu.snapshot import GpuSnapshot
@@ -342,17 +343,16 @@ class XrayApp(KeysInOrder[None]):
         gpus = [(gpu.uuid, f"{gpu.index} {clean(gpu.name)}") for gpu in (limit or seen).gpus]
         marked = [row.run for row in self._dashboard.board.marked_rows]
         look = looking(self.runs, self.settings, lambda: self._gpus.snapshot if self._gpus else GpuSnapshot())
-        form = LaunchScreen(
+        context = FormContext(
             kind,
-            runs=self.runs,
+            self.runs,
             current=self._dashboard.run,
             marked=marked,
             gpus=gpus,
             gpu_limit=limit.words if limit else "",
-            look=look,
             jobs=self._jobs,
         )
-        self.push_screen(form, self._launch)
+        self.push_screen(LaunchScreen(context, look), self._launch)
 
     def _launch(self, launch: Launch | None) -> None:
         if launch is not None and self.runs is not None:

@@ -35,13 +35,6 @@ class TextField(CleanInput, inherit_bindings=False):
         suggester = SuggestFromList(suggestions) if suggestions else None
         super().__init__(value, suggester=suggester, placeholder=placeholder)
 
-    @property
-    def raw(self) -> str:
-        return self.value
-
-    def show_raw(self, raw: Any) -> None:
-        self.value = raw
-
 
 class Choice(Select[Any], inherit_bindings=False):
     """One of a few values. An option is (label, value, remark shown in the open list)."""
@@ -57,20 +50,11 @@ class Choice(Select[Any], inherit_bindings=False):
         shown = [(_option_text(label, remark), option) for label, option, remark in options]
         super().__init__(shown, value=value, allow_blank=False, compact=True)
 
-    @property
-    def raw(self) -> Any:
-        return self.value
-
     def action_step(self, by: int) -> None:
         """Choose a neighbouring option without opening the list; stops at both ends."""
         index = self._order.index(self.value) + by
         if 0 <= index < len(self._order):
             self.value = self._order[index]
-
-    def show_raw(self, raw: Any) -> None:
-        """Show another value; ignores a value that is not an option, such as one from a handwritten config."""
-        if raw in self._order:
-            self.value = raw
 
 
 def _option_text(label: str, remark: str) -> Text:
@@ -90,10 +74,6 @@ class Toggle(Static, can_focus=True):
         super().__init__()
         self.set_reactive(Toggle.value, value)
 
-    @property
-    def raw(self) -> bool:
-        return self.value
-
     def render(self) -> Content:
         return Content("[x] yes" if self.value else "[ ] no")
 
@@ -104,9 +84,6 @@ class Toggle(Static, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         event.stop()
         self.value = not self.value
-
-    def show_raw(self, raw: Any) -> None:
-        self.value = bool(raw)
 
 
 class Checklist(OptionList, inherit_bindings=False):
@@ -128,7 +105,7 @@ class Checklist(OptionList, inherit_bindings=False):
         super().__init__(*(Option(self._prompt(name)) for name in self.names), compact=True)
 
     @property
-    def raw(self) -> tuple[str, ...]:
+    def value(self) -> tuple[str, ...]:
         """The chosen names in the order of the list."""
         return tuple(name for name in self.names if name in self._chosen)
 
@@ -147,16 +124,6 @@ class Checklist(OptionList, inherit_bindings=False):
             self.screen.focus_previous()
         else:
             self.screen.focus_next()
-
-    def show_names(self, names: Sequence[str], chosen: Sequence[str]) -> None:
-        """Replace the names; posts no Changed."""
-        self.names, self._chosen = tuple(names), set(chosen)
-        self.clear_options()
-        self.add_options(Option(self._prompt(name)) for name in self.names)
-
-    def show_raw(self, raw: Any) -> None:
-        """Choose these names."""
-        self.show_names(self.names, raw)
 
     def _prompt(self, name: str) -> Content:
         return Content(f"{'[x]' if name in self._chosen else '[ ]'} {clean(name)}")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["text", "choice", "switch"]
+ControlKind = Literal["text", "choice", "switch"]
 Values = Mapping[str, Any]
 PARSERS: Mapping[str, Callable[[str], Any]] = {"integer": int, "number": float, "string": str}
 """How one item of a text field is parsed, by its JSON type."""
@@ -21,12 +21,12 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {"integer": int, "number": float, 
 class Field:
     """One key of a config as a form shows it.
 
-    The text of a `text` field is parsed as an `item` (its JSON type), or as several with `many`. A `choice` is one of `choices`.
-    A number may also be one of `words`. `bounds` describes the valid values.
+    The text of a `text` field is parsed as an `item` (a JSON type), or as several with `many`. A `choice` is one of
+    `choices`. A number may also be one of `words`. `bounds` describes the valid values.
     """
 
     key: str
-    kind: Kind
+    kind: ControlKind
     default: Any = None
     item: str = "string"
     many: bool = False
@@ -39,7 +39,18 @@ class Field:
 
     @property
     def label(self) -> str:
-        return self.key.rpartition(".")[2]
+        return _last(self.key)
+
+    @property
+    def hint(self) -> str:
+        """The description and the valid values."""
+        bounds = f"({self.bounds})" if self.bounds and self.description else self.bounds
+        return " ".join(filter(None, [self.description, bounds]))
+
+    @property
+    def help(self) -> str:
+        """The key, the hint and the default."""
+        return f"{self.key}: {self.hint}; default {show(self.default) or 'empty'}"
 
 
 @dataclass(frozen=True, slots=True)

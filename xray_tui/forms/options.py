@@ -6,19 +6,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from itertools import product
-from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from engine.contract.errors import BadInput
-from engine.contract.load import apply_overrides, field_errors
+from engine.contract.load import explain
 from engine.contract.text import clean
-from xray_tui.forms.fields import Section, nest
-from xray_tui.forms.request import Draft, Kind, path_argument, run_name_problem, type_of
+from xray_tui.forms.context import FormContext, Kind
+from xray_tui.forms.request import Draft, model_problems, path_argument, run_name_problem, to_model
 from xray_tui.jobs.launch.check_spec import check_spec
 from xray_tui.jobs.launch.gpu_request import check_count
 from xray_tui.jobs.launch.sweep import parse_seeds, parse_sweep, trainings
@@ -28,7 +27,7 @@ Problems = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class LaunchOptions:
     """The launch's own fields as typed. The names are the keys of the form fields."""
 
     seeds: str = ""
@@ -44,16 +43,20 @@ class Wishes:
     @property
     def changed(self) -> frozenset[str]:
         """The keys whose values differ from their defaults."""
-        plain = Wishes()
-        return frozenset(f.name for f in fields(self) if getattr(self, f.name) != getattr(plain, f.name))
+        return frozenset(f.name for f in fields(self) if getattr(self, f.name) != f.default)
 
     @property
     def sweeps(self) -> tuple[str, ...]:
         """The sweep as values of `launch --sweep`, one for each field."""
         return tuple(part.strip() for part in self.sweep.split(";") if part.strip())
 
+    @property
+    def several(self) -> bool:
+        """Whether seeds or a sweep are given, each for trainings in runs with names of their own."""
+        return bool(self.seeds.strip() or self.sweeps)
 
-WISHES: Mapping[Kind, tuple[str, ...]] = {
+
+OPTIONS: Mapping[Kind, tuple[str, ...]] = {
     "train": ("seeds", "sweep", "evaluate", "gpus", "after", "priority", "hold"),
     "evaluate": ("after", "priority", "hold"),
     "blend": ("after", "priority", "hold"),
@@ -85,97 +88,97 @@ class Plan:
 
     launch: Launch
     command: str
-    problems: Mapping[str, str] = field(default_factory=dict)
-    changed: frozenset[str] = frozenset()
+    problems: Mapping[str, str]
+    changed: frozenset[str]
+
+    @property
+    def first_problem(self) -> str:
+        """The first problem and the number of the others, on one line."""
+        key, problem = next(iter(self.problems.items()))
+        return f"{key}: {problem}" + (f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else "")
 
 
-def read_sweep(wishes: Wishes) -> tuple[tuple[int, ...], Mapping[str, Sequence[str]], Problems]:
-    """(seeds, field -> values of the sweep, problems)."""
-    problems: Problems = {}
-    seeds = _read(problems, "seeds", lambda: parse_seeds(wishes.seeds)) if wishes.seeds.strip() else ()
-    sweep = _read(problems, "sweep", lambda: parse_sweep(wishes.sweeps)) or {}
-    if seeds and "seed" in sweep:
-        problems["sweep"] = "seed: already set by the field seeds"
-    return seeds or (), sweep, problems
-
-
-def specs_of(
-    spec: JobSpec, seeds: Sequence[int], sweep: Mapping[str, Sequence[str]], taken: Mapping[str, str]
+def plan_jobs(
+    spec: JobSpec, options: LaunchOptions, draft: Draft, taken: Mapping[str, str], gpus: int
 ) -> tuple[tuple[JobSpec, ...], Problems]:
-    """(all trainings of the seeds and sweep, or just `spec`; problems with their number and names)."""
+    """(the trainings of the seeds and the sweep, or just `spec`; the problems of the options).
+
+    `taken` maps unavailable run names to the reason; `gpus` is the number of available GPUs, 0 if unknown.
+    """
     problems: Problems = {}
-    specs = _read(problems, "seeds" if seeds else "sweep", lambda: trainings(spec, seeds, sweep)) or [spec]
-    for training in specs if seeds or sweep else ():
+    seeds: tuple[int, ...] = ()
+    sweep: dict[str, tuple[str, ...]] = {}
+    specs = [spec]
+    with _collect(problems, "seeds"):
+        seeds = parse_seeds(options.seeds) if options.seeds.strip() else ()
+    with _collect(problems, "sweep"):
+        sweep = parse_sweep(options.sweeps)
+        if seeds and "seed" in sweep:
+            raise BadInput("seed: already set by the field seeds")
+        if sweep and not model_problems(draft):
+            _check_sweep(sweep, draft)
+    with _collect(problems, "seeds" if seeds else "sweep"):
+        specs = trainings(spec, seeds, sweep)
+    for training in specs if options.several else ():
         if training.run in taken:
             problems["run"] = f"{clean(training.run)}: {taken[training.run]}; give another name"
         elif problem := run_name_problem(training.run, {}):
             problems["run"] = problem
+    for key, text, bounds in (("gpus", options.gpus, "1 or more"), ("priority", options.priority, "0 to 99")):
+        if parse_int(text) is None:
+            problems[key] = f"{clean(text.strip()) or 'empty'}: expected a whole number, {bounds}"
+    if not {"gpus", "priority"} & problems.keys():
+        with _collect(problems, "run"):
+            check_spec(spec)
+    if "gpus" not in problems and gpus:
+        with _collect(problems, "gpus"):
+            check_count(spec.gpu_count, gpus)
     return tuple(specs), problems
 
 
-def sweep_problem(sweep: Mapping[str, Sequence[str]], draft: Draft, schema: Section) -> str | None:
-    """The first validation error of the sweep, for a draft that is valid without it."""
-    known = {field.key for field in schema.walk()}
+def _check_sweep(sweep: Mapping[str, Sequence[str]], draft: Draft) -> None:
+    """Validate every combination of a sweep, for a draft that is valid without it. Raises BadInput."""
+    known = {field.key for field in draft.base.schema.walk()}
     if unknown := next((key for key in sweep if key not in known), None):
-        return f"{clean(unknown)}: unknown field; expected a field of the config such as training.lr"
+        raise BadInput(f"{clean(unknown)}: unknown field; expected a field of the config such as training.lr")
     for values in product(*sweep.values()):
-        tree = nest(schema, draft.values)
-        apply_overrides(tree, [f"{key}={value}" for key, value in zip(sweep, values, strict=True)])
         try:
-            type_of(draft).model_validate(tree)
+            to_model(draft, [f"{key}={value}" for key, value in zip(sweep, values, strict=True)])
         except ValidationError as error:
-            where, problem = field_errors(error, type_of(draft))[0]
-            return f"{where}: {problem}"
-    return None
+            raise BadInput(explain(error, draft.base.model)) from None
 
 
-def terms_problems(spec: JobSpec, wishes: Wishes, gpus: int) -> Problems:
-    """Problems with the GPU count and the priority. `gpus` is the number of available GPUs; 0 if unknown."""
-    problems: Problems = {}
-    for key, text, bounds in (("gpus", wishes.gpus, "1 or more"), ("priority", wishes.priority, "0 to 99")):
-        if whole(text) is None:
-            problems[key] = f"{clean(text.strip()) or 'empty'}: expected a whole number, {bounds}"
-    if not problems:
-        _read(problems, "run", lambda: check_spec(spec))
-    if "gpus" not in problems and gpus:
-        _read(problems, "gpus", lambda: check_count(spec.gpu_count, gpus))
-    return problems
-
-
-def whole(text: str) -> int | None:
+def parse_int(text: str) -> int | None:
     """The typed whole number; None if the text is not one."""
     text = text.strip()
     return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
-def launch_command(spec: JobSpec, wishes: Wishes, runs: Path, cwd: Path) -> str:
+def launch_command(spec: JobSpec, options: LaunchOptions, context: FormContext) -> str:
     """The shell command for the same launch, safe to print. `spec` is the job before seeds and sweep."""
-    words = ["xray-tui", "launch", spec.kind, "--runs", path_argument(runs, cwd)]
-    options = (
+    words = ["xray-tui", "launch", spec.kind, "--runs", path_argument(context.runs, context.cwd)]
+    flags = (
         ("--gpu", spec.gpu, spec.gpu != "auto"),
-        ("--gpus", wishes.gpus.strip(), "gpus" in wishes.changed),
-        ("--seeds", wishes.seeds.strip(), bool(wishes.seeds.strip())),
-        *(("--sweep", sweep, True) for sweep in wishes.sweeps),
-        ("--then-evaluate", None, wishes.evaluate),
-        ("--after", wishes.after, bool(wishes.after)),
-        ("--priority", wishes.priority.strip(), "priority" in wishes.changed),
-        ("--hold", None, wishes.hold),
+        ("--gpus", options.gpus.strip(), "gpus" in options.changed),
+        ("--seeds", options.seeds.strip(), bool(options.seeds.strip())),
+        *(("--sweep", sweep, True) for sweep in options.sweeps),
+        ("--then-evaluate", None, options.evaluate),
+        ("--after", options.after, bool(options.after)),
+        ("--priority", options.priority.strip(), "priority" in options.changed),
+        ("--hold", None, options.hold),
     )
-    for name, value, is_set in options:
+    for name, value, is_set in flags:
         if is_set:
             words += [name] if value is None else [name, value]
     return clean(shlex.join((*words, "--", *spec.argv[1:])))
 
 
-def _read(problems: Problems, key: str, read: Callable[[], Any]) -> Any:
-    """The result of `read`; None if it raises BadInput.
-
-    The problem belongs to the launch field that the error line starts with, else to `key`.
-    """
+@contextmanager
+def _collect(problems: Problems, key: str) -> Iterator[None]:
+    """Turn a BadInput into a problem of the launch field that its first line starts with, else of `key`."""
     try:
-        return read()
+        yield
     except BadInput as error:
         name, _, message = error.lines[0].partition(": ")
-        is_field = name == "run" or name in WISHES["train"]
+        is_field = name == "run" or name in OPTIONS["train"]
         problems[name if is_field else key] = message if is_field else error.lines[0]
-        return None

@@ -8,72 +8,78 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from engine.contract.config import BlendConfig, Config, EvaluateOptions, TrainConfig
-from engine.contract.load import field_errors
+from engine.contract.load import apply_overrides, field_errors
 from engine.contract.names import CHECKPOINTS, PREDICTIONS
+from xray_tui.forms.context import Kind
 from xray_tui.forms.fields import Section, Values, differences, nest
 from xray_tui.jobs.launch.check_spec import run_problem
 from xray_tui.jobs.model.request import BlendRequest, EvaluateRequest, Request, TrainRequest
 
-Kind = Literal["train", "evaluate", "blend"]
 MODELS: dict[Kind, type[BaseModel]] = {"train": TrainConfig, "evaluate": EvaluateOptions, "blend": BlendConfig}
 PATH_KEYS = frozenset({"data.manifest", "model.encoder_weights", "training.init_from", "presence_run"})
 LONGEST_RUN = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """The content of a form.
+class Filling:
+    """The fields and values of a base config; the fields depend on its network.
 
-    `run` is a name below `runs`; `members` are names below `runs` or paths. `config` is the file of the `base` values.
+    `members` are the members of a blend, as names below the runs folder if they are inside it, else as paths.
+    """
+
+    model: type[BaseModel]
+    schema: Section
+    values: Values
+    members: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The content of a form: `values` instead of those of `base`, which come from the file `config`.
+
+    `run` is a name below `runs`; `members` are names below `runs` or paths.
     """
 
     kind: Kind
     runs: Path
     run: str
     values: Values
-    base: Values
+    base: Filling
     config: Path | None = None
     members: tuple[str, ...] = ()
-    model: type[BaseModel] | None = None
-    """The model of `config`; None for the default of the kind."""
+
+    @property
+    def changes(self) -> list[tuple[str, Any]]:
+        """The (key, value) changes to the base."""
+        return differences(self.base.schema, self.base.values, self.values)
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """The request of a form. `problems` (key -> message) must be empty to launch."""
-
-    request: Request
-    problems: Mapping[str, str] = field(default_factory=dict)
-    changed: frozenset[str] = frozenset()
-
-
-def check(draft: Draft, schema: Section, taken: Mapping[str, str], cwd: Path) -> Checked:
-    """The request of the draft and its problems. `taken` maps unavailable run names to the reason."""
-    changes = differences(schema, draft.base, draft.values)
-    problems = model_problems(draft, schema)
+def problems_of(draft: Draft, taken: Mapping[str, str]) -> dict[str, str]:
+    """The problems of a draft: field key -> message. `taken` maps unavailable run names to the reason."""
+    problems = model_problems(draft)
     if draft.kind == "evaluate":
         if not draft.run:
             problems["run"] = "no run; expected a run with checkpoints/best.pt"
-    else:
-        if problem := run_name_problem(draft.run, taken):
-            problems["run"] = problem
-        least = 1 if draft.values.get("presence_run") else 2
-        if draft.kind == "blend" and len(draft.members) < least:
-            problems["members"] = f"choose at least {'one member' if least == 1 else 'two members'}"
-    return Checked(request_for(draft, changes, cwd), problems, frozenset(key for key, _ in changes))
+    elif problem := run_name_problem(draft.run, taken):
+        problems["run"] = problem
+    least = 1 if draft.values.get("presence_run") else 2
+    if draft.kind == "blend" and len(draft.members) < least:
+        problems["members"] = f"choose at least {'one member' if least == 1 else 'two members'}"
+    return problems
 
 
-def request_for(draft: Draft, changes: Iterable[tuple[str, Any]], cwd: Path) -> Request:
-    """The request of a draft with these changes to its base."""
+def request_for(draft: Draft, cwd: Path) -> Request:
+    """The request of a draft, with only the changes to its base."""
     runs = path_argument(draft.runs, cwd)
     if draft.kind == "evaluate":
         choices = {key: value for key, value in draft.values.items() if key != "run"}
@@ -81,9 +87,9 @@ def request_for(draft: Draft, changes: Iterable[tuple[str, Any]], cwd: Path) -> 
         return EvaluateRequest(runs=runs, **choices | words)
     config = path_argument(draft.config, cwd) if draft.config else None
     if draft.kind == "train":
-        return TrainRequest(runs=runs, config=config, overrides=overrides(changes))
+        return TrainRequest(runs=runs, config=config, overrides=overrides(draft.changes))
     members = tuple(path_argument(draft.runs / member, cwd) for member in draft.members)
-    rest = [(key, value) for key, value in changes if key not in ("members", "tta")]
+    rest = [(key, value) for key, value in draft.changes if key not in ("members", "tta")]
     return BlendRequest(runs=runs, members=members, tta=draft.values["tta"], config=config, overrides=overrides(rest))
 
 
@@ -151,48 +157,45 @@ def free_name(name: str, taken: Collection[str]) -> str:
     return f"{name}_{number}"
 
 
-def model_problems(draft: Draft, schema: Section) -> dict[str, str]:
+def model_problems(draft: Draft) -> dict[str, str]:
     """The validation errors of the model: field key -> all its errors on one line."""
-    keys = {field.key: field.description for field in schema.walk()}
+    descriptions = {field.key: field.description for field in draft.base.schema.walk()}
+    problems: dict[str, list[str]] = {}
     try:
-        to_model(draft, schema)
+        to_model(draft)
     except ValidationError as error:
-        problems: dict[str, list[str]] = {}
-        for dotted, problem in field_errors(error, type_of(draft)):
-            key = _field_of(dotted, keys)
-            problems.setdefault(key, []).append(_in_few_words(problem.removesuffix(f" ({keys.get(key)})")))
-        return {key: "; ".join(dict.fromkeys(lines)) for key, lines in problems.items()}
-    return {}
+        for dotted, problem in field_errors(error, draft.base.model):
+            key = _field_of(dotted, descriptions)
+            message = _in_few_words(problem.removesuffix(f" ({descriptions.get(key)})"))
+            problems.setdefault(key, []).append(message)
+    return {key: "; ".join(dict.fromkeys(messages)) for key, messages in problems.items()}
 
 
-def to_model(draft: Draft, schema: Section) -> BaseModel:
-    """The draft as its config model. Raises ValidationError."""
-    tree = nest(schema, draft.values)
+def to_model(draft: Draft, changes: Sequence[str] = ()) -> BaseModel:
+    """The draft with `key=value` changes as its config model. Raises ValidationError."""
+    tree = nest(draft.base.schema, draft.values)
     if draft.kind == "evaluate":
         tree["run"] = draft.run or "."
     elif draft.kind == "blend":
         tree["members"] = tuple(str(draft.runs / member) for member in draft.members)
-    return type_of(draft).model_validate(tree)
+    apply_overrides(tree, changes)
+    return draft.base.model.model_validate(tree)
 
 
-def to_config(draft: Draft, schema: Section, cwd: Path) -> Config:
+def to_config(draft: Draft, cwd: Path) -> Config:
     """The draft as a config to save. Raises ValidationError.
 
     The config keeps a name only if it was typed: with the name of its base run, the next training would go there.
     """
     values = dict(draft.values)
-    if values.get("name") == draft.base.get("name"):
+    if values.get("name") == draft.base.values.get("name"):
         values["name"] = None
     for key in PATH_KEYS - {"data.manifest"}:
         if (path := values.get(key)) and "/" in path:
             values[key] = str(cwd / path)
-    config = to_model(replace(draft, values=values, config=None), schema)
+    config = to_model(replace(draft, values=values))
     assert isinstance(config, Config)
     return config
-
-
-def type_of(draft: Draft) -> type[BaseModel]:
-    return draft.model or MODELS[draft.kind]
 
 
 def _in_few_words(problem: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -17,7 +17,6 @@ from textual.widgets import Collapsible, Input, Select, Static
 
 from engine.contract.text import clean
 from xray_tui.forms.controls import Checklist, Choice, TextField, Toggle
-from xray_tui.forms.fields import Field, show
 
 NESTED = "-nested"
 """CSS class of the rows of an optional section."""
@@ -47,12 +46,13 @@ class FormRow(Horizontal):
     """One field. `key` names it in messages; `help` is the long hint for the help line."""
 
     class Changed(Message):
-        """The user has changed the value. Read it from `control.raw`: text for a text field, else the value."""
+        """The user has changed the value. Read it from `control.value`."""
 
     def __init__(
-        self, key: str, label: str, control: Control, hint: str = "", *, help: str = "", classes: str = ""
+        self, key: str, label: str, control: Control, hint: str = "", *, help: str = "", wide: bool = False
     ) -> None:
-        super().__init__(classes=f"form-row {classes}")
+        """`wide` gives the control the space of the hint, too."""
+        super().__init__(classes="form-row -wide" if wide else "form-row")
         self.key = key
         self.control = control
         self.help = help or f"{label}: {hint}"
@@ -65,15 +65,6 @@ class FormRow(Horizontal):
         yield Static(Content(f"  {clean(self._label)}"), classes="form-label")
         yield self.control
         yield Static(Content(clean(self._hint)), classes="form-hint")
-
-    def show_raw(self, raw: Any) -> None:
-        """Show a value without posting Changed."""
-        with self.prevent(Input.Changed, Select.Changed, Toggle.Changed, Checklist.Changed):
-            self.control.show_raw(raw)
-
-    def show_hint(self, hint: str) -> None:
-        self.help = f"{self._label}: {hint}"
-        self.query_one(".form-hint", Static).update(Content(clean(hint)))
 
     def show_state(self, problem: str | None, changed: bool) -> None:
         """Show the problem on a line below the row, and mark the label of a changed value."""
@@ -118,6 +109,7 @@ class FormSection(Collapsible):
         """The section's line shows `about`, or the number of fields if it is empty."""
         super().__init__(title="", collapsed_symbol="▸", expanded_symbol="▾", classes="form-section")
         self.section = name
+        self.help = f"{name}: enter or space opens or closes"
         self.keys = tuple(keys)
         self._about = about
         self._rows: Callable[[], Iterable[FormRow]] | None = rows
@@ -162,30 +154,3 @@ async def mount_some_at_a_time(parent: Widget, widgets: Iterable[Widget]) -> Non
     with parent.app.batch_update():
         for start in range(0, len(pending), GROUP):
             await parent.mount_all(pending[start : start + GROUP])
-
-
-def field_row(field: Field, raw: Any, label: str | None = None, classes: str = "") -> FormRow:
-    hint = field_hint(field)
-    return FormRow(
-        field.key, label or field.label, control_for(field, raw), hint, help=field_help(field), classes=classes
-    )
-
-
-def field_hint(field: Field) -> str:
-    """The description and the valid values."""
-    if not field.bounds:
-        return field.description
-    return f"{field.description} ({field.bounds})" if field.description else field.bounds
-
-
-def field_help(field: Field) -> str:
-    """The key, the hint and the default."""
-    return f"{field.key}: {field_hint(field)}; default {show(field.default) or 'empty'}"
-
-
-def control_for(field: Field, raw: Any) -> Control:
-    if field.kind == "switch":
-        return Toggle(raw)
-    if field.kind == "choice":
-        return Choice([(show(value) or "(empty)", value, "") for value in field.choices], raw)
-    return TextField(raw, suggestions=field.examples, placeholder="(empty)" if field.optional else "")

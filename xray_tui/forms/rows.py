@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Set
+from dataclasses import replace
 from functools import partial
 
 from textual.widget import Widget
 
 from xray_tui.forms.controls import Checklist, Choice, TextField, Toggle
-from xray_tui.forms.fields import Field, Section
-from xray_tui.forms.options import WISHES
-from xray_tui.forms.row import NESTED, Control, FormRow, FormSection, field_row
+from xray_tui.forms.fields import Field, Section, show
+from xray_tui.forms.options import OPTIONS
+from xray_tui.forms.row import NESTED, Control, FormRow, FormSection
 from xray_tui.forms.state import BASE, GPU, MEMBERS, RUN, FormState
-from xray_tui.jobs.model.job import Job
 
-Gpus = Sequence[tuple[str, str]]
 WIDE = frozenset({"data.manifest", "description", "sweep"})
 """Fields with long text: their control also takes the space of the hint."""
-WISH_HINTS = {
+OPTION_HINTS = {
     "seeds": ("such as 42,1337,2025", "one training for each seed, as the run NAME_seeds/seed_42"),
     "sweep": (
         "training.lr=1e-3,3e-4; data.image_size=256,384",
@@ -41,62 +40,51 @@ WISH_HINTS = {
 """Hint and help line of the launch's own fields; without a help text, the help line shows the hint."""
 
 
-def rows(state: FormState, gpus: Gpus, jobs: Sequence[Job] = (), gpu_limit: str = "") -> Iterator[Widget]:
-    """The rows and sections of the form, from top to bottom.
-
-    `jobs` are the choices of `after`; `gpu_limit` is the reason why only these `gpus` can be chosen.
-    """
+def rows(state: FormState) -> Iterator[Widget]:
+    """The rows and sections of the form, from top to bottom."""
     if state.kind != "evaluate":
-        yield base_row(state)
+        yield _base_row(state)
     if state.kind == "blend":
-        yield members_row(state)
-    yield run_row(state)
-    yield gpu_row(state, gpus, gpu_limit)
+        yield FormRow(MEMBERS, "members", Checklist(state.offered, state.raw[MEMBERS]), members_hint(state))
+    yield _run_row(state)
+    gpus = [("auto", "auto", ""), *((label, gpu, "") for gpu, label in state.context.gpus), ("none", "none", "")]
+    hint = state.context.gpu_limit or "auto: a free GPU; none: the CPU"
+    yield FormRow(GPU, "gpu", Choice(gpus, state.raw[GPU]), hint)
     for field in state.main_fields:
-        yield _row(state, field, field.key)
-    yield launch_section(state, jobs)
-    yield from sections(state)
+        yield _field_row(state, field, field.key)
+    keys = OPTIONS[state.kind]
+    about = "seeds, sweep, evaluation, after, priority, hold" if state.kind == "train" else "after, priority, hold"
+    yield FormSection("launch", keys, lambda: (_option_row(state, key) for key in keys), about)
+    yield from _sections(state)
 
 
-def base_row(state: FormState) -> FormRow:
+def _base_row(state: FormState) -> FormRow:
     """The recipe or run config that the other values start from."""
     options = [(base.label, index, base.problem or base.description) for index, base in enumerate(state.sources.bases)]
-    label = "recipe" if state.kind == "train" else "start from"
-    control = Choice(options or [("none found", 0, "")], state.base)
-    return FormRow(BASE, label, control, base_hint(state), classes="-wide")
+    control = Choice(options or [("none found", 0, "")], state.raw[BASE])
+    return FormRow(BASE, "recipe" if state.kind == "train" else "start from", control, base_hint(state), wide=True)
 
 
 def base_hint(state: FormState) -> str:
-    description = state.base_of.description if state.base_of else ""
+    description = state.base.description if state.base else ""
     return description or "the other values start from it; only changes are set"
 
 
-def run_row(state: FormState) -> FormRow:
+def _run_row(state: FormState) -> FormRow:
     """The name of a new run; for an evaluation, a choice of the runs that have a checkpoint or are in training."""
-    if state.kind == "evaluate":
-        options = [(name, name, _training_remark(state, name)) for name in state.to_evaluate]
-        empty = [] if state.run else [("choose a run" if options else "no run has a checkpoint", "", "")]
-        hint = "a run with checkpoints/best.pt, or in training"
-        control = Choice([*empty, *options], state.run)
-        return FormRow(RUN, "run", control, hint, classes="-wide")
-    hint = f"a new folder in {state.runs.name or state.runs}"
-    return FormRow(RUN, "run", TextField(state.run), hint)
+    run, runs = state.raw[RUN], state.context.runs
+    if state.kind != "evaluate":
+        return FormRow(RUN, "run", TextField(run), f"a new folder in {runs.name or runs}")
+    options = [(name, name, _training_remark(state, name)) for name in state.to_evaluate]
+    empty = [] if run else [("choose a run" if options else "no run has a checkpoint", "", "")]
+    return FormRow(
+        RUN, "run", Choice([*empty, *options], run), "a run with checkpoints/best.pt, or in training", wide=True
+    )
 
 
 def _training_remark(state: FormState, run: str) -> str:
-    training = state.coming.get(run)
-    return "" if training is None else f"after its training, which is {training.state}"
-
-
-def gpu_row(state: FormState, gpus: Gpus, limit: str = "") -> FormRow:
-    options = [("auto", "auto", ""), *((label, value, "") for value, label in gpus)]
-    control = Choice([*options, ("none", "none", "")], state.gpu)
-    return FormRow(GPU, "gpu", control, limit or "auto: a free GPU; none: the CPU")
-
-
-def members_row(state: FormState) -> FormRow:
-    control = Checklist(state.offered, state.members)
-    return FormRow(MEMBERS, "members", control, members_hint(state))
+    training = state.trainings.get(run)
+    return f"after its training, which is {training.state}" if training else ""
 
 
 def members_hint(state: FormState) -> str:
@@ -108,54 +96,52 @@ def members_hint(state: FormState) -> str:
     return "space chooses; two or more"
 
 
-def launch_section(state: FormState, jobs: Sequence[Job]) -> FormSection:
-    """The launch's own fields; most launches use their defaults."""
-    keys = WISHES[state.kind]
-    about = "seeds, sweep, evaluation, after, priority, hold" if state.kind == "train" else "after, priority, hold"
-    return FormSection("launch", keys, lambda: (_wish_row(state, key, jobs) for key in keys), about)
-
-
-def _wish_row(state: FormState, key: str, jobs: Sequence[Job]) -> FormRow:
-    hint, help = WISH_HINTS[key]
-    raw = state.shown(key)
+def _option_row(state: FormState, key: str) -> FormRow:
+    hint, help = OPTION_HINTS[key]
+    raw, wide = state.raw[key], key in WIDE
     if key == "after":
-        options = [(f"{job.spec.kind} {job.spec.run}", job.id, job.state) for job in jobs]
-        control: Control = Choice([("none", "", ""), *options], raw)
+        jobs = [(f"{job.spec.kind} {job.spec.run}", job.id, job.state) for job in state.jobs]
+        control: Control = Choice([("none", "", ""), *jobs], raw)
     elif isinstance(raw, bool):
         control = Toggle(raw)
     else:
         suggestions = [f"{field}=" for field in state.fields] if key == "sweep" else ()
-        control = TextField(raw, suggestions=suggestions, placeholder=hint if key in WIDE else "")
+        control = TextField(raw, suggestions=suggestions, placeholder=hint if wide else "")
     label = "evaluate afterwards" if key == "evaluate" else key
-    return FormRow(key, label, control, hint, help=f"{label}: {help or hint}", classes="-wide" if key in WIDE else "")
+    return FormRow(key, label, control, hint, help=f"{label}: {help or hint}", wide=wide)
 
 
-def sections(state: FormState) -> Iterator[FormSection]:
+def _sections(state: FormState) -> Iterator[FormSection]:
     """The sections of the config, and `general` for the remaining fields at its top level."""
-    main = (*(field.key for field in state.main_fields), RUN, MEMBERS)
-    schema = state.schema
-    top = Section("", "", tuple(field for field in schema.fields if field.key not in main))
-    groups = [("general", top), *((section.key, section) for section in schema.sections)]
-    for name, section in groups:
-        keys = [field.key for field in section.walk() if field.key not in main]
+    above = {*(field.key for field in state.main_fields), RUN, MEMBERS}
+    schema = state.filling.schema
+    for section in (replace(schema, key="general", sections=()), *schema.sections):
+        keys = [field.key for field in section.walk() if field.key not in above]
         keys += [inner.key for inner in section.optional_sections()]
         if keys:
-            yield FormSection(name, keys, partial(_section_rows, state, section, main))
+            yield FormSection(section.key, keys, partial(_section_rows, state, section, above))
 
 
-def _section_rows(state: FormState, section: Section, main: Sequence[str]) -> Iterator[FormRow]:
+def _section_rows(state: FormState, section: Section, above: Set[str]) -> Iterator[FormRow]:
     for field in section.fields:
-        if field.key not in main:
-            yield _row(state, field)
+        if field.key not in above:
+            yield _field_row(state, field, field.label)
     for inner in section.sections:
         if inner.optional:
             label, hint = inner.key.rpartition(".")[2], inner.description
             yield FormRow(inner.key, label, Toggle(state.raw[inner.key]), hint, help=f"{inner.key}: {hint}")
-        for row in _section_rows(state, inner, main):
+        for row in _section_rows(state, inner, above):
             row.add_class(NESTED)
             row.display = bool(state.raw.get(inner.key, True))
             yield row
 
 
-def _row(state: FormState, field: Field, label: str | None = None) -> FormRow:
-    return field_row(field, state.raw[field.key], label, classes="-wide" if field.key in WIDE else "")
+def _field_row(state: FormState, field: Field, label: str) -> FormRow:
+    raw = state.raw[field.key]
+    if field.kind == "switch":
+        control: Control = Toggle(raw)
+    elif field.kind == "choice":
+        control = Choice([(show(value) or "(empty)", value, "") for value in field.choices], raw)
+    else:
+        control = TextField(raw, suggestions=field.examples, placeholder="(empty)" if field.optional else "")
+    return FormRow(field.key, label, control, field.hint, help=field.help, wide=field.key in WIDE)

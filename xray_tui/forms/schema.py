@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from xray_tui.forms.fields import PARSERS, Field, Kind, Section
+from xray_tui.forms.fields import PARSERS, ControlKind, Field, Section
 
 Json = dict[str, Any]
 
@@ -54,7 +54,7 @@ def _field(key: str, entry: Json, types: list[Json], optional: bool) -> Field:
     item = (whole.get("items") or whole["prefixItems"][0]) if many else whole
     choices = _literals(item)
     default = entry.get("default", "")
-    kind: Kind = "switch" if item.get("type") == "boolean" else "choice" if choices and not many else "text"
+    kind: ControlKind = "switch" if item.get("type") == "boolean" else "choice" if choices and not many else "text"
     if kind == "text" and not choices and item.get("type") not in PARSERS:
         raise TypeError(f"{key}: unsupported type {entry}")
     return Field(

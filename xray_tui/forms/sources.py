@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
 
 from engine.contract.errors import BadInput
 from engine.contract.load import load_config
 from engine.contract.names import BEST, CHECKPOINTS, CONFIG
-from engine.contract.recipes import TAKES, Recipe, find_recipes, recipe_folders
+from engine.contract.recipes import TAKES, find_recipes, recipe_folders
 from engine.contract.text import clean
 from engine.contract.yaml_file import read_mapping
 from xray_tui.board.walk import walk as walk_runs
-from xray_tui.forms.fields import Section, defaults, flatten
-from xray_tui.forms.request import MODELS, PATH_KEYS, Kind, path_argument
+from xray_tui.forms.context import FormContext, Kind
+from xray_tui.forms.fields import defaults, flatten
+from xray_tui.forms.request import MODELS, PATH_KEYS, Filling, path_argument
 from xray_tui.forms.schema import walk
 from xray_tui.jobs.storage.job_store import JobStore
 
@@ -37,20 +35,6 @@ class Base:
 
 
 @dataclass(frozen=True, slots=True)
-class Filling:
-    """The fields and values of one base; the fields depend on its network.
-
-    `members` are the members of a blend, as names below the runs folder if they are inside it, else as paths.
-    """
-
-    model: type[BaseModel]
-    schema: Section
-    values: Mapping[str, Any]
-    members: tuple[str, ...] = ()
-    problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Sources:
     """All data that a form needs from the disk.
 
@@ -64,33 +48,35 @@ class Sources:
     taken: Mapping[str, str]
 
 
-def read_sources(kind: Kind, runs: Path, current: str | None, recipes: Sequence[Recipe] | None, cwd: Path) -> Sources:
-    """The sources of a form, filled from the run `current` if its config is suitable for this kind."""
+def read_sources(context: FormContext) -> Sources:
+    """The sources of a form, filled from the run under the cursor if its config is suitable for this kind."""
+    runs = context.runs
     trained, taken = read_runs(runs)
-    if kind == "blend":  # a classifier has no mask to blend
+    if context.kind == "blend":  # a classifier has no mask to blend
         trained = tuple(run for run in trained if _config_kind(runs / run / CONFIG) != "classifier")
-    bases = [] if kind == "evaluate" else list(_bases(kind, runs, current, recipes))
-    first = next((index for index, base in enumerate(bases) if base.run == current and base.path), 0)
-    filling = read_filling(kind, bases[first], runs, cwd) if bases else _unfilled(kind)
-    return Sources(tuple(bases), first, filling, trained, taken)
+    bases = () if context.kind == "evaluate" else tuple(_bases(context))
+    first = next((index for index, base in enumerate(bases) if base.run == context.current and base.path), 0)
+    filling = read_filling(context, bases[first]) if bases else _unfilled(context.kind)
+    return Sources(bases, first, filling, trained, taken)
 
 
-def read_filling(kind: Kind, base: Base, runs: Path, cwd: Path) -> Filling:
-    """The values of a base, with paths relative to `cwd`; the defaults and the problem if it cannot be read."""
+def read_filling(context: FormContext, base: Base) -> Filling:
+    """The values of a base, with paths relative to the working folder; the defaults and the problem if it cannot be
+    read."""
     if base.path is None or base.problem:
-        return _unfilled(kind, base.problem)
+        return _unfilled(context.kind, base.problem)
     try:
         config = load_config(base.path)
     except BadInput as error:
         more = f" (and {len(error.lines) - 1} more)" if len(error.lines) > 1 else ""
-        return _unfilled(kind, error.lines[0] + more)
+        return _unfilled(context.kind, error.lines[0] + more)
     schema = walk(type(config), value=config)
     dump = config.model_dump()
     values = flatten(schema, dump)
     for key in PATH_KEYS & values.keys():
         if values[key] and Path(values[key]).is_absolute():
-            values[key] = path_argument(Path(values[key]), cwd)
-    members = tuple(_below(runs, member) for member in dump.get("members", ()))
+            values[key] = path_argument(Path(values[key]), context.cwd)
+    members = tuple(_below(context.runs, member) for member in dump.get("members", ()))
     return Filling(type(config), schema, values, members)
 
 
@@ -130,8 +116,9 @@ def claimed(runs: Path) -> dict[str, str]:
     return {job.spec.run: f"claimed by job {job.id}, which is {job.state}" for job in trainings}
 
 
-def _bases(kind: Kind, runs: Path, current: str | None, recipes: Sequence[Recipe] | None) -> Iterator[Base]:
+def _bases(context: FormContext) -> Iterator[Base]:
     """The run under the cursor, the defaults of a blend, and the recipes; a train form also lists bad recipes."""
+    kind, runs, current, recipes = context.kind, context.runs, context.current, context.recipes
     if current and _config_kind(runs / current / CONFIG) in TAKES[kind]:
         yield Base(f"run {clean(current)}", runs / current / CONFIG, current, f"the {CONFIG} of this run")
     if kind == "blend":

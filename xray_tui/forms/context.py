@@ -1,0 +1,35 @@
+"""What the app passes to a form when it opens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from engine.contract.recipes import Recipe
+    from xray_tui.jobs.model.job import Job
+
+Kind = Literal["train", "evaluate", "blend"]
+
+
+@dataclass(frozen=True, slots=True)
+class FormContext:
+    """The kind of the form, and the state of the app when it opens."""
+
+    kind: Kind
+    runs: Path
+    current: str | None = None
+    """The run under the cursor, as a name below `runs`."""
+    marked: Sequence[str] = ()
+    """The marked runs, as names below `runs`."""
+    gpus: Sequence[tuple[str, str]] = ()
+    """(value of JobSpec.gpu, label) of the GPUs that a job may take."""
+    gpu_limit: str = ""
+    """The reason why only these GPUs can be chosen; empty without a limit."""
+    jobs: Sequence[Job] = ()
+    """The jobs of the runs folder."""
+    recipes: Sequence[Recipe] | None = None
+    """The recipes to choose from; None: the form searches for them."""
+    cwd: Path = field(default_factory=Path.cwd)
