@@ -450,7 +450,7 @@ class XrayApp(KeysInOrder[None]):
         for command in COMMANDS:
             if command.place in ("dashboard", "board") or command.id in ("app.help", "app.quit"):
                 node = self._dashboard.board if command.place == "board" else self._dashboard
-                title = f"{command.label.capitalize()}: {command.meaning[0].lower()}{command.meaning[1:]}"
+                title = f"{command.label.capitalize()}: {command.meaning}" if command.label else command.meaning
                 keys = f"key {shown_keys(keymap.get(command.id, command.keys))}"
                 yield SystemCommand(title, keys, partial(self._run_command, command.action, node))
         yield SystemCommand("Theme: choose other colours", "for this session; set `theme` in the settings to keep it",

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import work
 from textual.content import Content
 from textual.message import Message
-from textual.timer import Timer
 from textual.widgets import Static
-from textual.worker import Worker, get_current_worker
+from textual.worker import Worker
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
@@ -29,9 +27,9 @@ if TYPE_CHECKING:
 Look = Callable[["Launch"], "Outlook"]
 
 PAUSE = 0.3
-"""Seconds without a change before the first check."""
+"""Seconds without a change before a check."""
 AGAIN = 2.0
-"""Seconds between two checks of the same launch; the later ones read only changed files."""
+"""Interval in seconds between checks of the same launch; the later ones read only changed files."""
 
 
 def looking(runs: Path, settings: Settings, snapshot: Callable[[], GpuSnapshot]) -> Look:
@@ -61,20 +59,15 @@ class OutlookLines(Static):
     The checks are repeated every AGAIN seconds, so the verdict changes when a missing file appears.
     """
 
-    @dataclass
     class Looked(Message):
-        """A check of the launch has ended; `outlook` is None if it raised an error."""
-
-        launch: Launch
-        outlook: Outlook | None
-        failure: str = ""
+        """A check of the launch has ended."""
 
     def __init__(self, look: Look) -> None:
         super().__init__(id="form-outlook")
         self._look = look
         self._launch: Launch | None = None
-        self._timer: Timer | None = None
-        self._looking: Worker[None] | None = None
+        self._checking: Worker[None] | None = None
+        self._at_once = asyncio.Event()
         self._answered = asyncio.Event()
         self._lines: list[str] = []
         self.outlook: Outlook | None = None
@@ -86,61 +79,49 @@ class OutlookLines(Static):
         return self._launch is not None and not self._answered.is_set()
 
     def on_mount(self) -> None:
-        self.set_interval(AGAIN, self._look_again)
+        self.set_interval(AGAIN, self._repeat)
 
     def ask(self, launch: Launch | None) -> None:
         """Check this launch once it has not changed for PAUSE seconds. None clears the lines."""
         if launch == self._launch:
             return
         self._launch, self.outlook = launch, None
+        self._at_once.clear()
         self._answered.clear()
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer = None
+        if self._checking is not None:
+            self._checking.cancel()
         if launch is not None:
             self.add_class("-old")
-            self._timer = self.set_timer(PAUSE, self._look_now)
+            self._checking = self._check(launch)
         else:
             self._show([])
 
     async def answer(self, within: float) -> Outlook | None:
         """The result of the check. Waits for it for at most `within` seconds; None after that, or if it failed."""
         if self.is_checking:
-            if self._timer is not None:
-                self._timer.stop()
-                self._look_now()
+            self._at_once.set()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._answered.wait(), within)
         return self.outlook
 
-    def _look_now(self) -> None:
-        if self._launch is not None:
-            self._timer, self._looking = None, self._look_at(self._launch)
+    def _repeat(self) -> None:
+        """Repeat the checks, unless one is still running: on a hanging file server, threads would pile up."""
+        if self._launch is not None and self._checking is not None and self._checking.is_finished:
+            self._checking = self._check(self._launch)
 
-    def _look_again(self) -> None:
-        """Repeat the checks, unless one is due or running: on a hanging file server, threads would pile up."""
-        if self._timer is None and (self._looking is None or self._looking.is_finished):
-            self._look_now()
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="form-outlook")
-    def _look_at(self, launch: Launch) -> None:
-        worker = get_current_worker()
+    @work(exclusive=True, group="form-outlook")
+    async def _check(self, launch: Launch) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._at_once.wait(), PAUSE)
         try:
-            looked = self.Looked(launch, self._look(launch))
+            self.outlook = await asyncio.to_thread(self._look, launch)
+            lines = short_lines(self.outlook)
         except Exception as error:
-            looked = self.Looked(launch, None, f"! could not check: {error}")
-        if not worker.is_cancelled:
-            self.post_message(looked)
-
-    def on_outlook_lines_looked(self, message: Looked) -> None:
-        """Show the result, and pass the message to the form unless the launch has changed since."""
-        if message.launch != self._launch:
-            message.stop()
-            return
-        self.outlook = message.outlook
+            self.outlook, lines = None, [f"! could not check: {error}"]
         self._answered.set()
         self.remove_class("-old")
-        self._show(short_lines(message.outlook) if message.outlook else [message.failure])
+        self._show(lines)
+        self.post_message(self.Looked())
 
     def _show(self, lines: list[str]) -> None:
         if lines != self._lines:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Static
-from textual.worker import get_current_worker
 
 from engine.contract.text import clean
 from xray_tui.forms.controls import TextField
+from xray_tui.keymap import bindings
 
 
 def config_path(text: str) -> Path | None:
@@ -35,24 +34,14 @@ def config_path(text: str) -> Path | None:
 class SaveScreen(ModalScreen[Path | None]):
     """Asks for a file name and calls `write` with it in a thread. Dismisses with the written path, or None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "save", "Save", key_display="enter", id="save.save"),
-        Binding("escape", "dismiss(None)", "Cancel", id="save.cancel"),
-    ]
-
-    @dataclass
-    class Answered(Message):
-        """The result of an attempt; `problem` is None if the file was written."""
-
-        path: Path
-        problem: str | None
-        exists: bool = False
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("save")]
 
     def __init__(self, proposed: str, write: Callable[[Path], None]) -> None:
         super().__init__()
         self._proposed = proposed
         self._write = write
         self._confirmed: Path | None = None
+        """The existing file that another Enter overwrites."""
 
     def compose(self) -> ComposeResult:
         with Vertical(id="save-box"):
@@ -61,43 +50,34 @@ class SaveScreen(ModalScreen[Path | None]):
             yield Static(id="save-note")
         yield Footer(show_command_palette=False)
 
-    def action_save(self) -> None:
-        """Write the file; if it exists, ask for a second Enter first."""
-        path = config_path(self.query_one(TextField).value)
-        if path is None:
-            self._say("no file name; expected a file such as configs/mine.yaml", wrong=True)
-        else:
-            self._try(path, overwrite=path == self._confirmed)
-
     @on(Input.Changed)
     def _edited(self) -> None:
         self._confirmed = None
         self._say("")
 
-    @on(Answered)
-    def _answered(self, event: Answered) -> None:
-        if event.problem is None:
-            self.dismiss(event.path)
+    @work(exclusive=True, group="save")
+    async def action_save(self) -> None:
+        """Write the file; if it exists, ask for a second Enter first."""
+        path = config_path(self.query_one(TextField).value)
+        if path is None:
+            self._say("no file name; expected a file such as configs/mine.yaml")
             return
-        self._confirmed = event.path if event.exists else None
-        self._say(event.problem, wrong=True)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="save")
-    def _try(self, path: Path, overwrite: bool) -> None:
-        worker = get_current_worker()
-        answer = self.Answered(path, None)
         try:
-            if path.exists() and not overwrite:
-                answer = self.Answered(path, f"{path} exists; press enter again to overwrite it", exists=True)
+            if await to_thread(self._written, path, path == self._confirmed):
+                self.dismiss(path)
             else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._write(path)
+                self._confirmed = path
+                self._say(f"{path} exists; press enter again to overwrite it")
         except OSError as error:
-            answer = self.Answered(path, f"{path}: {error.strerror or error}; choose another place")
-        if not worker.is_cancelled:
-            self.post_message(answer)
+            self._say(f"{path}: {error.strerror or error}; choose another place")
 
-    def _say(self, line: str, *, wrong: bool = False) -> None:
-        note = self.query_one("#save-note", Static)
-        note.update(Content(clean(line)))
-        note.set_class(wrong, "-wrong")
+    def _written(self, path: Path, overwrite: bool) -> bool:
+        """Write the file, and return True, unless it exists."""
+        if path.exists() and not overwrite:
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._write(path)
+        return True
+
+    def _say(self, problem: str) -> None:
+        self.query_one("#save-note", Static).update(Content(clean(problem)))
