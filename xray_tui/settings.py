@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, fields
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.contract.names import RUNS
+from engine.contract.text import clean
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from pydantic import TypeAdapter
+    from pydantic_core import ErrorDetails
 
 FILE = "settings.yaml"
 APP = "xray-tui"
@@ -114,81 +114,57 @@ def load_settings(path: Path | None = None) -> tuple[Settings, tuple[str, ...]]:
         return Settings(), ()
     except OSError:
         pass  # read_mapping reports the reason
+    from pydantic import TypeAdapter, ValidationError
+
     from engine.contract.errors import BadInput
     from engine.contract.yaml_file import read_mapping
 
     try:
-        values = read_mapping(path)
+        values = {str(key): value for key, value in read_mapping(path).items()}
     except BadInput as error:
         return Settings(), error.lines
-    return _validate(values, path)
+    problems = _expand_users(values)
+    adapter = TypeAdapter(Settings)
+    try:
+        settings = adapter.validate_python(values)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        problems += map(_problem, errors)
+        invalid = {item["loc"][0] for item in errors}
+        settings = adapter.validate_python({key: value for key, value in values.items() if key not in invalid})
+    return settings, tuple(f"{path}: {problem}" for problem in problems)
+
+
+def _expand_users(values: dict[str, Any]) -> list[str]:
+    """Expand `~` in the paths; remove those of an unknown user and return a problem for each."""
+    problems = []
+    for key in ("runs_dir", "export", "lease_dir"):
+        if isinstance(text := values.get(key), str):
+            try:
+                values[key] = Path(text).expanduser()
+            except RuntimeError:
+                del values[key]
+                problems.append(f"{key}: unknown user {clean(Path(text).parts[0][1:])}; the default is used")
+    return problems
+
+
+def _problem(error: ErrorDetails) -> str:
+    from difflib import get_close_matches
+
+    name = clean(".".join(map(str, error["loc"])))
+    if error["type"] != "unexpected_keyword_argument":
+        return f"{name}: {clean(repr(error['input']))[:60]}: {clean(error['msg'])}; the default is used"
+    known = [setting.name for setting in fields(Settings)]
+    close = get_close_matches(name, known, n=1)
+    expected = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
+    return f"{name}: unknown key; {expected}"
 
 
 def settings_for(command: Namespace) -> Settings:
     """The settings, cached in the parsed command; their problems go to standard error, one line each."""
     if "settings" not in command:
-        from engine.contract.text import clean
-
         command.settings, problems = load_settings()
         for line in problems:
             print(f"xray-tui: {clean(line)}", file=sys.stderr)
     settings: Settings = command.settings
     return settings
-
-
-def _validate(values: dict[str, Any], path: Path) -> tuple[Settings, tuple[str, ...]]:
-    from pydantic import ValidationError
-
-    try:
-        return _expanded(_adapter().validate_python(values), path)
-    except ValidationError as error:
-        invalid = {str(item["loc"][0]) for item in error.errors(include_url=False) if item["loc"]}
-        problems = _lines(error, path)
-    valid = {key: value for key, value in values.items() if str(key) not in invalid}
-    try:
-        settings, more = _expanded(_adapter().validate_python(valid), path)
-    except ValidationError:  # for example keys that are not strings
-        return Settings(), problems
-    return settings, (*problems, *more)
-
-
-@cache
-def _adapter() -> TypeAdapter[Settings]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Settings)
-
-
-def _lines(error: Any, path: Path) -> tuple[str, ...]:
-    from engine.contract.text import clean
-
-    known = ", ".join(item.name for item in fields(Settings))
-    lines = []
-    for item in error.errors(include_url=False):
-        name = clean(".".join(str(part) for part in item["loc"]))
-        if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            lines.append(f"{path}: {name}: unknown key; expected one of {known}")
-        else:
-            lines.append(
-                f"{path}: {name}: {clean(repr(item['input']))[:60]}: {clean(item['msg'])}; the default is used"
-            )
-    return tuple(dict.fromkeys(lines))
-
-
-def _expanded(settings: Settings, path: Path) -> tuple[Settings, tuple[str, ...]]:
-    """(the settings with every `~` expanded, a message for each path with an unknown user, which gets its default)"""
-    from dataclasses import replace
-
-    from engine.contract.text import clean
-
-    expanded: dict[str, Path | None] = {}
-    problems = []
-    for name in ("runs_dir", "export", "lease_dir"):
-        path_setting: Path | None = getattr(settings, name)
-        try:
-            expanded[name] = path_setting.expanduser() if path_setting is not None else None
-        except RuntimeError:
-            expanded[name] = None
-            user = clean(path_setting.parts[0].removeprefix("~")) if path_setting is not None else ""
-            problems.append(f"{path}: {name}: unknown user {user}; the default is used")
-    return replace(settings, **expanded), tuple(problems)  # type: ignore[arg-type]

@@ -27,12 +27,13 @@ def test_the_file_sets_what_it_names_and_leaves_the_rest(tmp_path):
 
 def test_a_bad_key_is_named_and_the_good_ones_count(tmp_path):
     path = tmp_path / "settings.yaml"
-    path.write_text("theme: nord\nmouse: perhaps\ncolours: many\n")
+    path.write_text("theme: nord\nmouse: perhaps\nwidth: many\nslotts: 2\n")
     settings, problems = load_settings(path)
     assert settings == Settings(theme="nord")
-    assert len(problems) == 2
-    assert any("mouse" in line and "'perhaps'" in line for line in problems)
-    assert any("colours: unknown key; expected one of runs_dir" in line for line in problems)
+    assert len(problems) == 3
+    assert any("mouse: 'perhaps': Input should be a valid boolean" in line for line in problems)
+    assert any("width: unknown key; expected one of runs_dir" in line for line in problems)
+    assert f"{path}: slotts: unknown key; did you mean slots?" in problems
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"- a\n- b\n", b"a: [", b"1: 2\n", b'theme: "\\e[31m": x'])
