@@ -167,7 +167,7 @@ async def test_a_burst_of_a_thousand_boards_is_drawn_a_few_times(make_app: MakeA
     app = make_app()
     async with app.run_test() as pilot:
         await opened(pilot)
-        shown = calls_of(monkeypatch, dashboard(app), "show_board")
+        shown = calls_of(monkeypatch, dashboard(app).board, "show")
         message = board_of(app)
         for _ in range(1000):
             app.post_message(BoardChanged(message.board))

@@ -14,7 +14,7 @@ from xray_tui.app.app import XrayApp
 from xray_tui.app.messages import JobsChanged
 from xray_tui.feeds.periodic_thread import PeriodicThread
 from xray_tui.jobs.model.job import Job, State
-from xray_tui.screens.while_away import WhileAwayScreen
+from xray_tui.screens.text_screen import TextScreen
 from xray_tui.status.last_visit import last_use, note_use
 from xray_tui.system.process import user
 
@@ -37,19 +37,19 @@ async def test_after_an_absence_the_app_tells_once_what_happened(make_app: MakeA
     note_use(runs, NOW - 2 * HOUR)
     app = make_app()
     async with app.run_test() as pilot:
-        await until(pilot, lambda: isinstance(app.screen, WhileAwayScreen))
+        await until(pilot, lambda: isinstance(app.screen, TextScreen))
         text = screen_text(app)
         assert "While you were away" in text
         assert "new leader: blend_dual_presence_valjoint" in text
         assert "No job has ended" in text
         await pilot.press("escape")
-        assert not isinstance(app.screen, WhileAwayScreen)
+        assert not isinstance(app.screen, TextScreen)
     assert last_use(runs, NOW) == NOW
     app = make_app()
     async with app.run_test() as pilot:
         await opened(pilot)
         await until(pilot, lambda: knows_jobs(app))
-        assert not isinstance(app.screen, WhileAwayScreen)
+        assert not isinstance(app.screen, TextScreen)
 
 
 def knows_jobs(app: XrayApp) -> bool:
@@ -66,7 +66,7 @@ async def test_who_was_never_here_or_just_now_is_told_nothing(
     app = make_app()
     async with app.run_test() as pilot:
         await until(pilot, lambda: knows_jobs(app))
-        assert not isinstance(app.screen, WhileAwayScreen)
+        assert not isinstance(app.screen, TextScreen)
 
 
 async def test_an_absence_without_news_is_passed_over(make_app: MakeApp, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ async def test_an_absence_without_news_is_passed_over(make_app: MakeApp, tmp_pat
     app = make_app(empty)
     async with app.run_test() as pilot:
         await until(pilot, lambda: knows_jobs(app))
-        assert not isinstance(app.screen, WhileAwayScreen)
+        assert not isinstance(app.screen, TextScreen)
 
 
 async def test_a_key_notes_that_somebody_is_here(
@@ -102,7 +102,7 @@ async def test_what_was_opened_meanwhile_is_not_covered_by_the_news(make_app: Ma
         await pilot.pause()
         assert app.screen is above
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, WhileAwayScreen))
+        await until(pilot, lambda: isinstance(app.screen, TextScreen))
 
 
 def running(identity: str, **more: object) -> Job:

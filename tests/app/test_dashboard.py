@@ -78,7 +78,7 @@ async def test_the_form_is_filled_from_the_panel_that_has_the_focus(make_app: Ma
         app.post_message(JobsChanged(jobs))
         await pilot.pause()
         await pilot.press("j", "space", "e")
-        assert (app.screen.kind, app.screen.current) == ("evaluate", "dg_aug_seeds/seed_1337")
+        assert (app.screen.context.kind, app.screen.context.current) == ("evaluate", "dg_aug_seeds/seed_1337")
         assert app.screen.marked == ("dg_aug_seeds/seed_42",)
         await pilot.press("escape", "tab", "e")
         assert app.screen.current == "baseline_posmetric_s2"

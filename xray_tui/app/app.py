@@ -196,7 +196,7 @@ class XrayApp(KeysInOrder[None]):
             for line in self._column_problems(message.board):
                 self.say(line, "warning")
         self._board = message.board
-        self._dashboard.show_board(message.board)
+        self._dashboard.board.show(message.board)
         self._services.update_board(message.board)
 
     def on_board_polled(self, message: BoardPolled) -> None:
@@ -225,7 +225,7 @@ class XrayApp(KeysInOrder[None]):
         if self._exit:
             return
         self._gpus = message.gpus
-        self._dashboard.show_gpus(message.gpus)
+        self._dashboard.gpus.show(message.gpus)
         if self._gpu_screen is not None:
             self._gpu_screen.show(message.gpus)
         self._pace_gpus()
@@ -253,10 +253,12 @@ class XrayApp(KeysInOrder[None]):
         """Show the away summary once, when the dashboard is the top screen."""
         if self._away_report is None or self._exit or self.screen is not self._dashboard:
             return
-        from xray_tui.screens.while_away import WhileAwayScreen
+        from xray_tui.screens.text_screen import WIDTH, TextScreen
+        from xray_tui.status.report import lines
+        from xray_tui.system.process import user
 
         report, self._away_report = self._away_report, None
-        self.push_screen(WhileAwayScreen(report))
+        self.push_screen(TextScreen("While you were away", lines(report, WIDTH, user())))
 
     def on_dashboard_screen_uncovered(self) -> None:
         self._pace_gpus()
@@ -268,7 +270,7 @@ class XrayApp(KeysInOrder[None]):
 
     def on_host_sampled(self, message: HostSampled) -> None:
         if not self._exit:
-            self._dashboard.show_host(message.host)
+            self._dashboard.gpus.show_host(message.host)
 
     def on_followed_changed(self, message: FollowedChanged) -> None:
         if self._exit:

@@ -6,9 +6,11 @@ Pure: no Textual, no file access. Imported when a form opens, because it imports
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -99,31 +101,18 @@ def overrides(changes: Iterable[tuple[str, Any]]) -> tuple[str, ...]:
 
 
 def yaml_text(value: Any) -> str:
-    """The value on one line of YAML, as plain as it can be: `3`, `[128, 64]`, `1.0e-05`, nothing for None."""
+    """The value on one line of YAML: `3`, `[128, 64]`, `1.0e-05`, nothing for None; quotes only where necessary."""
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple | list):
-        text = f"[{', '.join(map(yaml_text, value))}]"
-    elif isinstance(value, float):
-        text = repr(value)
-        # YAML 1.1 reads 1e-05 as a string; 1.0e-05 is a number.
-        text = text.replace("e", ".0e") if "e" in text and "." not in text else text
-    else:
-        text = str(value)
-    try:
-        parsed = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        parsed = None
+    if isinstance(value, str):
+        with suppress(yaml.YAMLError, ValueError):
+            if yaml.safe_load(value) == value:
+                return value
+        text = json.dumps(value, ensure_ascii=False)  # valid YAML once its unprintable characters are escaped
+        return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)
     plain = list(value) if isinstance(value, tuple) else value
-    return text if parsed == plain and type(parsed) is type(plain) else _quoted(plain)
-
-
-def _quoted(value: Any) -> str:
-    """The value as JSON, which is valid YAML once its unprintable characters are escaped."""
-    text = json.dumps(value, ensure_ascii=False)
-    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)
+    text = yaml.safe_dump(plain, default_flow_style=True, width=math.inf, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def path_argument(path: Path, cwd: Path) -> str:

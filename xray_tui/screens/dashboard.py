@@ -26,10 +26,7 @@ from xray_tui.widgets.live_log import LiveLog
 if TYPE_CHECKING:
     from textual.widgets import Input
 
-    from xray_tui.board.model import Board
     from xray_tui.feeds import Feed
-    from xray_tui.feeds.gpu_feed import Gpus
-    from xray_tui.feeds.host_feed import Host
     from xray_tui.feeds.job_files import Followed
     from xray_tui.jobs.model.job import Job
     from xray_tui.widgets.chart import CurveView
@@ -107,15 +104,6 @@ class DashboardScreen(Screen[None]):
         return self.board.row.run if self.board.row else None
 
     # Data from the services
-
-    def show_board(self, board: Board) -> None:
-        self.board.show(board)
-
-    def show_gpus(self, gpus: Gpus) -> None:
-        self.gpus.show(gpus)
-
-    def show_host(self, host: Host) -> None:
-        self.gpus.show_host(host)
 
     def show_jobs(self, jobs: Sequence[Job], others: str = "") -> None:
         self.set_class(not jobs, "-idle")
@@ -203,28 +191,6 @@ class DashboardScreen(Screen[None]):
             await self.mount(FilterInput(self.board.words, id="filter"), before=self.board)
         self.query_one("#filter").focus()
 
-    async def on_input_changed(self, event: Input.Changed) -> None:
-        if event.input.id == "filter":
-            self.board.filter(event.value)
-        elif event.input.id == "search":
-            self.log_view.highlight(event.value)
-
-    async def on_input_submitted(self, event: Input.Submitted) -> None:
-        if event.input.id == "filter":
-            await self._close_filter()
-        elif event.input.id == "search":
-            self.log_view.search(event.value)
-            await self._close_search()
-
-    async def _close_filter(self) -> None:
-        await self.query("#filter").remove()
-        self.board.focus()
-
-    def action_enlarge(self) -> None:
-        """Toggle the log or curve between its panel and the whole screen."""
-        self.toggle_class("-large")
-        self._detail.focus()
-
     async def action_search(self) -> None:
         """Focus the log search input; open it if necessary."""
         from xray_tui.widgets.search_input import SearchInput
@@ -233,20 +199,34 @@ class DashboardScreen(Screen[None]):
             await self.mount(SearchInput(self.log_view.words, id="search"), after="#lower")
         self.query_one("#search").focus()
 
-    async def _close_search(self) -> None:
-        await self.query("#search").remove()
-        self.log_view.focus()
+    async def on_input_changed(self, event: Input.Changed) -> None:
+        (self.board.filter if event.input.id == "filter" else self.log_view.highlight)(event.value)
+
+    async def on_input_submitted(self, event: Input.Submitted) -> None:
+        if event.input.id == "search":
+            self.log_view.search(event.value)
+        await self._close(f"#{event.input.id}")
+
+    async def _close(self, field: str) -> None:
+        """Close the filter or search input and focus its panel."""
+        await self.query(field).remove()
+        (self.board if field == "#filter" else self.log_view).focus()
+
+    def action_enlarge(self) -> None:
+        """Toggle the log or curve between its panel and the whole screen."""
+        self.toggle_class("-large")
+        self._detail.focus()
 
     async def action_clear(self) -> None:
         """Undo one step: the log search, the enlarged log, the filter, then the marks."""
         if self.query("#search") or (self.log_view.has_focus and self.log_view.searches):
             self.log_view.end_search()
-            await self._close_search()
+            await self._close("#search")
         elif self.has_class("-large"):
             self.action_enlarge()
         elif self.query("#filter") or self.board.words:
             self.board.filter("")
-            await self._close_filter()
+            await self._close("#filter")
         elif self.board.marked:
             self.board.unmark()
         else:
