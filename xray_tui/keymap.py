@@ -10,8 +10,8 @@ from typing import Literal
 from textual.binding import Binding
 
 Place = Literal[
-    "app", "dashboard", "list", "board", "gpus", "jobs", "reading", "log", "gpu", "form", "save", "question", "text",
-    "folder",
+    "app", "dashboard", "list", "board", "gpus", "jobs", "reading", "curve", "log", "gpu", "form", "save", "question",
+    "text", "folder",
 ]  # fmt: skip
 
 PLACES: dict[Place, str] = {
@@ -21,6 +21,7 @@ PLACES: dict[Place, str] = {
     "jobs": "Jobs",
     "list": "Moving",
     "reading": "Log of a job",
+    "curve": "Curve of a job",
     "log": "Log and text",
     "gpu": "One GPU and its processes",
     "form": "Forms",
@@ -35,6 +36,7 @@ PLACES: dict[Place, str] = {
 TOGETHER: tuple[frozenset[Place], ...] = (
     *(frozenset[Place]({"app", "dashboard", "list", focused}) for focused in ("gpus", "board", "jobs")),
     frozenset({"app", "dashboard", "list", "log", "reading"}),
+    frozenset({"app", "dashboard", "curve"}),
     frozenset({"text", "list", "log"}),
     frozenset({"gpu", "list"}),
     frozenset({"folder", "app"}),
@@ -66,6 +68,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("log.next", "n", "find(1)", "To the next line that contains the search words", "reading", "next"),
     Command("log.previous", "N", "find(-1)", "To the previous such line", "reading"),
     Command("log.open", "o", "app.open_log", "Open the whole log in $PAGER, else less or more", "reading", "pager"),
+    Command("curve.log_scale", "L", "log_scale", "Switch the loss to a logarithmic scale, or back", "curve", "log y"),
     Command("launch.train", "t", "app.launch('train')", "Train a network from a recipe", "dashboard", "train"),
     Command("launch.evaluate", "e", "app.launch('evaluate')", "Evaluate the run under the cursor", "dashboard", "eval"),
     Command("launch.blend", "b", "app.launch('blend')", "Blend the marked runs", "dashboard", "blend"),
@@ -77,7 +80,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("board.sort_back", "<", "sort(-1)", "Sort by the previous column", "dashboard"),
     Command("board.reverse", "S", "reverse", "Reverse the order", "dashboard"),
     Command("detail.log", "l", "detail('log')", "Show the log of the selected job", "dashboard", "log"),
-    Command("detail.curve", "c", "detail('curve')", "Show the curves of the selected job", "dashboard", "curve"),
+    Command("detail.curve", "c", "detail('curve')", "Show loss and validation of the job", "dashboard", "curve"),
     Command("board.problems", "p", "app.problems", "List unranked artifacts with reasons", "dashboard", "problems"),
     Command("gpus.detail", "d", "gpu_detail", "Show more or less of each GPU", "dashboard", "detail"),
     Command("board.rescan", "r", "app.rescan", "Rescan the whole runs folder", "dashboard"),

@@ -19,12 +19,9 @@ from xray_tui.board.model import Board
 from xray_tui.board.rank import rank
 from xray_tui.jobs.model.job import Job, Progress, State
 from xray_tui.keymap import COMMANDS
-from xray_tui.logs.curve_reader import Curve
 from xray_tui.screens.help import help_lines
 from xray_tui.screens.problems import problem_lines
 from xray_tui.screens.text_screen import WIDTH
-from xray_tui.widgets.braille import plot, range_of
-from xray_tui.widgets.chart import curve_rows
 from xray_tui.widgets.columns import columns_of, place
 from xray_tui.widgets.format import age, bar, fit
 from xray_tui.widgets.job_format import job_detail, job_line
@@ -154,33 +151,6 @@ def test_a_job_with_a_bad_name_or_a_wild_progress_stays_on_its_line() -> None:
     job = make_job("x", "bad\x1b]0;name\x07\n", State.RUNNING, progress=Progress(99, 0, "epochs", "training", -4.0))
     assert text_of(job_line(job, 60, NOW)).isprintable()
     assert "100%" in text_of(job_line(replace(job, progress=Progress(30, 20, "epochs", "x")), 60, NOW))
-
-
-# Curves
-
-
-def test_a_rising_line_is_drawn_from_the_lower_left_to_the_upper_right() -> None:
-    rows = plot([(0, 0.0), (10, 1.0)], 10, 4, range_of([0, 10]), range_of([0.0, 1.0]))
-    assert rows[-1][0] != " "
-    assert rows[0][-1] != " "
-    assert rows[0][0] == rows[-1][-1] == " "
-
-
-@pytest.mark.parametrize(("width", "height"), [(38, 6), (56, 11), (96, 17), (24, 3), (10, 2)])
-def test_a_curve_fits_its_place_and_tells_the_last_and_the_best_value(width: int, height: int) -> None:
-    loss = tuple((step / 10, 1 / (step + 1)) for step in range(60))
-    curve = Curve(loss, ((1, 0.1), (2, 0.31), (3, 0.3)), "dice_pos", (2, 0.31), 20)
-    rows = curve_rows(curve, width, height)
-    assert len(rows) <= height
-    assert "0.3000" in text_of(rows[0])
-    if height >= 3 and width >= 56:
-        assert all(cell_len(text_of(row)) <= width for row in rows)
-        assert "best 0.3100" in text_of(rows[0])
-
-
-def test_a_constant_curve_and_a_single_point_are_drawn_too() -> None:
-    assert curve_rows(Curve(((0.0, 0.5), (1.0, 0.5))), 60, 8)
-    assert curve_rows(Curve(validation=((1.0, 0.0),)), 60, 8)
 
 
 # Screens of lines

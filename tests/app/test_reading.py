@@ -1,4 +1,4 @@
-"""Reading logs, curves and jobs: what is read stays in view, and no two texts run into each other."""
+"""Reading logs and jobs: what is read stays in view, and no two texts run into each other."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from xray_tui.app.app import XrayApp
 from xray_tui.app.messages import FollowedChanged, JobsChanged
 from xray_tui.feeds.job_files import Followed
 from xray_tui.jobs.model.job import Job, Progress, State
-from xray_tui.logs.curve_reader import Curve
-from xray_tui.widgets.chart import curve_rows
 from xray_tui.widgets.job_format import job_detail, job_line
 from xray_tui.widgets.log_view import LogView
 
@@ -50,15 +48,6 @@ async def test_a_log_that_is_read_stays_where_it_is_when_the_terminal_changes_it
         await pilot.pause()
         await pilot.pause()
         assert log.scroll_offset.y == len(LINES) - log.size.height, "another job's log begins at its end"
-
-
-def test_the_ends_of_a_curve_s_axis_stay_apart_at_every_width() -> None:
-    curve = Curve(((0.5, 1.0), (18.5, 0.2)), ((19, 0.3),), "dice_pos", None, 30)
-    for width in range(36, 200):
-        axis = text_of(curve_rows(curve, width, 8)[-1])
-        assert cell_len(axis) <= width
-        assert axis.split()[0] == "0"
-        assert axis.count(" 19") == 2
 
 
 PHASES = {"read val": "read", "predict test (hv)": "predict", "score": "score", "bootstrap": "boot"}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-MOST_POINTS = 4096
+MOST_POINTS = 2048
 """Number of loss points above which every second one is dropped: no terminal is wide enough to show more."""
 
 LARGEST = 1e12

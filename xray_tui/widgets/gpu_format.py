@@ -19,7 +19,6 @@ Part = tuple[str, str]
 """Text and the name of its style: "", "faint", "good", "warm", "hot", "bad"."""
 Line = list[Part]
 
-BLOCKS = "▁▂▃▄▅▆▇█"
 BUSY_FROM = 10
 """Utilisation in % from which the history is drawn as work."""
 WARM, HOT = 75, 85
@@ -34,12 +33,16 @@ def short_name(gpu: GpuSample) -> str:
 def history(gpu: GpuSample, gpus: Gpus, width: int) -> Line:
     """The last minute of utilisation in `width` cells, newest on the right; blank where there is no sample."""
     means = averages(gpus.history.get(gpu.uuid, ()), gpus.snapshot.time, width) if width else []
-    drawn = [(_block(mean), "faint" if mean is None or mean < BUSY_FROM else "good") for mean in means]
+    drawn = [(column(mean), "faint" if mean is None or mean < BUSY_FROM else "good") for mean in means]
     return [("".join(block for block, _ in run), style) for style, run in groupby(drawn, key=lambda cell: cell[1])]
 
 
-def _block(mean: float | None) -> str:
-    return " " if mean is None else BLOCKS[min(7, max(0, int(mean / 100 * 8)))]
+def column(mean: float | None, height: int = 1) -> str:
+    """A bar for a utilisation in %, one character per row, top row first; blank for None."""
+    if mean is None:
+        return " " * height
+    eighths = 1 + int(mean / 100 * 8 * height)
+    return "".join(" ▁▂▃▄▅▆▇█"[max(0, min(8, eighths - 8 * row))] for row in reversed(range(height)))
 
 
 def utilisation(gpu: GpuSample) -> Part:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from engine.contract.text import clean
 from engine.contract.units import duration, gibibytes
-from xray_tui.gpu.history import CARRIED, MINUTE
+from xray_tui.gpu.history import averages
 from xray_tui.widgets import gpu_format
-from xray_tui.widgets.braille import Range, plot
 from xray_tui.widgets.format import cells, fit
 from xray_tui.widgets.gpu_format import Line, Part
 from xray_tui.widgets.gpu_layout import age_line, dimmed
@@ -76,18 +75,18 @@ def _figures(gpu: GpuSample) -> list[tuple[str, Part]]:
 
 
 def _chart(gpu: GpuSample, gpus: Gpus, width: int, height: int) -> list[Line]:
-    """The last minute of utilisation, from 0 to 100 %, in `height` rows."""
-    axis = 5
-    room = width - axis
-    now = gpus.snapshot.time
-    points = [(time, float(value)) for time, value in gpus.history.get(gpu.uuid, ()) if value is not None]
-    if room < 12 or not points:
+    """The last minute of utilisation as bars from 0 to 100 %, in `height` rows."""
+    readings = gpus.history.get(gpu.uuid, ())
+    room = min(60, width - len("100% "))
+    if room < 12 or not readings:
         return [[] for _ in range(height)]
-    drawn = plot(points, min(room, 60), height - 1, Range(now - MINUTE, now), Range(0.0, 100.0), apart=CARRIED)
-    labels = ["100% ", *[" " * axis] * (height - 3), "  0% "]
-    scale = fit("1 min ago", min(room, 60) - 3) + "now"
-    rows: list[Line] = [[(label, "faint"), (line, "good")] for label, line in zip(labels, drawn, strict=True)]
-    return [*rows, [(" " * axis + scale, "faint")]]
+    means = averages(readings, gpus.snapshot.time, room)
+    bars = [gpu_format.column(mean, height - 1) for mean in means]
+    labels = ["100% ", *["     "] * (height - 3), "  0% "]
+    rows: list[Line] = [
+        [(label, "faint"), ("".join(row), "good")] for label, row in zip(labels, zip(*bars, strict=True), strict=True)
+    ]
+    return [*rows, [(" " * 5 + fit("1 min ago", room - 3) + "now", "faint")]]
 
 
 def _remarks(gpu: GpuSample, gpus: Gpus) -> list[tuple[str, str, str]]:
