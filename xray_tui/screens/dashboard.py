@@ -185,18 +185,22 @@ class DashboardScreen(Screen[None]):
 
     async def action_filter(self) -> None:
         """Focus the filter input; open it if necessary."""
-        from xray_tui.widgets.search_input import FilterInput
+        from xray_tui.widgets.clean_input import CleanInput
 
         if not self.query("#filter"):
-            await self.mount(FilterInput(self.board.words, id="filter"), before=self.board)
+            hint = "words in a run's name or file"
+            words = CleanInput(self.board.words, placeholder=hint, id="filter", max_length=200, select_on_focus=False)
+            await self.mount(words, before=self.board)
         self.query_one("#filter").focus()
 
     async def action_search(self) -> None:
         """Focus the log search input; open it if necessary."""
-        from xray_tui.widgets.search_input import SearchInput
+        from xray_tui.widgets.clean_input import CleanInput
 
         if not self.query("#search"):
-            await self.mount(SearchInput(self.log_view.words, id="search"), after="#lower")
+            hint = "words in the log; Enter goes to the first match"
+            words = CleanInput(self.log_view.words, placeholder=hint, id="search", max_length=200)
+            await self.mount(words, after="#lower")
         self.query_one("#search").focus()
 
     async def on_input_changed(self, event: Input.Changed) -> None:

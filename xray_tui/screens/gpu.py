@@ -17,7 +17,8 @@ from textual.widget import Widget
 
 from engine.contract.text import clean
 from xray_tui.keymap import bindings
-from xray_tui.widgets.gpu_format import Line, short_name
+from xray_tui.widgets.format import Line
+from xray_tui.widgets.gpu_format import short_name
 from xray_tui.widgets.gpu_layout import age_line
 from xray_tui.widgets.key_bar import KeyBar
 from xray_tui.widgets.list_view import strip

@@ -1,10 +1,16 @@
-"""Formatting of numbers and ages, and texts cut to a width in cells. Pure functions."""
+"""Formatting of numbers and ages, texts cut to a width in cells, and lines of styled texts. Pure functions."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from rich.cells import cell_len, set_cell_size
 
 from engine.contract.units import DAY, HOUR, MINUTE
+
+Part = tuple[str, str]
+"""Text, and the name of its style or ""; a list widget adds the prefix of its component classes."""
+Line = list[Part]
 
 ELLIPSIS = "…"
 YEAR = 364 * DAY
@@ -12,10 +18,8 @@ YEAR = 364 * DAY
 
 def fit(text: str, width: int, align: str = "left") -> str:
     """The text in exactly `width` cells. A longer text loses its middle, because run names differ at their ends."""
-    length = cell_len(text)
-    if length > width:
-        return cut(text, width)
-    space = " " * (width - length)
+    text = cut(text, width)
+    space = " " * (width - cell_len(text))
     return space + text if align == "right" else text + space
 
 
@@ -43,6 +47,16 @@ def cut_end(text: str, width: int) -> str:
 def cells(text: str) -> int:
     """Width of a text in cells; fast for ASCII."""
     return len(text) if text.isascii() else cell_len(text)
+
+
+def cells_of(parts: Iterable[Part]) -> int:
+    """Width of a line in cells."""
+    return sum(cells(text) for text, _ in parts)
+
+
+def joined(parts: Iterable[Part], space: str = "  ") -> Line:
+    """The parts with `space` between them."""
+    return [item for part in parts for item in ((space, ""), part)][1:]
 
 
 def number(value: float | None, digits: int = 4) -> str:

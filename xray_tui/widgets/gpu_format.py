@@ -1,4 +1,4 @@
-"""Short styled texts for a GPU's figures and processes. Pure functions of a GPU sample."""
+"""Short texts for a GPU's figures and processes, with the styles faint, good, warm, hot and bad. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ from typing import TYPE_CHECKING
 from engine.contract.text import clean
 from engine.contract.units import duration, gibibytes
 from xray_tui.gpu.history import averages
-from xray_tui.widgets.format import cut
+from xray_tui.widgets.format import Line, Part, cut
 
 if TYPE_CHECKING:
     from xray_tui.feeds.gpu_feed import Gpus
     from xray_tui.gpu.snapshot import GpuProcess, GpuSample
-
-Part = tuple[str, str]
-"""Text and the name of its style: "", "faint", "good", "warm", "hot", "bad"."""
-Line = list[Part]
 
 BUSY_FROM = 10
 """Utilisation in % from which the history is drawn as work."""
@@ -71,7 +67,7 @@ def clock(gpu: GpuSample) -> Part:
 
 
 def fan(gpu: GpuSample) -> Part:
-    return f"fan {or_dash(gpu.fan):>3}%" if gpu.fan is not None else " " * 8, "faint"
+    return f"fan {gpu.fan:>3}%" if gpu.fan is not None else " " * 8, "faint"
 
 
 def or_dash(value: float | None) -> str:
@@ -125,11 +121,6 @@ def process_summary(process: GpuProcess, gpus: Gpus, now: float, room: int) -> P
     details = f"{kind} {', '.join(figures)}"
     name = cut(clean(owner.run) if owner else process_name(process), max(8, room - len(details)))
     return name + details, "" if owner else "warm" if process.computes else "faint"
-
-
-def joined(parts: Sequence[Part], space: str = "  ") -> Line:
-    """The parts with `space` between them."""
-    return [item for index, part in enumerate(parts) for item in ([(space, "")] if index else []) + [part]]
 
 
 def _first_and_more(words: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING
 from engine.contract.text import clean
 from engine.contract.units import duration, gibibytes
 from xray_tui.widgets import gpu_format
-from xray_tui.widgets.format import bar, cells, cut, cut_end, fit
-from xray_tui.widgets.gpu_format import Line, Part, joined, or_dash
+from xray_tui.widgets.format import Line, Part, bar, cells, cells_of, cut, cut_end, fit, joined
+from xray_tui.widgets.gpu_format import or_dash
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +29,8 @@ REMARKS = 14
 """Width in cells reserved for the remarks at a line's end."""
 WIDE = 104
 """Width in cells from which a line has clock and fan, and spaces before units."""
+LARGE, SMALL = 38, 13
+"""Widths in cells of a GPU where several share a line: with its history, temperature and power, and without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,10 @@ def gpu_rows(gpus: Gpus | None, width: int, max_rows: int, detailed: bool, now: 
         lines = textwrap.wrap(clean(snapshot.problem or "none found"), max(20, width - 5))[:2]
         return [[Cell(None, [("     " if i else "GPU  ", "faint"), (line, "")])] for i, line in enumerate(lines)]
     count = len(snapshot.gpus)
-    if detailed and 2 * count <= max_rows:
-        rows = _detailed(gpus, width, now)
-    elif count <= max_rows:
-        rows = _one_each(gpus, width, now)
-    else:
+    if count > max_rows:
         rows = _several(gpus, width, max_rows)
+    else:
+        rows = _one_each(gpus, width, detailed and 2 * count <= max_rows, now)
     if (old := age_line(snapshot, now)) is None:
         return rows
     return [[Cell(None, [(old, "warm")])], *([Cell(cell.gpu, dimmed(cell.parts)) for cell in row] for row in rows)]
@@ -129,12 +128,18 @@ def _trouble(gpu: GpuSample, now: float) -> Line:
     return [(f"! {what}{duration_text}{colon}{advice}", "bad")]
 
 
-def _one_each(gpus: Gpus, width: int, now: float) -> list[Row]:
+def _one_each(gpus: Gpus, width: int, detailed: bool, now: float) -> list[Row]:
     widths = _widths(gpus.snapshot.gpus, width)
     rows = []
     for index, gpu in enumerate(gpus.snapshot.gpus):
-        parts = [*_head(gpu, widths), *_trouble(gpu, now)] if gpu.problem else _full_line(gpu, gpus, widths, width)
-        rows.append([Cell(index, _cut(parts, width))])
+        if gpu.problem:
+            lines = [[*_head(gpu, widths), *_trouble(gpu, now)], *([[]] if detailed else [])]
+        elif detailed:
+            first = [*_head(gpu, widths), *gpu_format.history(gpu, gpus, widths.history), *_figures(gpu, widths)]
+            lines = [first, _second_line(gpu, gpus, widths, width, now)]
+        else:
+            lines = [_full_line(gpu, gpus, widths, width)]
+        rows += [[Cell(index, _cut(line, width))] for line in lines]
     return rows
 
 
@@ -142,53 +147,31 @@ def _full_line(gpu: GpuSample, gpus: Gpus, widths: _Widths, width: int) -> Line:
     """Head, history, figures and remarks; a warning that does not fit replaces name and history."""
     warnings, work = gpu_format.warnings(gpu, gpus), gpu_format.work(gpu, gpus)
     head, minute, figures = _head(gpu, widths), gpu_format.history(gpu, gpus, widths.history), _figures(gpu, widths)
-    room = width - _length([*head, *minute, *figures])
-    if warnings and _length(joined(warnings)) + 2 + min(_length(joined(work)), REMARKS) > room:
+    room = width - cells_of([*head, *minute, *figures])
+    if warnings and cells_of(joined(warnings)) + 2 + min(cells_of(joined(work)), REMARKS) > room:
         space = widths.name + 1 + widths.history
         warning = "  ".join(text for text, _ in warnings)
         return [*head[:-1], (fit(cut_end(warning, space), space), warnings[-1][1]), *figures, *joined(work)]
     return [*head, *minute, *figures, *joined([*warnings, *work])]
 
 
-def _length(parts: Line) -> int:
-    return sum(cells(text) for text, _ in parts)
-
-
-def _detailed(gpus: Gpus, width: int, now: float) -> list[Row]:
-    """Two lines per GPU: its figures; then a memory bar, warnings and the processes that use it."""
-    widths = _widths(gpus.snapshot.gpus, width)
-    indent = len("GPU ") + widths.index + 1
-    rows = []
-    for index, gpu in enumerate(gpus.snapshot.gpus):
-        head = _head(gpu, widths)
-        if gpu.problem:
-            rows += [[Cell(index, _cut([*head, *_trouble(gpu, now)], width))], [Cell(index, [])]]
-            continue
-        first = [*head, *gpu_format.history(gpu, gpus, widths.history), *_figures(gpu, widths)]
-        used, free = _memory_bar(gpu, widths.name + 1 + widths.history)
-        second: Line = [(" " * indent, ""), (used, "good"), (free, "faint"), ("  ", "")]
-        if not widths.wide:
-            second += [gpu_format.clock(gpu), ("  ", "")]
-            second += [gpu_format.fan(gpu), ("  ", "")] if gpu.fan is not None else []
-        room = width - _length(second)
-        second += joined([*gpu_format.warnings(gpu, gpus), *_holders(gpu, gpus, now, room)])
-        rows += [[Cell(index, _cut(first, width))], [Cell(index, _cut(second, width))]]
-    return rows
-
-
-def _memory_bar(gpu: GpuSample, width: int) -> tuple[str, str]:
-    """A bar of the used memory; blank if the driver does not report it."""
-    if gpu.memory_used is None or not gpu.memory_total:
-        return "", " " * width
-    return bar(gpu.memory_used / gpu.memory_total, width)
-
-
-def _holders(gpu: GpuSample, gpus: Gpus, now: float, room: int) -> Line:
-    """The processes, largest first; if none computes, the GPU's availability precedes them."""
-    parts = [gpu_format.process_summary(process, gpus, now, room) for process in gpu.processes or ()]
+def _second_line(gpu: GpuSample, gpus: Gpus, widths: _Widths, width: int, now: float) -> Line:
+    """A memory bar, blank if the driver does not report it, warnings, and the processes, largest first; if none
+    computes, the GPU's availability precedes them."""
+    room = widths.name + 1 + widths.history
+    used, free = "", " " * room
+    if gpu.memory_used is not None and gpu.memory_total:
+        used, free = bar(gpu.memory_used / gpu.memory_total, room)
+    line: Line = [(" " * (len("GPU ") + widths.index + 1), ""), (used, "good"), (free, "faint"), ("  ", "")]
+    if not widths.wide:
+        line += [gpu_format.clock(gpu), ("  ", "")]
+        line += [gpu_format.fan(gpu), ("  ", "")] if gpu.fan is not None else []
+    parts = gpu_format.warnings(gpu, gpus)
     if not any(process.computes or process.pid in gpus.owners for process in gpu.processes or ()):
-        parts = [*gpu_format.work(gpu, gpus), *parts]
-    return parts
+        parts += gpu_format.work(gpu, gpus)
+    room = width - cells_of(line)
+    parts += [gpu_format.process_summary(process, gpus, now, room) for process in gpu.processes or ()]
+    return [*line, *joined(parts)]
 
 
 def _cut(parts: Line, width: int) -> Line:
@@ -210,55 +193,31 @@ def _cut(parts: Line, width: int) -> Line:
 
 
 def _several(gpus: Gpus, width: int, max_rows: int) -> list[Row]:
-    """The largest cells with which all GPUs fit; if none do, as many as fit and the number left out."""
+    """Large cells if all GPUs fit, else small ones; if not even these fit, the number of GPUs left out."""
     count = len(gpus.snapshot.gpus)
-    make, size = next(
-        ((make, size) for make, size in _CELLS if math.ceil(count / max(1, width // size)) <= max_rows), _CELLS[-1]
-    )
+    size = LARGE if count <= max_rows * (width // LARGE) else SMALL
     columns = max(1, width // size)
-    made = [Cell(index, make(gpu, gpus)) for index, gpu in enumerate(gpus.snapshot.gpus[: max_rows * columns])]
+    shown = gpus.snapshot.gpus[: max_rows * columns]
+    made = [Cell(index, _cell(gpu, gpus, size)) for index, gpu in enumerate(shown)]
     if count > len(made):
         made[-1] = Cell(None, [(fit(f"+{count - len(made) + 1} more", size), "faint")])
     return [made[start : start + columns] for start in range(0, len(made), columns)]
 
 
-def _large_cell(gpu: GpuSample, gpus: Gpus) -> Line:
-    """Index, state, history, utilisation, memory, temperature, power: 38 cells."""
+def _cell(gpu: GpuSample, gpus: Gpus, size: int) -> Line:
+    """Index, state, utilisation and memory of a GPU, or its problem up to the colon, in `size` cells."""
+    head: Line = [(f"{gpu.index:>2}", ""), _sign(gpu, gpus)]
     if gpu.problem:
-        return [*_index(gpu, gpus), (_problem(gpu, 33), "bad"), ("  ", "")]
+        room = size - 4
+        return [*head, (fit(cut_end(clean(gpu.problem).partition(":")[0], room), room), "bad"), (" ", "")]
+    used = gibibytes(gpu.memory_used, 0)
+    if size == SMALL:
+        return [*head, gpu_format.utilisation(gpu), (fit(f"{used}G", 5, "right"), ""), (" ", "")]
+    memory = fit(f"{used}/{gibibytes(gpu.memory_total, 0)}G", 10, "right")
     return [
-        *_index(gpu, gpus), *gpu_format.history(gpu, gpus, 6), gpu_format.utilisation(gpu), (" ", ""),
-        _short_memory(gpu), gpu_format.temperature(gpu), (fit(f" {or_dash(gpu.power)}W", 8), "faint"),
+        *head, *gpu_format.history(gpu, gpus, 6), gpu_format.utilisation(gpu), (memory, ""),
+        gpu_format.temperature(gpu), (fit(f" {or_dash(gpu.power)}W", 10), "faint"),
     ]  # fmt: skip
-
-
-def _middle_cell(gpu: GpuSample, gpus: Gpus) -> Line:
-    """Index, state, utilisation, memory, temperature: 24 cells."""
-    if gpu.problem:
-        return [*_index(gpu, gpus), (_problem(gpu, 19), "bad"), ("  ", "")]
-    return [
-        *_index(gpu, gpus),
-        gpu_format.utilisation(gpu),
-        (" ", ""),
-        _short_memory(gpu),
-        gpu_format.temperature(gpu),
-        ("  ", ""),
-    ]
-
-
-def _small_cell(gpu: GpuSample, gpus: Gpus) -> Line:
-    """Index, state, utilisation, memory used: 13 cells."""
-    if gpu.problem:
-        return [*_index(gpu, gpus), (_problem(gpu, 9), "bad"), (" ", "")]
-    used = fit(f"{gibibytes(gpu.memory_used, 0)}G", 4, "right")
-    return [*_index(gpu, gpus), gpu_format.utilisation(gpu), (used, ""), (" ", "")]
-
-
-_CELLS = ((_large_cell, 38), (_middle_cell, 24), (_small_cell, 13))
-
-
-def _index(gpu: GpuSample, gpus: Gpus) -> Line:
-    return [(f"{gpu.index:>2}", ""), _sign(gpu, gpus)]
 
 
 def _sign(gpu: GpuSample, gpus: Gpus) -> Part:
@@ -271,12 +230,3 @@ def _sign(gpu: GpuSample, gpus: Gpus) -> Part:
         return "?", "warm"
     free = gpu_format.is_free(gpu, gpus)
     return (" ", "") if free is None else ("○", "good") if free else ("●", "good" if gpu.utilisation else "faint")
-
-
-def _problem(gpu: GpuSample, width: int) -> str:
-    """The short form of the problem, which ends at its colon."""
-    return fit(cut_end(clean(gpu.problem or "").partition(":")[0], width), width)
-
-
-def _short_memory(gpu: GpuSample) -> Part:
-    return fit(f"{gibibytes(gpu.memory_used, 0)}/{gibibytes(gpu.memory_total, 0)}G", 9, "right"), ""

@@ -15,27 +15,26 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from xray_tui.keymap import bindings
-from xray_tui.widgets.format import cells, cut_end
+from xray_tui.widgets.format import cells_of, cut_end
 from xray_tui.widgets.gpu_layout import STALE_AFTER, Cell, Row, gpu_rows
 from xray_tui.widgets.host_line import host_line
 from xray_tui.widgets.list_view import LineRepainter, strip
 
 if TYPE_CHECKING:
-    from rich.style import Style
-
     from xray_tui.feeds import Feed
     from xray_tui.feeds.gpu_feed import Gpus
     from xray_tui.feeds.host_feed import Host
     from xray_tui.gpu.snapshot import GpuSample
-
-STYLES = ("cursor", "faint", "good", "warm", "hot", "bad")
 
 
 class GpuStrip(LineRepainter, Widget, can_focus=True):
     """All GPUs in as much detail as fits, or the reason why there are none; and one line for the host."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list", "gpus")]
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"gpu--{name}" for name in STYLES}
+    STYLES = "gpu"
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"gpu--{name}" for name in ("cursor", "faint", "good", "warm", "hot", "bad")
+    }
 
     cursor: var[int] = var(0)
     """Index of the GPU under the cursor, which is visible only while the strip has the focus."""
@@ -67,9 +66,9 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
         """Show a new sample. The cursor stays on its GPU even if the indices change."""
         selected = self.gpu
         self._gpus = gpus
-        if selected is not None and selected.uuid:
-            indices = [index for index, gpu in enumerate(gpus.snapshot.gpus) if gpu.uuid == selected.uuid]
-            self.cursor = indices[0] if indices else self.cursor
+        uuids = [gpu.uuid for gpu in gpus.snapshot.gpus]
+        if selected is not None and selected.uuid in uuids:
+            self.cursor = uuids.index(selected.uuid)
         self._draw()
 
     def show_host(self, host: Host) -> None:
@@ -94,11 +93,10 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
         self._draw()
 
     def _draw(self) -> None:
-        rows = self._rows_for(self.size.width or 80)
-        before, self._rows = self._rows, rows
+        before, self._rows = self._rows, self._rows_for(self.size.width or 80)
         if self.gpu is not None:
             self._move_to(self.cursor)
-        if len(rows) != len(before):
+        if len(self._rows) != len(before):
             self.refresh(layout=True)
         else:
             self.refresh_changed()
@@ -110,8 +108,7 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
         rows = gpu_rows(self._gpus, width, max_rows, self._detailed, time.time())
         if self._host is not None:
             rows = [*rows, [Cell(None, host_line(self._host, width))]]
-        failures = (cut_end(line, width) for line in self._failures.values() if line)
-        return [*rows, *([Cell(None, [(line, "bad")])] for line in failures)]
+        return [*rows, *([Cell(None, [(cut_end(line, width), "bad")])] for line in self._failures.values() if line)]
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return max(1, len(self._rows_for(width)))  # for `width`: the widget does not have this size yet
@@ -119,30 +116,18 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
     def on_resize(self) -> None:
         self._draw()
 
-    def on_focus(self) -> None:
-        self.refresh()
-
-    def on_blur(self) -> None:
-        self.refresh()
-
     def watch_cursor(self) -> None:
         self.refresh()
 
     def draw_line(self, y: int) -> Strip:
-        plain = self.rich_style
-        if y >= len(self._rows):
-            return Strip.blank(self.size.width, plain)
-        row = self._rows[y]
-        parts: list[tuple[str, Style]] = []
-        base = plain
-        for cell in row:
-            selected = self.has_focus and cell.gpu is not None and cell.gpu == self.cursor
-            base = plain + self.get_component_rich_style("gpu--cursor") if selected else plain
-            parts += [
-                (text, base + self.get_component_rich_style(f"gpu--{name}", partial=True) if name else base)
-                for text, name in cell.parts
-            ]
-        return strip(parts, self.size.width, base if len(row) == 1 else plain)
+        row = self._rows[y] if y < len(self._rows) else []
+        selected = [self.has_focus and cell.gpu == self.cursor for cell in row]
+        styled = [
+            (text, self.part_style(name, at_cursor))
+            for cell, at_cursor in zip(row, selected, strict=True)
+            for text, name in cell.parts
+        ]
+        return strip(styled, self.size.width, self.part_style("", selected == [True]))
 
     def _move_to(self, index: int) -> None:
         """Put the cursor on a GPU, or on the nearest GPU shown."""
@@ -151,7 +136,7 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
 
     def action_move(self, rows: int) -> None:
         """Move to the GPU above or below."""
-        index = self.cursor + rows * max(len(row) for row in self._rows)
+        index = self.cursor + rows * max(map(len, self._rows))
         if any(cell.gpu == index for row in self._rows for cell in row):
             self.cursor = index
 
@@ -171,11 +156,10 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
-        if offset is None or offset.y >= len(self._rows):
-            return
+        row = self._rows[offset.y] if offset is not None and offset.y < len(self._rows) else []
         left = 0
-        for cell in self._rows[offset.y]:
-            left += sum(cells(text) for text, _ in cell.parts)
-            if cell.gpu is not None and (offset.x < left or len(self._rows[offset.y]) == 1):
+        for cell in row:
+            left += cells_of(cell.parts)
+            if offset is not None and cell.gpu is not None and (offset.x < left or len(row) == 1):
                 self.cursor = cell.gpu
                 return

@@ -5,8 +5,7 @@ from __future__ import annotations
 from engine.contract.text import clean
 from engine.contract.units import GIB, gibibytes
 from xray_tui.feeds.host_feed import Host, shortages
-from xray_tui.widgets.format import cells
-from xray_tui.widgets.gpu_format import Line, Part, joined
+from xray_tui.widgets.format import Line, Part, cells_of, joined
 
 
 def host_line(host: Host, width: int) -> Line:
@@ -14,13 +13,10 @@ def host_line(host: Host, width: int) -> Line:
     short = shortages(host)
     texts = {"cpu": cpu(host), "memory": memory(host), "shm": shm(host), "disk": disk(host)}
     parts: list[Part] = [(f"! {text}", "warm") if name in short else (text, "") for name, text in texts.items() if text]
-    if _room(parts, 2) > width:
+    if cells_of(joined(parts)) > width:
         parts.sort(key=lambda part: part[1] != "warm")
-    return joined(parts, "   " if _room(parts, 3) <= width else "  ")
-
-
-def _room(parts: Line, space: int) -> int:
-    return sum(cells(text) + space for text, _ in parts) - space
+    wide = joined(parts, "   ")
+    return wide if cells_of(wide) <= width else joined(parts)
 
 
 def cpu(host: Host) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.contract.text import clean
 from engine.contract.units import duration
-from xray_tui.widgets.format import age, bar, cells, fit
+from xray_tui.widgets.format import Line, age, bar, cells, cells_of, fit
 
 if TYPE_CHECKING:
     from xray_tui.jobs.model.job import Job
@@ -26,31 +26,28 @@ STATE_FROM, KIND_FROM = 60, 56
 """Widths in cells from which a job's line has its state as a word beside its bar, and its kind as a word. A narrower
 line has one letter for the kind, which is also its launch key."""
 
-Part = tuple[str, str]
-"""Text and the name of its style: "", "faint", "bar", or a state."""
 
-
-def job_line(job: Job, width: int, now: float, me: str = "") -> list[Part]:
+def job_line(job: Job, width: int, now: float, me: str = "") -> Line:
     """The job in `width` cells: glyph, state, kind, run, bar or phase, share done and ETA. Jobs of users other than
-    `me` have the user's name."""
+    `me` have the user's name. The styles are faint, bar and the states."""
     from xray_tui.jobs.model.format import whose  # not needed for the start of the app
 
-    parts: list[Part] = [(f" {GLYPHS[job.state]} ", str(job.state))]
+    parts: Line = [(f" {GLYPHS[job.state]} ", str(job.state))]
     if width >= STATE_FROM:
         parts.append((f"{job.state:<10}", str(job.state)))
     kind = clean(job.spec.kind)
     parts.append((f"{kind:<9}" if width >= KIND_FROM else f"{kind[:1]:<2}", "faint"))
     bar_width = max(8, min(24, width // 6)) if width >= STATE_FROM else 12 if width >= KIND_FROM else 7
     tail = _tail(job, now, bar_width, words=width >= STATE_FROM)
-    room = width - sum(cells(text) for text, _ in (*parts, *tail)) - 1
+    room = width - cells_of([*parts, *tail]) - 1
     return [*parts, (fit(clean(job.spec.run + whose(job, me)), max(4, room)), ""), (" ", ""), *tail]
 
 
-def _tail(job: Job, now: float, bar_width: int, words: bool) -> list[Part]:
+def _tail(job: Job, now: float, bar_width: int, words: bool) -> Line:
     """Bar or phase, share and ETA of an active job with progress; else its running time and age."""
     share = share_done(job)
     if share is not None and job.progress is not None and not job.state.ended:
-        end: list[Part] = [(f" {share:>4.0%}", ""), (f" {duration(job.progress.eta_s):>6}", "faint")]
+        end: Line = [(f" {share:>4.0%}", ""), (f" {duration(job.progress.eta_s):>6}", "faint")]
         phase = clean(job.progress.phase)
         if phase.startswith(job.spec.kind):
             used, free = bar(share, bar_width)

@@ -14,8 +14,9 @@ from textual.strip import Strip
 
 from engine.contract.text import clean
 from xray_tui.keymap import bindings
-from xray_tui.widgets.job_format import GLYPHS, Part, job_detail, job_line
-from xray_tui.widgets.list_view import ListView, strip
+from xray_tui.widgets.format import Line
+from xray_tui.widgets.job_format import GLYPHS, job_detail, job_line
+from xray_tui.widgets.list_view import ListView
 
 if TYPE_CHECKING:
     from xray_tui.jobs.model.job import Job
@@ -25,6 +26,7 @@ class JobList(ListView):
     """All jobs. The cursor stays on its job, but moves from the newest or an ended one to a new one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("jobs")]
+    STYLES = "jobs"
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"jobs--{name}" for name in ("cursor", "faint", "bar", *GLYPHS)}
 
     @dataclass
@@ -46,7 +48,7 @@ class JobList(ListView):
         self._me = ""
         self._selected: str | None = None
         self._newest: str | None = None
-        self._drawn: tuple[list[Part], ...] = ()
+        self._drawn: tuple[Line, ...] = ()
         """The visible lines at the last check of their times."""
         self._failure = ""
 
@@ -71,16 +73,8 @@ class JobList(ListView):
         known, newest = {job.id for job in self._jobs}, jobs[0].id if jobs else None
         self._jobs, self._newest = in_view(jobs), newest
         ids = [job.id for job in self._jobs]
-        if following and newest is not None and newest not in known:
-            at = ids.index(newest)
-        elif self._selected in ids:
-            at = ids.index(self._selected)
-        else:
-            at = min(max(self.cursor, 0), len(ids) - 1)
-        self.cursor = at
-        self.resized_rows()
-        self.show_cursor()
-        self.refresh_changed()
+        selected = newest if following and newest not in known else self._selected
+        self.replaced_rows(ids.index(selected) if selected in ids else None)
         self._title()
         self.cursor_moved()
 
@@ -116,17 +110,13 @@ class JobList(ListView):
             self.refresh_changed()
 
     def draw_row(self, index: int, width: int) -> Strip:
-        base = self.get_component_rich_style("jobs--cursor") if index == self.cursor else self.rich_style
-        parts = [
-            (text, base + self.get_component_rich_style(f"jobs--{name}", partial=True) if name else base)
-            for text, name in job_line(self._jobs[index], width, time.time(), self._me)
-        ]
-        return strip(parts, width, base)
+        parts = job_line(self._jobs[index], width, time.time(), self._me)
+        return self.strip_of(parts, width, index == self.cursor)
 
     def draw_empty(self, y: int, width: int) -> Strip:
         if y == 0 and not self._jobs and not self._failure:
             hint = " No jobs yet: t trains a network, e evaluates a run, b blends."
-            return strip([(hint, self.get_component_rich_style("jobs--faint"))], width, self.rich_style)
+            return self.strip_of([(hint, "faint")], width)
         return super().draw_empty(y, width)
 
     def action_open(self) -> None:

@@ -5,6 +5,7 @@ All output goes over SSH, so a widget repaints only the lines that have changed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
@@ -19,6 +20,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from xray_tui.keymap import bindings
+from xray_tui.widgets.format import Part
 
 if TYPE_CHECKING:
     from textual.widget import Widget as _Widget
@@ -32,6 +34,8 @@ class LineRepainter(_Widget):
 
     MOVES: ClassVar[frozenset[str]] = frozenset({"move", "page", "jump"})
     """Actions that only move the cursor (KeysInOrder)."""
+    STYLES: ClassVar[str] = ""
+    """Prefix of the component classes, which include `cursor`."""
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -42,6 +46,16 @@ class LineRepainter(_Widget):
     def draw_line(self, y: int) -> Strip:
         """Draw line `y` of the view."""
         raise NotImplementedError
+
+    def part_style(self, name: str, selected: bool = False) -> Style:
+        """The style of a part of a line; `selected` if the cursor is on it."""
+        base = self.get_component_rich_style(f"{self.STYLES}--cursor") if selected else self.rich_style
+        return base + self.get_component_rich_style(f"{self.STYLES}--{name}", partial=True) if name else base
+
+    def strip_of(self, parts: Iterable[Part], width: int, selected: bool = False) -> Strip:
+        """A line of `width` cells."""
+        styled = [(text, self.part_style(name, selected)) for text, name in parts]
+        return strip(styled, width, self.part_style("", selected))
 
     def render_line(self, y: int) -> Strip:
         line = self._painted[y] = self.draw_line(y)
@@ -139,15 +153,16 @@ class ListView(LineRepainter, LineView):
         """Update the scrollable height after a change of `row_count`."""
         self.virtual_size = Size(self.size.width, self.row_count + self.HEAD_ROWS)
 
+    def replaced_rows(self, cursor: int | None) -> None:
+        """Draw rows that have been replaced, with the cursor on this row, or near its old place for None."""
+        self.cursor = min(max(self.cursor, 0), self.row_count - 1) if cursor is None else cursor
+        self.resized_rows()
+        self.show_cursor()
+        self.refresh_changed()
+
     def on_resize(self) -> None:
         self.resized_rows()
         self.show_cursor()
-
-    def on_focus(self) -> None:
-        self.refresh()
-
-    def on_blur(self) -> None:
-        self.refresh()
 
     def refresh_row(self, index: int) -> None:
         if 0 <= index < self.row_count:
@@ -192,17 +207,14 @@ def strip(parts: list[tuple[str, Style]], width: int, rest: Style) -> Strip:
     Each change of style costs about 20 bytes, so neighbours of equal style become one segment, and blanks join their
     neighbour if that looks the same.
     """
-    joined: list[tuple[str, Style]] = []
+    joined = [("", rest)]
     filling = width - sum(cell_len(text) for text, _ in parts)
     for text, style in [*parts, (" " * filling, rest)]:
-        if not joined:
-            joined.append((text, style))
-            continue
         before, last_style = joined[-1]
-        if style == last_style or (not text.strip(" ") and _same_blanks(style, last_style)):
-            joined[-1] = (before + text, last_style)
-        elif not before.strip(" ") and _same_blanks(style, last_style):
+        if not before or (not before.strip(" ") and _same_blanks(style, last_style)):
             joined[-1] = (before + text, style)
+        elif style == last_style or (not text.strip(" ") and _same_blanks(style, last_style)):
+            joined[-1] = (before + text, last_style)
         else:
             joined.append((text, style))
     return Strip([Segment(text, style) for text, style in joined if text]).adjust_cell_length(width, rest)

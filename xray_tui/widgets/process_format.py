@@ -9,8 +9,7 @@ from engine.contract.text import clean
 from engine.contract.units import duration, gibibytes
 from xray_tui.gpu.history import averages
 from xray_tui.widgets import gpu_format
-from xray_tui.widgets.format import cells, fit
-from xray_tui.widgets.gpu_format import Line, Part
+from xray_tui.widgets.format import Line, Part, cells, fit
 from xray_tui.widgets.gpu_layout import age_line, dimmed
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.strip import Strip
 
-from xray_tui.widgets.list_view import ListView, strip
+from xray_tui.widgets.list_view import ListView
 from xray_tui.widgets.process_format import process_head, process_line, run_cells
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class ProcessList(ListView):
     """Running times are those of the sample, so the lines change only with a new sample."""
 
+    STYLES = "gpu"
     COMPONENT_CLASSES: ClassVar[set[str]] = {"gpu--cursor", "gpu--faint", "gpu--good"}
     HEAD_ROWS = 1
 
@@ -43,33 +44,23 @@ class ProcessList(ListView):
         self._gpus, self._now = gpus, time.time()
         self._processes = gpu.processes or ()
         self._empty = _why_empty(gpu)
-        same = [index for index, process in enumerate(self._processes)
-                if selected and (process.pid, process.started) == (selected.pid, selected.started)]  # fmt: skip
-        self.cursor = same[0] if same else min(max(self.cursor, 0), len(self._processes) - 1)
-        self.resized_rows()
-        self.show_cursor()
-        self.refresh()
-
-    def draw_head(self, y: int, width: int) -> Strip:
-        head = process_head(width, self._run_cells(width))
-        return strip([(head, self.get_component_rich_style("gpu--faint"))], width, self.rich_style)
+        keys = [(process.pid, process.started) for process in self._processes]
+        self.replaced_rows(keys.index(key) if selected and (key := (selected.pid, selected.started)) in keys else None)
 
     def _run_cells(self, width: int) -> int:
         return run_cells(self._processes, self._gpus, width) if self._gpus else 4
 
+    def draw_head(self, y: int, width: int) -> Strip:
+        return self.strip_of([(process_head(width, self._run_cells(width)), "faint")], width)
+
     def draw_row(self, index: int, width: int) -> Strip:
         assert self._gpus is not None
-        base = self.get_component_rich_style("gpu--cursor") if index == self.cursor else self.rich_style
-        parts = [
-            (text, base + self.get_component_rich_style(f"gpu--{name}", partial=True) if name else base)
-            for text, name in process_line(self._processes[index], self._gpus, width, self._run_cells(width), self._now)
-        ]
-        return strip(parts, width, base)
+        parts = process_line(self._processes[index], self._gpus, width, self._run_cells(width), self._now)
+        return self.strip_of(parts, width, index == self.cursor)
 
     def draw_empty(self, y: int, width: int) -> Strip:
         if y == 0 and not self._processes:
-            parts = [(f" {self._empty}", self.get_component_rich_style("gpu--faint"))]
-            return strip(parts, width, self.rich_style)
+            return self.strip_of([(f" {self._empty}", "faint")], width)
         return super().draw_empty(y, width)
 
 
