@@ -63,7 +63,8 @@ def test_a_bar_is_full_at_the_end_and_never_longer() -> None:
 
 
 def shown(width: int, name_width: int = 30, sorted_by: str = "rank") -> dict[str, int]:
-    return {item.column.key: item.width for item in place(columns_of(SIX, width < 108), width, name_width, sorted_by)}
+    columns = columns_of(SIX, width < 108, name_width)
+    return {column.key: cells for column, cells in place(columns, width, sorted_by)}
 
 
 def test_at_120_columns_a_name_of_30_letters_is_whole_beside_six_metrics_threshold_tta_and_age() -> None:

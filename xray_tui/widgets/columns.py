@@ -63,7 +63,7 @@ class Column:
     descending: bool = False
     """Whether the highest value comes first."""
     metric: bool = False
-    right: bool = True
+    align: str = "right"
     spared: int = 0
     """Priority for leaving the column out when space is short, highest first; 0 means never."""
 
@@ -84,22 +84,24 @@ def resolve_metrics(names: Iterable[str], rules: Rules) -> tuple[tuple[str, ...]
     return tuple(dict.fromkeys(metrics)), tuple(problems)
 
 
-def columns_of(metrics: Sequence[str], compact: bool = False, several: bool = False) -> tuple[Column, ...]:
-    """All columns for these metrics, in display order. `compact` gives short heads; `several` adds the number of a
-    run's artifacts."""
+def columns_of(
+    metrics: Sequence[str], compact: bool = False, name_width: int = 0, several: bool = False
+) -> tuple[Column, ...]:
+    """All columns for these metrics, in display order. `compact` gives short heads; the longest run name has
+    `name_width` cells; `several` adds the number of a run's artifacts."""
     measured = tuple(_metric_column(name, index, compact) for index, name in enumerate(metrics))
     best_of = Column(
         "candidates", "of k", 5, lambda row, now: str(row.candidates), lambda row: row.candidates, spared=58
     )
     return (
         Column("rank", "#", 3, lambda row, now: str(row.rank), lambda row: row.rank),
-        Column("run", "Run", 0, lambda row, now: row.name, lambda row: row.run.casefold(), right=False),
+        Column("run", "Run", name_width, lambda row, now: row.name, lambda row: row.run.casefold(), align="left"),
         *measured,
         _threshold_column(compact),
         Column("tta", "TTA", 4, _tta, lambda row: row.artifact.tta, spared=59),
         *((best_of,) if several else ()),
         Column("age", "Age", 4, _age, lambda row: row.artifact.time, descending=True, spared=1),
-        Column("source", "Artifact", 42, _source, lambda row: row.artifact.path, right=False, spared=90),
+        Column("source", "Artifact", 42, _source, lambda row: row.artifact.path, align="left", spared=90),
     )
 
 
@@ -146,44 +148,26 @@ def _source(row: Row, now: float) -> str:
     return clean(name if folder == row.run else row.artifact.path)
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedColumn:
-    """A column with its assigned width in cells."""
+def place(columns: Sequence[Column], width: int, sorted_by: str) -> tuple[tuple[Column, int], ...]:
+    """The columns that fit into `width` cells, each with its width, with one cell between two columns.
 
-    column: Column
-    width: int
-
-
-def place(columns: Sequence[Column], width: int, name_width: int, sorted_by: str) -> tuple[PlacedColumn, ...]:
-    """The columns that fit into `width` cells, with one cell between two columns.
-
-    The longest run name has `name_width` cells. Columns are left out, the least important first but never the sort
-    column, until the names have NAME_WANTED cells; extra columns, until the longest name fits whole.
+    Columns are left out, the least important first but never the sort column, until the names have NAME_WANTED cells;
+    extra columns, until the longest name fits whole. Run names take at most the space that they need if a text column
+    follows, which takes the rest.
     """
     kept = list(columns)
+    name_width = next(column.width for column in columns if column.key == "run")
+
+    def room() -> int:
+        """Cells left for the run names."""
+        return width - sum(column.width + 1 for column in kept if column.key != "run")
+
     for column in sorted(columns, key=lambda column: -column.spared):
-        wanted = name_width if column.spared >= EXTRA else min(name_width, NAME_WANTED)
-        if _room_for_name(kept, width) >= wanted or not column.spared:
+        if room() >= (name_width if column.spared >= EXTRA else min(name_width, NAME_WANTED)) or not column.spared:
             break
         if column.key != sorted_by:
             kept.remove(column)
-    room = max(4, _room_for_name(kept, width))
-    slack = room - max(name_width, NAME_WANTED)
-    placed = []
-    for column in kept:
-        if column.key == "run":
-            placed.append(PlacedColumn(column, room - max(0, slack) if _last_is_text(kept) else room))
-        elif column.key == "source":
-            placed.append(PlacedColumn(column, column.width + max(0, slack)))
-        else:
-            placed.append(PlacedColumn(column, column.width))
-    return tuple(placed)
-
-
-def _last_is_text(columns: Sequence[Column]) -> bool:
-    return columns[-1].key == "source"
-
-
-def _room_for_name(columns: Iterable[Column], width: int) -> int:
-    others = [column.width + 1 for column in columns if column.key != "run"]
-    return width - sum(others)
+    names = max(4, room())
+    slack = max(0, names - max(name_width, NAME_WANTED)) if kept[-1].key == "source" else 0
+    widths = {"run": names - slack, "source": kept[-1].width + slack}
+    return tuple((column, widths.get(column.key, column.width)) for column in kept)

@@ -14,7 +14,6 @@ from textual.strip import Strip
 
 from engine.contract.text import clean
 from xray_tui.keymap import bindings
-from xray_tui.widgets.format import Line
 from xray_tui.widgets.job_format import GLYPHS, job_detail, job_line
 from xray_tui.widgets.list_view import ListView
 
@@ -48,8 +47,6 @@ class JobList(ListView):
         self._me = ""
         self._selected: str | None = None
         self._newest: str | None = None
-        self._drawn: tuple[Line, ...] = ()
-        """The visible lines at the last check of their times."""
         self._failure = ""
 
     @property
@@ -99,15 +96,9 @@ class JobList(ListView):
 
     def refresh_times(self) -> None:
         """Draw again if a displayed time has changed."""
-        now = time.time()
         if self.job is not None and self.job.stop_asked is not None:
-            self.show_subtitle(Content(job_detail(self.job, now)))
-        top = self.scroll_offset.y
-        in_view = self._jobs[top : top + self.page_rows]
-        lines = tuple(job_line(job, self.line_width, now, self._me) for job in in_view)
-        if lines != self._drawn:
-            self._drawn = lines
-            self.refresh_changed()
+            self.show_subtitle(Content(job_detail(self.job, time.time())))
+        self.refresh_changed()
 
     def draw_row(self, index: int, width: int) -> Strip:
         parts = job_line(self._jobs[index], width, time.time(), self._me)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,7 +14,7 @@ from textual.strip import Strip
 
 from engine.contract.text import clean
 from xray_tui.keymap import bindings
-from xray_tui.widgets.columns import COMPACT_BELOW, Column, PlacedColumn, columns_of, place, resolve_metrics
+from xray_tui.widgets.columns import COMPACT_BELOW, Column, columns_of, place, resolve_metrics
 from xray_tui.widgets.format import fit
 from xray_tui.widgets.list_view import ListView, strip
 from xray_tui.widgets.sort_filter import Sort, arrange, longest_name
@@ -36,14 +35,9 @@ class Leaderboard(ListView):
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("board")]
     HEAD_ROWS = 1
+    STYLES = "leaderboard"
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "leaderboard--head",
-        "leaderboard--row",
-        "leaderboard--faint",
-        "leaderboard--best",
-        "leaderboard--changed",
-        "leaderboard--marked",
-        "leaderboard--cursor",
+        f"leaderboard--{name}" for name in ("cursor", "faint", "best", "changed", "marked")
     }
 
     @dataclass
@@ -57,14 +51,15 @@ class Leaderboard(ListView):
         self._metrics = metrics
         self._board: Board | None = None
         self._columns: tuple[Column, ...] = columns_of(())
+        self._placed: tuple[tuple[Column, int], ...] = ()
+        """The displayed columns, each with its width in cells."""
         self._cursor_run: str | None = None
         """The run under the cursor."""
-        self._placed: tuple[PlacedColumn, ...] = ()
         self._artifacts: dict[str, Artifact] = {}
         """By run: the artifact of its row on the board."""
         self._order: tuple[int, ...] = ()
-        self._name_width = 0
         self._changed: dict[str, tuple[str, float]] = {}
+        """By run: the sign for new or changed, and the time at which it is removed."""
         self._drawn_ages: tuple[str, ...] = ()
         self._failure = ""
         self._polling_reason = ""
@@ -103,23 +98,18 @@ class Leaderboard(ListView):
         """Show a new board, and mark new and changed rows for CHANGE_SECONDS."""
         first, self._board = self._board is None, board
         before, self._artifacts = self._artifacts, {row.run: row.artifact for row in board.rows}
-        if not first:
-            self._note_changes(before, self._artifacts)
-        self.marked &= self._artifacts.keys()
-        self._name_width = longest_name(board.rows)
-        self._choose_columns()
-        self._rearrange()
-
-    def _note_changes(self, before: Mapping[str, Artifact], now: Mapping[str, Artifact]) -> None:
         until = time.monotonic() + CHANGE_SECONDS
         changes = {
             run: (CHANGED if run in before else NEW, until)
-            for run, artifact in now.items()
+            for run, artifact in self._artifacts.items()
             if (known := before.get(run)) is not artifact and known != artifact
         }
-        if changes:
+        if changes and not first:
             self._changed |= changes
             self.set_timer(CHANGE_SECONDS + 0.05, self._forget_changes)
+        self.marked &= self._artifacts.keys()
+        self._choose_columns()
+        self._rearrange()
 
     def _forget_changes(self) -> None:
         now = time.monotonic()
@@ -129,33 +119,28 @@ class Leaderboard(ListView):
     def _rearrange(self, keep_view: bool = True) -> None:
         """Sort and filter the rows. The cursor stays on its run at the same height; a view at the top stays there."""
         rows = self._board.rows if self._board else ()
-        cursor_run = self._cursor_run
         top = round(self.scroll_target_y)
-        height = self.cursor - top
+        before = self.cursor
         self._order = arrange(rows, self._columns, self.sort, self.words)
         runs = self.shown_runs
-        at = runs.index(cursor_run) if cursor_run in runs else min(max(self.cursor, 0), len(runs) - 1)
-        moved = self.cursor != at
-        self.cursor = at
+        run = self._cursor_run
+        self.cursor = runs.index(run) if run and run in runs else min(max(before, 0), len(runs) - 1)
         self._place_columns()
         self.resized_rows()
         if not keep_view:
             self.show_cursor()
             self.call_after_refresh(self.show_cursor)  # a view with new rows cannot scroll earlier
-        elif top > 0 and 0 <= height < self.page_rows:
-            self.scroll_to(y=max(0, at - height), animate=False)
+        elif top > 0 and 0 <= before - top < self.page_rows:
+            self.scroll_to(y=max(0, self.cursor - (before - top)), animate=False)
         self.refresh_changed()
         self._title()
-        if moved or cursor_run not in runs:
-            self.cursor_moved()
-        else:
-            self._subtitle()
+        self.cursor_moved()
 
     def cursor_moved(self) -> None:
         row = self.row
         if row is not None:
             self._cursor_run = row.run
-        self._subtitle()
+        self.show_subtitle(Content(" · ".join([row.source, *map(clean, row.marks)])) if row else None)
 
     def show_failure(self, line: str) -> None:
         """Show why the board may be out of date; an empty line removes it."""
@@ -169,41 +154,31 @@ class Leaderboard(ListView):
 
     def _title(self) -> None:
         board = self._board
-        parts = [self._failure] if self._failure else []
-        if board is None:
-            self.border_title = Content.assemble(("Leaderboard", "bold"), "  ", *parts)
-            return
-        total = len(board.rows)
-        parts += [f"{self.row_count} of {total} runs" if self.words else f"{total} run{'' if total == 1 else 's'}"]
-        if self.words:
-            parts.append(f"filter: {clean(self.words)}")
-        if self.marked:
-            parts.append(f"{len(self.marked)} marked")
-        if board.set_aside:
-            parts.append(f"{len(board.set_aside)} unranked (p)")
-        if board.problems:
-            parts.append(f"! {len(board.problems)} problem{'' if len(board.problems) == 1 else 's'} (p)")
-        if self._polling_reason:
-            parts.append(f"polled: {self._polling_reason}")
-        self.border_title = Content.assemble((clean(board.rules.title), "bold"), "  ", " · ".join(parts))
-
-    def _subtitle(self) -> None:
-        row = self.row
-        self.show_subtitle(Content(" · ".join([row.source, *map(clean, row.marks)])) if row else None)
+        title, parts = "Leaderboard", [self._failure]
+        if board is not None:
+            title, total, problems = clean(board.rules.title), len(board.rows), len(board.problems)
+            parts += [
+                f"{self.row_count} of {total} runs" if self.words else f"{total} run{'' if total == 1 else 's'}",
+                f"filter: {clean(self.words)}" if self.words else "",
+                f"{len(self.marked)} marked" if self.marked else "",
+                f"{len(board.set_aside)} unranked (p)" if board.set_aside else "",
+                f"! {problems} problem{'' if problems == 1 else 's'} (p)" if problems else "",
+                f"polled: {self._polling_reason}" if self._polling_reason else "",
+            ]
+        self.border_title = Content.assemble((title, "bold"), "  ", " · ".join(filter(None, parts)))
 
     # Drawing
 
     def _choose_columns(self) -> None:
-        metrics: tuple[str, ...] = ()
         if self._board is not None:
-            rules = self._board.rules
+            rules, rows = self._board.rules, self._board.rows
             metrics = resolve_metrics(self._metrics, rules)[0] or rules.columns
-        several = self._board is not None and any(row.others for row in self._board.rows)
-        self._columns = columns_of(metrics, self.size.width < COMPACT_BELOW, several)
+            several = any(row.others for row in rows)
+            self._columns = columns_of(metrics, self.size.width < COMPACT_BELOW, longest_name(rows), several)
         self._place_columns()
 
     def _place_columns(self) -> None:
-        self._placed = place(self._columns, self.size.width - GUTTER - 1, self._name_width, self.sort.column)
+        self._placed = place(self._columns, self.size.width - GUTTER - 1, self.sort.column)
 
     def on_resize(self) -> None:
         self._choose_columns()
@@ -221,63 +196,47 @@ class Leaderboard(ListView):
             self.refresh_changed()
 
     def draw_head(self, y: int, width: int) -> Strip:
-        style = self.get_component_rich_style("leaderboard--head")
+        style = self.part_style("faint")
         parts = [(" " * GUTTER, style)]
-        for placed in self._placed:
-            column = placed.column
+        for column, cells in self._placed:
             sorts = column.key == self.sort.column
             arrow = ("▼" if column.descending != self.sort.reverse else "▲") if sorts else ""
-            text = fit(column.head[: max(1, placed.width - len(arrow))] + arrow, placed.width, _align(column))
+            text = fit(column.head[: max(1, cells - len(arrow))] + arrow, cells, column.align)
             parts += [(text, style + Style(bold=True) if sorts else style), (" ", style)]
         return strip(parts, width, style)
 
     def draw_row(self, index: int, width: int) -> Strip:
         row = self.row_at(index)
         assert row is not None
-        base = self.get_component_rich_style("leaderboard--row")
-        if index == self.cursor:
-            base = self.get_component_rich_style("leaderboard--cursor")
         now = time.time()
         mark = MARKED if row.run in self.marked else " "
-        change = self._changed.get(row.run, (" ", 0.0))[0]
-        parts = [
-            (mark, base + self.get_component_rich_style("leaderboard--marked", partial=True)),
-            (change, base + self.get_component_rich_style("leaderboard--changed", partial=True)),
-        ]
-        for placed in self._placed:
-            text = placed.column.text(row, now)
-            style = base + self._cell_style(row, placed.column, text)
-            parts += [(fit(text, placed.width, _align(placed.column)), style), (" ", base)]
-        return strip(parts, width, base)
+        parts = [(mark, "marked"), (self._changed.get(row.run, (" ", 0.0))[0], "changed")]
+        for column, cells in self._placed:
+            text = column.text(row, now)
+            parts += [(fit(text, cells, column.align), self._cell_style(row, column, text)), (" ", "")]
+        return self.strip_of(parts, width, index == self.cursor)
 
-    def _cell_style(self, row: Row, column: Column, text: str) -> Style:
+    def _cell_style(self, row: Row, column: Column, text: str) -> str:
         best = self._board.best.get(column.key) if self._board else None
         if column.metric and best is not None and column.value(row) == best:
-            return self.get_component_rich_style("leaderboard--best", partial=True)
+            return "best"
         if column.key == "run":
-            if row.run in self._changed:
-                return self.get_component_rich_style("leaderboard--changed", partial=True)
-            return Style.null()
-        if not column.metric or text == "-":
-            return self.get_component_rich_style("leaderboard--faint", partial=True)
-        return Style.null()
+            return "changed" if row.run in self._changed else ""
+        return "" if column.metric and text != "-" else "faint"
 
     def draw_empty(self, y: int, width: int) -> Strip:
-        if y == 0 and self._board is not None:
-            faint = self.get_component_rich_style("leaderboard--faint")
-            return strip([(self._why_empty(), faint)], width, self.rich_style)
-        return Strip.blank(width, self.rich_style)
-
-    def _why_empty(self) -> str:
-        if self.words and self._board and self._board.rows:
-            return "  No run's name or file contains these words. Escape removes the filter."
-        return "  No test artifacts yet: t trains, e evaluates; *test_metrics*.json files appear automatically."
+        if y > 0 or self._board is None:
+            return super().draw_empty(y, width)
+        text = "  No test artifacts yet: t trains, e evaluates; *test_metrics*.json files appear automatically."
+        if self.words and self._board.rows:
+            text = "  No run's name or file contains these words. Escape removes the filter."
+        return self.strip_of([(text, "faint")], width)
 
     # Key actions
 
     def sort_by(self, steps: int) -> None:
         """Sort by the displayed column that is `steps` to the right of the current one, cyclically."""
-        keys = [placed.column.key for placed in self._placed] or ["rank"]
+        keys = [column.key for column, _ in self._placed] or ["rank"]
         at = keys.index(self.sort.column) if self.sort.column in keys else 0
         self.sort = Sort(keys[(at + steps) % len(keys)])
         self._rearrange(keep_view=False)
@@ -309,7 +268,3 @@ class Leaderboard(ListView):
     def action_open(self) -> None:
         if self.row is not None:
             self.post_message(self.Opened(self.row))
-
-
-def _align(column: Column) -> str:
-    return "right" if column.right else "left"
