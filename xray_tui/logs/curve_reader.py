@@ -29,8 +29,6 @@ class Curve:
     best: tuple[float, float] | None = None
     """(epoch, value) of the best checkpoint."""
     epochs: float = 0.0
-    state: str | None = None
-    """State at the end: "done" or "stopped"; None if the events have no end."""
 
     @property
     def empty(self) -> bool:
@@ -47,7 +45,6 @@ class CurveReader:
     best: tuple[float, float] | None = None
     epochs: float = 0.0
     steps: float = 0.0
-    state: str | None = None
 
     def add(self, events: Iterable[dict[str, Any]]) -> None:
         for event in events:
@@ -58,19 +55,16 @@ class CurveReader:
                     self._step(event)
                 case "epoch":
                     self._epoch(event)
-                case "end":
-                    self.state = "stopped" if event.get("state") == "stopped" else "done"
         while len(self.loss) > MOST_POINTS:
             self.loss = self.loss[::2]
 
     def curve(self) -> Curve:
-        return Curve(tuple(self.loss), tuple(self.validation), self.metric, self.best, self.epochs, self.state)
+        return Curve(tuple(self.loss), tuple(self.validation), self.metric, self.best, self.epochs)
 
     def _start(self, event: dict[str, Any]) -> None:
         """Start or resume a training. Drops the points after the checkpoint from which it resumes."""
         self.epochs = _count(event.get("epochs")) or self.epochs
         self.steps = _count(event.get("steps")) or self.steps
-        self.state = None
         at = self._at(number(event.get("step")) or 0.0) or 0.0
         self.loss = [point for point in self.loss if point[0] <= at]
         self.validation = [point for point in self.validation if point[0] <= at]

@@ -42,7 +42,6 @@ class LiveLog(LogView):
         """Index of the line that the last search found."""
         self._missed = False
         """Whether the last search found no line."""
-        self._subtitle = ""
 
     # Content
 
@@ -86,9 +85,7 @@ class LiveLog(LogView):
         return self._top <= line < self._top + self.size.height
 
     def _update_subtitle(self) -> None:
-        if (subtitle := self._place()) != self._subtitle:
-            self._subtitle = subtitle
-            self.border_subtitle = Content(subtitle)
+        self.border_subtitle = Content(self._place())
 
     def _place(self) -> str:
         """The subtitle: a failed search, or the position in a log that is longer than the view."""
@@ -164,6 +161,5 @@ class LiveLog(LogView):
             self.scroll_to(x=0 if end <= width else begin - width // 3, animate=False)
 
     def _matches(self, line: str) -> Iterator[tuple[int, int]]:
-        return (
-            (match.span() for match in islice(self._pattern.finditer(line), MOST_MARKS)) if self._pattern else iter(())
-        )
+        matches = self._pattern.finditer(line) if self._pattern else ()
+        return (match.span() for match in islice(matches, MOST_MARKS))
