@@ -54,7 +54,7 @@ async def test_after_an_absence_the_app_tells_once_what_happened(make_app: MakeA
 
 def knows_jobs(app: XrayApp) -> bool:
     """Whether the absence has been looked at."""
-    return app._services.welcome_back is not None and app._services.welcome_back._noted is not None
+    return app.services.welcome_back is not None and app.services.welcome_back._noted is not None
 
 
 @pytest.mark.parametrize("away", [None, 600.0, 0.0])

@@ -60,7 +60,7 @@ def showing(*messages: Any, keys: str = "") -> Callable[[Pilot[None]], Any]:
             app.post_message(message)
             await pilot.pause()
             if isinstance(message, JobsChanged) and message.jobs:
-                await until(lambda: app._services.follow is not None)  # the selection has gone all its way
+                await until(lambda: app.services.follow is not None)  # the selection has gone all its way
         await pilot.press(*keys.split())
         await app.workers.wait_for_complete()
         await pilot.pause()

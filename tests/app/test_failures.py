@@ -66,7 +66,7 @@ async def test_jobs_and_gpus_do_not_wait_for_a_board_that_cannot_be_read(
         fault.setattr("xray_tui.board.index.RunIndex.scan", fail)
         app = make_app()
         async with app.run_test(size=(120, 40)) as pilot:
-            await until(pilot, lambda: app._services.jobs is not None and app._services.gpus is not None)
+            await until(pilot, lambda: app.services.jobs is not None and app.services.gpus is not None)
             board = app.screen.query_one(Leaderboard)
             assert "reading the runs folder failed: KeyError: 'x'" in str(board.border_title)
             fault.undo()

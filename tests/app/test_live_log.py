@@ -68,7 +68,7 @@ def app(make_app: MakeApp, jobs: tuple[Job, ...], monkeypatch: pytest.MonkeyPatc
 async def focused(pilot: Pilot[None]) -> LiveLog:
     """The log, once a job is followed, with the focus."""
     async with asyncio.timeout(30):
-        while pilot.app._services.follow is None:
+        while pilot.app.services.follow is None:
             await asyncio.sleep(0.01)
     await pilot.press("tab", "tab")
     log = pilot.app.screen.query_one(LiveLog)

@@ -194,7 +194,7 @@ async def test_an_export_after_a_long_suspension_looks_at_the_gpus_anew(app, nvm
     nvml.becomes(*machine())
     async with opened(app, all_four) as pilot:
         await until(pilot, lambda: app._board is not None)
-        app._services.gpus.stop()
+        app.services.gpus.stop()
         await pilot.pause(0.2)
         assert app._gpus is not None
         app._gpus = replace(app._gpus, snapshot=replace(app._gpus.snapshot, time=time.time() - 3600))
@@ -250,8 +250,8 @@ async def test_a_process_of_our_job_has_its_run_and_its_job_is_stopped_after_a_q
 @pytest.fixture(autouse=True)
 def _no_helper_is_left(app: XrayApp) -> Iterator[None]:
     yield
-    if app._services.gpus is not None:
-        app._services.gpus.stop()
+    if app.services.gpus is not None:
+        app.services.gpus.stop()
 
 
 async def test_figures_are_shown_though_it_cannot_be_found_out_whose_they_are(app, nvml, monkeypatch):

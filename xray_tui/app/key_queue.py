@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
 from typing import ClassVar, TypeVar
 
 from textual import events
 from textual.app import App
 from textual.message_pump import MessagePump
-from textual.screen import Screen
 
 Result = TypeVar("Result")
 LOOK_AGAIN = 0.02
@@ -39,12 +37,20 @@ class KeysInOrder(App[Result]):
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
         elif self.acting:
-            if isinstance(event, events.Key) and event.key in self.NOT_HELD and holds_keys(self.screen):
+            if self._discards(event) and self._keys_held:
                 self._typed.clear()
             self._typed.append(event)
         elif not (isinstance(event, events.Key) and await self._move(event.key)):
             self.acting, self._typed = True, deque([event])
             self.run_worker(self._act(), group="keys")
+
+    @property
+    def _keys_held(self) -> bool:
+        """Whether the screen delays keys until it has read its files."""
+        return bool(getattr(self.screen, "holds_keys", False))
+
+    def _discards(self, event: events.Event) -> bool:
+        return isinstance(event, events.Key) and event.key in self.NOT_HELD
 
     async def _move(self, key: str) -> bool:
         """Run the key's binding if it only moves the cursor of the focused widget. Returns False for other keys."""
@@ -59,7 +65,7 @@ class KeysInOrder(App[Result]):
         try:
             while self._typed and not self._exit:
                 event = self._typed.popleft()
-                if holds_keys(self.screen) and not (isinstance(event, events.Key) and event.key in self.NOT_HELD):
+                if self._keys_held and not self._discards(event):
                     self._typed.appendleft(event)
                     await asyncio.sleep(LOOK_AGAIN)
                     continue
@@ -83,22 +89,17 @@ class KeysInOrder(App[Result]):
         while busy and not self._exit:
             await asyncio.sleep(0)
             busy = any(node.message_queue_size for node in path if node.is_running)
-            await self._pass(path)
+            for node in path:
+                await self._drain(node)
             now = self._path()
             busy, path = busy or now != path, now
 
-    async def _pass(self, path: Iterable[MessagePump]) -> None:
-        """Wait until each node has handled the messages in its queue."""
-        for node in path:
-            done = asyncio.Event()
-            waiting = node.call_later(done.set)
-            while waiting and not done.is_set() and not self._exit:
-                try:
-                    await asyncio.wait_for(done.wait(), LOOK_AGAIN)
-                except TimeoutError:
-                    waiting = node is self or node.is_attached
-
-
-def holds_keys(screen: Screen[object]) -> bool:
-    """Whether the screen delays keys until it has read its files."""
-    return bool(getattr(screen, "holds_keys", False))
+    async def _drain(self, node: MessagePump) -> None:
+        """Wait until the node has handled the messages in its queue."""
+        done = asyncio.Event()
+        waiting = node.call_later(done.set)
+        while waiting and not done.is_set() and not self._exit:
+            try:
+                await asyncio.wait_for(done.wait(), LOOK_AGAIN)
+            except TimeoutError:
+                waiting = node is self or node.is_attached

@@ -98,3 +98,5 @@ class Notice(Message):
 
     line: str
     severity: Literal["information", "warning", "error"] = "information"
+    bell: bool = False
+    """Whether to ring the terminal's bell."""

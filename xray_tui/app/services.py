@@ -8,18 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from textual.message import Message
+
 from engine.contract.names import JOBS
-from xray_tui.app.messages import (
-    AwaySummary,
-    BoardChanged,
-    BoardPolled,
-    FeedFailed,
-    FollowedChanged,
-    GpuSampled,
-    HostSampled,
-    JobsChanged,
-    Notice,
-)
+from xray_tui.app import messages
 from xray_tui.feeds import Feed
 from xray_tui.feeds.board_feed import BoardFeed
 from xray_tui.settings import Settings
@@ -27,6 +19,7 @@ from xray_tui.system.error_log import in_words, log_error
 
 if TYPE_CHECKING:
     from xray_tui.board.model import Board
+    from xray_tui.feeds.ended_jobs import EndedJobs
     from xray_tui.feeds.gpu_feed import GpuFeed
     from xray_tui.feeds.host_feed import HostFeed
     from xray_tui.feeds.job_files import Follow
@@ -38,33 +31,20 @@ if TYPE_CHECKING:
 EXIT_WAIT = 1.0
 """Seconds for which `finish` waits for running launches, stops and exports."""
 
-FeedMessage = (
-    BoardChanged
-    | BoardPolled
-    | AwaySummary
-    | FeedFailed
-    | JobsChanged
-    | GpuSampled
-    | HostSampled
-    | FollowedChanged
-    | Notice
-)
-Post = Callable[[FeedMessage], None]
-"""Posts a message to the app; callable from any thread."""
-
 
 class Services:
     """The feeds and background actions of one runs folder. Call the methods on the UI thread, except `finish`:
     the others never wait for a file or a driver."""
 
-    def __init__(self, post: Post, settings: Settings, board: BoardFeed | None = None) -> None:
-        """`board` is a feed that already reads the runs folder, if there is one."""
+    def __init__(self, post: Callable[[Message], None], settings: Settings, board: BoardFeed | None = None) -> None:
+        """`post` posts a message from any thread; `board` is a feed that already reads the runs folder."""
         self._post = post
         self._settings = settings
         self.board = board
         self.jobs: JobsFeed | None = None
         self.gpus: GpuFeed | None = None
         self._host: HostFeed | None = None
+        self._ended_jobs: EndedJobs | None = None
         self.welcome_back: WelcomeBack | None = None
         self.follow: Follow | None = None
         """Follows the log and the curve of the selected job."""
@@ -79,32 +59,37 @@ class Services:
             self.board = BoardFeed(runs)
             self.board.start()
         self.board.connect(
-            lambda board: self._post(BoardChanged(board)),
+            lambda board: self._post(messages.BoardChanged(board)),
             self._failing("board"),
-            lambda reason: self._post(BoardPolled(reason)),
+            lambda reason: self._post(messages.BoardPolled(reason)),
         )
 
     def start_later(self, board: Board | None) -> None:
-        """Start the other feeds, after the first board or the first failure to read one: their imports would delay
-        the first rows."""
+        """Start the other feeds, if they are not started yet, after the first board or the first failure to read one:
+        their imports would delay the first rows."""
+        from xray_tui.feeds.ended_jobs import EndedJobs
         from xray_tui.feeds.gpu_feed import GpuFeed
         from xray_tui.feeds.host_feed import HostFeed
         from xray_tui.feeds.jobs_feed import JobsFeed
         from xray_tui.status.welcome_back import WelcomeBack
+        from xray_tui.system.process import user
 
+        if self._ended_jobs is not None:
+            return
         assert self._runs is not None
         assert self.board is not None
-        lease_dir = self._settings.lease_dir
+        post, lease_dir = self._post, self._settings.lease_dir
+        self._ended_jobs = EndedJobs(user(), time.time())
         self.board.watch()
-        self.welcome_back = WelcomeBack(self._runs, lambda report: self._post(AwaySummary(report)))
+        self.welcome_back = WelcomeBack(self._runs, lambda report: post(messages.AwaySummary(report)))
         self.welcome_back.update(board=board)
         self.jobs = JobsFeed(
-            self._runs, lambda jobs, others: self._post(JobsChanged(jobs, others)), self._failing("jobs"), lease_dir
+            self._runs, lambda jobs, others: post(messages.JobsChanged(jobs, others)), self._failing("jobs"), lease_dir
         )
         self.gpus = GpuFeed(
-            lambda gpus: self._post(GpuSampled(gpus)), self._failing("gpus"), lease_dir, self._settings.slots
+            lambda gpus: post(messages.GpuSampled(gpus)), self._failing("gpus"), lease_dir, self._settings.slots
         )
-        self._host = HostFeed(self._runs, lambda host: self._post(HostSampled(host)), self._failing("host"))
+        self._host = HostFeed(self._runs, lambda host: post(messages.HostSampled(host)), self._failing("host"))
         self.gpus.start()
         self.jobs.start()
         self._host.start()
@@ -127,11 +112,18 @@ class Services:
             self.welcome_back.update(board=board)
 
     def update_jobs(self, jobs: tuple[Job, ...]) -> None:
-        """Pass the jobs to the away summary, and to the GPU feed, which names the job of each process."""
+        """Pass the jobs to the away summary, and to the GPU feed, which names the job of each process; post a notice
+        about jobs that have ended."""
+        from xray_tui.feeds.ended_jobs import line, went_wrong
+
         if self.welcome_back is not None:
             self.welcome_back.update(jobs=jobs)
         if self.gpus is not None:
             self.gpus.update_jobs(jobs)
+        if self._ended_jobs is not None and (ended := self._ended_jobs.update(jobs)):
+            self._post(
+                messages.Notice(line(ended), "error" if went_wrong(ended) else "information", self._settings.bell)
+            )
 
     def show_gpus(self, visible: bool) -> None:
         """Sample the GPUs less often while they are not visible."""
@@ -154,7 +146,11 @@ class Services:
             folder = self._runs / JOBS / job.id
             run = self._runs / job.spec.run if job.readable else None
             self.follow = Follow(
-                job.id, folder, run, lambda followed: self._post(FollowedChanged(followed)), self._failing("log")
+                job.id,
+                folder,
+                run,
+                lambda followed: self._post(messages.FollowedChanged(followed)),
+                self._failing("log"),
             )
             self.follow.start()
 
@@ -163,7 +159,7 @@ class Services:
         if self.board is not None:
             self._in_background(self.board.rescan)
 
-    def run_action(self, action: Callable[[], Notice]) -> None:
+    def run_action(self, action: Callable[[], messages.Notice]) -> None:
         """Run the action in a background thread, post its notice and read the jobs again."""
 
         def act() -> None:
@@ -182,11 +178,11 @@ class Services:
                 work()
             except Exception as error:
                 log_error("work in the background", error)
-                self._post(Notice(in_words(error), "warning"))
+                self._post(messages.Notice(in_words(error), "warning"))
 
         thread = threading.Thread(target=guarded, daemon=True)
         thread.start()
         return thread
 
     def _failing(self, feed: Feed) -> Report:
-        return lambda line: self._post(FeedFailed(feed, line))
+        return lambda line: self._post(messages.FeedFailed(feed, line))

@@ -45,7 +45,7 @@ def run_app(runs: Path | None) -> int:
     try:
         app = XrayApp(folder if is_there else None, settings, problems, feed)
         app.run(mouse=settings.mouse)
-        app.finish()
+        app.services.finish()
         failure = app.failure
     except Exception as error:
         failure = error
