@@ -186,7 +186,7 @@ async def test_gpus_that_tell_nothing_are_dashes_and_no_fault(app, nvml):
     keys = ("util", "mem_total", "temp", "power", "power_limit", "sm_clock", "throttle", "fan")
     nvml.becomes(gpu(0, *(f"{key} = N/A" for key in keys)), gpu(1, "util = N/A", "mig = on"))
     async with opened(app, lambda lines: "-%" in lines[0] and "MIG" in lines[1]):
-        assert "-/- GiB" in strip(app)[0]
+        assert "-/-G" in strip(app)[0]
         assert "!" not in "".join(strip(app)[:2]), "the last line is the host's, which may be short of CPU"
 
 

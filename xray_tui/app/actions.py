@@ -71,17 +71,14 @@ def job_of_process(pid: int, user: str | None, gpus: Gpus, jobs: Iterable[Job]) 
     return f"{name} belongs to {clean(owner.run)}, but its job has ended or belongs to another runs folder"
 
 
-def resume(settings: Settings) -> JobAction:
+def resume(store: JobStore, job: Job, settings: Settings) -> str:
     """Resume a training from its last checkpoint."""
     from xray_tui.jobs.actions.resume import resume, start_of
     from xray_tui.jobs.storage.saved_environment import Filter
 
-    def action(store: JobStore, job: Job) -> str:
-        start = start_of(job, store.runs)
-        resume(store, job.id, lease_dir=settings.lease_dir, environment=Filter.of(settings))
-        return f"queued again; {start}"
-
-    return action
+    start = start_of(job, store.runs)
+    resume(store, job.id, lease_dir=settings.lease_dir, environment=Filter.of(settings))
+    return f"queued again; {start}"
 
 
 def hold_or_release(store: JobStore, job: Job) -> str:
@@ -128,11 +125,11 @@ def launch_form(
 
 def launch(launch: Launch, settings: Settings, runs: Path) -> Notice:
     """Submit the jobs of a form."""
-    from xray_tui.jobs.launch.dependencies import all_behind
+    from xray_tui.jobs.launch.dependencies import infer_dependencies
     from xray_tui.jobs.launch.launcher import LocalLauncher
 
     try:
-        specs, _ = all_behind(runs, launch.specs)
+        specs, _ = infer_dependencies(runs, launch.specs)
         launcher = LocalLauncher.of(settings, runs)
         jobs = launcher.launch_all(specs, launch.evaluate, launch.hold)
     except (BadInput, OSError) as error:

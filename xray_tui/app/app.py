@@ -69,8 +69,6 @@ class XrayApp(KeysInOrder[None]):
         self.services = Services(self._post, self.settings, feed)
         self._board: Board | None = None
         self._gpus: Gpus | None = None
-        self._gpu_screen: GpuScreen | None = None
-        """The open GPU screen."""
         self._jobs: tuple[Job, ...] = ()
         self._follow_later: Timer | None = None
         self._away_report: Report | None = None
@@ -180,7 +178,7 @@ class XrayApp(KeysInOrder[None]):
     def on_feed_failed(self, message: messages.FeedFailed) -> None:
         if self._exit:
             return
-        if message.feed == "board" and self._board is None:
+        if message.feed == "board":
             self.call_after_refresh(self._start_later_services)  # start jobs and GPUs even if the board fails
         self._dashboard.show_failure(message.feed, clean(message.line))
 
@@ -194,10 +192,13 @@ class XrayApp(KeysInOrder[None]):
     def on_gpu_sampled(self, message: messages.GpuSampled) -> None:
         if self._exit:
             return
+        from xray_tui.screens.gpu import GpuScreen
+
         self._gpus = message.gpus
         self._dashboard.gpus.show(message.gpus)
-        if self._gpu_screen is not None:
-            self._gpu_screen.show(message.gpus)
+        for screen in self.screen_stack:
+            if isinstance(screen, GpuScreen):
+                screen.show(message.gpus)
         self._pace_gpus()
 
     async def on_event(self, event: events.Event) -> None:
@@ -258,12 +259,8 @@ class XrayApp(KeysInOrder[None]):
     def on_gpu_strip_opened(self, message: GpuStrip.Opened) -> None:
         from xray_tui.screens.gpu import GpuScreen
 
-        def closed(_: None) -> None:
-            self._gpu_screen = None
-
         if self._gpus is not None:
-            self._gpu_screen = GpuScreen(message.gpu, self._gpus)
-            self.push_screen(self._gpu_screen, closed)
+            self.push_screen(GpuScreen(message.gpu, self._gpus))
 
     def on_gpu_screen_stop_wanted(self, message: GpuScreen.StopWanted) -> None:
         """Stop the process's job if it is one of this runs folder; other processes are never signalled."""
@@ -316,7 +313,7 @@ class XrayApp(KeysInOrder[None]):
 
     def action_resume_job(self) -> None:
         """Resume the selected training."""
-        self._perform(actions.resume(self.settings))
+        self._perform(partial(actions.resume, settings=self.settings))
 
     def action_open_log(self) -> None:
         """Show the whole log of the selected job in a pager, which has the terminal until it ends."""
@@ -328,8 +325,11 @@ class XrayApp(KeysInOrder[None]):
             self.say("There is no log to open")
         elif pager is None:
             self.say("No pager is installed: set PAGER, or install less", "warning")
-        elif error := page(self, pager, path):
-            self.say(f"The pager cannot be started: {in_words(error)}", "warning")
+        else:
+            with self.suspend():
+                error = page(pager, path)
+            if error is not None:
+                self.say(f"The pager cannot be started: {in_words(error)}", "warning")
 
     def action_hold_job(self) -> None:
         """Hold the selected job, or release it if it is held or blocked."""

@@ -8,10 +8,6 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from textual.app import App
 
 
 def find_pager() -> list[str] | None:
@@ -23,20 +19,20 @@ def find_pager() -> list[str] | None:
     return next((command for command in (configured, ["less"], ["more"]) if command and shutil.which(command[0])), None)
 
 
-def page(app: App[None], pager: list[str], path: Path) -> OSError | None:
-    """Suspend the app while the pager shows the file; returns the error if the pager cannot be started.
+def page(pager: list[str], path: Path) -> OSError | None:
+    """Run the pager on the file until it exits; returns the error if it cannot be started. Call it on the main thread,
+    in `App.suspend`, which an exception would leave with the terminal not restored.
 
     Ctrl+C and Ctrl+\\ signal both the pager and this process, which ignores them with a handler because the pager would
     inherit SIG_IGN. Ctrl+Z stops both.
     """
-    with app.suspend():
-        before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGQUIT)}
-        before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        try:
-            subprocess.run([*pager, os.fspath(path)], check=False)
-        except OSError as error:  # leaving `suspend` by an error would leave the terminal to the shell
-            return error
-        finally:
-            for number, action in before.items():
-                signal.signal(number, action)
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGQUIT)}
+    before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    try:
+        subprocess.run([*pager, os.fspath(path)], check=False)
+    except OSError as error:
+        return error
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
     return None

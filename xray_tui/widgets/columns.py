@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.contract.metrics import metric
 from engine.contract.text import clean
-from xray_tui.widgets.format import age, number
+from xray_tui.widgets.format import age, cut_end, number
 
 if TYPE_CHECKING:
     from xray_tui.board.model import Row
@@ -25,16 +25,6 @@ HEADS = {
     "sensitivity_at_90_specificity": "Sens@90",
 }
 """Heads of metrics whose label is wider than their numbers."""
-
-SHORT_HEADS = {
-    "dice_pos": "Dice+",
-    "iou_pos": "IoU+",
-    "roc_auc_presence": "AUC",
-    "average_precision_presence": "AP",
-    "precision_pos": "Prec+",
-    "recall_pos": "Rec+",
-}
-"""Heads in a narrow table; `+` means `_pos`."""
 
 SOURCES = {"fixed": "fix", "val": "val", "unknown": "?"}
 """Threshold sources as shown in a cell; a narrow table shows the first letter."""
@@ -89,18 +79,30 @@ def columns_of(
 ) -> tuple[Column, ...]:
     """All columns for these metrics, in display order. `compact` gives short heads; the longest run name has
     `name_width` cells; `several` adds the number of a run's artifacts."""
-    measured = tuple(_metric_column(name, index, compact) for index, name in enumerate(metrics))
-    best_of = Column(
-        "candidates", "of k", 5, lambda row, now: str(row.candidates), lambda row: row.candidates, spared=58
-    )
+    best_of = Column("of", "of k", 5, lambda row, now: str(row.candidates), lambda row: row.candidates, spared=58)
     return (
         Column("rank", "#", 3, lambda row, now: str(row.rank), lambda row: row.rank),
         Column("run", "Run", name_width, lambda row, now: row.name, lambda row: row.run.casefold(), align="left"),
-        *measured,
+        *(_metric_column(name, index, compact) for index, name in enumerate(metrics)),
         _threshold_column(compact),
-        Column("tta", "TTA", 4, _tta, lambda row: row.artifact.tta, spared=59),
+        Column(
+            "tta",
+            "TTA",
+            4,
+            lambda row, now: cut_end(clean(row.artifact.tta or "-"), 4),
+            lambda row: row.artifact.tta,
+            spared=59,
+        ),
         *((best_of,) if several else ()),
-        Column("age", "Age", 4, _age, lambda row: row.artifact.time, descending=True, spared=1),
+        Column(
+            "age",
+            "Age",
+            4,
+            lambda row, now: age(now - row.artifact.time),
+            lambda row: row.artifact.time,
+            descending=True,
+            spared=1,
+        ),
         Column("source", "Artifact", 42, _source, lambda row: row.artifact.path, align="left", spared=90),
     )
 
@@ -109,7 +111,7 @@ def _metric_column(name: str, index: int, compact: bool) -> Column:
     known = metric(name)
     head = clean(HEADS.get(name, known.label))[:12]
     if compact:
-        head = SHORT_HEADS.get(name, head[:5])
+        head = head.replace("_pos", "+").removeprefix("ROC-")[:5]
     return Column(
         name,
         head,
@@ -132,15 +134,6 @@ def _threshold_column(compact: bool) -> Column:
         return f"{digits}{source[0]}" if compact else f"{digits:<5}{source:<3}"
 
     return Column("threshold", "Thr", 6 if compact else 8, text, lambda row: row.artifact.threshold, spared=60)
-
-
-def _tta(row: Row, now: float) -> str:
-    text = clean(row.artifact.tta or "-")
-    return text if len(text) <= 4 else f"{text[:3]}…"
-
-
-def _age(row: Row, now: float) -> str:
-    return age(now - row.artifact.time)
 
 
 def _source(row: Row, now: float) -> str:

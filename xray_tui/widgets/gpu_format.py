@@ -47,8 +47,8 @@ def utilisation(gpu: GpuSample) -> Part:
     return f"{or_dash(gpu.utilisation):>3}%", "good" if gpu.utilisation else "faint"
 
 
-def memory(gpu: GpuSample, unit: str = " GiB") -> Part:
-    return f"{gibibytes(gpu.memory_used):>5}/{gibibytes(gpu.memory_total, 0)}{unit}", ""
+def memory(gpu: GpuSample) -> Part:
+    return f"{gibibytes(gpu.memory_used):>5}/{gibibytes(gpu.memory_total, 0)}G", ""
 
 
 def temperature(gpu: GpuSample) -> Part:
@@ -57,17 +57,9 @@ def temperature(gpu: GpuSample) -> Part:
     return f"{or_dash(celsius):>3}°C", style
 
 
-def power(gpu: GpuSample, unit: str = " W") -> Part:
+def power(gpu: GpuSample) -> Part:
     limit = f"/{gpu.power_limit:.0f}" if gpu.power_limit is not None else ""
-    return f"{or_dash(gpu.power):>3}{limit}{unit}", ""
-
-
-def clock(gpu: GpuSample) -> Part:
-    return f"{or_dash(gpu.sm_clock):>4} MHz", "faint"
-
-
-def fan(gpu: GpuSample) -> Part:
-    return f"fan {gpu.fan:>3}%" if gpu.fan is not None else " " * 8, "faint"
+    return f"{or_dash(gpu.power):>3}{limit}W", ""
 
 
 def or_dash(value: float | None) -> str:

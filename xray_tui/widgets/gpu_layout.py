@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.contract.text import clean
 from engine.contract.units import duration, gibibytes
@@ -27,14 +26,13 @@ HISTORY = (30, 20, 15, 10)
 """Possible widths of the history in cells; the widest is used that leaves two thirds of the space."""
 REMARKS = 14
 """Width in cells reserved for the remarks at a line's end."""
-WIDE = 104
-"""Width in cells from which a line has clock and fan, and spaces before units."""
+FIGURES = 35
+"""Width in cells of utilisation, memory, temperature and power, with the spaces around them."""
 LARGE, SMALL = 38, 13
 """Widths in cells of a GPU where several share a line: with its history, temperature and power, and without."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """A part of a row that belongs to one GPU."""
 
     gpu: int | None
@@ -77,47 +75,33 @@ def dimmed(parts: Line) -> Line:
     return [(text, "faint") for text, _ in parts]
 
 
-@dataclass(frozen=True, slots=True)
-class _Widths:
-    """Column widths in cells, and optional columns, of lines with one GPU each."""
+class _Widths(NamedTuple):
+    """Column widths in cells of lines with one GPU each."""
 
-    index: int
+    digits: int
     name: int
     history: int
-    wide: bool
-    fan: bool
 
 
 def _widths(gpus: Sequence[GpuSample], width: int) -> _Widths:
-    wide = width >= WIDE
-    fan = wide and any(gpu.fan is not None for gpu in gpus)
-    index = len(str(max(gpu.index for gpu in gpus)))
-    figures = 5 + (15 if wide else 11) + 7 + (12 if wide else 10) + (10 if wide else 0) + (10 if fan else 0)
-    room = width - len("GPU ") - index - 2 - figures
+    digits = len(str(max(gpu.index for gpu in gpus)))
+    room = width - len("GPU ") - digits - 2 - FIGURES
     history = next((cells for cells in HISTORY if cells <= room // 3), 0)
     longest = max(cells(gpu_format.short_name(gpu)) for gpu in gpus)
     name = min(longest, max(NAME, min(NAME_MAX, room - history - REMARKS)), max(4, room - history))
-    return _Widths(index, name, history, wide, fan)
+    return _Widths(digits, name, history)
 
 
 def _head(gpu: GpuSample, widths: _Widths) -> Line:
     name = fit(gpu_format.short_name(gpu), widths.name)
-    return [("GPU ", "faint"), (f"{gpu.index:>{widths.index}} ", ""), (f"{name} ", "")]
+    return [("GPU ", "faint"), (f"{gpu.index:>{widths.digits}} ", ""), (f"{name} ", "")]
 
 
-def _figures(gpu: GpuSample, widths: _Widths) -> Line:
-    """Utilisation, memory, temperature and power; in a wide line also clock and fan."""
-    power, style = gpu_format.power(gpu, " W" if widths.wide else "W")
-    figures = [
-        gpu_format.utilisation(gpu),
-        gpu_format.memory(gpu, " GiB" if widths.wide else "G"),
-        gpu_format.temperature(gpu),
-        (power.ljust(10 if widths.wide else 8), style),
-    ]
-    figures += [gpu_format.clock(gpu)] if widths.wide else []
-    figures += [gpu_format.fan(gpu)] if widths.fan else []
-    space = "  " if widths.wide else " "
-    return [(" ", ""), *joined(figures, space), ("  ", "")]
+def _figures(gpu: GpuSample) -> Line:
+    """Utilisation, memory, temperature and power."""
+    power, style = gpu_format.power(gpu)
+    figures = (gpu_format.utilisation(gpu), gpu_format.memory(gpu), gpu_format.temperature(gpu))
+    return [(" ", ""), *joined([*figures, (power.ljust(8), style)], " "), ("  ", "")]
 
 
 def _trouble(gpu: GpuSample, now: float) -> Line:
@@ -135,7 +119,7 @@ def _one_each(gpus: Gpus, width: int, detailed: bool, now: float) -> list[Row]:
         if gpu.problem:
             lines = [[*_head(gpu, widths), *_trouble(gpu, now)], *([[]] if detailed else [])]
         elif detailed:
-            first = [*_head(gpu, widths), *gpu_format.history(gpu, gpus, widths.history), *_figures(gpu, widths)]
+            first = [*_head(gpu, widths), *gpu_format.history(gpu, gpus, widths.history), *_figures(gpu)]
             lines = [first, _second_line(gpu, gpus, widths, width, now)]
         else:
             lines = [_full_line(gpu, gpus, widths, width)]
@@ -146,7 +130,7 @@ def _one_each(gpus: Gpus, width: int, detailed: bool, now: float) -> list[Row]:
 def _full_line(gpu: GpuSample, gpus: Gpus, widths: _Widths, width: int) -> Line:
     """Head, history, figures and remarks; a warning that does not fit replaces name and history."""
     warnings, work = gpu_format.warnings(gpu, gpus), gpu_format.work(gpu, gpus)
-    head, minute, figures = _head(gpu, widths), gpu_format.history(gpu, gpus, widths.history), _figures(gpu, widths)
+    head, minute, figures = _head(gpu, widths), gpu_format.history(gpu, gpus, widths.history), _figures(gpu)
     room = width - cells_of([*head, *minute, *figures])
     if warnings and cells_of(joined(warnings)) + 2 + min(cells_of(joined(work)), REMARKS) > room:
         space = widths.name + 1 + widths.history
@@ -156,16 +140,15 @@ def _full_line(gpu: GpuSample, gpus: Gpus, widths: _Widths, width: int) -> Line:
 
 
 def _second_line(gpu: GpuSample, gpus: Gpus, widths: _Widths, width: int, now: float) -> Line:
-    """A memory bar, blank if the driver does not report it, warnings, and the processes, largest first; if none
-    computes, the GPU's availability precedes them."""
+    """A memory bar, blank if the driver does not report it, clock, fan, warnings, and the processes, largest first; if
+    no process computes, the GPU's availability precedes them."""
     room = widths.name + 1 + widths.history
     used, free = "", " " * room
     if gpu.memory_used is not None and gpu.memory_total:
         used, free = bar(gpu.memory_used / gpu.memory_total, room)
-    line: Line = [(" " * (len("GPU ") + widths.index + 1), ""), (used, "good"), (free, "faint"), ("  ", "")]
-    if not widths.wide:
-        line += [gpu_format.clock(gpu), ("  ", "")]
-        line += [gpu_format.fan(gpu), ("  ", "")] if gpu.fan is not None else []
+    line: Line = [(" " * (len("GPU ") + widths.digits + 1), ""), (used, "good"), (free, "faint"), ("  ", "")]
+    line += [(f"{or_dash(gpu.sm_clock):>4} MHz  ", "faint")]
+    line += [(f"fan {gpu.fan:>3}%  ", "faint")] if gpu.fan is not None else []
     parts = gpu_format.warnings(gpu, gpus)
     if not any(process.computes or process.pid in gpus.owners for process in gpu.processes or ()):
         parts += gpu_format.work(gpu, gpus)

@@ -57,14 +57,9 @@ class KeyBar(Widget):
 
 def fitting(keys: Sequence[Key], width: int) -> list[Key]:
     """The keys that fit into the width, in order; the last ALWAYS keys are kept first."""
-    always = list(keys[-ALWAYS:])
-    room = width - sum(map(_cells, always))
-    first = []
-    for key in keys[:-ALWAYS]:
-        room -= _cells(key)
-        if room < 0:
-            break
-        first.append(key)
+    first, always = list(keys[:-ALWAYS]), list(keys[-ALWAYS:])
+    while first and sum(map(_cells, first + always)) > width:
+        first.pop()
     return first + always
 
 

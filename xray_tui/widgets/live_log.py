@@ -63,7 +63,7 @@ class LiveLog(LogView):
             if not self._at_end:
                 self.scroll_to(y=max(0, self.scroll_target_y - dropped), animate=False)
         self._resized(log.width)
-        self._update_subtitle()
+        self.show_position()
 
     def draw_row(self, index: int) -> Strip:
         line, style = self._lines[index], self.rich_style
@@ -74,9 +74,6 @@ class LiveLog(LogView):
             at = end
         return Strip([*segments, Segment(line[at:], style)])
 
-    def scrolled(self) -> None:
-        self._update_subtitle()
-
     @property
     def _top(self) -> int:
         return round(self.scroll_target_y)
@@ -84,22 +81,19 @@ class LiveLog(LogView):
     def _in_view(self, line: int) -> bool:
         return self._top <= line < self._top + self.size.height
 
-    def _update_subtitle(self) -> None:
-        self.border_subtitle = Content(self._place())
-
-    def _place(self) -> str:
-        """The subtitle: a failed search, or the position in a log that is longer than the view."""
-        total, cut = self.row_count, self._log.cut
+    def show_position(self) -> None:
+        """Show a failed search, or the position in a log that is longer than the view."""
+        total, cut, text = self.row_count, self._log.cut, ""
         if self._missed:
-            return f"no match for {cut_end(clean(self.words), LONGEST_QUERY)}"
-        if self._at_end and cut:
-            return f"last {total:,} of the log; o opens all of it"
-        if total <= self.size.height:
-            return ""
-        if self._at_end:
-            return f"{total:,} lines"
-        line = self._match if self._match is not None and self._in_view(self._match) else self._top
-        return f"line {line + 1:,} of {'the last ' if cut else ''}{total:,}"
+            text = f"no match for {cut_end(clean(self.words), LONGEST_QUERY)}"
+        elif self._at_end and cut:
+            text = f"last {total:,} of the log; o opens all of it"
+        elif self._at_end and total > self.size.height:
+            text = f"{total:,} lines"
+        elif total > self.size.height:
+            line = self._match if self._match is not None and self._in_view(self._match) else self._top
+            text = f"line {line + 1:,} of {'the last ' if cut else ''}{total:,}"
+        self.border_subtitle = Content(text)
 
     # Search
 
@@ -124,7 +118,7 @@ class LiveLog(LogView):
     def end_search(self) -> None:
         self.highlight("")
         self.words, self._match, self._missed = "", None, False
-        self._update_subtitle()
+        self.show_position()
 
     def action_find(self, step: int) -> None:
         """Go to the next match (`step` 1) or the previous one (-1)."""
@@ -148,7 +142,7 @@ class LiveLog(LogView):
             self._at_end = False
             self._show_match(self._match)
         self.refresh()
-        self._update_subtitle()
+        self.show_position()
 
     def _show_match(self, match: int) -> None:
         """Scroll to the line and to the first match in it."""

@@ -52,7 +52,7 @@ class LogView(LineView):
         """The whole line; `render_line` crops it."""
         return Strip([Segment(self._lines[index], self.rich_style)])
 
-    def scrolled(self) -> None:
+    def show_position(self) -> None:
         """Called after the visible rows may have changed."""
 
     # Following the end
@@ -74,24 +74,20 @@ class LogView(LineView):
     def _scrolled(self) -> None:
         """Follow the end only if the user scrolled to it. Not called when a layout scrolls the view."""
         self._at_end = self._follow and self.scroll_target_y >= self.max_scroll_y - 0.5
-        self.scrolled()
+        self.show_position()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        self.scrolled()
-
-    def on_mouse_scroll_up(self) -> None:
-        self.call_after_refresh(self._scrolled)
-
-    def on_mouse_scroll_down(self) -> None:
-        self.call_after_refresh(self._scrolled)
+        self.show_position()
 
     def on_scroll_to(self) -> None:
         self.call_after_refresh(self._scrolled)
 
+    on_mouse_scroll_up = on_mouse_scroll_down = on_scroll_to
+
     def on_resize(self) -> None:
         self._stay_at_end()
-        self.scrolled()
+        self.show_position()
 
     # Drawing and keys
 

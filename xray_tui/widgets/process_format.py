@@ -10,6 +10,7 @@ from engine.contract.units import duration, gibibytes
 from xray_tui.gpu.history import averages
 from xray_tui.widgets import gpu_format
 from xray_tui.widgets.format import Line, Part, cells, fit
+from xray_tui.widgets.gpu_format import or_dash
 from xray_tui.widgets.gpu_layout import age_line, dimmed
 
 if TYPE_CHECKING:
@@ -28,19 +29,16 @@ COLUMNS = (("PID", 8), ("USER", 10), ("TYPE", 5), ("GIB", 7), ("SM", 5), ("TIME"
 def gpu_head(gpu: GpuSample, gpus: Gpus, width: int, now: float) -> list[Line]:
     """The GPU's figures beside the chart of its last minute, then its remarks. If the figures are outdated, the reason
     comes first."""
-    if (old := _why_outdated(gpu, gpus, now)) is None:
-        return _gpu_head(gpu, gpus, width, now)
-    reason = textwrap.wrap(old, max(20, width))
-    return [*([(line, "warm")] for line in reason), *map(dimmed, _gpu_head(gpu, gpus, width, now))]
+    lines = _current_head(gpu, gpus, width, now)
+    outdated = age_line(gpus.snapshot, now)
+    if gpu not in gpus.snapshot.gpus:
+        outdated = f"? the GPU is gone; these are its last figures. {clean(gpus.snapshot.problem or '')}"
+    if outdated is None:
+        return lines
+    return [*([(line, "warm")] for line in textwrap.wrap(outdated, max(20, width))), *map(dimmed, lines)]
 
 
-def _why_outdated(gpu: GpuSample, gpus: Gpus, now: float) -> str | None:
-    if gpu in gpus.snapshot.gpus:
-        return age_line(gpus.snapshot, now)
-    return " ".join(["? the GPU is gone; these are its last figures.", clean(gpus.snapshot.problem or "")])
-
-
-def _gpu_head(gpu: GpuSample, gpus: Gpus, width: int, now: float) -> list[Line]:
+def _current_head(gpu: GpuSample, gpus: Gpus, width: int, now: float) -> list[Line]:
     if gpu.problem is not None:
         since = "" if gpu.since is None else f" For {duration(now - gpu.since)}."
         lines = textwrap.wrap(f"! {clean(gpu.problem)}.{since}", max(20, width))
@@ -57,19 +55,16 @@ def _gpu_head(gpu: GpuSample, gpus: Gpus, width: int, now: float) -> list[Line]:
 
 
 def _figures(gpu: GpuSample) -> list[tuple[str, Part]]:
-    total = gibibytes(gpu.memory_total)
-    speed = "-" if gpu.sm_clock is None else f"{gpu.sm_clock} MHz"
     fan = f", fan {gpu.fan}%" if gpu.fan is not None else ""
-    power = "-" if gpu.power is None else f"{gpu.power:.0f} W"
     limit = f" of {gpu.power_limit:.0f} W" if gpu.power_limit is not None else ""
     heat, style = gpu_format.temperature(gpu)
     busy, busy_style = gpu_format.utilisation(gpu)
     return [
         ("Utilisation", (busy.strip(), busy_style)),
-        ("Memory", (f"{gibibytes(gpu.memory_used)} of {total} GiB", "")),
+        ("Memory", (f"{gibibytes(gpu.memory_used)} of {gibibytes(gpu.memory_total)} GiB", "")),
         ("Temperature", (f"{heat.strip()}{fan}", style)),
-        ("Power", (power + limit, "")),
-        ("SM clock", (speed, "")),
+        ("Power", (f"{or_dash(gpu.power)} W{limit}", "")),
+        ("SM clock", (f"{or_dash(gpu.sm_clock)} MHz", "")),
     ]
 
 
