@@ -22,12 +22,11 @@ from xray_tui.keymap import COMMANDS
 from xray_tui.screens.help import help_lines
 from xray_tui.screens.problems import problem_lines
 from xray_tui.screens.text_screen import WIDTH
-from xray_tui.widgets.columns import columns_of, place
+from xray_tui.widgets.columns import Sort, arrange, columns_of, longest_name, place
 from xray_tui.widgets.format import age, bar, fit
 from xray_tui.widgets.job_format import job_detail, job_line
 from xray_tui.widgets.key_bar import fitting
 from xray_tui.widgets.list_view import changed_width, strip
-from xray_tui.widgets.sort_filter import Sort, arrange, longest_name
 
 SIX = ("dice_pos", "iou_pos", "roc_auc_presence", "average_precision_presence", "precision_pos", "recall_pos")
 

@@ -12,7 +12,6 @@ from textual.message import Message
 
 from engine.contract.names import JOBS
 from xray_tui.app import messages
-from xray_tui.feeds import Feed
 from xray_tui.feeds.board_feed import BoardFeed
 from xray_tui.settings import Settings
 from xray_tui.system.error_log import in_words, log_error
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from xray_tui.feeds.jobs_feed import JobsFeed
     from xray_tui.jobs.model.job import Job
     from xray_tui.status.welcome_back import WelcomeBack
-    from xray_tui.system.retry import Report
 
 EXIT_WAIT = 1.0
 """Seconds for which `finish` waits for running launches, stops and exports."""
@@ -59,9 +57,9 @@ class Services:
             self.board = BoardFeed(runs)
             self.board.start()
         self.board.connect(
-            lambda board: self._post(messages.BoardChanged(board)),
-            self._failing("board"),
-            lambda reason: self._post(messages.BoardPolled(reason)),
+            self._posting(messages.BoardChanged),
+            self._posting(messages.FeedFailed, "board"),
+            self._posting(messages.BoardPolled),
         )
 
     def start_later(self, board: Board | None) -> None:
@@ -78,18 +76,14 @@ class Services:
             return
         assert self._runs is not None
         assert self.board is not None
-        post, lease_dir = self._post, self._settings.lease_dir
+        lease_dir, posting, failed = self._settings.lease_dir, self._posting, messages.FeedFailed
         self._ended_jobs = EndedJobs(user(), time.time())
         self.board.watch()
-        self.welcome_back = WelcomeBack(self._runs, lambda report: post(messages.AwaySummary(report)))
+        self.welcome_back = WelcomeBack(self._runs, posting(messages.AwaySummary))
         self.welcome_back.update(board=board)
-        self.jobs = JobsFeed(
-            self._runs, lambda jobs, others: post(messages.JobsChanged(jobs, others)), self._failing("jobs"), lease_dir
-        )
-        self.gpus = GpuFeed(
-            lambda gpus: post(messages.GpuSampled(gpus)), self._failing("gpus"), lease_dir, self._settings.slots
-        )
-        self._host = HostFeed(self._runs, lambda host: post(messages.HostSampled(host)), self._failing("host"))
+        self.jobs = JobsFeed(self._runs, posting(messages.JobsChanged), posting(failed, "jobs"), lease_dir)
+        self.gpus = GpuFeed(posting(messages.GpuSampled), posting(failed, "gpus"), lease_dir, self._settings.slots)
+        self._host = HostFeed(self._runs, posting(messages.HostSampled), posting(failed, "host"))
         self.gpus.start()
         self.jobs.start()
         self._host.start()
@@ -121,9 +115,8 @@ class Services:
         if self.gpus is not None:
             self.gpus.update_jobs(jobs)
         if self._ended_jobs is not None and (ended := self._ended_jobs.update(jobs)):
-            self._post(
-                messages.Notice(line(ended), "error" if went_wrong(ended) else "information", self._settings.bell)
-            )
+            failed, bell = went_wrong(ended), self._settings.bell
+            self._post(messages.Notice(line(ended), "error" if failed else "information", bell))
 
     def show_gpus(self, visible: bool) -> None:
         """Sample the GPUs less often while they are not visible."""
@@ -145,13 +138,8 @@ class Services:
         if job is not None and self._runs is not None:
             folder = self._runs / JOBS / job.id
             run = self._runs / job.spec.run if job.readable else None
-            self.follow = Follow(
-                job.id,
-                folder,
-                run,
-                lambda followed: self._post(messages.FollowedChanged(followed)),
-                self._failing("log"),
-            )
+            changed, failed = self._posting(messages.FollowedChanged), self._posting(messages.FeedFailed, "log")
+            self.follow = Follow(job.id, folder, run, changed, failed)
             self.follow.start()
 
     def rescan(self) -> None:
@@ -184,5 +172,6 @@ class Services:
         thread.start()
         return thread
 
-    def _failing(self, feed: Feed) -> Report:
-        return lambda line: self._post(messages.FeedFailed(feed, line))
+    def _posting(self, kind: Callable[..., Message], *first: object) -> Callable[..., None]:
+        """A function that posts a message of this kind, made of these values and its own arguments."""
+        return lambda *values: self._post(kind(*first, *values))

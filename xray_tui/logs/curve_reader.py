@@ -48,6 +48,8 @@ class CurveReader:
 
     def add(self, events: Iterable[dict[str, Any]]) -> None:
         for event in events:
+            self.epochs = _count(event.get("epochs")) or self.epochs
+            self.steps = _count(event.get("steps")) or self.steps
             match event["event"]:
                 case "start":
                     self._start(event)
@@ -63,8 +65,6 @@ class CurveReader:
 
     def _start(self, event: dict[str, Any]) -> None:
         """Start or resume a training. Drops the points after the checkpoint from which it resumes."""
-        self.epochs = _count(event.get("epochs")) or self.epochs
-        self.steps = _count(event.get("steps")) or self.steps
         at = self._at(number(event.get("step")) or 0.0) or 0.0
         self.loss = [point for point in self.loss if point[0] <= at]
         self.validation = [point for point in self.validation if point[0] <= at]
@@ -73,14 +73,12 @@ class CurveReader:
 
     def _step(self, event: dict[str, Any]) -> None:
         loss, step = number(event.get("loss")), number(event.get("step"))
-        self.steps = _count(event.get("steps")) or self.steps
         at = None if step is None else self._at(step)
         if loss is not None and at is not None:
             self.loss.append((at, loss))
 
     def _epoch(self, event: dict[str, Any]) -> None:
         epoch, values = number(event.get("epoch")), event.get("val")
-        self.epochs = _count(event.get("epochs")) or self.epochs
         if epoch is None or not isinstance(values, dict):
             return
         if self.metric not in values and not self.validation:

@@ -14,10 +14,18 @@ from textual.strip import Strip
 
 from engine.contract.text import clean
 from xray_tui.keymap import bindings
-from xray_tui.widgets.columns import COMPACT_BELOW, Column, columns_of, place, resolve_metrics
+from xray_tui.widgets.columns import (
+    COMPACT_BELOW,
+    Column,
+    Sort,
+    arrange,
+    columns_of,
+    longest_name,
+    place,
+    resolve_metrics,
+)
 from xray_tui.widgets.format import fit
 from xray_tui.widgets.list_view import ListView, strip
-from xray_tui.widgets.sort_filter import Sort, arrange, longest_name
 
 if TYPE_CHECKING:
     from xray_tui.board.model import Artifact, Board, Row
