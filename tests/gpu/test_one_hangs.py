@@ -8,10 +8,9 @@ from dataclasses import replace
 import psutil
 
 from xray_tui.gpu import helper_process
-from xray_tui.gpu.errors import NO_ANSWER
 from xray_tui.gpu.helper_process import HelperProcess
 from xray_tui.gpu.sampler import sample_once
-from xray_tui.gpu.snapshot import GpuSnapshot, from_json
+from xray_tui.gpu.snapshot import NO_ANSWER, GpuSnapshot, from_json
 
 from .fake import HANDLE, ONE_HANGS, QUICK, UTILISATION, gpu, helpers, wait_until
 from .test_sampler import start_helper

@@ -39,7 +39,7 @@ def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.skipif(host_probe.this_machine().devices, reason="this machine has an NVIDIA driver")
+@pytest.mark.skipif(host_probe.driver_files().devices, reason="this machine has an NVIDIA driver")
 def test_after_a_restart_auto_waits_for_the_driver_of_a_card_and_then_takes_it(
     place: Place, job: Job, card: Path
 ) -> None:
@@ -56,7 +56,7 @@ def test_after_a_restart_auto_waits_for_the_driver_of_a_card_and_then_takes_it(
     give_back(turn)
 
 
-@pytest.mark.skipif(host_probe.this_machine().devices, reason="this machine has an NVIDIA driver")
+@pytest.mark.skipif(host_probe.driver_files().devices, reason="this machine has an NVIDIA driver")
 def test_a_card_that_is_hidden_or_another_drivers_is_none(place: Place, job: Job, card: Path) -> None:
     (card / "driver").symlink_to("../../drivers/nvidia")
     scheduler = Scheduler(LeaseDir(place.leases), lambda: GpuSnapshot(problem="No NVIDIA GPU here."))

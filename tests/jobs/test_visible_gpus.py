@@ -133,7 +133,9 @@ def test_without_a_gpu_the_variable_is_not_asked(three: Place, monkeypatch: pyte
 def test_a_driver_that_does_not_answer_is_named_where_the_value_needs_it(
     three: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xray_tui.jobs.queue.visible_gpus.this_machine", lambda: host_probe.Machine(True, True, False))
+    monkeypatch.setattr(
+        "xray_tui.jobs.queue.visible_gpus.driver_files", lambda: host_probe.DriverFiles(True, True, False)
+    )
     monkeypatch.setenv(VARIABLE, "1")
     three.have()
     with pytest.raises(BadInput, match="CUDA_VISIBLE_DEVICES=1 cannot be looked up: No NVIDIA GPU here"):

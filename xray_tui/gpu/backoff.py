@@ -1,16 +1,20 @@
-"""Timeouts and restart pauses for the GPU helper process."""
+"""When to give up a GPU helper process, and when to start the next one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xray_tui.gpu.snapshot import NO_ANSWER, GpuSnapshot
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Durations in seconds. Every pause doubles from its first value up to its longest."""
+    """Durations in seconds. Those with a longest value double from time to time up to it."""
 
     silence: float = 5.0
-    """Time without output after which the driver counts as hanging."""
+    """Time without output after which the driver counts as hanging. For the first line of a helper it doubles with each
+    helper that printed none: starting NVML wakes every GPU on a server without nvidia-persistenced, which can take
+    longer; with a fixed timeout every helper would be killed before its first line."""
     longest_silence: float = 60.0
     restart: float = 1.0
     """Pause before the next helper on a machine with GPUs, after the driver hung, crashed or was unloaded."""
@@ -24,30 +28,33 @@ class Backoff:
     """Time for which one GPU may hang before its helper is replaced: the call may succeed in a new process."""
     longest_stuck: float = 3600.0
 
-    def first_answer(self, unanswered: int) -> float:
-        """Timeout for the first line of a new helper, after `unanswered` helpers in a row that printed none.
-
-        It grows because starting NVML wakes every GPU on a server without nvidia-persistenced, which can take longer
-        than `silence`: with a fixed timeout every helper would be killed before its first line.
-        """
-        return _doubled(self.silence, unanswered, self.longest_silence)
-
     def next_answer(self, interval: float) -> float:
         """Timeout for a later line of a helper with this `interval`; GPUs that hang delay a line by twice `hang`."""
         return max(self.silence, interval + 3 * self.hang)
 
-    def before_restart(self, failures: int) -> float:
-        """The pause after `failures` failures in a row (1 or more) on a machine with GPUs."""
-        return _doubled(self.restart, failures - 1, self.longest_restart)
 
-    def before_next_probe(self, failures: int) -> float:
-        """The pause after `failures` probes (1 or more) that found no driver or no GPU."""
-        return _doubled(self.absent, failures - 1, self.longest_absent)
-
-    def before_replacing(self, replaced: int) -> float:
-        """How long one GPU may hang in a helper, after `replaced` helpers in a row were replaced for a hanging GPU."""
-        return _doubled(self.stuck, replaced, self.longest_stuck)
-
-
-def _doubled(first: float, times: int, longest: float) -> float:
+def doubled(first: float, times: int, longest: float) -> float:
+    """`first` doubled `times` times, at most `longest`."""
     return min(first * 2.0 ** min(times, 30), longest)
+
+
+class HangDetector:
+    """Decides when to replace a helper in which a GPU hangs; the call may succeed in a new process."""
+
+    def __init__(self, backoff: Backoff) -> None:
+        self._backoff = backoff
+        self._since: float | None = None
+        self._replaced = 0
+        """Number of helpers in a row that were replaced for a hanging GPU."""
+
+    def should_replace(self, snapshot: GpuSnapshot, now: float) -> bool:
+        """Whether to replace the helper after this snapshot. `now` is monotonic time in seconds."""
+        if all(gpu.problem != NO_ANSWER for gpu in snapshot.gpus):
+            self._since, self._replaced = None, 0
+            return False
+        if self._since is None:
+            self._since = now
+        if now - self._since < doubled(self._backoff.stuck, self._replaced, self._backoff.longest_stuck):
+            return False
+        self._since, self._replaced = None, self._replaced + 1
+        return True

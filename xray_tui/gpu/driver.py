@@ -7,10 +7,10 @@ from functools import partial
 
 from xray_tui.gpu import nvml
 from xray_tui.gpu.call_pool import CallPool
-from xray_tui.gpu.errors import DRIVER_GONE, NO_ANSWER, NO_GPU, why_no_values
+from xray_tui.gpu.errors import DRIVER_GONE, NO_GPU, why_no_values
 from xray_tui.gpu.gpu_state import GpuState
 from xray_tui.gpu.process_info import ProcessInfoCache
-from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
+from xray_tui.gpu.snapshot import NO_ANSWER, GpuSample, GpuSnapshot
 
 Answer = GpuSample | nvml.Refusal
 
@@ -73,21 +73,14 @@ class Driver:
             uuid = self._uuids.get(index, "")
             state = self._state("" if uuid in present else uuid, index)
             present.add(state.uuid)
-            state.fails(NO_ANSWER if answer is None else why_no_values(answer.code, answer.text), now)
-            rows.append(_without_values(index, state))
+            problem = NO_ANSWER if answer is None else why_no_values(answer.code, answer.text)
+            state.fails(problem, now)
+            why = problem.partition(":")[0]
+            rows.append(
+                GpuSample(index, state.uuid, state.name, processes_problem=why, problem=problem, since=state.since)
+            )
         return rows
 
     def _state(self, uuid: str, index: int) -> GpuState:
         """The state of the GPU with this UUID, or of this index while the UUID is unknown."""
         return self._states.setdefault(uuid or f"#{index}", GpuState(uuid, f"GPU {index}"))
-
-
-def _without_values(index: int, state: GpuState) -> GpuSample:
-    return GpuSample(
-        index,
-        state.uuid,
-        state.name,
-        processes_problem=(state.problem or "").partition(":")[0],
-        problem=state.problem,
-        since=state.since,
-    )

@@ -1,9 +1,9 @@
-"""One helper process and the pipe that its lines come through. Every wait has a timeout."""
+"""One helper process and the pipe that its snapshots come through. Every wait has a timeout."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
+import json
 import os
 import selectors
 import subprocess
@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+
+from xray_tui.gpu.snapshot import GpuSnapshot, from_json
 
 _GRACE = 0.3
 """Time in seconds to wait for a killed process; a process that hangs in the kernel is not waited for."""
@@ -29,58 +31,63 @@ def unkillable_helpers() -> int:
         return len(_unkillable)
 
 
-class NoAnswer(Exception):
-    """The helper printed no line within the timeout."""
+class HelperFailed(Exception):
+    """The helper cannot be started, has ended, or is silent; the message is a sentence for the user."""
 
 
-class HelperEnded(Exception):
-    """The helper closed its output; the message says how it ended."""
+class NoAnswer(HelperFailed):
+    """The helper printed no snapshot within the timeout."""
 
 
 class HelperProcess:
-    """A running `python -m xray_tui.gpu.helper_main`. Raises OSError if it cannot be started, or if too many earlier
-    helpers hang in the driver.
+    """A running `python -m xray_tui.gpu.helper_main`. Raises HelperFailed if it cannot be started, or if too many
+    earlier helpers hang in the driver.
 
     Linux kills it when the *thread* that made it ends (PR_SET_PDEATHSIG), so that thread must outlive it.
     """
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        failed = "The GPU helper process cannot be started"
         if unkillable_helpers() >= _MOST_UNKILLABLE:
-            raise OSError(
-                errno.EAGAIN, f"{_MOST_UNKILLABLE} of them hang in the driver and cannot be killed, see `sudo dmesg`"
+            hang = f"{_MOST_UNKILLABLE} of them hang in the driver and cannot be killed"
+            raise HelperFailed(f"{failed}: {hang}, see `sudo dmesg`.")
+        try:
+            # -P: a json.py in the current folder must not be imported. A session of its own keeps Ctrl+C and Ctrl+Z in
+            # the terminal from the helper.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "xray_tui.gpu.helper_main", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                bufsize=0,
+                env=environment,
+                start_new_session=True,
             )
-        # -P: a json.py in the current folder must not be imported. A session of its own keeps Ctrl+C and Ctrl+Z in the
-        # terminal from the helper.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "xray_tui.gpu.helper_main", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            env=None if environment is None else dict(environment),
-            start_new_session=True,
-        )
+        except OSError as error:
+            raise HelperFailed(f"{failed}: {error.strerror or error}.") from None
         self._rest = b""
 
-    def lines(self, timeout: float) -> list[bytes]:
-        """The complete lines received, at least one. Raises NoAnswer after `timeout` seconds, or HelperEnded."""
+    def snapshot(self, timeout: float) -> GpuSnapshot:
+        """The newest snapshot received; after Ctrl+Z and `fg` many lines wait in the pipe. Lines that are no snapshot
+        are skipped: a library in the helper may print text. Raises NoAnswer after `timeout` seconds, or HelperFailed.
+        """
         assert self._process.stdout is not None
         output = self._process.stdout.fileno()
         deadline = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
-            while True:
-                # The second select: a timeout that passes while the app is stopped (Ctrl+Z) does not check the pipe.
-                if not selector.select(max(0.0, deadline - time.monotonic())) and not selector.select(0):
-                    raise NoAnswer
+            # The second select: a timeout that passes while the app is stopped (Ctrl+Z) does not check the pipe.
+            while selector.select(max(0.0, deadline - time.monotonic())) or selector.select(0):
                 data = os.read(output, 1 << 16)
                 if not data:
-                    raise HelperEnded(self._how_it_ended())
+                    raise HelperFailed(f"The GPU helper process ended unexpectedly ({self._how_it_ended()}).")
                 *lines, self._rest = (self._rest + data).split(b"\n")
-                if lines:
-                    return lines
+                for line in reversed(lines):
+                    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+                        return from_json(json.loads(line))
                 if time.monotonic() >= deadline:
-                    raise NoAnswer
+                    break
+        raise NoAnswer(f"The NVIDIA driver has not answered for {timeout:.3g} s: `sudo dmesg` shows whether it hangs.")
 
     def write_line(self, line: str) -> None:
         """Write a line to the helper's stdin; does nothing if it has ended."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
-from xray_tui.gpu.errors import Machine
 from xray_tui.system.container import is_container
 
 ROOT = Path("/")
@@ -14,13 +14,20 @@ _DISPLAY = "0x03"
 """PCI vendor id, and the prefix of the PCI class of display controllers."""
 
 
-def this_machine() -> Machine:
+class DriverFiles(NamedTuple):
+    """Which traces of the NVIDIA driver the file system has."""
+
+    module: bool
+    """The kernel module (in a container: the host's) is loaded."""
+    devices: bool
+    """/dev/nvidiactl exists."""
+    container: bool
+    """This process runs in a container."""
+
+
+def driver_files() -> DriverFiles:
     """Read from /proc and /dev; raises nothing."""
-    return Machine(
-        module=Path("/proc/driver/nvidia/version").exists(),
-        devices=Path("/dev/nvidiactl").exists(),
-        container=is_container(),
-    )
+    return DriverFiles(Path("/proc/driver/nvidia/version").exists(), Path("/dev/nvidiactl").exists(), is_container())
 
 
 def waiting_card(root: Path = ROOT) -> str | None:

@@ -1,33 +1,54 @@
-"""Reads GPU values from the NVIDIA driver; an error of one call costs one value. The only module that imports pynvml.
+"""Reads GPU values from the NVIDIA driver; an error of one call costs one value.
 
 Any call may hang in the kernel for ever, so this runs only in the helper process (helper_main.py), which can be killed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 import pynvml
 
 from engine.contract.text import clean
-from xray_tui.gpu.errors import ABSENT, DRIVER_GONE, GPU_GONE, Code, why_no_driver, why_no_list
+from xray_tui.gpu.errors import ABSENT, DRIVER_GONE, GPU_GONE, why_no_driver, why_no_list
 from xray_tui.gpu.gpu_state import GpuState
-from xray_tui.gpu.host_probe import this_machine
+from xray_tui.gpu.host_probe import driver_files
 from xray_tui.gpu.process_info import ProcessInfoCache
-from xray_tui.gpu.process_types import Entry, merge
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample
-from xray_tui.gpu.throttle import throttle_words
 
-PROCESSES_EVERY, HEAT_EVERY, LIMITS_EVERY = 2.0, 5.0, 60.0
-"""Seconds between two readings of slowly changing values; utilisation, memory, power and clock are read every time.
+PROCESSES_EVERY = 2.0
+"""Seconds between two readings of the process lists."""
 
-PCIe throughput is not read: the driver takes 20 ms to measure each direction.
+_HEAT = pynvml.NVML_TEMPERATURE_GPU
+_VALUES: Mapping[str, tuple[float, Sequence[tuple[Any, ...]]]] = {
+    "name": (60.0, [("Name",)]),
+    "MIG": (60.0, [("MigMode",)]),
+    "utilisation": (0.0, [("UtilizationRates",)]),
+    "memory": (0.0, [("MemoryInfo", pynvml.nvmlMemory_v2), ("MemoryInfo",)]),  # v1 counts the driver's reserve as used
+    "power": (0.0, [("PowerUsage",)]),
+    "clock": (0.0, [("ClockInfo", pynvml.NVML_CLOCK_SM)]),
+    "temperature": (5.0, [("TemperatureV", _HEAT), ("Temperature", _HEAT)]),
+    "fan": (5.0, [("FanSpeed",)]),
+    "throttling": (5.0, [("CurrentClocksEventReasons",), ("CurrentClocksThrottleReasons",)]),
+    "power limit": (60.0, [("EnforcedPowerLimit",), ("PowerManagementLimit",)]),
+}
+"""(seconds between two readings, NVML calls with their arguments, newest first) of each value.
+
+The name comes first, so that it is known if a later call hangs. PCIe throughput is not read: the driver takes 20 ms to
+measure each direction.
 """
 
 _SM_WINDOW = 3.0
 """Length in seconds of the window of driver samples for a process's SM share."""
+
+_SLOWDOWNS = {
+    pynvml.nvmlClocksThrottleReasonHwThermalSlowdown: "hardware thermal slowdown",
+    pynvml.nvmlClocksThrottleReasonSwThermalSlowdown: "thermal slowdown",
+    pynvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown: "power brake",
+}
 
 # NVMLLibraryMismatchError is not an NVMLError; ValueError is raised for driver text that is not UTF-8.
 FAILURES = (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError, ValueError)
@@ -40,7 +61,7 @@ class NoDriver(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Error code and message of the driver, for a GPU or for the driver as a whole."""
+    """Error code and message of the driver, for a value, a GPU or the driver as a whole."""
 
     code: int
     text: str
@@ -48,48 +69,22 @@ class Refusal:
     @classmethod
     def of(cls, error: Exception) -> Self:
         """The code and message of one of FAILURES."""
-        return cls(_code(error), clean(str(error)).rstrip(". ") or "Unknown Error")
+        mismatch = isinstance(error, pynvml.NVMLLibraryMismatchError)
+        code = pynvml.NVML_ERROR_FUNCTION_NOT_FOUND if mismatch else pynvml.NVML_ERROR_UNKNOWN
+        return cls(int(getattr(error, "value", code)), clean(str(error)).rstrip(". ") or "Unknown Error")
 
     def no_driver(self) -> NoDriver:
         """The exception for an error that affects all GPUs."""
-        return NoDriver(why_no_driver(self.code, self.text, this_machine()))
+        return NoDriver(why_no_driver(self.code, self.text, driver_files()))
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """Result of one call: a value, or the code and text of its error."""
-
-    value: Any = None
-    code: int = Code.SUCCESS
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """Values read every LIMITS_EVERY seconds."""
-
-    name: _Reading
-    power: _Reading
-    mig: _Reading
-
-
-@dataclass(frozen=True, slots=True)
-class _Heat:
-    """Values read every HEAT_EVERY seconds."""
-
-    temperature: _Reading
-    fan: _Reading
-    throttling: _Reading
-
-
-def start() -> str | None:
+def start() -> str:
     """Load and start NVML; return the driver's version. Raises NoDriver."""
     try:
         pynvml.nvmlInit()
-        version = _call(("nvmlSystemGetDriverVersion",)).value
+        return clean(pynvml.nvmlSystemGetDriverVersion())
     except FAILURES as error:
         raise Refusal.of(error).no_driver() from None
-    return clean(version) if version else None
 
 
 def count() -> int:
@@ -109,134 +104,115 @@ def identify(index: int) -> tuple[Any, str]:
 def read(index: int, handle: Any, state: GpuState, infos: ProcessInfoCache, now: float) -> GpuSample:
     """The GPU's values; slowly changing ones may come from the cache in `state`, whose name is updated. Raises one of
     FAILURES if the GPU or the driver is gone; after any other error one value is None."""
-    cache = state.cache
-    limits = cache.get("limits", LIMITS_EVERY, now, lambda: _limits(handle))
-    if limits.name.value:
-        state.name = clean(limits.name.value)
-    utilisation = _call(("nvmlDeviceGetUtilizationRates",), handle)
-    memory = _memory(handle)
-    power = _call(("nvmlDeviceGetPowerUsage",), handle)
-    clock = _call(("nvmlDeviceGetClockInfo",), handle, pynvml.NVML_CLOCK_SM)
-    heat = cache.get("heat", HEAT_EVERY, now, lambda: _heat(handle))
-    processes, problem = cache.get("processes", PROCESSES_EVERY, now, lambda: _processes(handle, infos, now))
+    values: dict[str, Any] = {}
+    unread: dict[str, list[str]] = {}  # names of the supported values that could not be read, by reason
+    for name, (every, calls) in _VALUES.items():
+        value = state.cached(name, every, now, partial(_call, handle, calls))
+        if isinstance(value, Refusal):
+            if value.code not in ABSENT:
+                unread.setdefault(value.text, []).append(name)
+            value = None
+        values[name] = value
+        if name == "name" and value:
+            state.name = clean(value)
+    utilisation, memory, mig = values["utilisation"], values["memory"], values["MIG"]
+    processes, problem = state.cached("processes", PROCESSES_EVERY, now, partial(_processes, handle, infos, now))
     return GpuSample(
         index=index,
         uuid=state.uuid,
         name=state.name,
-        utilisation=None if utilisation.value is None else int(utilisation.value.gpu),
-        memory_used=None if memory.value is None else int(memory.value.used),
-        memory_total=None if memory.value is None else int(memory.value.total),
-        temperature=heat.temperature.value,
-        power=_watts(power.value),
-        power_limit=_watts(limits.power.value),
-        fan=heat.fan.value,
-        sm_clock=clock.value,
-        throttle=throttle_words(heat.throttling.value or 0),
+        utilisation=None if utilisation is None else int(utilisation.gpu),
+        memory_used=None if memory is None else int(memory.used),
+        memory_total=None if memory is None else int(memory.total),
+        temperature=values["temperature"],
+        power=_watts(values["power"]),
+        power_limit=_watts(values["power limit"]),
+        fan=values["fan"],
+        sm_clock=values["clock"],
+        throttle=throttle_words(values["throttling"] or 0),
         processes=processes,
         processes_problem=problem,
-        note=_note(
-            ("utilisation", utilisation), ("memory", memory), ("power", power), ("clock", clock),
-            ("temperature", heat.temperature), ("fan", heat.fan), ("throttling", heat.throttling),
-            ("power limit", limits.power),
-        ),
-        mig=bool(limits.mig.value and limits.mig.value[0]),
-    )  # fmt: skip
+        note="; ".join(f"{', '.join(names)}: {reason}" for reason, names in unread.items()) or None,
+        mig=bool(mig and mig[0]),
+    )
+
+
+def throttle_words(reasons: int) -> tuple[str, ...]:
+    """The reasons in NVML's bit mask that are heat or hardware; a power cap and an idle clock are normal.
+
+    The bit "hardware slowdown" is set together with its cause, so it is reported only without a cause.
+    """
+    causes = tuple(word for bit, word in _SLOWDOWNS.items() if reasons & bit)
+    if not causes and reasons & pynvml.nvmlClocksThrottleReasonHwSlowdown:
+        return ("hardware slowdown",)
+    return causes
+
+
+def merge(lists: Mapping[str, Iterable[tuple[int, int | None]]]) -> list[GpuProcess]:
+    """One process per pid, the largest memory first. `lists`: (pid, bytes or None) in each of the driver's lists, by
+    the letter of its type ("M", "C", "G"); a pid in several lists has them all, such as "C+G".
+
+    The entries of a pid in one list are MIG instances and are summed; entries in several lists are the same memory, so
+    the largest counts.
+    """
+    sizes: dict[int, dict[str, list[int]]] = {}
+    for letter, entries in lists.items():
+        for pid, memory in entries:
+            sizes.setdefault(pid, {}).setdefault(letter, []).extend([] if memory is None else [memory])
+    processes = [
+        GpuProcess(pid, "+".join(by_list), max((sum(known) for known in by_list.values() if known), default=None))
+        for pid, by_list in sizes.items()
+    ]
+    return sorted(processes, key=lambda process: (-(process.memory or 0), process.pid))
 
 
 def _processes(handle: Any, infos: ProcessInfoCache, now: float) -> tuple[tuple[GpuProcess, ...] | None, str | None]:
     """(processes, None), or (None, why they cannot be listed)."""
     lists = {}
-    for list_name in ("Compute", "Graphics", "MPSCompute"):
-        base = f"nvmlDeviceGet{list_name}RunningProcesses"
-        reading = _call((f"{base}_v3", f"{base}_v2"), handle)  # _v3 is missing in drivers before 510
-        # Lists of graphics and MPS processes are optional; the list of compute processes is required.
-        if reading.code and (list_name == "Compute" or reading.code not in ABSENT):
-            return None, why_no_list(reading.code, reading.text)
-        lists[list_name] = [Entry(int(entry.pid), entry.usedGpuMemory) for entry in reading.value or ()]
-    merged = merge(lists["Compute"], lists["Graphics"], lists["MPSCompute"])
+    for letter, name in (("M", "MPSCompute"), ("C", "Compute"), ("G", "Graphics")):
+        entries = _call(handle, [(f"{name}RunningProcesses_v3",), (f"{name}RunningProcesses_v2",)])  # v3: driver 510
+        if isinstance(entries, Refusal):
+            # Lists of graphics and MPS processes are optional; the list of compute processes is required.
+            if letter == "C" or entries.code not in ABSENT:
+                return None, why_no_list(entries.code, entries.text)
+            entries = ()
+        lists[letter] = [(int(entry.pid), entry.usedGpuMemory) for entry in entries]
+    merged = merge(lists)
     shares = _sm_shares(handle, now) if merged else None
-    processes = []
-    for pid, kind, memory in merged:
-        info = infos.of(pid)
-        share = None if shares is None else shares.get(pid, 0)
-        processes.append(GpuProcess(pid, kind, memory, info.name, info.user, info.command, info.started, sm=share))
-    return tuple(processes), None
-
-
-def _call(calls: Sequence[str], *arguments: Any) -> _Reading:
-    """The result of the first of these calls (newest first) that succeeds, or the error of the last one.
-
-    Raises one of FAILURES if the GPU or the driver is gone, because every further call would fail too.
-    """
-    failed = _Reading(code=Code.FUNCTION_NOT_FOUND, text="Function Not Found")
-    for name in calls:
-        call: Callable[..., Any] | None = getattr(pynvml, name, None)
-        if call is None:
-            continue
-        try:
-            return _Reading(call(*arguments))
-        except FAILURES as error:
-            code = _code(error)
-            if code in GPU_GONE or code in DRIVER_GONE:
-                raise
-            failed = _Reading(code=code, text=Refusal.of(error).text)
-    return failed
-
-
-def _memory(handle: Any) -> _Reading:
-    """Memory by version 2 of the call, which does not count the driver's reserve as used, else by version 1."""
-    newer = _call(("nvmlDeviceGetMemoryInfo",), handle, pynvml.nvmlMemory_v2)
-    return newer if newer.value is not None else _call(("nvmlDeviceGetMemoryInfo",), handle)
-
-
-def _temperature(handle: Any) -> _Reading:
-    return _call(("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature"), handle, pynvml.NVML_TEMPERATURE_GPU)
-
-
-def _throttle(handle: Any) -> _Reading:
-    return _call(("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"), handle)
-
-
-def _power_limit(handle: Any) -> _Reading:
-    return _call(("nvmlDeviceGetEnforcedPowerLimit", "nvmlDeviceGetPowerManagementLimit"), handle)
-
-
-def _heat(handle: Any) -> _Heat:
-    return _Heat(_temperature(handle), _call(("nvmlDeviceGetFanSpeed",), handle), _throttle(handle))
-
-
-def _limits(handle: Any) -> _Limits:
-    name, mig = _call(("nvmlDeviceGetName",), handle), _call(("nvmlDeviceGetMigMode",), handle)
-    return _Limits(name, _power_limit(handle), mig)
+    return tuple(
+        replace(process, sm=None if shares is None else shares.get(process.pid, 0), **infos.of(process.pid))
+        for process in merged
+    ), None
 
 
 def _sm_shares(handle: Any, now: float) -> dict[int, int] | None:
     """SM share in % by pid; pids without work in the window are absent. None if the GPU does not report shares."""
-    reading = _call(("nvmlDeviceGetProcessUtilization",), handle, max(0, int((now - _SM_WINDOW) * 1e6)))
-    if reading.code == Code.NOT_FOUND or (reading.code == Code.SUCCESS and reading.value is None):
-        return {}  # nothing has run in the window
-    if reading.code:
-        return None
+    samples = _call(handle, [("ProcessUtilization", max(0, int((now - _SM_WINDOW) * 1e6)))])
+    if isinstance(samples, Refusal):
+        return {} if samples.code == pynvml.NVML_ERROR_NOT_FOUND else None  # not found: nothing ran in the window
     newest: dict[int, tuple[int, int]] = {}
-    for sample in reading.value:
+    for sample in samples or ():
         newest[int(sample.pid)] = max(newest.get(int(sample.pid), (0, 0)), (int(sample.timeStamp), int(sample.smUtil)))
     return {pid: share for pid, (_, share) in newest.items()}
 
 
-def _note(*readings: tuple[str, _Reading]) -> str | None:
-    """Names of the supported values that could not be read, grouped by reason."""
-    reasons: dict[str, list[str]] = {}
-    for name, reading in readings:
-        if reading.code and reading.code not in ABSENT:
-            reasons.setdefault(reading.text, []).append(name)
-    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items()) or None
+def _call(handle: Any, calls: Iterable[tuple[Any, ...]]) -> Any:
+    """The result of the first of these calls that succeeds, or the Refusal of the last one.
+
+    Raises one of FAILURES if the GPU or the driver is gone, because every further call would fail too.
+    """
+    refusal = Refusal(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND, "Function Not Found")
+    for name, *arguments in calls:
+        if (call := getattr(pynvml, f"nvmlDeviceGet{name}", None)) is None:
+            continue
+        try:
+            return call(handle, *arguments)
+        except FAILURES as error:
+            refusal = Refusal.of(error)
+            if refusal.code in GPU_GONE | DRIVER_GONE:
+                raise
+    return refusal
 
 
 def _watts(milliwatts: int | None) -> float | None:
     return None if milliwatts is None else milliwatts / 1000
-
-
-def _code(error: Exception) -> int:
-    if isinstance(error, pynvml.NVMLError):
-        return int(error.value)
-    return Code.FUNCTION_NOT_FOUND if isinstance(error, pynvml.NVMLLibraryMismatchError) else Code.UNKNOWN

@@ -2,82 +2,53 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from engine.contract.text import clean
+from xray_tui.system.process import Process, identify
 
 _COMMAND_LENGTH = 300
 
-
-@dataclass(frozen=True, slots=True)
-class ProcessInfo:
-    """Facts from /proc; all None if the process is not visible."""
-
-    name: str | None = None
-    user: str | None = None
-    command: str | None = None
-    started: float | None = None
-
-
-UNSEEN = ProcessInfo()
+UNSEEN: Mapping[str, Any] = {}
+"""The facts of a process that is not visible."""
 
 
 class ProcessInfoCache:
     """Process facts cached by pid and start time, because a pid can be reused by another process."""
 
     def __init__(self) -> None:
-        self._cached: dict[int, tuple[float, ProcessInfo]] = {}
+        self._cached: dict[Process, Mapping[str, Any]] = {}
 
-    def of(self, pid: int) -> ProcessInfo:
-        """The facts; UNSEEN for an ended process, a hidden one, and one of another container.
+    def of(self, pid: int) -> Mapping[str, Any]:
+        """The fields name, user, command and started of a GpuProcess; UNSEEN for an ended process, a hidden one, and
+        one of another container.
 
         Thread-safe. Can block like a driver call: reading a command line waits for the process's memory lock, which a
         process that hangs in the driver may hold.
         """
-        start = _start_time(pid)
-        if start is None:
+        process = identify(pid)  # takes a quarter of psutil's time; runs for every GPU process
+        if process is None:
             return UNSEEN
-        cached_start, info = self._cached.get(pid, (None, UNSEEN))
-        if cached_start != start:
-            info = _look_up(pid)
-            self._cached[pid] = start, info
-        return info
+        if process not in self._cached:
+            self._cached[process] = _look_up(pid)
+        return self._cached[process]
 
     def keep_only(self, pids: set[int]) -> None:
         """Drop all other pids from the cache."""
-        self._cached = {pid: entry for pid, entry in self._cached.items() if pid in pids}
+        self._cached = {process: facts for process, facts in self._cached.copy().items() if process.pid in pids}
 
 
-def _start_time(pid: int) -> float | None:
-    """Start time of the process, on Linux in clock ticks since boot; None if it is not visible."""
-    if sys.platform != "linux":
-        return _look_up(pid).started
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()  # takes a quarter of psutil's time; runs for every GPU process
-    except OSError:
-        return None
-    return float(stat[stat.rindex(b")") + 2 :].split()[19])  # the name before ")" may contain spaces and brackets
-
-
-def _look_up(pid: int) -> ProcessInfo:
+def _look_up(pid: int) -> Mapping[str, Any]:
     import psutil  # imported late: a machine with idle GPUs does not need it
 
     try:
         facts = psutil.Process(pid).as_dict(["name", "username", "cmdline", "create_time"], ad_value=None)
     except (psutil.Error, OSError, ValueError, OverflowError):
         return UNSEEN
-    return _process_info(facts)
-
-
-def _process_info(facts: Mapping[str, Any]) -> ProcessInfo:
-    name, user, command = facts["name"], facts["username"], " ".join(facts["cmdline"] or ())
-    return ProcessInfo(
-        name=clean(name) if name else None,
-        user=clean(user) if user else None,
-        command=clean(command[:_COMMAND_LENGTH]) or None,
-        started=facts["create_time"],
-    )
+    return {
+        "name": clean(facts["name"] or "") or None,
+        "user": clean(facts["username"] or "") or None,
+        "command": clean(" ".join(facts["cmdline"] or ())[:_COMMAND_LENGTH]) or None,
+        "started": facts["create_time"],
+    }

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import replace
 
-from xray_tui.gpu.backoff import Backoff
-from xray_tui.gpu.hang_detector import HangDetector
-from xray_tui.gpu.helper_process import HelperEnded, HelperProcess, NoAnswer, unkillable_helpers
-from xray_tui.gpu.snapshot import GpuSnapshot, from_json, keep_identity
+from xray_tui.gpu.backoff import Backoff, HangDetector, doubled
+from xray_tui.gpu.helper_process import HelperFailed, HelperProcess, NoAnswer, unkillable_helpers
+from xray_tui.gpu.snapshot import GpuSnapshot, keep_identity
 from xray_tui.system.retry import Report, Retry, unheard
 
 _ONCE_TIMEOUT = 15.0
@@ -47,6 +46,8 @@ class Sampler:
         self._last = GpuSnapshot()
         self._hang_detector = HangDetector(self._backoff)
         self._retry = Retry("reading the GPUs", on_failure)
+        self._answers = 0
+        """Number of snapshots from the current helper."""
         self._failures = 0
         """Number of helpers in a row that failed."""
         self._unanswered = 0
@@ -84,64 +85,56 @@ class Sampler:
 
     def _one_round(self) -> None:
         """Run one helper from start to end, and pause after it."""
-        outcome = self._run_helper(self._backoff.first_answer(self._unanswered))
+        self._answers = 0
+        absent, failure = None, None
+        try:
+            absent = self._run_helper()
+        except HelperFailed as error:
+            failure = error
         if self._stopping.is_set():
             return
-        self._failures = 1 if outcome.answers >= _SETTLED else self._failures + 1
-        self._unanswered = self._unanswered + 1 if outcome.hung and not outcome.answers else 0
-        if outcome.problem is not None:
-            self._post(GpuSnapshot(problem=outcome.problem, time=time.time()))
-        elif outcome.stale is not None:
-            self._post_stale(outcome.stale)
+        self._failures = 1 if self._answers >= _SETTLED else self._failures + 1
+        self._unanswered = self._unanswered + 1 if isinstance(failure, NoAnswer) and not self._answers else 0
+        if failure is not None and self._last.gpus:
+            self._post(replace(self._last, stale=str(failure)))
+        elif absent or failure:
+            self._post(GpuSnapshot(problem=absent or str(failure), time=time.time()))
         else:
             return  # the helper worked and is replaced because of a hanging GPU
-        never_a_gpu = outcome.problem is not None and not self._last.gpus
-        pause = self._backoff.before_next_probe if never_a_gpu else self._backoff.before_restart
-        self._stopping.wait(pause(self._failures))
+        backoff = self._backoff
+        if absent and not self._last.gpus:
+            pause = doubled(backoff.absent, self._failures - 1, backoff.longest_absent)
+        else:
+            pause = doubled(backoff.restart, self._failures - 1, backoff.longest_restart)
+        self._stopping.wait(pause)
 
-    def _run_helper(self, timeout: float) -> _Outcome:
-        """Start a helper, post its snapshots until it fails or is to be replaced, and kill it."""
-        interval = self._interval
-        arguments = ["--interval", str(interval), "--patience", str(self._backoff.hang)]
-        try:
-            helper = HelperProcess(arguments, self._environment)
-        except OSError as error:
-            return _Outcome(stale=f"The GPU helper process cannot be started: {error.strerror or error}.")
-        answers = 0
+    def _run_helper(self) -> str | None:
+        """Start a helper, post its snapshots until it is to be replaced, and kill it. Returns why there is no driver or
+        no GPU, if the helper reports that. Raises HelperFailed."""
+        interval, backoff = self._interval, self._backoff
+        helper = HelperProcess(["--interval", str(interval), "--patience", str(backoff.hang)], self._environment)
         try:
             with self._lock:
                 if self._stopping.is_set():
-                    return _Outcome()
+                    return None
                 self._helper = helper
                 if self._interval != interval:
                     helper.write_line(str(self._interval))
+            timeout = doubled(backoff.silence, self._unanswered, backoff.longest_silence)
             while True:
-                snapshot = _next(helper, timeout)
-                if snapshot.problem is not None:
-                    return _Outcome(answers, problem=snapshot.problem)
-                if self._stopping.is_set():
-                    return _Outcome(answers)
-                answers += 1
+                snapshot = helper.snapshot(timeout)
+                if snapshot.problem is not None or self._stopping.is_set():
+                    return snapshot.problem
+                self._answers += 1
                 self._last = keep_identity(snapshot, self._last)
                 self._post(self._last)
-                timeout = self._backoff.next_answer(self._interval)
+                timeout = backoff.next_answer(self._interval)
                 if not unkillable_helpers() and self._hang_detector.should_replace(snapshot, time.monotonic()):
-                    return _Outcome(answers)
-        except NoAnswer:
-            return _Outcome(answers, hung=True, stale=_no_answer(timeout))
-        except HelperEnded as how:
-            return _Outcome(answers, stale=f"The GPU helper process ended unexpectedly ({how}).")
+                    return None
         finally:
             with self._lock:
                 self._helper = None
             helper.close()
-
-    def _post_stale(self, why: str) -> None:
-        """Post the last values with the reason why they are old; without values, post the reason as a problem."""
-        if self._last.gpus:
-            self._post(replace(self._last, stale=why))
-        else:
-            self._post(GpuSnapshot(problem=why, time=time.time()))
 
     def _post(self, snapshot: GpuSnapshot) -> None:
         if not self._stopping.is_set():
@@ -149,58 +142,10 @@ class Sampler:
             self._retry.succeeded()
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """How one helper process ended."""
-
-    answers: int = 0
-    hung: bool = False
-    problem: str | None = None
-    """Why there is no driver or no GPU, if the helper reported that before it exited."""
-    stale: str | None = None
-    """Why the helper failed. None together with `problem` None: it was stopped or replaced while it worked."""
-
-
 def sample_once(timeout: float = _ONCE_TIMEOUT, *, environment: Mapping[str, str] | None = None) -> GpuSnapshot:
-    """One snapshot, for a command line. Returns within `timeout` seconds whatever the driver does; raises nothing."""
-    deadline = time.monotonic() + timeout
+    """One snapshot, for a command line, within `timeout` seconds whatever the driver does. Raises nothing."""
     try:
-        helper = HelperProcess(["--once"], environment)
-    except OSError as error:
-        return GpuSnapshot(
-            problem=f"The GPU helper process cannot be started: {error.strerror or error}.", time=time.time()
-        )
-    try:
-        return _next(helper, deadline - time.monotonic())
-    except NoAnswer:
-        return GpuSnapshot(problem=_no_answer(timeout), time=time.time())
-    except HelperEnded as how:
-        return GpuSnapshot(problem=f"The GPU helper process ended unexpectedly ({how}).", time=time.time())
-    finally:
-        helper.close()
-
-
-def _next(helper: HelperProcess, timeout: float) -> GpuSnapshot:
-    """The next snapshot. Raises NoAnswer after `timeout` seconds without a snapshot, or HelperEnded."""
-    deadline = time.monotonic() + timeout
-    while (snapshot := _newest(helper.lines(max(0.0, deadline - time.monotonic())))) is None:
-        if time.monotonic() >= deadline:
-            raise NoAnswer
-    return snapshot
-
-
-def _newest(lines: Sequence[bytes]) -> GpuSnapshot | None:
-    """The last snapshot among the lines; after Ctrl+Z and `fg` many lines wait in the pipe.
-
-    Other lines are skipped: a library in the helper may print text.
-    """
-    for line in reversed(lines):
-        try:
-            return from_json(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue
-    return None
-
-
-def _no_answer(seconds: float) -> str:
-    return f"The NVIDIA driver has not answered for {seconds:.3g} s: `sudo dmesg` shows whether it hangs."
+        with closing(HelperProcess(["--once"], environment)) as helper:
+            return helper.snapshot(timeout)
+    except HelperFailed as error:
+        return GpuSnapshot(problem=str(error), time=time.time())

@@ -7,8 +7,11 @@ times in seconds since the epoch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+NO_ANSWER = "no answer: the driver hangs on this GPU; read again when the call returns; look for Xid in `sudo dmesg`"
+"""Problem of a GPU whose call does not return while other GPUs answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +110,12 @@ def keep_identity(snapshot: GpuSnapshot, last: GpuSnapshot) -> GpuSnapshot:
 
 
 def to_json(snapshot: GpuSnapshot) -> dict[str, Any]:
-    """The snapshot as plain values for `json.dumps`, without fields that have their default."""
-    return {**_non_defaults(snapshot), "gpus": [_gpu_to_json(gpu) for gpu in snapshot.gpus]}
+    """The snapshot as plain values for `json.dumps`."""
+    return asdict(snapshot)
 
 
 def from_json(values: Mapping[str, Any]) -> GpuSnapshot:
-    """The snapshot that `to_json` wrote. Raises KeyError, TypeError or ValueError for other values."""
+    """The snapshot that `to_json` wrote. Raises KeyError, TypeError, ValueError or AttributeError for other values."""
     gpus = tuple(_gpu(gpu) for gpu in values["gpus"])
     return GpuSnapshot(**{**_known(GpuSnapshot, values), "gpus": gpus})
 
@@ -124,25 +127,6 @@ def _gpu(values: Mapping[str, Any]) -> GpuSample:
     return GpuSample(**{**_known(GpuSample, values), "processes": listed, "throttle": throttle})
 
 
-_DEFAULTS: dict[type[Any], dict[str, Any]] = {
-    kind: {field.name: field.default for field in fields(kind)} for kind in (GpuProcess, GpuSample, GpuSnapshot)
-}
-
-
-def _non_defaults(values: Any) -> dict[str, Any]:
-    """The fields that differ from their default. Much faster than `asdict`, which copies; short lines parse faster."""
-    defaults = _DEFAULTS[type(values)].items()
-    return {name: value for name, default in defaults if (value := getattr(values, name)) != default}
-
-
-def _gpu_to_json(gpu: GpuSample) -> dict[str, Any]:
-    values = _non_defaults(gpu)
-    if gpu.processes is not None:
-        values["processes"] = [_non_defaults(process) for process in gpu.processes]
-    return values
-
-
 def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that this version has; an app that runs during an upgrade starts a newer helper."""
-    defaults = _DEFAULTS[kind]
-    return {name: value for name, value in values.items() if name in defaults}
+    return {name: value for name, value in values.items() if name in kind.__dataclass_fields__}

@@ -100,10 +100,10 @@ class Scheduler:
         return exact if isinstance(exact, Wait) else wait
 
     def _sample_gpus(self) -> None:
-        from xray_tui.gpu.host_probe import this_machine, waiting_card
+        from xray_tui.gpu.host_probe import driver_files, waiting_card
 
         snapshot = self._snapshot()
-        problem, has_driver = snapshot.problem or snapshot.stale, this_machine().devices
+        problem, has_driver = snapshot.problem or snapshot.stale, driver_files().devices
         card = None if snapshot.gpus or has_driver else waiting_card()
         if card is not None:
             problem = f"no driver is loaded for the NVIDIA GPU at PCI {card}: `sudo modprobe nvidia`, or use --gpu none"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from engine.contract.text import clean
-from xray_tui.gpu.host_probe import this_machine
+from xray_tui.gpu.host_probe import driver_files
 from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 from xray_tui.system.process import JOB_MARK
 
@@ -52,7 +52,7 @@ def limit_of_shell(snapshot: Callable[[], GpuSnapshot]) -> Limit | None:
         return None
     current = snapshot()
     if not current.gpus:
-        return Limit(value, problem=current.problem) if current.problem and this_machine().devices else None
+        return Limit(value, problem=current.problem) if current.problem and driver_files().devices else None
     return Limit(value, visible(value, current.gpus))
 
 
