@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from xray_tui.feeds.host_feed import GIB, CpuMeter, Host, HostFeed, read_host, shortages
-from xray_tui.system.cgroup_limits import Memory
+from xray_tui.system.cgroups import Memory
 from xray_tui.system.disk_probe import NO_ANSWER, Disk, DiskProbe
 
 WELL = Host(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.contract.units import GIB
 from xray_tui.feeds.periodic_thread import PeriodicThread
-from xray_tui.system.cgroup_limits import Memory, limited_memory
+from xray_tui.system.cgroups import Memory, limited_memory
 from xray_tui.system.disk_probe import DiskProbe, room
 from xray_tui.system.retry import Report, unheard
 

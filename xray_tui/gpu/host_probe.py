@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from xray_tui.system.container import is_container
+from xray_tui.system.cgroups import is_container
 
 ROOT = Path("/")
 

@@ -1,11 +1,36 @@
-"""The memory control groups of a process, of version 1 or 2."""
+"""The memory control groups of a process, of version 1 or 2, their limits, and whether they are a container's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
+
+_FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: ("memory.max", "memory.current", "inactive_file"),
+}
+"""By version: the files of limit and usage, and the line of memory.stat with the file cache that the kernel drops
+before it kills a process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes. `used` excludes the file cache, which the kernel can drop."""
+
+    used: int
+    total: int
+
+    @property
+    def left(self) -> int:
+        return self.total - self.used
+
+
+def is_container(root: Path = Path("/")) -> bool:
+    """Whether a file of Docker, Podman or Singularity exists below the root folder."""
+    return any((root / mark).exists() for mark in (".dockerenv", "run/.containerenv", ".singularity.d"))
 
 
 def memory_groups(own: str, root: Path = ROOT) -> Iterator[tuple[int, Path]]:
@@ -26,3 +51,22 @@ def memory_groups(own: str, root: Path = ROOT) -> Iterator[tuple[int, Path]]:
         parts = [part for part in path.split("/") if part]
         for count in range(len(parts) if ".." not in parts else 0, -1, -1):
             yield version, base.joinpath(*parts[:count])
+
+
+def limited_memory(own: str, root: Path = ROOT) -> Memory | None:
+    """The limit with the least memory left among those of the process's group and the groups above it; None without a
+    limit. `own` is the text of /proc/PID/cgroup.
+
+    Version 1 of cgroups writes "no limit" as a number larger than any machine's memory; it is returned as a limit.
+    """
+    limits = (_limit(folder, *_FILES[version]) for version, folder in memory_groups(own, root))
+    return min(filter(None, limits), key=lambda memory: memory.left, default=None)
+
+
+def _limit(folder: Path, limit: str, usage: str, cache: str) -> Memory | None:
+    try:
+        total = int((folder / limit).read_text())  # ValueError for "max"
+        counts = dict(line.split(" ", 1) for line in (folder / "memory.stat").read_text().splitlines())
+        return Memory(max(0, int((folder / usage).read_text()) - int(counts.get(cache, 0))), total)
+    except (OSError, ValueError):
+        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +59,7 @@ class DiskProbe:
 def room(folder: Path) -> Disk:
     """The space on the folder's file system, or the error's reason as `problem`."""
     try:
-        status = os.statvfs(folder)
+        usage = shutil.disk_usage(folder)
     except OSError as error:
         return Disk(problem=error.strerror or str(error))
-    return Disk(status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)
+    return Disk(usage.free, usage.total)

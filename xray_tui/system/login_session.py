@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from engine.contract.text import clean
-from xray_tui.system.container import is_container
+from xray_tui.system.cgroups import is_container
 from xray_tui.system.logind import Kills, lingers, read_kills
 from xray_tui.system.process import user, user_name
 
@@ -80,37 +80,26 @@ def this_session(root: Path = Path("/")) -> Session:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """Why a job launched from this session would not survive its end, and what to do about it."""
-
-    reason: str
-    remedy: str
-
-
 def why_it_would_end(session: Session) -> str | None:
     """A warning, as a sentence, if a job would not survive the end of the session; None if it would or is unknown."""
     ending = judge_ending(session)
-    return None if ending is None else f"{ending.reason}: {ending.remedy}"
+    return None if ending is None else ": ".join(ending)
 
 
-def judge_ending(session: Session) -> Ending | None:
-    """The problem and its remedy; None if a job survives or its fate is unknown."""
+def judge_ending(session: Session) -> tuple[str, str] | None:
+    """(why a job launched from this session would not survive its end, what to do about it); None if the job survives
+    or its fate is unknown."""
     if session.is_first:
-        return Ending("this shell is the container's first process, and jobs end with it", "use `docker run -d`")
+        return "this shell is the container's first process, and jobs end with it", "use `docker run -d`"
     if session.place is Place.SLURM:
-        return Ending(f"this shell is in Slurm job {session.name}, and jobs end with it", "launch from outside")
+        return f"this shell is in Slurm job {session.name}, and jobs end with it", "launch from outside"
+    enable = f"`loginctl enable-linger {session.user}`"
     if session.place is Place.SESSION and session.kills.of(session.user):
-        enable = "" if session.lingers else f"`loginctl enable-linger {session.user}` once, then "
-        return Ending(
-            "logind kills jobs at logout (KillUserProcesses=yes)",
-            f"{enable}start with `systemd-run --user --scope xray-tui`",
-        )
+        start = "start with `systemd-run --user --scope xray-tui`"
+        remedy = start if session.lingers else f"{enable} once, then {start}"
+        return "logind kills jobs at logout (KillUserProcesses=yes)", remedy
     if session.place is Place.MANAGER and session.lingers is False:
-        return Ending(
-            f"jobs belong to {session.name}, which ends with your last session",
-            f"`loginctl enable-linger {session.user}`",
-        )
+        return f"jobs belong to {session.name}, which ends with your last session", enable
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from configparser import ConfigParser, Error
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from engine.contract.text import clean
 FOLDERS = ("etc", "run", "usr/local/lib", "usr/lib", "lib")
 """Folders of systemd's configuration below the root, in order of precedence."""
 
-_SECTION = "Login"
 _PACKAGED = re.compile(r"^#\s*KillUserProcesses=(\S+)\s*$", re.MULTILINE)
 """The packaged configuration has every option with its default as a comment; distributions build different defaults."""
 
@@ -38,40 +37,32 @@ class Kills:
 
 
 def read_kills(root: Path = Path("/")) -> Kills:
-    """The configuration below `root`, read like logind: the first logind.conf, then all drop-in files by name."""
+    """The configuration below `root`, read like logind: the first logind.conf, then all drop-in files by name; of
+    drop-in files with the same name the one in the first folder counts."""
     main = next((path for folder in FOLDERS if (path := root / folder / "systemd/logind.conf").is_file()), None)
-    texts = [] if main is None else [(main, _read(main))]
-    packaged = _PACKAGED.search(texts[0][1]) if texts else None
-    kills, source = (_truth(packaged[1]), str(main)) if packaged else (None, "")
-    only: list[str] = []
-    spared = ["root"]
-    for path, text in [*texts, *((path, _read(path)) for path in _drop_ins(root))]:
-        for key, value in _assignments(text):
-            if key == "KillUserProcesses" and (truth := _truth(value)) is not None:
-                kills, source = truth, str(path)
-            elif key in ("KillOnlyUsers", "KillExcludeUsers"):
-                users = only if key == "KillOnlyUsers" else spared
-                if value:
-                    users += value.split()
-                else:
-                    users.clear()
-    return Kills(kills, clean(source), tuple(only), tuple(spared))
+    drop_ins = {
+        path.name: path
+        for folder in reversed(FOLDERS)
+        for path in (root / folder / "systemd/logind.conf.d").glob("*.conf")
+    }
+    kills, source = None, ""
+    users = {"KillOnlyUsers": list[str](), "KillExcludeUsers": ["root"]}
+    for path in [*([main] if main else []), *(drop_ins[name] for name in sorted(drop_ins))]:
+        text = _read(path)
+        if path is main and (packaged := _PACKAGED.search(text)) is not None:
+            kills, source = _truth(packaged[1]), str(path)
+        login = _section(text)
+        if (truth := _truth(login.get("KillUserProcesses", ""))) is not None:
+            kills, source = truth, str(path)
+        for key in users.keys() & login.keys():  # an empty value empties the list
+            users[key] = [*users[key], *login[key].split()] if login[key] else []
+    return Kills(kills, clean(source), tuple(users["KillOnlyUsers"]), tuple(users["KillExcludeUsers"]))
 
 
 def lingers(user: str, root: Path = Path("/")) -> bool:
     """Whether the user's services continue without a session (`loginctl enable-linger`)."""
     escaped = "".join(c if c.isalnum() or c in "_.-" else "".join(f"\\x{b:02x}" for b in c.encode()) for c in user)
     return (root / "var/lib/systemd/linger" / escaped).exists()
-
-
-def _drop_ins(root: Path) -> Iterator[Path]:
-    """The files of all logind.conf.d folders, sorted by name; of files with the same name the first folder's counts."""
-    by_name: dict[str, Path] = {}
-    for folder in FOLDERS:
-        for path in (root / folder / "systemd/logind.conf.d").glob("*.conf"):
-            by_name.setdefault(path.name, path)
-    for name in sorted(by_name):
-        yield by_name[name]
 
 
 def _read(path: Path) -> str:
@@ -82,19 +73,17 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _assignments(text: str) -> Iterator[tuple[str, str]]:
-    section = ""
-    for line in map(str.strip, text.replace("\\\n", " ").splitlines()):
-        if line.startswith("[") and line.endswith("]"):
-            section = line[1:-1]
-        elif section == _SECTION and line and line[0] not in "#;" and "=" in line:
-            key, _, value = line.partition("=")
-            yield key.strip(), value.strip()
+def _section(text: str) -> dict[str, str]:
+    """The assignments of the section [Login]; empty if the text is no configuration."""
+    parser = ConfigParser(strict=False, interpolation=None, allow_no_value=True, delimiters=("=",))
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    try:
+        parser.read_string("\n".join(map(str.strip, text.replace("\\\n", " ").splitlines())))
+    except Error:
+        return {}
+    return {key: value or "" for key, value in (parser["Login"].items() if parser.has_section("Login") else ())}
 
 
 def _truth(text: str) -> bool | None:
     """A boolean as systemd parses it; None for other text, which systemd ignores."""
-    word = text.lower()
-    if word in ("1", "yes", "y", "true", "t", "on"):
-        return True
-    return False if word in ("0", "no", "n", "false", "f", "off") else None
+    return ConfigParser.BOOLEAN_STATES.get(text.lower())

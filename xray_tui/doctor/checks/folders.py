@@ -12,7 +12,7 @@ from engine.contract.text import clean
 from xray_tui.doctor.context import Context
 from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
 from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV, PARTS, PRIVATE_NOTE, SHARED, existing_lease_dir
-from xray_tui.system.container import is_container
+from xray_tui.system.cgroups import is_container
 from xray_tui.system.mounts import file_system_of, is_shared, read_mountinfo
 from xray_tui.system.process import user_name
 

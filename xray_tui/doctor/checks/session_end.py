@@ -33,7 +33,7 @@ def ending(context: Context) -> list[Finding]:
 def what_happens(session: Session, environ: Mapping[str, str]) -> Finding:
     """What happens to a job when the session ends."""
     if (problem := judge_ending(session)) is not None:
-        return bad(NAME, problem.reason, problem.remedy)
+        return bad(NAME, *problem)
     if session.place is Place.SESSION:
         kills = session.kills
         if kills.of(session.user) is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xray_tui.system.cgroup_limits import Memory, limited_memory
+from xray_tui.system.cgroups import Memory, limited_memory
 
 GIB = 1 << 30
 
