@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 
 from engine.contract.names import JOBS
-from xray_tui.doctor.checks.folders import judge_jobs, judge_leases
-from xray_tui.doctor.checks.locks import held_mutex
+from xray_tui.doctor.checks.folders import judge_jobs, judge_leases, judge_mutex
 from xray_tui.doctor.report import Mark
 from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot, to_json
 from xray_tui.jobs.locks import file_lock
@@ -181,9 +180,9 @@ def test_a_process_that_holds_the_mutex_is_named_by_its_pid(server: Server) -> N
     with server.held(bob, server.leases.lock) as pid:
         with pytest.raises(file_lock.Busy, match=f"now by pid {pid}$"), server.leases.mutex(patience=0.0):
             pass
-        (found,) = held_mutex(server.leases, patience=0.0)
+        (found,) = judge_mutex(server.leases, patience=0.0)
         assert (found.mark, f"now by pid {pid}" in found.found) == (Mark.BAD, True)
-    assert list(held_mutex(server.leases)) == []
+    assert judge_mutex(server.leases) == []
 
 
 def test_a_lock_that_another_user_has_replaced_is_said_with_its_path_until_it_is_gone(server: Server) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 WIDTH = 110
@@ -63,12 +63,7 @@ def as_lines(findings: Iterable[Finding]) -> list[str]:
 
 def as_json(finding: Finding) -> dict[str, str | None]:
     """The finding as plain values, for scripts."""
-    return {
-        "name": finding.name,
-        "mark": str(finding.mark),
-        "found": finding.found,
-        "remedy": finding.remedy or None,
-    }
+    return {**asdict(finding), "remedy": finding.remedy or None}
 
 
 def _wrapped(text: str, head: str, more: str) -> list[str]:

@@ -9,13 +9,11 @@ from threading import Thread
 from engine.contract.text import clean
 from xray_tui.doctor.checks.engine import app, engine
 from xray_tui.doctor.checks.file_watching import watching
-from xray_tui.doctor.checks.folders import lease_place, runs_place
+from xray_tui.doctor.checks.folders import lease_place, queue_mutex, runs_place
 from xray_tui.doctor.checks.gpus import gpus
 from xray_tui.doctor.checks.limits import limits
-from xray_tui.doctor.checks.locks import lease_files
-from xray_tui.doctor.checks.log_file import log_file
 from xray_tui.doctor.checks.session_end import ending
-from xray_tui.doctor.checks.settings import export, on_end, runs_dir
+from xray_tui.doctor.checks.settings import export, log_file, on_end, runs_dir
 from xray_tui.doctor.checks.space import disk, quota, shared_memory
 from xray_tui.doctor.checks.torch_build import torch_build
 from xray_tui.doctor.context import Context
@@ -34,7 +32,7 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("quota", quota),
     ("watching", watching),
     ("leases", lease_place),
-    ("queue", lease_files),
+    ("queue", queue_mutex),
     ("session", ending),
     ("shared memory", shared_memory),
     ("open files", limits),

@@ -1,4 +1,4 @@
-"""The file systems and permissions of the runs folder and the lease folder."""
+"""The file systems and permissions of the runs folder and the lease folder, and the queue's mutex."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from engine.contract.names import JOBS
 from engine.contract.text import clean
 from xray_tui.doctor.context import Context
 from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
-from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV, PARTS, PRIVATE_NOTE, SHARED, existing_lease_dir
+from xray_tui.jobs.locks.file_lock import Busy
+from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV, PARTS, PRIVATE_NOTE, SHARED, LeaseDir, existing_lease_dir
 from xray_tui.system.cgroups import is_container
 from xray_tui.system.mounts import file_system_of, is_shared, read_mountinfo
 from xray_tui.system.process import user_name
@@ -20,6 +21,8 @@ WITHOUT_OWNERS = frozenset({"vfat", "exfat", "msdos", "ntfs", "ntfs3", "fuseblk"
 """File systems without file owners: any user could have written a job's folder."""
 PASSING = frozenset({"tmpfs", "ramfs"})
 """File systems that are empty after a restart."""
+MUTEX_LONG = 2.0
+"""Seconds after which a held mutex is reported; jobs hold it for some milliseconds."""
 REMEDY = "set lease_dir in the settings of all users to one folder on a local disk"
 
 
@@ -124,6 +127,27 @@ def judge_leases(path: Path, kind: str, exists: bool, is_private: bool, in_conta
         return warn("leases", f"{shown}: /tmp is emptied at a restart, and old files in it are deleted", REMEDY)
     aged = f"; old files in {cleaned} may be deleted, but jobs touch theirs daily" if cleaned else ""
     return ok("leases", f"{shown} on {clean(kind)}, shared by all users{aged}")
+
+
+def queue_mutex(context: Context) -> list[Finding]:
+    """Whether jobs can take the mutex of the lease folder. Locks it for a moment."""
+    lease_dir = existing_lease_dir(context.settings.lease_dir)
+    return [] if lease_dir is None else judge_mutex(lease_dir)
+
+
+def judge_mutex(lease_dir: LeaseDir, patience: float = MUTEX_LONG) -> list[Finding]:
+    """A mutex that cannot be opened, or is still locked after `patience` seconds, because the process that holds it is
+    stopped (Ctrl+Z) or hangs on a disk; empty without a problem."""
+    if not os.path.lexists(lease_dir.lock):
+        return []
+    try:
+        with lease_dir.mutex(patience):
+            return []
+    except Busy as error:
+        return [bad("queue", f"{clean(str(error))}: no job of any user can start",
+                    "continue that process (`kill -CONT`), or end it, which releases the lock")]  # fmt: skip
+    except OSError as error:
+        return [bad("queue", clean(error.strerror or str(error)), "its owner, or root, can remove it")]
 
 
 def _nearest(path: Path) -> Path:

@@ -1,15 +1,17 @@
-"""The settings file, and the files, folders and program named in it."""
+"""The settings file, the files, folders and program named in it, and the log file."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import datetime
 
 from engine.contract.text import clean
 from xray_tui.doctor.context import Context
-from xray_tui.doctor.report import Finding, bad, ok, warn
+from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
 from xray_tui.jobs.launch.check_spec import program_problem
 from xray_tui.settings import settings_path
+from xray_tui.system.error_log import error_log
 
 
 def judge_settings(problems: Sequence[str]) -> list[Finding]:
@@ -56,3 +58,17 @@ def export(context: Context) -> list[Finding]:
     if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
         return [bad("export", f"{shown}: you cannot write into its folder", remedy)]
     return [ok("export", shown)]
+
+
+def log_file(context: Context) -> list[Finding]:
+    """The path of the log file. An error in it is no warning, because it may be old."""
+    path = error_log()
+    shown = clean(str(path))
+    try:
+        changed = path.stat().st_mtime
+    except FileNotFoundError:
+        return [ok("log file", f"{shown}: no unexpected error was logged")]
+    except OSError as error:
+        return [unknown("log file", f"{shown}: {clean(error.strerror or str(error))}")]
+    last = datetime.fromtimestamp(changed).strftime("%Y-%m-%d %H:%M")
+    return [ok("log file", f"{shown}, last error {last}", "`xray-tui doctor --report` writes a file for a bug report")]

@@ -10,6 +10,7 @@ from engine.contract.units import GIB, size
 from xray_tui.doctor.context import Context
 from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
 from xray_tui.jobs.preflight.disk_space import Quota, ask_quota, parse_quota
+from xray_tui.system.disk_probe import room
 from xray_tui.system.mounts import read_mountinfo, source_of
 
 LITTLE, TOO_LITTLE = 20 * GIB, 2 * GIB
@@ -73,12 +74,11 @@ def judge_quota(limits: Quota | None, source: str) -> Finding:
 def shared_memory(context: Context) -> list[Finding]:
     """The size of /dev/shm, through which loader workers pass batches."""
     folder = context.root / "dev/shm"
-    try:
-        status = os.statvfs(folder)
-    except OSError as error:
-        reason = f"{folder}: {clean(error.strerror or str(error))}; loader workers need it"
+    space = room(folder)
+    if space.free is None or space.total is None:
+        reason = f"{folder}: {clean(space.problem or '')}; loader workers need it"
         return [bad("shared memory", reason, "mount a tmpfs there, or train with data.workers=0")]
-    return [judge_shared_memory(status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)]
+    return [judge_shared_memory(space.free, space.total)]
 
 
 def judge_shared_memory(free: int, total: int) -> Finding:

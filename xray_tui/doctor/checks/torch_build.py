@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 from engine.contract.text import clean
-from xray_tui.doctor.context import Context
+from xray_tui.doctor.context import Context, ask
 from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
 from xray_tui.gpu.host_probe import pci_gpus
 
@@ -40,23 +39,13 @@ print("\\n" + json.dumps(build))
 
 def torch_build(context: Context) -> list[Finding]:
     """Whether torch can be imported, the CUDA version it was built for, and the GPUs it finds."""
-    try:
-        result = subprocess.run(
-            [sys.executable, "-P", "-c", _QUESTION],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=TIMEOUT,
-            check=False,
-            errors="replace",
-        )
-    except subprocess.TimeoutExpired:
+    output = ask([sys.executable, "-P", "-c", _QUESTION], TIMEOUT, failing=True)
+    if output is None:
         return [unknown("torch", f"`import torch` did not finish within {TIMEOUT:g} s")]
-    except OSError as error:
-        return [unknown("torch", f"{clean(sys.executable)}: {error.strerror}")]
     try:
-        build = json.loads(result.stdout.rstrip().rpartition("\n")[2])
+        build = json.loads(output.rstrip().rpartition("\n")[2])
     except ValueError:
-        return [bad("torch", f"`import torch` ended with {result.returncode}", f"install it again: {BUILDS}")]
+        return [bad("torch", "`import torch` crashes", f"install it again: {BUILDS}")]
     return judge_torch(build, len(pci_gpus(context.root)), os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
@@ -101,8 +90,7 @@ def _runs_on(capability: str, archs: list[str]) -> bool:
         return True
     needed = int(capability)
     for arch in archs:
-        kind, _, number = arch.partition("_")
-        digits = "".join(filter(str.isdigit, number))
-        if digits and int(digits) <= needed and (kind == "compute" or int(digits) // 10 == needed // 10):
+        kind, _, digits = arch.rstrip("af").partition("_")  # sm_90a: code for features of one architecture
+        if digits.isdigit() and int(digits) <= needed and (kind == "compute" or int(digits) // 10 == needed // 10):
             return True
     return False
