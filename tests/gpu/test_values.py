@@ -117,14 +117,14 @@ def test_a_clock_that_is_set_back_does_not_freeze_a_cached_value():
 
 def test_pauses_grow_to_their_longest():
     assert [doubled(1.0, times, 30.0) for times in (0, 1, 2, 5, 5000)] == [1, 2, 4, 30, 30]
-    assert [Backoff().next_answer(interval) for interval in (1.0, 60.0)] == [5.0, 63.75]
+    assert [Backoff().next_answer(interval) for interval in (1.0, 60.0)] == [5.0, 64.0]
 
 
 @pytest.mark.parametrize("interval", [0.05, 1.0, 2.0, 5.0, 60.0])
 def test_gpus_that_hang_never_make_the_next_line_so_late_that_the_helper_is_killed(interval):
     backoff = Backoff()
-    assert interval + 2 * backoff.hang < backoff.next_answer(interval)
-    assert 2 * backoff.hang < backoff.silence
+    assert interval + backoff.hang < backoff.next_answer(interval)
+    assert backoff.hang < backoff.silence
 
 
 def test_a_helper_in_which_a_gpu_hangs_is_replaced_ever_more_rarely_and_soon_again_after_it_came_back():

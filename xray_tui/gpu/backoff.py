@@ -22,15 +22,15 @@ class Backoff:
     absent: float = 30.0
     """Pause before the next probe on a machine where no GPU has been seen."""
     longest_absent: float = 600.0
-    hang: float = 1.25
+    hang: float = 2.0
     """Time without an answer after which one GPU counts as hanging; the helper continues with the other GPUs."""
     stuck: float = 60.0
     """Time for which one GPU may hang before its helper is replaced: the call may succeed in a new process."""
     longest_stuck: float = 3600.0
 
     def next_answer(self, interval: float) -> float:
-        """Timeout for a later line of a helper with this `interval`; GPUs that hang delay a line by twice `hang`."""
-        return max(self.silence, interval + 3 * self.hang)
+        """Timeout for a later line of a helper with this `interval`; GPUs that hang delay a line by `hang`."""
+        return max(self.silence, interval + 2 * self.hang)
 
 
 def doubled(first: float, times: int, longest: float) -> float:

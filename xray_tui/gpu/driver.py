@@ -29,8 +29,9 @@ class Driver:
         self._pool: CallPool[Answer] = CallPool(hang)
 
     def snapshot(self, now: float) -> GpuSnapshot | None:
-        """Read every GPU, within twice `hang`. None when no GPU answers: then the driver itself hangs. Raises NoDriver
-        when no GPU can be read because the driver is gone.
+        """Read every GPU, within `hang` seconds. None when no GPU answers: then the driver itself hangs. Raises
+        NoDriver when no GPU can be read because the driver is gone. For a GPU that cannot be read, name and `since` are
+        those of this snapshot alone; see `keep_identity`.
 
         The call that counts the GPUs has no timeout here; the sampler kills a helper that prints no line.
         """
@@ -61,26 +62,24 @@ class Driver:
             return nvml.Refusal.of(error)
 
     def _rows(self, count: int, answers: Mapping[int, Answer], now: float) -> list[GpuSample]:
-        """A row for each index; a GPU that could not be read keeps the UUID and name of earlier snapshots."""
+        """A row for each index; a GPU that could not be read keeps the UUID that its index had before."""
         rows: list[GpuSample] = []
         present = {answer.uuid for answer in answers.values() if isinstance(answer, GpuSample)}
         for index in range(count):
             answer = answers.get(index)
             if isinstance(answer, GpuSample):
-                self._state(answer.uuid, index).works()
                 rows.append(answer)
                 continue
             uuid = self._uuids.get(index, "")
             state = self._state("" if uuid in present else uuid, index)
             present.add(state.uuid)
+            self._states.pop(state.uuid, None)  # cached values from before the failure may be wrong after it
             problem = NO_ANSWER if answer is None else why_no_values(answer.code, answer.text)
-            state.fails(problem, now)
             why = problem.partition(":")[0]
-            rows.append(
-                GpuSample(index, state.uuid, state.name, processes_problem=why, problem=problem, since=state.since)
-            )
+            rows.append(GpuSample(index, state.uuid, state.name, processes_problem=why, problem=problem, since=now))
         return rows
 
     def _state(self, uuid: str, index: int) -> GpuState:
-        """The state of the GPU with this UUID, or of this index while the UUID is unknown."""
-        return self._states.setdefault(uuid or f"#{index}", GpuState(uuid, f"GPU {index}"))
+        """The state of the GPU with this UUID; a new one while the UUID is unknown."""
+        state = GpuState(uuid, f"GPU {index}")
+        return self._states.setdefault(uuid, state) if uuid else state
