@@ -8,6 +8,8 @@ from typing import Literal
 
 RUNS = "runs"
 CONFIG = "config.yaml"
+SPLIT = "split.csv"
+"""The ids of train and val, for a run of one fold."""
 NOTE = "note.yaml"
 BOARD = "board.yaml"
 EVENTS = "events.jsonl"

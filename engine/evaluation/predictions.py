@@ -183,7 +183,7 @@ class NnunetPredictions:
 
     def probabilities(self, split: str) -> Probabilities:
         """The probabilities of a split of its manifest. Raises BadInput where the data have changed since."""
-        samples = [sample for sample in read_samples(self.data) if sample.split == split]
+        samples = [sample for sample in read_samples(self.data, self.folder) if sample.split == split]
         folder = self.folder / names.PREDICTIONS / f"{split}_{self.view}"
         key = Key(self.sha256, fingerprint(samples), self.view, tuple(sample.id for sample in samples))
         size = self.data.image_size

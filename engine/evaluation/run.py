@@ -51,7 +51,7 @@ class Run:
 
     def samples(self, split: str) -> list[Sample]:
         """The samples of a split of its manifest, with its fold. Raises BadInput for an empty split."""
-        samples = [sample for sample in read_samples(self.config.data) if sample.split == split]
+        samples = [sample for sample in read_samples(self.config.data, self.folder) if sample.split == split]
         if not samples:
             raise BadInput(f"{clean(str(self.manifest))}: no image in split {split}")
         return samples

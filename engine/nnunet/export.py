@@ -22,7 +22,7 @@ from engine.data.images import read_image, read_mask
 from engine.data.inputs import size_problem
 from engine.data.manifest import SPLITS, Sample, fingerprint, read_manifest
 from engine.data.resize import Grey, Mask, content_size, image_to_input, mask_to_input
-from engine.data.splits import copies, with_fold
+from engine.data.splits import draw_folds, read_samples
 from engine.nnunet.layout import CHANNEL, ENDING, FOLDS
 from engine.process.folders import made_whole
 from engine.process.progress import map_threaded
@@ -52,14 +52,15 @@ def case_name(identity: str) -> str:
     return f"{plain.lstrip('-') or '_'}-{hashlib.sha256(identity.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
-def read_folds(data: NnunetDataConfig) -> list[list[Sample]]:
+def _read_folds(data: NnunetDataConfig, run: Path | None) -> list[list[Sample]]:
     """nnU-Net's folds, each the manifest's samples with their splits in it: all of our folds if the config has one,
-    else the published split alone. Raises BadInput."""
-    samples = read_manifest(Path(data.manifest))
+    else the published split alone. The trained fold is that of the run if it has begun. Raises BadInput."""
+    own = read_samples(data, run)
     if data.fold is None:
-        return [samples]
-    alike = copies(samples)
-    return [with_fold(samples, fold, data.folds, alike) for fold in range(data.folds)]
+        return [own]
+    folds = draw_folds(read_manifest(Path(data.manifest)), data.folds)
+    folds[data.fold] = own
+    return folds
 
 
 def exported_samples(samples: Sequence[Sample], negatives_per_positive: float | None, seed: int) -> list[Sample]:
@@ -100,7 +101,7 @@ def image_name(case: str) -> str:
     return f"{case}{CHANNEL}{ENDING}"
 
 
-def export(config: NnunetConfig, folder: Path) -> Export:
+def export(config: NnunetConfig, folder: Path, run: Path | None = None) -> Export:
     """Write the dataset folder completely in place of a former export, or leave everything unchanged.
 
     Training and validation images of all folds go to imagesTr with a label each, test images to imagesTs. Raises
@@ -110,7 +111,7 @@ def export(config: NnunetConfig, folder: Path) -> Export:
     if folder.exists() and not (folder / RECORD).is_file():
         raise BadInput(f"{clean(str(folder))}: exists and is not an export; give another folder or name")
     data = config.data
-    folds = [exported_samples(samples, data.negatives_per_positive, config.seed) for samples in read_folds(data)]
+    folds = [exported_samples(samples, data.negatives_per_positive, config.seed) for samples in _read_folds(data, run)]
     _check(folds, data.manifest)
     trained = folds[data.nnunet_fold]
     fingerprints = {split: fingerprint(some) for split in SPLITS if (some := _of(split, trained))}

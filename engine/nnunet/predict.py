@@ -19,10 +19,11 @@ from engine.contract.text import clean
 from engine.data.images import read_mask
 from engine.data.manifest import Sample, fingerprint
 from engine.data.moved import check_manifest, check_same_data, point_to
+from engine.data.splits import read_samples
 from engine.evaluation.prediction_cache import ARRAY, Key, read_predictions, write_index
 from engine.evaluation.predictions import Probabilities
 from engine.evaluation.scores import LEVELS, Levels, quantise
-from engine.nnunet.export import Export, image_name, read_export, read_folds
+from engine.nnunet.export import Export, image_name, read_export
 from engine.nnunet.layout import CONFIGURATION, DATASET, ENDING, Layout
 from engine.nnunet.tool import counted, environment, find_command, run_tool
 from engine.process.folders import made_whole, new_array, open_array
@@ -54,7 +55,7 @@ class TrainedRun:
         """The samples of a split, with its fold. Raises BadInput for an empty split, or a sample that was not
         exported."""
         data = self.config.data
-        samples = [sample for sample in read_folds(data)[data.nnunet_fold] if sample.split == split]
+        samples = [sample for sample in read_samples(data, self.folder) if sample.split == split]
         if not samples:
             raise BadInput(f"{clean(data.manifest)}: no image in split {split}")
         for sample in samples:

@@ -16,6 +16,7 @@ from engine.contract.files import unfinished, write_whole
 from engine.contract.load import save_config
 from engine.contract.nnunet import NnunetConfig
 from engine.contract.text import clean
+from engine.data.splits import read_samples, write_split
 from engine.nnunet.export import export
 from engine.nnunet.layout import CONFIGURATION, DATASET, FOLDS, Layout
 from engine.nnunet.log import Began, Epoch, LogEvent, LogReader, Trained, Validates
@@ -37,7 +38,7 @@ def train(config: NnunetConfig, run: Path, device: str) -> None:
     """
     layout = Layout(run, config)
     plan, trainer = find_command(PLAN), find_command(TRAIN)
-    for half in unfinished(run / names.CONFIG):
+    for half in (*unfinished(run / names.CONFIG), *unfinished(run / names.SPLIT)):
         half.unlink(missing_ok=True)
     resumes = (run / names.CONFIG).exists()
     if not resumes:
@@ -47,7 +48,7 @@ def train(config: NnunetConfig, run: Path, device: str) -> None:
         print(f"{clean(str(run))}: already trained", flush=True)
         return
     if not layout.dataset.exists():  # killed while it was written, or removed
-        export(config, layout.dataset)
+        export(config, layout.dataset, run)
     if not layout.folds.exists():
         _preprocess(layout, plan, device)
     _fit(layout, trainer, device, resumes)
@@ -57,12 +58,16 @@ def train(config: NnunetConfig, run: Path, device: str) -> None:
 def _begin(config: NnunetConfig, layout: Layout) -> None:
     """Write the config and the export, or neither: after the data are corrected, the folder is free for the same
     command."""
-    save_config(config, layout.run / names.CONFIG)
+    split, path = layout.run / names.SPLIT, layout.run / names.CONFIG
     try:
-        export(config, layout.dataset)
+        if config.data.fold is not None:
+            write_split(layout.run, read_samples(config.data))
+        save_config(config, path)
+        export(config, layout.dataset, layout.run)
     except BaseException:
         shutil.rmtree(layout.run / names.CHECKPOINTS, ignore_errors=True)
-        (layout.run / names.CONFIG).unlink()
+        path.unlink(missing_ok=True)
+        split.unlink(missing_ok=True)
         raise
 
 

@@ -18,6 +18,7 @@ from engine.contract.files import file_sha256, relative_to_file, write_json
 from engine.contract.load import save_config
 from engine.contract.text import clean
 from engine.data.moved import check_manifest
+from engine.data.splits import write_split
 from engine.evaluation.predict import to_tensor
 from engine.models.checkpoint import load_checkpoint, load_network, save_checkpoint
 from engine.models.network import XrayNetwork
@@ -62,7 +63,9 @@ def average(run: Path, output: Path, best: int | None = None) -> None:
             config.training.precision,
             config.training.channels_last,
         )
-        training_data = load_training_data(config)
+        training_data = load_training_data(config, run)
+        if config.data.fold is not None:
+            write_split(output, (*training_data.training.samples, *training_data.validation.samples))
         plain = config.model_copy(update={"training": config.training.model_copy(update={"ema": None})})
         learner = make_learner(plain, device, 1, pretrained=False)
         load_network(learner.network, mean, chosen[0].path)

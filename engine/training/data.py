@@ -47,10 +47,11 @@ class TrainingData:
         return {split: fingerprint(samples) for split, samples in splits.items() if samples}
 
 
-def load_training_data(config: LearnConfig) -> TrainingData:
-    """Read both splits. Raises BadInput where they lack the images that the config needs."""
+def load_training_data(config: LearnConfig, run: Path | None = None) -> TrainingData:
+    """Read both splits, those of the run if it has begun. Raises BadInput where they lack images that the config
+    needs."""
     manifest = Path(config.data.manifest)
-    samples = read_samples(config.data)
+    samples = read_samples(config.data, run)
     splits = {split: [sample for sample in samples if sample.split == split] for split in ("train", "val")}
     name, metric = clean(str(manifest)), config.training.selection_metric
     for split, split_samples in splits.items():

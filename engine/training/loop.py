@@ -15,6 +15,7 @@ from engine.contract.load import save_config
 from engine.contract.models import title
 from engine.contract.text import clean
 from engine.contract.training import TrainingConfig
+from engine.data.splits import write_split
 from engine.process.device import pick_device
 from engine.process.exit import StopFlag
 from engine.process.progress import Progress, say
@@ -51,14 +52,14 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
     training, checkpoints = config.training, run / names.CHECKPOINTS
     last = checkpoints / names.LAST
     if ranks.is_first:
-        for half in (*unfinished(run / names.CONFIG), *half_written(checkpoints)):
+        for half in (*unfinished(run / names.CONFIG), *unfinished(run / names.SPLIT), *half_written(checkpoints)):
             half.unlink(missing_ok=True)  # left by a killed training
         if resume and not last.exists():
             print(f"{clean(str(run))}: no {names.LAST} yet; the training starts from the beginning", flush=True)
     resumes = ranks.broadcast(resume and last.exists())
 
     device = pick_device(config.device, training.precision, training.channels_last)
-    training_data = ranks.first_rank_first(lambda: load_training_data(config))
+    training_data = ranks.first_rank_first(lambda: load_training_data(config, run))
     fingerprints = training_data.fingerprints() if ranks.is_first else {}
     batches = make_batches(config, training_data.training, 0, ranks)
     ranks.check(config, batches.batch_size)
@@ -70,6 +71,8 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
     state = learner.restore(last, training_data.key) if resumes else State()
     batches = make_batches(config, training_data.training, state.step, ranks)
     if ranks.is_first and not resumes:
+        if config.data.fold is not None:
+            write_split(run, (*training_data.training.samples, *training_data.validation.samples))
         save_config(config, run / names.CONFIG)
     events = EventLog(run / names.EVENTS if ranks.is_first else None, keep_bytes=state.events_bytes)
     events.write("start", run=run.name, epochs=epochs, steps=steps, step=state.step)

@@ -57,7 +57,8 @@ def prepare_run(
 
 def check_is_free(run: Path, remedy: str = "another one") -> None:
     """Raises BadInput where the folder contains more than the leftovers of a killed start."""
-    if run.exists() and (not run.is_dir() or set(run.iterdir()) - set(unfinished(run / names.CONFIG))):
+    leftovers = {run / names.SPLIT, *unfinished(run / names.SPLIT), *unfinished(run / names.CONFIG)}
+    if run.exists() and (not run.is_dir() or set(run.iterdir()) - leftovers):
         raise BadInput(f"{clean(str(run))}: not an empty folder; give {remedy}")
 
 

@@ -146,14 +146,14 @@ def test_a_tuned_gate_never_lowers_the_mean_dice_over_all_validation_images(runs
 
 def test_a_run_of_one_fold_is_judged_by_that_folds_validation(runs_copy: Path, synthetic: Path) -> None:
     from engine.data.manifest import fingerprint, read_manifest
-    from engine.data.splits import with_fold
+    from engine.data.splits import earlier_fold
 
     run = runs_copy / "plain"
     config = run / "config.yaml"
     text = config.read_text().replace("  fold: null\n", "  fold: 1\n")
     config.write_text(text.replace("  folds: 5\n", "  folds: 3\n"))
     assert main(["evaluate", "--run", str(run), "--tta", "none", "--bootstrap", "0"]) == 0
-    samples = with_fold(read_manifest(synthetic), 1, 3)
+    samples = earlier_fold(read_manifest(synthetic), 1, 3)
     of_fold = [sample for sample in samples if sample.split == "val"]
     assert artifact(run / "test_metrics_tuned.json")["validation"]["num_samples"] == len(of_fold)
     kept = json.loads((run / "predictions" / "val_none" / "index.json").read_text())

@@ -13,7 +13,7 @@ import pytest
 
 from engine.cli import main
 from engine.data.manifest import read_manifest
-from engine.data.splits import with_fold
+from engine.data.splits import draw_folds
 
 pytestmark = pytest.mark.usefixtures("engine_extra")
 
@@ -149,7 +149,7 @@ def test_a_fold_is_scored_on_its_validation_and_on_the_untouched_test_split(
     assert main(["nnunet", "score", "--run", str(runs / "nn"), "--bootstrap", "0"]) == 0
     [path] = (runs / "nn").glob("test_metrics*.json")
     found = json.loads(path.read_text())
-    samples = with_fold(read_manifest(manifest), 1, 3)
+    samples = draw_folds(read_manifest(manifest), 3)[1]
     assert found["validation"]["num_samples"] == sum(sample.split == "val" for sample in samples)
     assert found["num_samples"] == 3
     assert found["provenance"]["checkpoints"][0]["path"].endswith("fold_1/checkpoint_best.pth")
