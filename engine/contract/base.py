@@ -15,7 +15,7 @@ EncoderWeights = Annotated[str | None, Field(min_length=1, max_length=4096)]
 class Section(BaseModel):
     """A part of a config. Unknown keys are errors, and values cannot change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 def _plain_run_name(name: str) -> str:

@@ -29,11 +29,11 @@ class TrainConfig(Section):
     description: str = _DESCRIPTION
     seed: int = _SEED
     device: Literal["auto", "cpu", "cuda"] = _DEVICE
-    data: DataConfig = DataConfig()
-    model: SegmenterConfig = SmpConfig()
-    loss: LossConfig = LossConfig()
-    augment: AugmentConfig = AugmentConfig()
-    training: TrainingConfig = TrainingConfig()
+    data: DataConfig = Field(default_factory=DataConfig)
+    model: SegmenterConfig = Field(default_factory=SmpConfig)
+    loss: LossConfig = Field(default_factory=LossConfig)
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
 
 
 class ClassifierConfig(Section):
@@ -44,11 +44,11 @@ class ClassifierConfig(Section):
     description: str = _DESCRIPTION
     seed: int = _SEED
     device: Literal["auto", "cpu", "cuda"] = _DEVICE
-    data: DataConfig = DataConfig()
-    model: TimmClassifierConfig = TimmClassifierConfig()
-    loss: ClassifierLossConfig = ClassifierLossConfig()
-    augment: AugmentConfig = AugmentConfig()
-    training: ClassifierTrainingConfig = ClassifierTrainingConfig()
+    data: DataConfig = Field(default_factory=DataConfig)
+    model: TimmClassifierConfig = Field(default_factory=TimmClassifierConfig)
+    loss: ClassifierLossConfig = Field(default_factory=ClassifierLossConfig)
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    training: ClassifierTrainingConfig = Field(default_factory=ClassifierTrainingConfig)
 
     @model_validator(mode="after")
     def _has_no_mask(self) -> ClassifierConfig:

@@ -86,8 +86,8 @@ class NnunetConfig(Section):
     description: str = Field("", max_length=500, description="one line: what this recipe is")
     seed: int = Field(42, ge=0, le=2**32 - 1, description="seed for drawing negatives; nnU-Net itself has no seed")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA if available")
-    data: NnunetDataConfig = NnunetDataConfig()
-    training: NnunetTrainingConfig = NnunetTrainingConfig()
+    data: NnunetDataConfig = Field(default_factory=NnunetDataConfig)
+    training: NnunetTrainingConfig = Field(default_factory=NnunetTrainingConfig)
 
 
 class PredictOptions(Section):

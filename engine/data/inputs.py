@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
+from engine.data.arrays import cached
 from engine.data.images import read_image, read_mask
 from engine.data.manifest import Sample
 from engine.data.patches import Coordinates, PatchPositions, find_positions, table_shape
 from engine.data.resize import image_to_input, mask_to_input
-from engine.process.folders import cached
 from engine.process.progress import map_threaded
 
 CACHE = ".cache"

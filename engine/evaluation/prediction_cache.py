@@ -16,8 +16,8 @@ from engine.contract.errors import BadInput
 from engine.contract.files import write_json
 from engine.contract.formats import newer
 from engine.contract.text import clean
+from engine.data.arrays import open_array
 from engine.evaluation.scores import Levels
-from engine.process.folders import open_array
 
 FORMAT = "xray-probabilities/2"
 INDEX = "index.json"

@@ -18,6 +18,7 @@ from engine.contract.load import load_nnunet_config
 from engine.contract.nnunet import NnunetDataConfig
 from engine.contract.text import clean
 from engine.contract.yaml_file import read_mapping
+from engine.data.arrays import new_array, open_array
 from engine.data.manifest import Sample, fingerprint
 from engine.data.moved import check_manifest
 from engine.data.resize import content_size
@@ -25,7 +26,7 @@ from engine.data.splits import read_samples
 from engine.evaluation.prediction_cache import ARRAY, Key, checkpoint_of, read_predictions, write_index
 from engine.evaluation.run import Run, device_of, predict_samples
 from engine.evaluation.scores import Levels, dequantise, quantise
-from engine.process.folders import made_whole, new_array, open_array
+from engine.process.folders import made_whole
 
 NNUNET_VIEWS = ("mirror", "none")
 """nnU-Net's TTA modes, the preferred one first."""

@@ -16,6 +16,7 @@ from engine.contract.files import file_sha256
 from engine.contract.load import load_nnunet_config
 from engine.contract.nnunet import NnunetConfig, PredictOptions
 from engine.contract.text import clean
+from engine.data.arrays import new_array, open_array
 from engine.data.images import read_mask
 from engine.data.manifest import Sample, fingerprint
 from engine.data.moved import check_manifest, check_same_data, point_to
@@ -26,7 +27,7 @@ from engine.evaluation.scores import LEVELS, Levels, quantise
 from engine.nnunet.export import Export, image_name, read_export
 from engine.nnunet.layout import CONFIGURATION, DATASET, ENDING, Layout
 from engine.nnunet.tool import counted, environment, find_command, run_tool
-from engine.process.folders import made_whole, new_array, open_array
+from engine.process.folders import made_whole
 from engine.process.progress import map_threaded
 
 PREDICT = "nnUNetv2_predict"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.process.folders import Layout, cached
+from engine.data.arrays import Layout, cached
 
 LAYOUT: Layout = {"numbers": (np.int32, (1000,)), "flags": (np.bool_, (10, 10))}
 
@@ -65,7 +65,7 @@ def test_a_disk_that_is_full_leaves_nothing_half_made(tmp_path: Path) -> None:
     code = f"""
 import signal, resource
 import numpy as np
-from engine.process.folders import cached
+from engine.data.arrays import cached
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, {resource.RLIM_INFINITY}))
 def fill(numbers):
@@ -91,7 +91,7 @@ def test_processes_that_want_the_same_make_it_once(tmp_path: Path) -> None:
 import os, time
 from pathlib import Path
 import numpy as np
-from engine.process.folders import cached
+from engine.data.arrays import cached
 folder = Path({str(tmp_path)!r})
 def fill(numbers):
     (folder / f"made-{{os.getpid()}}").touch()
