@@ -35,16 +35,16 @@ def read_fracatlas(folder: Path) -> Source:
     BadInput where a part of the layout is missing or unreadable.
     """
     table = folder / TABLE
-    rows = list(read_table(table, ("image_id", "fractured")))
+    rows = read_table(table, ("image_id", "fractured"))
     paths_of: dict[str, list[Path]] = defaultdict(list)
     for path in sorted((folder / IMAGES).rglob("*")):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
             paths_of[path.name].append(path)
     coco = _read_coco(folder)
     problems, flaws, cases = list(coco.problems), list(coco.flaws), []
-    if not rows:
+    if rows.empty:
         problems.append(f"{clean(str(table))}: no rows; expected one for each radiograph")
-    for line, row in rows:
+    for line, row in rows.to_dict("index").items():
         name, label = row["image_id"], row["fractured"]
         where = f"{clean(str(table))}: line {line}"
         if label not in ("0", "1"):
@@ -58,7 +58,7 @@ def read_fracatlas(folder: Path) -> Source:
                 Flaw("folder", f"{clean(name)}: lies in {paths[0].parent.name}, dataset.csv says {clean(label)}")
             )
         cases.append(Case(Path(name).stem, paths[0], where, label == "1", coco.drawings.get(name)))
-    listed = {row["image_id"] for _, row in rows}
+    listed = set(rows.image_id)
     flaws.extend(
         Flaw("unlisted", f"{clean(name)}: not in {TABLE}, left out") for name in paths_of if name not in listed
     )

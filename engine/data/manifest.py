@@ -3,16 +3,18 @@ all."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file, write_whole
 from engine.contract.text import clean
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("id", "image", "mask", "fractured", "split")
@@ -41,24 +43,21 @@ def read_manifest(path: Path) -> list[Sample]:
     """
     name = clean(str(path))
     folder = path.resolve().parent
+    table = read_table(path, COLUMNS)
+    copies = table.id.duplicated() & (table.id != "")
+    first_line = {identity: line for line, identity in reversed(list(table.id.items()))}
     problems: list[str] = []
     samples: list[Sample] = []
-    first_line: dict[str, int] = {}
-    rows = 0
-    for rows, (line, row) in enumerate(read_table(path, COLUMNS), 1):  # noqa: B007 (rows is used after the loop)
+    for line, row in table.to_dict("index").items():
         row_problems = list(_row_problems(row, folder))
-        identity = row["id"]
-        if identity in first_line:
-            row_problems.append(f"id: {clean(identity)} duplicate of line {first_line[identity]}")
-        elif identity:
-            first_line[identity] = line
+        if copies[line]:
+            row_problems.append(f"id: {clean(row['id'])} duplicate of line {first_line[row['id']]}")
         problems.extend(f"{name}: line {line}: {problem}" for problem in row_problems)
         if not row_problems:
             mask = folder / row["mask"] if row["mask"] else None
             group = row.get("group") or None
-            fractured = row["fractured"] == "1"
-            samples.append(Sample(identity, folder / row["image"], mask, fractured, row["split"], group))
-    if not rows:
+            samples.append(Sample(row["id"], folder / row["image"], mask, row["fractured"] == "1", row["split"], group))
+    if table.empty:
         problems.append(f"{name}: no rows; expected one for each radiograph")
     if problems:
         raise BadInput(problems)
@@ -67,16 +66,21 @@ def read_manifest(path: Path) -> list[Sample]:
 
 def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
     """Write the samples, with paths relative to the manifest, and a `group` column if any sample has a group."""
-    samples = list(samples)
-    grouped = any(sample.group is not None for sample in samples)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, "group"] if grouped else COLUMNS)
-    for sample in samples:
-        mask = relative_to_file(sample.mask, path) if sample.mask else ""
-        row = [sample.id, relative_to_file(sample.image, path), mask, int(sample.fractured), sample.split]
-        writer.writerow([*row, sample.group or ""] if grouped else row)
-    write_whole(path, text.getvalue())
+    import pandas as pd
+
+    rows = [
+        (
+            sample.id,
+            relative_to_file(sample.image, path),
+            relative_to_file(sample.mask, path) if sample.mask else "",
+            int(sample.fractured),
+            sample.split,
+            sample.group,
+        )
+        for sample in samples
+    ]
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "group"]).dropna(axis="columns", how="all")
+    write_whole(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def fingerprint(samples: Iterable[Sample]) -> str:
@@ -90,42 +94,44 @@ def fingerprint(samples: Iterable[Sample]) -> str:
         parts = [sample.id.encode("utf-8", "surrogatepass"), b"1" if sample.fractured else b"0", _digest(sample.image)]
         parts.append(_digest(sample.mask) if sample.mask else b"")
         for part in parts:
-            whole.update(
-                len(part).to_bytes(8, "little")
-            )  # with lengths, so that no two lists of parts have the same hash
+            whole.update(len(part).to_bytes(8, "little"))  # so that no two lists of parts have the same hash
             whole.update(part)
     return f"sha256:{whole.hexdigest()}"
 
 
-def read_table(path: Path, required: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, row) of a CSV file with a header, cells stripped, blank lines skipped. UTF-8, with or without BOM.
+def read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
+    """A CSV file with a header as a table of texts, stripped, without blank lines; the index is the line number. UTF-8,
+    with or without BOM.
 
     Raises BadInput in one line: no such file, no text, no CSV, or missing columns.
     """
+    import pandas as pd
+
     name = clean(str(path))
     try:
         if path.stat().st_size > LARGEST_TABLE:
             raise BadInput(f"{name}: larger than {LARGEST_TABLE >> 20} MiB; expected a table of radiographs")
-        text = path.read_text("utf-8-sig")
+        with path.open("rb") as file:
+            table = pd.read_csv(
+                file, header=None, dtype=str, na_filter=False, skip_blank_lines=False, encoding="utf-8-sig"
+            )
     except OSError as error:
         raise BadInput(f"{name}: {error.strerror or error}") from error
     except UnicodeDecodeError:
         raise BadInput(f"{name}: not UTF-8 text; expected a CSV file") from None
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        header = [cell.strip() for cell in next(reader, [])]
-        missing = [column for column in required if column not in header]
-        if missing:
-            raise BadInput(f"{name}: line 1: no column {', '.join(missing)}; found: {_short(', '.join(header))}")
-        twice = sorted({column for column in header if column and header.count(column) > 1})
-        if twice:
-            raise BadInput(f"{name}: line 1: column {_short(', '.join(twice))} appears twice")
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                padded = [*cells, *[""] * (len(header) - len(cells))]
-                yield reader.line_num, {column: cell.strip() for column, cell in zip(header, padded, strict=False)}
-    except csv.Error as error:
-        raise BadInput(f"{name}: line {reader.line_num}: not CSV: {clean(str(error))}") from None
+    except pd.errors.EmptyDataError:
+        table = pd.DataFrame([[""]])
+    except pd.errors.ParserError as error:
+        raise BadInput(f"{name}: not CSV: {_short(str(error).rpartition('error: ')[2])}") from None
+    table = table.apply(lambda column: column.str.strip())
+    table.columns, table.index = table.iloc[0], table.index + 1
+    header = table.columns
+    if missing := [column for column in required if column not in header]:
+        raise BadInput(f"{name}: line 1: no column {', '.join(missing)}; found: {_short(', '.join(header))}")
+    if twice := sorted(set(header[header.duplicated()]) - {""}):
+        raise BadInput(f"{name}: line 1: column {_short(', '.join(twice))} appears twice")
+    table = table.loc[2:, header != ""]
+    return table[(table != "").any(axis="columns")]
 
 
 def id_problem(identity: str) -> str | None:

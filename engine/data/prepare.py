@@ -258,10 +258,10 @@ def mask_name(identity: str) -> str:
 def _masks_of(manifest: Path) -> set[str]:
     """Names of the masks in the folder beside an existing manifest."""
     try:
-        rows = [Path(row["mask"]) for _, row in read_table(manifest, ("mask",))]
+        paths = [Path(mask) for mask in read_table(manifest, ("mask",))["mask"]]
     except BadInput:
         return set()
-    return {path.name for path in rows if path.parent == Path(MASKS)}
+    return {path.name for path in paths if path.parent == Path(MASKS)}
 
 
 def report_lines(prepared: Prepared) -> Iterator[str]:

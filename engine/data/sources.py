@@ -96,31 +96,30 @@ def with_splits(source: Source, path: Path) -> Source:
     such table.
     """
     name = clean(str(path))
-    rows = list(read_table(path, ("split",)))
-    column = next((column for column in ("image_id", "id") if rows and column in rows[0][1]), None)
-    if column is None:
+    table = read_table(path, ("split",))
+    column = next((column for column in ("image_id", "id") if column in table), None)
+    if column is None or table.empty:
         return replace(source, problems=(*source.problems, f"{name}: image_id: no such column, or no rows"))
     problems, flaws = list(source.problems), list(source.flaws)
-    split_of: dict[str, str] = {}
-    for line, row in rows:
-        where, key, split = f"{name}: line {line}", row[column], row["split"]
-        if key in split_of:
-            problems.append(f"{where}: {column}: {clean(key)} is a duplicate")
-        if split not in SPLITS:
-            problems.append(f"{where}: split: expected train, val or test, got {clean(split)[:80] or 'nothing'}")
-        split_of[key] = split
-    used: set[str] = set()
-    cases = []
+    copies = table[column].duplicated()
+    for line, row in table.to_dict("index").items():
+        where = f"{name}: line {line}"
+        if copies[line]:
+            problems.append(f"{where}: {column}: {clean(row[column])} is a duplicate")
+        if row["split"] not in SPLITS:
+            problems.append(f"{where}: split: expected train, val or test, got {clean(row['split'])[:80] or 'nothing'}")
+    split_of = table.set_index(column)["split"].to_dict()
+    cases, unused = [], set(split_of)
     for case in source.cases:
-        called = next((key for key in (case.id, case.image.name) if key in split_of), None)
-        if called is None:
+        key = case.id if case.id in split_of else case.image.name
+        if key not in split_of:
             problems.append(f"{name}: {clean(case.id)}: no split; expected a line for each image")
             continue
-        used.add(called)
-        cases.append(replace(case, split=split_of[called]))
-    flaws.extend(
-        Flaw("no image", f"{name}: {clean(key)}: the source has no such image") for key in split_of if key not in used
-    )
+        unused.discard(key)
+        cases.append(replace(case, split=split_of[key]))
+    flaws += [
+        Flaw("no image", f"{name}: {clean(key)}: the source has no such image") for key in split_of if key in unused
+    ]
     return Source(tuple(cases), tuple(flaws), tuple(problems))
 
 
@@ -225,7 +224,7 @@ def read_csv(path: Path) -> Source:
     cases, problems = [], []
     name = clean(str(path))
     folder = path.resolve().parent
-    for line, row in read_table(path, ("id", "image", "mask", "fractured")):
+    for line, row in read_table(path, ("id", "image", "mask", "fractured")).to_dict("index").items():
         where = f"{name}: line {line}"
         split = row.get("split") or None
         if row["fractured"] not in ("0", "1"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import random
 import warnings
 from collections import Counter
@@ -101,15 +99,14 @@ def read_samples(config: DataConfig | NnunetDataConfig, run: Path | None = None)
 
 def write_split(run: Path, samples: Iterable[Sample]) -> None:
     """Store the split of train and val as split.csv in the run folder: id, split."""
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(
-        [("id", "split"), *((sample.id, sample.split) for sample in samples if sample.split != "test")]
-    )
-    write_whole(run / names.SPLIT, text.getvalue())
+    import pandas as pd
+
+    rows = [(sample.id, sample.split) for sample in samples if sample.split != "test"]
+    write_whole(run / names.SPLIT, pd.DataFrame(rows, columns=["id", "split"]).to_csv(index=False, lineterminator="\n"))
 
 
 def _with_stored_split(samples: Sequence[Sample], path: Path, manifest: str) -> list[Sample]:
-    split_of = {row["id"]: row["split"] for _, row in read_table(path, ("id", "split"))}
+    split_of = read_table(path, ("id", "split")).set_index("id")["split"].to_dict()
     if not {"train", "val"}.issuperset(split_of.values()):
         raise BadInput(f"{clean(str(path))}: split: expected train or val in every row")
     if other := split_of.keys() ^ {sample.id for sample in samples if sample.split != "test"}:
