@@ -84,7 +84,7 @@ def _add_synth(commands: Commands) -> None:
     parser = _add(commands, "synth", _synth, "Make a small set of synthetic radiographs with a manifest.")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--images", type=whole(20, 100_000), default=200, metavar="N", help="20 or more (default 200)")
-    parser.add_argument("--size", type=whole(32, 4096), default=128, metavar="PX", help="side in pixels (default 128)")
+    parser.add_argument("--size", type=whole(32, 2048), default=128, metavar="PX", help="side in pixels (default 128)")
     parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=42, metavar="S")
 
 
@@ -119,27 +119,16 @@ def _add_nnunet(commands: Commands) -> None:
 
 def _synth(args: argparse.Namespace) -> None:
     from engine.data.synthetic import make_synthetic
-    from engine.process.progress import showing
 
-    with showing("synth", "images") as progress:
-        manifest = make_synthetic(args.output, args.images, args.size, args.seed, progress)
+    manifest = make_synthetic(args.output, args.images, args.size, args.seed)
     print(f"{args.images} synthetic radiographs: {clean(str(manifest))}")
 
 
 def _prepare(args: argparse.Namespace) -> None:
     from engine.data.prepare import prepare, report_lines
-    from engine.process.progress import showing
 
-    with showing("prepare", "images") as progress:
-        prepared = prepare(
-            args.source,
-            args.output,
-            format=args.format,
-            split=args.split,
-            trust=args.trust,
-            seed=args.seed,
-            progress=progress,
-        )
+    choices = {name: getattr(args, name) for name in ("format", "split", "trust", "seed")}
+    prepared = prepare(args.source, args.output, **choices)
     print("\n".join(report_lines(prepared)))
 
 

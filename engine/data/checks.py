@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from engine.data.images import image_size, read_mask, read_radiograph
 from engine.data.manifest import SPLITS, Sample
 from engine.data.polygon import check_polygon, draw
 from engine.data.sources import Case, Drawing, Flaw
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ASPECT_TOLERANCE = 0.01
 
@@ -114,8 +118,18 @@ def set_flaws(samples: Sequence[Sample], digests: Sequence[bytes]) -> Iterator[F
     """Flaws of the set: duplicates, groups across splits, splits without a class. digests: of each sample's pixels, in
     the same order."""
     yield from _duplicates(samples, digests)
-    yield from _torn_groups(samples)
-    yield from _empty_classes(samples)
+    splits_of: dict[str, set[str]] = defaultdict(set)
+    for sample in samples:
+        if sample.group is not None:
+            splits_of[sample.group].add(sample.split)
+    for group, splits in splits_of.items():
+        if len(splits) > 1:
+            named = " and ".join(split for split in SPLITS if split in splits)
+            yield Flaw("group across splits", f"group {clean(group)} is in {named}: scores there are too good")
+    for split, count in split_counts(samples).iterrows():
+        for fractured, word in ((True, "fractured"), (False, "unfractured")):
+            if not count[fractured]:
+                yield Flaw("empty class", f"{split} has no {word} image: some metrics cannot be computed there")
 
 
 def _duplicates(samples: Sequence[Sample], digests: Sequence[bytes]) -> Iterator[Flaw]:
@@ -134,20 +148,9 @@ def _duplicates(samples: Sequence[Sample], digests: Sequence[bytes]) -> Iterator
         yield Flaw(kind, f"identical pixels: {listed}")
 
 
-def _torn_groups(samples: Sequence[Sample]) -> Iterator[Flaw]:
-    splits_of: dict[str, set[str]] = defaultdict(set)
-    for sample in samples:
-        if sample.group is not None:
-            splits_of[sample.group].add(sample.split)
-    for group, splits in splits_of.items():
-        if len(splits) > 1:
-            named = " and ".join(split for split in SPLITS if split in splits)
-            yield Flaw("group across splits", f"group {clean(group)} is in {named}: scores there are too good")
+def split_counts(samples: Sequence[Sample]) -> pd.DataFrame:
+    """The number of images by split (rows) and by fractured (columns False, True)."""
+    import pandas as pd
 
-
-def _empty_classes(samples: Sequence[Sample]) -> Iterator[Flaw]:
-    counts = Counter((sample.split, sample.fractured) for sample in samples)
-    for split in SPLITS:
-        for fractured, word in ((True, "fractured"), (False, "unfractured")):
-            if not counts[split, fractured]:
-                yield Flaw("empty class", f"{split} has no {word} image: some metrics cannot be computed there")
+    table = pd.DataFrame([(sample.split, sample.fractured) for sample in samples], columns=["split", "fractured"])
+    return pd.crosstab(table.split, table.fractured).reindex(index=SPLITS, columns=[False, True], fill_value=0)

@@ -7,33 +7,27 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import TYPE_CHECKING
 
 from engine.contract.errors import BadInput
 from engine.contract.files import write_whole
 from engine.contract.names import MANIFEST
 from engine.contract.text import clean
-from engine.data.checks import examine, header_problems, set_flaws
+from engine.data.checks import examine, header_problems, set_flaws, split_counts
 from engine.data.fracatlas import is_fracatlas, read_fracatlas
-from engine.data.manifest import SPLITS, Sample, read_table, write_manifest
+from engine.data.manifest import Sample, read_table, write_manifest
 from engine.data.sources import Case, Flaw, Source, read_csv, read_folder, with_splits
 from engine.data.splits import stratified_split
 from engine.process.folders import locked_folder
+from engine.process.progress import map_threaded
 
-Format = Literal["auto", "folder", "csv", "fracatlas"]
-Trust = Literal["mask", "label"]
-OnProgress = Callable[[int, int], None]
-
-THREADS = 4
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+if TYPE_CHECKING:
+    import pandas as pd
 
 MASKS = "masks"
 FLAWS = "flaws.txt"
@@ -44,34 +38,18 @@ SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
-    """Images of a split."""
-
-    images: int
-    fractured: int
-
-
-@dataclass(frozen=True, slots=True)
 class Prepared:
     """The result of a preparation."""
 
     manifest: Path
-    counts: Mapping[str, Count]
-    """By split: train, val, test."""
+    counts: pd.DataFrame
+    """Images by split and by fractured (False, True)."""
     flaws: tuple[Flaw, ...]
-    """Everything unusual about the data, (kind, line) each; also in `flaws_file`."""
-    flaws_file: Path
+    """Everything unusual about the data, by kind; also in flaws.txt beside the manifest."""
 
 
 def prepare(
-    source: Path,
-    output: Path,
-    *,
-    format: str = "auto",
-    split: Path | None = None,
-    trust: str = "mask",
-    seed: int = 42,
-    progress: OnProgress = lambda done, total: None,
+    source: Path, output: Path, *, format: str = "auto", split: Path | None = None, trust: str = "mask", seed: int = 42
 ) -> Prepared:
     """Write OUTPUT/manifest.csv, OUTPUT/masks/*.png (of positives only) and OUTPUT/flaws.txt. Images are not copied.
 
@@ -79,30 +57,45 @@ def prepare(
     CSV file with image_id (or id) and split. Without it the source's own splits are used; if it has none, 70 / 15 / 15
     % are drawn by `seed`, stratified by class, with groups and pixel-identical images kept together. trust: what wins
     where label and mask contradict each other. `mask`: fractured means that the mask is not empty. `label`: a 0 empties
-    the mask; a 1 with an empty mask is left out, because a positive without a mask cannot be scored. progress(done,
-    total) is called at the start and after each image, in this thread.
+    the mask; a 1 with an empty mask is left out, because a positive without a mask cannot be scored.
 
-    Raises BadInput with every problem (missing files, duplicate ids, masks of another size, files that are no images).
-    Then, and when it is interrupted, OUTPUT is unchanged.
+    Raises BadInput with every problem (missing files, duplicate ids, masks of another size, files that are no images),
+    and OSError. Then, and when it is interrupted, OUTPUT is unchanged.
     """
-    if format not in get_args(Format):
-        raise BadInput(f"--format {clean(format)}: expected one of {', '.join(get_args(Format))}")
-    if trust not in get_args(Trust):
-        raise BadInput(f"--trust {clean(trust)}: expected mask or label")
-    try:
-        loaded = read_source(source, format)
-        if split is not None:
-            loaded = with_splits(loaded, split)
-        progress(0, len(loaded.cases))
-        problems = [*loaded.problems, *_split_problems(loaded.cases), *_output_problems(loaded.cases, output)]
-        if not problems:
-            problems = [line for lines in _threaded(header_problems, loaded.cases) for line in lines]
+    loaded = read_source(source, format)
+    if split is not None:
+        loaded = with_splits(loaded, split)
+    cases = loaded.cases
+    problems = [*loaded.problems, *_split_problems(cases), *_output_problems(cases, output)]
+    if not problems:
+        headers = map_threaded(lambda index: header_problems(cases[index]), len(cases), "check headers")
+        problems = [line for lines in headers for line in lines]
+    if problems:
+        raise BadInput(problems)
+    with staging(output) as staged:
+        kept: list[tuple[Case, bool, bytes]] = []  # case, fractured, digest of the pixels
+        flaws = list(loaded.flaws)
+        for result in map_threaded(lambda index: examine(cases[index]), len(cases), "prepare"):
+            if isinstance(result, BadInput):
+                problems.extend(result.lines)
+                continue
+            flaws.extend(result.flaws)
+            fractured, contradiction = judge(result.case.label, result.mask is not None, trust)
+            if contradiction:
+                flaws.append(Flaw("label", f"{result.case.id}: {contradiction}"))
+            if fractured and result.mask is not None:
+                _stage_mask(staged, result.case.id, result.mask)
+            if fractured is not None:
+                kept.append((result.case, fractured, result.digest))
+        if not problems and not kept:
+            problems = [flaw.line for flaw in flaws if flaw.kind == "label"]
         if problems:
             raise BadInput(problems)
-        with staging(output) as staged:
-            return _prepare(loaded, output, staged, trust, seed, progress)
-    except OSError as error:
-        raise BadInput(f"{clean(str(error.filename or output))}: {error.strerror or error}") from error
+        samples = _samples(kept, output, seed)
+        flaws.extend(set_flaws(samples, [digest for _, _, digest in kept]))
+        flaws.sort(key=lambda flaw: flaw.kind)
+        publish(samples, flaws, output, staged)
+    return Prepared(output / MANIFEST, split_counts(samples), tuple(flaws))
 
 
 def read_source(source: Path, format: str = "auto") -> Source:
@@ -111,47 +104,13 @@ def read_source(source: Path, format: str = "auto") -> Source:
     if not source.exists():
         raise BadInput(f"{name}: no such file or folder")
     if format == "auto":
-        format = _format_of(source)
+        is_table = not source.is_dir() or (source / MANIFEST).is_file()
+        format = "csv" if is_table else "fracatlas" if is_fracatlas(source) else "folder"
     if format == "csv":
         return read_csv(source / MANIFEST if source.is_dir() else source)
     if not source.is_dir():
         raise BadInput(f"{name}: is a file; --format {format} reads a folder")
     return read_fracatlas(source) if format == "fracatlas" else read_folder(source)
-
-
-def _format_of(source: Path) -> str:
-    if not source.is_dir() or (source / MANIFEST).is_file():
-        return "csv"
-    return "fracatlas" if is_fracatlas(source) else "folder"
-
-
-def _prepare(loaded: Source, output: Path, staged: Path, trust: str, seed: int, progress: OnProgress) -> Prepared:
-    kept: list[tuple[Case, bool, bytes]] = []  # case, fractured, digest of the pixels
-    flaws = list(loaded.flaws)
-    problems: list[str] = []
-    for done, result in enumerate(_threaded(examine, loaded.cases), 1):
-        if isinstance(result, BadInput):
-            problems.extend(result.lines)
-        else:
-            flaws.extend(result.flaws)
-            fractured, contradiction = judge(result.case.label, result.mask is not None, trust)
-            if contradiction:
-                flaws.append(Flaw("label", f"{result.case.id}: {contradiction}"))
-            if fractured and result.mask is not None:
-                stage_mask(staged, result.case.id, result.mask)
-            if fractured is not None:
-                kept.append((result.case, fractured, result.digest))
-        progress(done, len(loaded.cases))
-    if not problems and not kept:
-        problems = [line for kind, line in flaws if kind == "label"]
-    if problems:
-        raise BadInput(problems)
-    samples = _samples(kept, output, seed)
-    flaws.extend(set_flaws(samples, [digest for _, _, digest in kept]))
-    flaws.sort(key=lambda flaw: flaw.kind)
-    publish(samples, flaws, output, staged)
-    counts = {split: _count(sample for sample in samples if sample.split == split) for split in SPLITS}
-    return Prepared(output / MANIFEST, counts, tuple(flaws), output / FLAWS)
 
 
 def _samples(kept: Sequence[tuple[Case, bool, bytes]], output: Path, seed: int) -> list[Sample]:
@@ -196,20 +155,6 @@ def _output_problems(cases: Sequence[Case], output: Path) -> Iterator[str]:
         yield f"{clean(str(output))}: would overwrite the masks of the source; give another folder"
 
 
-def _count(samples: Iterable[Sample]) -> Count:
-    labels = [sample.fractured for sample in samples]
-    return Count(len(labels), sum(labels))
-
-
-def _threaded(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Results in order. Threads suffice because decoders release the interpreter lock."""
-    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
-        try:
-            yield from pool.map(function, items)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
 @contextmanager
 def staging(output: Path) -> Iterator[Path]:
     """A temporary folder for new masks inside OUTPUT. A second preparation at the same time is an error.
@@ -223,7 +168,7 @@ def staging(output: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
-def stage_mask(staged: Path, identity: str, png: bytes) -> None:
+def _stage_mask(staged: Path, identity: str, png: bytes) -> None:
     """Keep a mask for `publish`, on disk: all masks of a large set would fill the memory."""
     with (staged / mask_name(identity)).open("wb") as file:
         file.write(png)
@@ -267,12 +212,11 @@ def _masks_of(manifest: Path) -> set[str]:
 def report_lines(prepared: Prepared) -> Iterator[str]:
     """The splits, then the flaws by kind."""
     yield clean(str(prepared.manifest))
-    for split, count in prepared.counts.items():
-        yield f"  {split:6}{count.images:7,} images, {count.fractured:,} fractured"
-    by_kind = groupby(sorted(prepared.flaws), key=lambda flaw: flaw.kind)
-    for kind, group in by_kind:
-        flaws = list(group)
-        yield f"{kind}: {len(flaws)}"
-        yield from (f"  {clean(flaw.line)}" for flaw in flaws[:SHOWN])
-        if len(flaws) > SHOWN:
-            yield f"  … {len(flaws) - SHOWN} more in {clean(str(prepared.flaws_file))}"
+    for split, count in prepared.counts.iterrows():
+        yield f"  {split:6}{count.sum():7,} images, {count[True]:,} fractured"
+    for kind, group in groupby(prepared.flaws, key=lambda flaw: flaw.kind):
+        lines = sorted(flaw.line for flaw in group)
+        yield f"{kind}: {len(lines)}"
+        yield from (f"  {clean(line)}" for line in lines[:SHOWN])
+        if len(lines) > SHOWN:
+            yield f"  … {len(lines) - SHOWN} more in {clean(str(prepared.manifest.with_name(FLAWS)))}"

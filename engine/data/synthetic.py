@@ -7,7 +7,6 @@ the film shows 1 - exp(-attenuation), which makes the edges of bones and their c
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.contract.errors import BadInput
 from engine.contract.names import MANIFEST
-from engine.contract.text import clean
 from engine.data.manifest import Sample, write_manifest
 from engine.data.splits import stratified_split
+from engine.process.progress import Progress
 
 Plane = NDArray[np.float32]
 
@@ -27,8 +25,6 @@ SMALLEST_MASK = 12
 """Pixels. A fracture with fewer visible pixels is drawn again."""
 
 POSITIVE_SHARE = 0.28
-SIZES = range(32, 2049)
-MOST_IMAGES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,33 +234,13 @@ def _develop(rng: np.random.Generator, film: Plane, size: int) -> NDArray[np.uin
     return np.asarray(grey * 255, np.uint8)
 
 
-def make_synthetic(
-    output: Path,
-    images: int = 200,
-    size: int = 128,
-    seed: int = 42,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Path:
+def make_synthetic(output: Path, images: int = 200, size: int = 128, seed: int = 42) -> Path:
     """Write OUTPUT/images, OUTPUT/masks (of positives only) and OUTPUT/manifest.csv; returns the manifest.
 
     28 % of the images have a fracture; with 20 images or more, train, val and test each have images with and without.
     The same arguments give the same pixels, ids and splits. An existing manifest is removed first and the new one
-    written last, so a manifest never names images of another set. Raises BadInput: arguments out of range, no writable
-    folder.
+    written last, so a manifest never names images of another set.
     """
-    if not 1 <= images <= MOST_IMAGES:
-        raise BadInput(f"--images {images}: expected 1 to {MOST_IMAGES}")
-    if size not in SIZES:
-        raise BadInput(f"--size {size}: expected {SIZES.start} to {SIZES.stop - 1} pixels")
-    if seed < 0:
-        raise BadInput(f"--seed {seed}: expected 0 or more")
-    try:
-        return _make(output, images, size, seed, progress)
-    except OSError as error:
-        raise BadInput(f"{clean(str(error.filename or output))}: {error.strerror or error}") from error
-
-
-def _make(output: Path, images: int, size: int, seed: int, progress: Callable[[int, int], None]) -> Path:
     for folder in (output / "images", output / "masks"):
         folder.mkdir(parents=True, exist_ok=True)
     manifest = output / MANIFEST
@@ -275,13 +251,14 @@ def _make(output: Path, images: int, size: int, seed: int, progress: Callable[[i
     np.random.default_rng(seed).shuffle(fractured)
     splits = stratified_split(ids, fractured.tolist(), [()] * images, seed)
     samples = []
-    for number, (identity, positive, split) in enumerate(zip(ids, fractured.tolist(), splits, strict=True)):
-        image, mask = output / "images" / f"{identity}.png", output / "masks" / f"{identity}.png"
-        pixels, broken = radiograph(np.random.default_rng((seed, number)), size, positive)
-        Image.fromarray(pixels).save(image)
-        if positive:
-            Image.fromarray(broken.astype(np.uint8) * 255).save(mask)
-        samples.append(Sample(identity, image, mask if positive else None, positive, split))
-        progress(number + 1, images)
+    with Progress("synth", images, "images") as progress:
+        for number, (identity, positive, split) in enumerate(zip(ids, fractured.tolist(), splits, strict=True)):
+            image, mask = output / "images" / f"{identity}.png", output / "masks" / f"{identity}.png"
+            pixels, broken = radiograph(np.random.default_rng((seed, number)), size, positive)
+            Image.fromarray(pixels).save(image)
+            if positive:
+                Image.fromarray(broken.astype(np.uint8) * 255).save(mask)
+            samples.append(Sample(identity, image, mask if positive else None, positive, split))
+            progress.advance()
     write_manifest(manifest, samples)
     return manifest

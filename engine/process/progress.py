@@ -93,23 +93,6 @@ def report(phase: str, done: int, total: int, unit: str, eta_s: float | None) ->
         write_json(Path(folder) / PROGRESS, {"phase": phase, "done": done, "total": total, "unit": unit, "eta_s": eta})
 
 
-@contextlib.contextmanager
-def showing(phase: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback (done, total) that shows progress, for a phase whose total is known only once it runs."""
-    bars: dict[int, Progress] = {}
-
-    def show(done: int, total: int) -> None:
-        bar = bars.get(total) or bars.setdefault(total, Progress(phase, total, unit))
-        if done > bar.done:
-            bar.advance(done - bar.done)
-
-    try:
-        yield show
-    finally:
-        for bar in bars.values():
-            bar.close()
-
-
 def map_threaded(work: Callable[[int], Result], count: int, phase: str, unit: str = "images") -> Iterator[Result]:
     """`work(0) … work(count - 1)` in order, computed in one thread for each core. After an exception the remaining work
     is cancelled."""

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from engine.cli import main
 from engine.contract.errors import BadInput
 from engine.data.manifest import read_manifest
-from engine.data.prepare import SHOWN, judge, mask_name, prepare, report_lines
+from engine.data.prepare import SHOWN, judge, mask_name, prepare, report_lines, staging
 
 from .conftest import save_image, save_mask, write_csv
 
@@ -107,18 +108,20 @@ def test_prepared_again_it_replaces_everything_of_its_own(folder: Callable[..., 
     assert [sample.fractured for sample in read_manifest(out / "manifest.csv")] == [True, False]
 
 
-def test_an_interrupted_preparation_leaves_the_old_one_as_it_was(folder: Callable[..., Path], tmp_path: Path) -> None:
+def test_an_interrupted_preparation_leaves_the_old_one_as_it_was(
+    folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = folder({"images/a.png": 1, "images/b.png": 2}, {"masks/a.png": SQUARE})
     prepare(source, tmp_path / "out")
     before = listing(tmp_path / "out")
     save_mask(source / "masks/a.png", (0, 0, 5, 5))
 
-    def interrupt(done: int, total: int) -> None:
-        if done == total:
-            raise KeyboardInterrupt
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
 
+    monkeypatch.setattr("engine.data.prepare.set_flaws", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        prepare(source, tmp_path / "out", progress=interrupt)
+        prepare(source, tmp_path / "out")
     assert listing(tmp_path / "out") == before
 
 
@@ -127,9 +130,10 @@ def test_a_killed_preparation_leaves_the_old_one_readable(folder: Callable[..., 
     prepare(source, tmp_path / "out", seed=1)
     before = (tmp_path / "out" / "manifest.csv").read_bytes()
     code = (
-        "import sys, time; from pathlib import Path; from engine.data.prepare import prepare\n"
-        "def slow(done, total): print(done, flush=True); time.sleep(0.05)\n"
-        "prepare(Path(sys.argv[1]), Path(sys.argv[2]), seed=2, progress=slow)\n"
+        "import sys, time; from pathlib import Path; from engine.data import prepare\n"
+        "def slow(case): print(case.id, flush=True); time.sleep(0.2); return examine(case)\n"
+        "examine, prepare.examine = prepare.examine, slow\n"
+        "prepare.prepare(Path(sys.argv[1]), Path(sys.argv[2]), seed=2)\n"
     )
     command = [sys.executable, "-c", code, str(source), str(tmp_path / "out")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -148,14 +152,9 @@ def test_a_second_preparation_of_the_same_folder_at_once_is_refused(
     folder: Callable[..., Path], tmp_path: Path
 ) -> None:
     source = folder({"images/a.png": 1})
-
-    def again(done: int, total: int) -> None:
-        if done == 0:  # not there yet
-            return
-        with pytest.raises(BadInput, match="out: another preparation is writing into it"):
-            prepare(source, tmp_path / "out")
-
-    prepare(source, tmp_path / "out", progress=again)
+    with staging(tmp_path / "out"), pytest.raises(BadInput, match="out: another preparation is writing into it"):
+        prepare(source, tmp_path / "out")
+    prepare(source, tmp_path / "out")
     assert len(read_manifest(tmp_path / "out" / "manifest.csv")) == 1
 
 
@@ -181,13 +180,15 @@ def test_flaws_are_written_whole_and_the_report_tells_the_first_of_each_kind(
     for number in range(SHOWN + 2):
         save_mask(source / "masks" / f"z{number}.png", SQUARE)
     prepared = prepare(source, tmp_path / "out")
-    written = prepared.flaws_file.read_text().splitlines()
+    flaws_file = tmp_path / "out" / "flaws.txt"
+    written = flaws_file.read_text().splitlines()
     assert written == [f"{flaw.kind}: {flaw.line}" for flaw in prepared.flaws]
     report = list(report_lines(prepared))
     assert report[0] == str(prepared.manifest)
-    assert f"train {prepared.counts['train'].images} images, 0 fractured" in [" ".join(line.split()) for line in report]
+    trained = sum(sample.split == "train" for sample in read_manifest(prepared.manifest))
+    assert f"train {trained} images, 0 fractured" in [" ".join(line.split()) for line in report]
     assert f"mask alone: {SHOWN + 2}" in report
-    assert f"  … 2 more in {prepared.flaws_file}" in report
+    assert f"  … 2 more in {flaws_file}" in report
 
 
 def test_a_preparation_that_would_leave_no_image_is_refused_with_the_reasons(
@@ -197,18 +198,9 @@ def test_a_preparation_that_would_leave_no_image_is_refused_with_the_reasons(
         prepare(folder({"images/positive/a.png": 1}), tmp_path / "out", trust="label")
 
 
-def test_progress_is_told_image_by_image(folder: Callable[..., Path], tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    source = folder({f"images/{n}.png": n for n in range(3)})
-    prepare(source, tmp_path / "out", progress=lambda done, total: told.append((done, total)))
-    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
-
-
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"format": "dicom"}, "--format dicom: expected one of auto, folder, csv, fracatlas"),
-        ({"trust": "both"}, "--trust both: expected mask or label"),
         ({"format": "fracatlas"}, "dataset.csv: No such file or directory"),
         ({"format": "csv"}, "manifest.csv: No such file or directory"),
         ({"split": Path("none.csv")}, "none.csv: No such file or directory"),
@@ -224,16 +216,18 @@ def test_wrong_arguments_are_refused_in_one_line(
 
 
 def test_a_source_or_an_output_that_cannot_be_is_refused_in_one_line(
-    folder: Callable[..., Path], tmp_path: Path
+    folder: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(BadInput, match="nowhere: no such file or folder"):
-        prepare(tmp_path / "nowhere", tmp_path / "out")
-    with pytest.raises(BadInput, match="File name too long"):
-        prepare(tmp_path / ("x" * 400), tmp_path / "out")
     source = folder({"images/a.png": 1})
-    (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match="file: "):
-        prepare(source, tmp_path / "file")
+    file = tmp_path / "file"
+    file.write_text("")
+    for arguments, line in (
+        ((tmp_path / "nowhere", tmp_path / "out"), f"{tmp_path / 'nowhere'}: no such file or folder"),
+        ((tmp_path / ("x" * 400), tmp_path / "out"), f"{tmp_path / ('x' * 400)}: File name too long"),
+        ((source, file), f"{file}: File exists"),
+    ):
+        assert main(["prepare", str(arguments[0]), "--output", str(arguments[1])]) in (1, 2)
+        assert capsys.readouterr().err == f"{line}\n"
 
 
 def test_ids_that_are_no_file_names_still_get_masks_of_their_own(tmp_path: Path) -> None:

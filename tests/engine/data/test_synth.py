@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.contract.errors import BadInput
+from engine.cli import main
 from engine.data.images import read_image, read_mask
 from engine.data.manifest import Sample, fingerprint, read_manifest
 from engine.data.synthetic import Bone, Fracture, make_synthetic, tube
@@ -95,25 +95,7 @@ def test_no_two_pictures_are_the_same(samples: list[Sample]) -> None:
     assert len({read_image(sample.image).tobytes() for sample in samples}) == len(samples)
 
 
-def test_progress_is_told_image_by_image(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    make_synthetic(tmp_path, 3, 32, 0, lambda done, total: told.append((done, total)))
-    assert told == [(1, 3), (2, 3), (3, 3)]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"), [((0, 64, 1), "--images 0"), ((5, 8, 1), "--size 8"), ((5, 64, -1), "--seed -1")]
-)
-def test_arguments_out_of_range_are_refused_with_what_is_right(
-    tmp_path: Path, arguments: tuple[int, int, int], told: str
-) -> None:
-    with pytest.raises(BadInput, match=f"{told}: expected "):
-        make_synthetic(tmp_path / "new", *arguments)
-    assert not (tmp_path / "new").exists()
-
-
-def test_a_place_that_is_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_place_that_is_a_file_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput) as caught:
-        make_synthetic(tmp_path / "file", 3, 32, 0)
-    assert len(caught.value.lines) == 1
+    assert main(["synth", "--output", str(tmp_path / "file")]) == 1
+    assert capsys.readouterr().err == f"{tmp_path / 'file' / 'images'}: Not a directory\n"
