@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
@@ -31,18 +31,6 @@ MIN_IS_WHITE = 0
 # read_radiograph has its own limit and messages; Pillow's would break a progress line.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-
-# Each EXIF orientation as quarter turns counter-clockwise (np.rot90), then a mirroring left to right.
-_TURNS = {
-    1: (0, False),
-    2: (0, True),
-    3: (2, False),
-    4: (2, True),
-    5: (3, True),
-    6: (3, False),
-    7: (1, True),
-    8: (1, False),
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,17 +70,23 @@ def read_radiograph(path: Path) -> Radiograph:
         orientation = _orientation(image)
         if image.format == "JPEG":
             image.draft("L", image.size)  # JPEG stores luma: colour is not decoded
-        return _upright(_grey(image), orientation), orientation
+        grey = _grey(image)
+        if orientation == 1:
+            return grey, 1
+        upright = Image.fromarray(grey)
+        upright.getexif()[ExifTags.Base.Orientation] = orientation
+        return np.asarray(ImageOps.exif_transpose(upright)), orientation
 
+    truncated = False
     try:
         pixels, orientation = _read(path, decode)
     except _CutShort as cut:
+        truncated = True
         try:
             pixels, orientation = _read(path, decode, end=END_OF_JPEG)
         except _CutShort:
-            raise cut.as_bad_input() from None
-        return Radiograph(pixels, orientation != 1, truncated=True)
-    return Radiograph(pixels, orientation != 1, truncated=False)
+            raise BadInput(str(cut)) from None
+    return Radiograph(pixels, orientation != 1, truncated)
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
@@ -112,7 +106,7 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     try:
         return _read(path, decode)
     except _CutShort as cut:
-        raise cut.as_bad_input() from None
+        raise BadInput(str(cut)) from None
 
 
 def image_size(path: Path, *, upright: bool = True) -> tuple[int, int]:
@@ -130,14 +124,7 @@ def image_size(path: Path, *, upright: bool = True) -> tuple[int, int]:
 
 
 class _CutShort(Exception):
-    """A JPEG whose pixel data end too early."""
-
-    def __init__(self, name: str, cause: str) -> None:
-        super().__init__(name, cause)
-
-    def as_bad_input(self) -> BadInput:
-        name, cause = self.args
-        return BadInput(f"{name}: cannot be decoded: {cause}")
+    """A JPEG whose pixel data end too early; the message is an error line."""
 
 
 def _read(path: Path, decode: Callable[[Image.Image], T], end: bytes = b"") -> T:
@@ -159,7 +146,7 @@ def _read(path: Path, decode: Callable[[Image.Image], T], end: bytes = b"") -> T
                 return decode(image)
             except (OSError, SyntaxError) as error:
                 if image.format == "JPEG":
-                    raise _CutShort(name, _cause(error)) from error
+                    raise _CutShort(f"{name}: cannot be decoded: {_cause(error)}") from error
                 raise
     except (BadInput, _CutShort, MemoryError):
         raise
@@ -181,20 +168,14 @@ def _orientation(image: Image.Image) -> int:
     if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
         return 1
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return orientation if orientation in _TURNS else 1
-
-
-def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    turns, mirrored = _TURNS[orientation]
-    turned = np.rot90(pixels, turns)
-    return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)
+    return orientation if orientation in range(1, 9) else 1
 
 
 def _grey(image: Image.Image) -> NDArray[np.uint8]:
     image.load()
     if image.mode == "F" or image.mode.startswith("I"):
-        values = np.asarray(image)
-        return _to_8_bits(values, inverted=_min_is_white(image))
+        tags: Any = getattr(image, "tag_v2", {})  # Pillow inverts a TIFF itself up to 8 bits
+        return _to_8_bits(np.asarray(image), inverted=image.format == "TIFF" and tags.get(PHOTOMETRIC) == MIN_IS_WHITE)
     return np.asarray(_on_black(image).convert("L"))
 
 
@@ -204,12 +185,6 @@ def _on_black(image: Image.Image) -> Image.Image:
         return image
     colours = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), colours).convert("RGB")
-
-
-def _min_is_white(image: Image.Image) -> bool:
-    """Whether a TIFF is inverted. Pillow inverts it itself up to 8 bits."""
-    tags: Any = getattr(image, "tag_v2", {})
-    return image.format == "TIFF" and tags.get(PHOTOMETRIC) == MIN_IS_WHITE
 
 
 def _to_8_bits(values: NDArray[Any], *, inverted: bool = False) -> NDArray[np.uint8]:
