@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from engine.contract.augment import MOST_GAMMA, AugmentConfig
@@ -27,25 +28,25 @@ CUTOUT_ASPECT = 2.0
 class Draws:
     """The random numbers of one augmentation for the images of a batch."""
 
-    numbers: torch.Tensor
+    numbers: Tensor
     """(B, numbers), uniform from 0 to 1."""
-    boost: torch.Tensor
+    boost: Tensor
     """(B,): factor for the strengths of affine, intensity and gamma."""
 
-    def between(self, column: int, low: float | torch.Tensor, high: float | torch.Tensor) -> torch.Tensor:
+    def between(self, column: int, low: float | Tensor, high: float | Tensor) -> Tensor:
         """(B, 1, 1, 1): a number between the two for each image."""
         return low + (high - low) * self.numbers[:, column].view(-1, 1, 1, 1)
 
-    def log_between(self, column: int, low: float, high: float) -> torch.Tensor:
+    def log_between(self, column: int, low: float, high: float) -> Tensor:
         """The same, uniform in the logarithm: half and double are equally likely."""
         return self.between(column, math.log(low), math.log(high)).exp()
 
-    def boosted(self, column: int, strength: float, most: float) -> torch.Tensor:
+    def boosted(self, column: int, strength: float, most: float) -> Tensor:
         """(B, 1, 1, 1): between -strength and strength, times the boost, limited to `most`."""
         reach = (self.boost * strength).clamp(max=most).view(-1, 1, 1, 1)
         return self.between(column, -reach, reach)
 
-    def log_boosted(self, column: int, low: float, high: float, most: float) -> torch.Tensor:
+    def log_boosted(self, column: int, low: float, high: float, most: float) -> Tensor:
         """Like `log_between`, with the logarithm times the boost, limited so that both ends stay between 1 / most and
         most."""
         reach = max(abs(math.log(low)), abs(math.log(high)))
@@ -53,8 +54,9 @@ class Draws:
         return (times.view(-1, 1, 1, 1) * self.between(column, math.log(low), math.log(high))).exp()
 
 
-Change = Callable[[torch.Tensor, torch.Tensor, Draws, AugmentConfig], tuple[torch.Tensor, torch.Tensor]]
-GreyChange = Callable[[torch.Tensor, Draws, AugmentConfig], torch.Tensor]
+Pair = tuple[Tensor, Tensor]
+Change = Callable[[Tensor, Tensor, Draws, AugmentConfig], Pair]
+GreyChange = Callable[[Tensor, Draws, AugmentConfig], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,6 @@ class Augmentation:
     numbers: int
     """Random numbers per image, including the one that decides whether it is applied."""
     change: Change
-
-    def is_on(self, config: AugmentConfig) -> bool:
-        strong = not self.strengths or any(getattr(config, strength) for strength in self.strengths)
-        return getattr(config, self.chance) > 0 and strong
 
 
 AUGMENTATIONS: list[Augmentation] = []
@@ -92,19 +90,17 @@ def changes_grey(chance: str, *, strengths: tuple[str, ...] = (), draws: int = 0
     """Decorates `(images, draws, config) -> images`, a change of the grey values only. The result is clamped to 0…1."""
 
     def register(change: GreyChange) -> GreyChange:
-        def both(
-            images: torch.Tensor, masks: torch.Tensor, draws: Draws, config: AugmentConfig
-        ) -> tuple[torch.Tensor, torch.Tensor]:
+        @moves(chance, strengths=strengths, draws=draws)
+        def both(images: Tensor, masks: Tensor, draws: Draws, config: AugmentConfig) -> Pair:
             return change(images, draws, config).clamp(0, 1), masks
 
-        AUGMENTATIONS.append(Augmentation(chance, strengths, draws + 1, both))
         return change
 
     return register
 
 
 @changes_grey("autocontrast")
-def stretch_to_full_range(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torch.Tensor:
+def stretch_to_full_range(images: Tensor, draws: Draws, config: AugmentConfig) -> Tensor:
     """An image of one grey value stays unchanged."""
     darkest, brightest = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     reach = brightest - darkest
@@ -112,7 +108,7 @@ def stretch_to_full_range(images: torch.Tensor, draws: Draws, config: AugmentCon
 
 
 @changes_grey("intensity_chance", strengths=("brightness", "contrast"), draws=2)
-def change_brightness_and_contrast(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torch.Tensor:
+def change_brightness_and_contrast(images: Tensor, draws: Draws, config: AugmentConfig) -> Tensor:
     """Multiply the grey values by a factor, then their distance from the image's mean by another."""
     brighter = images * (1 + draws.boosted(0, config.brightness, 1.0))
     mean = brighter.mean((2, 3), keepdim=True)
@@ -120,13 +116,13 @@ def change_brightness_and_contrast(images: torch.Tensor, draws: Draws, config: A
 
 
 @changes_grey("gamma_chance", draws=1)
-def raise_to_gamma(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torch.Tensor:
+def raise_to_gamma(images: Tensor, draws: Draws, config: AugmentConfig) -> Tensor:
     """Exponents are uniform in the logarithm, so darker and brighter are equally likely in a range such as 0.7…1.45."""
     return images ** draws.log_boosted(0, *config.gamma, MOST_GAMMA)
 
 
 @changes_grey("blur", draws=1)
-def blur_slightly(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torch.Tensor:
+def blur_slightly(images: Tensor, draws: Draws, config: AugmentConfig) -> Tensor:
     """Gaussian, with a sigma for each image: rows, then columns, each image a channel with its own kernel."""
     sigma = draws.between(0, *BLUR_SIGMA)
     offsets = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, device=images.device).view(1, 1, 1, -1)
@@ -139,7 +135,7 @@ def blur_slightly(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> 
 
 
 @changes_grey("noise_chance", strengths=("noise",), draws=2)
-def add_noise(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torch.Tensor:
+def add_noise(images: Tensor, draws: Draws, config: AugmentConfig) -> Tensor:
     """Gaussian, with a sigma up to `noise` and a seed for each image."""
     seeds = (draws.numbers[:, 1] * 2**24).int().view(-1, 1, 1, 1)
     sigma = draws.between(0, 0.0, config.noise)
@@ -147,7 +143,7 @@ def add_noise(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torc
 
 
 @changes_grey("cutout_chance", draws=4)
-def blank_a_rectangle(images: torch.Tensor, draws: Draws, config: AugmentConfig) -> torch.Tensor:
+def blank_a_rectangle(images: Tensor, draws: Draws, config: AugmentConfig) -> Tensor:
     """A black rectangle inside the image. The mask stays: the network has to infer the hidden part from its
     surroundings."""
     area = draws.between(0, *config.cutout)
@@ -164,7 +160,7 @@ def blank_a_rectangle(images: torch.Tensor, draws: Draws, config: AugmentConfig)
     return torch.where(inside, 0.0, images)
 
 
-def gaussian_noise(seeds: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def gaussian_noise(seeds: Tensor, height: int, width: int) -> Tensor:
     """Standard normal (B, 1, height, width) from int32 seeds (B, 1, 1, 1), the same on every device and in every batch.
 
     The device's random generator would give an image other noise in another batch. Instead, a hash of pixel and seed
@@ -176,7 +172,7 @@ def gaussian_noise(seeds: torch.Tensor, height: int, width: int) -> torch.Tensor
     return uniform.erfinv() * math.sqrt(2)
 
 
-def _hash(bits: torch.Tensor) -> torch.Tensor:
+def _hash(bits: Tensor) -> Tensor:
     """Well-mixed int32 from int32 (lowbias32 by C. Wellons; products wrap around)."""
     bits = (bits ^ ((bits >> 16) & 0xFFFF)) * 0x7FEB352D
     bits = (bits ^ ((bits >> 15) & 0x1FFFF)) * (0x846CA68B - 2**32)
@@ -184,23 +180,17 @@ def _hash(bits: torch.Tensor) -> torch.Tensor:
 
 
 @moves("hflip")
-def flip_left_right(
-    images: torch.Tensor, masks: torch.Tensor, draws: Draws, config: AugmentConfig
-) -> tuple[torch.Tensor, torch.Tensor]:
+def flip_left_right(images: Tensor, masks: Tensor, draws: Draws, config: AugmentConfig) -> Pair:
     return images.flip(3), masks.flip(3)
 
 
 @moves("vflip")
-def flip_upside_down(
-    images: torch.Tensor, masks: torch.Tensor, draws: Draws, config: AugmentConfig
-) -> tuple[torch.Tensor, torch.Tensor]:
+def flip_upside_down(images: Tensor, masks: Tensor, draws: Draws, config: AugmentConfig) -> Pair:
     return images.flip(2), masks.flip(2)
 
 
 @moves("affine_chance", strengths=("rotate", "scale", "translate"), draws=4)
-def rotate_zoom_and_shift(
-    images: torch.Tensor, masks: torch.Tensor, draws: Draws, config: AugmentConfig
-) -> tuple[torch.Tensor, torch.Tensor]:
+def rotate_zoom_and_shift(images: Tensor, masks: Tensor, draws: Draws, config: AugmentConfig) -> Pair:
     """Rotate about the centre, zoom, then shift; new areas are black. Bilinear for images, nearest for masks.
 
     The grid is computed by sums instead of `affine_grid`, whose matrix product TF32 rounds to a tenth of a pixel.
@@ -222,9 +212,7 @@ NUMBERS = sum(augmentation.numbers for augmentation in AUGMENTATIONS)
 """Random numbers per image."""
 
 
-def augment(
-    images: torch.Tensor, masks: torch.Tensor, fractured: torch.Tensor, numbers: torch.Tensor, config: AugmentConfig
-) -> tuple[torch.Tensor, torch.Tensor]:
+def augment(images: Tensor, masks: Tensor, fractured: Tensor, numbers: Tensor, config: AugmentConfig) -> Pair:
     """The changed images and masks.
 
     `images`: float (B, 1, S, S), 0…1, before and after; `masks`: float (B, 1, S, S), 0 or 1; `fractured`: float (B,), 0
@@ -235,8 +223,9 @@ def augment(
     for augmentation in AUGMENTATIONS:
         own = numbers[:, first : first + augmentation.numbers]
         first += augmentation.numbers
-        if augmentation.is_on(config):
-            chosen = (own[:, 0] < getattr(config, augmentation.chance)).view(-1, 1, 1, 1)
+        chance, strengths = getattr(config, augmentation.chance), augmentation.strengths
+        if chance and (not strengths or any(getattr(config, strength) for strength in strengths)):
+            chosen = (own[:, 0] < chance).view(-1, 1, 1, 1)
             new_images, new_masks = augmentation.change(images, masks, Draws(own[:, 1:], boost), config)
             images = torch.where(chosen, new_images, images)
             masks = masks if new_masks is masks else torch.where(chosen, new_masks, masks)

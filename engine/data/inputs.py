@@ -18,7 +18,7 @@ from engine.contract.text import clean
 from engine.data.arrays import cached
 from engine.data.images import read_image, read_mask
 from engine.data.manifest import Sample
-from engine.data.patches import Coordinates, PatchPositions, find_positions, table_shape
+from engine.data.patches import POSITIONS, Coordinates, find_positions
 from engine.data.resize import image_to_input, mask_to_input
 from engine.process.progress import map_threaded
 
@@ -37,8 +37,8 @@ class Inputs:
     """(N, size, size), grey."""
     masks: npt.NDArray[np.bool_]
     """(N, size, size)."""
-    positions: PatchPositions | None = None
-    """Positions where patches may be cut, if requested."""
+    positions: Coordinates | None = None
+    """(N, 2 * POSITIONS + 1, 2): positions where patches may be cut, if requested."""
 
 
 def load_inputs(
@@ -76,8 +76,8 @@ def load_inputs(
         list(map_threaded(find_one, len(samples), f"find patches of {what}"))
 
     beside = folder / PLACES_KEY if folder is not None else None
-    (table,) = cached(beside, {"places": (np.int16, table_shape(len(samples)))}, find)
-    return Inputs(tuple(samples), images, masks, PatchPositions(table))
+    (table,) = cached(beside, {"places": (np.int16, (len(samples), 2 * POSITIONS + 1, 2))}, find)
+    return Inputs(tuple(samples), images, masks, table)
 
 
 def _read(

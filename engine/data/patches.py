@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
@@ -23,36 +20,12 @@ Coordinates = npt.NDArray[np.int16]
 _NONE = -1
 
 
-class ImagePositions(NamedTuple):
-    """Positions in one image."""
-
-    fracture: Coordinates
-    """(POSITIONS, 2): rows and columns, drawn uniformly from the fracture; all -1 without one."""
-    edges: Coordinates
-    """(POSITIONS, 2): the same on strong edges."""
-    extent: Coordinates
-    """(2,): rows and columns that are not black; the rest, below and to the right, is padding."""
-
-
-@dataclass(frozen=True, slots=True)
-class PatchPositions:
-    """Positions in the images of a split, in their order."""
-
-    table: Coordinates
-    """(N, 2 * POSITIONS + 1, 2)."""
-
-    def __getitem__(self, index: int) -> ImagePositions:
-        row = self.table[index]
-        return ImagePositions(row[:POSITIONS], row[POSITIONS:-1], row[-1])
-
-
-def table_shape(images: int) -> tuple[int, int, int]:
-    """Shape of the table that `find_positions` fills row by row."""
-    return images, 2 * POSITIONS + 1, 2
-
-
 def find_positions(image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> Coordinates:
-    """One row of the table, for an image and its mask, (S, S) each. It depends on their pixels alone."""
+    """Positions in an image (S, S), from its pixels and its mask alone: (2 * POSITIONS + 1, 2), rows and columns.
+
+    First come positions drawn uniformly from the fracture, then positions on strong edges, -1 each where there are
+    none; the last entry is the extent of what is not black, beyond which there is padding below and to the right.
+    """
     rows, columns = _extent((image > 0) | mask)
     content = image[:rows, :columns].astype(np.float32)
     gradient = np.zeros(content.shape, np.float32)
@@ -66,24 +39,25 @@ def find_positions(image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) ->
     )
 
 
-def corner(positions: ImagePositions, config: PatchConfig, numbers: npt.NDArray[np.float32]) -> tuple[int, int]:
+def corner(positions: Coordinates, config: PatchConfig, numbers: npt.NDArray[np.float32]) -> tuple[int, int]:
     """(first row, first column) of the patch that the random numbers of a sample, PATCH_NUMBERS from 0 to 1, choose.
 
     A patch of a positive lies on its fracture with the chance `on_positive`; any other patch lies on a strong edge with
     the chance `on_hard_negative`, or anywhere. The chosen position varies within the patch, so that the network does
     not learn to look at its centre. A patch reaches into padding only where the image is smaller than the patch.
     """
+    fracture, edges, extent = positions[:POSITIONS], positions[POSITIONS:-1], positions[-1]
     fracture_draw, edge_draw, which, down, across = (float(number) for number in numbers)
-    if fracture_draw < config.on_positive and positions.fracture[0, 0] != _NONE:
-        position = positions.fracture[int(which * POSITIONS)]
-    elif edge_draw < config.on_hard_negative and positions.edges[0, 0] != _NONE:
-        position = positions.edges[int(which * POSITIONS)]
+    if fracture_draw < config.on_positive and fracture[0, 0] != _NONE:
+        position = fracture[int(which * POSITIONS)]
+    elif edge_draw < config.on_hard_negative and edges[0, 0] != _NONE:
+        position = edges[int(which * POSITIONS)]
     else:
         row, column = (int(number * (max(0, int(length) - config.size) + 1))
-                       for number, length in zip((down, across), positions.extent, strict=True))  # fmt: skip
+                       for number, length in zip((down, across), extent, strict=True))  # fmt: skip
         return row, column
     first = []
-    for at, length, number in zip(position, positions.extent, (down, across), strict=True):
+    for at, length, number in zip(position, extent, (down, across), strict=True):
         before = int((MARGIN + (1 - 2 * MARGIN) * number) * config.size)
         first.append(max(0, min(int(at) - before, int(length) - config.size)))
     return first[0], first[1]

@@ -18,7 +18,7 @@ from engine.contract.data import PatchConfig
 from engine.data.batches import Batch, TrainingSamples, on_device
 from engine.data.inputs import Inputs, load_inputs
 from engine.data.manifest import Sample, read_manifest
-from engine.data.patches import POSITIONS, PatchPositions, corner, find_positions
+from engine.data.patches import POSITIONS, corner, find_positions
 
 from ..conftest import TINY, arguments
 
@@ -42,24 +42,24 @@ def inputs() -> Inputs:
     images, masks = np.stack([image] * 40), np.stack([mask] * 20 + [np.zeros_like(mask)] * 20)
     samples = tuple(Sample(str(index), Path("x"), None, index < 20, "train") for index in range(40))
     table = np.stack([find_positions(image, mask) for image, mask in zip(images, masks, strict=True)])
-    return Inputs(samples, images, masks, PatchPositions(table))
+    return Inputs(samples, images, masks, table)
 
 
 def test_places_are_in_the_fracture_and_on_edges_of_the_content() -> None:
     image, mask = scene()
-    places = PatchPositions(find_positions(image, mask)[None])[0]
-    assert places.extent.tolist() == [96, SIDE]
-    assert mask[tuple(places.fracture.T)].all()
-    assert len(np.unique(places.fracture, axis=0)) > 10, "anywhere in it, not in one place"
-    assert set(places.edges[:, 1].tolist()) <= {49, 50, 69, 70}, "not where the content meets the padding"
-    assert places.edges[:, 0].max() < 96
+    positions = find_positions(image, mask)
+    fracture, edges, extent = positions[:POSITIONS], positions[POSITIONS:-1], positions[-1]
+    assert extent.tolist() == [96, SIDE]
+    assert mask[tuple(fracture.T)].all()
+    assert len(np.unique(fracture, axis=0)) > 10, "anywhere in it, not in one place"
+    assert set(edges[:, 1].tolist()) <= {49, 50, 69, 70}, "not where the content meets the padding"
+    assert edges[:, 0].max() < 96
     assert np.array_equal(find_positions(image, mask), find_positions(image, mask))
 
 
 def test_an_image_of_one_grey_has_no_edges_and_is_cut_anywhere() -> None:
-    places = PatchPositions(find_positions(np.full((SIDE, SIDE), 9, np.uint8), np.zeros((SIDE, SIDE), bool))[None])[0]
-    assert (places.edges == -1).all()
-    assert (places.fracture == -1).all()
+    places = find_positions(np.full((SIDE, SIDE), 9, np.uint8), np.zeros((SIDE, SIDE), bool))
+    assert (places[:-1] == -1).all()
     config = PatchConfig(size=32, on_positive=1, on_hard_negative=1)
     corners = {corner(places, config, row) for row in np.random.default_rng(1).random((200, 5), np.float32)}
     assert min(min(first) for first in corners) >= 0
@@ -147,14 +147,14 @@ def test_places_are_kept_beside_the_images_and_read_from_there(tmp_path: Path) -
     assert made.positions is not None
     assert read.positions is not None
     assert in_memory.positions is not None
-    assert np.array_equal(made.positions.table, read.positions.table)
-    assert np.array_equal(made.positions.table, in_memory.positions.table)
+    assert np.array_equal(made.positions, read.positions)
+    assert np.array_equal(made.positions, in_memory.positions)
     assert path.stat().st_mtime_ns == before
-    assert made.positions.table.shape == (8, 2 * POSITIONS + 1, 2)
+    assert made.positions.shape == (8, 2 * POSITIONS + 1, 2)
     path.write_bytes(path.read_bytes()[:300])
     again = load_inputs(samples, 64, True, manifest, "all", with_positions=True)
     assert again.positions is not None
-    assert np.array_equal(again.positions.table, in_memory.positions.table)
+    assert np.array_equal(again.positions, in_memory.positions)
 
 
 class Killed(BaseException):
