@@ -60,12 +60,7 @@ ADD_OPTIONS = {"train": _add_train, "evaluate": _add_evaluate, "blend": _add_ble
 
 def _add_set(parser: argparse.ArgumentParser, example: str = "training.epochs=3") -> None:
     parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help=f"for example {example}",
+        "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help=f"for example {example}"
     )
 
 

@@ -67,10 +67,7 @@ class BlendConfig(Section):
     members: tuple[str, ...] = Field((), max_length=16, description="run folders, two or more")
     tta: Tta = Field("hv", description="TTA: views to average")
     presence_run: str | None = Field(
-        None,
-        min_length=1,
-        max_length=4096,
-        description="a run whose presence score is mixed in; empty: none",
+        None, min_length=1, max_length=4096, description="a run whose presence score is mixed in; empty: none"
     )
     gamma_step: float = Field(0.1, ge=0.01, le=0.5, description="step of the grid of gamma, the share of that run")
     weight_step: float = Field(0.1, ge=0.01, le=0.5, description="step of the grid of segmentation weights")

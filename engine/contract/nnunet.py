@@ -21,10 +21,7 @@ class NnunetDataConfig(Section):
 
     manifest: str = MANIFEST
     image_size: int = Field(
-        512,
-        ge=32,
-        le=4096,
-        description="longer side of every exported image, pixels; nnU-Net treats a pixel as 1 mm",
+        512, ge=32, le=4096, description="longer side of every exported image, pixels; nnU-Net treats a pixel as 1 mm"
     )
     negatives_per_positive: float | None = Field(
         1.0,
