@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.utils.data import Sampler
 
+from engine.contract.training import TrainingConfig
+
 Draw = tuple[int, int]
 """(index of the sample, seed of its other random numbers)."""
 
@@ -30,14 +32,6 @@ def epoch_order(
     return [drawn[position] for position in torch.randperm(len(drawn), generator=generator).tolist()]
 
 
-def share_of_epoch(epoch: int, epochs: int, first: float | None, last: float | None) -> float | None:
-    """The share of positives in an epoch: linear from `first` to `last` in the last epoch; without `last` always
-    `first`."""
-    if first is None or last is None or epochs == 1:
-        return first
-    return first + (last - first) * epoch / (epochs - 1)
-
-
 class Batches(Sampler[list[Draw]]):
     """All batches of a training from `first_step` on, epoch after epoch, and of each batch this rank's part. The last
     batch of an epoch is dropped if it is short, unless it is the only one."""
@@ -45,36 +39,37 @@ class Batches(Sampler[list[Draw]]):
     def __init__(
         self,
         fractured: Sequence[bool],
-        *,
+        training: TrainingConfig,
         seed: int,
-        epochs: int,
-        batch_size: int,
-        samples_per_epoch: int | None,
-        positive_share: float | None,
-        final_positive_share: float | None = None,
+        *,
         first_step: int = 0,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
-        self.fractured, self.seed, self.epochs = fractured, seed, epochs
-        self.shares = [share_of_epoch(epoch, epochs, positive_share, final_positive_share) for epoch in range(epochs)]
-        self.first_step = first_step
-        self.rank, self.ranks = rank, ranks
-        self.count = samples_per_epoch or len(fractured)
-        self.batch_size = min(batch_size, self.count)
+        self.fractured, self.training, self.seed = fractured, training, seed
+        self.first_step, self.rank, self.ranks = first_step, rank, ranks
+        self.count = training.samples_per_epoch or len(fractured)
+        self.batch_size = min(training.batch_size, self.count)
         self.steps_per_epoch = self.count // self.batch_size
 
     def __len__(self) -> int:
-        return self.epochs * self.steps_per_epoch - self.first_step
+        return self.training.epochs * self.steps_per_epoch - self.first_step
 
     def __iter__(self) -> Iterator[list[Draw]]:
         first_epoch, skip = divmod(self.first_step, self.steps_per_epoch)
-        for epoch in range(first_epoch, self.epochs):
-            order = epoch_order(self.fractured, self.seed, epoch, self.count, self.shares[epoch])
+        for epoch in range(first_epoch, self.training.epochs):
+            order = epoch_order(self.fractured, self.seed, epoch, self.count, self._positive_share(epoch))
             for step in range(skip, self.steps_per_epoch):
                 positions = range(step * self.batch_size, (step + 1) * self.batch_size)[self.rank :: self.ranks]
                 yield [(order[position], _mix(self.seed, epoch, position)) for position in positions]
             skip = 0
+
+    def _positive_share(self, epoch: int) -> float | None:
+        """Linear from the first share to the final one in the last epoch."""
+        first, last, epochs = self.training.positive_share, self.training.final_positive_share, self.training.epochs
+        if first is None or last is None or epochs == 1:
+            return first
+        return first + (last - first) * epoch / (epochs - 1)
 
 
 def _rounds(indices: Sequence[int], count: int, generator: torch.Generator) -> list[int]:

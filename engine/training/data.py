@@ -72,18 +72,8 @@ def load_training_data(config: LearnConfig, run: Path | None = None) -> Training
 
 def make_batches(config: LearnConfig, training: Inputs, first_step: int, ranks: Ranks) -> Batches:
     """All batches from that step on, and of each batch this rank's part."""
-    return Batches(
-        [sample.fractured for sample in training.samples],
-        seed=config.seed,
-        epochs=config.training.epochs,
-        batch_size=config.training.batch_size,
-        samples_per_epoch=config.training.samples_per_epoch,
-        positive_share=config.training.positive_share,
-        final_positive_share=config.training.final_positive_share,
-        first_step=first_step,
-        rank=ranks.rank,
-        ranks=ranks.size,
-    )
+    fractured = [sample.fractured for sample in training.samples]
+    return Batches(fractured, config.training, config.seed, first_step=first_step, rank=ranks.rank, ranks=ranks.size)
 
 
 def make_loader(config: LearnConfig, training: Inputs, batches: Batches, device: Device) -> DataLoader[Batch]:

@@ -175,12 +175,13 @@ def test_a_batch_that_cannot_be_shared_is_one_line(
 
 def test_every_image_of_a_batch_is_one_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
+    from engine.contract.training import TrainingConfig
     from engine.data.sampling import Batches
 
-    given = {"seed": 1, "epochs": 2, "batch_size": 6, "samples_per_epoch": None, "positive_share": 0.5}
+    training = TrainingConfig(epochs=2, batch_size=6, positive_share=0.5)
     fractured = [place % 3 == 0 for place in range(20)]
-    whole = list(Batches(fractured, **given))
-    shares = [list(Batches(fractured, **given, rank=rank, ranks=3)) for rank in range(3)]
+    whole = list(Batches(fractured, training, 1))
+    shares = [list(Batches(fractured, training, 1, rank=rank, ranks=3)) for rank in range(3)]
     for batch, *parts in zip(whole, *shares, strict=True):
         assert sorted(batch) == sorted(draw for part in parts for draw in part)
         assert {len(part) for part in parts} == {2}

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from engine.contract.training import TrainingConfig
 from engine.data.sampling import Batches, epoch_order
 
 
@@ -29,10 +30,8 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
 
 def test_batches_from_a_step_on_are_the_rest_of_all_batches() -> None:
     def batches(first_step: int) -> Batches:
-        return Batches(
-            [True, False, False] * 10, seed=5, epochs=3, batch_size=8, samples_per_epoch=None,
-            positive_share=0.8, final_positive_share=0.4, first_step=first_step,
-        )  # fmt: skip
+        training = TrainingConfig(epochs=3, batch_size=8, positive_share=0.8, final_positive_share=0.4)
+        return Batches([True, False, False] * 10, training, 5, first_step=first_step)
 
     everything = list(batches(0))
     assert len(everything) == len(batches(0)) == 9
@@ -42,10 +41,8 @@ def test_batches_from_a_step_on_are_the_rest_of_all_batches() -> None:
 
 def positives_an_epoch(epochs: int, first: float | None, last: float | None) -> list[int]:
     fractured = [index < 70 for index in range(100)]
-    batches = Batches(
-        fractured, seed=3, epochs=epochs, batch_size=10, samples_per_epoch=None,
-        positive_share=first, final_positive_share=last,
-    )  # fmt: skip
+    training = TrainingConfig(epochs=epochs, batch_size=10, positive_share=first, final_positive_share=last)
+    batches = Batches(fractured, training, 3)
     drawn = [sum(fractured[index] for index, _ in batch) for batch in batches]
     return [sum(drawn[epoch * 10 : epoch * 10 + 10]) for epoch in range(epochs)]
 
