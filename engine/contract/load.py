@@ -145,7 +145,7 @@ def field_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[s
         else:
             message = item["msg"].removeprefix("Value error, ")  # pydantic's prefix for messages of our validators
             if item["type"] == "model_type":
-                message = "is a section; give it keys with values, or leave it out"
+                message = "expected keys with values; or leave it out"
             problem = f"{value}{clean(message)[:200]}{_meaning(model, parts)}"
         errors.append((dotted, problem))
     return errors

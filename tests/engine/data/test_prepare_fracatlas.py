@@ -216,10 +216,10 @@ def test_images_and_annotations_that_the_table_does_not_know_are_listed(
         (b"", "not JSON"),
         (b"\x00\xff\x1b[2J", "not JSON"),
         (b"[" * 100_000, "not JSON"),
-        (b"[]", "no list images and annotations"),
-        (b'{"images": [], "annotations": 3}', "no list annotations"),
-        (b'{"images": [1, {"id": []}], "annotations": []}', r"images\[0\]: expected id, file_name, width and height"),
-        (b'{"images": [], "annotations": [[]]}', r"annotations\[0\]: expected image_id and segmentation"),
+        (b"[]", "expected a COCO file with images and annotations"),
+        (b'{"images": [], "annotations": 3}', "annotations: 3: Input should be a valid list"),
+        (b'{"images": [1, {"id": []}], "annotations": []}', r"images\.0: 1: expected keys with values"),
+        (b'{"images": [], "annotations": [[]]}', r"annotations\.0: \[\]: expected keys with values"),
         (
             b'{"images": [{"id": 1, "file_name": "a", "width": 3, "height": 3}], "annotations": '
             b'[{"image_id": 1, "segmentation": {"counts": "abc", "size": [3, 3]}}]}',
