@@ -13,7 +13,7 @@ from engine.contract.errors import BadInput
 from engine.contract.load import validate
 from engine.contract.text import clean
 from engine.data.images import SUFFIXES
-from engine.data.manifest import read_table
+from engine.data.manifest import is_file, read_table
 from engine.data.sources import Case, Drawing, Flaw, Source, checked
 
 TABLE = "dataset.csv"
@@ -76,6 +76,8 @@ def read_fracatlas(folder: Path) -> Source:
         paths = paths_of.get(name) or [folder / IMAGES / name]
         if len(paths) > 1:
             problems.append(f"{where}: image_id: {clean(name)} found {len(paths)} times below {IMAGES}")
+        if not is_file(paths[0]):
+            problems.append(f"{where}: image: {clean(str(paths[0]))}: no such file")
         place = paths[0].parent.name
         if FOLDERS.get(place, label == "1") != (label == "1"):
             flaws.append(Flaw("folder", f"{clean(name)}: lies in {place}, dataset.csv says {clean(label)}"))

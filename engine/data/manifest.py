@@ -151,21 +151,28 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def _row_problems(row: Mapping[str, str], folder: Path) -> Iterator[str]:
-    if problem := id_problem(row["id"]):
-        yield problem
+def source_problems(row: Mapping[str, str], folder: Path) -> Iterator[str]:
+    """What is wrong with a row of a table of radiographs, besides its id; splits and masks of positives may lack."""
     if not row["image"]:
-        yield "image: empty; expected a path relative to the manifest"
+        yield "image: empty; expected a path relative to the table"
     elif not is_file(folder / row["image"]):
         yield f"image: {_short(row['image'])}: no such file"
     if row["mask"] and not is_file(folder / row["mask"]):
         yield f"mask: {_short(row['mask'])}: no such file"
     if row["fractured"] not in ("0", "1"):
         yield f"fractured: expected 0 or 1, got {_short(row['fractured']) or 'nothing'}"
-    elif row["fractured"] == "1" and not row["mask"]:
+    if row.get("split") and row["split"] not in SPLITS:
+        yield f"split: expected train, val or test, got {_short(row['split'])}"
+
+
+def _row_problems(row: Mapping[str, str], folder: Path) -> Iterator[str]:
+    if problem := id_problem(row["id"]):
+        yield problem
+    yield from source_problems(row, folder)
+    if row["fractured"] == "1" and not row["mask"]:
         yield "mask: empty, but fractured is 1; a positive needs a mask"
-    if row["split"] not in SPLITS:
-        yield f"split: expected train, val or test, got {_short(row['split']) or 'nothing'}"
+    if not row["split"]:
+        yield "split: expected train, val or test, got nothing"
 
 
 def _short(text: str, length: int = 200) -> str:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from engine.contract.text import clean
 from engine.data.images import SUFFIXES
-from engine.data.manifest import SPLITS, id_problem, is_file, read_table
+from engine.data.manifest import SPLITS, id_problem, read_table, source_problems
 
 IMAGES, MASKS = "images", "masks"
 MASK_ENDING = re.compile(r"[_-]mask$", re.IGNORECASE)
@@ -72,20 +72,14 @@ class Source:
 
 
 def checked(cases: Iterable[Case], flaws: Iterable[Flaw], problems: Iterable[str]) -> Source:
-    """The source, with a problem for each bad id, each duplicate id and each missing file."""
+    """The source, with a problem for each bad id and each duplicate id."""
     cases, problems = tuple(cases), list(problems)
     first: dict[str, str] = {}
     for case in cases:
         if problem := id_problem(case.id):
             problems.append(f"{case.where}: {problem}")
-        elif case.id in first:
+        elif first.setdefault(case.id, case.where) != case.where:
             problems.append(f"{case.where}: id: {case.id} is a duplicate of {first[case.id]}")
-        else:
-            first[case.id] = case.where
-        if not is_file(case.image):
-            problems.append(f"{case.where}: image: {clean(str(case.image))}: no such file")
-        if isinstance(case.mask, Path) and not is_file(case.mask):
-            problems.append(f"{case.where}: mask: {clean(str(case.mask))}: no such file")
     return Source(cases, tuple(flaws), tuple(problems))
 
 
@@ -173,17 +167,15 @@ def _matched(
 
     The same path below both roots matches first; a name alone matches where only one image has it.
     """
-    by_way: dict[tuple[str, ...], list[Path]] = defaultdict(list)
-    by_name: dict[str, list[Path]] = defaultdict(list)
+    images_of: dict[Hashable, list[Path]] = defaultdict(list)  # by the path below the root, and by the name
     for image in images:
-        by_way[_way(image, image_root)].append(image)
-        by_name[image.stem].append(image)
+        for key in (_way(image, image_root), image.stem):
+            images_of[key].append(image)
     masks_of: dict[Path, list[Path]] = defaultdict(list)
     flaws = []
     for mask in masks:
         for stem in (mask.stem, MASK_ENDING.sub("", mask.stem)):
-            way = (*_way(mask, mask_root)[:-1], stem)
-            matches = by_way.get(way) or by_name.get(stem, [])
+            matches = images_of.get((*_way(mask, mask_root)[:-1], stem)) or images_of.get(stem, [])
             if len(matches) == 1 and matches[0] != mask:
                 masks_of[matches[0]].append(mask)
                 break
@@ -221,22 +213,17 @@ def read_csv(path: Path) -> Source:
     mask may be empty. The column split may be missing or empty in all rows; then a split is drawn, which keeps each
     group, usually a patient, together. Raises BadInput where the file is no table with these columns.
     """
-    cases, problems = [], []
+    cases: list[Case] = []
+    problems: list[str] = []
     name = clean(str(path))
     folder = path.resolve().parent
-    for line, row in read_table(path, ("id", "image", "mask", "fractured")).to_dict("index").items():
+    table = read_table(path, ("id", "image", "mask", "fractured"))
+    for line, row in table.to_dict("index").items():
         where = f"{name}: line {line}"
-        split = row.get("split") or None
-        if row["fractured"] not in ("0", "1"):
-            problems.append(f"{where}: fractured: expected 0 or 1, got {clean(row['fractured'])[:80] or 'nothing'}")
-        if split is not None and split not in SPLITS:
-            problems.append(f"{where}: split: expected train, val or test, got {clean(split)[:80]}")
-        if not row["image"]:
-            problems.append(f"{where}: image: empty; expected a path relative to the table")
-            continue
+        problems.extend(f"{where}: {problem}" for problem in source_problems(row, folder))
         mask = folder / row["mask"] if row["mask"] else None
-        label = row["fractured"] == "1"
-        cases.append(Case(row["id"], folder / row["image"], where, label, mask, split, row.get("group") or None))
-    if not cases and not problems:
+        split, group = row.get("split") or None, row.get("group") or None
+        cases.append(Case(row["id"], folder / row["image"], where, row["fractured"] == "1", mask, split, group))
+    if table.empty:
         problems.append(f"{name}: no rows; expected one for each radiograph")
     return checked(cases, (), problems)

@@ -188,9 +188,9 @@ def test_everything_that_is_missing_or_twice_is_listed_before_any_pixel_is_read(
         prepare(folder, tmp_path / "out")
     assert caught.value.lines == (
         f"{table}: line 2: fractured: expected 0 or 1, got yes",
+        f"{table}: line 2: image: {folder / 'images' / 'IMG1.jpg'}: no such file",
         f"{table}: line 3: image_id: IMG2.jpg found 2 times below images",
         f"{table}: line 4: image_id: IMG2.jpg found 2 times below images",
-        f"{table}: line 2: image: {folder / 'images' / 'IMG1.jpg'}: no such file",
         f"{table}: line 4: id: IMG2 is a duplicate of {table}: line 3",
     )
 
