@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 
-from engine import __version__
+from engine import __version__, cli_nnunet
 from engine.contract import names
 from engine.contract.arguments import ADD_OPTIONS, whole
 from engine.contract.errors import BadInput, Exit, Stopped
@@ -22,7 +22,6 @@ from engine.process.exit import flush_output, give_up, record_end, run_command
 from engine.process.progress import show_title
 
 Command = Callable[[argparse.Namespace], None]
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,63 +57,43 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"xray-engine {__version__}")
-    commands: Commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    _add_synth(commands)
-    _add_prepare(commands)
-    _add_recipes(commands)
-    ADD_OPTIONS["train"](_add(commands, "train", _train, "Train a recipe into a run folder."))
-    _add_average(commands)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    def add(name: str, run: Command, what: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=what, description=what, allow_abbrev=False)
+        command.set_defaults(run_command=run)
+        return command
+
+    synth = add("synth", _synth, "Make a small set of synthetic radiographs with a manifest.")
+    synth.add_argument("--output", type=Path, required=True, metavar="DIR")
+    synth.add_argument("--images", type=whole(20, 100_000), default=200, metavar="N", help="20 or more (default 200)")
+    synth.add_argument("--size", type=whole(32, 2048), default=128, metavar="PX", help="side in pixels (default 128)")
+    synth.add_argument("--seed", type=whole(0, 2**32 - 1), default=42, metavar="S")
+
+    prepare = add("prepare", _prepare, "Turn images and masks, a CSV, or FracAtlas into DIR/manifest.csv.")
+    prepare.add_argument("source", type=Path, metavar="SOURCE", help="a folder, a CSV manifest, or FracAtlas")
+    prepare.add_argument("--format", choices=("auto", "folder", "csv", "fracatlas"), default="auto")
+    prepare.add_argument("--split", type=Path, metavar="FILE", help="CSV with image_id (or id) and split")
+    prepare.add_argument("--output", type=Path, required=True, metavar="DIR")
+    prepare.add_argument("--trust", choices=("mask", "label"), default="mask", help="which one wins (default: mask)")
+    prepare.add_argument("--seed", type=whole(0, 2**32 - 1), default=42, metavar="S", help="seed of a drawn split")
+
+    recipes = add("recipes", _recipes, "List the recipes with their size and requirements.")
+    recipes.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="look beside this folder too")
+
+    ADD_OPTIONS["train"](add("train", _train, "Train a recipe into a run folder."))
+
+    average = add("average", _average, "Average a run's best checkpoints (training.keep_best) into a new run.")
+    average.add_argument("--run", type=names.run_folder, required=True, metavar="runs/NAME")
+    average.add_argument("--best", type=whole(2, 50), metavar="K", help="number of checkpoints; default: all kept")
+    average.add_argument("--output", type=names.run_folder, required=True, metavar="runs/NAME_mean")
+
     what = "Score a run on the test split; every choice is made on validation."
-    ADD_OPTIONS["evaluate"](_add(commands, "evaluate", _evaluate, what))
+    ADD_OPTIONS["evaluate"](add("evaluate", _evaluate, what))
     what = "Blend runs: weights, threshold and presence chosen on validation."
-    ADD_OPTIONS["blend"](_add(commands, "blend", _blend, what))
-    _add_nnunet(commands)
+    ADD_OPTIONS["blend"](add("blend", _blend, what))
+    cli_nnunet.add_commands(commands.add_parser("nnunet", help="Train and score nnU-Net on our data (extra: nnunet)."))
     return parser
-
-
-def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: Command, what: str
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=what, description=what, allow_abbrev=False)
-    parser.set_defaults(run_command=run)
-    return parser
-
-
-def _add_synth(commands: Commands) -> None:
-    parser = _add(commands, "synth", _synth, "Make a small set of synthetic radiographs with a manifest.")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--images", type=whole(20, 100_000), default=200, metavar="N", help="20 or more (default 200)")
-    parser.add_argument("--size", type=whole(32, 2048), default=128, metavar="PX", help="side in pixels (default 128)")
-    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=42, metavar="S")
-
-
-def _add_prepare(commands: Commands) -> None:
-    parser = _add(commands, "prepare", _prepare, "Turn images and masks, a CSV, or FracAtlas into DIR/manifest.csv.")
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="a folder, a CSV manifest, or FracAtlas")
-    parser.add_argument("--format", choices=("auto", "folder", "csv", "fracatlas"), default="auto")
-    parser.add_argument("--split", type=Path, metavar="FILE", help="CSV with image_id (or id) and split")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--trust", choices=("mask", "label"), default="mask", help="which one wins (default: mask)")
-    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=42, metavar="S", help="seed of a drawn split")
-
-
-def _add_recipes(commands: Commands) -> None:
-    parser = _add(commands, "recipes", _recipes, "List the recipes with their size and requirements.")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="look beside this folder too")
-
-
-def _add_average(commands: Commands) -> None:
-    what = "Average a run's best checkpoints (training.keep_best) into a new run."
-    parser = _add(commands, "average", _average, what)
-    parser.add_argument("--run", type=names.run_folder, required=True, metavar="runs/NAME")
-    parser.add_argument("--best", type=whole(2, 50), metavar="K", help="number of checkpoints; default: all kept")
-    parser.add_argument("--output", type=names.run_folder, required=True, metavar="runs/NAME_mean")
-
-
-def _add_nnunet(commands: Commands) -> None:
-    from engine.cli_nnunet import add_commands
-
-    add_commands(commands.add_parser("nnunet", help="Train and score nnU-Net on our data (extra: nnunet)."))
 
 
 def _synth(args: argparse.Namespace) -> None:
@@ -148,10 +127,8 @@ def _recipes(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from engine import cli_nnunet as nnunet
-
-    if nnunet.is_nnunet_command(args):
-        nnunet.train(args)
+    if cli_nnunet.is_nnunet_command(args):
+        cli_nnunet.train(args)
         return
     from engine.training import followers
     from engine.training.run import learn_config, locked_run, prepare_run
@@ -198,10 +175,8 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     if args.output is not None and args.manifest is None:
         raise BadInput("--output: add --manifest, or leave it out")
-    from engine import cli_nnunet as nnunet
-
-    if nnunet.is_nnunet_command(args):
-        nnunet.evaluate(args)
+    if cli_nnunet.is_nnunet_command(args):
+        cli_nnunet.evaluate(args)
         return
     values = {name: getattr(args, name) for name in EvaluateOptions.model_fields if name != "run"}
     options = validate(EvaluateOptions, {**values, "run": str(args.run)}, "xray-engine evaluate")
