@@ -4,6 +4,7 @@ expected."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
@@ -116,13 +117,8 @@ def validate(model: type[Model], values: dict[str, Any], name: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = (f"{clean(name)}: {line}" for line in explain(error, model))
+        lines = (f"{clean(name)}: {field}: {problem}" for field, problem in field_errors(error, model))
         raise BadInput(dict.fromkeys(lines)) from None
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """A line per error: `field: what is wrong (what the field is)`."""
-    return [f"{field}: {problem}" for field, problem in field_errors(error, model)]
 
 
 def field_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[str, str]]:
@@ -137,17 +133,21 @@ def field_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[s
             str(part) for part in item["loc"] if not str(part).startswith(("literal[", "constrained-", "function-"))
         ]
         dotted = clean(".".join(part for part in parts if not part.startswith(TAG))) or "config"
-        is_whole_section = isinstance(item["input"], dict | BaseModel)
-        has_value = item["type"] not in ("missing", "extra_forbidden") and not is_whole_section
-        value = f"{brief(item['input'])}: " if has_value else ""
+        section = _section(model, parts[:-1])
+        fields = section.model_fields if section and parts else {}
         if item["type"] == "extra_forbidden":
-            problem = f"unknown key{_did_you_mean(model, parts)}"
-        else:
-            message = item["msg"].removeprefix("Value error, ")  # pydantic's prefix for messages of our validators
-            if item["type"] == "model_type":
-                message = "expected keys with values; or leave it out"
-            problem = f"{value}{clean(message)[:200]}{_meaning(model, parts)}"
-        errors.append((dotted, problem))
+            close = get_close_matches(parts[-1], fields, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(fields)}"
+            errors.append((dotted, f"unknown key; {hint}"))
+            continue
+        is_whole_section = isinstance(item["input"], dict | BaseModel)
+        value = "" if item["type"] == "missing" or is_whole_section else f"{brief(item['input'])}: "
+        message = item["msg"].removeprefix("Value error, ")  # pydantic's prefix for messages of our validators
+        if item["type"] == "model_type":
+            message = "expected keys with values; or leave it out"
+        field = fields.get(parts[-1]) if parts else None
+        meaning = f" ({field.description})" if field is not None and field.description else ""
+        errors.append((dotted, f"{value}{clean(message)[:200]}{meaning}"))
     return errors
 
 
@@ -156,34 +156,14 @@ def _section(model: type[BaseModel], parents: Sequence[str]) -> type[BaseModel] 
     that the error's location names."""
     section: type[BaseModel] | None = model
     for part in parents:
-        if section is not None and part.startswith(TAG):
+        if part.startswith(TAG):
             section = SEGMENTERS[part.removeprefix(TAG)]
             continue
         field = section.model_fields.get(part) if section is not None else None
-        if field is None:
-            return None
-        arms = get_args(field.annotation) or (field.annotation,)
-        models = [kind for arm in arms for kind in ((get_origin(arm) and get_args(arm)[0]) or arm,)]
+        arms = (get_args(field.annotation) or (field.annotation,)) if field is not None else ()
+        models = [get_args(arm)[0] if get_origin(arm) else arm for arm in arms]
         section = next((kind for kind in models if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-        if section is None:
-            return None
     return section
-
-
-def _meaning(model: type[BaseModel], parts: Sequence[str]) -> str:
-    section = _section(model, parts[:-1])
-    field = section.model_fields.get(parts[-1]) if section and parts else None
-    return f" ({field.description})" if field is not None and field.description else ""
-
-
-def _did_you_mean(model: type[BaseModel], parts: Sequence[str]) -> str:
-    section = _section(model, parts[:-1])
-    if section is None:
-        return ""
-    from difflib import get_close_matches
-
-    close = get_close_matches(parts[-1], section.model_fields, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(section.model_fields)}"
 
 
 Move = Callable[[str, str], str]

@@ -25,51 +25,45 @@ def run_command(command: Callable[[], None]) -> tuple[Exit, str]:
     """Run a command; returns its exit status and the cause in words. The cause of a failure is printed."""
     try:
         command()
+        return Exit.DONE, "done"
     except BadInput as error:
-        _say(*error.lines)
-        return Exit.BAD_INPUT, error.lines[0] if error.lines else "bad input"
-    except Stopped as error:
-        _say(str(error))
-        return Exit.STOPPED, str(error)
+        status, lines = Exit.BAD_INPUT, error.lines
+    except (Stopped, KeyboardInterrupt) as error:
+        status, lines = Exit.STOPPED, (str(error) or "stopped by Ctrl+C",)
     except Failed as error:
-        _say(str(error))
-        return Exit.OTHER, str(error)
-    except KeyboardInterrupt:
-        _say("stopped")
-        return Exit.STOPPED, "stopped by Ctrl+C"
+        status, lines = Exit.OTHER, (str(error),)
     except ImportError as error:
-        line = f"{clean(str(error))}; install the engine's extra: pip install 'xray-tui[engine]'"
-        _say(line)
-        return Exit.OTHER, line
+        hint = "install the engine's extra: pip install 'xray-tui[engine]'"
+        status, lines = Exit.OTHER, (f"{clean(str(error))}; {hint}",)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OTHER, "its output was closed"
     except Exception as error:
-        return _unexpected(error)
-    return Exit.DONE, "done"
+        if os.environ.get("XRAY_DEBUG"):
+            raise
+        status, lines = _unexpected(error)
+    _say(*lines)
+    return status, lines[0]
 
 
-def _unexpected(error: Exception) -> tuple[Exit, str]:
-    """One line for the user; with XRAY_DEBUG set the traceback."""
-    if os.environ.get("XRAY_DEBUG"):
-        raise error
+def _unexpected(error: Exception) -> tuple[Exit, tuple[str]]:
+    """The exit status and one line for the user."""
     line = clean(f"{type(error).__name__}: {error}".split("\n")[0])[:400]
-    status = Exit.OTHER
     memory = isinstance(error, MemoryError)
     if "torch" in sys.modules:
         from engine.process.device import is_out_of_memory
 
         memory = is_out_of_memory(error)
     if memory:
-        status = Exit.OUT_OF_MEMORY
-        line = f"out of memory: try a smaller training.batch_size or data.image_size ({line})"
-    elif isinstance(error, OSError):
-        where = f"{clean(str(error.filename))}: " if error.filename else ""
-        line = f"{where}{clean(error.strerror or str(error))}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # a full disk, a full quota, a file-size limit
-            status, line = Exit.NO_SPACE, f"no space left: {line if error.filename else f'its output: {line}'}"
-    _say(line)
-    return status, line
+        what = "out of memory: try a smaller training.batch_size or data.image_size"
+        return Exit.OUT_OF_MEMORY, (f"{what} ({line})",)
+    if not isinstance(error, OSError):
+        return Exit.OTHER, (line,)
+    where = f"{clean(str(error.filename))}: " if error.filename else ""
+    line = f"{where}{clean(error.strerror or str(error))}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # a full disk, a full quota, a file-size limit
+        return Exit.NO_SPACE, (f"no space left: {line if where else f'its output: {line}'}",)
+    return Exit.OTHER, (line,)
 
 
 def _say(*lines: str) -> None:
