@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +33,8 @@ class Examined:
     case: Case
     digest: bytes
     """Hash of the size and the pixels: equal for images with the same pixels, whatever their file format."""
-    mask: bytes | None
-    """PNG of 0 and 255 at the upright image's size; None where the mask is empty or missing."""
+    mask: bytes
+    """PNG of 0 and 255 at the upright image's size; no bytes where the mask is empty or missing."""
     flaws: tuple[Flaw, ...]
 
 
@@ -80,7 +79,10 @@ def examine(case: Case) -> Examined | BadInput:
     except BadInput as error:
         return BadInput(f"{case.where}: {line}" for line in error.lines)
     digest = hashlib.blake2b(f"{height} {width} ".encode() + radiograph.pixels.tobytes(), digest_size=16).digest()
-    return Examined(case, digest, _png(mask) if mask is not None and mask.any() else None, tuple(flaws))
+    png = io.BytesIO()
+    if mask is not None and mask.any():
+        Image.fromarray(mask.astype(np.uint8) * 255).save(png, "PNG")
+    return Examined(case, digest, png.getvalue(), tuple(flaws))
 
 
 def _polygons(name: str, drawing: Drawing, height: int, width: int) -> tuple[list[NDArray[np.float64]], list[Flaw]]:
@@ -108,21 +110,20 @@ def _scale(drawing: Drawing, height: int, width: int) -> tuple[float, float] | N
     return (x, y) if abs(x / y - 1.0) <= ASPECT_TOLERANCE else None
 
 
-def _png(mask: NDArray[np.bool_]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(mask.astype(np.uint8) * 255).save(file, "PNG")
-    return file.getvalue()
-
-
 def set_flaws(samples: Sequence[Sample], digests: Sequence[bytes]) -> Iterator[Flaw]:
     """Flaws of the set: duplicates, groups across splits, splits without a class. digests: of each sample's pixels, in
     the same order."""
-    yield from _duplicates(samples, digests)
-    splits_of: dict[str, set[str]] = defaultdict(set)
-    for sample in samples:
-        if sample.group is not None:
-            splits_of[sample.group].add(sample.split)
-    for group, splits in splits_of.items():
+    import pandas as pd
+
+    table = pd.DataFrame(samples).assign(digest=digests)
+    copies = table[table.digest.duplicated(keep=False)]
+    for _, same in copies.groupby("digest", sort=False):
+        listed = ", ".join(f"{s.id} ({s.split}, {'' if s.fractured else 'not '}fractured)" for s in same.itertuples())
+        across, differ = same.split.nunique() > 1, same.fractured.nunique() > 1
+        kind = "duplicate, other label" if differ else "duplicate across splits" if across else "duplicate"
+        listed += "; across splits" * across + "; with different labels" * differ
+        yield Flaw(kind, f"identical pixels: {listed}")
+    for group, splits in table.groupby("group", sort=False).split.unique().items():
         if len(splits) > 1:
             named = " and ".join(split for split in SPLITS if split in splits)
             yield Flaw("group across splits", f"group {clean(group)} is in {named}: scores there are too good")
@@ -130,22 +131,6 @@ def set_flaws(samples: Sequence[Sample], digests: Sequence[bytes]) -> Iterator[F
         for fractured, word in ((True, "fractured"), (False, "unfractured")):
             if not count[fractured]:
                 yield Flaw("empty class", f"{split} has no {word} image: some metrics cannot be computed there")
-
-
-def _duplicates(samples: Sequence[Sample], digests: Sequence[bytes]) -> Iterator[Flaw]:
-    """One flaw for all images with the same pixels, of the most serious kind that applies."""
-    alike: dict[bytes, list[Sample]] = defaultdict(list)
-    for sample, digest in zip(samples, digests, strict=True):
-        alike[digest].append(sample)
-    for same in alike.values():
-        if len(same) == 1:
-            continue
-        listed = ", ".join(f"{s.id} ({s.split}, {'' if s.fractured else 'not '}fractured)" for s in same)
-        across = len({s.split for s in same}) > 1
-        differ = len({s.fractured for s in same}) > 1
-        kind = "duplicate, other label" if differ else "duplicate across splits" if across else "duplicate"
-        listed += "; across splits" * across + "; with different labels" * differ
-        yield Flaw(kind, f"identical pixels: {listed}")
 
 
 def split_counts(samples: Sequence[Sample]) -> pd.DataFrame:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -66,7 +65,16 @@ def prepare(
     if split is not None:
         loaded = with_splits(loaded, split)
     cases = loaded.cases
-    problems = [*loaded.problems, *_split_problems(cases), *_output_problems(cases, output)]
+    problems = list(loaded.problems)
+    if any(case.split for case in cases):
+        problems += [
+            f"{case.where}: split: empty, but others have one; expected train, val or test"
+            for case in cases
+            if not case.split
+        ]
+    masks = (output / MASKS).resolve()
+    if any(isinstance(case.mask, Path) and case.mask.resolve().parent == masks for case in cases):
+        problems.append(f"{clean(str(output))}: would overwrite the masks of the source; give another folder")
     if not problems:
         headers = map_threaded(lambda index: header_problems(cases[index]), len(cases), "check headers")
         problems = [line for lines in headers for line in lines]
@@ -80,11 +88,11 @@ def prepare(
                 problems.extend(result.lines)
                 continue
             flaws.extend(result.flaws)
-            fractured, contradiction = judge(result.case.label, result.mask is not None, trust)
+            fractured, contradiction = judge(result.case.label, bool(result.mask), trust)
             if contradiction:
                 flaws.append(Flaw("label", f"{result.case.id}: {contradiction}"))
-            if fractured and result.mask is not None:
-                _stage_mask(staged, result.case.id, result.mask)
+            if fractured and result.mask:
+                write_whole(staged / mask_name(result.case.id), result.mask)  # all masks would fill the memory
             if fractured is not None:
                 kept.append((result.case, fractured, result.digest))
         if not problems and not kept:
@@ -141,20 +149,6 @@ def judge(label: bool | None, drawn: bool, trust: str) -> tuple[bool | None, str
     return None, f"{contradiction}: left out, a positive without a mask cannot be scored (the label is trusted)"
 
 
-def _split_problems(cases: Sequence[Case]) -> Iterator[str]:
-    """Either every case has a split or no case has one."""
-    if any(case.split for case in cases):
-        for case in cases:
-            if not case.split:
-                yield f"{case.where}: split: empty, but others have one; expected train, val or test"
-
-
-def _output_problems(cases: Sequence[Case], output: Path) -> Iterator[str]:
-    masks = (output / MASKS).resolve()
-    if any(isinstance(case.mask, Path) and case.mask.resolve().parent == masks for case in cases):
-        yield f"{clean(str(output))}: would overwrite the masks of the source; give another folder"
-
-
 @contextmanager
 def staging(output: Path) -> Iterator[Path]:
     """A temporary folder for new masks inside OUTPUT. A second preparation at the same time is an error.
@@ -168,28 +162,23 @@ def staging(output: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
-def _stage_mask(staged: Path, identity: str, png: bytes) -> None:
-    """Keep a mask for `publish`, on disk: all masks of a large set would fill the memory."""
-    with (staged / mask_name(identity)).open("wb") as file:
-        file.write(png)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def publish(samples: Sequence[Sample], flaws: Sequence[Flaw], output: Path, staged: Path) -> None:
     """Move masks, flaws and manifest to their final paths, then remove masks that only the former manifest named.
 
     At every moment there is a manifest whose files all exist, the former or the new one.
     """
     manifest, masks = output / MANIFEST, output / MASKS
-    former = _masks_of(manifest)
+    former: set[str] = set()
+    with suppress(BadInput):
+        former = set(read_table(manifest, ("mask",))["mask"])
     masks.mkdir(exist_ok=True)
     for path in staged.iterdir():
         path.replace(masks / path.name)
     write_whole(output / FLAWS, "".join(f"{flaw.kind}: {flaw.line}\n" for flaw in flaws))
     write_manifest(manifest, samples)
-    for name in former - {sample.mask.name for sample in samples if sample.mask}:
-        (masks / name).unlink(missing_ok=True)
+    for name in former - {f"{MASKS}/{sample.mask.name}" for sample in samples if sample.mask}:
+        if Path(name).parent == Path(MASKS):
+            (output / name).unlink(missing_ok=True)
 
 
 def mask_name(identity: str) -> str:
@@ -198,15 +187,6 @@ def mask_name(identity: str) -> str:
     if plain == identity:
         return f"{plain}.png"
     return f"{plain}-{hashlib.sha256(identity.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}.png"
-
-
-def _masks_of(manifest: Path) -> set[str]:
-    """Names of the masks in the folder beside an existing manifest."""
-    try:
-        paths = [Path(mask) for mask in read_table(manifest, ("mask",))["mask"]]
-    except BadInput:
-        return set()
-    return {path.name for path in paths if path.parent == Path(MASKS)}
 
 
 def report_lines(prepared: Prepared) -> Iterator[str]:
