@@ -54,14 +54,11 @@ def read_radiograph(path: Path) -> Radiograph:
     """The radiograph, with what was found while decoding it.
 
     Colour becomes luma (ITU-R 601), transparent pixels become black, and of several frames the first is read. A JPEG
-    that is cut short is read up to that point. EXIF data of a PNG count only before the pixels, as the standard
-    requires.
+    that is cut short is read up to that point. EXIF data of a PNG count only before the pixels.
 
-    More than 8 bits are shifted down by whole bits, so that grey levels keep their proportions and images of one
-    detector stay comparable: by the smallest of 8, 10, 12, 14, 16 bits that holds the brightest pixel. Most 16-bit
-    files made from DICOM use 12 bits: read as 16 bits they would be nearly black, and stretched from lowest to highest
-    each would get its own exposure. Only values outside a detector's range (negative, beyond 16 bits) are stretched.
-    Floats from 0 to 1 are multiplied by 255. Of 16-bit colour Pillow returns the upper 8 bits.
+    More than 8 bits are shifted down by whole bits, so that images of one detector stay comparable: by the smallest of
+    8, 10, 12, 14, 16 bits that holds the brightest pixel (most 16-bit files made from DICOM use 12). Only values
+    outside a detector's range (negative, beyond 16 bits) are stretched. Floats from 0 to 1 are multiplied by 255.
 
     Raises BadInput in one line: no such file, no image, cut short (other than JPEG), too many pixels.
     """

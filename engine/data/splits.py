@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from engine.contract import names
 from engine.contract.data import DataConfig
@@ -19,28 +18,19 @@ from engine.contract.text import clean
 from engine.data.manifest import Sample, read_manifest, read_table
 
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
-Part = TypeVar("Part", bound=Hashable)
 
 _SEED = 0
-"""The same for all trainings, whatever their seed, so that members of a blend and the folds of one cross-validation use
-the same folds."""
+"""The same for all trainings, so that members of a blend and all folds of a cross-validation fit together."""
 
 
 def stratified_split(
-    ids: Sequence[str], fractured: Sequence[bool], groups: Sequence[Sequence[Hashable]], seed: int
-) -> list[str]:
-    """The split of each sample: 70 / 15 / 15 % of the positives and of the negatives, groups kept whole."""
-    return stratified_parts(ids, fractured, groups, SHARES, seed)
-
-
-def stratified_parts(
     ids: Sequence[str],
     fractured: Sequence[bool],
     groups: Sequence[Sequence[Hashable]],
-    shares: Mapping[Part, float],
     seed: int,
-) -> list[Part]:
-    """The part of each sample: these shares of the positives and of the negatives, groups kept whole.
+    shares: Mapping[str, float] = SHARES,
+) -> list[str]:
+    """The split of each sample: these shares of the positives and of the negatives, groups kept whole.
 
     A sample may belong to several groups (its patient, images with the same pixels); samples joined by any chain of
     groups stay together. The result depends on ids, labels, groups and seed, and not on the order of the samples.
@@ -50,7 +40,7 @@ def stratified_parts(
     for index in sorted(range(len(ids)), key=ids.__getitem__):
         units.setdefault(component[index], []).append(index)
     rng = random.Random(seed)
-    part_of: dict[int, Part] = {}
+    part_of: dict[int, str] = {}
     for positive in (True, False):
         stratum = [unit for unit in units.values() if any(fractured[index] for index in unit) == positive]
         rng.shuffle(stratum)
@@ -142,14 +132,10 @@ def draw_folds(samples: Sequence[Sample], folds: int) -> list[list[Sample]]:
 def earlier_fold(samples: Sequence[Sample], fold: int, folds: int) -> list[Sample]:
     """The samples with the splits of a fold as versions without split.csv drew it."""
     shared = [sample for sample in samples if sample.split != "test"]
-    parts = stratified_parts(
-        [sample.id for sample in shared],
-        [sample.fractured for sample in shared],
-        _kin(shared),
-        dict.fromkeys(range(folds), 1.0),
-        _SEED,
-    )
-    validated = {sample.id for sample, part in zip(shared, parts, strict=True) if part == fold}
+    ids, labels = [sample.id for sample in shared], [sample.fractured for sample in shared]
+    shares = {str(number): 1.0 for number in range(folds)}
+    parts = stratified_split(ids, labels, _kin(shared), _SEED, shares)
+    validated = {identity for identity, part in zip(ids, parts, strict=True) if part == str(fold)}
     return [_in_fold(sample, validated) for sample in samples]
 
 

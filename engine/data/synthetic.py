@@ -29,47 +29,44 @@ POSITIVE_SHARE = 0.28
 
 @dataclass(frozen=True, slots=True)
 class Bone:
-    """A hollow, slightly bent tube with flaring ends."""
+    """A hollow, slightly bent tube with flaring ends. Its middle is `along` and `across` the limb's axis, `tilt` its
+    angle to that axis in radians, `cortex` the thickness of its wall as a share of the radius."""
 
     along: float
-    """Position of its middle along the limb's axis."""
     across: float
-    """Distance from the axis."""
     half_length: float
     radius: float
     tilt: float
-    """Angle to the limb's axis, radians."""
     bend: float
     flare: float
     cortex: float
-    """Thickness of the wall, as a share of the radius."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fracture:
-    """A break across a bone: a gap along a jagged line, beyond which the bone is displaced."""
+    """A break across a bone: a gap along a jagged line, beyond which the bone is displaced.
+
+    The line crosses the bone at `at`, from the bone's middle, with a `slope` (0: straight across). The gap removes
+    `depth`, a share of the bone's attenuation. Beyond it the bone is moved sideways by `step` and bent by `angle`, a
+    tangent.
+    """
 
     at: float
-    """Position along the bone, from its middle."""
     slope: float
-    """Slope of the line, 0: straight across."""
     gap: float
     depth: float
-    """Share of the bone's attenuation that the gap removes."""
     step: float
-    """Sideways displacement beyond the line."""
     angle: float
-    """Bend beyond the line, as a tangent."""
     teeth: float
     phase: float
 
 
 def radiograph(rng: np.random.Generator, size: int, fractured: bool) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """(grey pixels, mask), both (size, size). The mask is empty exactly where not fractured."""
-    while True:
+    pixels, mask = _expose(rng, size, fractured)
+    while fractured and mask.sum() < SMALLEST_MASK:
         pixels, mask = _expose(rng, size, fractured)
-        if mask.sum() >= (SMALLEST_MASK if fractured else 0):
-            return pixels, mask
+    return pixels, mask
 
 
 def _expose(rng: np.random.Generator, size: int, fractured: bool) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -103,20 +100,19 @@ def _skeleton(rng: np.random.Generator) -> list[Bone]:
     """One to three bones side by side, sometimes with a neighbour beyond a joint; the middle bones first."""
     count = int(rng.choice([1, 2, 2, 3]))
     spread = rng.uniform(0.15, 0.21)
-    bones = []
-    for number in range(count):
-        bones.append(
-            Bone(
-                along=rng.uniform(-0.06, 0.06),
-                across=(number - (count - 1) / 2) * spread + rng.normal(0, 0.012),
-                half_length=rng.uniform(0.34, 0.75),
-                radius=rng.uniform(0.035, 0.068) * (1.25 if count == 1 else 1.0),
-                tilt=rng.normal(0, 0.07),
-                bend=rng.normal(0, 0.12),
-                flare=rng.uniform(0.3, 0.9),
-                cortex=rng.uniform(0.22, 0.42),
-            )
+    bones = [
+        Bone(
+            along=rng.uniform(-0.06, 0.06),
+            across=(number - (count - 1) / 2) * spread + rng.normal(0, 0.012),
+            half_length=rng.uniform(0.34, 0.75),
+            radius=rng.uniform(0.035, 0.068) * (1.25 if count == 1 else 1.0),
+            tilt=rng.normal(0, 0.07),
+            bend=rng.normal(0, 0.12),
+            flare=rng.uniform(0.3, 0.9),
+            cortex=rng.uniform(0.22, 0.42),
         )
+        for number in range(count)
+    ]
     if rng.random() < 0.6:
         side = rng.choice([-1.0, 1.0])
         reach = max(bone.half_length for bone in bones)
