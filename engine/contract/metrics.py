@@ -17,7 +17,6 @@ class Metric:
     high: float | None = 1.0
     aliases: tuple[str, ...] = ()
     """Names in older artifacts, in lower case."""
-    meaning: str = ""
 
     def holds(self, value: float) -> bool:
         """Whether the value lies in the metric's range."""
@@ -25,38 +24,24 @@ class Metric:
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("dice_pos", "Dice_pos", meaning="mean Dice over images whose mask is not empty"),
-    Metric("iou_pos", "IoU_pos", meaning="mean IoU over images whose mask is not empty"),
-    Metric(
-        "roc_auc_presence",
-        "ROC-AUC (presence)",
-        aliases=("roc_auc", "presence_roc_auc"),
-        meaning="fracture present or not, by the presence score",
-    ),
-    Metric(
-        "average_precision_presence",
-        "AP (presence)",
-        aliases=("ap", "average_precision", "presence_ap"),
-        meaning="average precision of the presence score",
-    ),
-    Metric("precision_pos", "Precision_pos", meaning="pixels, pooled over all images of the split"),
-    Metric("recall_pos", "Recall_pos", meaning="pixels, pooled over all images of the split"),
-    Metric("dice", "Dice", meaning="mean over all images; an empty mask predicted empty counts 1"),
-    Metric("iou", "IoU", meaning="mean over all images; an empty mask predicted empty counts 1"),
-    Metric("dice_pos_median", "Median Dice_pos", meaning="median Dice over images whose mask is not empty"),
-    Metric("precision_pos_mean", "Mean precision_pos", meaning="mean over positive images with a prediction"),
-    Metric("recall_pos_mean", "Mean recall_pos", meaning="mean over positive images"),
-    Metric("missed_pos", "Missed", False, meaning="share of positive images without one pixel found"),
-    Metric("fp_area_neg", "FP area", False, meaning="mean share of a negative image predicted positive"),
-    Metric(
-        "sensitivity_at_90_specificity",
-        "Sens@90",
-        meaning="sensitivity at the presence threshold that validation gave for 90 % specificity",
-    ),
+    Metric("dice_pos", "Dice_pos"),  # mean over images whose mask is not empty
+    Metric("iou_pos", "IoU_pos"),  # mean over images whose mask is not empty
+    Metric("roc_auc_presence", "ROC-AUC (presence)", aliases=("roc_auc", "presence_roc_auc")),
+    Metric("average_precision_presence", "AP (presence)", aliases=("ap", "average_precision", "presence_ap")),
+    Metric("precision_pos", "Precision_pos"),  # pixels, pooled over all images of the split
+    Metric("recall_pos", "Recall_pos"),  # pixels, pooled over all images of the split
+    Metric("dice", "Dice"),  # mean over all images; an empty mask predicted empty counts 1
+    Metric("iou", "IoU"),  # mean over all images; an empty mask predicted empty counts 1
+    Metric("dice_pos_median", "Median Dice_pos"),  # median over images whose mask is not empty
+    Metric("precision_pos_mean", "Mean precision_pos"),  # mean over positive images with a prediction
+    Metric("recall_pos_mean", "Mean recall_pos"),  # mean over positive images
+    Metric("missed_pos", "Missed", False),  # share of positive images without one pixel found
+    Metric("fp_area_neg", "FP area", False),  # mean share of a negative image predicted positive
+    Metric("sensitivity_at_90_specificity", "Sens@90"),  # at the presence threshold for 90 % on validation
     Metric("loss", "Loss", False, low=None, high=None),
     Metric("brier", "Brier", False),
     Metric("ece", "ECE", False),
-    Metric("hd95", "HD95", False, high=None, meaning="95th percentile of the Hausdorff distance, pixels"),
+    Metric("hd95", "HD95", False, high=None),  # 95th percentile of the Hausdorff distance, pixels
 )
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}

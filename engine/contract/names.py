@@ -35,12 +35,10 @@ RUN_ENV = "XRAY_TUI_RUN"
 """Set for an engine that runs as a job: its run."""
 
 LEASES_ENV = "XRAY_TUI_LEASE_FDS"
-"""Set for an engine that runs as a job: open descriptors of its GPU locks. The engine keeps them open while it
-computes; its children must not inherit them."""
+"""Set for an engine that runs as a job: open descriptors of its GPU locks, which its children must not inherit."""
 
 ENGINE_GIT_ENV = "XRAY_ENGINE_GIT"
-"""Set for an engine that runs as a job, which is a copy outside its repository: the commit of the original, with
-`-dirty` for changed files; empty outside a checkout."""
+"""Set for an engine that runs as a job: the commit of its code, with `-dirty` for changed files, or empty."""
 
 SCHEMA = "xray-test-metrics/1"
 
@@ -62,16 +60,12 @@ def artifact_stem(tta: str, threshold: float | Literal["tuned"] | None, presence
     'test_metrics_tuned_cls_gated'
     """
     view = "" if tta == "none" else f"_tta_{tta}"
-    at = "" if threshold is None else "_tuned" if threshold == "tuned" else f"_thr{_digits(threshold)}"
+    at = "" if threshold is None else "_tuned"
+    if isinstance(threshold, float | int):  # 0.25 -> 025, 0.5 -> 050, 0.125 -> 0125
+        whole, _, fraction = f"{threshold:.6f}".rstrip("0").partition(".")
+        at = f"_thr{whole}{fraction.ljust(2, '0')}"
     source = "" if presence == "auto" else f"_{_SHORT.get(presence, presence)}"
     return f"test_metrics{view}{at}{source}{'_gated' if gated else ''}"
-
-
-def _digits(threshold: float) -> str:
-    """0.25 -> 025, 0.5 -> 050, 0.125 -> 0125."""
-    text = f"{threshold:.6f}".rstrip("0")
-    whole, _, fraction = text.partition(".")
-    return whole + fraction.ljust(2, "0")
 
 
 def run_path(path: str) -> str:

@@ -60,12 +60,26 @@ def load_inputs(
     folder = cache_beside.parent / CACHE / _key(samples, size, keep_aspect) if cache_beside is not None else None
     shape = (len(samples), size, size)
 
-    def read(images: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_]) -> None:
-        _read(samples, keep_aspect, images, masks, what)
+    def fill(images: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_]) -> None:
+        def read(index: int) -> str | None:
+            sample = samples[index]
+            image = read_image(sample.image)
+            images[index] = image_to_input(image, size, keep_aspect)
+            if sample.mask is None:
+                return None
+            mask = read_mask(sample.mask)
+            masks[index] = mask_to_input(mask, size, keep_aspect)
+            return None if mask.shape == image.shape else size_problem(sample, image.shape, mask.shape)
 
-    images, masks = cached(folder, {"images": (np.uint8, shape), "masks": (np.bool_, shape)}, read)
+        if problems := [problem for problem in map_threaded(read, len(samples), f"read {what}") if problem]:
+            raise BadInput(problems)
+
+    images, masks = cached(folder, {"images": (np.uint8, shape), "masks": (np.bool_, shape)}, fill)
     if folder is not None:
-        _remove_oldest(folder.parent)
+        with contextlib.suppress(OSError):  # the folder is missing, or another process removes it too
+            others = [entry for entry in folder.parent.iterdir() if not entry.name.startswith(".")]
+            for oldest in sorted(others, key=lambda entry: entry.stat().st_mtime)[:-KEPT]:
+                shutil.rmtree(oldest, ignore_errors=True)
     if not with_positions:
         return Inputs(tuple(samples), images, masks)
 
@@ -80,39 +94,12 @@ def load_inputs(
     return Inputs(tuple(samples), images, masks, table)
 
 
-def _read(
-    samples: Sequence[Sample], keep_aspect: bool, images: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_], what: str
-) -> None:
-    """Fill the arrays, (N, size, size) each, which contain zeros."""
-    size = images.shape[1]
-
-    def read(index: int) -> str | None:
-        sample = samples[index]
-        image = read_image(sample.image)
-        images[index] = image_to_input(image, size, keep_aspect)
-        if sample.mask is None:
-            return None
-        mask = read_mask(sample.mask)
-        masks[index] = mask_to_input(mask, size, keep_aspect)
-        return None if mask.shape == image.shape else size_problem(sample, image.shape, mask.shape)
-
-    if problems := [problem for problem in map_threaded(read, len(samples), f"read {what}") if problem]:
-        raise BadInput(problems)
-
-
 def size_problem(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> str:
     """The error line for a mask whose size differs from its image's; sizes are (rows, columns)."""
     return (
         f"{clean(str(sample.mask))}: expected {image[1]} x {image[0]} pixels like its image {clean(sample.id)}, "
         f"got {mask[1]} x {mask[0]}"
     )
-
-
-def _remove_oldest(cache: Path) -> None:
-    with contextlib.suppress(OSError):  # the folder is missing, or another process removes it too
-        folders = [entry for entry in cache.iterdir() if not entry.name.startswith(".")]
-        for folder in sorted(folders, key=lambda entry: entry.stat().st_mtime)[:-KEPT]:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _key(samples: Sequence[Sample], size: int, keep_aspect: bool) -> str:
