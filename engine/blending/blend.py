@@ -21,7 +21,6 @@ from engine.contract.text import clean
 from engine.data.resize import Probabilities
 from engine.evaluation.artifact import Evaluation, artifact_path, selection_key, write_artifact
 from engine.evaluation.choose import Choice
-from engine.evaluation.evaluate import describe
 from engine.evaluation.metrics import presence_threshold
 from engine.evaluation.predictions import NnunetPredictions
 from engine.evaluation.run import Run, open_run
@@ -75,9 +74,8 @@ def blend(config: BlendConfig, folder: Path) -> Path:
         resamples=config.bootstrap,
         seed=config.seed,
     )
-    artifact = write_artifact(evaluation, val_scores, _score(test, result, config, "test"), choice)
     print(_describe_choice(config, result, val.own_sources))
-    print(describe(artifact, path), flush=True)
+    write_artifact(evaluation, val_scores, _score(test, result, config, "test"), choice)
     return path
 
 

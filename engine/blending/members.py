@@ -16,11 +16,10 @@ from engine.data.manifest import Sample
 from engine.data.resize import content_size, to_native
 from engine.evaluation.predictions import (
     NnunetPredictions,
-    Probabilities,
+    Predictions,
     is_nnunet,
     open_nnunet_predictions,
-    split_presence_scores,
-    split_probabilities,
+    predict_split,
 )
 from engine.evaluation.presence import HEAD, OF_MAP
 from engine.evaluation.run import Run, open_run
@@ -34,7 +33,7 @@ Member = Run | NnunetPredictions
 class Members:
     """The members' predictions on a split."""
 
-    parts: tuple[Probabilities, ...]
+    parts: tuple[Predictions, ...]
     other: npt.NDArray[np.float64] | None = None
     """(N,): the presence scores of the other run; None without one."""
 
@@ -43,7 +42,7 @@ class Members:
         return self.parts[0].samples
 
     @property
-    def largest(self) -> Probabilities:
+    def largest(self) -> Predictions:
         """The member with the largest input; maps are mixed at its size."""
         return max(self.parts, key=lambda part: part.size)
 
@@ -68,7 +67,7 @@ class Members:
         return np.stack([_maxima(part) if part.presence is None else part.presence for part in self.parts])
 
 
-def _maxima(part: Probabilities) -> npt.NDArray[np.float64]:
+def _maxima(part: Predictions) -> npt.NDArray[np.float64]:
     """(N,): the highest probability in each image's map, without padding."""
     sizes = [image_size(sample.image) for sample in part.samples]
     return np.array([OF_MAP["max"](part.content(index, *size)) for index, size in enumerate(sizes)])
@@ -92,18 +91,23 @@ def open_members(
 
     Raises BadInput where two of them have different data, or that run has no presence score.
     """
+    for run in runs:
+        if isinstance(run, Run) and run.is_classifier:
+            raise BadInput(f"{clean(str(run.folder))}: kind: {run.config.kind}; expected a run that predicts masks")
     parts = [
-        split_probabilities(run, split, tta, batch_size) if isinstance(run, Run) else run.probabilities(split)
-        for run in runs
+        predict_split(run, split, tta, batch_size) if isinstance(run, Run) else run.predictions(split) for run in runs
     ]
     samples, data = parts[0].samples, parts[0].fingerprint
     for run, part in zip(runs[1:], parts[1:], strict=True):
         _check_is_same(run, part.fingerprint, runs[0], data, split)
     other = None
     if presence_run is not None:
-        heads = split_presence_scores(presence_run, split, tta, batch_size)
+        heads = predict_split(presence_run, split, tta, batch_size)
+        if heads.presence is None:
+            name = clean(str(presence_run.folder))
+            raise BadInput(f"{name}: has no classification head; give a classifier, or a run with one")
         _check_is_same(presence_run, heads.fingerprint, runs[0], data, split)
-        other = heads.of(samples)
+        other = heads.in_order_of(samples).presence
     return Members(tuple(part.in_order_of(samples) for part in parts), other)
 
 

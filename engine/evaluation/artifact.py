@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import os
 import subprocess
@@ -22,6 +20,7 @@ from engine import __version__
 from engine.contract.files import file_sha256, write_json, write_whole
 from engine.contract.formats import newer
 from engine.contract.names import CONFIG, ENGINE_GIT_ENV, SCHEMA
+from engine.contract.text import clean
 from engine.evaluation.choose import Choice
 from engine.evaluation.metrics import (
     Confusion,
@@ -34,13 +33,11 @@ from engine.evaluation.metrics import (
     segmentation_metrics,
     sensitivity,
 )
-from engine.evaluation.predictions import PresenceScores
+from engine.evaluation.predictions import Predictions
 from engine.evaluation.presence import HEAD
 from engine.evaluation.scores import SplitScores, Table
 
 Flags = npt.NDArray[np.bool_]
-
-PER_IMAGE_COLUMNS = ("id", "fractured", "dice", "iou", "tp", "fp", "fn", "presence_score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +110,8 @@ def all_positive(table: Table) -> dict[str, float]:
     return segmentation_metrics(Confusion(area, table.pixels - area, np.zeros_like(area), table.pixels))
 
 
-def write_artifact(evaluation: Evaluation, val: SplitScores, test: SplitScores, choice: Choice) -> dict[str, Any]:
-    """Score the test split once at the choice, write the per-image table, then the artifact; returns the artifact."""
+def write_artifact(evaluation: Evaluation, val: SplitScores, test: SplitScores, choice: Choice) -> None:
+    """Score the test split once at the choice, write the per-image table, then the artifact, and print its figures."""
     counts = confusion_of(test, test.native, choice)
     presence = test.presence_scores(choice.presence_source, choice.index)
     figures = {
@@ -125,7 +122,6 @@ def write_artifact(evaluation: Evaluation, val: SplitScores, test: SplitScores, 
         "validation_input": metrics_of(val, val.input, choice),
         "all_positive": all_positive(test.native),
         "threshold": choice.threshold,
-        "intervals": _intervals(evaluation, counts, presence, test),
     }
     chosen = {
         "threshold_source": choice.threshold_source,
@@ -133,42 +129,40 @@ def write_artifact(evaluation: Evaluation, val: SplitScores, test: SplitScores, 
         "gate": choice.gate,
         "gate_source": choice.gate_source,
     }
-    table = per_image_csv(test.ids, test.fractured, counts, presence)
-    return _publish(evaluation, figures, table, chosen, {"metric_resolution": "native"})
+    _publish(evaluation, figures, chosen, {"metric_resolution": "native"}, test, counts, presence)
 
 
-def write_presence_artifact(evaluation: Evaluation, val: PresenceScores, test: PresenceScores) -> dict[str, Any]:
+def write_presence_artifact(evaluation: Evaluation, val: Predictions, test: Predictions) -> None:
     """`write_artifact` for a classifier: presence metrics only, and a table without pixel counts."""
-    cut = presence_threshold(val.scores, val.fractured)
+    assert val.presence is not None
+    assert test.presence is not None
+    cut = presence_threshold(val.presence, val.fractured)
     figures = {
         "kind": "classifier",
-        **metrics_of_presence(test.scores, test.fractured, cut),
+        **metrics_of_presence(test.presence, test.fractured, cut),
         **_numbers(test.fractured),
-        "validation": metrics_of_presence(val.scores, val.fractured, cut) | _numbers(val.fractured),
-        "intervals": _intervals(evaluation, None, test.scores, test),
+        "validation": metrics_of_presence(val.presence, val.fractured, cut) | _numbers(val.fractured),
     }
-    table = per_image_csv(test.ids, test.fractured, None, test.scores)
-    return _publish(evaluation, figures, table, {"presence_source": HEAD}, {})
-
-
-def _intervals(
-    evaluation: Evaluation, counts: Confusion | None, presence: Floats, test: SplitScores | PresenceScores
-) -> dict[str, list[float]]:
-    return intervals(counts, presence, test.fractured, test.groups, evaluation.resamples, evaluation.seed)
+    _publish(evaluation, figures, {"presence_source": HEAD}, {}, test, None, test.presence)
 
 
 def _publish(
-    evaluation: Evaluation, figures: dict[str, Any], table: str, chosen: dict[str, Any], data: dict[str, Any]
-) -> dict[str, Any]:
-    """Write the per-image table, then the artifact."""
+    evaluation: Evaluation,
+    figures: dict[str, Any],
+    chosen: dict[str, Any],
+    data: dict[str, Any],
+    test: SplitScores | Predictions,
+    counts: Confusion | None,
+    presence: Floats,
+) -> None:
     path = evaluation.path
     table_path = path.with_name(f"{path.stem}.images.csv")
-    selection = {"selected_on": "val", "optimism": None, **chosen, **evaluation.selection, "key": evaluation.key}
     artifact = {
         "schema": SCHEMA,
         **figures,
+        "intervals": intervals(counts, presence, test.fractured, test.groups, evaluation.resamples, evaluation.seed),
         "tta_mode": evaluation.tta,
-        "selection": selection,
+        "selection": {"selected_on": "val", "optimism": None, **chosen, **evaluation.selection, "key": evaluation.key},
         "data": {**data, **evaluation.data},
         "provenance": {
             "checkpoints": list(evaluation.checkpoints),
@@ -182,31 +176,45 @@ def _publish(
         },
         "per_image": table_path.name,
     }
-    write_whole(table_path, table)
+    write_whole(table_path, per_image_csv(test.ids, test.fractured, counts, presence))
     write_json(path, artifact)
-    return artifact
+    print(_describe(artifact, path), flush=True)
 
 
 def per_image_csv(ids: Sequence[str], fractured: Flags, counts: Confusion | None, presence: Floats) -> str:
     """One line per image; dice and iou are empty where the mask is, and all mask columns without `counts`. The
     artifact's figures can be computed from it."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(PER_IMAGE_COLUMNS)
-    of_masks = [("", "", "", "", "")] * len(ids) if counts is None else _mask_columns(counts)
-    for identity, flag, columns, score in zip(ids, fractured, of_masks, presence, strict=True):
-        writer.writerow((identity, int(flag), *columns, repr(float(score))))
-    return text.getvalue()
+    import pandas as pd
+
+    masks: dict[str, object] = dict.fromkeys(("dice", "iou", "tp", "fp", "fn"))
+    if counts is not None:
+        overlaps = {"dice": dice_per_image(counts), "iou": iou_per_image(counts)}
+        shown = {name: np.where(counts.positive, np.char.mod("%.6f", values), "") for name, values in overlaps.items()}
+        masks = {**shown, "tp": counts.tp, "fp": counts.fp, "fn": counts.fn}
+    table = pd.DataFrame({"id": ids, "fractured": fractured.astype(int), **masks, "presence_score": presence})
+    return str(table.to_csv(index=False, lineterminator="\n"))
 
 
-def _mask_columns(counts: Confusion) -> list[tuple[object, ...]]:
-    """dice, iou, tp, fp and fn of each image."""
-    pixels = zip(counts.tp.tolist(), counts.fp.tolist(), counts.fn.tolist(), strict=True)
-    overlaps = zip(dice_per_image(counts), iou_per_image(counts), counts.positive, strict=True)
-    return [
-        (*((f"{dice:.6f}", f"{iou:.6f}") if positive else ("", "")), *each)
-        for (dice, iou, positive), each in zip(overlaps, pixels, strict=True)
-    ]
+def _describe(artifact: dict[str, Any], path: Path) -> str:
+    """The figures of an artifact in three or four lines."""
+    shown = ("dice_pos", "iou_pos", "roc_auc_presence", "average_precision_presence", "precision_pos", "recall_pos")
+
+    def line(name: str, metrics: dict[str, float]) -> str:
+        return f"{name:14}" + "  ".join(f"{key} {metrics[key]:.4f}" for key in shown if key in metrics)
+
+    selection = artifact["selection"]
+    threshold = (
+        f"threshold {artifact['threshold']:g} ({selection['threshold_source']}), " if "input" in artifact else ""
+    )
+    return "\n".join(
+        [
+            clean(str(path)),
+            f"{threshold}TTA {artifact['tta_mode']}, presence from {selection['presence_source']}",
+            line("test", artifact),
+            *([line("  input size", artifact["input"])] if "input" in artifact else []),
+            line("validation", artifact["validation"]),
+        ]
+    )
 
 
 def git_state() -> str | None:

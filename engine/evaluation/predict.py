@@ -63,24 +63,14 @@ def predict_batches(
 
 
 @torch.inference_mode()
-def predict_views(
-    network: XrayNetwork, images: npt.NDArray[np.uint8], device: Device, tta: str
-) -> tuple[npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]:
-    """Means over the views: probability maps (B, S, S), None for a classifier; and presence probabilities (B,) of the
-    classification head or classifier, None without one.
-
-    `images`: uint8 (B, S, S). The network must be in eval mode.
-    """
-    maps, presence = mean_over_views(network, to_tensor(images, device), device, tta)
-    return None if maps is None else maps[:, 0].cpu().numpy(), None if presence is None else presence.cpu().numpy()
-
-
-@torch.inference_mode()
 def mean_over_views(
     network: XrayNetwork, batch: torch.Tensor, device: Device, tta: str
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Like `predict_views`, for images float (B, 1, S, S) on the device, with the result left there: maps (B, 1, S, S),
-    presence (B,). Does not wait for the device."""
+    """Means over the views, on the device: probability maps (B, 1, S, S), None for a classifier; and presence
+    probabilities (B,) of the classification head or classifier, None without one.
+
+    `batch`: float (B, 1, S, S) on the device. The network must be in eval mode. Does not wait for the device.
+    """
     views = VIEWS[tta]
     maps: torch.Tensor | None = None
     presence: torch.Tensor | None = None

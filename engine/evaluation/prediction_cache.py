@@ -7,8 +7,7 @@ predictions/<split>_<tta>/index.json          format, checkpoint, data, tta, ids
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,23 +23,15 @@ INDEX = "index.json"
 ARRAY = "probabilities.npy"
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What predictions were made from. Predictions with another key are made again."""
+Key = dict[str, Any]
+"""What predictions were made from, as fields of the index. Predictions with another key are made again."""
 
-    checkpoint: str
-    """SHA-256 of the checkpoint."""
-    data: str
-    """Fingerprint of the samples."""
-    tta: str
-    ids: Sequence[str]
-    masks: bool | None = None
-    """Whether nnU-Net made masks without probabilities; None for our own networks."""
 
-    def fields(self) -> dict[str, Any]:
-        """The key as fields of the index."""
-        masks = {} if self.masks is None else {"masks": self.masks}
-        return {"checkpoint": self.checkpoint, "data": self.data, "tta": self.tta, **masks, "ids": list(self.ids)}
+def cache_key(checkpoint: str, data: str, tta: str, ids: Iterable[str], masks: bool | None = None) -> Key:
+    """`checkpoint`: its SHA-256; `data`: fingerprint of the samples; `masks`: whether nnU-Net made masks without
+    probabilities, None for our own networks."""
+    of_masks = {} if masks is None else {"masks": masks}
+    return {"checkpoint": checkpoint, "data": data, "tta": tta, **of_masks, "ids": list(ids)}
 
 
 class Cached(NamedTuple):
@@ -61,20 +52,20 @@ def read_predictions(folder: Path, key: Key, shape: tuple[int, ...] | None) -> C
     """
     try:
         index = json.loads((folder / INDEX).read_text("utf-8"))
-        if any(index[name] != value for name, value in {"format": FORMAT, **key.fields()}.items()):
+        if any(index[name] != value for name, value in {"format": FORMAT, **key}.items()):
             return None
         presence = None if index["presence_cls"] is None else [float(score) for score in index["presence_cls"]]
         levels = None if shape is None else open_array(folder / ARRAY)
         device = str(index["device"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    is_whole = (levels is None or levels.shape == shape) and (presence is None or len(presence) == len(key.ids))
+    is_whole = (levels is None or levels.shape == shape) and (presence is None or len(presence) == len(key["ids"]))
     return Cached(levels, presence, device) if is_whole else None
 
 
 def write_index(folder: Path, key: Key, presence: list[float] | None, device: str) -> None:
     """Write the index. The array, if there is one, must be in the folder already."""
-    write_json(folder / INDEX, {"format": FORMAT, **key.fields(), "presence_cls": presence, "device": device})
+    write_json(folder / INDEX, {"format": FORMAT, **key, "presence_cls": presence, "device": device})
 
 
 def data_of(folder: Path, checkpoint: str) -> str | None:

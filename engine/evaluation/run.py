@@ -110,7 +110,7 @@ def predict_samples(
     run: Run, samples: Sequence[Sample], manifest: Path, tta: str, batch_size: int, device: Device
 ) -> Iterator[BatchPredictions]:
     """The network's predictions for samples of a manifest, a batch at a time, in their order."""
-    from engine.evaluation.predict import predict_views
+    from engine.evaluation.predict import mean_over_views, to_tensor
     from engine.models.checkpoint import evaluated_weights, load_checkpoint, load_network
     from engine.models.network import build_network
     from engine.process.device import to_device
@@ -124,5 +124,10 @@ def predict_samples(
     with Progress(f"predict {what} ({tta})", len(samples), "images") as progress:
         for start in range(0, len(samples), batch_size):
             images = inputs.images[start : start + batch_size]
-            yield start, *predict_views(network, images, device, tta)
+            maps, presence = mean_over_views(network, to_tensor(images, device), device, tta)
+            yield (
+                start,
+                None if maps is None else maps[:, 0].cpu().numpy(),
+                None if presence is None else presence.cpu().numpy(),
+            )
             progress.advance(len(images))

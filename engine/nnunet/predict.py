@@ -21,8 +21,8 @@ from engine.data.images import read_mask
 from engine.data.manifest import Sample, fingerprint
 from engine.data.moved import check_manifest, check_same_data, point_to
 from engine.data.splits import read_samples
-from engine.evaluation.prediction_cache import ARRAY, Key, read_predictions, write_index
-from engine.evaluation.predictions import Probabilities
+from engine.evaluation.prediction_cache import ARRAY, Key, cache_key, read_predictions, write_index
+from engine.evaluation.predictions import Predictions
 from engine.evaluation.scores import LEVELS, Levels, quantise
 from engine.nnunet.export import Export, image_name, read_export
 from engine.nnunet.layout import CONFIGURATION, DATASET, ENDING, Layout
@@ -97,7 +97,7 @@ def open_trained(folder: Path, which: str, moved_to: Path | None = None) -> Trai
     return run
 
 
-def split_predictions(run: TrainedRun, split: str, options: PredictOptions) -> Probabilities:
+def split_predictions(run: TrainedRun, split: str, options: PredictOptions) -> Predictions:
     """nnU-Net's predictions of a split, from the cache if checkpoint, data and TTA are the same.
 
     The maps have the size of the exported images; with masks only, they are 0 and 1. Raises BadInput where the data
@@ -107,12 +107,12 @@ def split_predictions(run: TrainedRun, split: str, options: PredictOptions) -> P
     data = fingerprint(samples)
     size = run.config.data.image_size
     shape = (len(samples), size, size)
-    key = Key(run.sha256, data, options.tta, tuple(sample.id for sample in samples), options.masks)
+    key = cache_key(run.sha256, data, options.tta, (sample.id for sample in samples), options.masks)
     run.check_unchanged(split, data)
     cache = run.folder / names.PREDICTIONS / f"{split}_{options.tta}{'_masks' if options.masks else ''}"
     cached = read_predictions(cache, key, shape)
     device = cached.device if cached is not None else _predict(run, samples, options, cache, key, shape)
-    return Probabilities(tuple(samples), open_array(cache / ARRAY), None, True, data, device)
+    return Predictions(tuple(samples), open_array(cache / ARRAY), None, True, data, device)
 
 
 def _predict(

@@ -15,7 +15,7 @@ from engine.contract.files import relative_to_file
 from engine.contract.nnunet import ScoreOptions
 from engine.evaluation.artifact import Evaluation, artifact_path, selection_key, write_artifact
 from engine.evaluation.choose import choose
-from engine.evaluation.evaluate import check_is_file, describe, score_probabilities
+from engine.evaluation.evaluate import check_is_file, score_maps
 from engine.nnunet.predict import open_trained, split_predictions
 from engine.nnunet.tool import version
 
@@ -36,7 +36,7 @@ def score(options: ScoreOptions, output: Path | None = None, moved_to: Path | No
     val, test = (split_predictions(run, split, options) for split in ("val", "test"))
     assert options.threshold is not None
     fixed = [] if options.threshold == "tuned" else [options.threshold]
-    val_scores, test_scores = (score_probabilities(predicted, fixed) for predicted in (val, test))
+    val_scores, test_scores = (score_maps(predicted, fixed) for predicted in (val, test))
     choice = choose(val_scores, options.threshold, options.presence, options.gate)
     asked = options.model_dump(mode="json", exclude={"run", "bootstrap"})
     key = selection_key(**asked, data=test.fingerprint)
@@ -56,8 +56,7 @@ def score(options: ScoreOptions, output: Path | None = None, moved_to: Path | No
         seed=run.config.seed,
         provenance={"nnunetv2": version(), "trainer": run.config.training.trainer_class},
     )
-    artifact = write_artifact(evaluation, val_scores, test_scores, choice)
-    print(describe(artifact, path), flush=True)
+    write_artifact(evaluation, val_scores, test_scores, choice)
     return path
 
 

@@ -292,14 +292,14 @@ def test_an_evaluation_stops_at_once_and_leaves_nothing_half_made(
 ) -> None:
     from engine.evaluation import predict
 
-    run, predict_views = runs_copy / "dual", predict.predict_views
+    run, mean_over_views = runs_copy / "dual", predict.mean_over_views
     before = sorted(path.name for path in run.iterdir())
 
     def stopped(*given: object) -> object:
         os.kill(os.getpid(), signal.SIGTERM)
-        return predict_views(*given)
+        return mean_over_views(*given)
 
-    monkeypatch.setattr(predict, "predict_views", stopped)
+    monkeypatch.setattr(predict, "mean_over_views", stopped)
     assert main(["evaluate", "--run", str(run), "--tta", "none"]) == 3
     assert json.loads((job_folder / "end.json").read_text())["code"] == 3
     assert sorted(path.name for path in run.iterdir() if path.name != "predictions") == before

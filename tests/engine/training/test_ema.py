@@ -76,11 +76,11 @@ def test_it_is_what_an_evaluation_of_the_last_checkpoint_asks(train: Train) -> N
     """The only epoch is the best one too: both checkpoints hold the same average, one of them beside the weights."""
     import numpy as np
 
-    from engine.evaluation.predictions import split_probabilities
+    from engine.evaluation.predictions import predict_split
     from engine.evaluation.run import open_run
 
     run = train("run", "training.epochs=1", "training.ema=0.9")
-    best, last = (split_probabilities(open_run(run, which), "test", "none", 8) for which in ("best", "last"))
+    best, last = (predict_split(open_run(run, which), "test", "none", 8) for which in ("best", "last"))
     assert np.array_equal(best.levels, last.levels)
 
 
