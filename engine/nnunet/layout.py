@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract import names
@@ -26,55 +25,20 @@ PLANNERS = {
 """Our name of a planner -> (its class, its plans)."""
 
 
-@dataclass(frozen=True, slots=True)
 class Layout:
     """The paths of one run. All are below `checkpoints`, where the board looks for no artifacts."""
 
-    run: Path
-    config: NnunetConfig
-
-    @property
-    def root(self) -> Path:
-        return self.run / names.CHECKPOINTS / "nnunet"
-
-    @property
-    def raw(self) -> Path:
-        """nnUNet_raw."""
-        return self.root / "raw"
-
-    @property
-    def preprocessed(self) -> Path:
-        """nnUNet_preprocessed."""
-        return self.root / "preprocessed"
-
-    @property
-    def results(self) -> Path:
-        """nnUNet_results."""
-        return self.root / "results"
-
-    @property
-    def dataset(self) -> Path:
-        """The exported dataset."""
-        return self.raw / DATASET
-
-    @property
-    def folds(self) -> Path:
-        """The folds as the trainer reads them, written last: their presence means that preprocessing is complete."""
-        return self.preprocessed / DATASET / FOLDS
-
-    @property
-    def planner(self) -> str:
-        return PLANNERS[self.config.training.plans][0]
-
-    @property
-    def plans(self) -> str:
-        return PLANNERS[self.config.training.plans][1]
-
-    @property
-    def trained(self) -> Path:
+    def __init__(self, run: Path, config: NnunetConfig) -> None:
+        self.run, self.config = run, config
+        root = run / names.CHECKPOINTS / "nnunet"
+        self.raw, self.preprocessed, self.results = root / "raw", root / "preprocessed", root / "results"
+        self.dataset = self.raw / DATASET
+        self.folds = self.preprocessed / DATASET / FOLDS
+        """As the trainer reads them, written last: their presence means that preprocessing is complete."""
+        self.planner, self.plans = PLANNERS[config.training.plans]
+        trained = f"{config.training.trainer_class}__{self.plans}__{CONFIGURATION}"
+        self.trained = self.results / DATASET / trained / f"fold_{config.data.nnunet_fold}"
         """The trainer's output folder."""
-        trained = f"{self.config.training.trainer_class}__{self.plans}__{CONFIGURATION}"
-        return self.results / DATASET / trained / f"fold_{self.config.data.nnunet_fold}"
 
     def checkpoint(self, which: str) -> Path:
         """final, latest or best."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from engine.nnunet.log import Began, Epoch, LogEvent, LogReader, Trained, Validates
-from engine.nnunet.train import epochs_of, kept_bytes
+from engine.contract.events import parse_events
+from engine.nnunet.log import TrainingLog, epochs_of, kept_bytes
 
 RECORDED = """\
 Using device: cpu
@@ -37,35 +37,38 @@ Using device: cpu
 """
 
 
-def read(log: str) -> list[LogEvent]:
-    reader = LogReader()
-    return [said for line in log.splitlines() for said in reader.take(line)]
+def read(run: Path, log: str) -> list[dict[str, Any]]:
+    """The events, without their times."""
+    reader = TrainingLog(run, run / "debug.json", 1)
+    for line in log.splitlines():
+        reader.take(line)
+    reader.close()
+    events = (run / "events.jsonl").read_text("utf-8")
+    return [{key: value for key, value in event.items() if key != "time"} for event in parse_events(events)]
 
 
-def test_each_epoch_is_told_with_all_that_the_trainer_says_of_it() -> None:
-    first, epoch, second, last, trained, validates = read(RECORDED)
-    assert (first, second, trained, validates) == (Began(1), Began(2), Trained(), Validates("synth_0005"))
-    assert epoch == Epoch(1, 0.01, 0.0275, -0.0239, 0.3125, 24.38, best=True)
-    assert isinstance(last, Epoch)
-    assert (last.epoch, last.lr, last.loss, last.val_loss, last.seconds, last.best) == (2, 1e-5, -0.5, -0.25, 25, False)
-    assert math.isnan(last.pseudo_dice)
+def test_each_epoch_is_written_with_all_values_of_the_log(tmp_path: Path) -> None:
+    start, step, first, _, second = read(tmp_path, RECORDED)
+    assert (start["event"], start["step"], start["epochs"]) == ("start", 0, 1000)
+    facts = {"epoch": 1, "step": 1, "loss": 0.0275, "lr": 0.01, "eta_s": 24355.6}
+    assert step == {"event": "step", "steps": 1000, **facts}
+    val = {"pseudo_dice": 0.3125, "loss": -0.0239}
+    assert first == {"event": "epoch", "epochs": 1000, **facts, "val": val, "best": True}
+    assert (second["epoch"], second["lr"], second["loss"], second["best"]) == (2, 1e-5, -0.5, False)
+    assert second["val"] == {"pseudo_dice": None, "loss": -0.25}
 
 
-def test_an_epoch_that_is_not_over_is_not_told() -> None:
-    cut = RECORDED[: RECORDED.index("Epoch time")]
-    assert read(cut) == [Began(1)]
+def test_an_unfinished_epoch_is_not_written(tmp_path: Path) -> None:
+    cut = RECORDED[: RECORDED.index("2026-11-24 11:50:41.196804: Epoch time")]
+    assert [event["event"] for event in read(tmp_path, cut)] == ["start"]
 
 
-def test_a_loss_that_is_no_number_is_told_as_it_is() -> None:
-    _, epoch, *_ = read(RECORDED.replace("train_loss 0.0275", "train_loss nan"))
-    assert isinstance(epoch, Epoch)
-    assert math.isnan(epoch.loss)
+def test_a_loss_that_is_nan_is_written_without_a_value(tmp_path: Path) -> None:
+    assert read(tmp_path, RECORDED.replace("train_loss 0.0275", "train_loss nan"))[2]["loss"] is None
 
 
-def test_an_older_numpy_writes_the_pseudo_dice_plainly() -> None:
-    _, epoch, *_ = read(RECORDED.replace("np.float32(0.3125)", "0.3125"))
-    assert isinstance(epoch, Epoch)
-    assert epoch.pseudo_dice == 0.3125
+def test_an_older_numpy_writes_the_pseudo_dice_plainly(tmp_path: Path) -> None:
+    assert read(tmp_path, RECORDED.replace("np.float32(0.3125)", "0.3125"))[2]["val"]["pseudo_dice"] == 0.3125
 
 
 EVENTS = (
