@@ -21,59 +21,47 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         command.set_defaults(run_command=run)
         return command
 
-    _add_export(add("export", _export, "Export a manifest as a raw nnU-Net dataset, with our splits as its folds."))
-    _add_train(add("train", train, "Export, plan, preprocess and train into a run folder."))
-    _add_predict(add("predict", _predict, "Predict validation and test; score predicts what is missing."))
-    _add_score(add("score", _score, "Score on the test split; every choice is made on validation."))
-
-
-def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser = add("export", _export, "Export a manifest as a raw nnU-Net dataset, with our splits as its folds.")
     _add_config(parser, required=True)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the nnUNet_raw folder")
     parser.add_argument(
         "--dataset", type=_dataset_name, default="Dataset001_xray", metavar="NAME", help="default: Dataset001_xray"
     )
 
-
-def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser = add("train", train, "Export, plan, preprocess and train into a run folder.")
     _add_config(parser, required=False)
     parser.add_argument(
         "--run", type=names.run_folder, metavar="runs/NAME", help="default: runs/ and the config's name"
     )
     parser.add_argument("--resume", action="store_true", help="continue from nnU-Net's last checkpoint")
 
+    predict = add("predict", _predict, "Predict validation and test; score predicts what is missing.")
+    score = add("score", _score, "Score on the test split; every choice is made on validation.")
+    for parser in (predict, score):
+        parser.add_argument("--run", type=names.run_path, required=True, metavar="runs/NAME")
+        parser.add_argument("--tta", choices=("mirror", "none"), default="mirror", help="nnU-Net's mirroring, or none")
+        parser.add_argument(
+            "--checkpoint", choices=("best", "final"), default="best", help="default: best, as for evaluate"
+        )
+        parser.add_argument("--masks", action="store_true", help="masks only, without probabilities")
+    score.add_argument(
+        "--threshold", metavar="0.5|tuned", help="tuned: on validation (default; masks need none, nnU-Net uses 0.5)"
+    )
+    score.add_argument("--presence", choices=get_args(names.Presence), default="auto", help="auto: best on validation")
+    score.add_argument("--gate", default="none", metavar="none|0.3|tuned", help="empty masks below this presence score")
+    score.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples; 0: none")
+    score.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the artifact; runs/NAME_test_metrics.json gets its own row on the board",
+    )
+
 
 def _add_config(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--config", type=Path, required=required, metavar="FILE", help="a config of kind: nnunet")
     parser.add_argument(
         "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="as training.epochs=250"
-    )
-
-
-def _add_predict(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run", type=names.run_path, required=True, metavar="runs/NAME")
-    parser.add_argument("--tta", choices=("mirror", "none"), default="mirror", help="nnU-Net's mirroring, or none")
-    parser.add_argument(
-        "--checkpoint", choices=("best", "final"), default="best", help="default: best, as for evaluate"
-    )
-    parser.add_argument("--masks", action="store_true", help="masks only, without probabilities")
-
-
-def _add_score(parser: argparse.ArgumentParser) -> None:
-    _add_predict(parser)
-    parser.add_argument(
-        "--threshold", metavar="0.5|tuned", help="tuned: on validation (default; masks need none, nnU-Net uses 0.5)"
-    )
-    parser.add_argument("--presence", choices=get_args(names.Presence), default="auto", help="auto: best on validation")
-    parser.add_argument(
-        "--gate", default="none", metavar="none|0.3|tuned", help="empty masks below this presence score"
-    )
-    parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples; 0: none")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="the artifact; runs/NAME_test_metrics.json gets its own row on the board",
     )
 
 

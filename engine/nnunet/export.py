@@ -121,13 +121,16 @@ def export(config: NnunetConfig, folder: Path, run: Path | None = None) -> Expor
         _write_images(samples, cases, data.image_size, making)
         named_folds = [{split: [cases[s.id] for s in _of(split, fold)] for split in ("train", "val")} for fold in folds]
         write_json(making / FOLDS, named_folds)
-        write_json(making / "dataset.json", _dataset(sum(sample.split != "test" for sample in samples)))
+        dataset = {
+            "channel_names": {"0": "X-ray"},  # a name unknown to nnU-Net: each image is normalised by its own mean
+            "labels": {"background": 0, "fracture": 1},
+            "numTraining": sum(sample.split != "test" for sample in samples),
+            "file_ending": ENDING,
+        }
+        write_json(making / "dataset.json", dataset)
         record = {
             "format": _FORMAT,
-            "image_size": data.image_size,
-            "negatives_per_positive": data.negatives_per_positive,
-            "fold": data.fold,
-            "folds": data.folds,
+            **data.model_dump(include={"image_size", "negatives_per_positive", "fold", "folds"}),
             "seed": config.seed,
             "fingerprints": fingerprints,
             "cases": cases,
@@ -166,15 +169,6 @@ def _of(split: str, samples: Sequence[Sample]) -> list[Sample]:
     return [sample for sample in samples if sample.split == split]
 
 
-def _dataset(number: int) -> dict[str, object]:
-    return {
-        "channel_names": {"0": "X-ray"},  # a name unknown to nnU-Net: each image is normalised by its own mean
-        "labels": {"background": 0, "fracture": 1},
-        "numTraining": number,
-        "file_ending": ENDING,
-    }
-
-
 def _write_images(samples: Sequence[Sample], cases: dict[str, str], size: int, making: Path) -> None:
     for name in (_TRAINING, _LABELS, _TEST):
         (making / name).mkdir()
@@ -185,12 +179,13 @@ def _write_images(samples: Sequence[Sample], cases: dict[str, str], size: int, m
         mask = np.zeros(image.shape, np.bool_) if sample.mask is None else read_mask(sample.mask)
         if mask.shape != image.shape:
             return size_problem(sample, image.shape, mask.shape)
-        case = cases[sample.id]
-        if sample.split == "test":
-            _write_png(making / _TEST / image_name(case), fitted_image(image, size))
-        else:
-            _write_png(making / _TRAINING / image_name(case), fitted_image(image, size))
-            _write_png(making / _LABELS / f"{case}{ENDING}", fitted_mask(mask, size).astype(np.uint8))
+        is_test, name = sample.split == "test", image_name(cases[sample.id])
+        files = {making / (_TEST if is_test else _TRAINING) / name: fitted_image(image, size)}
+        if not is_test:
+            files[making / _LABELS / f"{cases[sample.id]}{ENDING}"] = fitted_mask(mask, size).astype(np.uint8)
+        for path, pixels in files.items():
+            with named(path):
+                Image.fromarray(pixels).save(path, "PNG")
         return None
 
     if problems := [problem for problem in map_threaded(write, len(samples), "export") if problem]:
@@ -207,8 +202,3 @@ def fitted_mask(mask: Mask, size: int) -> Mask:
     """(H, W) -> the mask with its longer side at `size`; a positive mask keeps at least one pixel."""
     rows, columns = content_size(mask.shape[0], mask.shape[1], size, keep_aspect=True)
     return np.ascontiguousarray(mask_to_input(mask, size, keep_aspect=True)[:rows, :columns])
-
-
-def _write_png(path: Path, pixels: Grey) -> None:
-    with named(path):
-        Image.fromarray(pixels).save(path, "PNG")

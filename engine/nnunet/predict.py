@@ -23,7 +23,7 @@ from engine.data.moved import check_manifest, check_same_data, point_to
 from engine.data.splits import read_samples
 from engine.evaluation.prediction_cache import ARRAY, Key, cache_key, read_predictions, write_index
 from engine.evaluation.predictions import Predictions
-from engine.evaluation.scores import LEVELS, Levels, quantise
+from engine.evaluation.scores import Levels, quantise
 from engine.nnunet.export import Export, image_name, read_export
 from engine.nnunet.layout import CONFIGURATION, DATASET, ENDING, Layout
 from engine.nnunet.tool import counted, environment, find_command, run_tool
@@ -43,10 +43,6 @@ class TrainedRun:
     export: Export
     checkpoint: Path
 
-    @property
-    def layout(self) -> Layout:
-        return Layout(self.folder, self.config)
-
     @cached_property
     def sha256(self) -> str:
         """Of the checkpoint."""
@@ -65,13 +61,6 @@ class TrainedRun:
                     f"{clean(data.manifest)}: {clean(sample.id)} was added after the export; train a new run"
                 )
         return samples
-
-    def check_unchanged(self, split: str, fingerprint: str) -> None:
-        """Raises BadInput where the data of the split have changed since the export, from which nnU-Net predicts."""
-        if self.export.fingerprints.get(split) != fingerprint:
-            raise BadInput(
-                f"{clean(self.config.data.manifest)}: split {split} has changed since the export; train a new run"
-            )
 
 
 def open_trained(folder: Path, which: str, moved_to: Path | None = None) -> TrainedRun:
@@ -108,7 +97,9 @@ def split_predictions(run: TrainedRun, split: str, options: PredictOptions) -> P
     size = run.config.data.image_size
     shape = (len(samples), size, size)
     key = cache_key(run.sha256, data, options.tta, (sample.id for sample in samples), options.masks)
-    run.check_unchanged(split, data)
+    if run.export.fingerprints.get(split) != data:  # nnU-Net predicts the exported images
+        manifest = clean(run.config.data.manifest)
+        raise BadInput(f"{manifest}: split {split} has changed since the export; train a new run")
     cache = run.folder / names.PREDICTIONS / f"{split}_{options.tta}{'_masks' if options.masks else ''}"
     cached = read_predictions(cache, key, shape)
     device = cached.device if cached is not None else _predict(run, samples, options, cache, key, shape)
@@ -127,8 +118,7 @@ def _predict(
     from engine.process.device import pick_device
 
     picked = pick_device("auto" if run.config.device == "cuda" else run.config.device, "fp32")
-    kind = picked.device.type
-    what = samples[0].split
+    kind, what, layout = picked.device.type, samples[0].split, Layout(run.folder, run.config)
     with made_whole(cache) as making, tempfile.TemporaryDirectory(prefix=".nnunet-", dir=making) as work:
         images, output = Path(work) / "images", Path(work) / "output"
         images.mkdir()
@@ -139,11 +129,11 @@ def _predict(
         pool = "0" if processes == 1 else str(processes)
         command = [find_command(PREDICT), "-i", str(images), "-o", str(output), "-d", DATASET, "-c", CONFIGURATION]
         command += ["-f", str(run.config.data.nnunet_fold), "-tr", run.config.training.trainer_class]
-        command += ["-p", run.layout.plans]
+        command += ["-p", layout.plans]
         command += ["-chk", run.checkpoint.name, "-device", kind, "-npp", pool, "-nps", pool, "--disable_progress_bar"]
         command += [] if options.masks else ["--save_probabilities"]
         command += ["--disable_tta"] if options.tta == "none" else []
-        own = environment(run.layout, kind, compile=False)
+        own = environment(layout, kind, compile=False)
         with counted(f"predict {what} ({options.tta})", output, f"*{ENDING}", len(samples)) as tick:
             run_tool(command, own, on_tick=tick)
         levels = new_array(making / ARRAY, np.uint16, shape)
@@ -161,7 +151,10 @@ def collect(run: TrainedRun, samples: list[Sample], output: Path, masks: bool, l
 
     def read(index: int) -> None:
         case = run.export.cases[samples[index].id]
-        predicted = _mask(output / f"{case}{ENDING}") if masks else _probabilities(output / f"{case}.npz")
+        if masks:
+            predicted = quantise(read_mask(output / f"{case}{ENDING}").astype(np.float32))
+        else:
+            predicted = _probabilities(output / f"{case}.npz")
         rows, columns = predicted.shape
         if max(rows, columns) != levels.shape[1]:
             raise Failed(f"{clean(case)}: {PREDICT} made a map of {columns} x {rows}, not of the image size")
@@ -181,7 +174,3 @@ def _probabilities(path: Path) -> Levels:
             return quantise(both[1, 0])
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise Failed(f"{clean(str(path.name))}: {PREDICT} saved no probabilities ({type(error).__name__})") from None
-
-
-def _mask(path: Path) -> Levels:
-    return read_mask(path).astype(np.uint16) * np.uint16(LEVELS)
