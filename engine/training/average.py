@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from engine.contract import names
-from engine.contract.config import LearnConfig
 from engine.contract.errors import BadInput
 from engine.contract.files import file_sha256, relative_to_file, write_json
 from engine.contract.load import save_config
@@ -20,27 +18,18 @@ from engine.contract.text import clean
 from engine.data.moved import check_manifest
 from engine.data.splits import write_split
 from engine.evaluation.predict import to_tensor
-from engine.models.checkpoint import load_checkpoint, load_network, save_checkpoint
+from engine.models.checkpoint import load_checkpoint, load_network
 from engine.models.network import XrayNetwork
 from engine.process.device import Device, pick_device
 from engine.process.progress import Progress
 from engine.training.checkpoints import best_checkpoints, score
 from engine.training.data import load_training_data
-from engine.training.learner import make_learner
+from engine.training.learner import State, make_learner
 from engine.training.optimizer import batch_norms, set_modes
 from engine.training.run import check_is_free, learn_config, locked_run
 from engine.training.validate import validate
 
 Tensors = dict[str, torch.Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class BestCheckpoint:
-    """One of a run's best checkpoints."""
-
-    path: Path
-    epoch: int
-    score: float
 
 
 def average(run: Path, output: Path, best: int | None = None) -> None:
@@ -52,45 +41,57 @@ def average(run: Path, output: Path, best: int | None = None) -> None:
     kept frozen stay as they are. Raises BadInput.
     """
     config = learn_config(run / names.CONFIG, ())
+    training, name = config.training, clean(str(run))
     check_manifest(run, config.data.manifest)
-    metric = config.training.selection_metric
-    chosen = _choose(kept_best(run / names.CHECKPOINTS, metric), run, best)
+    kept = kept_best(run / names.CHECKPOINTS, training.selection_metric)
+    if len(kept) < 2:
+        raise BadInput(f"{name}: has no checkpoints besides its best; train with training.keep_best: 3, for example")
+    if best is not None and best > len(kept):
+        raise BadInput(f"--best {best}: {name} has only {len(kept)}")
+    scores, epochs, paths = zip(*kept[:best], strict=True)
     check_is_free(output)
-    mean = mean_of([kept.path for kept in chosen])
+    mean = mean_of(paths)
     with locked_run(output):
-        device = pick_device(
-            "auto" if config.device == "cuda" else config.device,
-            config.training.precision,
-            config.training.channels_last,
-        )
+        where = "auto" if config.device == "cuda" else config.device
+        device = pick_device(where, training.precision, training.channels_last)
         training_data = load_training_data(config, run)
         if config.data.fold is not None:
             write_split(output, (*training_data.training.samples, *training_data.validation.samples))
-        plain = config.model_copy(update={"training": config.training.model_copy(update={"ema": None})})
+        plain = config.model_copy(update={"training": training.model_copy(update={"ema": None})})
         learner = make_learner(plain, device, 1, pretrained=False)
-        load_network(learner.network, mean, chosen[0].path)
-        stays_frozen = config.training.freeze_encoder_epochs >= config.training.epochs
-        set_modes(learner.network, config.training, encoder_frozen=stays_frozen)
-        estimate_batch_norm(learner.network, training_data.training.images, device, config.training.batch_size)
-        metrics = validate(learner, training_data.validation, 0)
-        state = {
-            "network": learner.network.state_dict(),
-            "metrics": metrics,
-            "fingerprints": training_data.fingerprints(),
+        load_network(learner.network, mean, paths[0])
+        set_modes(learner.network, training, encoder_frozen=training.freeze_encoder_epochs >= training.epochs)
+        estimate_batch_norm(learner.network, training_data.training.images, device, training.batch_size)
+        state = State(metrics=validate(learner, training_data.validation, 0))
+        described = {
+            "name": None,
+            "description": clean(f"mean of the {len(paths)} best checkpoints of {run.name}"[:500]),
+            "training": training.model_copy(update={"init_from": str(run.resolve())}),  # tells it from the run itself
         }
-        _write(output, run, _described(config, run, len(chosen)), chosen, state)
-    alone = ", ".join(f"{kept.score:.4f}" for kept in chosen)
-    print(f"{clean(str(output))}: mean of epochs {', '.join(str(kept.epoch) for kept in chosen)}", flush=True)
-    print(f"{metric} on validation: {score(metrics, metric):.4f}; each alone: {alone}", flush=True)
+        mean_config = config.model_copy(update=described)
+        save_config(mean_config, output / names.CONFIG)
+        note = output / names.AVERAGE
+        sources = [
+            {"path": relative_to_file(path, note), "epoch": epoch, "sha256": file_sha256(path)}
+            for epoch, path in zip(epochs, paths, strict=True)
+        ]
+        write_json(note, {"of": relative_to_file(run, note), "checkpoints": sources})
+        learner = replace(learner, config=mean_config)
+        best_path = output / names.CHECKPOINTS / names.BEST
+        learner.save_best(best_path, state, epochs[0], training_data.fingerprints())
+    alone = ", ".join(f"{each:.4f}" for each in scores)
+    print(f"{clean(str(output))}: mean of epochs {', '.join(map(str, epochs))}", flush=True)
+    of_mean = score(state.metrics, training.selection_metric)
+    print(f"{training.selection_metric} on validation: {of_mean:.4f}; each alone: {alone}", flush=True)
 
 
-def kept_best(checkpoints: Path, selection_metric: str) -> list[BestCheckpoint]:
-    """The best checkpoints that a training has kept, the best first."""
-    candidates = [
-        BestCheckpoint(path, epoch, score(load_checkpoint(path, "network", "metrics")["metrics"], selection_metric))
+def kept_best(checkpoints: Path, selection_metric: str) -> list[tuple[float, int, Path]]:
+    """(score, epoch, file) of the best checkpoints that a training has kept, the best first."""
+    kept = [
+        (score(load_checkpoint(path, "network", "metrics")["metrics"], selection_metric), epoch, path)
         for epoch, path in best_checkpoints(checkpoints).items()
     ]
-    return sorted(candidates, key=lambda kept: (-kept.score, kept.epoch))
+    return sorted(kept, key=lambda entry: (-entry[0], entry[1]))
 
 
 def mean_of(checkpoints: Sequence[Path]) -> Tensors:
@@ -133,33 +134,3 @@ def estimate_batch_norm(network: XrayNetwork, images: npt.NDArray[np.uint8], dev
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum
     network.eval()
-
-
-def _choose(kept: list[BestCheckpoint], run: Path, best: int | None) -> list[BestCheckpoint]:
-    name = clean(str(run))
-    if len(kept) < 2:
-        raise BadInput(f"{name}: has no checkpoints besides its best; train with training.keep_best: 3, for example")
-    if best is not None and best > len(kept):
-        raise BadInput(f"--best {best}: {name} has only {len(kept)}")
-    return kept[:best]
-
-
-def _described(config: LearnConfig, run: Path, count: int) -> LearnConfig:
-    """The config of the averaged run: its init_from is the run that it is the mean of, which tells the two apart."""
-    training = config.training.model_copy(update={"init_from": str(run.resolve())})
-    description = f"mean of the {count} best checkpoints of {run.name}"[:500]
-    return config.model_copy(update={"name": None, "description": clean(description), "training": training})
-
-
-def _write(
-    output: Path, run: Path, config: LearnConfig, chosen: list[BestCheckpoint], state: Mapping[str, Any]
-) -> None:
-    save_config(config, output / names.CONFIG)
-    note = output / names.AVERAGE
-    sources = [
-        {"path": relative_to_file(kept.path, note), "epoch": kept.epoch, "sha256": file_sha256(kept.path)}
-        for kept in chosen
-    ]
-    write_json(note, {"of": relative_to_file(run, note), "checkpoints": sources})
-    whole = {**state, "config": config.model_dump(mode="json"), "epoch": chosen[0].epoch}
-    save_checkpoint(output / names.CHECKPOINTS / names.BEST, whole)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ from engine.training.optimizer import WHOLE, Part, freeze_batch_norm, make_optim
 from engine.training.ranks import ALONE, Ranks
 
 _WARMUP_POWER = 3 / 4
-"""timm's value for trainings of less than a million updates."""
+"""Of the average's decay, which is the smaller of the config's and 1 - n^(-3/4) after n updates: 0 at the first, 0.97
+at the hundredth, 0.994 at the thousandth. So the average forgets the random initial weights, and a short training
+averages its last third or fifth. timm's value for trainings of less than a million updates."""
 
 STEPS = 2
 """Raised when a change of the engine changes the result of a step; version 1 augmented image by image."""
@@ -37,37 +39,6 @@ PARTS = ("network", "optimizer", "schedule", "scaler")
 
 Fingerprints = Mapping[str, str]
 """Split -> fingerprint of its data."""
-
-
-class Ema:
-    """The exponential moving average of the weights, in its own network that is always in eval mode.
-
-    The decay warms up: after n updates it is the smaller of the config's and 1 - n^(-3/4), which is 0 at the first
-    update, 0.97 at the hundredth and 0.994 at the thousandth. So the average forgets the random initial weights, and a
-    short training averages its last third or fifth. Batch norm statistics are averaged like weights; counters are
-    copied.
-
-    timm's, because torch's AveragedModel copies its counter to the GPU at each update, which waits for the GPU.
-    """
-
-    def __init__(self, network: XrayNetwork, decay: float) -> None:
-        """Copy the network, on the network's device."""
-        self._average = ModelEmaV3(network, decay=decay, use_warmup=True, warmup_power=_WARMUP_POWER)
-        self._average.requires_grad_(False)
-
-    @property
-    def network(self) -> XrayNetwork:
-        network = self._average.module
-        assert isinstance(network, XrayNetwork)
-        return network
-
-    def update(self, network: XrayNetwork, updates: int) -> None:
-        """Add the weights after an update; `updates` is its number. Does not wait for the device."""
-        self._average.update(network, updates)
-
-    def decay(self, updates: int) -> float:
-        """Weight of the average before that update."""
-        return float(self._average.get_decay(updates))
 
 
 def conditions(ranks: int) -> dict[str, str | int]:
@@ -118,7 +89,9 @@ class Learner:
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     scaler: torch.amp.GradScaler
-    ema: Ema | None
+    ema: ModelEmaV3 | None
+    """The moving average of the weights in a network of its own, always in eval mode. Batch norm statistics are
+    averaged like weights; counters are copied."""
     ranks: Ranks
     forward: nn.Module
     """The network, with gradients averaged over the ranks."""
@@ -126,7 +99,9 @@ class Learner:
     @property
     def evaluated_network(self) -> XrayNetwork:
         """The network that is validated and kept as the best: the EMA if there is one."""
-        return self.network if self.ema is None else self.ema.network
+        network = self.network if self.ema is None else self.ema.module
+        assert isinstance(network, XrayNetwork)
+        return network
 
     def step(self, batch: Batch, epoch: float, part: Part = WHOLE) -> torch.Tensor:
         """Compute the gradients of a batch and, with the last part of an update, update the weights; returns the loss,
@@ -182,7 +157,7 @@ class Learner:
             path,
             {
                 **{name: getattr(self, name).state_dict() for name in PARTS},
-                "ema": None if self.ema is None else self.ema.network.state_dict(),
+                "ema": None if self.ema is None else self.ema.module.state_dict(),
                 "state": asdict(state),
                 "config": self.config.model_dump(mode="json"),
                 "rng": rng,
@@ -198,42 +173,23 @@ class Learner:
         try:
             saved = load_checkpoint(path, *PARTS, "state", *(["ema"] if self.ema else []))
         except Damaged as error:
-            raise BadInput(f"{error.lines[0]}; {_instead(path.with_name(names.BEST))}") from None
+            raise BadInput(f"{error.lines[0]}; evaluate {names.BEST}, or train a new run") from None
         if saved.get("data") != data_key:
             raise BadInput(f"{clean(str(path))}: the training images have changed; train a new run")
         load_network(self.network, saved["network"], path)
         if self.ema is not None:
-            load_network(self.ema.network, saved["ema"], path)
+            load_network(self.ema.module, saved["ema"], path)
         for name in PARTS[1:]:
             if saved[name]:  # a disabled scaler has no state
                 getattr(self, name).load_state_dict(saved[name])
         if not self.device.is_cuda:
             restore_conditions(saved, self.ranks.size)
-        self._restore_random(saved["rng"], torch.set_rng_state)
-        if self.device.is_cuda and saved["cuda_rng"] is not None:
-            self._restore_random(saved["cuda_rng"], torch.cuda.set_rng_state)
-        return _state(saved["state"])
-
-    def _restore_random(self, saved: Any, take: Callable[[torch.Tensor], None]) -> None:
-        """Restore this rank's random state. A rank that did not exist before keeps its initial one."""
-        states = saved if isinstance(saved, list) else [saved]
-        if self.ranks.rank < len(states):
-            take(states[self.ranks.rank])
-
-
-def _instead(best: Path) -> str:
-    """What to do when last.pt is damaged."""
-    try:
-        epoch = int(load_checkpoint(best, "network")["epoch"])
-    except (BadInput, KeyError, TypeError, ValueError):
-        return "train a new run"
-    return f"{best.name} of epoch {epoch} is intact: evaluate it, or train a new run"
-
-
-def _state(saved: dict[str, Any]) -> State:
-    """The state in a last.pt. Older ones have only the score of the best epoch."""
-    best = saved["best"]
-    return State(**{**saved, "best": Best(**best) if isinstance(best, dict) else Best(score=best)})
+        for key, restore in (("rng", torch.set_rng_state), ("cuda_rng", torch.cuda.set_rng_state)):
+            states = saved[key] if isinstance(saved[key], list) else [saved[key]]
+            if self.ranks.rank < len(states) and states[0] is not None and (key == "rng" or self.device.is_cuda):
+                restore(states[self.ranks.rank])  # a rank that did not exist before keeps its initial state
+        best = saved["state"]["best"]  # version 0.1 has only the best epoch's score
+        return State(**saved["state"] | {"best": Best(**best) if isinstance(best, dict) else Best(score=best)})
 
 
 def make_learner(
@@ -252,7 +208,11 @@ def make_learner(
     optimizer = make_optimizer(network, training, device)
     schedule = make_schedule(optimizer, training, steps_per_epoch)
     scaler = torch.amp.GradScaler(device.device.type, enabled=device.scales_gradients)
-    ema = None if training.ema is None else Ema(network, training.ema)
+    ema = None
+    if training.ema is not None:
+        # Not torch's AveragedModel: at each update it copies its counter to the GPU, which waits for the GPU.
+        ema = ModelEmaV3(network, decay=training.ema, use_warmup=True, warmup_power=_WARMUP_POWER)
+        ema.requires_grad_(False)
     if training.compile:
         network.compile()  # in place: tensor names stay the same
     return Learner(config, device, network, optimizer, schedule, scaler, ema, ranks, ranks.wrap(network, device))

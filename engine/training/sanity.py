@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
@@ -27,20 +27,7 @@ _LEAST = 0.01
 """Smallest relative decrease of the loss that counts; less may be chance."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A metric before and after."""
-
-    name: str
-    before: float
-    after: float
-    is_better: bool
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.before:.4f} -> {self.after:.4f}: {'better' if self.is_better else 'not better'}"
-
-
-def check_sanity(config: LearnConfig) -> list[Change]:
+def check_sanity(config: LearnConfig) -> None:
     """Train on one batch for a few dozen steps, without augmentation and at the recipe's highest learning rate, and
     print the change of the loss and of the batch's Dice (for a classifier: of its ROC-AUC). Writes no run.
 
@@ -55,15 +42,17 @@ def check_sanity(config: LearnConfig) -> list[Change]:
     learner = make_learner(config, device, STEPS, pretrained=True)
     positives = sum(sample.fractured for sample in inputs.samples)
     print(f"sanity: {STEPS} steps on one batch of {len(inputs.samples)} images ({positives} positive)", flush=True)
-    changes = _overfit(learner, training_data, batch, inputs)
-    print(*changes, sep="\n", flush=True)
-    if bad := [change.name for change in changes if not change.is_better]:
+    bad = []
+    for name, before, after, is_better in _overfit(learner, training_data, batch, inputs):
+        print(f"{name} {before:.4f} -> {after:.4f}: {'better' if is_better else 'not better'}", flush=True)
+        if not is_better:
+            bad.append(name)
+    if bad:
         raise Failed(
             f"sanity: failed: {' and '.join(bad)} of a single batch did not improve in {STEPS} steps; check the masks, "
             "the loss weights and training.lr"
         )
     print("sanity: passed", flush=True)
-    return changes
 
 
 def _plain(config: LearnConfig) -> LearnConfig:
@@ -75,8 +64,8 @@ def _plain(config: LearnConfig) -> LearnConfig:
         "accumulate": 1,
         "ema": None,
         "freeze_encoder_epochs": 0.0,
+        "positive_share": config.training.positive_share or 0.5,
     }
-    training["positive_share"] = config.training.positive_share or 0.5
     return config.model_copy(update={"augment": still, "training": config.training.model_copy(update=training)})
 
 
@@ -99,7 +88,10 @@ def _inputs_of(training: Inputs, batch: Batch) -> Inputs:
     return Inputs(samples, batch.image[:, 0].numpy(), batch.mask[:, 0].numpy())
 
 
-def _overfit(learner: Learner, training_data: TrainingData, batch: Batch, inputs: Inputs) -> list[Change]:
+def _overfit(
+    learner: Learner, training_data: TrainingData, batch: Batch, inputs: Inputs
+) -> list[tuple[str, float, float, bool]]:
+    """(metric, before, after, whether it is better) of the loss and of the batch."""
     before = validate(learner, inputs, 0)
     set_modes(learner.network, learner.config.training, encoder_frozen=False)
     meter = Meter(len(batch.position), ALONE.mean)
@@ -111,9 +103,9 @@ def _overfit(learner: Learner, training_data: TrainingData, batch: Batch, inputs
     reading = meter.read(0)
     check_losses(reading, STEPS, learner, training_data)
     first, last = (sum(losses) / _SMOOTHED for losses in (reading.losses[:_SMOOTHED], reading.losses[-_SMOOTHED:]))
-    changes = [Change("loss", first, last, first - last > _LEAST * abs(first))]
+    changes = [("loss", first, last, first - last > _LEAST * abs(first))]
     after = validate(learner, inputs, STEPS)
     name = "roc_auc_presence" if isinstance(learner.config, ClassifierConfig) else "dice_pos"
     if name in before:  # no ROC-AUC where all images of the batch are positive
-        changes.append(Change(name, before[name], after[name], after[name] > before[name] or after[name] == 1.0))
+        changes.append((name, before[name], after[name], after[name] > before[name] or after[name] == 1.0))
     return changes

@@ -14,7 +14,7 @@ from itertools import product
 from pydantic import ValidationError
 
 from engine.contract.errors import BadInput
-from engine.contract.load import explain
+from engine.contract.load import field_errors
 from engine.contract.text import clean
 from xray_tui.forms.context import FormContext, Kind
 from xray_tui.forms.request import Draft, model_problems, path_argument, run_name_problem, to_model
@@ -145,7 +145,8 @@ def _check_sweep(sweep: Mapping[str, Sequence[str]], draft: Draft) -> None:
         try:
             to_model(draft, [f"{key}={value}" for key, value in zip(sweep, values, strict=True)])
         except ValidationError as error:
-            raise BadInput(explain(error, draft.base.model)) from None
+            lines = [f"{field}: {problem}" for field, problem in field_errors(error, draft.base.model)]
+            raise BadInput(lines) from None
 
 
 def parse_int(text: str) -> int | None:

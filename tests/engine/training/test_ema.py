@@ -67,7 +67,7 @@ def test_it_follows_updates_and_not_steps(make_learner: MakeLearner) -> None:
 def test_it_warms_up_so_that_a_short_training_does_not_keep_its_random_beginning(make_learner: MakeLearner) -> None:
     ema = make_learner(ema=0.999).ema
     assert ema is not None
-    assert [ema.decay(updates) for updates in (1, 100, 1000, 100_000)] == pytest.approx(
+    assert [ema.get_decay(updates) for updates in (1, 100, 1000, 100_000)] == pytest.approx(
         [0, 0.968, 0.994, 0.999], abs=1e-3
     )
 
