@@ -19,6 +19,7 @@ from torch.nn import functional
 from engine.contract.base import Section
 from engine.contract.errors import BadInput
 from engine.contract.losses import ClassifierLossConfig, LossConfig
+from engine.evaluation.presence import TOPK_FRACTION
 from engine.models.network import Prediction
 
 EPSILON = 1e-6
@@ -27,8 +28,6 @@ Across = Callable[[torch.Tensor], torch.Tensor]
 """Computes the mean of a number over the ranks of a training on several GPUs."""
 
 Config = TypeVar("Config", bound=Section)
-
-TOPK_FRACTION = 0.01
 
 
 def alone(value: torch.Tensor) -> torch.Tensor:
@@ -96,50 +95,33 @@ def mean_over(values: torch.Tensor, chosen: torch.Tensor, across: Across) -> tor
 
 @term(LossConfig)
 def dice(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
-    """The soft Dice loss."""
+    """The mean of 1 - soft Dice over positives: one Dice per image (Milletari et al. 2016, with sums instead of
+    squares), not one for the batch."""
     if not config.dice:
         return None
-    return config.dice * soft_dice_on_positives(batch.logits, batch.pixels, batch.across)
+    probabilities = batch.logits.sigmoid()
+    overlap = (probabilities * batch.pixels).sum(1)
+    score = (2 * overlap + EPSILON) / (probabilities.sum(1) + batch.pixels.sum(1) + EPSILON)
+    return config.dice * mean_over(1 - score, batch.positive, batch.across)
 
 
 @term(LossConfig)
 def focal_tversky(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
-    """The focal Tversky loss."""
-    chosen = config.focal_tversky
-    if chosen is None or not chosen.weight:
-        return None
-    each = focal_tversky_per_image(batch.logits, batch.pixels, chosen.alpha, chosen.beta, chosen.gamma)
-    return chosen.weight * mean_over(each, batch.positive, batch.across)
-
-
-def soft_dice_on_positives(logits: torch.Tensor, masks: torch.Tensor, across: Across = alone) -> torch.Tensor:
-    """Mean of 1 - soft Dice over the images whose mask is not empty; 0 without such an image.
-
-    One Dice per image (Milletari et al. 2016, with sums instead of squares), not one for the batch. `logits`, `masks`:
-    (B, …), float. The mean over the ranks is that of the whole batch.
-    """
-    probabilities = logits.float().sigmoid().flatten(1)
-    masks = masks.flatten(1)
-    area = masks.sum(1)
-    overlap = (probabilities * masks).sum(1)
-    score = (2 * overlap + EPSILON) / (probabilities.sum(1) + area + EPSILON)
-    return mean_over(1 - score, (area > 0).float(), across)
-
-
-def focal_tversky_per_image(
-    logits: torch.Tensor, pixels: torch.Tensor, alpha: float, beta: float, gamma: float
-) -> torch.Tensor:
-    """(B, P) each -> (B,): (1 - T)^gamma with T = tp / (tp + alpha fp + beta fn), all soft.
+    """The mean of (1 - T)^gamma over positives, with T = tp / (tp + alpha fp + beta fn), all soft.
 
     alpha weighs false positives and beta false negatives, as in Salehi et al. (2017). Abraham and Khan (2019) swap
     alpha and beta, and their gamma is the inverse: 4/3 is 0.75 here.
     """
-    probabilities = logits.sigmoid()
+    chosen = config.focal_tversky
+    if chosen is None or not chosen.weight:
+        return None
+    probabilities, pixels = batch.logits.sigmoid(), batch.pixels
     tp = (probabilities * pixels).sum(1)
     fp = (probabilities * (1 - pixels)).sum(1)
     fn = ((1 - probabilities) * pixels).sum(1)
-    tversky = (tp + EPSILON) / (tp + alpha * fp + beta * fn + EPSILON)
-    return (1 - tversky).clamp(min=EPSILON) ** gamma  # a power below 1 has no gradient at 0
+    tversky = (tp + EPSILON) / (tp + chosen.alpha * fp + chosen.beta * fn + EPSILON)
+    each = (1 - tversky).clamp(min=EPSILON) ** chosen.gamma  # a power below 1 has no gradient at 0
+    return chosen.weight * mean_over(each, batch.positive, batch.across)
 
 
 @term(LossConfig)
@@ -164,11 +146,20 @@ def empty_bce(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
 
 @term(LossConfig)
 def focal(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
-    """The focal loss, on all images."""
-    if config.focal is None or not config.focal.weight:
+    """The mean of -a (1 - p)^gamma log p over all pixels (Lin et al. 2017, equation 5).
+
+    p is the probability of the true class; a is alpha for fracture pixels and 1 - alpha for others, or 1. Lin et al.
+    divide by the number of anchors with an object; here, as in torchvision, it is a mean. torchvision's function itself
+    has NaN gradients for a gamma below 1 where 1 - p underflows to 0.
+    """
+    chosen, pixels = config.focal, batch.pixels
+    if chosen is None or not chosen.weight:
         return None
-    each = focal_per_image(batch.logits, batch.pixels, config.focal.gamma, config.focal.alpha)
-    return config.focal.weight * each.mean()
+    margin = batch.logits * (2 * pixels - 1)  # log p = logsigmoid(margin), log(1 - p) = logsigmoid(-margin)
+    loss = -functional.logsigmoid(margin) * (chosen.gamma * functional.logsigmoid(-margin)).exp()
+    if chosen.alpha is not None:
+        loss = loss * (chosen.alpha * pixels + (1 - chosen.alpha) * (1 - pixels))
+    return chosen.weight * loss.mean(1).mean()
 
 
 def bce_per_image(logits: torch.Tensor, pixels: torch.Tensor, pos_weight: float = 1.0) -> torch.Tensor:
@@ -176,20 +167,6 @@ def bce_per_image(logits: torch.Tensor, pixels: torch.Tensor, pos_weight: float 
     divided by the weights."""
     weight = logits.new_full((), pos_weight)  # torch.tensor would copy and wait
     return functional.binary_cross_entropy_with_logits(logits, pixels, pos_weight=weight, reduction="none").mean(1)
-
-
-def focal_per_image(logits: torch.Tensor, pixels: torch.Tensor, gamma: float, alpha: float | None) -> torch.Tensor:
-    """(B, P) each -> (B,): the mean of -a (1 - p)^gamma log p over an image's pixels (Lin et al. 2017, equation 5).
-
-    p is the probability of the true class; a is alpha for fracture pixels and 1 - alpha for others, or 1. Lin et al.
-    divide by the number of anchors with an object; here, as in torchvision, it is a mean.
-    """
-    margin = logits * (2 * pixels - 1)  # log p = logsigmoid(margin), log(1 - p) = logsigmoid(-margin)
-    # exp(gamma log(1 - p)) has a gradient where 1 - p underflows to 0; a power below 1 of it has none.
-    loss = -functional.logsigmoid(margin) * (gamma * functional.logsigmoid(-margin)).exp()
-    if alpha is not None:
-        loss = loss * (alpha * pixels + (1 - alpha) * (1 - pixels))
-    return loss.mean(1)
 
 
 @term(LossConfig)
@@ -250,14 +227,9 @@ def training_loss(
     `masks`: (B, 1, H, W); `fractured`: (B,); `epoch`: epochs so far, with fractions. Raises BadInput where no term is
     on.
     """
-    batch = LossInput(
-        Prediction(*(_float(logits) for logits in prediction)), masks.float(), fractured.float(), epoch, across
-    )
+    in_float32 = Prediction(*(None if logits is None else logits.float() for logits in prediction))
+    batch = LossInput(in_float32, masks.float(), fractured.float(), epoch, across)
     values = [value for term in TERMS[type(config)] if (value := term(config, batch)) is not None]
     if not values:
         raise BadInput("loss: every term of this network is off; give one a weight")
     return torch.stack(values).sum()
-
-
-def _float(logits: torch.Tensor | None) -> torch.Tensor | None:
-    return None if logits is None else logits.float()

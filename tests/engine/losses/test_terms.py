@@ -15,7 +15,7 @@ import torch
 from engine.contract.errors import BadInput
 from engine.contract.losses import ClassifierLossConfig, FocalLoss, FocalTverskyLoss, LossConfig, MapPresenceLoss
 from engine.models.network import Prediction
-from engine.training.losses import TERMS, soft_dice_on_positives, training_loss
+from engine.training.losses import TERMS, training_loss
 
 RANDOM = np.random.default_rng(5)
 SIDE = 12
@@ -184,10 +184,15 @@ def test_the_dice_loss_looks_at_positive_images_alone_one_by_one() -> None:
     masks[1, 0, 0, 0] = 1
     logits = torch.where(masks > 0, 20.0, -20.0)
     logits[2] = 20.0  # a false positive on an empty image costs nothing here: that is the BCE's part
-    assert soft_dice_on_positives(logits, masks) < 1e-5
+
+    def dice_of(images: slice) -> float:
+        prediction, chosen = Prediction(logits[images], None), masks[images]
+        return float(training_loss(prediction, chosen, chosen.amax((1, 2, 3)), only(dice=1.0), 0.0))
+
+    assert dice_of(slice(3)) < 1e-5
     logits[1] = -20.0
-    assert soft_dice_on_positives(logits, masks) == pytest.approx(0.5, abs=1e-3)
-    assert soft_dice_on_positives(logits[2:], masks[2:]) == 0
+    assert dice_of(slice(3)) == pytest.approx(0.5, abs=1e-3)
+    assert dice_of(slice(2, 3)) == 0
 
 
 def test_a_new_term_is_one_function_with_a_decorator(monkeypatch: pytest.MonkeyPatch) -> None:
