@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +24,6 @@ from engine.process.progress import map_threaded
 
 LARGEST_GRID = 1000
 
-Counts = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
-"""(tp, fp, fn)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -40,8 +38,6 @@ class Found:
     """Share of the other run's presence score; None without one."""
     scale: tuple[float, float] | None
     """Slope and offset that turn a map's score into a probability; None without another run's score."""
-    dice_pos: float
-    roc_auc_presence: float
 
     def presence(self, own: Values, other: Values | None) -> Values:
         """The blend's presence scores (N,), from those of the chosen source and of the other run."""
@@ -68,18 +64,27 @@ def search(members: Members, config: BlendConfig) -> Found:
     fractured = np.array([sample.fractured for sample in members.samples], np.bool_)
     fusion = None if members.other is None else Fusion(members.other, gamma_grid(config.gamma_step), fractured)
     heads = _best_heads(members, config, fractured, fusion)
-    best: tuple[tuple[float, ...], Found] | None = None
+    best: tuple[tuple[float, ...], tuple[float, ...], int, _Candidate] | None = None
     for index, weights in enumerate(grid):
-        dice = mean_dice_pos(*scored.counts(index))
+        dice = mean_dice_pos(*(scored.counts[index, :, part] for part in range(3)))
         for candidate in [*heads, *_map_sources(scored, index, config, fractured, fusion)]:
             value = _objective(config.objective, dice, candidate.auc)
             at = int(np.argmax(value[0] if len(value) == 1 else value[0] + 1e-9 * value[1]))
             key = tuple(float(part[at]) for part in value)
             if best is None or key > best[0]:
-                best = (key, candidate.found(weights, float(thresholds[at]), float(dice[at]), at))
+                best = key, weights, at, candidate
     if best is None:
         raise BadInput("presence_sources: these members have none of them; add max or pred_area")
-    return best[1]
+    _, weights, at, (source, own_weights, auc, gamma, scale) = best
+    column = min(at, len(auc) - 1)
+    return Found(
+        weights,
+        float(thresholds[at]),
+        source,
+        own_weights,
+        gamma=None if gamma is None else float(gamma[column]),
+        scale=None if scale is None else (float(scale[0, column]), float(scale[1, column])),
+    )
 
 
 def threshold_grid(step: float) -> npt.NDArray[np.float64]:
@@ -87,65 +92,51 @@ def threshold_grid(step: float) -> npt.NDArray[np.float64]:
     return np.round(np.arange(step, 1.0 - 1e-9, step), 6)
 
 
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """Every mixture (G) on validation: counts of the positives (P) at T thresholds, presence scores of all images
-    (N)."""
+class _Scored(NamedTuple):
+    """Every mixture (G) on validation."""
 
-    tp: npt.NDArray[np.int64]
-    fp: npt.NDArray[np.int64]
-    fn: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    """(G, P, 3, T): tp, fp and fn of the positives (P) at T thresholds."""
     maps: dict[str, Values]
-    """Source of the map -> (G, N)."""
+    """Source of the map -> scores of all images (G, N)."""
     areas: dict[str, npt.NDArray[np.float32]]
-    """Source of the predicted area -> (G, N, T)."""
-
-    def counts(self, index: int) -> Counts:
-        return self.tp[index], self.fp[index], self.fn[index]
+    """Source of the predicted area -> scores of all images (G, N, T)."""
 
 
 def _score_grid(members: Members, grid: list[tuple[float, ...]], thresholds: npt.NDArray[np.float64]) -> _Scored:
     largest = members.largest
 
-    def score(index: int) -> tuple[list[Counts], list[dict[str, float]], list[dict[str, Values]]]:
+    def score(index: int) -> tuple[npt.NDArray[np.int64], Values, npt.NDArray[np.float32]]:
+        """(G, 3, T) counts, empty without a fracture: Dice is averaged over positives only; (G, S) scores of the map,
+        (G, A, T) of the area."""
         mask = native_mask(members.samples[index])
         height, width = mask.shape
         contents = members.contents(index, height, width)
         rows, columns = contents.shape[1:]
         small = mask_to_input(mask, largest.size, largest.keep_aspect)[:rows, :columns]
-        pixels = np.array(small.size)
-        counts: list[Counts] = []
-        maps, areas = [], []
+        counts, maps, areas = [], [], []
         for weights in grid:
             content = mix(contents, weights)
-            if mask.any():  # Dice is averaged over positives only
+            if mask.any():
                 counts.append(counts_at(quantise(to_native(content, height, width)), mask, thresholds))
             tp, fp, _ = counts_at(quantise(content), small, thresholds)
-            maps.append(map_scores(content))
-            areas.append({source: of(tp + fp, pixels) for source, of in OF_AREA.items()})
-        return counts, maps, areas
+            maps.append(list(map_scores(content).values()))
+            areas.append([of(tp + fp, np.array(small.size)) for of in OF_AREA.values()])
+        return np.array(counts, np.int64), np.array(maps), np.array(areas, np.float32)
 
-    results = list(map_threaded(score, len(members.samples), "search on val"))
-    per_image = [counts for counts, _, _ in results if counts]
-    if not per_image:
+    counts, maps, areas = zip(*map_threaded(score, len(members.samples), "search on val"), strict=True)
+    positives = [of_image for of_image in counts if of_image.size]
+    if not positives:
         raise BadInput("the validation split has no positive image: the search needs one")
-    tp, fp, fn = (
-        np.stack([np.stack([mixture[part] for mixture in image]) for image in per_image], axis=1) for part in range(3)
+    all_maps, all_areas = np.stack(maps, 1), np.stack(areas, 1)
+    return _Scored(
+        np.stack(positives, 1),
+        {source: all_maps[..., place] for place, source in enumerate(OF_MAP)},
+        {source: all_areas[..., place, :] for place, source in enumerate(OF_AREA)},
     )
-    maps = {
-        source: np.array([[mixture[source] for mixture in image] for _, image, _ in results]).T for source in OF_MAP
-    }
-    areas = {
-        source: np.stack([np.stack([mixture[source] for mixture in image]) for _, _, image in results], 1).astype(
-            np.float32
-        )
-        for source in OF_AREA
-    }
-    return _Scored(tp, fp, fn, maps, areas)
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Candidate(NamedTuple):
     """A presence source of a mixture. Its arrays have one value for all thresholds (1,), or one for each (T,)."""
 
     source: str
@@ -155,20 +146,6 @@ class _Candidate:
     gamma: Values | None = None
     scale: Values | None = None
     """(2, 1) or (2, T)."""
-
-    def found(self, weights: tuple[float, ...], threshold: float, dice: float, at: int) -> Found:
-        """The result for this source with that mixture, at the threshold with index `at`."""
-        index = min(at, len(self.auc) - 1)
-        return Found(
-            weights,
-            threshold,
-            self.source,
-            self.weights,
-            gamma=None if self.gamma is None else float(self.gamma[index]),
-            scale=None if self.scale is None else (float(self.scale[0, index]), float(self.scale[1, index])),
-            dice_pos=dice,
-            roc_auc_presence=float(self.auc[index]),
-        )
 
 
 def _best_heads(members: Members, config: BlendConfig, fractured: Flags, fusion: Fusion | None) -> list[_Candidate]:
