@@ -33,10 +33,8 @@ MIXED = "mixed"
 
 
 def blend(config: BlendConfig, folder: Path) -> Path:
-    """Blend the members into the run folder; returns the artifact's path.
-
-    Raises BadInput where members do not fit together, before anything is written.
-    """
+    """Blend the members into the run folder; returns the artifact's path. Raises BadInput where members do not fit
+    together, before anything is written."""
     started = time.monotonic()
     runs = [open_member(Path(member)) for member in config.members]
     presence_run = None if config.presence_run is None else open_run(Path(config.presence_run))
@@ -137,10 +135,8 @@ def _describe_choice(config: BlendConfig, result: Found, own_sources: Sequence[s
 def prepare_blend(
     config: Path | None, overrides: Sequence[str], members: Sequence[str] | None, tta: str | None, run: Path | None
 ) -> tuple[BlendConfig, Path]:
-    """The resolved config, its members absolute, and the run folder, which is free or holds the same blend.
-
-    Nothing is written yet. Raises BadInput.
-    """
+    """The resolved config, its members absolute, and the run folder, which is free or holds the same blend. Nothing is
+    written yet. Raises BadInput."""
     resolved = _config(config, overrides)
     if members:
         resolved = resolved.model_copy(update={"members": tuple(str(Path(member).resolve()) for member in members)})

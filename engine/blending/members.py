@@ -87,10 +87,7 @@ def open_members(
     runs: Sequence[Member], split: str, tta: str, batch_size: int, presence_run: Run | None = None
 ) -> Members:
     """The predictions of the members, and of the run whose presence score is mixed in, on a split. nnU-Net members keep
-    their own TTA mode.
-
-    Raises BadInput where two of them have different data, or that run has no presence score.
-    """
+    their own TTA mode. Raises BadInput where two of them have different data, or that run has no presence score."""
     for run in runs:
         if isinstance(run, Run) and run.is_classifier:
             raise BadInput(f"{clean(str(run.folder))}: kind: {run.config.kind}; expected a run that predicts masks")

@@ -142,11 +142,8 @@ def intervals(
     seed: int = 0,
 ) -> dict[str, list[float]]:
     """{metric: [low, high]}, 95 % percentile bootstrap intervals; without `counts` for presence metrics only. A metric
-    that most resamples lack is left out.
-
-    Images are drawn with replacement, positives and negatives separately, so that AUC and AP exist in every resample.
-    Groups (patients) are drawn whole (Efron & Tibshirani 1993, chapter 13).
-    """
+    that most resamples lack is left out. Images are drawn with replacement, positives and negatives separately, so that
+    AUC and AP exist in every resample. Groups (patients) are drawn whole (Efron & Tibshirani 1993, chapter 13)."""
     if not resamples:
         return {}
     generator = np.random.default_rng(seed)

@@ -67,10 +67,8 @@ def mean_over_views(
     network: XrayNetwork, batch: torch.Tensor, device: Device, tta: str
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Means over the views, on the device: probability maps (B, 1, S, S), None for a classifier; and presence
-    probabilities (B,) of the classification head or classifier, None without one.
-
-    `batch`: float (B, 1, S, S) on the device. The network must be in eval mode. Does not wait for the device.
-    """
+    probabilities (B,) of the classification head or classifier, None without one. `batch`: float (B, 1, S, S) on the
+    device. The network must be in eval mode. Does not wait for the device."""
     views = VIEWS[tta]
     maps: torch.Tensor | None = None
     presence: torch.Tensor | None = None

@@ -46,10 +46,8 @@ class Cached(NamedTuple):
 
 
 def read_predictions(folder: Path, key: Key, shape: tuple[int, ...] | None) -> Cached | None:
-    """The predictions in the folder, or None where they are missing, damaged or of another key.
-
-    `shape` is that of the probabilities; None where only presence scores are expected.
-    """
+    """The predictions in the folder, or None where they are missing, damaged or of another key. `shape` is that of the
+    probabilities; None where only presence scores are expected."""
     try:
         index = json.loads((folder / INDEX).read_text("utf-8"))
         if any(index[name] != value for name, value in {"format": FORMAT, **key}.items()):
@@ -75,10 +73,8 @@ def data_of(folder: Path, checkpoint: str) -> str | None:
 
 
 def checkpoint_of(folder: Path) -> str | None:
-    """SHA-256 of the checkpoint that made the predictions; None without predictions.
-
-    Raises BadInput for a format of a newer version.
-    """
+    """SHA-256 of the checkpoint that made the predictions; None without predictions. Raises BadInput for a format of a
+    newer version."""
     index = _read_index(folder)
     if (reason := newer(index.get("format"), FORMAT)) is not None:
         raise BadInput(f"{clean(str(folder / INDEX))}: {reason}")

@@ -62,10 +62,8 @@ class Run:
 
 def open_run(folder: Path, which: str = "best", moved_to: Path | None = None) -> Run:
     """A run folder with its config and checkpoint. `moved_to`: the manifest's new path, which is written into the
-    config if its data are those of the training.
-
-    Raises BadInput in one line where config, checkpoint or manifest is missing, or the data differ.
-    """
+    config if its data are those of the training. Raises BadInput in one line where config, checkpoint or manifest is
+    missing, or the data differ."""
     config = load_config(folder / names.CONFIG)
     if isinstance(config, BlendConfig):
         raise BadInput(f"{clean(str(folder))}: kind: {config.kind}; expected a trained run")

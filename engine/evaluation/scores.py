@@ -45,10 +45,8 @@ def first_level(thresholds: npt.ArrayLike) -> npt.NDArray[np.int64]:
 def counts_at(
     levels: Levels, mask: npt.NDArray[np.bool_], thresholds: npt.ArrayLike
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(tp, fp, fn) at every threshold, arrays (T,); a pixel is predicted where p >= threshold.
-
-    Histograms of the levels inside and outside the mask are summed from above, so the cost does not depend on T.
-    """
+    """(tp, fp, fn) at every threshold, arrays (T,); a pixel is predicted where p >= threshold. Histograms of the levels
+    inside and outside the mask are summed from above, so the cost does not depend on T."""
     first = first_level(thresholds)
     inside = np.bincount(levels[mask], minlength=LEVELS + 2)
     everywhere = np.bincount(levels.ravel(), minlength=LEVELS + 2)

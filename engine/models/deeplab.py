@@ -16,10 +16,8 @@ HUB = "imagenet"
 
 @builds(DeepLabConfig)
 def build(config: DeepLabConfig, pretrained: bool) -> Parts:
-    """Three channels in, normalised like ImageNet.
-
-    A weights file may hold a ResNet (for the backbone), torchvision's DeepLabV3, or a network of ours.
-    """
+    """Three channels in, normalised like ImageNet. A weights file may hold a ResNet (for the backbone), torchvision's
+    DeepLabV3, or a network of ours."""
     from torchvision.models import ResNet50_Weights, ResNet101_Weights
     from torchvision.models.segmentation import deeplabv3_resnet50, deeplabv3_resnet101
 
@@ -41,11 +39,9 @@ def build(config: DeepLabConfig, pretrained: bool) -> Parts:
 
 
 class DeepLab(nn.Module):
-    """(B, 3, S, S) -> mask logits (B, 1, S, S), with a second head also presence logits (B, 1).
-
-    `encoder` is torchvision's dilated ResNet (2048 channels at stride 8), `decoder` its DeepLabHead. The second head
-    reads the encoder's last features.
-    """
+    """(B, 3, S, S) -> mask logits (B, 1, S, S), with a second head also presence logits (B, 1). `encoder` is
+    torchvision's dilated ResNet (2048 channels at stride 8), `decoder` its DeepLabHead. The second head reads the
+    encoder's last features."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, config: DeepLabConfig) -> None:
         super().__init__()

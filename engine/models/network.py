@@ -43,8 +43,5 @@ class XrayNetwork(nn.Module):
 
 def build_network(config: ModelConfig, *, pretrained: bool = True) -> XrayNetwork:
     """The network of a config. `pretrained=False` leaves weights and normalisation to the checkpoint that is loaded
-    next.
-
-    Raises BadInput in one line for a network that cannot be built, or weights that are not available.
-    """
+    next. Raises BadInput in one line for a network that cannot be built, or weights that are not available."""
     return XrayNetwork(BUILDERS[type(config)](config, pretrained))

@@ -15,12 +15,9 @@ Built = TypeVar("Built", bound=Section)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A network before its input normalisation.
-
-    `body` takes float (B, in_channels, S, S) and returns mask logits (B, 1, S, S), or a tuple of mask logits (None
-    without masks) and presence logits (B, 1). Its attribute `encoder` is the part that can be pretrained, have its own
-    learning rate, and be frozen.
-    """
+    """A network before its input normalisation. `body` takes float (B, in_channels, S, S) and returns mask logits (B,
+    1, S, S), or a tuple of mask logits (None without masks) and presence logits (B, 1). Its attribute `encoder` is the
+    part that can be pretrained, have its own learning rate, and be frozen."""
 
     body: nn.Module
     in_channels: int
@@ -39,11 +36,9 @@ BUILDERS: dict[type[Section], Builder] = {}
 
 
 def builds(config: type[Built]) -> Callable[[Callable[[Built, bool], Parts]], Callable[[Built, bool], Parts]]:
-    """Decorates the function `(config, pretrained) -> Parts` for a config model.
-
-    `pretrained=False` leaves the weights to the checkpoint that is loaded next. The function raises BadInput in one
-    line for a network that cannot be built, or weights that are not available.
-    """
+    """Decorates the function `(config, pretrained) -> Parts` for a config model. `pretrained=False` leaves the weights
+    to the checkpoint that is loaded next. The function raises BadInput in one line for a network that cannot be built,
+    or weights that are not available."""
 
     def register(build: Callable[[Built, bool], Parts]) -> Callable[[Built, bool], Parts]:
         BUILDERS[config] = build

@@ -73,10 +73,8 @@ class Swin3dEncoder(nn.Module):
 
     def forward(self, volume: torch.Tensor, depth_bias: torch.Tensor | None = None) -> list[torch.Tensor]:
         """(B, 3, D, S, S) -> the map of each stage (B, T, h, w, C), finest first, T = D / 2 and h = S / 4, S / 8 …
-        (rounded up). The last one is normalised, as torchvision does before its pooling.
-
-        `depth_bias`, (T, 1, 1, C), is added to the embedded patches: attention itself knows only relative depth.
-        """
+        (rounded up). The last one is normalised, as torchvision does before its pooling. `depth_bias`, (T, 1, 1, C), is
+        added to the embedded patches: attention itself knows only relative depth."""
         tokens = self.patch_embed(volume)
         if depth_bias is not None:
             tokens = tokens + depth_bias

@@ -67,10 +67,8 @@ def building(config: SmpConfig | TimmClassifierConfig, what: str, hub: bool) -> 
 def encoder_normalisation(
     config: SmpConfig | TimmClassifierConfig, encoder: nn.Module, published: Normalisation, pretrained: bool
 ) -> Normalisation:
-    """Load the config's encoder weights, unless they came from the hub; returns the input normalisation.
-
-    `published`: the normalisation that published weights of three channels expect.
-    """
+    """Load the config's encoder weights, unless they came from the hub; returns the input normalisation. `published`:
+    the normalisation that published weights of three channels expect."""
     half = ((0.5,) * config.in_channels, (0.5,) * config.in_channels)
     if not pretrained or not config.encoder_weights:
         return half
@@ -84,10 +82,8 @@ def load_encoder_weights(
     encoder: nn.Module, source: str, published: Normalisation, partial: bool = False
 ) -> Normalisation:
     """Load `efficientnet-lite0` or a file into an encoder; a file may hold the encoder alone or a network of ours.
-
     Returns the input normalisation: that of a network of ours in the file, else `published`. Raises BadInput like
-    `load_file`.
-    """
+    `load_file`."""
     if source == EFFICIENTNET_LITE0:
         _load_in_order(encoder, _read(_package_file(), EFFICIENTNET_LITE0))
         return published
@@ -99,22 +95,16 @@ def load_encoder_weights(
 
 def load_file(parts: Mapping[str, Part], source: str, instead: str, partial: bool = False) -> Tensors:
     """Load a file (.pt, .pth, .safetensors; also a checkpoint of ours) into parts of a network, tensors by name;
-    returns all of its tensors.
-
-    Prints what was loaded and what was not. Raises BadInput in one line where nothing fits, or, unless `partial`, not
-    the whole encoder; `instead` names the alternatives to a file.
-    """
+    returns all of its tensors. Prints what was loaded and what was not. Raises BadInput in one line where nothing fits,
+    or, unless `partial`, not the whole encoder; `instead` names the alternatives to a file."""
     tensors = _read(Path(source), instead)
     _load_by_name(parts, tensors, clean(source), partial)
     return tensors
 
 
 def load_hub(encoder: nn.Module, url: str, word: str) -> None:
-    """Load weights from a URL of torchvision's hub, cached by torch, into an encoder.
-
-    Prints what was loaded and what was not. Raises BadInput in one line where they are not available; `word` is their
-    name in the config.
-    """
+    """Load weights from a URL of torchvision's hub, cached by torch, into an encoder. Prints what was loaded and what
+    was not. Raises BadInput in one line where they are not available; `word` is their name in the config."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_HUB_SECONDS)
     try:

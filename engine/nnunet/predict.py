@@ -65,10 +65,8 @@ class TrainedRun:
 
 def open_trained(folder: Path, which: str, moved_to: Path | None = None) -> TrainedRun:
     """A run folder with its export and its checkpoint, final or best. `moved_to`: the manifest's new path, which is
-    written into the config if its data are those of the export.
-
-    Raises BadInput where config, checkpoint, export or manifest is missing, or the data differ.
-    """
+    written into the config if its data are those of the export. Raises BadInput where config, checkpoint, export or
+    manifest is missing, or the data differ."""
     config = load_nnunet_config(folder / names.CONFIG)
     layout = Layout(folder, config)
     checkpoint = layout.checkpoint(which)
@@ -87,11 +85,9 @@ def open_trained(folder: Path, which: str, moved_to: Path | None = None) -> Trai
 
 
 def split_predictions(run: TrainedRun, split: str, options: PredictOptions) -> Predictions:
-    """nnU-Net's predictions of a split, from the cache if checkpoint, data and TTA are the same.
-
-    The maps have the size of the exported images; with masks only, they are 0 and 1. Raises BadInput where the data
-    have changed since the export; Stopped; Failed.
-    """
+    """nnU-Net's predictions of a split, from the cache if checkpoint, data and TTA are the same. The maps have the size
+    of the exported images; with masks only, they are 0 and 1. Raises BadInput where the data have changed since the
+    export; Stopped; Failed."""
     samples = run.samples(split)
     data = fingerprint(samples)
     size = run.config.data.image_size
@@ -144,10 +140,8 @@ def _predict(
 
 
 def collect(run: TrainedRun, samples: list[Sample], output: Path, masks: bool, levels: Levels) -> None:
-    """Read nnU-Net's output for each sample into `levels` (N, S, S), which stay 0 outside the image.
-
-    Raises Failed in one line where an output is missing or does not fit its image.
-    """
+    """Read nnU-Net's output for each sample into `levels` (N, S, S), which stay 0 outside the image. Raises Failed in
+    one line where an output is missing or does not fit its image."""
 
     def read(index: int) -> None:
         case = run.export.cases[samples[index].id]

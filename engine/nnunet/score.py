@@ -25,10 +25,7 @@ NNUNET_THRESHOLD = 0.5
 
 def score(options: ScoreOptions, output: Path | None = None, moved_to: Path | None = None) -> Path:
     """Score a run on its test split and write the artifact into its folder or as `output`; returns the artifact's path.
-    Missing predictions are made first. `moved_to`: the new path of the run's manifest.
-
-    Raises BadInput, Stopped.
-    """
+    Missing predictions are made first. `moved_to`: the new path of the run's manifest. Raises BadInput, Stopped."""
     options = settled(options)
     check_is_file(output)
     started = time.monotonic()

@@ -37,9 +37,7 @@ _NO_SPACE = {"No space left on device": errno.ENOSPC, "Disk quota exceeded": err
 
 def find_command(name: str) -> str:
     """The path of one of nnU-Net's commands: beside this Python, or on the PATH (it may be in another environment).
-
-    Raises BadInput in one line where it is missing.
-    """
+    Raises BadInput in one line where it is missing."""
     beside = Path(sys.executable).parent / name
     command = str(beside) if os.access(beside, os.X_OK) else shutil.which(name)
     if command is None:

@@ -67,10 +67,8 @@ def remove_others(checkpoints: Path, best: Best) -> None:
 
 
 def score(metrics: Mapping[str, float], selection_metric: str) -> float:
-    """The weighted sum by which the config selects; higher is better, so metrics that are better low are subtracted.
-
-    A metric without a value (the precision of no prediction) counts as 0.
-    """
+    """The weighted sum by which the config selects; higher is better, so metrics that are better low are subtracted. A
+    metric without a value (the precision of no prediction) counts as 0."""
     return sum(
         (weight if metric(measure).higher_is_better else -weight) * metrics.get(measure, 0.0)
         for weight, measure in selection_terms(selection_metric)

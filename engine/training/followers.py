@@ -43,11 +43,9 @@ def is_follower() -> bool:
 
 @contextlib.contextmanager
 def followed(size: int, give_up: Callable[[str], None]) -> Iterator[None]:
-    """Be rank 0 of `size` for the block. The others run meanwhile and have ended after it.
-
-    If one of them dies, the block ends with Failed and the cause. If the block hangs instead, `give_up` is called with
-    the cause in another thread and must end the process.
-    """
+    """Be rank 0 of `size` for the block. The others run meanwhile and have ended after it. If one of them dies, the
+    block ends with Failed and the cause. If the block hangs instead, `give_up` is called with the cause in another
+    thread and must end the process."""
     if size == 1 or "RANK" in os.environ:
         yield
         return

@@ -20,10 +20,8 @@ _NORMALISATION = {"mean", "std"}
 
 def load_initial_weights(network: XrayNetwork, source: str) -> None:
     """Load every tensor that fits by name and shape from a run folder's best.pt or a checkpoint file, and print which
-    were loaded, which were not, and why. Batch norm statistics and input normalisation are loaded too.
-
-    Raises BadInput in one line where no weight fits: statistics, biases and scales of norms alone are not enough.
-    """
+    were loaded, which were not, and why. Batch norm statistics and input normalisation are loaded too. Raises BadInput
+    in one line where no weight fits: statistics, biases and scales of norms alone are not enough."""
     path = Path(source)
     if path.is_dir():
         path = path / names.CHECKPOINTS / names.BEST

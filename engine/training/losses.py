@@ -72,11 +72,8 @@ TERMS: dict[type[Section], list[Term[Any]]] = {}
 
 def term(config: type[Config]) -> Callable[[Term[Config]], Term[Config]]:
     """Decorates the function `(config, batch) -> loss or None` for a loss config. It applies its own weight; None: it
-    is off.
-
-    It must not wait for the GPU (no `.item()`, no boolean indexing). The mean over the ranks of what it returns must be
-    the term of the whole batch: a mean over all images is; one over some of them goes through `mean_over`.
-    """
+    is off. It must not wait for the GPU (no `.item()`, no boolean indexing). The mean over the ranks of what it returns
+    must be the term of the whole batch: a mean over all images is; one over some of them goes through `mean_over`."""
 
     def register(function: Term[Config]) -> Term[Config]:
         TERMS.setdefault(config, []).append(function)
@@ -86,10 +83,8 @@ def term(config: type[Config]) -> Callable[[Term[Config]], Term[Config]]:
 
 
 def mean_over(values: torch.Tensor, chosen: torch.Tensor, across: Across) -> torch.Tensor:
-    """The mean of `values` (B,) where `chosen` (B,) is 1; 0 if it is 1 nowhere.
-
-    The mean over the ranks of what they return is that of the whole batch, however its images are distributed.
-    """
+    """The mean of `values` (B,) where `chosen` (B,) is 1; 0 if it is 1 nowhere. The mean over the ranks of what they
+    return is that of the whole batch, however its images are distributed."""
     return (values * chosen).sum() / across(chosen.sum()).clamp(min=EPSILON)
 
 
@@ -107,11 +102,9 @@ def dice(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
 
 @term(LossConfig)
 def focal_tversky(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
-    """The mean of (1 - T)^gamma over positives, with T = tp / (tp + alpha fp + beta fn), all soft.
-
-    alpha weighs false positives and beta false negatives, as in Salehi et al. (2017). Abraham and Khan (2019) swap
-    alpha and beta, and their gamma is the inverse: 4/3 is 0.75 here.
-    """
+    """The mean of (1 - T)^gamma over positives, with T = tp / (tp + alpha fp + beta fn), all soft. alpha weighs false
+    positives and beta false negatives, as in Salehi et al. (2017). Abraham and Khan (2019) swap alpha and beta, and
+    their gamma is the inverse: 4/3 is 0.75 here."""
     chosen = config.focal_tversky
     if chosen is None or not chosen.weight:
         return None
@@ -222,11 +215,8 @@ def training_loss(
     epoch: float,
     across: Across = alone,
 ) -> torch.Tensor:
-    """The sum of the terms that are on, in float32 whatever precision the network used.
-
-    `masks`: (B, 1, H, W); `fractured`: (B,); `epoch`: epochs so far, with fractions. Raises BadInput where no term is
-    on.
-    """
+    """The sum of the terms that are on, in float32 whatever precision the network used. `masks`: (B, 1, H, W);
+    `fractured`: (B,); `epoch`: epochs so far, with fractions. Raises BadInput where no term is on."""
     in_float32 = Prediction(*(None if logits is None else logits.float() for logits in prediction))
     batch = LossInput(in_float32, masks.float(), fractured.float(), epoch, across)
     values = [value for term in TERMS[type(config)] if (value := term(config, batch)) is not None]

@@ -26,11 +26,9 @@ _TENSORS_A_LAYER = 12
 
 
 def make_optimizer(network: XrayNetwork, config: TrainingConfig, device: Device) -> torch.optim.Optimizer:
-    """The config's optimiser over all trainable weights; sgd has Nesterov momentum 0.9.
-
-    On a GPU it is one fused kernel, which itself skips an update with infinite gradients: otherwise the scaler of
-    float16 would wait for the GPU at each update.
-    """
+    """The config's optimiser over all trainable weights; sgd has Nesterov momentum 0.9. On a GPU it is one fused
+    kernel, which itself skips an update with infinite gradients: otherwise the scaler of float16 would wait for the GPU
+    at each update."""
     options: dict[str, Any] = {"fused": True} if device.is_cuda else {}
     groups = parameter_groups(network, config)
     return create_optimizer_v2(groups, config.optimizer, lr=config.lr, momentum=0.9, **options)
@@ -64,11 +62,9 @@ def make_schedule(
 
 
 def parameter_groups(network: XrayNetwork, config: TrainingConfig) -> list[dict[str, Any]]:
-    """The optimiser's parameter groups: all trainable weights, norms and biases without weight decay.
-
-    The encoder learns at `encoder_lr`, if given, and with `layer_decay` each of its layers at that share of the next
-    one's rate; decoder and heads learn at `lr`.
-    """
+    """The optimiser's parameter groups: all trainable weights, norms and biases without weight decay. The encoder
+    learns at `encoder_lr`, if given, and with `layer_decay` each of its layers at that share of the next one's rate;
+    decoder and heads learn at `lr`."""
     encoder = encoder_of(network)
     frozen = {id(weight) for weight in frozen_weights(network, config)}
     shares = layer_shares(encoder, config.layer_decay) if encoder is not None else {}
@@ -100,11 +96,9 @@ def encoder_of(network: XrayNetwork) -> nn.Module | None:
 
 
 def layers_of(encoder: nn.Module) -> dict[str, int]:
-    """The layer of each parameter, from 0 at the image.
-
-    Layers are those of timm's group matcher. An encoder without one (smp's own, torchvision's, and timm's as smp wraps
-    them) has twelve tensors per layer, in the order in which they are defined, as in timm.
-    """
+    """The layer of each parameter, from 0 at the image. Layers are those of timm's group matcher. An encoder without
+    one (smp's own, torchvision's, and timm's as smp wraps them) has twelve tensors per layer, in the order in which
+    they are defined, as in timm."""
     matcher = getattr(encoder, "group_matcher", None)
     if callable(matcher):
         return dict(group_parameters(encoder, matcher(coarse=False), reverse=True))
@@ -123,10 +117,8 @@ def freeze_batch_norm(network: XrayNetwork) -> None:
 
 
 def frozen_weights(network: XrayNetwork, config: TrainingConfig) -> list[nn.Parameter]:
-    """The weights of the encoder's first `freeze_layers` layers, which are frozen for the whole training.
-
-    Raises BadInput in one line where it has fewer layers.
-    """
+    """The weights of the encoder's first `freeze_layers` layers, which are frozen for the whole training. Raises
+    BadInput in one line where it has fewer layers."""
     if not config.freeze_layers:
         return []
     encoder = encoder_of(network)
@@ -139,11 +131,8 @@ def frozen_weights(network: XrayNetwork, config: TrainingConfig) -> list[nn.Para
 
 def set_modes(network: XrayNetwork, config: TrainingConfig, *, encoder_frozen: bool) -> None:
     """Training mode for all that learns. Frozen parts are in eval mode, so that their batch norm statistics are frozen
-    too, and get no gradients.
-
-    To be called before the first step, after everything that puts the network into eval mode, and when the encoder is
-    no longer frozen.
-    """
+    too, and get no gradients. To be called before the first step, after everything that puts the network into eval
+    mode, and when the encoder is no longer frozen."""
     network.train()
     encoder = encoder_of(network)
     if encoder is not None and config.freeze_encoder_epochs:

@@ -28,11 +28,9 @@ def prepare_run(
     run: Path | None,
     resume: bool,
 ) -> tuple[Kind, Path]:
-    """The resolved config, read by `read`, and its run folder. Nothing is written yet.
-
-    A folder that is not empty is an error without `resume`. With it, the run's own config is used, and a given config
-    must not differ from it. Raises BadInput.
-    """
+    """The resolved config, read by `read`, and its run folder. Nothing is written yet. A folder that is not empty is an
+    error without `resume`. With it, the run's own config is used, and a given config must not differ from it. Raises
+    BadInput."""
     requested = read(config, overrides) if config is not None else None
     if run is None:
         if config is None or requested is None:

@@ -29,10 +29,8 @@ _LEAST = 0.01
 
 def check_sanity(config: LearnConfig) -> None:
     """Train on one batch for a few dozen steps, without augmentation and at the recipe's highest learning rate, and
-    print the change of the loss and of the batch's Dice (for a classifier: of its ROC-AUC). Writes no run.
-
-    Raises Failed where one of them is not better afterwards; Diverged, BadInput.
-    """
+    print the change of the loss and of the batch's Dice (for a classifier: of its ROC-AUC). Writes no run. Raises
+    Failed where one of them is not better afterwards; Diverged, BadInput."""
     config = _plain(config)
     torch.manual_seed(config.seed)
     device = pick_device(config.device, config.training.precision, config.training.channels_last)
