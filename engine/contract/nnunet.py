@@ -88,7 +88,7 @@ class NnunetConfig(Section):
 
 
 class PredictOptions(Section):
-    """The options of `xray-engine nnunet predict`."""
+    """What nnU-Net predicts, and how."""
 
     run: str = Field(..., min_length=1, description="the run folder")
     tta: Literal["mirror", "none"] = Field(

@@ -149,7 +149,7 @@ class NnunetPredictions:
         cached = read_predictions(folder, key, (len(samples), size, size))
         if cached is None:
             name = clean(str(folder))
-            raise BadInput(f"{name}: not of the data in {clean(self.data.manifest)}; run nnunet predict again")
+            raise BadInput(f"{name}: not of the data in {clean(self.data.manifest)}; evaluate the run again")
         return Predictions(tuple(samples), cached.levels, None, True, key["data"], cached.device)
 
 
@@ -167,4 +167,4 @@ def open_nnunet_predictions(folder: Path) -> NnunetPredictions:
         if len(checkpoints) == 1 and (sha256 := checkpoints.pop()) is not None:
             return NnunetPredictions(folder, config.data, view, sha256)
     name = clean(str(folder))
-    raise BadInput(f"{name}: no probabilities of val and test yet; run xray-engine nnunet predict --run {name} first")
+    raise BadInput(f"{name}: no probabilities of val and test yet; run xray-engine evaluate --run {name} first")

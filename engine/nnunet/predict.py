@@ -1,4 +1,4 @@
-"""`xray-engine nnunet predict`: nnU-Net's predictions of a split, cached like those of every other run."""
+"""nnU-Net's predictions of a split, cached like those of every other run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ from engine.process.folders import made_whole
 from engine.process.progress import map_threaded
 
 PREDICT = "nnUNetv2_predict"
-SPLITS = ("val", "test")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`xray-engine nnunet train`: export, planning and preprocessing, and training, each done once."""
+"""`xray-engine train` with an nnU-Net config: export, planning and preprocessing, and training, each done once."""
 
 from __future__ import annotations
 

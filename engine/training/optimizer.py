@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -53,7 +52,7 @@ def make_schedule(
     optimizer: torch.optim.Optimizer, config: TrainingConfig, steps_per_epoch: int
 ) -> torch.optim.lr_scheduler.LambdaLR:
     """The schedule, stepped once per update. A warm-up takes at most half of the training."""
-    per_epoch = updates_per_epoch(steps_per_epoch, config.accumulate)
+    per_epoch = math.ceil(steps_per_epoch / config.accumulate)
     updates = config.epochs * per_epoch
     warmup = min(config.warmup_epochs * per_epoch, updates / 2)
     return torch.optim.lr_scheduler.LambdaLR(
@@ -105,9 +104,9 @@ def layers_of(encoder: nn.Module) -> dict[str, int]:
     return {name: position // _TENSORS_A_LAYER for position, (name, _) in enumerate(encoder.named_parameters())}
 
 
-def batch_norms(network: nn.Module) -> Iterator[_BatchNorm]:
+def batch_norms(network: nn.Module) -> list[_BatchNorm]:
     """torch's batch norms, and timm's, which have the same base class."""
-    return (module for module in network.modules() if isinstance(module, _BatchNorm))
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
 
 
 def freeze_batch_norm(network: XrayNetwork) -> None:
@@ -138,23 +137,18 @@ def set_modes(network: XrayNetwork, config: TrainingConfig, *, encoder_frozen: b
     if encoder is not None and config.freeze_encoder_epochs:
         encoder.train(not encoder_frozen)
         encoder.requires_grad_(not encoder_frozen)
-    if frozen := frozen_weights(network, config):
-        _freeze(network, frozen)
+    frozen = frozen_weights(network, config)
+    ids = {id(weight) for weight in frozen}
+    for weight in frozen:
+        weight.requires_grad_(False)
+    for module in network.modules() if frozen else ():
+        own = {id(weight) for weight in module.parameters()}
+        if own and own <= ids:  # all of its weights are frozen: its batch norm and dropout are off too
+            module.eval()
     if config.freeze_batch_norm:
         for norm in batch_norms(network):
             norm.eval()
         freeze_batch_norm(network)
-
-
-def _freeze(network: XrayNetwork, frozen: list[nn.Parameter]) -> None:
-    """A module is in eval mode if all its weights are frozen, so that its batch norm and dropout are off too."""
-    for weight in frozen:
-        weight.requires_grad_(False)
-    ids = {id(weight) for weight in frozen}
-    for module in network.modules():
-        own = {id(weight) for weight in module.parameters()}
-        if own and own <= ids:
-            module.eval()
 
 
 def frozen_encoder_steps(config: TrainingConfig, steps_per_epoch: int) -> int:
@@ -182,7 +176,3 @@ def part_of_update(step: int, steps_per_epoch: int, accumulate: int) -> Part:
     first = position - position % accumulate
     end = min(first + accumulate, steps_per_epoch)
     return Part(end - first, position == first, position == end - 1)
-
-
-def updates_per_epoch(steps_per_epoch: int, accumulate: int) -> int:
-    return -(-steps_per_epoch // accumulate)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from engine.contract.errors import Failed
@@ -18,80 +17,55 @@ from engine.evaluation.choose import GRID, best_threshold
 from engine.evaluation.metrics import Confusion, presence_metrics, segmentation_metrics
 from engine.evaluation.predict import predict_batches
 from engine.evaluation.scores import counts_at, quantise
-from engine.models.network import Prediction
 from engine.training.data import TrainingData
 from engine.training.event_log import Reading
 from engine.training.learner import Learner
 from engine.training.losses import training_loss
-
-Counts = tuple[npt.NDArray[np.int64], ...]
-"""tp, fp and fn of an image at every threshold of the grid."""
-Content = tuple[int, int]
-"""(rows, columns) of an image without padding."""
 
 
 def validate(learner: Learner, inputs: Inputs, step: int) -> dict[str, float]:
     """Metrics of the split at the grid's best threshold, and the loss. The presence score is the head's, or the map's
     maximum; a classifier has only presence metrics and the loss. As in an evaluation, predictions in the padding are
     ignored, but for the loss. Raises Diverged, with the step, for NaN or infinite predictions."""
-    counts: list[Counts] = []
-    scores: list[float] = []
-    losses = 0.0
+    counts, scores, losses = [], [], 0.0
     fractured = np.array([sample.fractured for sample in inputs.samples], bool)
-    contents = _contents(learner, inputs)
+    contents = _content_sizes(learner, inputs)
     batch_size = learner.config.training.batch_size
     for start, prediction in predict_batches(learner.evaluated_network, inputs.images, learner.device, batch_size):
-        labels = torch.from_numpy(fractured[start : start + batch_size]).float()
-        masks = np.array(inputs.masks[start : start + batch_size])
-        targets = torch.from_numpy(masks).float()[:, None]
+        batch = slice(start, start + batch_size)
+        masks = np.array(inputs.masks[batch])
+        labels, targets = torch.from_numpy(fractured[batch]).float(), torch.from_numpy(masks).float()[:, None]
         loss = training_loss(prediction, targets, labels, learner.config.loss, float("inf"))
         losses += len(labels) * float(loss)
-        inside = contents[start : start + batch_size]
-        scores += _presence(prediction, inside)
-        counts += _counts(prediction, masks, inside)
-    check_validation(losses, step, learner)
+        logits, head = prediction
+        if head is not None:
+            scores += head.sigmoid().tolist()
+        if logits is None:
+            continue
+        for image, map_, mask, (rows, columns) in zip(
+            logits, logits.sigmoid()[:, 0].numpy(), masks, contents[batch], strict=True
+        ):
+            counts.append(counts_at(quantise(map_[:rows, :columns]), mask[:rows, :columns], GRID))
+            if head is None:
+                scores.append(float(image[0, :rows, :columns].amax().sigmoid()))
+    if not math.isfinite(losses):
+        raise Diverged(f"{_kind(losses)} loss in the validation after step {step}: {_remedy(learner)}")
     metrics = {"loss": losses / len(inputs.samples)}
     if counts:
-        metrics |= _of_masks(counts, np.array([rows * columns for rows, columns in contents]))
+        tp, fp, fn = (np.stack(values) for values in zip(*counts, strict=True))
+        best = best_threshold(tp, fp, fn)
+        pixels = np.array([rows * columns for rows, columns in contents])
+        at_best = Confusion(tp[:, best], fp[:, best], fn[:, best], pixels)
+        metrics |= {"threshold": float(GRID[best])} | segmentation_metrics(at_best)
     return metrics | presence_metrics(np.array(scores), fractured)
 
 
-def _contents(learner: Learner, inputs: Inputs) -> list[Content]:
-    """Size without padding of each image. A patch, which is smaller than the network's input, has no padding."""
+def _content_sizes(learner: Learner, inputs: Inputs) -> list[tuple[int, int]]:
+    """(rows, columns) of each image without padding. A patch, which is smaller than the network's input, has none."""
     size, data = inputs.images.shape[1], learner.config.data
     if not data.keep_aspect or size != data.image_size:
         return [(size, size)] * len(inputs.samples)
     return [content_size(*image_size(sample.image), size, keep_aspect=True) for sample in inputs.samples]
-
-
-def _presence(prediction: Prediction, contents: list[Content]) -> list[float]:
-    """A score per image: the head's probability, or the maximum of the map."""
-    masks, head = prediction
-    if head is not None:
-        return [float(score) for score in head.sigmoid()]
-    assert masks is not None, "a network without a head predicts masks"
-    return [
-        float(each[0, :rows, :columns].amax().sigmoid()) for each, (rows, columns) in zip(masks, contents, strict=True)
-    ]
-
-
-def _counts(prediction: Prediction, masks: npt.NDArray[np.bool_], contents: list[Content]) -> list[Counts]:
-    """Counts of each image; nothing for a classifier."""
-    if prediction.mask_logits is None:
-        return []
-    maps = prediction.mask_logits.sigmoid()[:, 0].numpy()
-    return [
-        counts_at(quantise(each[:rows, :columns]), mask[:rows, :columns], GRID)
-        for each, mask, (rows, columns) in zip(maps, masks, contents, strict=True)
-    ]
-
-
-def _of_masks(counts: list[Counts], pixels: npt.NDArray[np.int64]) -> dict[str, float]:
-    """The metrics of the masks at the best threshold, and that threshold; `pixels` (N,) are the sizes of the images."""
-    tp, fp, fn = (np.stack(values) for values in zip(*counts, strict=True))
-    index = best_threshold(tp, fp, fn)
-    at_best = Confusion(tp[:, index], fp[:, index], fn[:, index], pixels)
-    return {"threshold": float(GRID[index])} | segmentation_metrics(at_best)
 
 
 class Diverged(Failed):
@@ -115,12 +89,6 @@ def check_weights(learner: Learner, step: int, positions: Sequence[int], trainin
     if not bool(finite.all()):
         ids = _images(positions, learner, training_data)
         raise Diverged(f"NaN or infinite weights after step {step}: {_remedy(learner)}{ids}")
-
-
-def check_validation(loss: float, step: int, learner: Learner) -> None:
-    """Raises Diverged for a NaN or infinite loss in the validation."""
-    if not math.isfinite(loss):
-        raise Diverged(f"{_kind(loss)} loss in the validation after step {step}: {_remedy(learner)}")
 
 
 def _images(positions: Sequence[int], learner: Learner, training_data: TrainingData) -> str:

@@ -147,10 +147,10 @@ def test_a_run_of_nnunets_that_was_not_predicted_or_of_other_data_says_what_to_d
     kept = json.loads(index.read_text())
     index.write_text(json.dumps({**kept, "data": "sha256:0"}))
     assert blend_nnunet(with_nnunet) == 2
-    assert "run nnunet predict again" in capsys.readouterr().err
+    assert "evaluate the run again" in capsys.readouterr().err
     index.unlink()
     assert blend_nnunet(with_nnunet) == 2
-    assert "run xray-engine nnunet predict --run" in capsys.readouterr().err
+    assert "run xray-engine evaluate --run" in capsys.readouterr().err
 
 
 def test_blending_again_replaces_the_blend_and_another_one_is_refused(

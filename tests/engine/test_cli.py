@@ -80,8 +80,7 @@ def test_the_engine_takes_a_run_however_its_path_is_written(spelling: str) -> No
         ["average", "--run", run, "--output", run],
         ["evaluate", "--run", run],
         ["blend", f"--run={run}"],
-        ["nnunet", "train", "--run", run],
-        ["nnunet", "predict", "--run", run],
+        ["nnunet", "score", "--run", run],
     ):
         given = parser.parse_args(words)
         assert {str(given.run), str(getattr(given, "output", None) or given.run)} == {"runs/a"}, words

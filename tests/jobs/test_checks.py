@@ -208,7 +208,7 @@ def test_a_run_that_a_blend_cannot_use_is_refused_with_the_reason(
 def test_nnunets_run_is_a_member_once_it_was_predicted(tmp_path: Path) -> None:
     other, run = make_run(tmp_path / "a"), make_run(tmp_path / "nn", None, kind="nnunet")
     blend = ResolvedJob("blend", tmp_path / "c", {}, members=(other, run))
-    remedy = f"create them: xray-engine nnunet predict --run {run}"
+    remedy = f"create them: xray-engine evaluate --run {run}"
     assert checks(blend)[1] == Check(BAD, f"member: nn/predictions: incomplete for val or test; {remedy}")
     for split in ("val", "test"):
         (run / f"predictions/{split}_mirror").mkdir(parents=True)

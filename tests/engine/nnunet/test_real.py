@@ -36,7 +36,7 @@ def test_nnunet_trains_predicts_and_is_scored(project: Path, runs: Path, tmp_pat
     for pair in ("data.fold=1", "data.folds=3", "data.image_size=32", "training.epochs=1", "training.processes=1"):
         config += ["--set", pair]
     config += ["--set", "device=cpu"]
-    assert main(["nnunet", "train", *config, "--run", str(run)]) == 0
+    assert main(["train", *config, "--run", str(run)]) == 0
     events = {event["event"]: event for event in parse_events((run / "events.jsonl").read_text())}
     assert list(events) == ["start", "step", "epoch", "end"]
     assert events["start"]["epochs"] == 1

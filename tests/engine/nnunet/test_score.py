@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("engine_extra")
 @pytest.fixture
 def run(config: Path, runs: Path, stand_ins: Path) -> Path:
     """A run that the stand-ins trained."""
-    assert main(["nnunet", "train", "--config", str(config), "--run", str(runs / "nn")]) == 0
+    assert main(["train", "--config", str(config), "--run", str(runs / "nn")]) == 0
     return runs / "nn"
 
 
@@ -94,15 +94,12 @@ def test_masks_are_scored_by_their_area_and_nothing_is_tuned(
     assert all("--save_probabilities" not in arguments for arguments in predictions_told(stand_ins))
 
 
-def test_predictions_are_kept_and_made_once(
-    run: Path, score: Callable[..., dict[str, Any]], stand_ins: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["nnunet", "predict", "--run", str(run), "--tta", "none"]) == 0
-    assert "test: 3 images, on cpu, float32, nnU-Net" in capsys.readouterr().out
+def test_predictions_are_kept_and_made_once(run: Path, score: Callable[..., dict[str, Any]], stand_ins: Path) -> None:
+    found = score("--tta", "none")
+    assert found["provenance"]["device"] == "cpu, float32, nnU-Net"
     told = predictions_told(stand_ins)
     assert len(told) == 2
     assert all("--disable_tta" in arguments and "--save_probabilities" in arguments for arguments in told)
-    score("--tta", "none")
     score("--tta", "none", "--threshold", "0.3")
     assert len(predictions_told(stand_ins)) == 2
     kept = sorted(path.name for path in (run / "predictions" / "test_none").iterdir())
@@ -120,8 +117,7 @@ def test_another_checkpoint_is_predicted_anew(score: Callable[..., dict[str, Any
     assert "checkpoint_final.pth" in predictions_told(stand_ins)[-1]
 
 
-def test_evaluate_predict_and_score_take_the_same_checkpoint(run: Path, stand_ins: Path) -> None:
-    assert main(["nnunet", "predict", "--run", str(run)]) == 0
+def test_evaluate_and_score_take_the_same_checkpoint(run: Path, stand_ins: Path) -> None:
     assert main(["nnunet", "score", "--run", str(run), "--bootstrap", "0"]) == 0
     assert main(["evaluate", "--run", str(run), "--tta", "hv", "--bootstrap", "0"]) == 0
     assert len(predictions_told(stand_ins)) == 2, "of val and test, once"
@@ -145,7 +141,7 @@ def test_a_fold_is_scored_on_its_validation_and_on_the_untouched_test_split(
     config: Path, manifest: Path, runs: Path, stand_ins: Path
 ) -> None:
     given = ["--config", str(config), "--set", "data.fold=1", "--set", "data.folds=3"]
-    assert main(["nnunet", "train", *given, "--run", str(runs / "nn")]) == 0
+    assert main(["train", *given, "--run", str(runs / "nn")]) == 0
     assert main(["nnunet", "score", "--run", str(runs / "nn"), "--bootstrap", "0"]) == 0
     [path] = (runs / "nn").glob("test_metrics*.json")
     found = json.loads(path.read_text())
@@ -176,7 +172,7 @@ def test_data_that_changed_since_the_export_are_refused(
     run: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (manifest.parent / "7.png").write_bytes((manifest.parent / "8.png").read_bytes())
-    assert main(["nnunet", "predict", "--run", str(run)]) == 2
+    assert main(["nnunet", "score", "--run", str(run), "--bootstrap", "0"]) == 2
     assert "split test has changed since the export" in capsys.readouterr().err
 
 
@@ -198,7 +194,7 @@ def test_moved_data_are_found_again_and_others_are_not_taken_for_them(
 
 
 def test_formats_of_a_newer_version_are_named_as_such(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["nnunet", "predict", "--run", str(run)]) == 0
+    assert main(["nnunet", "score", "--run", str(run), "--bootstrap", "0"]) == 0
     index = run / "predictions" / "test_mirror" / "index.json"
     index.write_text(index.read_text().replace("xray-probabilities/2", "xray-probabilities/3"))
     assert main(["blend", "--members", str(run), str(run.parent / "other")]) == 2

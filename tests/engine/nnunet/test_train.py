@@ -28,10 +28,10 @@ pytestmark = pytest.mark.usefixtures("engine_extra")
 
 @pytest.fixture
 def train(config: Path, runs: Path, stand_ins: Path) -> Callable[..., int]:
-    """Runs `xray-engine nnunet train` for runs/nn; its exit status."""
+    """Runs `xray-engine train` for runs/nn; its exit status."""
 
     def run(*given: str) -> int:
-        return main(["nnunet", "train", "--config", str(config), "--run", str(runs / "nn"), *given])
+        return main(["train", "--config", str(config), "--run", str(runs / "nn"), *given])
 
     return run
 
@@ -232,7 +232,7 @@ def test_without_nnunet_the_extra_is_named(
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", "")
-    assert main(["nnunet", "train", "--config", str(config), "--run", str(runs / "nn")]) == 2
+    assert main(["train", "--config", str(config), "--run", str(runs / "nn")]) == 2
     assert "pip install 'xray-tui[nnunet]'" in capsys.readouterr().err
     assert not (runs / "nn").exists()
 

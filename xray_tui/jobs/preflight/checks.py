@@ -154,6 +154,4 @@ def _predicted(run: Path) -> Check:
     for view in _NNUNET_VIEWS:
         if all((folder / f"{split}_{view}").is_dir() for split in ("val", "test")):
             return Check(OK, f"{shown} of nnU-Net")
-    return Check(
-        BAD, f"{shown}: incomplete for val or test; create them: xray-engine nnunet predict --run {clean(str(run))}"
-    )
+    return Check(BAD, f"{shown}: incomplete for val or test; create them: xray-engine evaluate --run {clean(str(run))}")
