@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from engine.evaluation.artifact import Evaluation, artifact_path, selection_key,
 from engine.evaluation.choose import Choice
 from engine.evaluation.metrics import presence_threshold
 from engine.evaluation.predictions import NnunetPredictions
-from engine.evaluation.run import Run, open_run
+from engine.evaluation.run import open_run
 from engine.evaluation.scores import SplitScores, score_split
 
 BATCH_SIZE = 16
@@ -43,10 +42,16 @@ def blend(config: BlendConfig, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder / names.CONFIG)
     val_scores = _score(val, result, config, "val")
-    choice = _choice(result, val_scores)
+    index = _threshold_index(val_scores, result)
+    cut = presence_threshold(val_scores.presence_scores(MIXED, index), val_scores.fractured)
+    choice = Choice(result.threshold, index, "val", MIXED, gate=None, gate_source=None, presence_cut=cut)
     asked = config.model_dump(mode="json", exclude={"members", "presence_run"})
     key = selection_key(config=asked, data=test.parts[0].fingerprint)
     path = artifact_path(folder, names.artifact_stem(config.tta, "tuned", "auto", gated=False), key)
+    fusion: dict[str, object] = {}
+    if presence_run is not None:
+        presence_path = relative_to_file(presence_run.folder, path)
+        fusion = {"presence_run": presence_path, "gamma": result.gamma, "presence_scale": result.scale}
     evaluation = Evaluation(
         folder,
         path,
@@ -60,7 +65,7 @@ def blend(config: BlendConfig, folder: Path) -> Path:
             "presence_source": result.presence_source,
             "presence_weights": result.presence_weights,
             "member_presence": None if result.presence_weights is None else val.own_sources,
-            **_fusion(result, presence_run, path),
+            **fusion,
             "objective": config.objective,
         },
         data={"split": "test", "fingerprint": test.parts[0].fingerprint},
@@ -91,32 +96,8 @@ def _score(members: Members, result: Found, config: BlendConfig, what: str) -> S
     return replace(scores, presence={**scores.presence, MIXED: result.presence(own, members.other)})
 
 
-def _choice(result: Found, val: SplitScores) -> Choice:
-    index = _threshold_index(val, result)
-    return Choice(
-        threshold=result.threshold,
-        index=index,
-        threshold_source="val",
-        presence_source=MIXED,
-        gate=None,
-        gate_source=None,
-        presence_cut=presence_threshold(val.presence_scores(MIXED, index), val.fractured),
-    )
-
-
 def _threshold_index(scores: SplitScores, result: Found) -> int:
     return int(scores.thresholds.searchsorted(result.threshold))
-
-
-def _fusion(result: Found, presence_run: Run | None, path: Path) -> dict[str, Any]:
-    """The artifact's fields about the other run's presence score; empty without one."""
-    if presence_run is None:
-        return {}
-    return {
-        "presence_run": relative_to_file(presence_run.folder, path),
-        "gamma": result.gamma,
-        "presence_scale": result.scale,
-    }
 
 
 def _describe_choice(config: BlendConfig, result: Found, own_sources: Sequence[str]) -> str:

@@ -47,11 +47,6 @@ class Members:
         return max(self.parts, key=lambda part: part.size)
 
     @property
-    def has_head(self) -> bool:
-        """Whether any member has a classification head."""
-        return any(part.presence is not None for part in self.parts)
-
-    @property
     def own_sources(self) -> tuple[str, ...]:
         """(M,): the source of each member's own presence score."""
         return tuple("max" if part.presence is None else HEAD for part in self.parts)
@@ -64,13 +59,15 @@ class Members:
     def own_presence(self) -> npt.NDArray[np.float64]:
         """(M, N): each member's own presence score: its classification head or, without one, the maximum of its map,
         which a presence loss may have trained."""
-        return np.stack([_maxima(part) if part.presence is None else part.presence for part in self.parts])
-
-
-def _maxima(part: Predictions) -> npt.NDArray[np.float64]:
-    """(N,): the highest probability in each image's map, without padding."""
-    sizes = [image_size(sample.image) for sample in part.samples]
-    return np.array([OF_MAP["max"](part.content(index, *size)) for index, size in enumerate(sizes)])
+        sizes = [image_size(sample.image) for sample in self.samples]
+        return np.stack(
+            [
+                part.presence
+                if part.presence is not None
+                else np.array([OF_MAP["max"](part.content(index, *size)) for index, size in enumerate(sizes)])
+                for part in self.parts
+            ]
+        )
 
 
 def mix(contents: npt.NDArray[np.float32], weights: Weights) -> npt.NDArray[np.float32]:

@@ -151,7 +151,7 @@ class _Candidate(NamedTuple):
 def _best_heads(members: Members, config: BlendConfig, fractured: Flags, fusion: Fusion | None) -> list[_Candidate]:
     """The best mixture of the members' own scores, if any member has a head. It depends on neither the mixed map nor
     the threshold."""
-    if HEAD not in config.presence_sources or not members.has_head:
+    if HEAD not in config.presence_sources or all(part.presence is None for part in members.parts):
         return []
     grid = simplex(len(members.parts), config.weight_step)
     scores = members.own_presence().T @ np.array(grid).T

@@ -31,7 +31,6 @@ from engine.evaluation.metrics import (
     presence_metrics,
     presence_threshold,
     segmentation_metrics,
-    sensitivity,
 )
 from engine.evaluation.predictions import Predictions
 from engine.evaluation.presence import HEAD
@@ -92,8 +91,9 @@ def metrics_of(scores: SplitScores, table: Table, choice: Choice) -> dict[str, f
 def metrics_of_presence(presence: Floats, fractured: Flags, cut: float) -> dict[str, float]:
     """The metrics of presence scores; `cut` is the presence threshold chosen on validation."""
     metrics = presence_metrics(presence, fractured)
-    at_cut = sensitivity(presence, fractured, cut)
-    return metrics if at_cut is None else metrics | {"sensitivity_at_90_specificity": at_cut}
+    if fractured.any():
+        metrics["sensitivity_at_90_specificity"] = float((presence[fractured] > cut).mean())
+    return metrics
 
 
 def confusion_of(scores: SplitScores, table: Table, choice: Choice) -> Confusion:

@@ -107,13 +107,11 @@ def _presence_source(val: SplitScores, presence: str, index: int, trained: str |
             return HEAD
         if trained is not None:
             return trained
-        quality = {source: _auc(val, source, index) for source in without_head()}
-        return max(quality, key=lambda source: quality[source])
+        metrics = {
+            source: presence_metrics(val.presence_scores(source, index), val.fractured) for source in without_head()
+        }
+        return max(metrics, key=lambda source: metrics[source].get("roc_auc_presence", 0.0))
     if presence == HEAD and HEAD not in val.presence:
         others = ", ".join(without_head())
         raise BadInput(f"--presence {HEAD}: this run has no classification head; give auto, or one of {others}")
     return presence
-
-
-def _auc(val: SplitScores, source: str, index: int) -> float:
-    return presence_metrics(val.presence_scores(source, index), val.fractured).get("roc_auc_presence", 0.0)

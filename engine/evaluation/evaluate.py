@@ -63,7 +63,7 @@ def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: 
         options.tta,
         selection={"asked": asked},
         data={"split": split, "fingerprint": test.fingerprint, **external},
-        checkpoints=[run.provenance()],
+        checkpoints=[{"path": str(run.checkpoint.relative_to(run.folder)), "sha256": run.sha256}],
         device=test.device,
         resamples=options.bootstrap,
         seed=run.config.seed,

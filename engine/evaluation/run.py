@@ -56,9 +56,6 @@ class Run:
             raise BadInput(f"{clean(str(self.manifest))}: no image in split {split}")
         return samples
 
-    def provenance(self) -> dict[str, str]:
-        return {"path": str(self.checkpoint.relative_to(self.folder)), "sha256": self.sha256}
-
 
 def open_run(folder: Path, which: str = "best", moved_to: Path | None = None) -> Run:
     """A run folder with its config and checkpoint. `moved_to`: the manifest's new path, which is written into the

@@ -37,17 +37,13 @@ def dequantise(levels: Levels) -> npt.NDArray[np.float32]:
     return levels.astype(np.float32) / np.float32(LEVELS)
 
 
-def first_level(thresholds: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """The lowest level at or above each threshold."""
-    return np.clip(np.ceil(np.asarray(thresholds, np.float64) * LEVELS - 1e-6), 0, LEVELS + 1).astype(np.int64)
-
-
 def counts_at(
     levels: Levels, mask: npt.NDArray[np.bool_], thresholds: npt.ArrayLike
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(tp, fp, fn) at every threshold, arrays (T,); a pixel is predicted where p >= threshold. Histograms of the levels
     inside and outside the mask are summed from above, so the cost does not depend on T."""
-    first = first_level(thresholds)
+    lowest = np.ceil(np.asarray(thresholds, np.float64) * LEVELS - 1e-6)  # the first level at or above each threshold
+    first = np.clip(lowest, 0, LEVELS + 1).astype(np.int64)
     inside = np.bincount(levels[mask], minlength=LEVELS + 2)
     everywhere = np.bincount(levels.ravel(), minlength=LEVELS + 2)
     at_or_above = np.cumsum(everywhere[::-1])[::-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,10 +14,6 @@ from engine.contract.models import Swin3dConfig, Volume
 from engine.models.blocks import Logits, classification_head, convolution, with_presence
 from engine.models.registry import IMAGENET, Parts, builds
 from engine.models.weights import Part, load_file, load_hub
-
-if TYPE_CHECKING:
-    from torchvision.models.video import SwinTransformer3d
-
 
 HUB = "kinetics"
 
@@ -64,7 +60,7 @@ class Swin3dAdapter(nn.Module):
 class Swin3dEncoder(nn.Module):
     """torchvision's Swin3D without pooling and classes. Its parameters keep their names."""
 
-    def __init__(self, swin: SwinTransformer3d) -> None:
+    def __init__(self, swin: Any) -> None:
         super().__init__()
         self.patch_embed, self.pos_drop = swin.patch_embed, swin.pos_drop
         self.features, self.norm = swin.features, swin.norm
@@ -138,11 +134,6 @@ def slices_of(kind: Volume, depth: int) -> tuple[Slice, ...]:
     return slices[first : first + depth]
 
 
-def same(image: torch.Tensor) -> torch.Tensor:
-    """The image."""
-    return image
-
-
 def smooth(image: torch.Tensor, size: int) -> torch.Tensor:
     """The mean of `size` x `size` pixels (odd), at the edges of those inside the image; columns first, then rows."""
     across = F.avg_pool2d(image, (1, size), 1, (0, size // 2), count_include_pad=False)
@@ -159,13 +150,13 @@ def detail(image: torch.Tensor) -> torch.Tensor:
     return image - smooth(image, 7)
 
 
-def _smooth(size: int) -> Slice:
-    return partial(smooth, size=size)
+def _same(image: torch.Tensor) -> torch.Tensor:
+    return image
 
 
 VOLUMES: dict[Volume, tuple[tuple[Slice, ...], int]] = {
-    "repeat": ((same,) * 5, 2),
-    "pyramid": ((_smooth(9), _smooth(7), _smooth(5), _smooth(3), same), 4),
-    "dnp_plus": ((_smooth(7), _smooth(3), same, sharpened, detail), 2),
+    "repeat": ((_same,) * 5, 2),
+    "pyramid": ((*(partial(smooth, size=size) for size in (9, 7, 5, 3)), _same), 4),
+    "dnp_plus": ((partial(smooth, size=7), partial(smooth, size=3), _same, sharpened, detail), 2),
 }
 """The five slices of each volume, and the index of the image itself among them."""

@@ -37,10 +37,6 @@ class Best:
     def keeps(self, epoch: int) -> bool:
         return any(epoch == of for _, of in self.kept)
 
-    def since(self, epoch: int) -> int:
-        """Number of epochs since the best one."""
-        return epoch - self.epoch
-
 
 def best_checkpoint(checkpoints: Path, epoch: int) -> Path:
     """The file of an epoch's checkpoint, if more than the best one is kept."""
@@ -51,11 +47,6 @@ def best_checkpoints(checkpoints: Path) -> dict[int, Path]:
     """Epoch -> checkpoint, for checkpoints that are kept besides best.pt."""
     paths = {path.stem.removeprefix(_PREFIX): path for path in checkpoints.glob(f"{_PREFIX}*.pt")}
     return {int(epoch): path for epoch, path in paths.items() if epoch.isdecimal()}
-
-
-def half_written(checkpoints: Path) -> list[Path]:
-    """Temporary files of checkpoints whose training was killed while it wrote them."""
-    return list(checkpoints.glob(".*.pt.*.tmp"))
 
 
 def remove_others(checkpoints: Path, best: Best) -> None:

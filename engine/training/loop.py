@@ -19,7 +19,7 @@ from engine.data.splits import write_split
 from engine.process.device import pick_device
 from engine.process.exit import StopFlag
 from engine.process.progress import Progress, say
-from engine.training.checkpoints import best_checkpoint, half_written, remove_others, score
+from engine.training.checkpoints import best_checkpoint, remove_others, score
 from engine.training.data import TrainingData, load_training_data, make_batches, make_loader
 from engine.training.event_log import EventLog, Meter
 from engine.training.learner import Fingerprints, Learner, State, make_learner
@@ -52,7 +52,8 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
     training, checkpoints = config.training, run / names.CHECKPOINTS
     last = checkpoints / names.LAST
     if ranks.is_first:
-        for half in (*unfinished(run / names.CONFIG), *unfinished(run / names.SPLIT), *half_written(checkpoints)):
+        left_over = (*unfinished(run / names.CONFIG), *unfinished(run / names.SPLIT), *checkpoints.glob(".*.pt.*.tmp"))
+        for half in left_over:
             half.unlink(missing_ok=True)  # left by a killed training
         if resume and not last.exists():
             print(f"{clean(str(run))}: no {names.LAST} yet; the training starts from the beginning", flush=True)
@@ -154,7 +155,7 @@ def _keep_best(learner: Learner, state: State, epoch: int, checkpoints: Path, fi
 def _is_over(state: State, training: TrainingConfig, steps_per_epoch: int) -> bool:
     """Whether early stopping ends the training."""
     patience = training.early_stopping
-    return patience is not None and state.best.since(state.step // steps_per_epoch) >= patience
+    return patience is not None and state.step // steps_per_epoch - state.best.epoch >= patience
 
 
 def _print_start(learner: Learner, training_data: TrainingData, state: State) -> None:
