@@ -31,6 +31,7 @@ from engine.evaluation.metrics import (
     presence_metrics,
     presence_threshold,
     segmentation_metrics,
+    sensitivity,
 )
 from engine.evaluation.predictions import Predictions
 from engine.evaluation.presence import HEAD
@@ -90,10 +91,9 @@ def metrics_of(scores: SplitScores, table: Table, choice: Choice) -> dict[str, f
 
 def metrics_of_presence(presence: Floats, fractured: Flags, cut: float) -> dict[str, float]:
     """The metrics of presence scores; `cut` is the presence threshold chosen on validation."""
-    metrics = presence_metrics(presence, fractured)
-    if fractured.any():
-        metrics["sensitivity_at_90_specificity"] = float((presence[fractured] > cut).mean())
-    return metrics
+    at_cut = sensitivity(presence, fractured, cut)
+    of_cut = {} if at_cut is None else {"sensitivity_at_90_specificity": at_cut}
+    return presence_metrics(presence, fractured) | of_cut
 
 
 def confusion_of(scores: SplitScores, table: Table, choice: Choice) -> Confusion:

@@ -29,12 +29,9 @@ from engine.evaluation.scores import SplitScores, score_split
 
 
 def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: Path | None = None) -> Path:
-    """Score a run and write its artifact; returns the artifact's path.
-
-    With `manifest` and `output` the run is scored on that data (its test split, or all of it where it has no test
-    split) into `output`; choices are still made on the run's own validation split. `manifest` without `output` is the
-    new path of the run's own data. Raises BadInput, Stopped.
-    """
+    """Score a run and write its artifact; returns the artifact's path. With `manifest` and `output` the run is scored
+    on that data (its test split, else all of it) into `output`; choices are still made on its own validation split.
+    `manifest` without `output` is the new path of the run's own data. Raises BadInput, Stopped."""
     check_is_file(output)
     run = open_run(Path(options.run), options.checkpoint, manifest if output is None else None)
     started = time.monotonic()

@@ -128,6 +128,11 @@ def presence_threshold(scores: Floats, fractured: npt.NDArray[np.bool_], specifi
     return float(negatives[len(negatives) - 1 - allowed])
 
 
+def sensitivity(scores: Floats, fractured: npt.NDArray[np.bool_], threshold: float) -> float | None:
+    """Share of positives with a score above the threshold; None without positives."""
+    return float((scores[fractured] > threshold).mean()) if fractured.any() else None
+
+
 def intervals(
     counts: Confusion | None,
     scores: npt.NDArray[np.float64],

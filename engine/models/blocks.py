@@ -1,27 +1,64 @@
-"""Parts that several networks share: batch norm for batches of one image, a convolution, the classification head."""
+"""What networks share: the registry of builders, batch norm for batches of one image, a convolution, the head."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from engine.contract.base import Section
 from engine.contract.models import ClassificationHeadConfig
 
 Logits: TypeAlias = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
 """Output of a network body: mask logits (B, 1, S, S), or these and presence logits (B, 1)."""
 
 
+Built = TypeVar("Built", bound=Section)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A network before its input normalisation. `body` takes float (B, in_channels, S, S) and returns mask logits (B,
+    1, S, S), or a tuple of mask logits (None without masks) and presence logits (B, 1). Its attribute `encoder` is the
+    part that can be pretrained, have its own learning rate, and be frozen."""
+
+    body: nn.Module
+    in_channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+Normalisation: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel, for values 0…1."""
+
+IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Normalisation of torchvision's weights, those for Kinetics too."""
+
+Builder = Callable[[Any, bool], Parts]
+BUILDERS: dict[type[Section], Builder] = {}
+
+
+def builds(config: type[Built]) -> Callable[[Callable[[Built, bool], Parts]], Callable[[Built, bool], Parts]]:
+    """Decorates the function `(config, pretrained) -> Parts` for a config model. `pretrained=False` leaves the weights
+    to the checkpoint that is loaded next. The function raises BadInput in one line for a network that cannot be built,
+    or weights that are not available."""
+
+    def register(build: Callable[[Built, bool], Parts]) -> Callable[[Built, bool], Parts]:
+        BUILDERS[config] = build
+        return build
+
+    return register
+
+
 def allow_batches_of_one(network: nn.Module) -> None:
     """Let every batch norm of a network train on one image, also on features pooled to one pixel: in DeepLab's ASPP,
-    PAN, UPerNet, or at the bottom of a deep encoder at 32 pixels.
-
-    There a batch norm sees one value per channel, which has no variance, and torch's raises an error. Each module gets
-    a subclass of its own class, so timm's norms, which include dropout and activation, keep their behaviour. Names and
-    values of parameters stay.
-    """
+    PAN, UPerNet, or at the bottom of a deep encoder at 32 pixels. There torch's batch norm raises an error, because one
+    value per channel has no variance. Each module gets a subclass of its own class, so timm's norms, which include
+    dropout and activation, keep their behaviour. Names and values of parameters stay."""
     for module in network.modules():
         if isinstance(module, _BatchNorm) and not isinstance(module, OneImageBatchNorm):
             kind = type(module)

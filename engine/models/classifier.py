@@ -9,8 +9,7 @@ from torch import nn
 
 from engine.contract.errors import BadInput
 from engine.contract.models import TimmClassifierConfig
-from engine.models.blocks import allow_batches_of_one
-from engine.models.registry import Parts, builds
+from engine.models.blocks import Parts, allow_batches_of_one, builds
 from engine.models.weights import EFFICIENTNET_LITE0, building, encoder_normalisation, from_hub
 
 _LITE0 = "tf_efficientnet_lite0"

@@ -7,8 +7,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from engine.contract.models import DeepLabConfig
-from engine.models.blocks import Logits, allow_batches_of_one, classification_head, with_presence
-from engine.models.registry import IMAGENET, Parts, builds
+from engine.models.blocks import (
+    IMAGENET,
+    Logits,
+    Parts,
+    allow_batches_of_one,
+    builds,
+    classification_head,
+    with_presence,
+)
 from engine.models.weights import Part, load_file, load_hub
 
 HUB = "imagenet"

@@ -9,7 +9,7 @@ from torch import nn
 
 from engine.contract.models import ModelConfig
 from engine.models import classifier, deeplab, smp, swin3d, unet  # noqa: F401 - registers their networks
-from engine.models.registry import BUILDERS, Parts
+from engine.models.blocks import BUILDERS, Parts
 
 
 class Prediction(NamedTuple):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from engine.contract.errors import BadInput
 from engine.contract.models import SmpConfig
-from engine.models.blocks import allow_batches_of_one, classification_head
-from engine.models.registry import IMAGENET, Normalisation, Parts, builds
+from engine.models.blocks import IMAGENET, Normalisation, Parts, allow_batches_of_one, builds, classification_head
 from engine.models.weights import building, encoder_normalisation, from_hub
 
 

@@ -11,8 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from engine.contract.models import Swin3dConfig, Volume
-from engine.models.blocks import Logits, classification_head, convolution, with_presence
-from engine.models.registry import IMAGENET, Parts, builds
+from engine.models.blocks import IMAGENET, Logits, Parts, builds, classification_head, convolution, with_presence
 from engine.models.weights import Part, load_file, load_hub
 
 HUB = "kinetics"

@@ -9,8 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from engine.contract.models import PlainUnetConfig
-from engine.models.blocks import Logits, classification_head, convolution, with_presence
-from engine.models.registry import Parts, builds
+from engine.models.blocks import Logits, Parts, builds, classification_head, convolution, with_presence
 
 
 @builds(PlainUnetConfig)

@@ -65,11 +65,8 @@ def _read_folds(data: NnunetDataConfig, run: Path | None) -> list[list[Sample]]:
 
 def exported_samples(samples: Sequence[Sample], negatives_per_positive: float | None, seed: int) -> list[Sample]:
     """The samples that are exported, in their order: all of val and test, all positives of train, and for each positive
-    this number of negatives, drawn with the seed (None: all negatives).
-
-    nnU-Net draws cases uniformly and takes a random crop of a case without a fracture. With many negatives, most of the
-    33 % of a batch that should show foreground would show none.
-    """
+    this number of negatives, drawn with the seed (None: all negatives). nnU-Net draws cases uniformly: with many
+    negatives, most of the 33 % of a batch that should show foreground would show none."""
     if negatives_per_positive is None:
         return list(samples)
     training = [sample for sample in samples if sample.split == "train"]
@@ -102,12 +99,9 @@ def image_name(case: str) -> str:
 
 
 def export(config: NnunetConfig, folder: Path, run: Path | None = None) -> Export:
-    """Write the dataset folder completely in place of a former export, or leave everything unchanged.
-
-    Training and validation images of all folds go to imagesTr with a label each, test images to imagesTs. Raises
-    BadInput: a manifest without the images that a training needs, masks of another size, a folder that is no export;
-    OSError: disk full.
-    """
+    """Write the dataset folder completely in place of a former export, or leave everything unchanged. Training and
+    validation images of all folds go to imagesTr with a label each, test images to imagesTs. Raises BadInput for a
+    manifest without the images that a training needs, masks of another size, a folder that is no export."""
     if folder.exists() and not (folder / RECORD).is_file():
         raise BadInput(f"{clean(str(folder))}: exists and is not an export; give another folder or name")
     data = config.data

@@ -1,17 +1,6 @@
-"""From nnU-Net's training log to our events. The log of one epoch in nnunetv2 2.2 to 2.8:
+"""From nnU-Net's training log to our events: nnunetv2 2.2 to 2.8 log an epoch as tests/engine/nnunet/test_log.py shows.
 
-    2026-11-24 11:50:16.815938: Epoch 0
-    2026-11-24 11:50:16.815999: Current learning rate: 0.01
-    2026-11-24 11:50:41.196554: train_loss 0.0275
-    2026-11-24 11:50:41.196702: val_loss 0.0239
-    2026-11-24 11:50:41.196751: Pseudo dice [np.float32(0.0)]
-    2026-11-24 11:50:41.196804: Epoch time: 24.38 s
-    2026-11-24 11:50:41.196844: Yayy! New best EMA pseudo Dice: 0.0
-
-The last line appears only for a new best epoch. After the last epoch:
-
-    2026-11-24 11:50:41.887642: Training done.
-    2026-11-24 11:50:41.914287: predicting synth_0005
+"Yayy! New best" is the last line of an epoch, and appears only for a new best one.
 """
 
 from __future__ import annotations
@@ -47,12 +36,9 @@ _DONE = "Training done."
 
 class TrainingLog:
     """Writes the events of one training, which may continue a former one, and shows its progress. nnU-Net logs nothing
-    within an epoch, so an epoch is a step.
-
-    Its loss is cross entropy minus Dice: near 0 at first, -1 at best. Pseudo Dice is that of the pooled pixels of 50
-    batches of random validation patches, a third of them around a fracture; it is higher than Dice_pos. Values that
-    nnU-Net did not log are NaN.
-    """
+    within an epoch, so an epoch is a step. Its loss is cross entropy minus Dice: near 0 at first, -1 at best. Pseudo
+    Dice is that of the pooled pixels of random validation patches, a third of them around a fracture; it is higher than
+    Dice_pos. Values that nnU-Net did not log are NaN."""
 
     def __init__(self, run: Path, debug: Path, validation_cases: int) -> None:
         """`debug`: the file in which the trainer writes its number of epochs before the first one begins."""

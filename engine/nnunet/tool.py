@@ -78,12 +78,9 @@ def run_tool(
     on_line: Callable[[str], None] = lambda line: None,
     on_tick: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run a command to its end and pass on its output line by line; `on_tick` is called about every second.
-
-    SIGTERM and SIGINT are passed on to the command and everything it started; all of it has ended when this function
-    returns or raises, and when this process dies. Raises Stopped; Failed with the last error line; MemoryError; OSError
-    for a full disk.
-    """
+    """Run a command to its end and pass on its output line by line; `on_tick` is called about every second. SIGTERM and
+    SIGINT are passed on to everything it started; all of it has ended when this function returns or raises, and when
+    this process dies. Raises Stopped; Failed with the last error line; MemoryError; OSError for a full disk."""
     stop = StopFlag()
     last: deque[str] = deque(maxlen=100)
     try:

@@ -23,12 +23,9 @@ PLAN, TRAIN = "nnUNetv2_plan_and_preprocess", "nnUNetv2_train"
 
 
 def train(config: NnunetConfig, run: Path, device: str) -> None:
-    """Train into the run folder on cpu or cuda, or continue a stopped training of this config.
-
-    nnU-Net saves a checkpoint every 50 epochs, and one whenever its moving average of pseudo Dice is the highest. A
-    stopped training continues from the former or, without it, the latter; later epochs are trained again. A training
-    that ends before the export is complete leaves nothing. Raises Stopped, Failed, BadInput.
-    """
+    """Train into the run folder on cpu or cuda, or continue a stopped training of this config from nnU-Net's last
+    checkpoint, which it saves every 50 epochs, else from its best one. A training that ends before the export is
+    complete leaves nothing. Raises Stopped, Failed, BadInput."""
     layout = Layout(run, config)
     plan, trainer = find_command(PLAN), find_command(TRAIN)
     for half in (*unfinished(run / names.CONFIG), *unfinished(run / names.SPLIT)):

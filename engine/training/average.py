@@ -34,12 +34,9 @@ Tensors = dict[str, torch.Tensor]
 
 def average(run: Path, output: Path, best: int | None = None) -> None:
     """Write the mean of the run's `best` best checkpoints (None: of all that were kept) into the new run folder
-    `output`, with its sources in average.json, and print its validation metrics.
-
-    Batch norm statistics are estimated again on the training images without augmentation: the mean of the checkpoints'
-    statistics does not fit the activations of the averaged weights (Izmailov et al. 2018). Statistics that the training
-    kept frozen stay as they are. Raises BadInput.
-    """
+    `output`, with its sources in average.json, and print its validation metrics. Batch norm statistics are estimated
+    again, because the mean of the checkpoints' does not fit the averaged weights (Izmailov et al. 2018), but for those
+    that the training kept frozen. Raises BadInput."""
     config = learn_config(run / names.CONFIG, ())
     training, name = config.training, clean(str(run))
     check_manifest(run, config.data.manifest)
@@ -111,12 +108,9 @@ def mean_of(checkpoints: Sequence[Path]) -> Tensors:
 @torch.inference_mode()
 def estimate_batch_norm(network: XrayNetwork, images: npt.NDArray[np.uint8], device: Device, batch_size: int) -> None:
     """Set the statistics of every batch norm in training mode to their mean over these images, uint8 (N, S, S), in full
-    precision. Dropout stays off.
-
-    Each batch is spread over all images: the manifest may be sorted, and a batch of neighbours would underestimate how
-    much images differ. A batch has `batch_size` images or slightly more, so that all images weigh the same, and at
-    least two, because features pooled to one pixel have no variance in a batch of one.
-    """
+    precision. Dropout stays off. Each batch is spread over all images, because the manifest may be sorted, and has
+    `batch_size` images or slightly more, so that all weigh the same, but at least two: features pooled to one pixel
+    have no variance in a batch of one. torch's update_bn would also train dropout and frozen norms."""
     norms = [norm for norm in batch_norms(network) if norm.training]
     if not norms:
         return

@@ -12,7 +12,7 @@ from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.models.checkpoint import evaluated_weights, load_checkpoint
 from engine.models.network import XrayNetwork
-from engine.models.tensor_names import by_module, counted, some
+from engine.models.weights import by_module, counted, some
 
 _NORMALISATION = {"mean", "std"}
 """Input normalisation: of the same shape in nearly every network, and no weights."""

@@ -30,11 +30,8 @@ from engine.training.validate import check_losses, check_weights, validate
 
 def train(config: LearnConfig, run: Path, *, resume: bool) -> None:
     """Train into the run folder; config.yaml is written before the first step. With `resume` the training continues
-    from last.pt, if there is one, and ends with the same weights as a training without interruption.
-
-    With several ranks this is rank 0, and the others call `take_part`. Raises Stopped after SIGTERM, with a checkpoint
-    saved; Diverged, with the last good one kept; BadInput.
-    """
+    from last.pt, if there is one, and ends with the same weights as an uninterrupted one. With several ranks this is
+    rank 0. Raises Stopped after SIGTERM, with a checkpoint saved; Diverged, with the last good one kept; BadInput."""
     ranks = join()
     ranks.broadcast((config, run, resume))
     _train(config, run, resume, ranks)

@@ -3,8 +3,7 @@
 A new term is one function here, decorated with `@term(LossConfig)`, and its field in engine/contract/losses.py.
 
 Overlap terms look at positive images only: an empty reference has no overlap, and false positives on it are BCE's part.
-`DiceLoss` of segmentation-models-pytorch is another loss. It pools over the batch, which weighs an image by its
-fracture's area and lets a false positive on an empty image lower other images' Dice.
+segmentation-models-pytorch's `DiceLoss` pools over the batch instead, which weighs an image by its fracture's area.
 """
 
 from __future__ import annotations
@@ -139,12 +138,9 @@ def empty_bce(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
 
 @term(LossConfig)
 def focal(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
-    """The mean of -a (1 - p)^gamma log p over all pixels (Lin et al. 2017, equation 5).
-
-    p is the probability of the true class; a is alpha for fracture pixels and 1 - alpha for others, or 1. Lin et al.
-    divide by the number of anchors with an object; here, as in torchvision, it is a mean. torchvision's function itself
-    has NaN gradients for a gamma below 1 where 1 - p underflows to 0.
-    """
+    """The mean of -a (1 - p)^gamma log p over all pixels (Lin et al. 2017, equation 5): p is the probability of the
+    true class; a is alpha for fracture pixels and 1 - alpha for others, or 1. torchvision's sigmoid_focal_loss has NaN
+    gradients for a gamma below 1 where 1 - p underflows to 0."""
     chosen, pixels = config.focal, batch.pixels
     if chosen is None or not chosen.weight:
         return None

@@ -18,7 +18,7 @@ from engine.contract.errors import BadInput
 from engine.contract.models import DeepLabConfig, SmpConfig, Swin3dConfig, TimmClassifierConfig
 from engine.models.checkpoint import save_checkpoint
 from engine.models.network import build_network
-from engine.models.weights import Part, load_encoder_weights, load_file, load_hub
+from engine.models.weights import Part, by_module, counted, load_encoder_weights, load_file, load_hub
 
 State = Mapping[str, torch.Tensor]
 HALF = ((0.5,) * 3, (0.5,) * 3)
@@ -278,3 +278,14 @@ def test_without_a_network_the_hub_fails_in_one_line_that_says_what_to_get(
         build_network(config)
     assert len(raised.value.lines) == 1
     assert socket.getdefaulttimeout() is None
+
+
+def test_tensors_are_counted_by_module_down_to_two_levels() -> None:
+    assert by_module(["mask", "a.0.weight", "a.0.bias", "a.1.c.d.bias", "b.weight"]) == (
+        "mask (1), a.0 (2), a.1 (1), b (1)"
+    )
+    assert by_module([]) == ""
+
+
+def test_counters_of_batch_norm_do_not_count() -> None:
+    assert counted(["bn.weight", "bn.num_batches_tracked"]) == ["bn.weight"]
