@@ -118,7 +118,15 @@ def prepare_blend(
 ) -> tuple[BlendConfig, Path]:
     """The resolved config, its members absolute, and the run folder, which is free or holds the same blend. Nothing is
     written yet. Raises BadInput."""
-    resolved = _config(config, overrides)
+    if config is None:
+        values: dict[str, object] = {}
+        apply_overrides(values, overrides)
+        resolved = validate(BlendConfig, values, "xray-engine blend")
+    else:
+        loaded = load_config(config, overrides)
+        if not isinstance(loaded, BlendConfig):
+            raise BadInput(f"{clean(str(config))}: kind: {loaded.kind}; blend needs kind: blend")
+        resolved = loaded
     if members:
         resolved = resolved.model_copy(update={"members": tuple(str(Path(member).resolve()) for member in members)})
     if tta:
@@ -137,14 +145,3 @@ def prepare_blend(
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"{clean(str(folder))}: not an empty folder; give another --run")
     return resolved, folder
-
-
-def _config(path: Path | None, overrides: Sequence[str]) -> BlendConfig:
-    if path is None:
-        values: dict[str, object] = {}
-        apply_overrides(values, overrides)
-        return validate(BlendConfig, values, "xray-engine blend")
-    config = load_config(path, overrides)
-    if not isinstance(config, BlendConfig):
-        raise BadInput(f"{clean(str(path))}: kind: {config.kind}; blend needs kind: blend")
-    return config

@@ -57,12 +57,10 @@ def to_probability(scores: Values, scale: Values) -> Values:
 
 
 def fit_scale(scores: Values, fractured: Flags) -> Values:
-    """Slope and offset (2, K) for each column of scores (N, K) in 0…1, by maximum likelihood (Platt 1999).
-
-    Platt's targets (n + 1) / (n + 2) instead of 1, and 1 / (n + 2) instead of 0, keep the slope finite where a score
-    separates the classes perfectly. A score no better than chance gets the slope 0, and thus the same probability for
-    every image, instead of a negative slope that would reverse it.
-    """
+    """Slope and offset (2, K) for each column of scores (N, K) in 0…1, by maximum likelihood (Platt 1999). Platt's
+    targets (n + 1) / (n + 2) instead of 1, and 1 / (n + 2) instead of 0, keep the slope finite where a score separates
+    the classes perfectly. A score no better than chance gets the slope 0, and thus the same probability for every
+    image, instead of a negative slope that would reverse it."""
     positives, negatives = int(fractured.sum()), int((~fractured).sum())
     targets = np.where(fractured, (positives + 1) / (positives + 2), 1 / (negatives + 2))[:, None]
     odds = _log_odds(scores)

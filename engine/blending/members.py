@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from engine.contract import names
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
+from engine.contract.yaml_file import read_mapping
 from engine.data.images import image_size
 from engine.data.manifest import Sample
 from engine.data.resize import content_size, to_native
 from engine.evaluation.predictions import (
     NnunetPredictions,
     Predictions,
-    is_nnunet,
     open_nnunet_predictions,
     predict_split,
 )
@@ -77,7 +78,8 @@ def mix(contents: npt.NDArray[np.float32], weights: Weights) -> npt.NDArray[np.f
 
 def open_member(folder: Path) -> Member:
     """A run folder as a member. Raises BadInput in one line if it cannot be one."""
-    return open_nnunet_predictions(folder) if is_nnunet(folder) else open_run(folder)
+    is_nnunet = read_mapping(folder / names.CONFIG).get("kind") == "nnunet"
+    return open_nnunet_predictions(folder) if is_nnunet else open_run(folder)
 
 
 def open_members(

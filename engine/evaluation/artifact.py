@@ -45,9 +45,7 @@ class Evaluation:
     """What an artifact records beside its figures."""
 
     run: Path
-    """The run folder."""
     path: Path
-    """The artifact's file."""
     key: str
     """`selection_key` of the request."""
     started: float
@@ -104,23 +102,19 @@ def confusion_of(scores: SplitScores, table: Table, choice: Choice) -> Confusion
     return counts.gated(scores.presence_scores(choice.presence_source, choice.index) >= choice.gate)
 
 
-def all_positive(table: Table) -> dict[str, float]:
-    """The metrics of predicting fracture in every pixel: a floor for all other figures."""
-    area = table.tp[:, 0] + table.fn[:, 0]
-    return segmentation_metrics(Confusion(area, table.pixels - area, np.zeros_like(area), table.pixels))
-
-
 def write_artifact(evaluation: Evaluation, val: SplitScores, test: SplitScores, choice: Choice) -> None:
     """Score the test split once at the choice, write the per-image table, then the artifact, and print its figures."""
     counts = confusion_of(test, test.native, choice)
     presence = test.presence_scores(choice.presence_source, choice.index)
+    area = test.native.tp[:, 0] + test.native.fn[:, 0]
+    everywhere = Confusion(area, test.native.pixels - area, np.zeros_like(area), test.native.pixels)
     figures = {
         **metrics_of(test, test.native, choice),
         **_numbers(test.fractured),
         "validation": metrics_of(val, val.native, choice) | _numbers(val.fractured),
         "input": metrics_of(test, test.input, choice),
         "validation_input": metrics_of(val, val.input, choice),
-        "all_positive": all_positive(test.native),
+        "all_positive": segmentation_metrics(everywhere),  # a floor for all other figures
         "threshold": choice.threshold,
     }
     chosen = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.contract import names
-from engine.contract.config import EvaluateOptions, LearnConfig, TrainConfig
+from engine.contract.config import EvaluateOptions, TrainConfig
 from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file
 from engine.contract.text import clean
@@ -70,7 +70,9 @@ def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: 
     else:
         fixed = [] if options.threshold == "tuned" else [float(options.threshold)]
         val_scores = score_maps(val, fixed)
-        choice = choose(val_scores, options.threshold, options.presence, options.gate, _trained_score(run.config))
+        loss = run.config.loss.map_presence if isinstance(run.config, TrainConfig) else None
+        trained = loss.source if loss is not None and loss.weight else None
+        choice = choose(val_scores, options.threshold, options.presence, options.gate, trained)
         write_artifact(evaluation, val_scores, score_maps(test, fixed), choice)
     return path
 
@@ -86,12 +88,6 @@ def score_maps(predicted: Predictions, fixed: Sequence[float]) -> SplitScores:
     thresholds, what = np.unique(np.concatenate([GRID, fixed])), predicted.samples[0].split
     content, size, keep_aspect = predicted.content, predicted.size, predicted.keep_aspect
     return score_split(predicted.samples, content, size, keep_aspect, thresholds, predicted.presence, what)
-
-
-def _trained_score(config: LearnConfig) -> str | None:
-    """The map's presence score that a presence loss trained; None without such a loss."""
-    loss = config.loss.map_presence if isinstance(config, TrainConfig) else None
-    return loss.source if loss is not None and loss.weight else None
 
 
 def _check_has_no_masks(options: EvaluateOptions) -> None:

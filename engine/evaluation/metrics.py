@@ -147,11 +147,13 @@ def intervals(
     if not resamples:
         return {}
     generator = np.random.default_rng(seed)
-    units = _units(fractured, groups)
+    strata = [units for units in _units(fractured, groups) if units]
     drawn: dict[str, list[float]] = {name: [] for name in INTERVAL_METRICS}
     with Progress("bootstrap", resamples, "resamples") as progress:
         for _ in range(resamples):
-            chosen = _resample(units, generator)
+            chosen = np.concatenate(
+                [units[i] for units in strata for i in generator.integers(len(units), size=len(units))]
+            )
             metrics = presence_metrics(scores[chosen], fractured[chosen])
             if counts is not None:
                 metrics |= segmentation_metrics(counts[chosen])
@@ -173,8 +175,3 @@ def _units(fractured: npt.NDArray[np.bool_], groups: Sequence[str | None]) -> li
         _, unit_of = np.unique(names, return_inverse=True)
         return [[np.flatnonzero(unit_of == unit) for unit in range(unit_of.max() + 1)]]
     return [[np.array([index]) for index in np.flatnonzero(fractured == flag)] for flag in (True, False)]
-
-
-def _resample(strata: list[list[npt.NDArray[np.int64]]], generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    drawn = [units[index] for units in strata if units for index in generator.integers(len(units), size=len(units))]
-    return np.concatenate(drawn)

@@ -17,7 +17,6 @@ from engine.contract.errors import BadInput
 from engine.contract.load import load_nnunet_config
 from engine.contract.nnunet import NnunetDataConfig
 from engine.contract.text import clean
-from engine.contract.yaml_file import read_mapping
 from engine.data.arrays import new_array, open_array
 from engine.data.manifest import Sample, fingerprint
 from engine.data.moved import check_manifest
@@ -151,11 +150,6 @@ class NnunetPredictions:
             name = clean(str(folder))
             raise BadInput(f"{name}: not of the data in {clean(self.data.manifest)}; evaluate the run again")
         return Predictions(tuple(samples), cached.levels, None, True, key["data"], cached.device)
-
-
-def is_nnunet(folder: Path) -> bool:
-    """Whether nnU-Net trained the run. Raises BadInput where there is no config."""
-    return read_mapping(folder / names.CONFIG).get("kind") == "nnunet"
 
 
 def open_nnunet_predictions(folder: Path) -> NnunetPredictions:

@@ -21,7 +21,7 @@ from engine.contract.text import clean
 from engine.data.images import read_image, read_mask
 from engine.data.inputs import size_problem
 from engine.data.manifest import SPLITS, Sample, fingerprint, read_manifest
-from engine.data.resize import Grey, Mask, content_size, image_to_input, mask_to_input
+from engine.data.resize import content_size, image_to_input, mask_to_input
 from engine.data.splits import draw_folds, read_samples
 from engine.nnunet.layout import CHANNEL, ENDING, FOLDS
 from engine.process.folders import made_whole
@@ -173,26 +173,16 @@ def _write_images(samples: Sequence[Sample], cases: dict[str, str], size: int, m
         mask = np.zeros(image.shape, np.bool_) if sample.mask is None else read_mask(sample.mask)
         if mask.shape != image.shape:
             return size_problem(sample, image.shape, mask.shape)
+        rows, columns = content_size(image.shape[0], image.shape[1], size, keep_aspect=True)  # without padding
         is_test, name = sample.split == "test", image_name(cases[sample.id])
-        files = {making / (_TEST if is_test else _TRAINING) / name: fitted_image(image, size)}
-        if not is_test:
-            files[making / _LABELS / f"{cases[sample.id]}{ENDING}"] = fitted_mask(mask, size).astype(np.uint8)
+        files = {making / (_TEST if is_test else _TRAINING) / name: image_to_input(image, size, keep_aspect=True)}
+        if not is_test:  # a positive mask keeps at least one pixel
+            label = mask_to_input(mask, size, keep_aspect=True).astype(np.uint8)
+            files[making / _LABELS / f"{cases[sample.id]}{ENDING}"] = label
         for path, pixels in files.items():
             with named(path):
-                Image.fromarray(pixels).save(path, "PNG")
+                Image.fromarray(pixels[:rows, :columns]).save(path, "PNG")
         return None
 
     if problems := [problem for problem in map_threaded(write, len(samples), "export") if problem]:
         raise BadInput(problems)
-
-
-def fitted_image(image: Grey, size: int) -> Grey:
-    """(H, W) -> the image with its longer side at `size`, antialiased."""
-    rows, columns = content_size(image.shape[0], image.shape[1], size, keep_aspect=True)
-    return np.ascontiguousarray(image_to_input(image, size, keep_aspect=True)[:rows, :columns])
-
-
-def fitted_mask(mask: Mask, size: int) -> Mask:
-    """(H, W) -> the mask with its longer side at `size`; a positive mask keeps at least one pixel."""
-    rows, columns = content_size(mask.shape[0], mask.shape[1], size, keep_aspect=True)
-    return np.ascontiguousarray(mask_to_input(mask, size, keep_aspect=True)[:rows, :columns])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,7 @@ from engine.process.progress import map_threaded
 PREDICT = "nnUNetv2_predict"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TrainedRun:
     """A trained nnU-Net run and the checkpoint that is used."""
 
@@ -41,11 +40,8 @@ class TrainedRun:
     config: NnunetConfig
     export: Export
     checkpoint: Path
-
-    @cached_property
-    def sha256(self) -> str:
-        """Of the checkpoint."""
-        return file_sha256(self.checkpoint)
+    sha256: str
+    """Of the checkpoint."""
 
     def samples(self, split: str) -> list[Sample]:
         """The samples of a split, with its fold. Raises BadInput for an empty split, or a sample that was not
@@ -71,12 +67,12 @@ def open_trained(folder: Path, which: str, moved_to: Path | None = None) -> Trai
     checkpoint = layout.checkpoint(which)
     if not checkpoint.is_file():
         raise BadInput(f"{clean(str(checkpoint))}: no such checkpoint; finish the training first")
-    export = read_export(layout.dataset)
+    export, sha256 = read_export(layout.dataset), file_sha256(checkpoint)
     if moved_to is None:
         check_manifest(folder, config.data.manifest)
-        return TrainedRun(folder, config, export, checkpoint)
+        return TrainedRun(folder, config, export, checkpoint, sha256)
     data = config.data.model_copy(update={"manifest": str(moved_to.resolve())})
-    run = TrainedRun(folder, config.model_copy(update={"data": data}), export, checkpoint)
+    run = TrainedRun(folder, config.model_copy(update={"data": data}), export, checkpoint, sha256)
     fingerprints = {split: fingerprint(run.samples(split)) for split in ("val", "test")}
     check_same_data(folder, moved_to, export.fingerprints, fingerprints)
     point_to(folder, moved_to)

@@ -7,6 +7,7 @@ predicted empty, so its mean Dice is neither Dice_pos nor Dice.
 from __future__ import annotations
 
 import time
+from importlib import metadata
 from pathlib import Path
 
 from engine.contract import names
@@ -17,7 +18,6 @@ from engine.evaluation.artifact import Evaluation, artifact_path, selection_key,
 from engine.evaluation.choose import choose
 from engine.evaluation.evaluate import check_is_file, score_maps
 from engine.nnunet.predict import open_trained, split_predictions
-from engine.nnunet.tool import version
 
 NNUNET_THRESHOLD = 0.5
 """nnU-Net takes the more probable of two classes."""
@@ -39,6 +39,10 @@ def score(options: ScoreOptions, output: Path | None = None, moved_to: Path | No
     key = selection_key(**asked, data=test.fingerprint)
     stem = names.artifact_stem(options.tta, options.threshold, options.presence, options.gate != "none")
     path = artifact_path(run.folder, stem, key, output)
+    try:
+        version = metadata.version("nnunetv2")
+    except metadata.PackageNotFoundError:
+        version = None  # its commands are in another environment
     evaluation = Evaluation(
         run.folder,
         path,
@@ -51,7 +55,7 @@ def score(options: ScoreOptions, output: Path | None = None, moved_to: Path | No
         device=test.device,
         resamples=options.bootstrap,
         seed=run.config.seed,
-        provenance={"nnunetv2": version(), "trainer": run.config.training.trainer_class},
+        provenance={"nnunetv2": version, "trainer": run.config.training.trainer_class},
     )
     write_artifact(evaluation, val_scores, test_scores, choice)
     return path

@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 
 from engine.contract.errors import BadInput, Failed, Stopped
@@ -43,14 +42,6 @@ def find_command(name: str) -> str:
     if command is None:
         raise BadInput(f"nnU-Net is not installed ({name} is missing); install it: pip install 'xray-tui[nnunet]'")
     return command
-
-
-def version() -> str | None:
-    """The version of nnunetv2 in this environment; None where its commands are in another."""
-    try:
-        return metadata.version("nnunetv2")
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def environment(layout: Layout, device: str, *, compile: bool) -> dict[str, str]:
@@ -84,7 +75,15 @@ def run_tool(
     stop = StopFlag()
     last: deque[str] = deque(maxlen=100)
     try:
-        process = _start(command, environment)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            process_group=0,  # so that the whole group can be ended
+            preexec_fn=partial(end_with, os.getpid()),  # one prctl call, and exec follows at once
+        )
         try:
             for line in _output(process, stop, on_tick):
                 say(line)
@@ -99,19 +98,6 @@ def run_tool(
         raise Stopped("stopped")
     if status:
         raise failure(Path(command[0]).name, status, last)
-
-
-def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start the command in its own process group, so that the whole group can be ended."""
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=dict(environment),
-        process_group=0,
-        preexec_fn=partial(end_with, os.getpid()),  # one prctl call, and exec follows at once
-    )
 
 
 def failure(name: str, status: int, last: Sequence[str]) -> Exception:

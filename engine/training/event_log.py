@@ -65,10 +65,6 @@ class Reading:
     eta_s: float
     """Remaining time of the whole training, validations included."""
 
-    @property
-    def loss(self) -> float:
-        return sum(self.losses) / len(self.losses)
-
 
 class Meter:
     """Collects losses on the device, and reads them about once a second."""

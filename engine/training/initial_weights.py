@@ -36,19 +36,18 @@ def load_initial_weights(network: XrayNetwork, source: str) -> None:
         )
     network.load_state_dict(fitting, strict=False)
     normalised = "its" if fitting.keys() >= _NORMALISATION else "not its"
-    loaded, total = len(_weighed(fitting)), len(_weighed(own))
-    print(f"init_from {clean(str(path))}: {loaded} of {total} tensors, and {normalised} input normalisation")
+    mine, theirs = _weighed(own), _weighed(saved)
     groups = {
-        "loaded": fitting.keys(),
-        "not in the file": own.keys() - saved.keys(),
-        "of another shape": own.keys() & saved.keys() - fitting.keys(),
-        "in the file and not used": saved.keys() - own.keys(),
+        "loaded": [name for name in mine if name in fitting],
+        "not in the file": [name for name in mine if name not in theirs],
+        "of another shape": [name for name in mine if name in theirs and name not in fitting],
+        "in the file and not used": [name for name in theirs if name not in mine],
     }
+    count = f"{len(groups['loaded'])} of {len(mine)} tensors"
+    print(f"init_from {clean(str(path))}: {count}, and {normalised} input normalisation", flush=True)
     for kind, group in groups.items():
-        if names_of_kind := [
-            name for name in counted({**own, **saved}) if name in group and name not in _NORMALISATION
-        ]:
-            print(f"  {kind}: {by_module(names_of_kind)}", flush=True)
+        if group:
+            print(f"  {kind}: {by_module(group)}", flush=True)
 
 
 def _weighed(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -37,9 +37,6 @@ STEPS = 2
 
 PARTS = ("network", "optimizer", "schedule", "scaler")
 
-Fingerprints = Mapping[str, str]
-"""Split -> fingerprint of its data."""
-
 
 def conditions(ranks: int) -> dict[str, str | int]:
     """Conditions of a bit-exact resume on this CPU; saved in every last.pt."""
@@ -109,7 +106,11 @@ class Learner:
         image, mask, fractured = on_device(batch, self.device.device, self.config.augment)
         if part.is_first:
             self.optimizer.zero_grad(set_to_none=True)
-        with contextlib.nullcontext() if part.is_last else self.ranks.without_sync(self.forward):
+        with (
+            self.forward.no_sync()  # gradients are added up on each rank, and averaged with the last part
+            if isinstance(self.forward, nn.parallel.DistributedDataParallel) and not part.is_last
+            else contextlib.nullcontext()
+        ):
             with self.device.autocast():
                 prediction = self.forward(image)
             loss = training_loss(prediction, mask, fractured, self.config.loss, epoch, self.ranks.mean)
@@ -135,8 +136,8 @@ class Learner:
         """The highest of the groups' rates."""
         return max(float(rate) for rate in self.schedule.get_last_lr())
 
-    def save_best(self, path: Path, state: State, epoch: int, fingerprints: Fingerprints) -> None:
-        """Save what an evaluation needs."""
+    def save_best(self, path: Path, state: State, epoch: int, fingerprints: Mapping[str, str]) -> None:
+        """Save what an evaluation needs. `fingerprints`: split -> fingerprint of its data."""
         values = {
             "network": self.evaluated_network.state_dict(),
             "config": self.config.model_dump(mode="json"),
@@ -146,7 +147,7 @@ class Learner:
         }
         save_checkpoint(path, values)
 
-    def save_last(self, path: Path, state: State, data_key: str, fingerprints: Fingerprints) -> None:
+    def save_last(self, path: Path, state: State, data_key: str, fingerprints: Mapping[str, str]) -> None:
         """Save everything that a resumed training needs for an exact continuation. Rank 0 writes the file; every rank
         contributes its random state."""
         rng = self.ranks.gather(torch.get_rng_state())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from engine.process.progress import Progress, say
 from engine.training.checkpoints import best_checkpoint, remove_others, score
 from engine.training.data import TrainingData, load_training_data, make_batches, make_loader
 from engine.training.event_log import EventLog, Meter
-from engine.training.learner import Fingerprints, Learner, State, make_learner
+from engine.training.learner import Learner, State, make_learner
 from engine.training.optimizer import frozen_encoder_steps, part_of_update, set_modes
 from engine.training.ranks import Ranks, join
 from engine.training.validate import check_losses, check_weights, validate
@@ -98,13 +99,10 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
                     check_losses(reading, state.step, learner, training_data)
                     for step_loss in reading.losses:  # one by one: the sum must not depend on when they are read
                         state.loss_sum += step_loss
-                    pace = {
-                        "lr": learner.learning_rate,
-                        "images_per_s": reading.images_per_s,
-                        "eta_s": reading.eta_s,
-                    }
+                    pace = {"lr": learner.learning_rate, "images_per_s": reading.images_per_s, "eta_s": reading.eta_s}
                     number = epoch if ends_epoch else epoch + 1
-                    events.write("step", epoch=number, step=state.step, steps=steps, loss=reading.loss, **pace)
+                    loss = sum(reading.losses) / len(reading.losses)
+                    events.write("step", epoch=number, step=state.step, steps=steps, loss=loss, **pace)
                     progress.advance(state.step - progress.done, eta_s=reading.eta_s)
                 if ends_epoch or stops:
                     check_weights(learner, state.step, reading.positions[-1], training_data)
@@ -138,7 +136,7 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
         events.close()
 
 
-def _keep_best(learner: Learner, state: State, epoch: int, checkpoints: Path, fingerprints: Fingerprints) -> bool:
+def _keep_best(learner: Learner, state: State, epoch: int, checkpoints: Path, fingerprints: Mapping[str, str]) -> bool:
     """Save the network if the epoch is among the best that are kept; returns whether it is the best."""
     training = learner.config.training
     is_best = state.best.take(score(state.metrics, training.selection_metric), epoch, training.keep_best)

@@ -6,10 +6,8 @@ others follow it step by step. The config's batch is the whole batch, and each r
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -91,13 +89,6 @@ class Ranks:
         device_ids = [device.device] if device.is_cuda else None
         # Some decoders leave stages of the encoder unused; their gradients stay empty, as on one GPU.
         return nn.parallel.DistributedDataParallel(network, device_ids=device_ids, find_unused_parameters=True)
-
-    def without_sync(self, wrapped: nn.Module) -> AbstractContextManager[None]:
-        """A block in which gradients are added up on each rank without averaging, because the update is not
-        complete."""
-        if isinstance(wrapped, nn.parallel.DistributedDataParallel):
-            return wrapped.no_sync()
-        return contextlib.nullcontext()
 
     def check(self, config: LearnConfig, batch_size: int) -> None:
         """Raises BadInput where the batch cannot be divided evenly."""

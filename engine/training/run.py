@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.contract import names
-from engine.contract.base import Section
 from engine.contract.config import ClassifierConfig, LearnConfig, TrainConfig
 from engine.contract.errors import BadInput
 from engine.contract.files import unfinished
@@ -42,7 +41,10 @@ def prepare_run(
     if resume and path.exists():
         saved = read(path, () if requested else overrides)
         if requested is not None and requested != saved:
-            raise BadInput(f"{clean(str(path))}: --resume continues this config; {_difference(saved, requested)}")
+            old, new = _flat(saved.model_dump(mode="json")), _flat(requested.model_dump(mode="json"))
+            key = next(key for key in [*new, *old] if old.get(key) != new.get(key))
+            difference = clean(f"{key} is {old.get(key)} there, got {new.get(key)}")
+            raise BadInput(f"{clean(str(path))}: --resume continues this config; {difference}")
         if requested is None and overrides and saved != read(path, ()):
             raise BadInput(f"{clean(str(path))}: --resume continues this config; leave --set out")
         check_manifest(run, saved.data.manifest)
@@ -78,12 +80,6 @@ def learn_config(path: Path, overrides: Sequence[str]) -> LearnConfig:
     if not isinstance(config, TrainConfig | ClassifierConfig):
         raise BadInput(f"{clean(str(path))}: kind: {config.kind}; train needs kind: train, classifier or nnunet")
     return config
-
-
-def _difference(saved: Section, requested: Section) -> str:
-    old, new = _flat(saved.model_dump(mode="json")), _flat(requested.model_dump(mode="json"))
-    key = next(key for key in [*new, *old] if old.get(key) != new.get(key))
-    return clean(f"{key} is {old.get(key)} there, got {new.get(key)}")
 
 
 def _flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:

@@ -36,7 +36,10 @@ def check_sanity(config: LearnConfig) -> None:
     device = pick_device(config.device, config.training.precision, config.training.channels_last)
     training_data = load_training_data(config)
     batch = _one_batch(config, training_data)
-    inputs = _inputs_of(training_data.training, batch)
+    samples = [training_data.training.samples[position] for position in batch.position.tolist()]
+    fractured = batch.fractured.bool().tolist()  # a patch of a fractured image may show no fracture
+    samples = [replace(sample, fractured=flag) for sample, flag in zip(samples, fractured, strict=True)]
+    inputs = Inputs(tuple(samples), batch.image[:, 0].numpy(), batch.mask[:, 0].numpy())
     learner = make_learner(config, device, STEPS, pretrained=True)
     positives = sum(sample.fractured for sample in inputs.samples)
     print(f"sanity: {STEPS} steps on one batch of {len(inputs.samples)} images ({positives} positive)", flush=True)
@@ -75,15 +78,6 @@ def _one_batch(config: LearnConfig, training_data: TrainingData) -> Batch:
         if bool(batch.fractured.any()):
             return batch
     raise BadInput("training.batch_size: no batch contains a fracture; give a larger one")
-
-
-def _inputs_of(training: Inputs, batch: Batch) -> Inputs:
-    """The images of the batch, or its patches, as inputs of a validation."""
-    has_fracture = zip(batch.position.tolist(), batch.fractured.tolist(), strict=True)
-    samples = tuple(
-        replace(training.samples[position], fractured=bool(fractured)) for position, fractured in has_fracture
-    )
-    return Inputs(samples, batch.image[:, 0].numpy(), batch.mask[:, 0].numpy())
 
 
 def _overfit(

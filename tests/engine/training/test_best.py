@@ -21,7 +21,7 @@ def test_the_best_epochs_are_kept_and_of_equal_ones_the_earlier() -> None:
     taken = [best.take(value, epoch, 2) for epoch, value in enumerate([0.1, 0.3, 0.3, 0.2, 0.4], 1)]
     assert taken == [True, True, False, False, True]
     assert best.kept == [(0.4, 5), (0.3, 2)]
-    assert best.since(7) == 2
+    assert best.epoch == 5
 
 
 def test_what_is_out_of_the_best_is_removed_and_nothing_else(tmp_path: Path) -> None:
