@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.blending.members import Members, mix, open_member, open_members
-from engine.blending.search import Found, search, threshold_grid
+from engine.blending.search import SearchResult, search, threshold_grid
 from engine.contract import names
 from engine.contract.config import BlendConfig
 from engine.contract.errors import BadInput
@@ -42,11 +42,11 @@ def blend(config: BlendConfig, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder / names.CONFIG)
     val_scores = _score(val, result, config, "val")
-    index = _threshold_index(val_scores, result)
+    index = int(val_scores.thresholds.searchsorted(result.threshold))
     cut = presence_threshold(val_scores.presence_scores(MIXED, index), val_scores.fractured)
     choice = Choice(result.threshold, index, "val", MIXED, gate=None, gate_source=None, presence_cut=cut)
-    asked = config.model_dump(mode="json", exclude={"members", "presence_run"})
-    key = selection_key(config=asked, data=test.parts[0].fingerprint)
+    request = config.model_dump(mode="json", exclude={"members", "presence_run"})
+    key = selection_key(config=request, data=test.parts[0].fingerprint)
     path = artifact_path(folder, names.artifact_stem(config.tta, "tuned", "auto", gated=False), key)
     fusion: dict[str, object] = {}
     if presence_run is not None:
@@ -82,25 +82,22 @@ def blend(config: BlendConfig, folder: Path) -> Path:
     return path
 
 
-def _score(members: Members, result: Found, config: BlendConfig, what: str) -> SplitScores:
+def _score(members: Members, result: SearchResult, config: BlendConfig, what: str) -> SplitScores:
     """The chosen mixture's scores on a split, with its presence scores as `MIXED`."""
 
     def mixture(index: int, height: int, width: int) -> Probabilities:
         return mix(members.contents(index, height, width), result.weights)
 
     largest = members.largest
-    heads = None if result.presence_weights is None else np.array(result.presence_weights) @ members.own_presence()
+    weights = result.presence_weights
+    own_presence = None if weights is None else np.array(weights) @ members.own_presence()
     thresholds = threshold_grid(config.threshold_step)
-    scores = score_split(members.samples, mixture, largest.size, largest.keep_aspect, thresholds, heads, what)
-    own = scores.presence_scores(result.presence_source, _threshold_index(scores, result))
+    scores = score_split(members.samples, mixture, largest.size, largest.keep_aspect, thresholds, own_presence, what)
+    own = scores.presence_scores(result.presence_source, int(thresholds.searchsorted(result.threshold)))
     return replace(scores, presence={**scores.presence, MIXED: result.presence(own, members.other)})
 
 
-def _threshold_index(scores: SplitScores, result: Found) -> int:
-    return int(scores.thresholds.searchsorted(result.threshold))
-
-
-def _describe_choice(config: BlendConfig, result: Found, own_sources: Sequence[str]) -> str:
+def _describe_choice(config: BlendConfig, result: SearchResult, own_sources: Sequence[str]) -> str:
     members = [clean(Path(member).name) for member in config.members]
     weights = ", ".join(f"{member} {weight:.2f}" for member, weight in zip(members, result.weights, strict=True))
     presence = result.presence_source

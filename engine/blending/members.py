@@ -98,12 +98,12 @@ def open_members(
         _check_is_same(run, part.fingerprint, runs[0], data, split)
     other = None
     if presence_run is not None:
-        heads = predict_split(presence_run, split, tta, batch_size)
-        if heads.presence is None:
+        predictions = predict_split(presence_run, split, tta, batch_size)
+        if predictions.presence is None:
             name = clean(str(presence_run.folder))
             raise BadInput(f"{name}: has no classification head; give a classifier, or a run with one")
-        _check_is_same(presence_run, heads.fingerprint, runs[0], data, split)
-        other = heads.in_order_of(samples).presence
+        _check_is_same(presence_run, predictions.fingerprint, runs[0], data, split)
+        other = predictions.in_order_of(samples).presence
     return Members(tuple(part.in_order_of(samples) for part in parts), other)
 
 

@@ -26,7 +26,7 @@ LARGEST_GRID = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """The result of the search."""
 
     weights: tuple[float, ...]
@@ -56,18 +56,18 @@ def simplex(parts: int, step: float) -> list[tuple[float, ...]]:
     return [tuple(count / total for count in counts) for counts in _compositions(total, parts)]
 
 
-def search(members: Members, config: BlendConfig) -> Found:
+def search(members: Members, config: BlendConfig) -> SearchResult:
     """The best mixture by config.objective; of equal ones the first of the grid, so the search is deterministic."""
     grid = simplex(len(members.parts), config.weight_step)
     thresholds = threshold_grid(config.threshold_step)
     scored = _score_grid(members, grid, thresholds)
     fractured = np.array([sample.fractured for sample in members.samples], np.bool_)
     fusion = None if members.other is None else Fusion(members.other, gamma_grid(config.gamma_step), fractured)
-    heads = _best_heads(members, config, fractured, fusion)
+    own_sources = _best_of_own(members, config, fractured, fusion)
     best: tuple[tuple[float, ...], tuple[float, ...], int, _Candidate] | None = None
     for index, weights in enumerate(grid):
         dice = mean_dice_pos(*(scored.counts[index, :, part] for part in range(3)))
-        for candidate in [*heads, *_map_sources(scored, index, config, fractured, fusion)]:
+        for candidate in [*own_sources, *_map_sources(scored, index, config, fractured, fusion)]:
             value = _objective(config.objective, dice, candidate.auc)
             at = int(np.argmax(value[0] if len(value) == 1 else value[0] + 1e-9 * value[1]))
             key = tuple(float(part[at]) for part in value)
@@ -77,7 +77,7 @@ def search(members: Members, config: BlendConfig) -> Found:
         raise BadInput("presence_sources: these members have none of them; add max or pred_area")
     _, weights, at, (source, own_weights, auc, gamma, scale) = best
     column = min(at, len(auc) - 1)
-    return Found(
+    return SearchResult(
         weights,
         float(thresholds[at]),
         source,
@@ -131,8 +131,8 @@ def _score_grid(members: Members, grid: list[tuple[float, ...]], thresholds: npt
     all_maps, all_areas = np.stack(maps, 1), np.stack(areas, 1)
     return _Scored(
         np.stack(positives, 1),
-        {source: all_maps[..., place] for place, source in enumerate(OF_MAP)},
-        {source: all_areas[..., place, :] for place, source in enumerate(OF_AREA)},
+        {source: all_maps[..., index] for index, source in enumerate(OF_MAP)},
+        {source: all_areas[..., index, :] for index, source in enumerate(OF_AREA)},
     )
 
 
@@ -148,7 +148,7 @@ class _Candidate(NamedTuple):
     """(2, 1) or (2, T)."""
 
 
-def _best_heads(members: Members, config: BlendConfig, fractured: Flags, fusion: Fusion | None) -> list[_Candidate]:
+def _best_of_own(members: Members, config: BlendConfig, fractured: Flags, fusion: Fusion | None) -> list[_Candidate]:
     """The best mixture of the members' own scores, if any member has a head. It depends on neither the mixed map nor
     the threshold."""
     if HEAD not in config.presence_sources or all(part.presence is None for part in members.parts):

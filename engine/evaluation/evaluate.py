@@ -47,8 +47,8 @@ def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: 
         split = "test" if tests else "all"
         test = predict(run, tests or samples, manifest, options.tta, options.batch_size)
     choices = ("tta", "checkpoint") if run.is_classifier else ("tta", "threshold", "presence", "gate", "checkpoint")
-    asked = {name: getattr(options, name) for name in choices}
-    key = selection_key(**asked, data=test.fingerprint)
+    request = {name: getattr(options, name) for name in choices}
+    key = selection_key(**request, data=test.fingerprint)
     threshold = None if run.is_classifier else options.threshold
     stem = names.artifact_stem(options.tta, threshold, options.presence, options.gate != "none")
     path = artifact_path(run.folder, stem, key, output)
@@ -58,7 +58,7 @@ def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: 
         key,
         started,
         options.tta,
-        selection={"asked": asked},
+        selection={"asked": request},
         data={"split": split, "fingerprint": test.fingerprint, **external},
         checkpoints=[{"path": str(run.checkpoint.relative_to(run.folder)), "sha256": run.sha256}],
         device=test.device,

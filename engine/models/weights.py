@@ -184,7 +184,7 @@ def _load_in_order(encoder: nn.Module, tensors: Tensors) -> None:
     own = {name: state[name] for name in counted(state)}
     source = [tensors[name] for name in counted(tensors)]
     pairs = list(zip(own.items(), source, strict=False))
-    if len(source) < len(own) or any(mine.shape != theirs.shape for (_, mine), theirs in pairs):
+    if len(source) < len(own) or any(own_tensor.shape != theirs.shape for (_, own_tensor), theirs in pairs):
         raise BadInput("model.encoder_weights: efficientnet-lite0 fits model.encoder tu-tf_efficientnet_lite0 only")
     encoder.load_state_dict({name: theirs for (name, _), theirs in pairs}, strict=False)
     print(f"encoder weights: {len(own)} tensors from efficientnet-lite0 (ImageNet)")

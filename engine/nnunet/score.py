@@ -35,8 +35,8 @@ def score(options: ScoreOptions, output: Path | None = None, moved_to: Path | No
     fixed = [] if options.threshold == "tuned" else [options.threshold]
     val_scores, test_scores = (score_maps(predicted, fixed) for predicted in (val, test))
     choice = choose(val_scores, options.threshold, options.presence, options.gate)
-    asked = options.model_dump(mode="json", exclude={"run", "bootstrap"})
-    key = selection_key(**asked, data=test.fingerprint)
+    request = options.model_dump(mode="json", exclude={"run", "bootstrap"})
+    key = selection_key(**request, data=test.fingerprint)
     stem = names.artifact_stem(options.tta, options.threshold, options.presence, options.gate != "none")
     path = artifact_path(run.folder, stem, key, output)
     try:
@@ -49,7 +49,7 @@ def score(options: ScoreOptions, output: Path | None = None, moved_to: Path | No
         key,
         started,
         options.tta,
-        selection={"asked": asked},
+        selection={"asked": request},
         data={"split": "test", "fingerprint": test.fingerprint},
         checkpoints=[{"path": relative_to_file(run.checkpoint, path), "sha256": run.sha256}],
         device=test.device,

@@ -76,7 +76,7 @@ def average(run: Path, output: Path, best: int | None = None) -> None:
         learner = replace(learner, config=mean_config)
         best_path = output / names.CHECKPOINTS / names.BEST
         learner.save_best(best_path, state, epochs[0], training_data.fingerprints())
-    alone = ", ".join(f"{each:.4f}" for each in scores)
+    alone = ", ".join(f"{value:.4f}" for value in scores)
     print(f"{clean(str(output))}: mean of epochs {', '.join(map(str, epochs))}", flush=True)
     of_mean = score(state.metrics, training.selection_metric)
     print(f"{training.selection_metric} on validation: {of_mean:.4f}; each alone: {alone}", flush=True)

@@ -36,14 +36,14 @@ def load_initial_weights(network: XrayNetwork, source: str) -> None:
         )
     network.load_state_dict(fitting, strict=False)
     normalised = "its" if fitting.keys() >= _NORMALISATION else "not its"
-    mine, theirs = _weighed(own), _weighed(saved)
+    network_tensors, file_tensors = _weighed(own), _weighed(saved)
     groups = {
-        "loaded": [name for name in mine if name in fitting],
-        "not in the file": [name for name in mine if name not in theirs],
-        "of another shape": [name for name in mine if name in theirs and name not in fitting],
-        "in the file and not used": [name for name in theirs if name not in mine],
+        "loaded": [name for name in network_tensors if name in fitting],
+        "not in the file": [name for name in network_tensors if name not in file_tensors],
+        "of another shape": [name for name in network_tensors if name in file_tensors and name not in fitting],
+        "in the file and not used": [name for name in file_tensors if name not in network_tensors],
     }
-    count = f"{len(groups['loaded'])} of {len(mine)} tensors"
+    count = f"{len(groups['loaded'])} of {len(network_tensors)} tensors"
     print(f"init_from {clean(str(path))}: {count}, and {normalised} input normalisation", flush=True)
     for kind, group in groups.items():
         if group:

@@ -24,7 +24,7 @@ from engine.training.checkpoints import best_checkpoint, remove_others, score
 from engine.training.data import TrainingData, load_training_data, make_batches, make_loader
 from engine.training.event_log import EventLog, Meter
 from engine.training.learner import Learner, State, make_learner
-from engine.training.optimizer import frozen_encoder_steps, part_of_update, set_modes
+from engine.training.optimizer import part_of_update, set_modes
 from engine.training.ranks import Ranks, join
 from engine.training.validate import check_losses, check_weights, validate
 
@@ -80,7 +80,7 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
     started = time.monotonic() - state.seconds
     meter = Meter(batches.batch_size, ranks.mean)
     stop = StopFlag()
-    frozen_steps = frozen_encoder_steps(training, steps_per_epoch)
+    frozen_steps = round(training.freeze_encoder_epochs * steps_per_epoch)
     set_modes(learner.network, training, encoder_frozen=state.step < frozen_steps)
     is_over = _is_over(state, training, steps_per_epoch)
     try:

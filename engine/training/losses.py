@@ -112,8 +112,8 @@ def focal_tversky(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
     fp = (probabilities * (1 - pixels)).sum(1)
     fn = ((1 - probabilities) * pixels).sum(1)
     tversky = (tp + EPSILON) / (tp + chosen.alpha * fp + chosen.beta * fn + EPSILON)
-    each = (1 - tversky).clamp(min=EPSILON) ** chosen.gamma  # a power below 1 has no gradient at 0
-    return chosen.weight * mean_over(each, batch.positive, batch.across)
+    per_image = (1 - tversky).clamp(min=EPSILON) ** chosen.gamma  # a power below 1 has no gradient at 0
+    return chosen.weight * mean_over(per_image, batch.positive, batch.across)
 
 
 @term(LossConfig)
@@ -121,10 +121,10 @@ def bce(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
     """The pixel BCE, with weight `pos_weight` for fracture pixels, on all images or on positives only."""
     if not config.bce:
         return None
-    each = bce_per_image(batch.logits, batch.pixels, config.pos_weight)
+    per_image = bce_per_image(batch.logits, batch.pixels, config.pos_weight)
     if config.bce_on == "all":
-        return config.bce * each.mean()
-    return config.bce * mean_over(each, batch.positive, batch.across)
+        return config.bce * per_image.mean()
+    return config.bce * mean_over(per_image, batch.positive, batch.across)
 
 
 @term(LossConfig)
@@ -132,8 +132,8 @@ def empty_bce(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
     """The pixel BCE on images with an empty mask: the cost of a false positive, independent of `bce_on`."""
     if not config.empty_bce:
         return None
-    each = bce_per_image(batch.logits, batch.pixels)
-    return config.empty_bce * mean_over(each, 1 - batch.positive, batch.across)
+    per_image = bce_per_image(batch.logits, batch.pixels)
+    return config.empty_bce * mean_over(per_image, 1 - batch.positive, batch.across)
 
 
 @term(LossConfig)

@@ -151,11 +151,6 @@ def set_modes(network: XrayNetwork, config: TrainingConfig, *, encoder_frozen: b
         freeze_batch_norm(network)
 
 
-def frozen_encoder_steps(config: TrainingConfig, steps_per_epoch: int) -> int:
-    """Number of steps for which the encoder is frozen."""
-    return round(config.freeze_encoder_epochs * steps_per_epoch)
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
     """A step's part in its update."""

@@ -31,7 +31,16 @@ def check_sanity(config: LearnConfig) -> None:
     """Train on one batch for a few dozen steps, without augmentation and at the recipe's highest learning rate, and
     print the change of the loss and of the batch's Dice (for a classifier: of its ROC-AUC). Writes no run. Raises
     Failed where one of them is not better afterwards; Diverged, BadInput."""
-    config = _plain(config)
+    still = AugmentConfig(hflip=0.0, affine_chance=0.0, intensity_chance=0.0)
+    plain = {  # nothing that keeps the recipe from overfitting one batch
+        "schedule": "constant",
+        "warmup_epochs": 0.0,
+        "accumulate": 1,
+        "ema": None,
+        "freeze_encoder_epochs": 0.0,
+        "positive_share": config.training.positive_share or 0.5,
+    }
+    config = config.model_copy(update={"augment": still, "training": config.training.model_copy(update=plain)})
     torch.manual_seed(config.seed)
     device = pick_device(config.device, config.training.precision, config.training.channels_last)
     training_data = load_training_data(config)
@@ -54,20 +63,6 @@ def check_sanity(config: LearnConfig) -> None:
             "the loss weights and training.lr"
         )
     print("sanity: passed", flush=True)
-
-
-def _plain(config: LearnConfig) -> LearnConfig:
-    """The recipe without anything that keeps it from overfitting one batch."""
-    still = AugmentConfig(hflip=0.0, affine_chance=0.0, intensity_chance=0.0)
-    training = {
-        "schedule": "constant",
-        "warmup_epochs": 0.0,
-        "accumulate": 1,
-        "ema": None,
-        "freeze_encoder_epochs": 0.0,
-        "positive_share": config.training.positive_share or 0.5,
-    }
-    return config.model_copy(update={"augment": still, "training": config.training.model_copy(update=training)})
 
 
 def _one_batch(config: LearnConfig, training_data: TrainingData) -> Batch:

@@ -20,7 +20,7 @@ from torch import nn
 
 from engine.contract.errors import BadInput
 from engine.training.learner import Learner
-from engine.training.optimizer import frozen_encoder_steps, frozen_weights, set_modes
+from engine.training.optimizer import frozen_weights, set_modes
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -54,14 +54,8 @@ def test_a_frozen_batch_norm_keeps_weights_and_statistics_all_along(make_learner
     assert "segmenter.encoder.model.conv1.0.weight" in moved
 
 
-def test_a_rest_may_end_in_the_middle_of_an_epoch(make_learner: MakeLearner) -> None:
-    training = make_learner(freeze_encoder_epochs=0.5).config.training
-    assert frozen_encoder_steps(training, 10) == 5
-    assert frozen_encoder_steps(make_learner().config.training, 10) == 0
-
-
-def test_in_a_training_the_encoder_rests_through_validations_and_wakes(train: Train) -> None:
-    more = ("training.epochs=3", "training.keep_best=3", "training.freeze_encoder_epochs=2")
+def test_in_a_training_the_encoder_is_frozen_through_validations_until_the_middle_of_an_epoch(train: Train) -> None:
+    more = ("training.epochs=3", "training.keep_best=3", "training.freeze_encoder_epochs=2.5")
     checkpoints = train("run", *more) / "checkpoints"
     first, second, third = (saved(checkpoints / f"best_{epoch}.pt")["network"] for epoch in (1, 2, 3))
     assert changed(first, second)
