@@ -13,8 +13,7 @@ from engine.evaluation.metrics import EPSILON, Confusion, dice_per_image, presen
 from engine.evaluation.presence import HEAD, without_head
 from engine.evaluation.scores import SplitScores
 
-STEP = 0.01
-GRID: npt.NDArray[np.float64] = np.round(np.arange(STEP, 1.0, STEP), 6)
+GRID: npt.NDArray[np.float64] = np.round(np.arange(0.01, 1.0, 0.01), 6)
 
 Counts = npt.NDArray[np.int64]
 

@@ -22,7 +22,6 @@ FORMAT = "xray-probabilities/2"
 INDEX = "index.json"
 ARRAY = "probabilities.npy"
 
-
 Key = dict[str, Any]
 """What predictions were made from, as fields of the index. Predictions with another key are made again."""
 

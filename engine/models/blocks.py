@@ -16,7 +16,6 @@ from engine.contract.models import ClassificationHeadConfig
 Logits: TypeAlias = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
 """Output of a network body: mask logits (B, 1, S, S), or these and presence logits (B, 1)."""
 
-
 Built = TypeVar("Built", bound=Section)
 
 
@@ -38,16 +37,16 @@ Normalisation: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Normalisation of torchvision's weights, those for Kinetics too."""
 
-Builder = Callable[[Any, bool], Parts]
-BUILDERS: dict[type[Section], Builder] = {}
+Build = Callable[[Built, bool], Parts]
+BUILDERS: dict[type[Section], Build[Any]] = {}
 
 
-def builds(config: type[Built]) -> Callable[[Callable[[Built, bool], Parts]], Callable[[Built, bool], Parts]]:
+def builds(config: type[Built]) -> Callable[[Build[Built]], Build[Built]]:
     """Decorates the function `(config, pretrained) -> Parts` for a config model. `pretrained=False` leaves the weights
     to the checkpoint that is loaded next. The function raises BadInput in one line for a network that cannot be built,
     or weights that are not available."""
 
-    def register(build: Callable[[Built, bool], Parts]) -> Callable[[Built, bool], Parts]:
+    def register(build: Build[Built]) -> Build[Built]:
         BUILDERS[config] = build
         return build
 

@@ -10,7 +10,7 @@ from torch import nn
 from engine.contract.errors import BadInput
 from engine.contract.models import TimmClassifierConfig
 from engine.models.blocks import Parts, allow_batches_of_one, builds
-from engine.models.weights import EFFICIENTNET_LITE0, building, encoder_normalisation, from_hub
+from engine.models.weights import EFFICIENTNET_LITE0, HUB, building, encoder_normalisation
 
 _LITE0 = "tf_efficientnet_lite0"
 
@@ -36,7 +36,7 @@ def build(config: TimmClassifierConfig, pretrained: bool) -> Parts:
 
     if config.encoder_weights == EFFICIENTNET_LITE0 and config.encoder.split(".")[0] != _LITE0:
         raise BadInput(f"model.encoder_weights: efficientnet-lite0 fits model.encoder {_LITE0} only")
-    hub = from_hub(config, pretrained)
+    hub = pretrained and config.encoder_weights == HUB
     with building(config, f"{config.encoder} of timm", hub):
         encoder: Any = timm.create_model(config.encoder, pretrained=hub, num_classes=0, in_chans=config.in_channels)
         features = int(encoder.head_hidden_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.contract.errors import BadInput
 from engine.contract.models import SmpConfig
 from engine.models.blocks import IMAGENET, Normalisation, Parts, allow_batches_of_one, builds, classification_head
-from engine.models.weights import building, encoder_normalisation, from_hub
+from engine.models.weights import HUB, building, encoder_normalisation
 
 
 @builds(SmpConfig)
@@ -14,7 +14,7 @@ def build(config: SmpConfig, pretrained: bool) -> Parts:
     import segmentation_models_pytorch as smp
 
     options = {} if config.decoder_channels is None else _decoder_options(config)
-    hub, is_timm = from_hub(config, pretrained), config.encoder.startswith("tu-")
+    hub, is_timm = pretrained and config.encoder_weights == HUB, config.encoder.startswith("tu-")
     published: Normalisation = IMAGENET
     with building(config, f"{config.arch} with {config.encoder}", hub):
         body = smp.create_model(

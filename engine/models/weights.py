@@ -20,6 +20,8 @@ from engine.contract.text import clean
 from engine.models.blocks import Normalisation
 
 EFFICIENTNET_LITE0 = "efficientnet-lite0"
+HUB = "imagenet"
+"""Weights that the library that builds the encoder fetches from its hub."""
 _WRAPPERS = frozenset({"segmenter", "network", "model", "net", "module", "backbone"})
 """Modules that may contain a network in a file, also nested: those of our checkpoints, Lightning, DataParallel and
 detection frameworks."""
@@ -41,11 +43,6 @@ class Part(NamedTuple):
     prefixes: tuple[str, ...]
 
 
-def from_hub(config: SmpConfig | TimmClassifierConfig, pretrained: bool) -> bool:
-    """Whether the library that builds the encoder fetches its weights from the hub."""
-    return pretrained and config.encoder_weights == "imagenet"
-
-
 @contextlib.contextmanager
 def building(config: SmpConfig | TimmClassifierConfig, what: str, hub: bool) -> Iterator[None]:
     """A block in which smp or timm builds an encoder. Whatever they or the hub raise becomes BadInput in one line."""
@@ -55,7 +52,7 @@ def building(config: SmpConfig | TimmClassifierConfig, what: str, hub: bool) -> 
     try:
         yield
     except Exception as error:
-        reason = clean(str(error).strip().split("\n")[0])[:160]
+        reason = _first_line(error)
         if hub and not isinstance(error, KeyError | ValueError | TypeError | AttributeError):
             raise BadInput(
                 f"model.encoder_weights: imagenet for {encoder} could not be fetched from the hub ({reason}); give a "
@@ -73,7 +70,7 @@ def encoder_normalisation(
     if not pretrained or not config.encoder_weights:
         return half
     expected = published if config.in_channels == 3 else half
-    if from_hub(config, pretrained):
+    if config.encoder_weights == HUB:
         return expected
     return load_encoder_weights(encoder, config.encoder_weights, expected, config.partial_weights)
 
