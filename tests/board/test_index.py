@@ -62,9 +62,9 @@ def test_odd_things_that_are_named_like_artifacts_are_listed_and_nothing_hangs(r
     assert reasons_of(runs) == {
         "dead/test_metrics.json": "a broken link",
         "folder/test_metrics.json": "expected a file, got a folder",
-        "huge/test_metrics.json": "40 MiB; expected at most 32 MiB",
+        "huge/test_metrics.json": "too large; expected at most 32 MiB",
         "loop/test_metrics.json": "cannot be read: Too many levels of symbolic links",
-        "pipe/test_metrics.json": "not a regular file",
+        "pipe/test_metrics.json": "cannot be read: not a regular file",
     }
     assert [row.run for row in board_of(runs).rows] == ["good"]
 

@@ -171,10 +171,12 @@ def test_a_board_yaml_that_grows_when_it_is_looked_at_is_a_few_lines_at_once(run
 
 
 def test_a_board_yaml_that_is_a_folder_a_pipe_or_a_dead_link_does_not_hang(runs: Path, tmp_path: Path) -> None:
-    for make in (Path.mkdir, os.mkfifo, lambda path: path.symlink_to(tmp_path / "nowhere")):
+    irregular, missing = "not a regular file", "No such file or directory"
+    link = tmp_path / "nowhere"
+    for make, why in ((Path.mkdir, irregular), (os.mkfifo, irregular), (lambda path: path.symlink_to(link), missing)):
         path = runs / "board.yaml"
         make(path)
-        assert load_rules(runs) == (Rules(), ("board.yaml: not a regular file; ignored",))
+        assert load_rules(runs) == (Rules(), (f"board.yaml: cannot be read: {why}; ignored",))
         path.rmdir() if path.is_dir() else path.unlink()
 
 

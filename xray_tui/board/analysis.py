@@ -192,10 +192,9 @@ def read_per_image(runs: Path, row: Row, column: str) -> dict[str, float] | None
 
 def _read_text(runs: Path, path: str) -> str | None:
     """The UTF-8 text of a regular file below the runs folder; None if it cannot be read as text."""
-    content = read_bytes(runs, path)
     try:
-        return content[0].decode("utf-8-sig") if isinstance(content, tuple) else None
-    except UnicodeDecodeError:
+        return read_bytes(runs, path)[0].decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
         return None
 
 

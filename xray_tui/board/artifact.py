@@ -51,7 +51,7 @@ def excluded(path: str, rules: Rules) -> Rejected | None:
 
 
 def read_artifact(data: bytes, path: str, mtime: float, rules: Rules) -> Artifact | Rejected:
-    """Check one file. `path` is relative to the runs folder."""
+    """Check the content of one file. `path` is relative to the runs folder."""
     if (rejection := excluded(path, rules)) is not None:
         return rejection
     try:

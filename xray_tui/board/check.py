@@ -11,7 +11,7 @@ from xray_tui.board.artifact import read_artifact
 from xray_tui.board.index import read_bytes
 from xray_tui.board.model import Artifact, Snapshot
 from xray_tui.board.rules import Rules
-from xray_tui.board.walk import walk
+from xray_tui.board.walk import join, walk
 
 
 def problem_lines(snapshot: Snapshot) -> list[str]:
@@ -29,13 +29,13 @@ def _strays(snapshot: Snapshot) -> Iterator[str]:
     names = [word.encode() for word, (name, _) in rules.meanings.items() if name == rules.primary]
     for folder in walk(snapshot.runs):
         for entry in folder.files:
-            path = f"{folder.path}/{entry.name}" if folder.path else entry.name
+            path = join(folder.path, entry.name)
             if entry.name.startswith(".") or not entry.name.lower().endswith(".json") or rules.is_artifact(path):
                 continue
-            content = read_bytes(snapshot.runs, path)
-            if not isinstance(content, tuple):
+            try:
+                data, mtime = read_bytes(snapshot.runs, path)
+            except OSError:
                 continue
-            data, mtime = content
             lowered = data.lower()
             if not any(name in lowered for name in names):  # parsing is slow
                 continue

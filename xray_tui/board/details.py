@@ -11,7 +11,7 @@ from typing import Any
 from engine.contract.text import clean
 from xray_tui.board.artifact import Document, NotComparable, parse
 from xray_tui.board.index import read_bytes
-from xray_tui.board.model import Block, Rejected
+from xray_tui.board.model import Block
 from xray_tui.board.rules import Rules
 
 Facts = Mapping[str, str]
@@ -39,13 +39,10 @@ class Details:
 
 def read_details(runs: Path, path: str, rules: Rules) -> Details:
     """Read the details of one artifact. `path` is relative to the runs folder. Never raises."""
-    content = read_bytes(runs, path)
-    if content is None:
-        return Details(problem="the file no longer exists")
-    if isinstance(content, Rejected):
-        return Details(problem=content.reason)
     try:
-        document = Document(parse(content[0]), rules)
+        document = Document(parse(read_bytes(runs, path)[0]), rules)
+    except OSError as error:
+        return Details(problem=error.strerror or clean(str(error)))
     except NotComparable as problem:
         return Details(problem=clean(str(problem)))
     return Details(

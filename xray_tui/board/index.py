@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from xray_tui.board.artifact import LARGEST, excluded, read_artifact, rejected
 from xray_tui.board.model import Artifact, Rejected, Snapshot
 from xray_tui.board.rules import Rules
 from xray_tui.board.walk import join, reaches, walk
+from xray_tui.system.safe_files import open_regular
 
 
 class RunIndex:
@@ -160,41 +160,25 @@ def load_rules(runs: Path) -> tuple[Rules, tuple[str, ...]]:
 
 def read_file(runs: Path, path: str, rules: Rules) -> Artifact | Rejected | None:
     """Read and check one artifact. `path` is relative to the runs folder. None if the file no longer exists."""
-    if (rejection := excluded(path, rules)) is not None:
-        return rejection if os.path.lexists(os.path.join(runs, path)) else None
-    content = read_bytes(runs, path)
-    if content is None or isinstance(content, Rejected):
-        return content
-    data, mtime = content
-    return read_artifact(data, path, mtime, rules)
-
-
-def read_bytes(runs: Path, path: str) -> tuple[bytes, float] | Rejected | None:
-    """The bytes and modification time of a regular file of at most LARGEST bytes. None if the file does not exist."""
     full_path = os.path.join(runs, path)
+    if (rejection := excluded(path, rules)) is not None:
+        return rejection if os.path.lexists(full_path) else None
     try:
-        # Without O_NONBLOCK, opening a pipe that is named like an artifact would block.
-        descriptor = os.open(full_path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        data, mtime = read_bytes(runs, path)
+        return read_artifact(data, path, mtime, rules)
     except FileNotFoundError:
         return rejected(path, "a broken link") if os.path.islink(full_path) else None
     except NotADirectoryError:
         return None
     except OSError as error:
         return rejected(path, f"cannot be read: {error.strerror or error}")
-    try:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            return rejected(path, "expected a file, got a folder")
-        if not stat.S_ISREG(status.st_mode):
-            return rejected(path, "not a regular file")
-        if status.st_size > LARGEST:
-            return rejected(path, f"{status.st_size >> 20} MiB; expected at most {LARGEST >> 20} MiB")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(status.st_size), status.st_mtime
-    except OSError as error:
-        return rejected(path, f"cannot be read: {error.strerror or error}")
-    finally:
-        os.close(descriptor)
+
+
+def read_bytes(runs: Path, path: str) -> tuple[bytes, float]:
+    """The bytes, at most LARGEST + 1, and the modification time of a regular file. Raises OSError."""
+    with os.fdopen(open_regular(os.path.join(runs, path)), "rb") as file:
+        status = os.fstat(file.fileno())
+        return file.read(min(status.st_size, LARGEST) + 1), status.st_mtime
 
 
 def unknown_metrics(rules: Rules, artifacts: Sequence[Artifact]) -> Iterator[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadInput
 from engine.contract.text import brief, clean
-from engine.contract.yaml_file import read_mapping
+from engine.contract.yaml_file import parse_mapping
+from xray_tui.system.safe_files import LARGEST, read_small
 
 
 def read_set_aside(path: Path, name: str) -> tuple[str | None, tuple[str, ...]]:
@@ -25,15 +25,15 @@ def read_set_aside(path: Path, name: str) -> tuple[str | None, tuple[str, ...]]:
 def read_yaml(path: Path, name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The mapping in a file, and one line per problem that begins with `name`."""
     try:
-        regular = stat.S_ISREG(path.stat().st_mode)
-    except FileNotFoundError:  # a broken link
-        regular = False
-    except OSError as error:  # a link to itself or into a folder without access
-        return {}, (f"{clean(name)}: cannot be read: {error.strerror or error}; ignored",)
-    if not regular:  # reading a pipe would block
-        return {}, (f"{clean(name)}: not a regular file; ignored",)
-    try:
-        values = read_mapping(path)
+        data = read_small(path)
+        if len(data) <= LARGEST:
+            values = parse_mapping(data.decode(), clean(name))
+            return {key if isinstance(key, str) else brief(key): value for key, value in values.items()}, ()
+        problem = f"larger than {LARGEST >> 20} MiB"
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror or error}"
+    except UnicodeDecodeError:
+        problem = "not UTF-8 text"
     except BadInput as error:
-        return {}, tuple(line.replace(clean(str(path)), clean(name), 1) + "; ignored" for line in error.lines)
-    return {key if isinstance(key, str) else brief(key): value for key, value in values.items()}, ()
+        return {}, tuple(f"{line}; ignored" for line in error.lines)
+    return {}, (f"{clean(name)}: {problem}; ignored",)
