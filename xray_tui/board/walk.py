@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate
 from pathlib import Path
 
 from engine.contract.names import CHECKPOINTS, PREDICTIONS
@@ -30,7 +29,7 @@ def looked_into(name: str) -> bool:
 
 def reaches(path: str) -> bool:
     """Whether the walk enters every folder on this relative path of a folder."""
-    return all(map(looked_into, path.split("/"))) if path else True
+    return all(map(looked_into, path.split("/")))
 
 
 def walk(runs: Path, start: str = "", enter: Callable[[str], None] | None = None) -> Iterator[Folder]:
@@ -88,21 +87,18 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _is_followed(runs: str, path: str) -> bool:
     """Whether the walk follows every link on a relative path."""
-    places = [("/".join(parts[:-1]), parts[-1]) for parts in accumulate([part] for part in path.split("/"))]
-    return all(
-        _leads_outside(runs, folder, name)
-        for folder, name in places
-        if os.path.islink(os.path.join(runs, folder, name))
-    )
+    while path:
+        folder, _, name = path.rpartition("/")
+        if os.path.islink(os.path.join(runs, path)) and not _leads_outside(runs, folder, name):
+            return False
+        path = folder
+    return True
 
 
 def _leads_outside(runs: str, folder: str, link: str) -> bool:
-    """Whether a link in a relative folder leads neither into the runs folder nor to a parent of it, and the folder was
-    reached without a link."""
+    """Whether a link leads neither into the runs folder nor to a parent of it, and no link leads to its folder."""
     root = os.path.realpath(runs)
     place = os.path.realpath(os.path.join(runs, folder))
     target = os.path.realpath(os.path.join(place, link))
-    return place == os.path.normpath(os.path.join(root, folder)) and os.path.commonpath([target, root]) not in (
-        target,
-        root,
-    )
+    is_inside_link = place != os.path.normpath(os.path.join(root, folder))
+    return not is_inside_link and os.path.commonpath([target, root]) not in (target, root)

@@ -4,6 +4,7 @@ Both use watchdog, but look only into the folders that the walk enters: its own 
 checkpoints and predictions, most of all folders, and its queue overflows at 10,000 runs.
 """
 
+# ruff: noqa: PTH112, PTH116 - strings, which watchdog gives
 from __future__ import annotations
 
 import contextlib
@@ -58,7 +59,7 @@ class Inotify:
         self._inotify = InotifyFD()
         self._file = self._inotify._inotify_fd
         os.set_inheritable(self._file, False)
-        self._folders: dict[WatchDescriptor, list[str]] = {}
+        self._folders: dict[WatchDescriptor, set[str]] = {}
         """watch -> the relative paths of its folder; several paths if links lead to the same folder."""
         self._watches: dict[str, WatchDescriptor] = {}
         try:
@@ -103,18 +104,16 @@ class Inotify:
                 changed.add(folder)
 
     def _handle_entry(self, path: str, name: str, event: InotifyEvent, changed: set[str]) -> None:
-        is_followed_link = path in self._watches
-        if event.is_directory or is_followed_link:
-            if not looked_into(name) or not event.mask & (APPEARED | VANISHED | ATTRIBUTES):
-                return
-            if event.is_moved_from or not event.is_directory:
-                self._drop_tree(path)  # after a deletion the kernel removes the watch itself
-            if event.mask & (APPEARED | ATTRIBUTES):
-                self._add_tree(path)
-            changed.add(path)
+        if event.is_directory or path in self._watches:
+            is_changed_folder = bool(event.mask & (APPEARED | VANISHED | ATTRIBUTES))
         elif self._matters(path):
             changed.add(path)
-        elif event.mask & APPEARED and looked_into(name) and _is_folder(self._runs / path):  # a link to a folder
+            return
+        else:  # perhaps a link to a folder
+            is_changed_folder = bool(event.mask & APPEARED) and os.path.isdir(self._runs / path)
+        if is_changed_folder and looked_into(name):
+            if event.is_moved_from or not event.is_directory:
+                self._drop_tree(path)  # after a deletion the kernel removes the watch itself
             self._add_tree(path)
             changed.add(path)
 
@@ -130,19 +129,16 @@ class Inotify:
                 raise OSError(code, os.strerror(code))
             return  # missing or unreadable: the index reports it
         before = self._watches.get(path)
-        if before is not None and before != watch:
-            self._folders.get(before, []).remove(path)
+        if before is not None:
+            self._folders.get(before, set()).discard(path)
         self._watches[path] = watch
-        paths = self._folders.setdefault(watch, [])
-        if path not in paths:
-            paths.append(path)
+        self._folders.setdefault(watch, set()).add(path)
 
     def _drop_tree(self, path: str) -> None:
         for dropped in [folder for folder in self._watches if f"{folder}/".startswith(f"{path}/")]:
             watch = self._watches.pop(dropped)
-            paths = self._folders[watch]
-            paths.remove(dropped)
-            if not paths:
+            self._folders[watch].discard(dropped)
+            if not self._folders[watch]:
                 del self._folders[watch]
                 inotify_rm_watch(self._file, watch)
 
@@ -215,14 +211,6 @@ class Polling(FileSystemEventHandler):
 def _stat(place: str) -> os.stat_result:
     """The status of a file, or of a broken link itself, which the board reports."""
     try:
-        return os.stat(place)  # noqa: PTH116
+        return os.stat(place)
     except OSError:
         return os.lstat(place)
-
-
-def _is_folder(path: Path) -> bool:
-    """Whether the path is a folder; False if that is unknown, such as for a link into a folder without access."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
