@@ -104,7 +104,7 @@ def test_what_is_in_use_on_the_gpu_of_a_small_job_is_that_jobs_and_its_free_slot
     looks: list[Gpus], tmp_path: Path
 ) -> None:
     folder = find_lease_dir(str(tmp_path / "leases"))
-    held = file_lock.try_lock(folder.slot("GPU-0", 0))
+    held = file_lock.try_lock(folder.slots("GPU-0")[0])
     assert held is not None
     GpuFeed(looks.append, pytest.fail, str(folder.path), slots=2)._sampled(busy(1000.0))
     os.close(held)

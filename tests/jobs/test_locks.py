@@ -195,7 +195,7 @@ def test_without_a_shared_folder_a_private_one_serves_and_says_so(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     found = find_lease_dir(None, {})
     assert found.path.is_relative_to(tmp_path)
-    assert found.note == "no shared lease folder: jobs of other users cannot be seen"
+    assert found.is_private
 
 
 def test_a_folder_whose_locks_do_not_hold_is_refused_in_one_line(
@@ -209,11 +209,6 @@ def test_a_folder_whose_locks_do_not_hold_is_refused_in_one_line(
     monkeypatch.setattr(lock_dir, "file_system", lambda path: "nfs4")
     with pytest.raises(BadInput, match="nfs4 is a network file system"):
         find_lease_dir(str(tmp_path / "nfs"))
-
-
-def test_an_age_cleaned_folder_is_warned_about(leases: LeaseDir) -> None:
-    expected = "may be cleaned by age" if leases.path.is_relative_to("/tmp") else ""
-    assert expected in (leases.note or "")
 
 
 def test_the_type_of_a_file_system_is_known() -> None:

@@ -78,7 +78,7 @@ def lease_place(context: Context) -> list[Finding]:
     if path is None:
         return [warn("leases", PRIVATE_NOTE, REMEDY)]
     kind = file_system_of(_nearest(path), read_mountinfo())
-    is_private = lease_dir is not None and lease_dir.note == PRIVATE_NOTE
+    is_private = lease_dir is not None and lease_dir.is_private
     return [judge_leases(path, kind, lease_dir is not None, is_private, is_container(context.root))]
 
 

@@ -1,13 +1,12 @@
 """flock locks on files in a folder that all users share; the kernel releases them when the holder dies.
 
 Four rules make them reliable:
-- A lock file is created as a temporary file with its final mode and linked to its path, so that no user's umask locks
-  out other users. It is opened read-only: a sticky folder forbids opening another user's file with O_CREAT.
+- A lock file is created under a temporary name with its final mode and linked to its path, whatever the umask. It is
+  opened read-only: a sticky folder forbids opening another user's file with O_CREAT.
 - After locking, the inode is compared with that at the path: a lock on a replaced file protects nothing.
 - Lock files are never deleted. A lock ends when its last descriptor closes, never by LOCK_UN, which would also release
   the lock of an engine that inherited the descriptor.
-- Locks are taken under the mutex of the folder. Readers take a brief shared lock; try_lock retries past it, so that
-  any number of apps can read as often as they like.
+- Locks are taken under the mutex of the folder. Readers take a brief shared lock; try_lock retries past it.
 """
 
 from __future__ import annotations
@@ -38,11 +37,9 @@ def place(path: Path, data: bytes, mode: int) -> bool:
     with named(path):  # adds the path to errors: a failed write on a full disk has only a descriptor
         descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
         try:
-            try:
-                os.write(descriptor, data)
+            with os.fdopen(descriptor, "wb", 0) as file:
+                file.write(data)
                 os.fchmod(descriptor, mode)
-            finally:
-                os.close(descriptor)
             os.link(temporary, path)
         except FileExistsError:
             return False

@@ -39,10 +39,8 @@ PRIVATE_NOTE = "no shared lease folder: jobs of other users cannot be seen"
 
 @dataclass(frozen=True, slots=True)
 class LeaseDir:
-    """A usable lease folder; `note` is a warning for its users."""
-
     path: Path
-    note: str | None = None
+    is_private: bool = False
 
     @property
     def lock(self) -> Path:
@@ -61,13 +59,9 @@ class LeaseDir:
     def gpu(self, uuid: str) -> Path:
         return self.path / "gpu" / f"{uuid.replace('/', '_')}.lock"
 
-    def slot(self, uuid: str, number: int) -> Path:
-        """The lock of one of the jobs that share the GPU; together they hold the GPU's own lock as a shared lock."""
-        return self.path / "gpu" / f"{uuid.replace('/', '_')}.{number}.lock"
-
     def slots(self, uuid: str) -> list[Path]:
-        """All slots that a GPU can have."""
-        return [self.slot(uuid, number) for number in range(MOST_SLOTS)]
+        """The locks of the jobs that share the GPU; together they hold the GPU's own lock as a shared lock."""
+        return [self.path / "gpu" / f"{uuid.replace('/', '_')}.{number}.lock" for number in range(MOST_SLOTS)]
 
     def cpu(self, slot: int) -> Path:
         return self.path / "cpu" / f"{slot}.lock"
@@ -111,12 +105,12 @@ def find_lease_dir(setting: Path | str | None = None, environ: Mapping[str, str]
     folder. Raises BadInput if the folder of the user or an existing shared folder cannot be used.
     """
     origin, found = _locate(setting, environ)
-    if found.note == PRIVATE_NOTE:
+    if found.is_private:
         for path in SHARED:
             if path.parent.is_dir() and _unusable(path, OPEN_TO_ALL) is None:
                 return LeaseDir(path)
     # With a second shared folder, two users could hold the same GPU: an existing one is never passed over.
-    if reason := _unusable(found.path, 0o700 if found.note == PRIVATE_NOTE else OPEN_TO_ALL):
+    if reason := _unusable(found.path, 0o700 if found.is_private else OPEN_TO_ALL):
         shown = clean(str(found.path))
         raise BadInput(f"{origin}: {shown}: {reason}; fix this, or let all users set lease_dir to a local folder")
     return found
@@ -154,13 +148,13 @@ def _locate(setting: Path | str | None, environ: Mapping[str, str]) -> tuple[str
                 path = Path(value).expanduser().absolute()
             except RuntimeError:
                 raise BadInput(f"{origin}: {clean(str(value))}: no such user; give the path of a folder") from None
-            return origin, LeaseDir(path, _age_cleaned(path))
+            return origin, LeaseDir(path)
     for path in SHARED:
         if os.path.lexists(path):
             return "lease_dir", LeaseDir(path)
     from platformdirs import user_state_path
 
-    return "lease_dir", LeaseDir(user_state_path("xray-tui") / "lease", PRIVATE_NOTE)
+    return "lease_dir", LeaseDir(user_state_path("xray-tui") / "lease", is_private=True)
 
 
 def _unusable(path: Path, mode: int) -> str | None:
@@ -211,13 +205,6 @@ def _check_folder(path: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, "not a folder")
     if not os.access(path, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, "cannot be written to")
-
-
-def _age_cleaned(path: Path) -> str | None:
-    for cleaned in ("/tmp", "/var/tmp"):  # noqa: S108
-        if path.is_relative_to(cleaned):
-            return f"{cleaned} may be cleaned by age: exclude {clean(path.name)} from the cleaning"
-    return None
 
 
 def file_system(path: Path) -> str:

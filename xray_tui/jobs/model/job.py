@@ -1,7 +1,7 @@
 """A job, its state, and its job.json.
 
-Only the process that holds the job's supervisor lock (`.sup`) writes job.json, always as a whole: the launcher, the
-supervisor, or after the supervisor's death the process that recovers the job.
+Only the process that holds the job's supervisor lock (`.sup`) writes job.json: the launcher, the supervisor, or after
+its death the process that recovers the job.
 """
 
 from __future__ import annotations
@@ -112,9 +112,9 @@ class Job:
     cause: str | None = None
     """End reason; None for a plain success."""
     note: str | None = None
-    """Remark on a running job, such as that it runs on the CPU or that its supervisor died."""
+    """Remark on a running job, such as that its supervisor died."""
     waits: str | None = None
-    """Wait reason of a queued job."""
+    """Wait reason."""
     created: float = 0.0
     started: float | None = None
     ended: float | None = None
@@ -139,7 +139,6 @@ class Job:
     wants: str = "auto"
     """spec.gpu with every GPU as a UUID."""
     terms: GpuPolicy = GpuPolicy()  # noqa: RUF009 - frozen
-    """GPU policy."""
     attempt: int = 1
     """1, plus the number of times the job was resumed."""
     log_from: int = 0
@@ -195,11 +194,8 @@ def parse_job(data: bytes, identity: str) -> Job:
         raise ValueError("not a JSON object; the file may be truncated")
     if (reason := newer(values.get("schema"), SCHEMA)) is not None:
         raise ValueError(reason)
-    try:
-        state = State(str(values.get("state")))
-    except ValueError:
-        raise ValueError(f"state: {values.get('state')!r:.40} is none of {', '.join(State)}") from None
-    priority = _whole(values, "priority")
+    if (state := values.get("state")) not in list(State):
+        raise ValueError(f"state: expected one of {', '.join(State)}, got {state!r:.40}")
     spec = JobSpec(
         _clean_text(values, "kind"),
         _clean_text(values, "run"),
@@ -207,10 +203,11 @@ def parse_job(data: bytes, identity: str) -> Job:
         _clean_text(values, "gpu"),
         gpu_count=max(1, _whole(values, "gpu_count") or 1),
         after=tuple(map(clean, _texts(values, "after"))) if "after" in values else (),
-        priority=PRIORITY if priority is None else min(99, max(0, priority)),
+        priority=PRIORITY if (priority := _whole(values, "priority")) is None else min(99, max(0, priority)),
     )
     readers: dict[Callable[[Mapping[str, Any], str], Any], str] = {
         _clean_text: "user host boot ticket wants",
+        _text: "lease_dir cwd",
         _clean_or_none: "cause note waits",
         _number: "started ended",
         _whole: "exit_code peak_memory peak_gpu_memory",
@@ -220,14 +217,12 @@ def parse_job(data: bytes, identity: str) -> Job:
     return Job(
         id=clean(identity),
         spec=spec,
-        state=state,
+        state=State(state),
         created=_number(values, "created") or 0.0,
         gpus=tuple(map(clean, _texts(values, "gpus"))),
-        lease_dir=_text(values, "lease_dir"),
         lease_id=_clean_or_none(values, "lease_id") or "",
         folder=_text(values, "folder") if "folder" in values else "",
         engine=_texts(values, "engine"),
-        cwd=_text(values, "cwd"),
         terms=from_values(values.get("terms")),
         source=code_version.from_values(values.get("source")),
         attempt=_whole(values, "attempt") or 1,

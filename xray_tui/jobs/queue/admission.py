@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def _check_earlier_jobs(job: Job, others: Sequence[Job], minute: int) -> Blocked
         return None
     at_work = [other for other in others if not other.state.waiting]  # once, not for each of hundreds of waiting jobs
     for other in others:
-        if other.state is State.QUEUED and _is_earlier(other, job) and other.wants != "none":
+        if other.state is State.QUEUED and is_earlier(other, job) and other.wants != "none":
             blocked = _check_dependencies(other, others)
             ready = blocked is None or blocked.state is State.BLOCKED  # then QUEUED means that it was released
             if ready and other.terms.may_start(minute) and _check_max_gpus(other, at_work):
@@ -99,29 +99,11 @@ def _check_earlier_jobs(job: Job, others: Sequence[Job], minute: int) -> Blocked
     return None
 
 
-def first_to_enter(
-    job: Job, others: Sequence[Job], queued: Collection[str], folder: Callable[[str], Path], minute: int
-) -> Job | None:
-    """An earlier job of the same user that may enter the queue and has not entered it yet, or None. `queued` are the
-    ids of the jobs in the queue; `folder` returns the folder of a job id."""
-    for other in others:
-        orders = folder(other.id)
-        if (
-            other.state.waiting
-            and other.id not in queued
-            and _is_earlier(other, job)
-            and (other.wants == "none") is (job.wants == "none")
-            and check_admission(other, held_by(orders), is_released(orders), others, minute) is None
-        ):
-            return other
-    return None
-
-
 def _is_fellow(other: Job, job: Job) -> bool:
     return other.user == job.user and other.host == job.host and other.id != job.id
 
 
-def _is_earlier(other: Job, job: Job) -> bool:
+def is_earlier(other: Job, job: Job) -> bool:
     return _is_fellow(other, job) and other.ticket < job.ticket
 
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from xray_tui.gpu.in_use import Look, Looks, Use, judge
 from xray_tui.gpu.snapshot import GpuSample
-from xray_tui.jobs.model.gpu_policy import SHARE, GpuPolicy
+from xray_tui.jobs.model.gpu_policy import MOST_SLOTS, SHARE, GpuPolicy
 from xray_tui.jobs.queue.tickets import Ticket
 
 RESERVES = 6 * 3600.0
-"""Seconds for which a multi-GPU job at the head of the queue reserves the free GPUs. After that, smaller jobs pass it
-until enough GPUs are free at once."""
+"""Seconds for which a multi-GPU job at the head of the queue reserves the free GPUs; then smaller jobs pass it."""
 
 NO_GPU_NOTE = "on the CPU: this machine has no NVIDIA GPU"
 
@@ -72,36 +71,19 @@ def allot(alive: Sequence[Ticket], mine: Ticket, machine: Machine, now: float = 
     if not machine.gpus or machine.problem:
         return Wait(machine.problem or "no GPU is visible", foreign=True)
     before = [ticket for ticket in alive if ticket < mine and not machine.on_cpu(ticket)]
-    left = _Left(machine.shared)
+    taken = Counter(machine.shared)  # number of slots taken on each GPU, by UUID
     for ticket in before:
-        left.take(ticket, _takes(ticket, machine, left, now))
-    free = _free_for(mine, machine, left)
+        slots = 1 if ticket.shares else MOST_SLOTS
+        taken.update(dict.fromkeys(_takes(ticket, machine, taken, now), slots))
+    free = _free_for(mine, machine, taken)
     if len(free) >= mine.needs:
         return Place(tuple(free[: mine.needs]))
     return _fixed_in_use(mine, before, machine) if mine.fixed else _crowded(mine, before, machine, free)
 
 
-class _Left:
-    """The GPUs that earlier tickets leave free."""
-
-    def __init__(self, shared: Mapping[str, int]) -> None:
-        self._taken: set[str] = set()
-        self._sharing = Counter(shared)
-
-    def take(self, ticket: Ticket, gpus: Sequence[str]) -> None:
-        if ticket.shares:
-            self._sharing.update(gpus)
-        else:
-            self._taken.update(gpus)
-
-    def has_room(self, ticket: Ticket, gpu: str) -> bool:
-        """Whether earlier tickets leave this GPU, or a slot of it, to the ticket."""
-        return gpu not in self._taken and self._sharing[gpu] < (ticket.terms.slots if ticket.shares else 1)
-
-
-def _takes(ticket: Ticket, machine: Machine, left: _Left, now: float) -> Sequence[str]:
+def _takes(ticket: Ticket, machine: Machine, taken: Counter[str], now: float) -> Sequence[str]:
     """The GPUs that this ticket takes or reserves; empty if it needs more GPUs than the machine has."""
-    free = _free_for(ticket, machine, left)
+    free = _free_for(ticket, machine, taken)
     if len(free) >= ticket.needs:
         return free[: ticket.needs]
     if _is_late(ticket, now) or len(_wanted(ticket, machine)) < ticket.needs:
@@ -114,18 +96,18 @@ def _is_late(ticket: Ticket, now: float) -> bool:
 
 
 def lets_pass(ticket: Ticket, now: float) -> bool:
-    """Whether the next ticket counts as the head of the queue: this one waits for the GPUs that it names, or its
-    reservation has expired."""
+    """Whether the next ticket counts as the head of the queue: this one names its GPUs or is late."""
     return bool(ticket.fixed) or _is_late(ticket, now)
 
 
-def _free_for(ticket: Ticket, machine: Machine, left: _Left) -> list[str]:
+def _free_for(ticket: Ticket, machine: Machine, taken: Counter[str]) -> list[str]:
     """The GPUs that this ticket could take now, in order of preference. A sharing ticket prefers GPUs that are already
     shared, so that whole GPUs stay free for other jobs."""
+    slots = ticket.terms.slots if ticket.shares else 1
     uuids = [
         gpu.uuid
         for gpu in _wanted(ticket, machine)
-        if left.has_room(ticket, gpu.uuid) and _obstacle_for(ticket, gpu, machine) is None
+        if taken[gpu.uuid] < slots and _obstacle_for(ticket, gpu, machine) is None
     ]
     return sorted(uuids, key=lambda uuid: not machine.shared.get(uuid)) if ticket.shares else uuids
 

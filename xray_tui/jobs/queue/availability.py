@@ -17,8 +17,7 @@ OLD = "not known now"
 def standings(snapshot: GpuSnapshot, leased: Collection[str], looks: Looks | None = None) -> dict[str, str | None]:
     """Why each GPU, by UUID, is not available to a job now, as a phrase; None if it is free.
 
-    Uses the rule of the allocation (`allocation.obstacle`). Without the `looks` of the last samples, only the current
-    sample counts. A GPU with an unknown UUID is omitted, because no job can take it.
+    Without the `looks` of the last samples, only the current sample counts. A GPU without a UUID is omitted.
     """
     otherwise = OLD if snapshot.problem or snapshot.stale else None
     obstacles = {
@@ -30,10 +29,8 @@ def standings(snapshot: GpuSnapshot, leased: Collection[str], looks: Looks | Non
 def leased(uuids: Iterable[str], lease_dir: LeaseDir | None, slots: int = 1) -> frozenset[str]:
     """The GPUs among `uuids` that jobs of any user hold now. Without a lease folder there are none.
 
-    With `slots` above 1, a shared GPU counts only if all its slots are taken. The function probes each lock, which
-    keeps no job from taking it (see file_lock.try_lock). /proc/locks is unreliable: in a container it omits the locks
-    of outside processes and those inherited by an engine whose supervisor died; on btrfs its device numbers differ
-    from those of stat.
+    With `slots` above 1, a shared GPU counts only if all its slots are taken. Each lock is probed, because /proc/locks
+    is unreliable: in a container it omits the locks of outside processes; on btrfs its device numbers differ.
     """
     return frozenset(uuid for uuid in uuids if uuid and lease_dir is not None and _is_held(lease_dir, uuid, slots))
 

@@ -72,9 +72,34 @@ def run(job: Job, folder: Path, limit: float = LIMIT) -> None:
     if not command:
         return
     with (folder / SAID).open("ab") as output:
-        outcome = _run(command, job, folder, limit, output.fileno())
+        try:
+            child = subprocess.Popen(
+                [os.path.expanduser(command[0]), *command[1:]],  # noqa: PTH111
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=job.cwd if os.path.isdir(job.cwd) else str(folder),  # noqa: PTH112 - may be empty
+                env={**own_environment(), **facts(job, folder)},
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            outcome = f"could not be started: {clean(getattr(error, 'strerror', None) or str(error))}"
+        else:
+            outcome = _wait(child, limit)
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         output.write(f"{stamp} on_end: {clean(Path(command[0]).name)}: {outcome}\n".encode("utf-8", "replace"))
+
+
+def _wait(child: subprocess.Popen[bytes], limit: float) -> str:
+    """Wait for the command; returns how it ended, as a phrase."""
+    try:
+        code = child.wait(limit)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        return f"took longer than {limit:g} s and was killed"
+    return "done" if code == 0 else f"exit code {code}" if code > 0 else f"killed by signal {-code}"
 
 
 def facts(job: Job, folder: Path) -> dict[str, str]:
@@ -95,31 +120,6 @@ def facts(job: Job, folder: Path) -> dict[str, str]:
         "XRAY_JOB_LOG": str(folder / LOG),
         "XRAY_JOB_RUN_FOLDER": str(folder.parent.parent / job.spec.run),
     }
-
-
-def _run(command: Sequence[str], job: Job, folder: Path, limit: float, output: int) -> str:
-    """Run the command; returns how it ended, as a phrase."""
-    cwd = job.cwd if os.path.isdir(job.cwd) else str(folder)  # noqa: PTH112 - may be empty
-    try:
-        child = subprocess.Popen(
-            [os.path.expanduser(command[0]), *command[1:]],  # noqa: PTH111
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=cwd,
-            env={**own_environment(), **facts(job, folder)},
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as error:
-        return f"could not be started: {clean(getattr(error, 'strerror', None) or str(error))}"
-    try:
-        code = child.wait(limit)
-    except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        return f"took longer than {limit:g} s and was killed"
-    return "done" if code == 0 else f"exit code {code}" if code > 0 else f"killed by signal {-code}"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -50,20 +50,20 @@ def judge(
     A program that writes end records (`writes_end`) succeeds only with a record, because a parent that ignores SIGCHLD
     always sees status 0.
     """
-    if end is None and status is None and stopped_by:
-        return Verdict(State.STOPPED, f"stopped by {stopped_by}, without an end record", None)
     if end is None and status is None:
+        if stopped_by:
+            return Verdict(State.STOPPED, f"stopped by {stopped_by}, without an end record", None)
         return Verdict(State.LOST, NO_RECORD if writes_end else NO_STATUS, None)
     if end is None and status == Exit.DONE and writes_end:
         return Verdict(State.FAILED, "ended without its end record", status)
     code = status if status else (end.code if end else 0)
     if code == Exit.DONE:
         return Verdict(State.SUCCEEDED, None, code)
-    if not writes_end:
-        return _of_command(code, stopped_by, last_line)
-    if code == Exit.STOPPED or (code < 0 and stopped_by):
-        return Verdict(State.STOPPED, _stopped(code, stopped_by), code)
-    return Verdict(State.FAILED, _failed(code, end, last_line), code)
+    stopped = bool(stopped_by) and (code < 0 or not writes_end)  # the exit codes of a command have no meaning here
+    if stopped or (code == Exit.STOPPED and writes_end):
+        killed = "; it had to be killed" if code == -signal.SIGKILL else ""
+        return Verdict(State.STOPPED, f"stopped by {stopped_by}{killed}" if stopped_by else f"stopped{killed}", code)
+    return Verdict(State.FAILED, _failed(code, end, last_line, writes_end), code)
 
 
 def stopped_by(job: Job, folder: Path) -> str | None:
@@ -86,32 +86,20 @@ def conclude(job: Job, folder: Path, status: int | None, stopped_by: str | None,
     return replace(job, state=verdict.state, cause=cause, exit_code=verdict.exit_code)
 
 
-def _of_command(code: int, stopped_by: str | None, last_line: str) -> Verdict:
-    """The verdict on a foreign program, whose exit codes have no meaning in `Exit`."""
-    if stopped_by:
-        return Verdict(State.STOPPED, _stopped(code, stopped_by), code)
-    cause = _killed(-code) if code < 0 else f"exit code {code}" + (f": {last_line}" if last_line else "")
-    return Verdict(State.FAILED, cause, code)
-
-
-def _stopped(code: int, by: str | None) -> str:
-    cause = f"stopped by {by}" if by else "stopped"
-    return f"{cause}; it had to be killed" if code == -signal.SIGKILL else cause
-
-
-def _failed(code: int, end: EndRecord | None, last_line: str) -> str:
+def _failed(code: int, end: EndRecord | None, last_line: str, writes_end: bool) -> str:
     if code < 0:
         return _killed(-code)
-    reason = (end.cause if end else "") or last_line
+    reason = (end.cause if end and writes_end else "") or last_line
+    plain = f"exit code {code}: {reason}".removesuffix(": ")
+    if not writes_end:
+        return plain
     if code == Exit.BAD_INPUT:
-        return f"bad input: {reason}" if reason else "bad input"
+        return f"bad input: {reason}".removesuffix(": ")
     if code == Exit.OUT_OF_MEMORY:
         return reason if reason.startswith("out of memory") else "out of memory"
     if code == Exit.NO_SPACE:  # often without an end record, for which there was no space either
         return reason if reason.startswith("no space left") else f"no space left: {reason}".removesuffix(": ")
-    if end is not None and end.cause:
-        return end.cause
-    return f"exit code {code}: {reason}" if reason else f"exit code {code}"
+    return end.cause if end is not None and end.cause else plain
 
 
 def _killed(number: int) -> str:

@@ -6,10 +6,9 @@ folder and the job's supervisor lock, so that neither another process nor a supe
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,13 +83,17 @@ def judge_alone(folder: Path, supervisor: Sequence[str]) -> None:
     job = read_job(folder)
     lease_dir = open_lease_dir(job.lease_dir, job.lease_id)
     if lease_dir is not None:
-        with _sole_supervision(lease_dir, job.id) as lock:
-            if lock is not None:
-                _judge_under_lock(lease_dir, folder, lock, supervisor)
+        with lease_dir.mutex(PATIENCE):
+            lock = file_lock.try_lock(lease_dir.supervised(job.id))
+            if lock is not None:  # no supervisor holds it
+                try:
+                    _judge_under_lock(lease_dir, folder, lock, supervisor)
+                finally:
+                    os.close(lock)
     elif job.state.ended:
         return  # another process has just recovered it
     elif job.boot != process.boot():
-        _end(folder, job, State.LOST, _lost_to_reboot(job))
+        _lose_to_reboot(folder, job)
     elif not any(map(process.is_alive, filter(None, (job.supervisor, job.process)))):
         _end(folder, job, State.LOST, f"its lease folder {clean(job.lease_dir)} is gone")
 
@@ -101,23 +104,11 @@ def _judge_under_lock(lease_dir: LeaseDir, folder: Path, lock: int, supervisor: 
         return
     if job.boot != process.boot():
         Queue(lease_dir).withdraw(job.id)
-        _end(folder, job, State.LOST, _lost_to_reboot(job))
+        _lose_to_reboot(folder, job)
     elif job.state is State.RUNNING or _has_started(lease_dir, folder, job):
         _judge_started(lease_dir, folder, job, lock, supervisor)
     else:
         _judge_waiting(lease_dir, folder, job, lock, supervisor)
-
-
-@contextlib.contextmanager
-def _sole_supervision(lease_dir: LeaseDir, job: str) -> Iterator[int | None]:
-    """Hold the mutex and the job's supervisor lock for the block; yields None if a supervisor holds that lock."""
-    with lease_dir.mutex(PATIENCE):
-        lock = file_lock.try_lock(lease_dir.supervised(job))
-        try:
-            yield lock
-        finally:
-            if lock is not None:
-                os.close(lock)
 
 
 def _judge_waiting(lease_dir: LeaseDir, folder: Path, job: Job, lock: int, supervisor: Sequence[str]) -> None:
@@ -174,8 +165,8 @@ def _last_words(folder: Path) -> str:
     return clean(lines[-1])[:200] if lines else ""
 
 
-def _lost_to_reboot(job: Job) -> str:
-    return f"{LOST_TO_REBOOT} " + ("before it began" if job.state.waiting else "while it ran")
+def _lose_to_reboot(folder: Path, job: Job) -> None:
+    _end(folder, job, State.LOST, f"{LOST_TO_REBOOT} {'before it began' if job.state.waiting else 'while it ran'}")
 
 
 def _end(folder: Path, job: Job, state: State | None = None, cause: str | None = None) -> None:

@@ -2,9 +2,9 @@
 
 `python -m xray_tui.jobs.supervise.supervisor JOB_FOLDER LOCK …`.
 
-LOCK is the inherited descriptor of the job's supervisor lock (`.sup`). The supervisor holds it until it ends; only the
-holder writes job.json. If a supervisor is killed, the engine keeps its locks and `recovery.recover_orphans` starts
-another supervisor. Imports stay small because hundreds of supervisors may wait at once.
+LOCK is the inherited descriptor of the job's supervisor lock (`.sup`), held until the end; only its holder writes
+job.json. If a supervisor is killed, the engine keeps its locks and `recovery.recover_orphans` starts another one.
+Imports stay small because hundreds of supervisors may wait at once.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from engine.contract.text import clean
 from xray_tui.gpu.snapshot import GpuSnapshot
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LeaseDir
-from xray_tui.jobs.model.job import Job, State, write_job
+from xray_tui.jobs.model.job import State, write_job
 from xray_tui.jobs.queue import admission
 from xray_tui.jobs.queue.admission import Blocked
 from xray_tui.jobs.queue.allocation import Wait
+from xray_tui.jobs.queue.entry import Entry
 from xray_tui.jobs.queue.scheduler import Scheduler, Turn
 from xray_tui.jobs.queue.tickets import Queue, Ticket
 from xray_tui.jobs.storage import saved_environment
-from xray_tui.jobs.storage.job_store import JobStore, is_at_home, read_job
+from xray_tui.jobs.storage.job_store import JobStore, read_job
 from xray_tui.jobs.supervise import detach, end_hook, engine_process
 from xray_tui.jobs.supervise.outcome import conclude, stopped_by
 from xray_tui.jobs.supervise.signals import Wakeups
@@ -49,14 +50,12 @@ FAR_BACK = 5
 """Longest poll interval as a multiple of POLL; jobs far back in the queue poll less often."""
 FOREIGN_POLL = 5.0
 """Poll interval in seconds while foreign processes use the GPUs: each poll starts a process that samples the GPUs."""
-ENTERS_WITHIN = 10.0
-"""Seconds for which a job that may enter the queue waits for earlier jobs of its user to enter first."""
 KILL_PAUSES = (0.05, 5.0)
 """First and longest pause in seconds between two SIGKILLs; the pause doubles each time."""
 HANGS = "the engine ignores SIGKILL: it hangs in the kernel (state D)"
 ADOPTED = "its first supervisor was killed; a new one has taken over"
-JUDGE_EVERY = 30.0
-"""Interval in seconds at which a job that waits for other jobs recovers those whose supervisor died."""
+JUDGE_EVERY = 60.0
+"""Interval in seconds at which a job that waits for others recovers those whose supervisor died."""
 TOUCH_EVERY = 24 * 3600.0
 """Interval in seconds for touching the lock files, so that no cleaner deletes them as old."""
 WRITE_TRIES = 60
@@ -77,9 +76,8 @@ class Supervisor:
         self._dir = LeaseDir(Path(self._job.lease_dir))
         self._queue = Queue(self._dir)
         self._store = JobStore(folder.parent.parent, states_only=True)
+        self._entry = Entry(folder, self._store, self._queue, self._dir)
         self._judged = time.monotonic()
-        self._let_in: float | None = None
-        """Since when this job may enter the queue (monotonic)."""
         self._touched = time.monotonic()
         self._unwritten = False
         """Whether job.json is out of date because it could not be written."""
@@ -97,8 +95,6 @@ class Supervisor:
             self._record(supervisor=process.identify(os.getpid()), note=ADOPTED)
             self._attend(engine_process.Adopted(self._job, self._dir.runs(self._job.id)))
 
-    # -- waiting ------------------------------------------------------------------------------------------------------
-
     def _wait_for_turn(self) -> Turn | None:
         """Poll until the job may start; None if it was stopped or its folder was removed before."""
         scheduler = Scheduler(self._dir, self._snapshot)
@@ -108,10 +104,10 @@ class Supervisor:
                     self._withdraw()
                     return None
                 self._judge_others()
-                if (blocked := self._check_admission()) is not None and not blocked.allowed_gpus:
+                if (blocked := self._check_entry()) is not None and not blocked.allowed_gpus:
                     self._stay_out(blocked)
                     continue
-                answer = scheduler.try_start(self._job, self._folder, self._check_admission)
+                answer = scheduler.try_start(self._job, self._folder, self._check_entry)
             except OSError as error:  # a busy mutex or a full disk: retry, but less often for a full disk
                 answer = Wait(clean(error.strerror or str(error)), foreign=not isinstance(error, file_lock.Busy))
             if isinstance(answer, Turn):
@@ -133,43 +129,13 @@ class Supervisor:
         spec = self._job.spec if ticket is None else replace(self._job.spec, priority=ticket.priority)
         self._record(waits=reason, state=state, ticket=name, spec=spec)
 
-    def _check_admission(self) -> Blocked | None:
-        """Why the job is kept out of the queue; None if it may enter. Raises OSError."""
-        now = time.localtime()
-        minute = now.tm_hour * 60 + now.tm_min
-        held_by, released = admission.held_by(self._folder), admission.is_released(self._folder)
-        others = self._others(None if self._job.terms.max_gpus is not None else self._job.spec.after)
-        blocked = admission.check_admission(self._job, held_by, released, others, minute)
-        if blocked is not None:
-            self._let_in = None
-            return blocked
-        self._let_in = self._let_in or time.monotonic()
-        may_wait = self._asks_others() or self._job.terms.hours
-        if not may_wait or self._queue.has(self._job) or time.monotonic() - self._let_in > ENTERS_WITHIN:
-            return None
-        queued = {ticket.job for ticket in self._queue.waiting()}
-        living = [
-            other
-            for other in self._others()
-            if not other.state.waiting or file_lock.is_held(self._dir.supervised(other.id))
-        ]
-        first = admission.first_to_enter(self._job, living, queued, self._store.folder, minute)
-        if first is None:
-            return None
-        return Blocked(State.QUEUED, f"after {first.spec.kind} {first.spec.run}, which enters the queue first")
-
-    def _others(self, ids: Sequence[str] | None = None) -> list[Job]:
-        """The jobs of the runs folder, or those with these ids, without unfinished jobs copied from another runs
-        folder: nothing updates their copies."""
-        jobs = self._store.jobs(ids)
-        return [job for job in jobs if job.state.ended or is_at_home(job, self._store.folder(job.id))]
-
-    def _asks_others(self) -> bool:
-        return bool(self._job.spec.after) or self._job.terms.max_gpus is not None
+    def _check_entry(self) -> Blocked | None:
+        return self._entry.check(self._job)
 
     def _judge_others(self) -> None:
         """Recover jobs whose supervisor died if this job waits for others: no app may be open to recover them."""
-        if self._asks_others() and time.monotonic() - self._judged >= JUDGE_EVERY:
+        waits_for_others = self._job.spec.after or self._job.terms.max_gpus is not None
+        if waits_for_others and time.monotonic() - self._judged >= JUDGE_EVERY:
             from xray_tui.jobs.supervise.recovery import recover_orphans
 
             self._judged = time.monotonic()
@@ -190,8 +156,6 @@ class Supervisor:
     def _withdraw(self) -> None:
         with contextlib.suppress(OSError):  # a ticket without a supervisor is ignored anyway
             self._queue.withdraw(self._job.id)
-
-    # -- running ------------------------------------------------------------------------------------------------------
 
     def _run_engine(self, turn: Turn) -> None:
         try:
@@ -249,8 +213,6 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 if not file_lock.is_held(path) and (lock := file_lock.try_lock(path)) is not None:
                     self._relocked.append(lock)
-
-    # -- the record of the job ----------------------------------------------------------------------------------------
 
     def _stopped_by(self) -> str | None:
         """The user or signal that asked for a stop; None without a stop order."""
