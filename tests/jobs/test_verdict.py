@@ -43,8 +43,7 @@ DONE = EndRecord(0, "done")
 def test_every_end_has_a_state_and_a_cause(
     status: int | None, end: EndRecord | None, stopped_by: str | None, state: State, cause: str | None
 ) -> None:
-    verdict = judge(status, end, stopped_by, "the last line")
-    assert (verdict.state, verdict.cause) == (state, cause)
+    assert judge(status, end, stopped_by, "the last line")[:2] == (state, cause)
 
 
 def test_the_last_line_is_found_behind_a_progress_bar_and_made_safe(tmp_path: Path) -> None:
@@ -78,8 +77,6 @@ def test_pipes_in_place_of_the_record_and_the_log_keep_nobody_waiting(tmp_path: 
 
 
 def test_a_full_disk_is_a_cause_though_there_was_no_room_for_the_end_record() -> None:
-    assert (
-        judge(5, None, None, "no space left: runs/a/events.jsonl: …").cause == "no space left: runs/a/events.jsonl: …"
-    )
-    assert judge(5, None, None, "epoch 3/20").cause == "no space left: epoch 3/20"
-    assert judge(5, None, None, "").cause == "no space left"
+    assert judge(5, None, None, "no space left: runs/a/events.jsonl: …")[1] == "no space left: runs/a/events.jsonl: …"
+    assert judge(5, None, None, "epoch 3/20")[1] == "no space left: epoch 3/20"
+    assert judge(5, None, None, "")[1] == "no space left"

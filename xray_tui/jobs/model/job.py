@@ -63,8 +63,6 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """The user's description of a job."""
-
     kind: str
     """train, evaluate, blend, or command (a program of the user); "?" if job.json cannot be read."""
     run: str
@@ -140,7 +138,6 @@ class Job:
     """spec.gpu with every GPU as a UUID."""
     terms: GpuPolicy = GpuPolicy()  # noqa: RUF009 - frozen
     attempt: int = 1
-    """1, plus the number of times the job was resumed."""
     log_from: int = 0
     """Offset in bytes in the log at which this attempt starts."""
     engine: tuple[str, ...] = ()

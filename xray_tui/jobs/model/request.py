@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _EngineRequest:
-    """Fields are the engine's options in the order of the rendered arguments. Paths are relative to the working
-    directory of the launch."""
+    """Fields are the engine's options, in their order. Paths are relative to the working directory of the launch."""
 
     def argv(self, run: str) -> tuple[str, ...]:
         """The arguments of `xray-engine` for this request. `run` is relative to the runs folder."""
@@ -141,14 +140,11 @@ def shown_command(spec: JobSpec) -> str:
 def _parsed(kind: str, arguments: Sequence[str], runs: str) -> tuple[str, Request]:
     """Parse arguments into (the value of --run, the request)."""
     values = vars(_parser(kind).parse_args(["--run", _NO_RUN, *arguments]))
-    values = {name: _text(value) if isinstance(value, Path) else value for name, value in values.items()}
+    for name, value in values.items():
+        if isinstance(value, Path):
+            values[name] = f"./{value}" if str(value).startswith("-") else str(value)  # else it looks like an option
     values |= {name: tuple(values[name] or ()) for name in ("members", "overrides") if name in values}
     return values.pop("run"), ENGINE_REQUESTS[kind](runs=runs, **values)
-
-
-def _text(path: Path) -> str:
-    """The path; `./` goes before a leading hyphen, which would look like an option."""
-    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 @lru_cache

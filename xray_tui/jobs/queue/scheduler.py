@@ -70,8 +70,8 @@ class Scheduler:
     def _hopeless(self, mine: Ticket, slots: int) -> Wait | None:
         """Why the job cannot start even without foreign processes: too many earlier jobs, or no free lock.
 
-        It uses neither the mutex nor a GPU sample, which are too expensive for hundreds of waiting jobs each second,
-        and checks only as many of the earlier tickets as could fill the machine.
+        For hundreds of waiting jobs each second it uses neither the mutex nor a GPU sample, and checks only as many of
+        the earlier tickets as could fill the machine.
         """
         machine = self._machine
         on_cpu = machine.on_cpu(mine)

@@ -110,24 +110,20 @@ class Queue:
     def new_number(self) -> int:
         """The next ticket's number. Survives a damaged `seq`, because the numbers in the queue count too."""
         descriptor = os.open(self._dir.seq, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            text = os.pread(descriptor, 32, 0).strip()
+        with os.fdopen(descriptor, "r+b", 0) as file:  # in place: a sticky folder forbids replacing another user's file
+            text = file.read(32).strip()
             used = [int(text) if text.isdigit() else 0, *(ticket.number for ticket in self.waiting())]
             number = max((number for number in used if number < _LAST), default=0) + 1
-            text = b"%012d\n" % number
-            os.pwrite(descriptor, text, 0)  # in place: a sticky folder forbids replacing another user's file
-            os.ftruncate(descriptor, len(text))
-        finally:
-            os.close(descriptor)
+            file.seek(0)
+            file.write(b"%012d\n" % number)
+            file.truncate()
         return number
 
     def put(self, ticket: Ticket) -> None:
         """Write the ticket file, readable for all users, unless it exists."""
-        content = json.dumps(
-            {"gpu": ticket.gpu, "user": ticket.user, "count": ticket.count, "terms": asdict(ticket.terms)}
-        )
+        values = {"gpu": ticket.gpu, "user": ticket.user, "count": ticket.count, "terms": asdict(ticket.terms)}
         path = self._dir.queue / ticket.name
-        if file_lock.place(path, content.encode(), 0o644) and ticket.needs > 1:
+        if file_lock.place(path, json.dumps(values).encode(), 0o644) and ticket.needs > 1:
             os.utime(path, (0, 0))  # time 0: not yet at the head
 
     def reaches_head(self, ticket: Ticket, now: float) -> None:

@@ -34,17 +34,14 @@ class EndRecord:
     peak_gpu_memory: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    state: State
-    cause: str | None
-    exit_code: int | None
+Outcome = tuple[State, str | None, int | None]
+"""State, cause and exit code of a job."""
 
 
 def judge(
     status: int | None, end: EndRecord | None, stopped_by: str | None, last_line: str, writes_end: bool = True
-) -> Verdict:
-    """The final state and its cause.
+) -> Outcome:
+    """The final state, its cause and the exit code.
 
     `status` is the exit status: negative for a signal, None if unknown, in which case only the end record counts.
     A program that writes end records (`writes_end`) succeeds only with a record, because a parent that ignores SIGCHLD
@@ -52,18 +49,18 @@ def judge(
     """
     if end is None and status is None:
         if stopped_by:
-            return Verdict(State.STOPPED, f"stopped by {stopped_by}, without an end record", None)
-        return Verdict(State.LOST, NO_RECORD if writes_end else NO_STATUS, None)
+            return State.STOPPED, f"stopped by {stopped_by}, without an end record", None
+        return State.LOST, NO_RECORD if writes_end else NO_STATUS, None
     if end is None and status == Exit.DONE and writes_end:
-        return Verdict(State.FAILED, "ended without its end record", status)
+        return State.FAILED, "ended without its end record", status
     code = status if status else (end.code if end else 0)
     if code == Exit.DONE:
-        return Verdict(State.SUCCEEDED, None, code)
+        return State.SUCCEEDED, None, code
     stopped = bool(stopped_by) and (code < 0 or not writes_end)  # the exit codes of a command have no meaning here
     if stopped or (code == Exit.STOPPED and writes_end):
         killed = "; it had to be killed" if code == -signal.SIGKILL else ""
-        return Verdict(State.STOPPED, f"stopped by {stopped_by}{killed}" if stopped_by else f"stopped{killed}", code)
-    return Verdict(State.FAILED, _failed(code, end, last_line, writes_end), code)
+        return State.STOPPED, f"stopped by {stopped_by}{killed}" if stopped_by else f"stopped{killed}", code
+    return State.FAILED, _failed(code, end, last_line, writes_end), code
 
 
 def stopped_by(job: Job, folder: Path) -> str | None:
@@ -79,11 +76,12 @@ def conclude(job: Job, folder: Path, status: int | None, stopped_by: str | None,
     """
     end = read_end(folder)
     last_line = last_log_line(folder, job.log_from)
-    verdict = judge(status, end, stopped_by, last_line, job.writes_end)
-    cause = verdict.cause if cleared else f"{verdict.cause or verdict.state}; one of its processes cannot be killed"
+    state, cause, code = judge(status, end, stopped_by, last_line, job.writes_end)
+    if not cleared:
+        cause = f"{cause or state}; one of its processes cannot be killed"
     if end is not None:
         job = replace(job, peak_memory=end.peak_memory, peak_gpu_memory=end.peak_gpu_memory)
-    return replace(job, state=verdict.state, cause=cause, exit_code=verdict.exit_code)
+    return replace(job, state=state, cause=cause, exit_code=code)
 
 
 def _failed(code: int, end: EndRecord | None, last_line: str, writes_end: bool) -> str:

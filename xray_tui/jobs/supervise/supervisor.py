@@ -76,7 +76,6 @@ class Supervisor:
         self._dir = LeaseDir(Path(self._job.lease_dir))
         self._queue = Queue(self._dir)
         self._store = JobStore(folder.parent.parent, states_only=True)
-        self._entry = Entry(folder, self._store, self._queue, self._dir)
         self._judged = time.monotonic()
         self._touched = time.monotonic()
         self._unwritten = False
@@ -98,16 +97,17 @@ class Supervisor:
     def _wait_for_turn(self) -> Turn | None:
         """Poll until the job may start; None if it was stopped or its folder was removed before."""
         scheduler = Scheduler(self._dir, self._snapshot)
+        entry = Entry(self._folder, self._store, self._queue, self._dir)
         while (by := self._stopped_by()) is None:
             try:
                 if not (self._folder / JOB).exists():
                     self._withdraw()
                     return None
                 self._judge_others()
-                if (blocked := self._check_entry()) is not None and not blocked.allowed_gpus:
+                if (blocked := entry.check(self._job)) is not None and not blocked.allowed_gpus:
                     self._stay_out(blocked)
                     continue
-                answer = scheduler.try_start(self._job, self._folder, self._check_entry)
+                answer = scheduler.try_start(self._job, self._folder, lambda: entry.check(self._job))
             except OSError as error:  # a busy mutex or a full disk: retry, but less often for a full disk
                 answer = Wait(clean(error.strerror or str(error)), foreign=not isinstance(error, file_lock.Busy))
             if isinstance(answer, Turn):
@@ -128,9 +128,6 @@ class Supervisor:
             return
         spec = self._job.spec if ticket is None else replace(self._job.spec, priority=ticket.priority)
         self._record(waits=reason, state=state, ticket=name, spec=spec)
-
-    def _check_entry(self) -> Blocked | None:
-        return self._entry.check(self._job)
 
     def _judge_others(self) -> None:
         """Recover jobs whose supervisor died if this job waits for others: no app may be open to recover them."""
