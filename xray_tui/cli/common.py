@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.contract.errors import BadInput, Exit
+from engine.contract.errors import BadInput
 from engine.contract.text import clean
 
 if TYPE_CHECKING:
@@ -60,24 +60,6 @@ def find(store: JobStore, text: str) -> Job:
     if len(jobs) > 1:
         raise BadInput(f"{clean(text)}: ambiguous: {', '.join(job.id for job in jobs)}; give more of the id")
     return jobs[0] if jobs else store.get(text)
-
-
-def for_each_job(
-    options: argparse.Namespace, order: Callable[[JobStore, str], Job], done: Callable[[Job, Path], str]
-) -> int:
-    """Apply `order` to each job of options.ids and print what `done` says of the job and the runs folder. A job that
-    raises BadInput does not stop the others. Raises BadInput."""
-    store = open_store(options)
-    problems: list[str] = []
-    for text in options.ids:
-        try:
-            job = order(store, find(store, text).id)
-            print(f"{job.id}: {done(job, store.runs)}")
-        except BadInput as error:
-            problems += error.lines
-    if problems:
-        raise BadInput(problems)
-    return Exit.DONE
 
 
 def print_utf8(text: str) -> None:

@@ -1,4 +1,4 @@
-"""`xray-tui jobs | logs | stop | wait`."""
+"""`xray-tui jobs | logs | wait`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from engine.contract.errors import Exit
 from engine.contract.text import clean_log_line
-from xray_tui.cli.common import find, for_each_job, open_store
+from xray_tui.cli.common import find, open_store
 
 if TYPE_CHECKING:
     from xray_tui.jobs.model.job import Job
@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument("-f", "--follow", action="store_true", help="continue until the job ends")
     else:
         parser.add_argument("ids", nargs="+", metavar="ID")
-    parser.set_defaults(func={"jobs": _jobs, "logs": _logs, "stop": _stop, "wait": _wait}[command])
+    parser.set_defaults(func={"jobs": _jobs, "logs": _logs, "wait": _wait}[command])
 
 
 def _jobs(options: argparse.Namespace) -> int:
@@ -90,12 +90,6 @@ def _print_log(path: Path, position: int, whole_lines: bool) -> int:
             position += len(line)
     sys.stdout.flush()
     return position
-
-
-def _stop(options: argparse.Namespace) -> int:
-    from xray_tui.jobs.actions.stop import stop
-
-    return for_each_job(options, stop, lambda job, runs: job.state if job.state.ended else "stop requested")
 
 
 def _wait(options: argparse.Namespace) -> int:

@@ -30,12 +30,10 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
     gpu_help = "the GPU or GPUs (0,1) of the job; the start of a UUID is enough (default auto)"
     add("--gpu", default="auto", metavar="auto|none|N|UUID", help=gpu_help)
     add("--gpus", type=int, default=1, metavar="N", help="the number of GPUs, with --gpu auto (default 1)")
-    after_help = "start after this job has succeeded; repeatable"
-    add("--after", action="append", default=[], metavar="ID", help=after_help)
+    add("--after", action="append", default=[], metavar="ID", help="start after this job succeeded; repeatable")
     add("--hold", action="store_true", help="keep the job out of the queue until it is released")
     add("--seeds", metavar="N,N,…", help="one training for each seed, as NAME_seeds/seed_N")
-    sweep_help = "one training for each value, as NAME_sweep/…"
-    add("--sweep", action="append", default=[], metavar="FIELD=V,V,…", help=sweep_help)
+    add("--sweep", action="append", default=[], metavar="FIELD=V,V,…", help="one training for each value, NAME_sweep/…")
     add("--then-evaluate", action="store_true", help="evaluate each training afterwards: hv, tuned threshold")
     add("--priority", type=int, default=PRIORITY, metavar="0-99", help="0 starts first (default %(default)s)")
     add("--dry-run", action="store_true", help="launch nothing; print the checks and the forecast")

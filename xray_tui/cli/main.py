@@ -24,18 +24,20 @@ MODULES = {
     "jobs": {
         "jobs": "list the jobs of a runs folder, newest first",
         "logs": "print a job's log",
-        "stop": "stop jobs with SIGTERM, and with SIGKILL after a grace period",
         "wait": "wait until jobs have ended, with exit status 0 if all succeeded",
     },
     "queue": {
+        "stop": "stop jobs with SIGTERM, and with SIGKILL after a grace period",
         "hold": "keep waiting jobs out of the queue until they are released",
         "release": "release held jobs, and blocked jobs despite their dependency",
         "move": "move a job in the queue",
         "resume": "continue trainings that were stopped, failed or are lost",
         "revive": "after a reboot, queue waiting jobs again and resume trainings",
     },
-    "status": {"status": "show what ended, runs and waits, and results since your last visit"},
-    "doctor": {"doctor": "check this server, changing nothing; exit status 1 if a check is bad"},
+    "server": {
+        "status": "show what ended, runs and waits, and results since your last visit",
+        "doctor": "check this server, changing nothing; exit status 1 if a check is bad",
+    },
 }
 """Commands and their help by module, listed here so that `xray-tui RUNS` imports no command. `add_options` of a module
 declares the options of a command and its function `func`, which returns the exit status and may raise BadInput."""

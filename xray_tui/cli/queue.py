@@ -1,65 +1,76 @@
-"""`xray-tui hold | release | move | resume | revive`: commands that change jobs in the queue."""
+"""`xray-tui stop | hold | release | move | resume | revive`: commands that change jobs."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.contract.errors import BadInput, Exit
-from xray_tui.cli.common import for_each_job, open_store
+from engine.contract.text import clean
+from xray_tui.cli.common import find, open_store
+
+if TYPE_CHECKING:
+    from xray_tui.jobs.model.job import Job
+    from xray_tui.jobs.storage.job_store import JobStore
 
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:
+    parser.set_defaults(func=_revive if command == "revive" else _change, command=command)
     if command != "revive":
         parser.add_argument("ids", nargs=1 if command == "move" else "+", metavar="ID")
     if command == "move":
-        parser.add_argument(
-            "where", metavar="up|down|PRIORITY", help="past your previous or next job, or 0 (first) to 99 (last)"
-        )
-    parser.set_defaults(
-        func={"hold": _hold, "release": _release, "move": _move, "resume": _resume, "revive": _revive}[command]
-    )
+        where_help = "past your previous or next job, or 0 (first) to 99 (last)"
+        parser.add_argument("where", metavar="up|down|PRIORITY", help=where_help)
 
 
-def _hold(options: argparse.Namespace) -> int:
-    from xray_tui.jobs.actions.queue_actions import hold
-
-    return for_each_job(options, hold, lambda job, runs: "held")
-
-
-def _release(options: argparse.Namespace) -> int:
-    from xray_tui.jobs.actions.queue_actions import release
-
-    return for_each_job(options, release, lambda job, runs: "released")
-
-
-def _move(options: argparse.Namespace) -> int:
-    from xray_tui.jobs.actions.queue_actions import move, prioritise
-
-    where = options.where
-    if where.isdecimal():
-        return for_each_job(
-            options, partial(prioritise, priority=int(where)), lambda job, runs: f"has priority {where}"
-        )
-    if where not in ("up", "down"):
-        raise BadInput(f"move: {where}: expected up, down or a priority from 0 to 99")
-    return for_each_job(options, partial(move, steps=-1 if where == "up" else 1), lambda job, runs: f"moved {where}")
+def _change(options: argparse.Namespace) -> int:
+    """Change each job and print the result. A job that raises BadInput does not stop the others. Raises BadInput."""
+    store = open_store(options)
+    change, result = _change_and_result(options, store)
+    problems: list[str] = []
+    for text in options.ids:
+        try:
+            job = change(store, find(store, text).id)
+            print(f"{job.id}: {result(job)}")
+        except BadInput as error:
+            problems += error.lines
+    if problems:
+        raise BadInput(problems)
+    return Exit.DONE
 
 
-def _resume(options: argparse.Namespace) -> int:
+def _change_and_result(
+    options: argparse.Namespace, store: JobStore
+) -> tuple[Callable[[JobStore, str], Job], Callable[[Job], str]]:
+    """(the function that changes a job, a function that describes the changed job)."""
+    from xray_tui.jobs.actions.queue_actions import hold, move, prioritise, release
     from xray_tui.jobs.actions.resume import resume, start_of
+    from xray_tui.jobs.actions.stop import stop
 
-    order = partial(resume, **_resume_settings(options))
-    return for_each_job(options, order, lambda job, runs: f"queued again; {start_of(job, runs)}")
+    if options.command == "stop":
+        return stop, lambda job: job.state if job.state.ended else "stop requested"
+    if options.command == "hold":
+        return hold, lambda job: "held"
+    if options.command == "release":
+        return release, lambda job: "released"
+    if options.command == "resume":
+        return partial(resume, **_settings(options)), lambda job: f"queued again; {start_of(job, store.runs)}"
+    where: str = options.where
+    if where.isdecimal():
+        return partial(prioritise, priority=int(where)), lambda job: f"has priority {where}"
+    if where not in ("up", "down"):
+        raise BadInput(f"move: {clean(where)}: expected up, down or a priority from 0 to 99")
+    return partial(move, steps=-1 if where == "up" else 1), lambda job: f"moved {where}"
 
 
 def _revive(options: argparse.Namespace) -> int:
     from xray_tui.jobs.actions.resume import revive, start_of
 
     store = open_store(options)
-    revived = revive(store, **_resume_settings(options))
+    revived = revive(store, **_settings(options))
     for job, problem in revived:
         start = f"; {start_of(job, store.runs)}" if job.spec.resumes else ""
         print(problem or f"{job.id}: {job.spec.kind} {job.spec.run} is queued again{start}")
@@ -68,7 +79,7 @@ def _revive(options: argparse.Namespace) -> int:
     return Exit.DONE
 
 
-def _resume_settings(options: argparse.Namespace) -> dict[str, Any]:
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that a resumed job needs. Prints the environment variables that it does not get."""
     from xray_tui.jobs.storage.saved_environment import Filter
     from xray_tui.settings import settings_for

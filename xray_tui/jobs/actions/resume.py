@@ -151,6 +151,9 @@ def _queue(store: JobStore, job: Job, leases: LeaseDir, environment: Filter, kee
     if spec.kind == "train" and (store.runs / spec.run / CONFIG).exists():  # else the launch's own arguments
         spec = replace(spec, request=TrainRequest(runs=os.fspath(store.runs), resume=True).argv(spec.run))
     ticket = Ticket(spec.priority, queue.new_number(), job.id, job.wants, job.user, spec.gpu_count, job.terms)
+    with (folder / LOG).open("ab") as log:  # its last line may be a progress bar without an end
+        log.write(f"\n-- resumed {time.strftime('%Y-%m-%d %H:%M:%S')}, attempt {job.attempt + 1}\n".encode())
+        log_size = log.tell()
     waiting_job = replace(
         job,
         spec=spec,
@@ -169,20 +172,10 @@ def _queue(store: JobStore, job: Job, leases: LeaseDir, environment: Filter, kee
         lease_id=leases.identity(),
         ticket=ticket.name,
         attempt=job.attempt + 1,
-        log_from=_log_resume(folder, job.attempt + 1),
+        log_from=log_size,
         supervisor=None,
         process=None,
     )
     write_job(folder, waiting_job)
     if not spec.after and admission.held_by(folder) is None:  # else its supervisor queues it later
         queue.put(ticket)
-
-
-def _log_resume(folder: Path, attempt: int) -> int:
-    """Append a line to the log and return the log's size in bytes."""
-    with (folder / LOG).open("ab+") as log:
-        log.seek(max(0, log.seek(0, os.SEEK_END) - 1))
-        is_cut = log.read(1) not in (b"", b"\n")  # inside a line, such as a progress bar's
-        line = f"-- resumed {time.strftime('%Y-%m-%d %H:%M:%S')}, attempt {attempt}\n"
-        log.write(b"\n" * is_cut + line.encode())
-        return log.tell()

@@ -63,8 +63,7 @@ def required_checkpoints(job: ResolvedJob) -> Iterator[Checkpoint]:
     if job.kind == "evaluate" or job.checkpoint is not None:
         yield Checkpoint("checkpoint", job.folder / CHECKPOINTS / (job.checkpoint or BEST), job.folder)
     elif job.kind == "train":
-        training = job.config.get("training")
-        if isinstance(training, dict) and isinstance(path := training.get("init_from"), str):
+        if isinstance(path := job.section("training").get("init_from"), str):
             yield _initial_weights(Path(path))
     elif job.kind == "blend":
         yield from (_best_of("member", member) for member in job.members)

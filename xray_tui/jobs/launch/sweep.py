@@ -15,8 +15,6 @@ from xray_tui.jobs.model.request import EvaluateRequest, TrainRequest, request_o
 
 MOST = 64
 """Maximum number of trainings in one launch: a larger number is probably a typing error."""
-FIELDS = 3
-"""Maximum number of fields in a sweep."""
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -41,8 +39,6 @@ def parse_sweep(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
         if field in sweep or len(set(values)) < len(values):
             raise BadInput(f"sweep: {clean(text)[:60]}: names a field or a value twice")
         sweep[field] = values
-    if len(sweep) > FIELDS:
-        raise BadInput(f"sweep: {len(sweep)} fields; give at most {FIELDS}")
     return sweep
 
 
@@ -55,8 +51,8 @@ def trainings(spec: JobSpec, seeds: Sequence[int], sweep: Mapping[str, Sequence[
     if not isinstance(request, TrainRequest):
         raise BadInput(f"{spec.kind}: only a training has seeds or a sweep")
     combinations = [tuple(zip(sweep, values, strict=True)) for values in product(*sweep.values())]
-    if len(combinations) * max(1, len(seeds)) > MOST:
-        raise BadInput(f"that would be {len(combinations) * max(1, len(seeds))} trainings; at most {MOST} at once")
+    if (count := len(combinations) * max(1, len(seeds))) > MOST:
+        raise BadInput(f"that would be {count} trainings; at most {MOST} at once")
     specs = []
     for values in combinations:
         name = f"{spec.run}_sweep/{_named(values)}" if values else spec.run
