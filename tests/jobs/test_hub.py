@@ -14,7 +14,7 @@ import pytest
 from engine.contract.models import SEGMENTERS, SmpArchitecture, TimmClassifierConfig
 from xray_tui.jobs.launch.resolve import ResolvedJob
 from xray_tui.jobs.preflight.checks import BAD, OK, WARNING, Check, checks
-from xray_tui.jobs.preflight.pretrained_weights import check_weights, words
+from xray_tui.jobs.preflight.pretrained_weights import check_weights, named_weights
 
 UNET: dict[str, Any] = {"arch": "Unet", "encoder": "resnet18", "encoder_weights": "imagenet"}
 DEEPLAB: dict[str, Any] = {"arch": "torchvision_deeplabv3", "backbone": "resnet101", "encoder_weights": "imagenet"}
@@ -144,7 +144,7 @@ def test_the_words_are_those_that_the_config_models_offer() -> None:
     for arch, model in (SEGMENTERS | {"timm_classifier": TimmClassifierConfig}).items():
         if (field := model.model_fields.get("encoder_weights")) is not None:
             names = get_args(SmpArchitecture) if arch == "smp" else (arch,)
-            assert {words(name) for name in names} == {tuple(field.examples or ())}
+            assert {named_weights(name) for name in names} == {tuple(field.examples or ())}
 
 
 @pytest.mark.parametrize("environ", [{}, {"XDG_CACHE_HOME": "/x"}, {"XDG_CACHE_HOME": "/x", "TORCH_HOME": "~/torch"}])

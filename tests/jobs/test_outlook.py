@@ -96,7 +96,9 @@ def test_similar_runs_say_what_a_training_takes(desk: Desk) -> None:
     found = desk.look(desk.training("a"))
     (takes,) = found.forecast
     assert takes == "train takes 1h00m to 1h30m, 9.0 GiB GPU, from 2 similar runs"
-    assert any(line.startswith("✓ GPU memory: up to 9.0 GiB of 80.0 GiB") for line in found.lines)
+    assert any(
+        line.startswith("✓ GPU memory: similar runs took up to 9.0 GiB, available: 80.0 GiB") for line in found.lines
+    )
     assert any("similar runs needed" in line for line in found.lines)
 
 
@@ -124,7 +126,7 @@ def test_a_gpu_that_is_too_small_for_similar_runs_is_said(desk: Desk) -> None:
     small = replace(desk.snapshot.gpus[0], memory_total=8 * GIB)
     desk.snapshot = replace(desk.snapshot, gpus=(small,))
     lines = desk.look(desk.training("a")).lines
-    assert "! GPU memory: a similar run took 9.0 GiB, and the largest GPU has 8.0 GiB" in lines
+    assert "! GPU memory: similar runs took up to 9.0 GiB, available: 8.0 GiB" in lines
 
 
 def test_a_job_of_several_gpus_counts_as_many(desk: Desk) -> None:
@@ -137,11 +139,11 @@ def test_a_job_of_several_gpus_counts_as_many(desk: Desk) -> None:
     desk.job(desk.training("one", gpu_count=2), State.SUCCEEDED, **past)
     found = desk.look(two)
     assert found.forecast[0] == "train takes about 1h00m, 60.0 GiB on each of 2 GPUs, from 1 similar run"
-    assert "✓ GPU memory: up to 60.0 GiB of 80.0 GiB on each of 2 GPUs" in found.lines
+    assert "✓ GPU memory: similar runs took up to 60.0 GiB, available: 80.0 GiB on each of 2 GPUs" in found.lines
     assert desk.look(desk.training("a")).estimates == (), "what two took says nothing of one"
     large, small = (GpuSample(at, f"GPU-{at}", "H", memory_total=size * GIB) for at, size in enumerate((80, 40)))
     desk.snapshot = GpuSnapshot((large, replace(small, memory_used=0, utilisation=0, processes=())))
-    assert any("the smallest of the 2 largest GPUs has 40.0 GiB" in line for line in desk.look(two).lines)
+    assert any("took up to 60.0 GiB, available: 40.0 GiB" in line for line in desk.look(two).lines)
 
 
 def test_a_resumed_training_tells_no_time(desk: Desk) -> None:

@@ -44,8 +44,6 @@ declares the options of a command and its function `func`, which returns the exi
 
 COMMANDS = {name: text for commands in MODULES.values() for name, text in commands.items()}
 
-INTERRUPTED = 130
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `xray-tui` with these arguments (default: sys.argv); returns the exit status."""
@@ -64,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"xray-tui: {line}", file=sys.stderr)
         return Exit.BAD_INPUT
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return 130
     except OSError as error:  # standard output is full or closed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes at its exit
         if not isinstance(error, BrokenPipeError):

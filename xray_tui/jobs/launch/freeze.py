@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import shlex
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -39,7 +38,6 @@ replaces a lock because the runs folder may be on a network file system, whose c
 _READ_ONLY = 0o444
 _TRIES = 5
 _VERSION = re.compile(rb"""^__version__ = ["']([\w.+-]{1,64})["']""", re.MULTILINE)
-_LEAVING = ".old-"
 
 
 def config_text(kind: str, request: Any) -> str | None:
@@ -175,9 +173,7 @@ def may_run(job: Job) -> bool:
 
 def _remove(place: Path, now: float) -> None:
     """Rename before removing, so that a launch never sees a partial copy; undo the rename if a launch just chose it."""
-    leaving = place if place.name.startswith(_LEAVING) else place.with_name(_LEAVING + place.name)
-    place.rename(leaving)
-    if leaving.lstat().st_mtime < now - AGE:
-        shutil.rmtree(leaving, ignore_errors=True)
-    else:
-        leaving.rename(place)
+    with tempfile.TemporaryDirectory(prefix=".old-", dir=place.parent, ignore_cleanup_errors=True) as temporary:
+        leaving = place.rename(Path(temporary) / "old")
+        if leaving.lstat().st_mtime >= now - AGE:
+            leaving.rename(place)

@@ -108,11 +108,9 @@ def _fits(similar: Estimate, gpus: Sequence[GpuSample]) -> list[Check]:
     took, count = similar.gpu_memory, similar.gpus
     if took is None or not 0 < count <= len(sizes):
         return []
-    capacity, where = size(sizes[count - 1]), f" on each of {count} GPUs" if count > 1 else ""
-    if took <= sizes[count - 1]:
-        return [Check(OK, f"GPU memory: up to {size(took)} of {capacity}{where}")]
-    of = "the largest GPU has" if count == 1 else f"the smallest of the {count} largest GPUs has"
-    return [Check(WARNING, f"GPU memory: a similar run took {size(took)}{where}, and {of} {capacity}")]
+    available, where = sizes[count - 1], f" on each of {count} GPUs" if count > 1 else ""
+    text = f"GPU memory: similar runs took up to {size(took)}, available: {size(available)}{where}"
+    return [Check(OK if took <= available else WARNING, text)]
 
 
 def _coming(runs: Path, jobs: Sequence[Job], new: Sequence[Job], spec: JobSpec) -> dict[str, str]:

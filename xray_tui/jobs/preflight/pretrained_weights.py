@@ -23,7 +23,7 @@ _HUGGING_FACE = (IMAGENET, LITE0)
 """Named values for smp's networks and timm's classifiers."""
 
 
-def words(arch: str) -> tuple[str, ...]:
+def named_weights(arch: str) -> tuple[str, ...]:
     """The named values of encoder_weights for a network."""
     return _TORCHVISION.get(arch, _HUGGING_FACE)
 
@@ -32,11 +32,11 @@ def check_weights(model: Mapping[str, Any]) -> tuple[bool | None, str]:
     """(whether the weights can be loaded, None: only after a download; the weights or the problem, safe to print)."""
     weights, arch = model.get("encoder_weights"), str(model.get("arch"))
     encoder = "swin3d_t" if arch == "swin3d_adapter" else str(model.get("backbone") or model.get("encoder"))
-    if weights not in words(arch):
+    if weights not in named_weights(arch):
         shown = clean(str(weights))
         if is_file(Path(str(weights))):
             return True, shown
-        return False, f"{shown}: no such file; give {', '.join(words(arch))} or a file"
+        return False, f"{shown}: no such file; give {', '.join(named_weights(arch))} or a file"
     shown = f"{weights} for {clean(encoder)}"
     if weights == LITE0:
         if _LITE0_FITS not in encoder:

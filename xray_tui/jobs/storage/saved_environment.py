@@ -30,8 +30,7 @@ SECRET = ("*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*CREDENTIAL*", "*_KE
 NOT_SECRET = ("TOKENIZERS_PARALLELISM",)
 """Names that match these patterns but hold no secret."""
 
-_LARGEST = 16 << 20
-"""Largest file size in bytes; more than the kernel allows for the environment of a process."""
+_LARGEST = 16 << 20  # bytes; more than the kernel allows for the environment of a process
 
 
 def own_environment() -> dict[str, str]:
