@@ -79,9 +79,9 @@ async def test_the_form_is_filled_from_the_panel_that_has_the_focus(make_app: Ma
         await pilot.pause()
         await pilot.press("j", "space", "e")
         assert (app.screen.context.kind, app.screen.context.current) == ("evaluate", "dg_aug_seeds/seed_1337")
-        assert app.screen.marked == ("dg_aug_seeds/seed_42",)
+        assert app.screen.context.marked == ["dg_aug_seeds/seed_42"]
         await pilot.press("escape", "tab", "e")
-        assert app.screen.current == "baseline_posmetric_s2"
+        assert app.screen.context.current == "baseline_posmetric_s2"
 
 
 async def test_a_log_stays_at_its_end_until_one_scrolls_up_and_again_after_G(make_app: MakeApp, jobs: tuple) -> None:

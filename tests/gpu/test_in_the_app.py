@@ -162,7 +162,7 @@ async def test_a_form_offers_the_gpus_that_the_shell_left_to_the_app(app, nvml, 
     async with opened(app, all_four) as pilot:
         await pilot.press("t")
         await until(pilot, lambda: said in screen_text(app))
-        assert [uuid for uuid, _ in app.screen.gpus] == offered
+        assert [uuid for uuid, _ in app.screen.context.gpus] == offered
 
 
 async def test_a_process_that_begins_to_compute_makes_its_gpu_busy(app, nvml):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events, on
@@ -74,16 +73,13 @@ class FormRow(Horizontal):
         self.set_class(problem is not None, "-wrong")
         mark = "✗" if problem else "•" if changed else " "
         self.query_one(".form-label", Static).update(Content(f"{mark} {clean(self._label)}"))
-        if problem is None:
-            if self._problem is not None:
-                self._problem.display = False
-        elif self._problem is None:
-            self._problem = Static(Content(clean(problem)), classes="form-problem")
+        if problem is not None and self._problem is None:
+            self._problem = Static(classes="form-problem")
             assert isinstance(self.parent, Widget)
             self.parent.mount(self._problem, after=self)
-        else:
-            self._problem.update(Content(clean(problem)))
-            self._problem.display = True
+        if self._problem is not None:
+            self._problem.update(Content(clean(problem or "")))
+            self._problem.display = problem is not None
 
     # Not the CSS selector :focus-within: Textual leaves it on the label when the focus moves to another field.
     @on(events.DescendantFocus)
@@ -115,12 +111,6 @@ class FormSection(Collapsible):
         self._rows: Callable[[], Iterable[FormRow]] | None = rows
         self._state = (-1, -1)
 
-    @dataclass
-    class Opened(Message):
-        """The rows have been created."""
-
-        section: FormSection
-
     def show_state(self, problems: int, changed: int) -> None:
         """Show the number of fields, changes and problems in the section's line."""
         if (problems, changed) == self._state:
@@ -140,11 +130,9 @@ class FormSection(Collapsible):
         if self._rows is not None:
             rows, self._rows = self._rows, None
             await mount_some_at_a_time(self.query_one(self.Contents), rows())
-            self.post_message(self.Opened(self))
 
     @on(Collapsible.Expanded)
-    async def _expanded(self, event: Collapsible.Expanded) -> None:
-        event.stop()
+    async def _expanded(self) -> None:
         await self.make_rows()
 
 

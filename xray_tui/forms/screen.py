@@ -73,8 +73,6 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         """The reason why the job would end with this login session."""
         self._verdict = ""
         """The displayed verdict, with its sign."""
-        self._rows: dict[str, FormRow] = {}
-        self._sections: tuple[FormSection, ...] = ()
 
     def compose(self) -> ComposeResult:
         title = TITLES[self.context.kind]
@@ -125,21 +123,18 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         """Replace all rows and focus the first; open sections stay open."""
         from xray_tui.forms.rows import rows
 
-        opened = {section.section for section in self._sections if not section.collapsed}
+        opened = {section.section for section in self.query(FormSection) if not section.collapsed}
         fields = self.query_one(Fields)
         await fields.remove_children()
-        widgets = list(rows(state))
-        await mount_some_at_a_time(fields, widgets)
-        self._sections = tuple(widget for widget in widgets if isinstance(widget, FormSection))
-        self._rows = {widget.key: widget for widget in widgets if isinstance(widget, FormRow)}
-        for section in self._sections:
+        await mount_some_at_a_time(fields, rows(state))
+        for section in self.query(FormSection):
             section.collapsed = section.section not in opened
-        self.set_focus(next(iter(self._rows.values())).control)  # at once, because held keys follow
+        self.set_focus(self.query(FormRow).first().control)  # at once, because held keys follow
 
-    @on(FormSection.Opened)
-    def _section_opened(self, event: FormSection.Opened) -> None:
-        self._rows |= {row.key: row for row in event.section.query(FormRow)}
-        self._show_states()
+    @property
+    def _rows(self) -> dict[str, FormRow]:
+        """Field key -> row, without the fields of sections that have not been opened yet."""
+        return {row.key: row for row in self.query(FormRow)}
 
     @on(FormRow.Changed)
     def _check(self) -> Plan | None:
@@ -171,12 +166,12 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
         A new run may change the proposed `after`: its field shows it, unless the user has changed that field too.
         """
-        changed = set()
-        for key, row in self._rows.items():
+        changed, rows = set(), self._rows
+        for key, row in rows.items():
             before = state.raw["after"]
             if state.update(key, row.control.value):
                 changed.add(key)
-                after = self._rows["after"].control if key == "run" and "after" in self._rows else None
+                after = rows["after"].control if key == "run" and "after" in rows else None
                 if isinstance(after, Choice) and after.value == before:
                     after.value = state.raw["after"]
         return changed
@@ -198,6 +193,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
             ready = " ".join(filter(None, ("ready: F5 launches", plan.launch.words)))
             self._say(f"{ready}, but {self._would_end}" if self._would_end else ready, "!" if self._would_end else "✓")
 
+    @on(FormSection.Expanded)
     def _show_states(self) -> None:
         state, plan = self._state, self._plan
         if state is None or plan is None:
@@ -206,7 +202,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
             row.show_state(plan.problems.get(key), key in plan.changed)
             if row.has_class(NESTED):
                 row.display = bool(state.raw.get(key.rpartition(".")[0], True))
-        for section in self._sections:
+        for section in self.query(FormSection):
             wrong = sum(key in plan.problems for key in section.keys)
             section.show_state(wrong, sum(key in plan.changed for key in section.keys))
 
@@ -295,13 +291,13 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
     async def _go_to(self, key: str) -> None:
         """Focus the field of this key, and open its section."""
-        for section in self._sections:
+        for section in self.query(FormSection):
             if key in section.keys:
                 section.collapsed = False
                 await section.make_rows()
-                self._rows |= {row.key: row for row in section.query(FormRow)}
-        if key in self._rows:
-            self._rows[key].control.focus()
+        self._show_states()
+        if row := self._rows.get(key):
+            row.control.focus()
 
 
 def _read_sources(context: FormContext) -> Sources:

@@ -9,19 +9,15 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
-from textual.geometry import Size
 from textual.message import Message
 from textual.screen import Screen
-from textual.strip import Strip
-from textual.widget import Widget
+from textual.widgets import Static
 
 from engine.contract.text import clean
 from xray_tui.keymap import bindings
-from xray_tui.widgets.format import Line
 from xray_tui.widgets.gpu_format import short_name
 from xray_tui.widgets.gpu_layout import age_line
 from xray_tui.widgets.key_bar import KeyBar
-from xray_tui.widgets.list_view import strip
 from xray_tui.widgets.process_format import gpu_head
 from xray_tui.widgets.process_list import ProcessList
 
@@ -29,50 +25,35 @@ if TYPE_CHECKING:
     from xray_tui.feeds.gpu_feed import Gpus
     from xray_tui.gpu.snapshot import GpuProcess, GpuSample
 
+STYLES = {
+    "": "", "faint": "$faint", "good": "$text-key", "warm": "$text-warm", "hot": "bold $text-bad",
+    "bad": "bold $text-bad",
+}  # fmt: skip
+"""Styles by the names in the lines of `gpu_head`."""
+
 TIMES_EVERY = 1.0
 """Interval in seconds at which the displayed age is checked."""
 
 
-class GpuHead(Widget):
+class GpuHead(Static):
     """The GPU's figures and a chart of its last minute."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"gpu--{name}" for name in ("faint", "good", "warm", "hot", "bad")}
-
-    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
-        self._shown: tuple[GpuSample, Gpus] | None = None
-        self._lines: list[Line] = []
+    _shown: tuple[GpuSample, Gpus] | None = None
 
     def show(self, gpu: GpuSample, gpus: Gpus) -> None:
         self._shown = gpu, gpus
-        self._draw()
+        self.on_resize()
 
     def refresh_age(self) -> None:
         """Draw again if the shown age of stale figures has changed."""
         if self._shown is not None and age_line(self._shown[1].snapshot, time.time()) is not None:
-            self._draw()
+            self.on_resize()
 
     def on_resize(self) -> None:
-        self._draw()
-
-    def _draw(self) -> None:
-        lines = self._lines_for(self.size.width or 80)
-        layout, self._lines = len(lines) != len(self._lines), lines
-        self.refresh(layout=layout)
-
-    def _lines_for(self, width: int) -> list[Line]:
-        return gpu_head(*self._shown, width, time.time()) if self._shown else []
-
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return max(1, len(self._lines_for(width)))
-
-    def render_line(self, y: int) -> Strip:
-        base = self.rich_style
-        parts = [
-            (text, base + self.get_component_rich_style(f"gpu--{name}", partial=True) if name else base)
-            for text, name in (self._lines[y] if y < len(self._lines) else [])
-        ]
-        return strip(parts, self.size.width, base)
+        if self._shown is not None:
+            lines = gpu_head(*self._shown, self.size.width or 80, time.time())
+            styled = [Content.assemble(*((text, STYLES[name]) for text, name in line)) for line in lines]
+            self.update(Content("\n").join(styled))
 
 
 class GpuScreen(Screen[None]):
