@@ -26,10 +26,18 @@ from xray_tui.doctor.checks.file_watching import judge_limits as judge_watches
 from xray_tui.doctor.checks.file_watching import judge_refusal, watching
 from xray_tui.doctor.checks.folders import judge_leases, judge_runs, lease_place, next_place, runs_place
 from xray_tui.doctor.checks.gpus import gpus, judge_gpus
-from xray_tui.doctor.checks.limits import judge_limits
+from xray_tui.doctor.checks.resources import (
+    GIB,
+    disk,
+    judge_disk,
+    judge_limits,
+    judge_quota,
+    judge_shared_memory,
+    quota,
+    shared_memory,
+)
 from xray_tui.doctor.checks.session_end import judge_lingering, what_happens
 from xray_tui.doctor.checks.settings import export, judge_settings, on_end, runs_dir
-from xray_tui.doctor.checks.space import GIB, disk, judge_disk, judge_quota, judge_shared_memory, quota, shared_memory
 from xray_tui.doctor.checks.torch_build import judge_torch, torch_build
 from xray_tui.doctor.context import Context, ask
 from xray_tui.doctor.report import Finding, Mark, as_json, as_lines, bad, ok, unknown, warn

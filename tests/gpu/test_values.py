@@ -10,9 +10,8 @@ import pytest
 
 from xray_tui.gpu.backoff import Backoff, HangDetector, doubled
 from xray_tui.gpu.errors import why_no_driver, why_no_values
-from xray_tui.gpu.gpu_state import GpuState
 from xray_tui.gpu.host_probe import DriverFiles
-from xray_tui.gpu.nvml import merge, throttle_words
+from xray_tui.gpu.nvml import GpuState, merge, throttle_words
 from xray_tui.gpu.snapshot import NO_ANSWER, GpuProcess, GpuSample, GpuSnapshot, from_json, keep_identity, to_json
 
 BARE = DriverFiles(module=False, devices=False, container=False)

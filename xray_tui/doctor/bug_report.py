@@ -9,7 +9,6 @@ from __future__ import annotations
 import locale
 import os
 import platform
-import pwd
 import re
 import shutil
 import sys
@@ -17,20 +16,22 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 
 from engine.contract.names import BOARD
 from engine.contract.text import clean
 from xray_tui.board.index import RunIndex
 from xray_tui.board.walk import walk
+from xray_tui.doctor.checks.engine import version
 from xray_tui.doctor.checks.settings import judge_settings
 from xray_tui.doctor.context import Context
 from xray_tui.doctor.report import SIGNS, Finding, ok
 from xray_tui.doctor.run_checks import CHECKS, Check, run_checks
 from xray_tui.jobs.storage.job_store import JobStore
+from xray_tui.logs.tail import Tail
 from xray_tui.settings import Settings
 from xray_tui.system.error_log import error_log
+from xray_tui.system.process import user
 
 PACKAGES = (
     "xray-tui", "textual", "rich", "pydantic", "pyyaml", "platformdirs", "psutil", "nvidia-ml-py", "setproctitle",
@@ -63,16 +64,15 @@ def report(context: Context, problems: Sequence[str]) -> str:
     checks: Sequence[tuple[str, Check]] = (*CHECKS, ("contents", contents))
     findings = (*judge_settings(problems), *run_checks(context, checks))
     sections = {
-        "Versions": _versions(),
-        "Terminal": _terminal(),
-        "Settings": _settings(context.settings),
-        "Doctor": map(_line, findings),
-        "Log file": _log(),
+        f"xray-tui report, {datetime.now().astimezone().isoformat(timespec='seconds')}": (),
+        "## Versions": _versions(),
+        "## Terminal": _terminal(),
+        "## Settings": _settings(context.settings),
+        "## Doctor": map(_line, findings),
+        "## Log file": _log(),
     }
-    lines = [f"xray-tui report, {datetime.now().astimezone().isoformat(timespec='seconds')}"]
-    for title, text in sections.items():
-        lines += ["", f"## {title}", "", *text]
-    return redacted("\n".join(lines) + "\n", str(Path.home()), _user())
+    lines = [line for title, text in sections.items() for line in (title, "", *text, "")]
+    return redacted("\n".join(lines), str(Path.home()), user())
 
 
 def redacted(text: str, home: str, user: str) -> str:
@@ -103,11 +103,7 @@ def _line(finding: Finding) -> str:
 
 
 def _versions() -> Iterator[str]:
-    for package in PACKAGES:
-        try:
-            yield f"{package} {clean(metadata.version(package))}"
-        except metadata.PackageNotFoundError:
-            yield f"{package}: not installed"
+    yield from (f"{package} {version(package) or '(not installed)'}" for package in PACKAGES)
     yield f"Python {platform.python_version()} ({clean(sys.executable)})"
     yield f"{clean(platform.platform())}, {os.cpu_count()} cores"
 
@@ -125,28 +121,14 @@ def _settings(settings: Settings) -> Iterator[str]:
     """Settings that differ from the default; of `on_end` only the program, as its arguments may hold a secret."""
     for item in fields(Settings):
         value = getattr(settings, item.name)
-        if value == getattr(Settings(), item.name):
-            continue
-        if item.name == "on_end":
-            value = f"{value[0]} with {len(value) - 1} arguments"
-        yield f"{item.name}: {clean(str(value))}"
+        if value != getattr(Settings(), item.name):
+            shown = f"{value[0]} with {len(value) - 1} arguments" if item.name == "on_end" else str(value)
+            yield f"{item.name}: {clean(shown)}"
 
 
 def _log() -> Iterator[str]:
     path = error_log()
     yield clean(str(path))
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - LOG_BYTES))
-            lines = file.read(LOG_BYTES).decode("utf-8", "replace").splitlines()
-    except OSError as error:
-        yield clean(error.strerror or str(error))
-        return
+    chunk = Tail(path, LOG_BYTES, only_end=True).read()
+    lines = ["empty, missing or unreadable"] if chunk is None else chunk.data.decode("utf-8", "replace").splitlines()
     yield from map(clean, lines[-LOG_LINES:])
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return ""

@@ -55,18 +55,14 @@ def as_lines(findings: Iterable[Finding]) -> list[str]:
     for finding in findings:
         mark = "" if finding.mark is Mark.UNKNOWN else finding.mark  # the text begins with "not known"
         head = f"{SIGNS[finding.mark]} {mark:4} {finding.name:14} "
-        lines += _wrapped(finding.found, head, " " * len(head))
-        if finding.remedy:
-            lines += _wrapped(finding.remedy, " " * len(head) + "→ ", " " * (len(head) + 2))
+        for text, first in ((finding.found, head), (finding.remedy, " " * len(head) + "→ ")):
+            lines += textwrap.wrap(
+                text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False,
+                break_long_words=False,
+            )  # fmt: skip
     return lines
 
 
 def as_json(finding: Finding) -> dict[str, str | None]:
     """The finding as plain values, for scripts."""
     return {**asdict(finding), "remedy": finding.remedy or None}
-
-
-def _wrapped(text: str, head: str, more: str) -> list[str]:
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=head, subsequent_indent=more, break_on_hyphens=False, break_long_words=False
-    )

@@ -11,10 +11,9 @@ from xray_tui.doctor.checks.engine import app, engine
 from xray_tui.doctor.checks.file_watching import watching
 from xray_tui.doctor.checks.folders import lease_place, queue_mutex, runs_place
 from xray_tui.doctor.checks.gpus import gpus
-from xray_tui.doctor.checks.limits import limits
+from xray_tui.doctor.checks.resources import disk, limits, quota, shared_memory
 from xray_tui.doctor.checks.session_end import ending
 from xray_tui.doctor.checks.settings import export, log_file, on_end, runs_dir
-from xray_tui.doctor.checks.space import disk, quota, shared_memory
 from xray_tui.doctor.checks.torch_build import torch_build
 from xray_tui.doctor.context import Context
 from xray_tui.doctor.report import Finding, unknown

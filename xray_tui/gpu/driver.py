@@ -8,7 +8,6 @@ from functools import partial
 from xray_tui.gpu import nvml
 from xray_tui.gpu.call_pool import CallPool
 from xray_tui.gpu.errors import DRIVER_GONE, NO_GPU, why_no_values
-from xray_tui.gpu.gpu_state import GpuState
 from xray_tui.gpu.process_info import ProcessInfoCache
 from xray_tui.gpu.snapshot import NO_ANSWER, GpuSample, GpuSnapshot
 
@@ -24,7 +23,7 @@ class Driver:
     def __init__(self, hang: float) -> None:
         self._version = nvml.start()
         self._process_info = ProcessInfoCache()
-        self._states: dict[str, GpuState] = {}
+        self._states: dict[str, nvml.GpuState] = {}
         self._uuids: dict[int, str] = {}
         self._pool: CallPool[Answer] = CallPool(hang)
 
@@ -79,7 +78,7 @@ class Driver:
             rows.append(GpuSample(index, state.uuid, state.name, processes_problem=why, problem=problem, since=now))
         return rows
 
-    def _state(self, uuid: str, index: int) -> GpuState:
+    def _state(self, uuid: str, index: int) -> nvml.GpuState:
         """The state of the GPU with this UUID; a new one while the UUID is unknown."""
-        state = GpuState(uuid, f"GPU {index}")
+        state = nvml.GpuState(uuid, f"GPU {index}")
         return self._states.setdefault(uuid, state) if uuid else state

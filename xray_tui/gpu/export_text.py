@@ -13,14 +13,11 @@ from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
 _NAMED = 3
 """Number of foreign processes listed before "and N more"."""
 
-_NO_RUNS: Mapping[int, str] = MappingProxyType({})
-_NO_JOBS: Mapping[str, Sequence[str]] = MappingProxyType({})
-
 
 def sentences(
     snapshot: GpuSnapshot,
-    runs_by_pid: Mapping[int, str] = _NO_RUNS,
-    runs_by_gpu: Mapping[str, Sequence[str]] = _NO_JOBS,
+    runs_by_pid: Mapping[int, str] = MappingProxyType({}),
+    runs_by_gpu: Mapping[str, Sequence[str]] = MappingProxyType({}),
     looks: Looks | None = None,
 ) -> list[str]:
     """The bullets, as Markdown without the "- ". `runs_by_pid`: the run of each of our processes. `runs_by_gpu`: the

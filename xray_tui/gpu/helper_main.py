@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
-import math
 import os
 import select
 import signal
@@ -65,36 +64,18 @@ def _serve(interval: float, hang: float, once: bool) -> None:
             if once:
                 return
         due = max(due + interval, time.monotonic())
-        requested = _wait(due)
-        while requested is not None and requested > 0:
-            before, interval = interval, _within(requested)
+        while (left := due - time.monotonic()) > 0 and select.select([sys.stdin], [], [], left)[0]:
+            lines = os.read(sys.stdin.fileno(), 4096).split()
+            if not lines:  # stdin is closed
+                return
+            before, interval = interval, _within(float(lines[-1]))
             # The new interval counts from the last snapshot, so that a shorter one takes effect at once; a longer one
             # does not delay the next line, which the reader may await with the timeout of the former interval.
             due = min(due, max(due - before + interval, time.monotonic()))
-            requested = _wait(due)
-        if requested is None:
-            return
-
-
-def _wait(due: float) -> float | None:
-    """Wait until `due`: 0.0 when it is reached, the new interval if stdin has one, None when stdin is closed."""
-    while (left := due - time.monotonic()) > 0:
-        ready, _, _ = select.select([sys.stdin], [], [], left)
-        if not ready:
-            break
-        data = os.read(sys.stdin.fileno(), 4096)
-        if not data:
-            return None
-        for word in reversed(data.split()):
-            try:
-                return float(word)
-            except ValueError:
-                continue
-    return 0.0
 
 
 def _within(interval: float) -> float:
-    return min(max(interval, SHORTEST), LONGEST) if math.isfinite(interval) else 1.0
+    return min(max(interval, SHORTEST), LONGEST)
 
 
 def _print(snapshot: GpuSnapshot) -> None:

@@ -43,17 +43,14 @@ def averages(readings: Sequence[Reading], now: float, count: int) -> list[float 
     """
     length = MINUTE / count
     newest = math.floor(now / length)
-    sums: dict[int, tuple[float, int]] = {}
+    slices: dict[int, list[int]] = {}
     for time, utilisation in readings:
-        index = math.floor(time / length)
-        if utilisation is not None and newest - count < index <= newest:
-            total, number = sums.get(index, (0.0, 0))
-            sums[index] = total + utilisation, number + 1
+        if utilisation is not None:
+            slices.setdefault(math.floor(time / length), []).append(utilisation)
     means: list[float | None] = []
     carried, carried_from = None, -math.inf
     for index in range(newest - count + 1, newest + 1):
-        if index in sums:
-            total, number = sums[index]
-            carried, carried_from = total / number, index
+        if index in slices:
+            carried, carried_from = sum(slices[index]) / len(slices[index]), index
         means.append(carried if (index - carried_from) * length <= CARRIED else None)
     return means

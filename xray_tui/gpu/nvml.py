@@ -5,7 +5,7 @@ Any call may hang in the kernel for ever, so this runs only in the helper proces
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
@@ -14,7 +14,6 @@ import pynvml
 
 from engine.contract.text import clean
 from xray_tui.gpu.errors import ABSENT, DRIVER_GONE, GPU_GONE, why_no_driver, why_no_list
-from xray_tui.gpu.gpu_state import GpuState
 from xray_tui.gpu.host_probe import driver_files
 from xray_tui.gpu.process_info import ProcessInfoCache
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample
@@ -40,6 +39,9 @@ _VALUES: Mapping[str, tuple[float, Sequence[tuple[Any, ...]]]] = {
 The name comes first, so that it is known if a later call hangs. PCIe throughput is not read: the driver takes 20 ms to
 measure each direction.
 """
+
+_EARLY = 0.95
+"""Fraction of the interval after which a value expires, because a tick may come a few milliseconds early."""
 
 _SM_WINDOW = 3.0
 """Length in seconds of the window of driver samples for a process's SM share."""
@@ -76,6 +78,24 @@ class Refusal:
     def no_driver(self) -> NoDriver:
         """The exception for an error that affects all GPUs."""
         return NoDriver(why_no_driver(self.code, self.text, driver_files()))
+
+
+class GpuState:
+    """What the helper remembers about a GPU: its name, and values that it does not read for every snapshot."""
+
+    def __init__(self, uuid: str, name: str) -> None:
+        """`uuid` is empty if it could never be read."""
+        self.uuid = uuid
+        self.name = name
+        self._cached: dict[str, tuple[float, Any]] = {}
+
+    def cached(self, key: str, every: float, now: float, read: Callable[[], Any]) -> Any:
+        """The value of `key`, from `read` if it is older than `every` seconds. Exceptions of `read` are raised."""
+        read_at, value = self._cached.get(key, (now - every, None))
+        if not 0 <= now - read_at < every * _EARLY:
+            value = read()
+            self._cached[key] = (now, value)
+        return value
 
 
 def start() -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import pwd
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,16 +139,10 @@ def members(job: str, group: int | None = None) -> list[Process]:
     """
     mark = f"{JOB_MARK}={job}".encode()
     processes = []
-    for pid in _pids():
+    for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):  # noqa: PTH208 - a Path for each name is slow
         status = stat(pid)
         if status is None or status.state == "Z":
             continue
         if (group is not None and status.group == group) or mark in environment(pid):
             processes.append(Process(pid, status.start))
     return processes
-
-
-def _pids() -> Iterator[int]:
-    for name in os.listdir("/proc"):  # noqa: PTH208 - a Path for each of a thousand names is slow
-        if name.isdecimal():
-            yield int(name)

@@ -25,7 +25,7 @@ def app(context: Context) -> list[Finding]:
 
 def engine(context: Context) -> list[Finding]:
     """The packages of the extra `engine`, with their versions."""
-    versions = {name: _version(name) for name in needed()}
+    versions = {name: version(name) for name in needed()}
     installed = ", ".join(f"{name} {version}" for name, version in versions.items() if version is not None)
     missing = [name for name, version in versions.items() if version is None]
     if missing:
@@ -46,7 +46,8 @@ def needed() -> list[str]:
     return [name[0] for line in lines if _OF_THE_EXTRA.search(line) and (name := _NAME.match(line))]
 
 
-def _version(name: str) -> str | None:
+def version(name: str) -> str | None:
+    """Version of the installed package; None if it is not installed."""
     try:
         return clean(metadata.version(name))
     except metadata.PackageNotFoundError:

@@ -84,12 +84,8 @@ def lease_place(context: Context) -> list[Finding]:
 
 def next_place(setting: Path | str | None, environ: Mapping[str, str]) -> Path | None:
     """The path at which the first job would create the lease folder; None for a private one."""
-    chosen = setting or environ.get(LEASE_DIR_ENV)
-    if chosen:
-        try:
-            return Path(chosen).expanduser().absolute()
-        except RuntimeError:
-            return Path(chosen).absolute()
+    if chosen := setting or environ.get(LEASE_DIR_ENV):
+        return Path(chosen).expanduser().absolute()
     existing = next((path for path in SHARED if os.path.lexists(path)), None)
     return existing or next((path for path in SHARED if os.access(path.parent, os.W_OK | os.X_OK)), None)
 
@@ -119,14 +115,12 @@ def judge_leases(path: Path, kind: str, exists: bool, is_private: bool, in_conta
                    f"`chmod +t {shown} {shown}/*/`, which {user_name(path.stat().st_uid)} can do")  # fmt: skip
     if not mode & stat.S_IWOTH:
         return warn("leases", f"{shown} is closed to others: the queue cannot see their jobs", f"`chmod 1777 {shown}`")
-    if in_container and not _is_mounted(path):
+    if in_container and not (os.path.ismount(path) or os.path.ismount(path.parent)):
         return warn("leases", f"{shown} is in this container: the queue cannot see jobs outside of it",
                     f"mount the host's {shown} there")  # fmt: skip
-    cleaned = next((folder for folder in ("/tmp", "/var/tmp") if path.is_relative_to(folder)), None)  # noqa: S108
-    if cleaned == "/tmp":  # noqa: S108
+    if path.is_relative_to("/tmp"):  # noqa: S108
         return warn("leases", f"{shown}: /tmp is emptied at a restart, and old files in it are deleted", REMEDY)
-    aged = f"; old files in {cleaned} may be deleted, but jobs touch theirs daily" if cleaned else ""
-    return ok("leases", f"{shown} on {clean(kind)}, shared by all users{aged}")
+    return ok("leases", f"{shown} on {clean(kind)}, shared by all users")
 
 
 def queue_mutex(context: Context) -> list[Finding]:
@@ -153,8 +147,3 @@ def judge_mutex(lease_dir: LeaseDir, patience: float = MUTEX_LONG) -> list[Findi
 def _nearest(path: Path) -> Path:
     """The path, or the nearest folder above it that exists."""
     return next((parent for parent in (path, *path.parents) if os.path.lexists(parent)), Path("/"))
-
-
-def _is_mounted(path: Path) -> bool:
-    """Whether the folder or its parent is a mount point."""
-    return os.path.ismount(path) or os.path.ismount(path.parent)

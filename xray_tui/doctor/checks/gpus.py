@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from engine.contract.text import clean
 from xray_tui.doctor.context import Context
@@ -40,10 +40,8 @@ def gpus(context: Context) -> list[Finding]:
 def visible_gpus(snapshot: GpuSnapshot) -> list[Finding]:
     """The GPUs to which $CUDA_VISIBLE_DEVICES limits jobs launched from this shell; empty if it is not set."""
     limit = limit_of_shell(lambda: snapshot)
-    if limit is None:
-        return []
-    if limit.gpus:
-        return [ok("visible GPUs", limit.words)]
+    if limit is None or limit.gpus:
+        return [] if limit is None else [ok("visible GPUs", limit.words)]
     return [warn("visible GPUs", limit.words, "unset it, or launch with --gpu none")]
 
 
@@ -83,23 +81,18 @@ def judge_gpus(snapshot: GpuSnapshot, installed: int) -> list[Finding]:
     findings = [ok("driver", f"NVIDIA {clean(snapshot.driver or '?')}, NVML answers: {count} × {names}")]
     if installed > count:
         missing = f"{installed} NVIDIA GPUs are installed, but the driver shows {count}"
-        findings.append(
-            warn("gpus", missing, "look for a lost GPU: `sudo dmesg | grep -i xid`; a container may hide some")
-        )
+        remedy = "look for a lost GPU: `sudo dmesg | grep -i xid`; a container may hide some"
+        findings.append(warn("gpus", missing, remedy))
     for gpu in snapshot.gpus:
-        findings += _judge_gpu(gpu)
+        name = f"GPU {gpu.index}"
+        if gpu.problem is not None:
+            findings.append(bad(name, clean(gpu.problem), "no job gets it until that is fixed"))
+        elif gpu.processes_problem is not None:
+            reason = f"its processes: {clean(gpu.processes_problem)}"
+            findings.append(unknown(name, reason, "memory and utilisation decide if it is free"))
+        elif gpu.mig:
+            remedy = "a job takes the whole GPU, but CUDA uses one instance"
+            findings.append(warn(name, "is split into instances (MIG)", remedy))
     if snapshot.stale is not None:
         findings.append(bad("driver", clean(snapshot.stale), "look for Xid in `sudo dmesg`; a restart may be needed"))
     return findings
-
-
-def _judge_gpu(gpu: GpuSample) -> Sequence[Finding]:
-    name = f"GPU {gpu.index}"
-    if gpu.problem is not None:
-        return [bad(name, clean(gpu.problem), "no job gets it until that is fixed")]
-    if gpu.processes_problem is not None:
-        reason = f"its processes: {clean(gpu.processes_problem)}"
-        return [unknown(name, reason, "memory and utilisation decide if it is free")]
-    if gpu.mig:
-        return [warn(name, "is split into instances (MIG)", "a job takes the whole GPU, but CUDA uses one instance")]
-    return []

@@ -57,9 +57,8 @@ def what_happens(session: Session, environ: Mapping[str, str]) -> Finding:
 
 def judge_lingering(session: Session) -> list[Finding]:
     """Whether lingering is on. `what_happens` reports the sessions in which jobs need it."""
-    if session.lingers is None:
-        return [ok("lingering", "no systemd here, so lingering is not needed")]
-    if session.lingers:
-        return [ok("lingering", f"on for {session.user}")]
-    return [ok("lingering", f"off for {session.user}: services of `systemd-run --user` end with the last session",
-               f"`loginctl enable-linger {session.user}`, if you use systemd-run")]  # fmt: skip
+    if session.lingers is False:
+        return [ok("lingering", f"off for {session.user}: services of `systemd-run --user` end with the last session",
+                   f"`loginctl enable-linger {session.user}`, if you use systemd-run")]  # fmt: skip
+    words = f"on for {session.user}" if session.lingers else "no systemd here, so lingering is not needed"
+    return [ok("lingering", words)]

@@ -1,8 +1,9 @@
-"""Free space on the disk of the runs folder, the user's quota there, and shared memory for loader workers."""
+"""What a training can run out of: disk, quota, shared memory, and the kernel's limits for a process."""
 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 
 from engine.contract.text import clean
@@ -18,6 +19,10 @@ LITTLE, TOO_LITTLE = 20 * GIB, 2 * GIB
 SHM, SHM_TOO_LITTLE = GIB, 128 << 20
 """Bytes; with Docker's default of 64 MiB loader workers end with a bus error."""
 QUOTA_TIMEOUT = 10.0  # seconds
+FILES = 1024
+"""Open files that a training needs: loader workers pass each batch through several file descriptors."""
+FILE_SIZE = 4 << 30
+"""Bytes; a checkpoint may be as large."""
 
 
 def disk(context: Context) -> list[Finding]:
@@ -88,3 +93,30 @@ def judge_shared_memory(free: int, total: int) -> Finding:
     if free < SHM_TOO_LITTLE:
         return bad(name, f"{shown}: loader workers would end with a bus error", remedy)
     return warn(name, f"{shown}: may be too little for loader workers", remedy) if free < SHM else ok(name, shown)
+
+
+def limits(context: Context) -> list[Finding]:
+    """The limits of this process, which a job inherits."""
+    return judge_limits(
+        resource.getrlimit(resource.RLIMIT_NOFILE),
+        resource.getrlimit(resource.RLIMIT_CPU)[0],
+        resource.getrlimit(resource.RLIMIT_FSIZE)[0],
+    )
+
+
+def judge_limits(files: tuple[int, int], cpu: int, size: int) -> list[Finding]:
+    """`files`: soft and hard limit of open files; `cpu`: seconds; `size`: bytes; RLIM_INFINITY means no limit."""
+    soft, hard = ("unlimited" if value == resource.RLIM_INFINITY else str(value) for value in files)
+    few = files[0] != resource.RLIM_INFINITY and files[0] < FILES
+    findings = [
+        warn("open files", f"{soft}, at most {hard}: few for loader workers", f"ulimit -n {hard}, in ~/.profile")
+        if few
+        else ok("open files", f"{soft}, at most {hard}")
+    ]
+    if cpu != resource.RLIM_INFINITY:
+        limited = f"the kernel kills a process, also a training, after {cpu:,} s of CPU time"
+        findings.append(warn("CPU time", limited, "ulimit -t unlimited; if that is refused, ask the administrator"))
+    if size != resource.RLIM_INFINITY and size < FILE_SIZE:
+        limited = f"no file may be larger than {size >> 20:,} MiB; a checkpoint may be"
+        findings.append(warn("file size", limited, "ulimit -f unlimited; if that is refused, ask the administrator"))
+    return findings
