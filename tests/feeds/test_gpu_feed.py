@@ -97,7 +97,7 @@ def test_a_gpu_that_works_without_a_listed_process_is_never_free(
     assert [gpus.availability["GPU-0"] for gpus in looks] == [
         f"{use}: {words}" for use in ["perhaps used"] * 2 + ["in use"]
     ]
-    assert len(looks[-1].looks["GPU-0"]) == 3, "the export judges by the same samples"
+    assert len(looks[-1].samples["GPU-0"]) == 3, "the export judges by the same samples"
 
 
 def test_what_is_in_use_on_the_gpu_of_a_small_job_is_that_jobs_and_its_free_slot_stays_free(

@@ -9,7 +9,7 @@ import pytest
 
 from xray_tui.doctor.checks.gpus import judge_use
 from xray_tui.gpu.export_text import sentences
-from xray_tui.gpu.in_use import Looks, Use, extended, judge, look_at
+from xray_tui.gpu.in_use import RecentUse, Use, extended, judge, unexplained_use
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
 from xray_tui.jobs.queue.allocation import Machine, Place, allot
 from xray_tui.jobs.queue.availability import standings
@@ -23,12 +23,12 @@ UNLISTED = replace(IDLE, processes=None, processes_problem="no permission")
 XORG = GpuProcess(6557, "C+G", 420 * MIB, "Xorg", sm=3)
 
 
-def sampled(gpus: Sequence[GpuSample], every: float = 5.0, held: Sequence[str] = ()) -> Looks:
-    """The looks after these samples of one GPU, the last one newest."""
-    looks: Looks = {}
+def sampled(gpus: Sequence[GpuSample], every: float = 5.0, held: Sequence[str] = ()) -> RecentUse:
+    """The recent samples after these samples of one GPU, the last one newest."""
+    samples: RecentUse = {}
     for place, gpu in enumerate(gpus):
-        looks = extended(looks, GpuSnapshot((gpu,), time=1000.0 + every * place), held)
-    return looks
+        samples = extended(samples, GpuSnapshot((gpu,), time=1000.0 + every * place), held)
+    return samples
 
 
 @pytest.mark.parametrize(
@@ -91,16 +91,16 @@ def test_old_values_and_a_lost_gpu_add_no_look():
 
 
 def test_a_single_sample_is_judged_where_there_are_no_others():
-    assert judge(FULL) == judge(FULL, (look_at(FULL),))
+    assert judge(FULL) == judge(FULL, (unexplained_use(FULL),))
 
 
 # The four that follow it
 
 
-def queue(gpu: GpuSample, looks: Looks, wants: str = "auto") -> str:
+def queue(gpu: GpuSample, samples: RecentUse, wants: str = "auto") -> str:
     """What the queue says to a job: the GPU's UUID, or why it waits."""
     mine = Ticket(50, 1, "job1", wants, "bob")
-    place = allot([mine], mine, Machine(gpus=(gpu,), expects_gpus=True, looks=looks))
+    place = allot([mine], mine, Machine(gpus=(gpu,), expects_gpus=True, samples=samples))
     return place.gpus[0] if isinstance(place, Place) else place.reason
 
 
@@ -109,46 +109,46 @@ IN_USE = "in use: 14.0 GiB and 97 % utilisation of no listed process"
 
 
 def test_a_gpu_that_is_in_use_is_not_given_away_and_not_called_free_or_idle():
-    looks = sampled([BOTH] * 3)
+    samples = sampled([BOTH] * 3)
     snapshot = GpuSnapshot((BOTH,), time=1010.0)
-    assert queue(BOTH, looks) == f"GPU 0 is {IN_USE}"
-    assert queue(BOTH, looks, "GPU-0") == f"GPU 0 is {IN_USE}", "a job that names it waits as well"
-    assert standings(snapshot, (), looks) == {"GPU-0": IN_USE}
-    (finding,) = judge_use(snapshot, looks, ())
+    assert queue(BOTH, samples) == f"GPU 0 is {IN_USE}"
+    assert queue(BOTH, samples, "GPU-0") == f"GPU 0 is {IN_USE}", "a job that names it waits as well"
+    assert standings(snapshot, (), samples) == {"GPU-0": IN_USE}
+    (finding,) = judge_use(snapshot, samples, ())
     assert (finding.name, finding.found) == ("GPU 0", IN_USE)
-    assert sentences(snapshot, looks=looks) == [
+    assert sentences(snapshot, samples=samples) == [
         "GPU 0 (A4000): 97 % utilisation, 14.0 of 16.0 GiB; "
         "14.0 GiB are held by no listed process (another container or user?)."
     ]
 
 
 def test_a_pause_in_the_work_frees_the_gpu_for_none_of_them():
-    looks, snapshot = sampled([BUSY, BUSY, IDLE]), GpuSnapshot((IDLE,), time=1010.0)
+    samples, snapshot = sampled([BUSY, BUSY, IDLE]), GpuSnapshot((IDLE,), time=1010.0)
     words = "in use: 97 % utilisation of no listed process"
-    assert queue(IDLE, looks) == f"GPU 0 is {words}"
-    assert standings(snapshot, (), looks) == {"GPU-0": words}
-    assert judge_use(snapshot, looks, ())[0].found == words
-    assert sentences(snapshot, looks=looks) == [f"GPU 0 (A4000): 0 % utilisation, 0.6 of 16.0 GiB; {words}."]
+    assert queue(IDLE, samples) == f"GPU 0 is {words}"
+    assert standings(snapshot, (), samples) == {"GPU-0": words}
+    assert judge_use(snapshot, samples, ())[0].found == words
+    assert sentences(snapshot, samples=samples) == [f"GPU 0 (A4000): 0 % utilisation, 0.6 of 16.0 GiB; {words}."]
 
 
 def test_an_idle_gpu_is_free_for_all_of_them_by_one_sample():
-    looks, snapshot = sampled([IDLE]), GpuSnapshot((IDLE,), time=1000.0)
-    assert queue(IDLE, looks) == "GPU-0"
-    assert standings(snapshot, (), looks) == {"GPU-0": None}
-    assert judge_use(snapshot, looks, ()) == []
-    assert sentences(snapshot, looks=looks)[0].startswith("No active CUDA training/inference process")
+    samples, snapshot = sampled([IDLE]), GpuSnapshot((IDLE,), time=1000.0)
+    assert queue(IDLE, samples) == "GPU-0"
+    assert standings(snapshot, (), samples) == {"GPU-0": None}
+    assert judge_use(snapshot, samples, ()) == []
+    assert sentences(snapshot, samples=samples)[0].startswith("No active CUDA training/inference process")
 
 
 def test_a_gpu_that_reports_nothing_is_unknown_and_only_taken_by_name_or_share():
     silent = replace(IDLE, memory_used=None, memory_total=None, utilisation=None)
-    looks, snapshot = sampled([silent]), GpuSnapshot((silent,), time=1000.0)
+    samples, snapshot = sampled([silent]), GpuSnapshot((silent,), time=1000.0)
     words = "unknown: it reports neither memory nor utilisation; only --gpu 0 or foreign: share takes it"
-    assert queue(silent, looks) == f"GPU 0 is {words}"
-    assert queue(silent, looks, "GPU-0") == "GPU-0"
-    assert standings(snapshot, (), looks) == {"GPU-0": words}
-    (finding,) = judge_use(snapshot, looks, ())
+    assert queue(silent, samples) == f"GPU 0 is {words}"
+    assert queue(silent, samples, "GPU-0") == "GPU-0"
+    assert standings(snapshot, (), samples) == {"GPU-0": words}
+    (finding,) = judge_use(snapshot, samples, ())
     assert finding.found == "not known: it reports neither memory nor utilisation"
-    assert "whether it is idle is unknown" in sentences(snapshot, looks=looks)[0]
+    assert "whether it is idle is unknown" in sentences(snapshot, samples=samples)[0]
 
 
 def test_the_doctor_leaves_out_the_gpu_of_a_job_and_those_with_a_listed_process():

@@ -154,9 +154,9 @@ def export(board: Board, target: Path | None, gpus: Gpus | None, jobs: Iterable[
     path = (target or default_path(board.runs)).absolute()
     # After Ctrl+Z and `fg` the last snapshot may be hours old without being marked stale.
     recent = gpus is not None and (gpus.snapshot.stale or gpus.snapshot.age(time.time()) < RECENT)
-    snapshot, looks = (gpus.snapshot, gpus.looks) if gpus is not None and recent else (sample_once(), None)
+    snapshot, samples = (gpus.snapshot, gpus.samples) if gpus is not None and recent else (sample_once(), None)
     whose = owners((process.pid for gpu in snapshot.gpus for process in gpu.processes or ()), jobs)
-    status = sentences(snapshot, {pid: owner.run for pid, owner in whose.items()}, runs_by_gpu(jobs), looks)
+    status = sentences(snapshot, {pid: owner.run for pid, owner in whose.items()}, runs_by_gpu(jobs), samples)
     try:
         write_whole(path, to_markdown(board, status, time.strftime("%Y-%m-%d %H:%M:%S")))
     except OSError as error:

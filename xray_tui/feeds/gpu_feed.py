@@ -39,7 +39,7 @@ class Gpus:
     """By UUID: why the queue gives the GPU to no job; None if it is free. Unjudged GPUs are missing."""
     stalled: frozenset[str] = frozenset()
     """UUIDs of GPUs that look busy while their run makes no progress."""
-    looks: in_use.Looks = field(default_factory=dict)
+    samples: in_use.RecentUse = field(default_factory=dict)
     """Use that the last samples leave unexplained, by UUID."""
 
 
@@ -64,7 +64,7 @@ class GpuFeed:
         self._jobs: tuple[Job, ...] = ()
         self._last = Gpus(GpuSnapshot())
         self._judged = -JUDGE_INTERVAL
-        self._looks: in_use.Looks = {}
+        self._samples: in_use.RecentUse = {}
         self._retry_at = 0.0
         """Monotonic time of the next judgement after a failure."""
         self._stalls: StallDetector | None = None
@@ -109,22 +109,26 @@ class GpuFeed:
         snapshot, jobs = self._last.snapshot, self._jobs
         availability = self._availability(snapshot)
         if snapshot.stale is not None:  # the owners are still valid, the availability is not
-            self._last = replace(self._last, owners=previous.owners, availability=availability, looks=previous.looks)
+            self._last = replace(
+                self._last, owners=previous.owners, availability=availability, samples=previous.samples
+            )
             return
         self._stalls = self._stalls or StallDetector()
         self._marks = self._marks or Marks()
         pids = (process.pid for gpu in snapshot.gpus for process in gpu.processes or ())
         by_pid = owners(pids, jobs, self._marks)
         stalled = self._stalls.judge(snapshot, by_pid, jobs, snapshot.time)
-        self._last = replace(self._last, owners=by_pid, availability=availability, stalled=stalled, looks=self._looks)
+        self._last = replace(
+            self._last, owners=by_pid, availability=availability, stalled=stalled, samples=self._samples
+        )
 
     def _availability(self, snapshot: GpuSnapshot) -> dict[str, str | None]:
         from xray_tui.jobs.locks.lock_dir import existing_lease_dir
         from xray_tui.jobs.queue.availability import leased, standings
 
         folder, uuids = existing_lease_dir(self._lease_dir), [gpu.uuid for gpu in snapshot.gpus]
-        self._looks = in_use.extended(self._looks, snapshot, leased(uuids, folder))
-        return standings(snapshot, leased(uuids, folder, self._slots), self._looks)
+        self._samples = in_use.extended(self._samples, snapshot, leased(uuids, folder))
+        return standings(snapshot, leased(uuids, folder, self._slots), self._samples)
 
 
 def _holders(snapshot: GpuSnapshot) -> list[tuple[str, list[tuple[int, str]] | None]]:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from engine.contract.text import clean
 from engine.contract.units import duration, gibibytes, size
-from xray_tui.gpu.in_use import MEMORY, UTILISATION, Look, Looks, Use, judge, look_at
+from xray_tui.gpu.in_use import MEMORY, UTILISATION, RecentUse, UnexplainedUse, Use, judge, unexplained_use
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
 
 _NAMED = 3
@@ -18,10 +18,10 @@ def sentences(
     snapshot: GpuSnapshot,
     runs_by_pid: Mapping[int, str] = MappingProxyType({}),
     runs_by_gpu: Mapping[str, Sequence[str]] = MappingProxyType({}),
-    looks: Looks | None = None,
+    samples: RecentUse | None = None,
 ) -> list[str]:
     """The bullets, as Markdown without the "- ". `runs_by_pid`: the run of each of our processes. `runs_by_gpu`: the
-    runs whose jobs were allocated a GPU, by its UUID. `looks`: the recent samples; without them (`xray-tui export`)
+    runs whose jobs were allocated a GPU, by its UUID. `samples`: the recent samples; without them (`xray-tui export`)
     this snapshot alone is judged, and a GPU with unexplained use in it is not reported as idle.
 
     A GPU is reported as idle only if its process list could be read, no compute process and no process or job of a run
@@ -34,7 +34,7 @@ def sentences(
         return ["No GPU has been seen yet."]
 
     def line_of(gpu: GpuSample) -> str | None:
-        allocated, recent = runs_by_gpu.get(gpu.uuid, ()), (looks or {}).get(gpu.uuid, ())
+        allocated, recent = runs_by_gpu.get(gpu.uuid, ()), (samples or {}).get(gpu.uuid, ())
         return _sentence(gpu, runs_by_pid, allocated, recent, snapshot.time)
 
     judged = [(gpu, line_of(gpu)) for gpu in snapshot.gpus]
@@ -53,7 +53,7 @@ def sentences(
 
 
 def _sentence(
-    gpu: GpuSample, runs: Mapping[int, str], allocated: Sequence[str], looks: Sequence[Look], now: float
+    gpu: GpuSample, runs: Mapping[int, str], allocated: Sequence[str], samples: Sequence[UnexplainedUse], now: float
 ) -> str | None:
     """The GPU's sentence; None if it is certainly idle. `allocated`: the runs whose jobs were allocated this GPU."""
     label = f"GPU {gpu.index} ({clean(gpu.name)})" if gpu.name != f"GPU {gpu.index}" else gpu.name
@@ -72,14 +72,14 @@ def _sentence(
         users += [f"allocated to {_joined([_code(run) for run in unlisted])}, no process listed"] if unlisted else []
         users += [_foreign(foreign)] if foreign else []
         return f"{label}; {'; '.join(users)}."
-    hidden = look_at(gpu).memory
+    hidden = unexplained_use(gpu).memory
     if hidden > MEMORY:
         return f"{label}; {size(hidden)} are held by no listed process (another container or user?)."
     if _utilisation(gpu) > UTILISATION:
         return f"{label}; busy, although there is no training or inference process ({_desktop([gpu])})."
     if (doubt := _doubt(gpu)) is not None:
         return f"{label}; whether it is idle is unknown ({clean(doubt)})."
-    use, words = judge(gpu, looks)
+    use, words = judge(gpu, samples)
     return None if use is Use.FREE else f"{label}; {words}."
 
 

@@ -36,7 +36,7 @@ class Use(StrEnum):
     """The GPU reports too few values to decide."""
 
 
-class Look(NamedTuple):
+class UnexplainedUse(NamedTuple):
     """The unexplained use in one sample of a GPU."""
 
     time: float
@@ -46,43 +46,45 @@ class Look(NamedTuple):
     """% beyond the shares of the listed processes."""
 
 
-Looks = Mapping[str, tuple[Look, ...]]
+RecentUse = Mapping[str, tuple[UnexplainedUse, ...]]
 """The samples of the last WINDOW seconds by GPU UUID, the oldest first."""
 
 
-def extended(looks: Looks, snapshot: GpuSnapshot, held: Collection[str] = ()) -> Looks:
+def extended(samples: RecentUse, snapshot: GpuSnapshot, held: Collection[str] = ()) -> RecentUse:
     """The samples with those of this snapshot added. Use of the GPUs in `held` (UUIDs) is explained by their jobs."""
     now = snapshot.time
     if snapshot.stale is not None:
-        return looks
+        return samples
     return {
         gpu.uuid: (
-            *(look for look in looks.get(gpu.uuid, ()) if now - WINDOW <= look.time < now),
-            Look(now) if gpu.uuid in held else look_at(gpu, now),
+            *(sample for sample in samples.get(gpu.uuid, ()) if now - WINDOW <= sample.time < now),
+            UnexplainedUse(now) if gpu.uuid in held else unexplained_use(gpu, now),
         )
         for gpu in snapshot.gpus
         if gpu.uuid and gpu.problem is None
     }
 
 
-def look_at(gpu: GpuSample, time: float = 0.0) -> Look:
+def unexplained_use(gpu: GpuSample, time: float = 0.0) -> UnexplainedUse:
     """The unexplained use in this sample. A listed process that does not report its use explains as much as the limit
     for unexplained use."""
     listed = gpu.processes or ()
     memory = sum(MEMORY if process.memory is None else process.memory for process in listed)
     share = sum(UTILISATION if process.sm is None else process.sm for process in listed)
-    return Look(time, max(0, (gpu.memory_used or 0) - memory), max(0, (gpu.utilisation or 0) - share))
+    return UnexplainedUse(time, max(0, (gpu.memory_used or 0) - memory), max(0, (gpu.utilisation or 0) - share))
 
 
-def judge(gpu: GpuSample, looks: Sequence[Look] = (), unlisted_memory: int = UNLISTED_MEMORY) -> tuple[Use, str]:
-    """(use of a GPU without a compute process and without a job, the same in words). `looks` are its recent samples
+def judge(
+    gpu: GpuSample, samples: Sequence[UnexplainedUse] = (), unlisted_memory: int = UNLISTED_MEMORY
+) -> tuple[Use, str]:
+    """(use of a GPU without a compute process and without a job, the same in words). `samples` are its recent samples
     including this one; if empty, `gpu` alone is judged."""
     if gpu.memory_used is None and (gpu.utilisation is None or gpu.processes is None):
         missing = "utilisation" if gpu.utilisation is None else "processes"
         return Use.UNKNOWN, f"unknown: it reports neither memory nor {missing}"
     memory = unlisted_memory if gpu.processes is None else MEMORY
-    recent = _apart(looks or (look_at(gpu),))
-    odd = [look for look in recent if look.memory > memory or look.utilisation > UTILISATION]
+    recent = _apart(samples or (unexplained_use(gpu),))
+    odd = [sample for sample in recent if sample.memory > memory or sample.utilisation > UTILISATION]
     if not odd or (len(odd) < NEEDED and len(recent) == SAMPLES and recent[0] not in odd):
         return Use.FREE, "free"
     use = Use.IN_USE if len(odd) >= NEEDED else Use.PERHAPS
@@ -92,16 +94,16 @@ def judge(gpu: GpuSample, looks: Sequence[Look] = (), unlisted_memory: int = UNL
     return use, f"{use}: {_figures(odd[0], memory)} of {holder}"
 
 
-def _apart(looks: Sequence[Look]) -> list[Look]:
+def _apart(samples: Sequence[UnexplainedUse]) -> list[UnexplainedUse]:
     """The last SAMPLES samples that are at least APART seconds apart, the newest first."""
-    apart: list[Look] = []
-    for look in reversed(looks):
-        if not apart or apart[-1].time - look.time >= APART:
-            apart.append(look)
+    apart: list[UnexplainedUse] = []
+    for sample in reversed(samples):
+        if not apart or apart[-1].time - sample.time >= APART:
+            apart.append(sample)
     return apart[:SAMPLES]
 
 
-def _figures(look: Look, memory: int) -> str:
-    figures = [f"{size(look.memory)}"] if look.memory > memory else []
-    figures += [f"{look.utilisation} % utilisation"] if look.utilisation > UTILISATION else []
+def _figures(sample: UnexplainedUse, memory: int) -> str:
+    figures = [size(sample.memory)] if sample.memory > memory else []
+    figures += [f"{sample.utilisation} % utilisation"] if sample.utilisation > UTILISATION else []
     return " and ".join(figures)

@@ -9,7 +9,7 @@ from engine.contract.text import clean
 from xray_tui.doctor.context import Context
 from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
 from xray_tui.gpu.host_probe import pci_gpus
-from xray_tui.gpu.in_use import Looks, Use, extended, judge
+from xray_tui.gpu.in_use import RecentUse, Use, extended, judge
 from xray_tui.gpu.sampler import sample_once
 from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 from xray_tui.jobs.locks.lock_dir import existing_lease_dir
@@ -27,14 +27,14 @@ def gpus(context: Context) -> list[Finding]:
     snapshot = sample_once(TIMEOUT)
     findings = [*judge_gpus(snapshot, len(pci_gpus(context.root))), *visible_gpus(snapshot)]
     held = leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(context.settings.lease_dir))
-    looks = extended({}, snapshot, held)
+    samples = extended({}, snapshot, held)
     for _ in range(SAMPLES - 1):
-        if not any(use is Use.PERHAPS for _, use, _ in _uses(snapshot, looks, held)):
+        if not any(use is Use.PERHAPS for _, use, _ in _uses(snapshot, samples, held)):
             break
         time.sleep(SAMPLE_EVERY)
         snapshot = sample_once(SAMPLE_EVERY)
-        looks = extended(looks, snapshot, held)
-    return [*findings, *judge_use(snapshot, looks, held)]
+        samples = extended(samples, snapshot, held)
+    return [*findings, *judge_use(snapshot, samples, held)]
 
 
 def visible_gpus(snapshot: GpuSnapshot) -> list[Finding]:
@@ -45,11 +45,11 @@ def visible_gpus(snapshot: GpuSnapshot) -> list[Finding]:
     return [warn("visible GPUs", limit.words, "unset it, or launch with --gpu none")]
 
 
-def judge_use(snapshot: GpuSnapshot, looks: Looks, held: Collection[str]) -> list[Finding]:
+def judge_use(snapshot: GpuSnapshot, samples: RecentUse, held: Collection[str]) -> list[Finding]:
     """The GPUs that a job with gpu auto does not get although no process is listed on them. `held`: the UUIDs of the
     GPUs that jobs use."""
     findings = []
-    for gpu, use, words in _uses(snapshot, looks, held):
+    for gpu, use, words in _uses(snapshot, samples, held):
         if use is Use.UNKNOWN:
             remedy = f"--gpu {gpu.index} takes it; gpu auto only with foreign: share in the settings"
             findings.append(unknown(f"GPU {gpu.index}", words.removeprefix("unknown: "), remedy))
@@ -59,10 +59,10 @@ def judge_use(snapshot: GpuSnapshot, looks: Looks, held: Collection[str]) -> lis
     return findings
 
 
-def _uses(snapshot: GpuSnapshot, looks: Looks, held: Collection[str]) -> list[tuple[GpuSample, Use, str]]:
+def _uses(snapshot: GpuSnapshot, samples: RecentUse, held: Collection[str]) -> list[tuple[GpuSample, Use, str]]:
     """(GPU, use, use in words) of the working GPUs without a job and without a listed compute process."""
     return [
-        (gpu, *judge(gpu, looks.get(gpu.uuid, ())))
+        (gpu, *judge(gpu, samples.get(gpu.uuid, ())))
         for gpu in snapshot.gpus
         if gpu.problem is None and gpu.uuid not in held and not any(process.computes for process in gpu.processes or ())
     ]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from xray_tui.gpu.in_use import Look, Looks, Use, judge
+from xray_tui.gpu.in_use import RecentUse, UnexplainedUse, Use, judge
 from xray_tui.gpu.snapshot import GpuSample
 from xray_tui.jobs.model.gpu_policy import MOST_SLOTS, SHARE, GpuPolicy
 from xray_tui.jobs.queue.tickets import Ticket
@@ -31,7 +31,7 @@ class Machine:
     """UUIDs of the GPUs that jobs of any user hold exclusively."""
     shared: Mapping[str, int] = field(default_factory=dict)
     """Number of jobs on each shared GPU, by UUID."""
-    looks: Looks = field(default_factory=dict)
+    samples: RecentUse = field(default_factory=dict)
     """The unexplained usage in the last samples; a GPU without an entry is judged by its current sample."""
     cpu_slots: int = 1
     cpu_free: int = 0
@@ -118,7 +118,7 @@ def _obstacle_for(ticket: Ticket, gpu: GpuSample, machine: Machine) -> Wait | No
     if sharing and (not ticket.shares or sharing >= ticket.terms.slots):
         return Wait(f"shared by {sharing} job{'' if sharing == 1 else 's'}")
     terms = replace(ticket.terms, foreign=SHARE) if sharing else ticket.terms
-    return obstacle(gpu, machine.leased, terms, machine.looks.get(gpu.uuid, ()), bool(ticket.fixed))
+    return obstacle(gpu, machine.leased, terms, machine.samples.get(gpu.uuid, ()), bool(ticket.fixed))
 
 
 def _wanted(ticket: Ticket, machine: Machine) -> list[GpuSample]:
@@ -143,13 +143,13 @@ def obstacle(
     gpu: GpuSample,
     leased: Collection[str],
     terms: GpuPolicy = GpuPolicy(),  # noqa: B008 - frozen
-    looks: Sequence[Look] = (),
+    samples: Sequence[UnexplainedUse] = (),
     named: bool = False,
 ) -> Wait | None:
     """Why this GPU cannot be taken now under these terms, without its name; None if it is free.
 
-    `looks` are those of its last samples (see in_use.judge). `named`: the job asks for this GPU by name, so that a GPU
-    whose usage is unknown counts as free.
+    `samples` are its last ones (see in_use.judge). `named`: the job asks for this GPU by name, so that a GPU whose
+    usage is unknown counts as free.
     """
     if gpu.uuid in leased:
         return Wait("used by a job")
@@ -161,7 +161,7 @@ def obstacle(
         if process.computes:
             user = f" ({process.user})" if process.user else ""
             return Wait(f"used by pid {process.pid}{user}", foreign=True)
-    use, reason = judge(gpu, looks, terms.idle_under)
+    use, reason = judge(gpu, samples, terms.idle_under)
     if use is Use.FREE or (use is Use.UNKNOWN and named):
         return None
     hint = f"; only --gpu {gpu.index} or foreign: share takes it" if use is Use.UNKNOWN else ""

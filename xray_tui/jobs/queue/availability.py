@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from xray_tui.gpu.in_use import Looks
+from xray_tui.gpu.in_use import RecentUse
 from xray_tui.gpu.snapshot import GpuSnapshot
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LeaseDir
@@ -14,14 +14,16 @@ OLD = "not known now"
 """Why a GPU with an outdated sample is not available."""
 
 
-def standings(snapshot: GpuSnapshot, leased: Collection[str], looks: Looks | None = None) -> dict[str, str | None]:
+def standings(
+    snapshot: GpuSnapshot, leased: Collection[str], samples: RecentUse | None = None
+) -> dict[str, str | None]:
     """Why each GPU, by UUID, is not available to a job now, as a phrase; None if it is free.
 
-    Without the `looks` of the last samples, only the current sample counts. A GPU without a UUID is omitted.
+    Without the last `samples`, only the current sample counts. A GPU without a UUID is omitted.
     """
     otherwise = OLD if snapshot.problem or snapshot.stale else None
     obstacles = {
-        gpu.uuid: obstacle(gpu, leased, looks=(looks or {}).get(gpu.uuid, ())) for gpu in snapshot.gpus if gpu.uuid
+        gpu.uuid: obstacle(gpu, leased, samples=(samples or {}).get(gpu.uuid, ())) for gpu in snapshot.gpus if gpu.uuid
     }
     return {uuid: otherwise if wait is None else wait.reason for uuid, wait in obstacles.items()}
 

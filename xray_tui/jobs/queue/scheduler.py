@@ -108,13 +108,13 @@ class Scheduler:
         if card is not None:
             problem = f"no driver is loaded for the NVIDIA GPU at PCI {card}: `sudo modprobe nvidia`, or use --gpu none"
         self._sampled = True
-        looks = self._machine.looks
+        samples = self._machine.samples
         self._machine = Machine(snapshot.gpus, expects_gpus=has_driver or card is not None, problem=problem)
         held = self._leased().union(self._shared())
         freed = {uuid for uuid, seen in self._held.items() if time.monotonic() - seen < JUST_FREED}
         settled = (replace(gpu, utilisation=0) if gpu.uuid in freed else gpu for gpu in snapshot.gpus)
-        looks = extended(looks, replace(snapshot, gpus=tuple(settled)), held)
-        self._machine = replace(self._machine, leased=held, looks=looks)
+        samples = extended(samples, replace(snapshot, gpus=tuple(settled)), held)
+        self._machine = replace(self._machine, leased=held, samples=samples)
 
     def _uuids(self) -> list[str]:
         return [gpu.uuid for gpu in self._machine.gpus if gpu.uuid]
