@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from engine.contract.errors import BadInput
@@ -18,12 +17,10 @@ from engine.contract.text import clean
 from engine.data.images import image_size, read_mask, read_radiograph
 from engine.data.manifest import SPLITS, Sample
 from engine.data.polygon import check_polygon, draw
-from engine.data.sources import Case, Drawing, Flaw
+from engine.data.sources import Case, Flaw
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ASPECT_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +39,18 @@ def header_problems(case: Case) -> list[str]:
     """Problems visible in the file headers: no image, or a mask (or annotated picture) of another size."""
     try:
         height, width = image_size(case.image)
+        size: tuple[float, float] | None = None
+        name = f"the annotation of {clean(case.image.name)}"
         if isinstance(case.mask, Path):
-            size = image_size(case.mask, upright=False)
-            if size != (height, width):
-                raise BadInput(
-                    f"{clean(str(case.mask))}: expected {width} x {height} pixels like its image (upright), "
-                    f"got {size[1]} x {size[0]}"
-                )
-        elif case.mask and _scale(case.mask, height, width) is None:
-            raise BadInput(
-                f"{clean(case.image.name)}: annotated at {case.mask.width:g} x {case.mask.height:g} pixels, "
-                f"expected the image's {width} x {height} (upright)"
-            )
+            size, name = image_size(case.mask, upright=False), clean(str(case.mask))
+        elif case.mask:
+            size = case.mask.height, case.mask.width
+        if size is None or size == (height, width):
+            return []
+        problem = f"{name}: expected {width} x {height} pixels like its image (upright), got {size[1]:g} x {size[0]:g}"
+        return [f"{case.where}: {problem}"]
     except BadInput as error:
         return [f"{case.where}: {line}" for line in error.lines]
-    return []
 
 
 def examine(case: Case) -> Examined | BadInput:
@@ -73,9 +67,12 @@ def examine(case: Case) -> Examined | BadInput:
         if isinstance(case.mask, Path):
             mask = read_mask(case.mask)
         elif case.mask:
-            corners, polygon_flaws = _polygons(case.id, case.mask, height, width)
-            flaws.extend(polygon_flaws)
-            mask = draw(corners, height, width)
+            checked = [check_polygon(outline, width, height) for outline in case.mask.polygons]
+            for position, (corners, flaw) in enumerate(checked, 1):
+                if flaw:
+                    verdict = "" if corners is not None else ", left out"
+                    flaws.append(Flaw("polygon", f"{case.id}: polygon {position} {flaw}{verdict}"))
+            mask = draw([corners for corners, _ in checked if corners is not None], height, width)
     except BadInput as error:
         return BadInput(f"{case.where}: {line}" for line in error.lines)
     digest = hashlib.blake2b(f"{height} {width} ".encode() + radiograph.pixels.tobytes(), digest_size=16).digest()
@@ -83,31 +80,6 @@ def examine(case: Case) -> Examined | BadInput:
     if mask is not None and mask.any():
         Image.fromarray(mask.astype(np.uint8) * 255).save(png, "PNG")
     return Examined(case, digest, png.getvalue(), tuple(flaws))
-
-
-def _polygons(name: str, drawing: Drawing, height: int, width: int) -> tuple[list[NDArray[np.float64]], list[Flaw]]:
-    scale = _scale(drawing, height, width) or (1.0, 1.0)
-    flaws = []
-    if scale != (1.0, 1.0):
-        drawn_on = f"{drawing.width:g} x {drawing.height:g}"
-        flaws.append(Flaw("scaled", f"{name}: polygons drawn on {drawn_on}, scaled to the image's {width} x {height}"))
-    corners = []
-    for position, outline in enumerate(drawing.polygons, 1):
-        polygon, flaw = check_polygon(outline, drawing.width, drawing.height)
-        if flaw:
-            verdict = "" if polygon is not None else ", left out"
-            flaws.append(Flaw("polygon", f"{name}: polygon {position} {flaw}{verdict}"))
-        if polygon is not None:
-            corners.append(polygon * scale)
-    return corners, flaws
-
-
-def _scale(drawing: Drawing, height: int, width: int) -> tuple[float, float] | None:
-    """Factors from the annotated picture to the image; None where their aspect ratios differ."""
-    if not (drawing.width > 0 and drawing.height > 0):
-        return None
-    x, y = width / drawing.width, height / drawing.height
-    return (x, y) if abs(x / y - 1.0) <= ASPECT_TOLERANCE else None
 
 
 def set_flaws(samples: Sequence[Sample], digests: Sequence[bytes]) -> Iterator[Flaw]:

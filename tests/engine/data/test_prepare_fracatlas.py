@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -162,16 +163,13 @@ def test_bad_polygons_are_listed_and_good_ones_beside_them_drawn(fracatlas: Tiny
     assert read_mask(sample.mask).sum() == 20 * 12 + 4 * 10
 
 
-def test_polygons_drawn_on_a_larger_copy_are_scaled_and_listed(fracatlas: TinyFracAtlas, tmp_path: Path) -> None:
-    fracatlas.add("IMG1", fractured=True, polygons=[corners((20, 16, 60, 40))], annotated_size=(128, 80))
-    prepared = prepare(fracatlas.write(), tmp_path / "out")
-    assert read_mask(read_manifest(prepared.manifest)[0].mask)[8:20, 10:30].all()
-    assert lines(prepared, "scaled") == ["IMG1: polygons drawn on 128 x 80, scaled to the image's 64 x 40"]
-
-
-def test_polygons_drawn_on_a_picture_of_another_shape_are_refused(fracatlas: TinyFracAtlas, tmp_path: Path) -> None:
-    fracatlas.add("IMG1", fractured=True, polygons=[corners(SQUARE)], annotated_size=(40, 64))
-    with pytest.raises(BadInput, match=r"line 2: IMG1\.jpg: annotated at 40 x 64 pixels, expected the image's 64 x 40"):
+@pytest.mark.parametrize("size", [(40, 64), (128, 80)])
+def test_polygons_drawn_on_a_picture_of_another_size_are_refused(
+    fracatlas: TinyFracAtlas, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    fracatlas.add("IMG1", fractured=True, polygons=[corners(SQUARE)], annotated_size=size)
+    expected = "line 2: the annotation of IMG1.jpg: expected 64 x 40 pixels like its image (upright), got"
+    with pytest.raises(BadInput, match=re.escape(f"{expected} {size[0]} x {size[1]}")):
         prepare(fracatlas.write(), tmp_path / "out")
 
 
