@@ -28,6 +28,11 @@ class ClassificationHeadConfig(Section):
 
 
 _HEAD = Field(None, description="the second head; empty: none")
+_ENCODER_WEIGHTS = Field(
+    None,
+    description="imagenet (from the hub), efficientnet-lite0 (from its package), a file, or empty: from scratch",
+    examples=["imagenet", "efficientnet-lite0"],
+)
 _PARTIAL = Field(False, description="accept weights that fit only a part of the encoder; otherwise an error")
 
 
@@ -52,11 +57,7 @@ class SmpConfig(Section):
             "tu-convnext_tiny",
         ],
     )
-    encoder_weights: EncoderWeights = Field(
-        None,
-        description="imagenet (from the hub), efficientnet-lite0 (from its package), a file, or empty: from scratch",
-        examples=["imagenet", "efficientnet-lite0"],
-    )
+    encoder_weights: EncoderWeights = _ENCODER_WEIGHTS
     partial_weights: bool = _PARTIAL
     in_channels: Literal[1, 3] = Field(3, description="grey images are repeated to this many channels")
     decoder_channels: tuple[Annotated[int, Field(ge=4, le=1024)], ...] | None = Field(
@@ -122,11 +123,7 @@ class TimmClassifierConfig(Section):
         description="network, by its timm name",
         examples=["resnet18", "resnet50", "convnext_tiny", "tf_efficientnet_lite0"],
     )
-    encoder_weights: EncoderWeights = Field(
-        None,
-        description="imagenet (from the hub), efficientnet-lite0 (from its package), a file, or empty: from scratch",
-        examples=["imagenet", "efficientnet-lite0"],
-    )
+    encoder_weights: EncoderWeights = _ENCODER_WEIGHTS
     partial_weights: bool = _PARTIAL
     in_channels: Literal[1, 3] = Field(3, description="grey images are repeated to this many channels")
     dropout: float = Field(0.2, ge=0.0, lt=1.0, description="dropout before the last layer")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -59,16 +60,13 @@ Change = Callable[[Tensor, Tensor, Draws, AugmentConfig], Pair]
 GreyChange = Callable[[Tensor, Draws, AugmentConfig], Tensor]
 
 
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """A change of every image of a batch. The caller keeps the original of images that were not chosen."""
+class Augmentation(NamedTuple):
+    """A change of every image of a batch: the key of its chance in AugmentConfig, the keys that switch it off when all
+    of them are 0, and its random numbers per image, the first of which decides whether it is applied."""
 
     chance: str
-    """The key of AugmentConfig with its chance."""
     strengths: tuple[str, ...]
-    """Keys that switch it off when all of them are 0."""
     numbers: int
-    """Random numbers per image, including the one that decides whether it is applied."""
     change: Change
 
 

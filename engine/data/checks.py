@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.images import image_size, read_mask, read_radiograph
 from engine.data.manifest import SPLITS, Sample
-from engine.data.polygon import check_polygon, draw
 from engine.data.sources import Case, Flaw
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+OUTSIDE = 0.5
+"""Pixels beyond the edge that are tolerated as rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,46 @@ def examine(case: Case) -> Examined | BadInput:
     if mask is not None and mask.any():
         Image.fromarray(mask.astype(np.uint8) * 255).save(png, "PNG")
     return Examined(case, digest, png.getvalue(), tuple(flaws))
+
+
+def check_polygon(outline: object, width: float, height: float) -> tuple[NDArray[np.float64] | None, str | None]:
+    """(corners as rows of x, y, or None where nothing can be drawn; the flaw, or None)."""
+    if not isinstance(outline, Sequence) or isinstance(outline, str) or not all(map(_is_number, outline)):
+        return None, "is not a list of numbers"
+    if len(outline) < 6 or len(outline) % 2:
+        return None, f"has {len(outline)} coordinates; expected an even number, at least 6"
+    corners = np.asarray(outline, np.float64).reshape(-1, 2)
+    x, y = corners.T
+    if np.dot(x, np.roll(y, -1)) == np.dot(y, np.roll(x, -1)):  # shoelace formula
+        return None, "has no area"
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    if (high <= 0).any() or low[0] >= width or low[1] >= height:
+        return None, f"lies outside the {width:g} x {height:g} picture"
+    if (low < -OUTSIDE).any() or high[0] > width + OUTSIDE or high[1] > height + OUTSIDE:
+        return corners, f"reaches beyond the {width:g} x {height:g} picture and was cut at its edge"
+    return corners, None
+
+
+def draw(polygons: Iterable[NDArray[np.float64]], height: int, width: int) -> NDArray[np.bool_]:
+    """The union of polygons as (height, width), bool, drawn by COCO's own code.
+
+    Pixel (row, column) covers [column, column + 1) x [row, row + 1). It belongs to the mask where about half of it is
+    covered. A polygon too thin for any pixel keeps the one at its centre, so that a positive never becomes a negative.
+    """
+    from pycocotools import mask as coco
+
+    mask = np.zeros((height, width), bool)
+    for corners in polygons:
+        drawn = coco.decode(coco.frPyObjects([corners.ravel().tolist()], height, width))[:, :, 0].astype(bool)
+        if not drawn.any():
+            column, row = np.clip(corners.mean(axis=0).astype(int), 0, (width - 1, height - 1))
+            drawn[row, column] = True
+        mask |= drawn
+    return mask
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and abs(value) < 1e6
 
 
 def set_flaws(samples: Sequence[Sample], digests: Sequence[bytes]) -> Iterator[Flaw]:
