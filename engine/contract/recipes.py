@@ -53,18 +53,8 @@ class Recipe:
     kind: str
     description: str
     problem: str | None = None
-    parameters: float | None = None
-    """Parameters of the network, in millions."""
-    needs: str = ""
-    """Requirements for running it."""
-    board: str = ""
-    """Result of the original system on its board."""
-
-    @property
-    def facts(self) -> str:
-        """The network's size and the recipe's requirements in one line; empty without both."""
-        size = "" if self.parameters is None else f"{self.parameters:g} M parameters, {self.parameters * 4:.0f} MB"
-        return "; ".join(filter(None, (size, self.needs and f"needs {self.needs}", self.board and f"got {self.board}")))
+    facts: str = ""
+    """The network's size, the requirements, and the result of the original system on its board, where given."""
 
 
 def recipe_folders(runs: Path | None = None) -> list[Path]:
@@ -94,17 +84,14 @@ def _read(path: Path) -> Recipe:
     except BadInput as error:
         return Recipe(name, path, "?", "", error.lines[0])
     about = values.get(ABOUT)
-    facts: dict[str, Any] = about if isinstance(about, dict) else {}
-    size = facts.get("parameters")
-    return Recipe(
-        name,
-        path,
-        kind,
-        clean(str(values.get("description", ""))),
-        parameters=size if isinstance(size, int | float) else None,
-        needs=clean(str(facts.get("needs", ""))),
-        board=clean(str(facts.get("board", ""))),
-    )
+    facts: list[str] = []
+    if isinstance(about, dict):
+        if isinstance(size := about.get("parameters"), int | float):  # in millions
+            facts.append(f"{size:g} M parameters, {size * 4:.0f} MB")
+        facts += [
+            f"{word} {clean(str(about[key]))}" for key, word in (("needs", "needs"), ("board", "got")) if about.get(key)
+        ]
+    return Recipe(name, path, kind, clean(str(values.get("description", ""))), facts="; ".join(facts))
 
 
 def read_recipe(path: Path, read: Read = read_mapping) -> dict[str, Any]:

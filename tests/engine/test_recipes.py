@@ -46,7 +46,7 @@ def test_every_recipe_is_valid_and_says_what_it_is(recipe) -> None:
     assert config.description == recipe.description != ""
     assert recipe.path.read_text().startswith("# "), "its header says more"
     if recipe.name in ROWS:
-        assert recipe.board, "what the system got"
+        assert "; got " in recipe.facts, "what the system got"
 
 
 def test_the_baseline_like_adapter_has_the_baselines_sampling_loss_and_size() -> None:
@@ -70,7 +70,7 @@ def test_the_size_that_a_recipe_names_is_its_networks() -> None:
             with torch.device("meta"):
                 network = build_network(load_config(recipe.path).model, pretrained=False)
             counted = sum(parameter.numel() for parameter in network.parameters()) / 1e6
-            assert recipe.parameters == round(counted, 2), recipe.name
+            assert recipe.facts.startswith(f"{round(counted, 2):g} M parameters"), recipe.name
 
 
 def test_a_recipe_takes_what_its_base_says_and_changes_some_of_it(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_recipe_takes_what_its_base_says_and_changes_some_of_it(tmp_path: Path
     config = load_config(tmp_path / "one.yaml", ["training.batch_size=2"])
     assert (config.seed, config.training.epochs, config.training.lr, config.training.batch_size) == (7, 3, 0.5, 2)
     (recipe,) = find_recipes([tmp_path])
-    assert (recipe.name, recipe.needs) == ("one", "luck"), "a part is no recipe, and nobody is asked about it"
+    assert (recipe.name, recipe.facts) == ("one", "needs luck"), "a part is no recipe, and nobody is asked about it"
 
 
 @pytest.mark.parametrize(
