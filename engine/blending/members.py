@@ -60,15 +60,14 @@ class Members:
     def own_presence(self) -> npt.NDArray[np.float64]:
         """(M, N): each member's own presence score: its classification head or, without one, the maximum of its map,
         which a presence loss may have trained."""
-        sizes = [image_size(sample.image) for sample in self.samples]
-        return np.stack(
-            [
-                part.presence
-                if part.presence is not None
-                else np.array([OF_MAP["max"](part.content(index, *size)) for index, size in enumerate(sizes)])
-                for part in self.parts
-            ]
-        )
+
+        def scores(part: Predictions) -> npt.NDArray[np.float64]:
+            if part.presence is not None:
+                return part.presence
+            sizes = [image_size(sample.image) for sample in part.samples]
+            return np.array([OF_MAP["max"](part.content(index, *size)) for index, size in enumerate(sizes)])
+
+        return np.stack([scores(part) for part in self.parts])
 
 
 def mix(contents: npt.NDArray[np.float32], weights: Weights) -> npt.NDArray[np.float32]:

@@ -107,15 +107,14 @@ class PyramidDecoder(nn.Module):
 def pseudo_volume(image: torch.Tensor, kind: Volume, depth: int, rgb: bool = False) -> torch.Tensor:
     """(B, 3, S, S), a normalised image of three equal planes -> (B, 3, D, S, S), D = `depth`, plus one if that is odd.
 
-    `depth` below 5 takes the slices nearest to the image itself (`slices_of`). Swin3D reads slices in pairs and pads an
-    odd number with zeros, which no video contains, so the last slice is repeated instead. `rgb`: the channels of a
-    slice are the slice before it, itself and the one after it (at the ends itself); otherwise all three are the slice.
-
-    All slices are linear in the image, and all but `detail`, which lies around zero, keep its mean, so they can be
-    normalised before or after.
+    `depth` below 5 takes the neighbouring slices nearest to the image itself: for a pyramid the finest; for `dnp_plus`
+    the image, then smooth 3, sharpened, smooth 7 and detail. Swin3D reads slices in pairs and pads an odd number with
+    zeros, which no video contains, so the last slice is repeated instead. `rgb`: the channels of a slice are the slice
+    before it, itself and the one after it (at the ends itself); otherwise all three are the slice.
     """
-    slices = [make(image) for make in slices_of(kind, depth)]
-    last = depth - 1
+    made, middle = VOLUMES[kind]
+    first, last = min(max(middle - depth // 2, 0), len(made) - depth), depth - 1
+    slices = [make(image) for make in made[first : first + depth]]
     indices = [*range(depth), last][: depth + depth % 2]
     offsets = (-1, 0, 1) if rgb else (0, 0, 0)
     planes = [
@@ -123,14 +122,6 @@ def pseudo_volume(image: torch.Tensor, kind: Volume, depth: int, rgb: bool = Fal
         for channel, offset in enumerate(offsets)
     ]
     return torch.stack(planes, 1)
-
-
-def slices_of(kind: Volume, depth: int) -> tuple[Slice, ...]:
-    """The `depth` neighbouring slices of a volume nearest to the image itself: for a pyramid the finest; for `dnp_plus`
-    the image, then smooth 3, sharpened, smooth 7 and detail, one more at each depth."""
-    slices, image = VOLUMES[kind]
-    first = min(max(image - depth // 2, 0), len(slices) - depth)
-    return slices[first : first + depth]
 
 
 def smooth(image: torch.Tensor, size: int) -> torch.Tensor:
