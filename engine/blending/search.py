@@ -74,7 +74,7 @@ def search(members: Members, config: BlendConfig) -> SearchResult:
             if best is None or key > best[0]:
                 best = key, weights, at, candidate
     if best is None:
-        raise BadInput("presence_sources: these members have none of them; add max or pred_area")
+        raise BadInput("presence_sources: no member has one of them; add max or pred_area")
     _, weights, at, (source, own_weights, auc, gamma, scale) = best
     column = min(at, len(auc) - 1)
     return SearchResult(

@@ -60,10 +60,11 @@ def average(run: Path, output: Path, best: int | None = None) -> None:
         set_modes(learner.network, training, encoder_frozen=training.freeze_encoder_epochs >= training.epochs)
         estimate_batch_norm(learner.network, training_data.training.images, device, training.batch_size)
         state = State(metrics=validate(learner, training_data.validation, 0))
+        fingerprints = training_data.fingerprints()
         described = {
             "name": None,
             "description": clean(f"mean of the {len(paths)} best checkpoints of {run.name}"[:500]),
-            "training": training.model_copy(update={"init_from": str(run.resolve())}),  # tells it from the run itself
+            "training": training.model_copy(update={"init_from": str(run.resolve())}),  # so that the configs differ
         }
         mean_config = config.model_copy(update=described)
         save_config(mean_config, output / names.CONFIG)
@@ -73,9 +74,8 @@ def average(run: Path, output: Path, best: int | None = None) -> None:
             for epoch, path in zip(epochs, paths, strict=True)
         ]
         write_json(note, {"of": relative_to_file(run, note), "checkpoints": sources})
-        learner = replace(learner, config=mean_config)
         best_path = output / names.CHECKPOINTS / names.BEST
-        learner.save_best(best_path, state, epochs[0], training_data.fingerprints())
+        replace(learner, config=mean_config).save_best(best_path, state, epochs[0], fingerprints)
     alone = ", ".join(f"{value:.4f}" for value in scores)
     print(f"{clean(str(output))}: mean of epochs {', '.join(map(str, epochs))}", flush=True)
     of_mean = score(state.metrics, training.selection_metric)

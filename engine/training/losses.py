@@ -51,7 +51,7 @@ class LossInput:
     def logits(self) -> torch.Tensor:
         """(B, H * W) mask logits."""
         if self.prediction.mask_logits is None:
-            raise TypeError("this term needs masks, a classifier has none")
+            raise TypeError("this term needs mask logits, which a classifier lacks")
         return self.prediction.mask_logits.flatten(1)
 
     @property
