@@ -239,13 +239,13 @@ class Document:
         return match[1] if mode is None and match else mode
 
     def choices(self) -> dict[str, str | float | None]:
-        choices: dict[str, str | float | None] = {}
-        for name, value in islice(self.selection.items(), MOST_CHOICES):
-            if isinstance(value, str):
-                choices[clean(name)] = (_word(value) if name == "threshold_source" else _text(value, 200)) or None
-            elif value is None or _finite(value) is not None:
-                choices[clean(name)] = _finite(value)
-        return choices
+        """The texts and numbers of `selection`."""
+        entries = islice(self.selection.items(), MOST_CHOICES)
+        return {
+            clean(key): _text(value, 200) if isinstance(value, str) else _finite(value)
+            for key, value in entries
+            if value is None or isinstance(value, str | int | float)
+        }
 
 
 def _lowered(block: Mapping[str, Any]) -> dict[str, Any]:

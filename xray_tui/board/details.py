@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -63,20 +63,15 @@ def _text(value: Any, deepest: int) -> str:
     """A JSON value as text: list entries are separated by commas, and a key precedes its value."""
     if isinstance(value, str):
         return clean(value[:LONGEST_FACT])
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
     if isinstance(value, int | float):
         return f"{value:.6g}" if isinstance(value, float) else f"{value}"
-    if value is None:
-        return "none"
-    return ", ".join(_parts(value, deepest - 1))[:LONGEST_FACT] if deepest else "…"
-
-
-def _parts(value: list[Any] | dict[str, Any], deepest: int) -> Iterator[str]:
-    if isinstance(value, list):
-        yield from (_text(entry, deepest) for entry in value[:MOST_PARTS])
+    if not deepest:
+        return "…"
+    if isinstance(value, dict):
+        entries = islice(value.items(), MOST_PARTS)
+        parts = [f"{clean(key[:LONGEST_KEY])} {_text(entry, deepest - 1)}" for key, entry in entries]
     else:
-        for key, entry in islice(value.items(), MOST_PARTS):
-            yield f"{clean(key[:LONGEST_KEY])} {_text(entry, deepest)}"
-    if len(value) > MOST_PARTS:
-        yield "…"
+        parts = [_text(entry, deepest - 1) for entry in value[:MOST_PARTS]]
+    return ", ".join(parts + ["…"] * (len(value) > MOST_PARTS))[:LONGEST_FACT]

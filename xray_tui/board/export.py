@@ -14,7 +14,6 @@ from engine.contract.text import clean
 from xray_tui.board.analysis import code, four, sentences
 from xray_tui.board.model import Board, Row
 from xray_tui.board.rank import PRESENCE
-from xray_tui.board.rules import Rules
 
 BOARD_SCHEMA = "xray-board/1"
 ENDINGS = {"markdown": "md", "csv": "csv", "json": "json"}
@@ -112,54 +111,36 @@ def _bullets(lines: Iterable[str]) -> str:
 
 def _table(board: Board) -> str:
     columns = board.rules.columns
-    headings = ["Rank", "Run", *(_cell(clean(metric(name).label)) for name in columns), "Source"]
+    headings = ["Rank", "Run", *(clean(metric(name).label) for name in columns), "Source"]
     lines = [_line(headings), "|---:|---|" + "---:|" * len(columns) + "---|"]
     for row in board.rows:
         values = (four(row.value(name)) for name in columns)
-        lines.append(_line([str(row.rank), _cell(code(row.run)), *values, _cell(code(row.artifact.path))]))
+        lines.append(_line([str(row.rank), code(row.run), *values, code(row.artifact.path)]))
     return "\n".join(lines)
 
 
 def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _cell(text: str) -> str:
-    """The text with every `|` escaped, which would end the cell even inside a code span.
-
-    GFM splits cells before it parses code spans, so it removes exactly this backslash, also inside a span.
-    """
-    return text.replace("|", r"\|")
+    r"""A line of a table. Every `|` in a cell is escaped, which would end the cell even inside a code span: GFM splits
+    cells before it parses code spans, and removes exactly this backslash."""
+    escaped = (cell.replace("|", r"\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
 
 
 def _notes(board: Board) -> list[str]:
     rules, presence = board.rules, [name for name in board.rules.columns if name in PRESENCE]
-    selection = "one best **comparable** test artifact per run"
-    if rules.best_by == "val":
-        selection += " (best on validation, where the artifacts report it)"
-    notes = [f"This ranking keeps {selection}{_excluded(rules)}."]
-    if any(row.value(name) is None for row in board.rows for name in presence):
-        notes.append("Some older runs do not report presence metrics; these cells are shown as `-`.")
-    return notes + _marked(board)
-
-
-def _excluded(rules: Rules) -> str:
+    by_validation = " (best on validation, where the artifacts report it)" if rules.best_by == "val" else ""
     words = [code(word) for word in rules.exclude]
-    if not words:
-        return ""
     if len(words) > 2:
         words = [", ".join(words[:-1]) + ",", words[-1]]
-    return f" and excludes files with {' or '.join(words)} in path/name"
-
-
-def _marked(board: Board) -> list[str]:
-    """Notes on runs that were not scored like the others."""
-    unknown = [row for row in board.rows if "resolution unknown" in row.marks]
-    notes = []
+    excluded = f" and excludes files with {' or '.join(words)} in path/name" if words else ""
+    notes = [f"This ranking keeps one best **comparable** test artifact per run{by_validation}{excluded}."]
+    if any(row.value(name) is None for row in board.rows for name in presence):
+        notes.append("Some older runs do not report presence metrics; these cells are shown as `-`.")
     for row in board.rows:
         marks = [mark for mark in row.marks if not mark.startswith("best of") and mark != "resolution unknown"]
         notes += [f"{code(row.run)}: {mark}." for mark in marks]
-    if unknown and len(unknown) < len(board.rows):
-        names = ", ".join(code(row.run) for row in unknown)
-        notes.append(f"Scored at an unknown resolution, the others at {board.rules.resolution} size: {names}.")
+    unknown = [code(row.run) for row in board.rows if "resolution unknown" in row.marks]
+    if 0 < len(unknown) < len(board.rows):
+        names = ", ".join(unknown)
+        notes.append(f"Scored at an unknown resolution, the others at {rules.resolution} size: {names}.")
     return notes

@@ -42,8 +42,8 @@ class Artifact:
     @property
     def threshold_source(self) -> str:
         """The source of the threshold: "fixed", "val" or "unknown". Artifacts with "test" are unranked."""
-        source = self.selection.get("threshold_source")
-        return source if isinstance(source, str) and source in ("fixed", "val") else "unknown"
+        source = str(self.selection.get("threshold_source")).strip().lower()
+        return source if source in ("fixed", "val") else "unknown"
 
     @property
     def time(self) -> float:

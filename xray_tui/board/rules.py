@@ -96,21 +96,15 @@ class Rules:
     def is_artifact(self, path: str) -> bool:
         """Whether a path relative to the runs folder is that of a test artifact. Hidden files never are."""
         name = path.rsplit("/", 1)[-1]
-        if name.startswith("."):
-            return False
-        return self._name_pattern.match(name) is not None or (
-            self._path_pattern is not None and self._path_pattern.match(path) is not None
-        )
+        names, paths = self._patterns
+        return not name.startswith(".") and bool(names.match(name) or paths.match(path))
 
     @cached_property
-    def _name_pattern(self) -> re.Pattern[str]:
-        globs = (ARTIFACT_GLOB, *(glob for glob in self.artifacts if "/" not in glob))
-        return re.compile("|".join(map(translate, globs)))
-
-    @cached_property
-    def _path_pattern(self) -> re.Pattern[str] | None:
-        globs = [glob for glob in self.artifacts if "/" in glob]
-        return re.compile("|".join(map(translate, globs))) if globs else None
+    def _patterns(self) -> tuple[re.Pattern[str], re.Pattern[str]]:
+        """The globs of artifacts by file name, and by path."""
+        names = [ARTIFACT_GLOB, *(glob for glob in self.artifacts if "/" not in glob)]
+        paths = [translate(glob) for glob in self.artifacts if "/" in glob] or ["(?!)"]
+        return re.compile("|".join(map(translate, names))), re.compile("|".join(paths))
 
     def excluded_by(self, path: str) -> str | None:
         """The first word of `exclude` in the relative path, ignoring case; None if there is none."""
