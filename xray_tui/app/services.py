@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xray_tui.feeds.job_files import Follow
     from xray_tui.feeds.jobs_feed import JobsFeed
     from xray_tui.jobs.model.job import Job
-    from xray_tui.status.welcome_back import WelcomeBack
+    from xray_tui.status.last_visit import WelcomeBack
 
 EXIT_WAIT = 1.0
 """Seconds for which `finish` waits for running launches, stops and exports."""
@@ -69,7 +69,7 @@ class Services:
         from xray_tui.feeds.gpu_feed import GpuFeed
         from xray_tui.feeds.host_feed import HostFeed
         from xray_tui.feeds.jobs_feed import JobsFeed
-        from xray_tui.status.welcome_back import WelcomeBack
+        from xray_tui.status.last_visit import WelcomeBack
         from xray_tui.system.process import user
 
         if self._ended_jobs is not None:

@@ -117,33 +117,23 @@ class Document:
         self.top = _lowered(document)
         self.selection = self.block("selection")
         self.data = self.block("data")
-        self.blocks = [self.top]
-        for place in rules.all_places:
-            if place[0] in self.top and (block := self._at(place)) is not None:
-                self.blocks.append(block)
+        self.blocks = [self.top, *filter(None, (self.block(*place) for place in rules.all_places))]
         self.hits = self._hits(self.blocks)
 
-    def _at(self, place: tuple[str, ...]) -> dict[str, Any] | None:
+    def block(self, *place: str) -> dict[str, Any]:
+        """The block under these keys; empty if there is none."""
         block: Any = self.top
         for key in place:
-            value = block.get(key)
-            if not isinstance(value, dict):
-                return None
-            block = _lowered(value)
+            block = block.get(key)
+            if not isinstance(block, dict):
+                return {}
+            block = _lowered(block)
         return block  # type: ignore[no-any-return]
-
-    def block(self, name: str) -> dict[str, Any]:
-        value = self.top.get(name)
-        return _lowered(value) if isinstance(value, dict) else {}
 
     def find(self, *names: str) -> Any:
         """The first value under one of the names, searched block by block. Null counts as missing."""
-        for block in self.blocks:
-            for name in names:
-                value = block.get(name)
-                if value is not None:
-                    return value
-        return None
+        values = (block.get(name) for block in self.blocks for name in names)
+        return next((value for value in values if value is not None), None)
 
     def primary(self) -> float:
         """The primary metric. Raises NotComparable if it is missing or invalid."""
@@ -195,8 +185,7 @@ class Document:
         """The valid metrics of the whole document or of one block. Values out of range count as missing."""
         valid = {}
         for name, value in (self.hits if block is None else self._hits([self.block(block)])).items():
-            number = _finite(value)
-            if number is not None and metric(name).holds(number):
+            if (number := _finite(value)) is not None and metric(name).holds(number):
                 valid[name] = number
         return valid
 
@@ -205,14 +194,9 @@ class Document:
         hits: dict[str, Any] = {}
         meanings = self.rules.meanings
         for block in blocks:
-            in_block: dict[str, tuple[int, Any]] = {}
-            for key, value in block.items():
-                if value is not None and key in meanings:
-                    name, order = meanings[key]
-                    if name not in hits and (name not in in_block or order < in_block[name][0]):
-                        in_block[name] = (order, value)
-            for name, (_, value) in in_block.items():
-                hits[name] = value
+            named = [(*meanings[key], value) for key, value in block.items() if value is not None and key in meanings]
+            for name, _, value in sorted(named, key=lambda hit: hit[1]):
+                hits.setdefault(name, value)
         return hits
 
     def intervals(self) -> dict[str, tuple[float, float]]:
