@@ -10,21 +10,24 @@ from engine.contract.text import clean
 from xray_tui.board.artifact import read_artifact
 from xray_tui.board.index import read_bytes
 from xray_tui.board.model import Artifact, Snapshot
-from xray_tui.board.rules import Rules
 from xray_tui.board.walk import join, walk
 
 
-def problem_lines(snapshot: Snapshot) -> list[str]:
-    """One line per problem of board.yaml and the notes, then one per unranked artifact with its reason."""
-    return [*snapshot.problems, *(f"{clean(item.path)}: {item.reason}" for item in snapshot.rejected)]
-
-
-def stray_lines(snapshot: Snapshot) -> list[str]:
-    """One line per other JSON file that contains the primary metric, with the setting for board.yaml that adds it."""
-    return [f"{clean(path)}: {_advice(path, snapshot.rules)}" for path in sorted(_strays(snapshot))]
+def check_lines(snapshot: Snapshot) -> Iterator[str]:
+    """One line per problem of board.yaml and the notes, one per unranked artifact with its reason, and one per other
+    JSON file that contains the primary metric, with the setting for board.yaml that adds it."""
+    rules = snapshot.rules
+    yield from snapshot.problems
+    yield from (f"{clean(item.path)}: {item.reason}" for item in snapshot.rejected)
+    for path in sorted(_strays(snapshot)):
+        name = glob.escape(path.rpartition("/")[2])
+        globs = json.dumps([clean(pattern) for pattern in (*rules.artifacts, name)], ensure_ascii=False)
+        advice = f"contains {clean(rules.primary)} but is not a test artifact; add it in board.yaml: artifacts: {globs}"
+        yield f"{clean(path)}: {advice}"
 
 
 def _strays(snapshot: Snapshot) -> Iterator[str]:
+    """Paths of the other JSON files that would be comparable artifacts."""
     rules = snapshot.rules
     names = [word.encode() for word, (name, _) in rules.meanings.items() if name == rules.primary]
     for folder in walk(snapshot.runs):
@@ -37,13 +40,6 @@ def _strays(snapshot: Snapshot) -> Iterator[str]:
             except OSError:
                 continue
             lowered = data.lower()
-            if not any(name in lowered for name in names):  # parsing is slow
-                continue
-            if isinstance(read_artifact(data, path, mtime, rules), Artifact):
+            may_hold = any(name in lowered for name in names)  # parsing is slow
+            if may_hold and isinstance(read_artifact(data, path, mtime, rules), Artifact):
                 yield path
-
-
-def _advice(path: str, rules: Rules) -> str:
-    name = glob.escape(path.rpartition("/")[2])
-    globs = json.dumps([clean(pattern) for pattern in (*rules.artifacts, name)], ensure_ascii=False)
-    return f"contains {clean(rules.primary)} but is not a test artifact; add it in board.yaml: artifacts: {globs}"

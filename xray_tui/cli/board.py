@@ -67,11 +67,11 @@ def _gpu_status(runs: Path) -> list[str]:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from xray_tui.board.check import problem_lines, stray_lines
+    from xray_tui.board.check import check_lines
     from xray_tui.board.index import RunIndex
 
     snapshot = RunIndex(find_runs(options)).scan()
-    for line in (*problem_lines(snapshot), *stray_lines(snapshot)):
+    for line in check_lines(snapshot):
         print_utf8(line)
     if snapshot.rejected:
         return Exit.OTHER
