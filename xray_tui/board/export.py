@@ -16,6 +16,7 @@ from xray_tui.board.model import Board, Row
 from xray_tui.board.rank import PRESENCE
 
 BOARD_SCHEMA = "xray-board/1"
+CSV_COLUMNS = ("source", "threshold", "threshold_source", "tta", "candidates")
 ENDINGS = {"markdown": "md", "csv": "csv", "json": "json"}
 
 
@@ -46,24 +47,11 @@ def to_csv(board: Board) -> str:
     columns = board.rules.columns
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["rank", "run", *map(clean, columns), "source", "threshold", "threshold_source", "tta", "candidates", "marks"]
-    )
+    writer.writerow(["rank", "run", *map(clean, columns), *CSV_COLUMNS, "marks"])
     for row in board.rows:
-        artifact = row.artifact
-        writer.writerow(
-            [
-                row.rank,
-                row.name,
-                *(row.value(name) for name in columns),
-                row.source,
-                artifact.threshold,
-                artifact.threshold_source,
-                artifact.tta,
-                row.candidates,
-                "; ".join(row.marks),
-            ]
-        )
+        values = _row_object(row)
+        cells = (*map(row.value, columns), *map(values.get, CSV_COLUMNS))
+        writer.writerow([row.rank, row.name, *cells, "; ".join(row.marks)])
     return text.getvalue()
 
 

@@ -13,27 +13,14 @@ from engine.contract.metrics import BOARD_COLUMNS, METRICS, Metric, metric
 from engine.contract.names import ARTIFACT_GLOB
 
 PLACES: tuple[str, ...] = (
-    "metrics",
-    "test",
-    "presence",
-    "test.presence",
-    "best_joint_auc_plus_dice_pos",
-    "best_dice_pos",
-    "best_auc",
-    "best",
+    *("metrics", "test", "presence", "test.presence"),
+    *("best_joint_auc_plus_dice_pos", "best_dice_pos", "best_auc", "best"),
 )
 """Blocks of older artifacts to search for a metric that is missing at the top level; the first match wins."""
 
 INSIGHTS: tuple[str, ...] = (
-    "best_primary",
-    "versus_reference",
-    "best_roc_auc",
-    "best_ap",
-    "seed_groups",
-    "leader_interval",
-    "indistinguishable",
-    "newest_versus_leader",
-    "set_aside",
+    *("best_primary", "versus_reference", "best_roc_auc", "best_ap"),
+    *("seed_groups", "leader_interval", "indistinguishable", "newest_versus_leader", "set_aside"),
 )
 """All insights in their default order."""
 

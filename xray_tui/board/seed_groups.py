@@ -26,17 +26,10 @@ class SeedGroup:
     label: str
     rows: tuple[Row, ...]
     """By rank."""
-    values: tuple[float, ...]
-    """The primary metric of each row."""
-
-    @property
-    def mean(self) -> float:
-        return fmean(self.values)
-
-    @property
-    def sd(self) -> float:
-        """Sample standard deviation (n - 1 in the denominator)."""
-        return stdev(self.values)
+    mean: float
+    """Mean of the primary metric."""
+    sd: float
+    """Its sample standard deviation (n - 1 in the denominator)."""
 
 
 def seed_groups(board: Board, configs: Mapping[str, str]) -> list[SeedGroup]:
@@ -46,11 +39,11 @@ def seed_groups(board: Board, configs: Mapping[str, str]) -> list[SeedGroup]:
         config = seedless(configs.get(row.run, ""))
         key = ("config", config) if config else ("name", _seedless_name(row.run))
         members.setdefault(key, []).append(row)
-    groups = [
-        SeedGroup(_label(rows), tuple(rows), tuple(row.figures[board.rules.primary] for row in rows))
-        for rows in members.values()
-        if len(rows) > 1
-    ]
+    groups = []
+    for rows in members.values():
+        if len(rows) > 1:
+            values = [row.figures[board.rules.primary] for row in rows]
+            groups.append(SeedGroup(_label(rows), tuple(rows), fmean(values), stdev(values)))
     sign = -1.0 if board.rules.metric.higher_is_better else 1.0
     return sorted(groups, key=lambda group: (sign * group.mean, group.label))
 

@@ -106,18 +106,18 @@ def read_host(cpu: CpuMeter, disk: DiskProbe) -> Host:
         load = os.getloadavg()[0]
     memory, limited = _memory()
     return Host(
-        len(ours),
-        max(os.cpu_count() or 1, len(ours)),
-        cpu.usage(ours),
-        load,
-        memory.used,
-        memory.total,
-        limited,
-        None if shm.free is None or shm.total is None else shm.total - shm.free,
-        shm.total,
-        runs.free,
-        runs.total,
-        runs.problem,
+        cores=len(ours),
+        all_cores=max(os.cpu_count() or 1, len(ours)),
+        cpu=cpu.usage(ours),
+        load=load,
+        memory_used=memory.used,
+        memory_total=memory.total,
+        memory_limited=limited,
+        shm_used=None if shm.free is None or shm.total is None else shm.total - shm.free,
+        shm_total=shm.total,
+        disk_free=runs.free,
+        disk_total=runs.total,
+        disk_problem=runs.problem,
     )
 
 
