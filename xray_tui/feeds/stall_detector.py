@@ -37,16 +37,6 @@ machine slept or the driver hung."""
 
 
 @dataclass(slots=True)
-class _Pace:
-    """The last progress of a job."""
-
-    at: tuple[str, int]
-    """The phase and its number of finished steps."""
-    quiet: float = 0.0
-    """Observed seconds since the last progress."""
-
-
-@dataclass(slots=True)
 class _Power:
     """Power samples of one job on one busy GPU, in watts."""
 
@@ -66,7 +56,8 @@ class StallDetector:
     """Judges each snapshot, and keeps the power that each job normally draws."""
 
     def __init__(self) -> None:
-        self._paces: dict[str, _Pace] = {}
+        self._paces: dict[str, tuple[tuple[str, int], float]] = {}
+        """job -> (phase, its finished steps), and the observed seconds since that progress."""
         self._powers: dict[tuple[str, str], _Power] = {}
         self._judged: float | None = None
         self._time: float | None = None
@@ -96,7 +87,7 @@ class StallDetector:
             power = self._powers.setdefault((job, gpu.uuid), _Power())
             if fresh:
                 power.since.append(gpu.power)
-            if self._paces[job].quiet >= STALL_AFTER and power.is_low:
+            if self._paces[job][1] >= STALL_AFTER and power.is_low:
                 stalled.add(gpu.uuid)
         return frozenset(stalled)
 
@@ -105,14 +96,15 @@ class StallDetector:
             if job.state is not State.RUNNING or job.progress is None:
                 continue  # an unreadable progress.json says nothing about the progress
             at = (job.progress.phase, job.progress.done)
-            pace = self._paces.setdefault(job.id, _Pace(at))
-            pace.quiet += passed
-            if at != pace.at:
+            before, quiet = self._paces.get(job.id, (at, 0.0))
+            quiet += passed
+            if at != before:
                 for power in [power for (owner, _), power in self._powers.items() if owner == job.id]:
-                    if pace.quiet < STALL_AFTER:
+                    if quiet < STALL_AFTER:
                         power.moving.extend(power.since)
                     power.since.clear()
-                self._paces[job.id] = _Pace(at)
+                quiet = 0.0
+            self._paces[job.id] = at, quiet
 
 
 def _only_job(gpu: GpuSample, owners: Mapping[int, Owner]) -> str | None:
