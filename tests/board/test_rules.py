@@ -125,17 +125,18 @@ def test_a_list_that_is_wrong_throughout_is_named_a_few_times(runs: Path) -> Non
     assert problems[-1].startswith("board.yaml: places: expected at most 1000 entries, got [")
 
 
-def test_a_board_without_a_board_yaml_is_read_without_pydantic(runs: Path) -> None:
-    """Its import delays the first row."""
+def test_a_board_without_a_board_yaml_is_read_without_pydantic_and_watchdog(runs: Path) -> None:
+    """Their imports delay the first row."""
     put(runs / "a/note.yaml", "set_aside: true\n")
     put(runs / "a/test_metrics.json", {"dice_pos": 0.3})
     program = (
-        "import sys; from pathlib import Path; from xray_tui.board.index import RunIndex\n"
+        "import sys; from pathlib import Path; import xray_tui.feeds.board_feed\n"
+        "from xray_tui.board.index import RunIndex\n"
         "snapshot = RunIndex(Path(sys.argv[1])).scan()\n"
-        "print(len(snapshot.rejected), 'pydantic' in sys.modules)"
+        "print(len(snapshot.rejected), *(name in sys.modules for name in ('pydantic', 'watchdog')))"
     )
     done = subprocess.run([sys.executable, "-c", program, str(runs)], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["1", "False"]
+    assert done.stdout.split() == ["1", "False", "False"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -154,6 +155,38 @@ def test_what_can_never_matter_is_not_reported(board: Board, runs: Path) -> None
 
     board.hears_nothing_of(noise)
     assert board.runs() == {"a": 0.3}
+
+
+def test_a_broken_link_in_an_artifacts_place_is_reported(board: Board, runs: Path, tmp_path: Path) -> None:
+    (runs / "a").mkdir()
+    (runs / "a/test_metrics.json").symlink_to(tmp_path / "nowhere")
+    with board.changed:
+        board.changed.wait_for(lambda: board.index.snapshot.rejected, PATIENCE)
+    assert [artifact.reason for artifact in board.index.snapshot.rejected] == ["a broken link"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+def test_no_watch_is_spent_on_checkpoints_predictions_and_hidden_folders(runs: Path) -> None:
+    from xray_tui.board.watch_sources import Inotify
+
+    for folder in ("a/checkpoints/x", "a/predictions/test_hv", ".jobs/1", "a/deeper"):
+        (runs / folder).mkdir(parents=True)
+    before = inotify_watches()
+    source = Inotify(runs, print)
+    try:
+        assert inotify_watches() - before == 3, "the runs folder, a and a/deeper"
+    finally:
+        source.close()
+    assert inotify_watches() == before
+
+
+def inotify_watches() -> int:
+    """Number of inotify watches of this process."""
+    texts = []
+    for file in Path("/proc/self/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            texts.append(file.read_text())
+    return sum(text.count("inotify wd:") for text in texts)
 
 
 def test_board_yaml_and_notes_are_reported(board: Board, runs: Path) -> None:
