@@ -29,8 +29,8 @@ class RunIndex:
         self.runs = runs.absolute()
         self._lock = threading.Lock()
         self._rules = Rules()
-        self._rules_problems: tuple[str, ...] = ()
-        self._runs_problem: str | None = None
+        self._problems: list[str] = []
+        """One line per problem of board.yaml, and one if the runs folder cannot be read."""
         self._entries: dict[str, Artifact | Rejected] = {}
         self._notes: dict[str, tuple[str | None, tuple[str, ...]]] = {}
         """note.yaml -> (the reason why it excludes its run, its problems)."""
@@ -58,11 +58,8 @@ class RunIndex:
             return self.snapshot
 
     def _scan(self) -> Snapshot:
-        self._rules, self._rules_problems = load_rules(self.runs)
-        self._runs_problem = None
-        self._entries.clear()
-        self._notes.clear()
-        self._inside.clear()
+        self._rules, problems = load_rules(self.runs)
+        self._problems, self._entries, self._notes, self._inside = [*problems], {}, {}, {}
         self._read_tree("")
         self.snapshot = self._compose()
         return self.snapshot
@@ -102,7 +99,7 @@ class RunIndex:
                 if folder.path:
                     self._put(folder.path, Rejected(folder.path, folder.path, reason))
                 else:
-                    self._runs_problem = f"{clean(str(self.runs))}: {reason}"
+                    self._problems.append(f"{clean(str(self.runs))}: {reason}")
             elif folder.path and self._rules.is_artifact(folder.path):
                 self._put(folder.path, rejected(folder.path, "expected a file, got a folder"))
             for entry in folder.files:
@@ -134,8 +131,7 @@ class RunIndex:
                 unranked.append(Rejected(path, entry.run, reason))
             else:
                 artifacts.append(entry)
-        problems = [*self._rules_problems, *unknown_metrics(self._rules, artifacts)]
-        problems += [self._runs_problem] if self._runs_problem else []
+        problems = [*self._problems, *unknown_metrics(self._rules, artifacts)]
         problems += [line for note in sorted(self._notes) for line in self._notes[note][1]]
         return Snapshot(self.runs, self._rules, tuple(artifacts), tuple(unranked), tuple(problems))
 

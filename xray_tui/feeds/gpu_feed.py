@@ -131,9 +131,6 @@ class GpuFeed:
         return standings(snapshot, leased(uuids, folder, self._slots), self._samples)
 
 
-def _holders(snapshot: GpuSnapshot) -> list[tuple[str, list[tuple[int, str]] | None]]:
-    """(UUID, processes as (pid, kind)) of each GPU; None if the processes cannot be listed."""
-    return [
-        (gpu.uuid, None if gpu.processes is None else [(process.pid, process.kind) for process in gpu.processes])
-        for gpu in snapshot.gpus
-    ]
+def _holders(snapshot: GpuSnapshot) -> set[tuple[str, int, str]]:
+    """(UUID, pid, kind) of each process on a GPU."""
+    return {(gpu.uuid, process.pid, process.kind) for gpu in snapshot.gpus for process in gpu.processes or ()}
