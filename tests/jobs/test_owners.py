@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from xray_tui.jobs.model.job import Job, JobSpec, State
-from xray_tui.jobs.supervise.process_owners import Marks, Owner, owners, runs_by_gpu
+from xray_tui.jobs.supervise.process_owners import Owner, owners, runs_by_gpu
 from xray_tui.system import process
 from xray_tui.system.process import Process
 
@@ -222,9 +222,8 @@ def test_the_marks_of_a_process_are_read_once_and_never_taken_for_those_of_a_lat
     _, foreign = start(f"{SLEEP}; wait")
     ask, see, read = process.environment, process.stat, Counter[int]()
     monkeypatch.setattr(process, "environment", lambda pid: read.update([pid]) or ask(pid))
-    marks = Marks()
     for _ in range(3):
-        assert owners([marked, foreign], [], marks) == {marked: Owner("theirs", None)}
+        assert owners([marked, foreign], []) == {marked: Owner("theirs", None)}
     assert read == {marked: 1, foreign: 1}
 
     def given_again(pid: int) -> process.Stat | None:
@@ -234,9 +233,7 @@ def test_the_marks_of_a_process_are_read_once_and_never_taken_for_those_of_a_lat
 
     monkeypatch.setattr(process, "stat", given_again)
     monkeypatch.setattr(process, "environment", lambda pid: [b"PATH=/bin"])
-    assert owners([marked, foreign], [], marks) == {}
-    owners([], [], marks)
-    assert marks._marks == {}
+    assert owners([marked, foreign], []) == {}
 
 
 def test_the_gpus_of_living_jobs_have_their_runs(start: Start) -> None:

@@ -17,7 +17,7 @@ from xray_tui.system.retry import Report, Retry
 if TYPE_CHECKING:
     from xray_tui.feeds.stall_detector import StallDetector
     from xray_tui.jobs.model.job import Job
-    from xray_tui.jobs.supervise.process_owners import Marks, Owner
+    from xray_tui.jobs.supervise.process_owners import Owner
 
 VISIBLE_INTERVAL, HIDDEN_INTERVAL = 1.0, 5.0
 """Sampling interval in seconds while the GPUs are visible, and while another screen covers them."""
@@ -68,7 +68,6 @@ class GpuFeed:
         self._retry_at = 0.0
         """Monotonic time of the next judgement after a failure."""
         self._stalls: StallDetector | None = None
-        self._marks: Marks | None = None
 
     def start(self) -> None:
         self._sampler.start()
@@ -104,7 +103,7 @@ class GpuFeed:
     def _judge(self, previous: Gpus) -> None:
         """Add owners, availability and stalls to the last sample."""
         from xray_tui.feeds.stall_detector import StallDetector
-        from xray_tui.jobs.supervise.process_owners import Marks, owners
+        from xray_tui.jobs.supervise.process_owners import owners
 
         snapshot, jobs = self._last.snapshot, self._jobs
         availability = self._availability(snapshot)
@@ -114,9 +113,8 @@ class GpuFeed:
             )
             return
         self._stalls = self._stalls or StallDetector()
-        self._marks = self._marks or Marks()
         pids = (process.pid for gpu in snapshot.gpus for process in gpu.processes or ())
-        by_pid = owners(pids, jobs, self._marks)
+        by_pid = owners(pids, jobs)
         stalled = self._stalls.judge(snapshot, by_pid, jobs, snapshot.time)
         self._last = replace(
             self._last, owners=by_pid, availability=availability, stalled=stalled, samples=self._samples

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from engine.contract.text import clean
 from xray_tui.jobs.model.job import Job
@@ -21,35 +21,21 @@ class Owner:
     """Its job, if that was among the given jobs and has not ended; None if the process cannot be stopped here."""
 
 
-class Marks:
-    """A cache of the marks in the environments of processes.
+@lru_cache(4096)
+def _marks(pid: int, start: int) -> tuple[str, str]:
+    """(job id, run) in the environment of the process with this pid and start time; empty strings for missing marks.
 
-    The marks do not change, and reading them again could hang: reading the environment blocks while the kernel holds
-    the lock on the memory of the process, for example while the process hangs in the GPU driver.
+    Cached, because marks do not change and reading them again could hang: the kernel may hold the lock on the memory of
+    the process, for example while it hangs in the GPU driver. Raises PermissionError, not cached, if unreadable.
     """
-
-    def __init__(self) -> None:
-        self._marks: dict[tuple[int, int], tuple[str, str]] = {}
-
-    def of(self, pid: int, start: int) -> tuple[str, str]:
-        """(job id, run) of the process with this pid and start time; empty strings for missing marks."""
-        marks = self._marks.get((pid, start))
-        if marks is None:
-            variables = dict(item.partition(b"=")[::2] for item in process.environment(pid))
-            job, run = (
-                clean(variables.get(mark.encode(), b"").decode("utf-8", "replace"))
-                for mark in (process.JOB_MARK, process.RUN_MARK)
-            )
-            marks = job, run
-            if variables:
-                self._marks[pid, start] = marks
-        return marks
-
-    def forget_all_but(self, pids: Collection[int]) -> None:
-        self._marks = {key: marks for key, marks in self._marks.items() if key[0] in pids}
+    variables = dict(item.partition(b"=")[::2] for item in process.environment(pid))
+    if not any(variables):  # also empty for a moment while the process executes a program
+        raise PermissionError
+    job, run = (variables.get(mark.encode(), b"") for mark in (process.JOB_MARK, process.RUN_MARK))
+    return clean(job.decode("utf-8", "replace")), clean(run.decode("utf-8", "replace"))
 
 
-def owners(pids: Iterable[int], jobs: Iterable[Job], marks: Marks | None = None) -> dict[int, Owner]:
+def owners(pids: Iterable[int], jobs: Iterable[Job]) -> dict[int, Owner]:
     """The owners of these processes by pid; a process without a known run is omitted.
 
     The sources, in this order: the parents, which also cover children in other sessions and cannot be forged; the
@@ -57,9 +43,8 @@ def owners(pids: Iterable[int], jobs: Iterable[Job], marks: Marks | None = None)
     outlast both, but are overwritten by setproctitle and hidden for processes of other users.
 
     Reads each file of /proc at most once, and only for these pids, their parents and the processes of the jobs.
-    Repeated calls pass the same `marks`.
     """
-    stat, marks, pids = cache(process.stat), marks or Marks(), frozenset(pids)
+    stat = cache(process.stat)
     by_job: dict[str, Owner] = {}
     by_pid: dict[int, Owner] = {}
     by_session: dict[int, Owner] = {}
@@ -78,12 +63,13 @@ def owners(pids: Iterable[int], jobs: Iterable[Job], marks: Marks | None = None)
         kin = next(filter(None, map(by_pid.get, _ancestors(pid, stat))), None) or by_session.get(now.session)
         if kin is not None:
             return kin
-        job, run = marks.of(pid, now.start)
+        try:
+            job, run = _marks(pid, now.start)
+        except PermissionError:
+            return None
         return by_job.get(job) or (Owner(run, None) if run else None)
 
-    found = {pid: known for pid in pids if (known := owner_of(pid)) is not None}
-    marks.forget_all_but(pids)
-    return found
+    return {pid: known for pid in pids if (known := owner_of(pid)) is not None}
 
 
 def _living_here(jobs: Iterable[Job]) -> Iterator[Job]:
