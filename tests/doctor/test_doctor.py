@@ -43,7 +43,7 @@ from xray_tui.doctor.context import Context, ask
 from xray_tui.doctor.report import Finding, Mark, as_json, as_lines, bad, ok, unknown, warn
 from xray_tui.doctor.run_checks import run_checks
 from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
-from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV, find_lease_dir
+from xray_tui.jobs.locks.lock_dir import LOCK_DIR_ENV, find_lock_dir
 from xray_tui.jobs.preflight.disk_space import parse_quota
 from xray_tui.settings import Settings
 from xray_tui.system.login_session import Place, Session
@@ -56,7 +56,7 @@ A100 = GpuSample(0, "GPU-0", "A100", processes=())
 def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the user's settings nor the machine's leases."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv(LEASE_DIR_ENV, str(tmp_path / "leases"))
+    monkeypatch.setenv(LOCK_DIR_ENV, str(tmp_path / "leases"))
     monkeypatch.delenv("XRAY_TUI_WATCH", raising=False)
 
 
@@ -305,7 +305,7 @@ def test_a_lease_folder_is_looked_at_and_never_made(tmp_path: Path, context: Con
     (found,) = lease_place(context)
     assert "not created yet" in found.found
     assert not (tmp_path / "leases").exists()
-    made = find_lease_dir(str(tmp_path / "leases"))
+    made = find_lock_dir(str(tmp_path / "leases"))
     (found,) = lease_place(context)
     assert str(made.path) in found.found
     assert "not created" not in found.found
@@ -315,7 +315,7 @@ def test_a_lease_folder_is_looked_at_and_never_made(tmp_path: Path, context: Con
 
 
 def test_the_setting_comes_before_the_environment(tmp_path: Path) -> None:
-    environ = {LEASE_DIR_ENV: "/b"}
+    environ = {LOCK_DIR_ENV: "/b"}
     assert next_place("/a", environ) == Path("/a")
     assert next_place(None, environ) == Path("/b")
 

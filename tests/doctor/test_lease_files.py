@@ -1,4 +1,4 @@
-"""What the doctor says of the files in the lease folder."""
+"""What the doctor says of the files in the lock folder."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import pytest
 
 from xray_tui.doctor.checks.folders import judge_mutex
 from xray_tui.doctor.report import Mark
-from xray_tui.jobs.locks.lock_dir import LeaseDir, find_lease_dir
+from xray_tui.jobs.locks.lock_dir import LockDir, find_lock_dir
 
 
 @pytest.fixture
-def leases(tmp_path: Path) -> LeaseDir:
-    found = find_lease_dir(str(tmp_path / "leases"))
+def leases(tmp_path: Path) -> LockDir:
+    found = find_lock_dir(str(tmp_path / "leases"))
     with found.mutex():
         return found
 
 
-def test_nothing_is_said_of_a_folder_that_is_as_it_should_be(leases: LeaseDir) -> None:
+def test_nothing_is_said_of_a_folder_that_is_as_it_should_be(leases: LockDir) -> None:
     assert judge_mutex(leases, 0.0) == []
 
 
-def test_a_mutex_that_cannot_be_opened_is_bad_with_its_path_and_the_reason(leases: LeaseDir) -> None:
+def test_a_mutex_that_cannot_be_opened_is_bad_with_its_path_and_the_reason(leases: LockDir) -> None:
     leases.lock.unlink()
     os.mkfifo(leases.lock)
     (found,) = judge_mutex(leases, 0.0)

@@ -12,7 +12,7 @@ from pathlib import Path
 from engine.contract.errors import BadInput
 from xray_tui.jobs.actions.queue_actions import release
 from xray_tui.jobs.launch.launcher import LocalLauncher
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.job import JobSpec
 from xray_tui.jobs.queue.tickets import Queue
 from xray_tui.jobs.storage.job_store import JobStore
@@ -57,7 +57,7 @@ listed = [job.id for job in store.jobs()]
 time.sleep(2.5)
 on_full_disk = store.get(filler.id).state
 full = (disk / "filled").exists()
-tickets = [ticket.job for ticket in Queue(LeaseDir(leases)).waiting()]
+tickets = [ticket.job for ticket in Queue(LockDir(leases)).waiting()]
 (disk / "filled").unlink()
 until(filler.id, lambda job: job.state.ended)
 until(waiting.id, lambda job: job.state.ended)

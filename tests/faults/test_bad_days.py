@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.conftest import Place, eventually, gpu
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.job import State
 from xray_tui.jobs.queue.tickets import Queue
 
@@ -52,8 +52,8 @@ def test_on_a_full_disk_nothing_is_launched_by_halves_and_no_end_is_forgotten(tm
 
 def test_where_no_file_can_be_written_a_launch_says_so_and_leaves_nothing(place: Place) -> None:
     environment = {**os.environ, "XRAY_TUI_LEASE_DIR": str(place.leases), "XDG_CONFIG_HOME": str(place.folder)}
-    LeaseDir(place.leases)
-    place.until(place.launch("succeed"))  # makes the lease folder
+    LockDir(place.leases)
+    place.until(place.launch("succeed"))  # makes the lock folder
     command = [sys.executable, "-m", "xray_tui.cli.main", "launch", "command", "--runs", place.runs, "--run", "a",
                "--gpu", "none", "--", "true"]  # fmt: skip
     code = "import sys; from xray_tui.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -68,7 +68,7 @@ def test_where_no_file_can_be_written_a_launch_says_so_and_leaves_nothing(place:
     assert done.stderr.count("\n") == 1
     assert "the job was not launched" in done.stderr
     assert len(place.store.jobs()) == 1
-    assert Queue(LeaseDir(place.leases)).waiting() == []
+    assert Queue(LockDir(place.leases)).waiting() == []
 
 
 def test_a_clock_that_is_set_back_changes_no_order(
@@ -94,7 +94,7 @@ def test_a_ticket_that_a_cleaner_removed_is_put_back_and_served_in_its_place(pla
     first = place.launch("until", tmp_path / "go", gpu="auto")
     place.until_working(first)
     waiting = [place.launch("note", tmp_path / "served", name, gpu="auto", run=name) for name in "ab"]
-    queue = Queue(LeaseDir(place.leases))
+    queue = Queue(LockDir(place.leases))
     for ticket in queue.waiting():
         queue.withdraw(ticket.job)
     eventually(lambda: [ticket.job for ticket in queue.waiting()] == [job.id for job in waiting], "the tickets")

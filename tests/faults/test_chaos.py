@@ -25,7 +25,7 @@ from xray_tui.jobs.actions.queue_actions import hold, move, prioritise, release
 from xray_tui.jobs.actions.resume import resume
 from xray_tui.jobs.actions.stop import stop
 from xray_tui.jobs.launch.launcher import LocalLauncher
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.gpu_policy import GpuPolicy
 from xray_tui.jobs.model.job import Job, JobSpec, State
 from xray_tui.jobs.queue.tickets import Queue
@@ -185,7 +185,7 @@ class Chaos:
         self.disturbed |= {job.id} | moved
 
     def _places(self) -> dict[str, str]:
-        return {ticket.job: ticket.name for ticket in Queue(LeaseDir(self.place.leases)).waiting()}
+        return {ticket.job: ticket.name for ticket in Queue(LockDir(self.place.leases)).waiting()}
 
     def _kill_app(self) -> None:
         place = self.random.randrange(len(self.apps))
@@ -241,7 +241,7 @@ def test_no_gpu_is_held_twice_and_no_job_is_lost_or_run_twice(chaos: Chaos) -> N
             assert "engine" in harm, f"{job.id}: {job.cause}"
     _check_order(chaos)
     assert len(chaos.disturbed) < len(chaos.jobs)
-    assert Queue(LeaseDir(chaos.place.leases)).waiting() == [], "no ticket is left"
+    assert Queue(LockDir(chaos.place.leases)).waiting() == [], "no ticket is left"
 
 
 def _check_order(chaos: Chaos) -> None:

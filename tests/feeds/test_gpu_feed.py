@@ -14,7 +14,7 @@ from xray_tui.feeds import gpu_feed
 from xray_tui.feeds.gpu_feed import GpuFeed, Gpus
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import find_lease_dir
+from xray_tui.jobs.locks.lock_dir import find_lock_dir
 from xray_tui.system.process import RUN_MARK
 
 
@@ -103,7 +103,7 @@ def test_a_gpu_that_works_without_a_listed_process_is_never_free(
 def test_what_is_in_use_on_the_gpu_of_a_small_job_is_that_jobs_and_its_free_slot_stays_free(
     looks: list[Gpus], tmp_path: Path
 ) -> None:
-    folder = find_lease_dir(str(tmp_path / "leases"))
+    folder = find_lock_dir(str(tmp_path / "leases"))
     held = file_lock.try_lock(folder.slots("GPU-0")[0])
     assert held is not None
     GpuFeed(looks.append, pytest.fail, str(folder.path), slots=2)._sampled(busy(1000.0))

@@ -1,4 +1,4 @@
-"""A place with a runs folder, a lease folder of its own and pretended GPUs, in which real jobs run."""
+"""A place with a runs folder, a lock folder of its own and pretended GPUs, in which real jobs run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.gpu.conftest import built  # noqa: F401 - the stand-in NVML, as a fix
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot, to_json
 from xray_tui.jobs.launch.launcher import LocalLauncher
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.job import Job, JobSpec, Process, State
 from xray_tui.jobs.queue.visible_gpus import VARIABLE
 from xray_tui.jobs.storage.job_store import JobStore
@@ -119,7 +119,7 @@ class Place:
     def kill_supervisor(self, job: Job) -> None:
         supervisor = self.until_supervised(job)
         os.kill(supervisor.pid, signal.SIGKILL)
-        lock = LeaseDir(self.leases).supervised(job.id)  # held by its last thread, which may outlive the first one
+        lock = LockDir(self.leases).supervised(job.id)  # held by its last thread, which may outlive the first one
         eventually(
             lambda: (
                 not process.is_alive(supervisor)
@@ -130,7 +130,7 @@ class Place:
 
     def clear(self) -> None:
         """Leave no process behind, also not of a supervisor that has only just begun."""
-        live = LeaseDir(self.leases)
+        live = LockDir(self.leases)
         for identity in [job.id for job in self.store.jobs()]:
             deadline = time.monotonic() + PATIENCE
             while time.monotonic() < deadline:

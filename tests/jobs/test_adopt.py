@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xray_tui.jobs.actions.stop import stop
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.job import Job, JobSpec, State
 from xray_tui.jobs.supervise.supervisor import ADOPTED
 from xray_tui.system import process
@@ -85,6 +85,6 @@ def test_who_fails_to_adopt_an_engine_leaves_it_for_a_stop(place: Place) -> None
     place.kill_supervisor(job)
     (place.store.folder(job.id) / "supervisor.txt").write_text("MemoryError\n")
     place.look()
-    assert not file_lock.is_held(LeaseDir(place.leases).supervised(job.id))
+    assert not file_lock.is_held(LockDir(place.leases).supervised(job.id))
     stop(place.store, job.id, "alice", place.supervisor)
     assert place.until(job).cause == "stopped by alice"

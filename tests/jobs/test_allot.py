@@ -24,7 +24,7 @@ def turn(mine: Ticket, *others: Ticket, on: Machine = TWO) -> Place | Wait:
 
 def test_auto_takes_the_first_free_gpu() -> None:
     assert turn(ticket(1)) == Place(("GPU-0",))
-    assert turn(ticket(1), on=replace(TWO, leased=frozenset({"GPU-0"}))) == Place(("GPU-1",))
+    assert turn(ticket(1), on=replace(TWO, held=frozenset({"GPU-0"}))) == Place(("GPU-1",))
 
 
 def test_an_earlier_ticket_is_left_what_it_would_take() -> None:
@@ -43,8 +43,8 @@ def test_priority_comes_before_the_number() -> None:
 
 
 def test_a_fixed_gpu_is_waited_for_though_another_is_free() -> None:
-    leased = replace(TWO, leased=frozenset({"GPU-1"}))
-    assert turn(ticket(1, "GPU-1"), on=leased) == Wait("GPU 1 is used by a job")
+    held = replace(TWO, held=frozenset({"GPU-1"}))
+    assert turn(ticket(1, "GPU-1"), on=held) == Wait("GPU 1 is used by a job")
     assert turn(ticket(2, "GPU-1"), ticket(1, "GPU-1")) == Wait("1 job before it", before=1)
     assert turn(ticket(1, "GPU-7")) == Wait("GPU-7 is not visible", foreign=True)
 
@@ -66,9 +66,9 @@ def test_a_broken_gpu_is_passed_over() -> None:
 
 
 def test_an_auto_that_finds_no_gpu_says_what_sits_there() -> None:
-    both = replace(TWO, leased=frozenset({"GPU-0", "GPU-1"}))
+    both = replace(TWO, held=frozenset({"GPU-0", "GPU-1"}))
     assert turn(ticket(1), on=both) == Wait("all 2 GPUs are used by other jobs")
-    mixed = replace(TWO, gpus=(gpu(0), gpu(1, GpuProcess(7, "C"))), leased=frozenset({"GPU-0"}))
+    mixed = replace(TWO, gpus=(gpu(0), gpu(1, GpuProcess(7, "C"))), held=frozenset({"GPU-0"}))
     assert turn(ticket(1), on=mixed) == Wait("no GPU is free: GPU 1 is used by pid 7", foreign=True)
 
 
@@ -105,12 +105,12 @@ def wide(number: int, count: int = 2, since: float | None = None) -> Ticket:
 
 def test_a_wide_job_takes_all_its_gpus_at_once_or_none() -> None:
     assert turn(wide(1, 3), on=FOUR) == Place(("GPU-0", "GPU-1", "GPU-2"))
-    three = replace(FOUR, leased=frozenset({"GPU-0", "GPU-1", "GPU-3"}))
+    three = replace(FOUR, held=frozenset({"GPU-0", "GPU-1", "GPU-3"}))
     assert turn(wide(1), on=three) == Wait("needs 2 GPUs at once, 1 free")
 
 
 def test_a_wide_job_that_is_first_keeps_what_is_free_but_not_for_ever() -> None:
-    one_free = replace(FOUR, leased=frozenset({"GPU-0", "GPU-1", "GPU-3"}))
+    one_free = replace(FOUR, held=frozenset({"GPU-0", "GPU-1", "GPU-3"}))
     mine = ticket(2)
     assert allot([wide(1), mine], mine, one_free, now=100.0) == Wait("1 job before it", before=1)
     assert allot([wide(1, since=100.0), mine], mine, one_free, now=101.0) == Wait("1 job before it", before=1)
@@ -130,9 +130,9 @@ def test_a_wide_job_behind_others_takes_what_they_leave() -> None:
 def test_named_gpus_are_taken_together_and_kept_for_who_names_them() -> None:
     both = ticket(1, "GPU-1,GPU-3")
     assert turn(both, on=FOUR) == Place(("GPU-1", "GPU-3"))
-    leased = replace(FOUR, leased=frozenset({"GPU-3"}))
-    assert turn(both, on=leased) == Wait("GPU 3 is used by a job")
-    assert turn(ticket(2, "GPU-1"), both, on=leased) == Wait("1 job before it", before=1)
+    held = replace(FOUR, held=frozenset({"GPU-3"}))
+    assert turn(both, on=held) == Wait("GPU 3 is used by a job")
+    assert turn(ticket(2, "GPU-1"), both, on=held) == Wait("1 job before it", before=1)
     assert turn(ticket(1, "GPU-1,GPU-7"), on=FOUR) == Wait("GPU-7 is not visible", foreign=True)
 
 
@@ -146,7 +146,7 @@ def test_a_ticket_for_more_than_there_is_keeps_nothing_from_others() -> None:
 
 
 def test_several_gpus_that_are_named_are_kept_no_longer_than_any() -> None:
-    half = replace(TWO, leased=frozenset({"GPU-1"}))
+    half = replace(TWO, held=frozenset({"GPU-1"}))
     named = replace(ticket(1, "GPU-0,GPU-1"), since=0.0)
     assert allot([named, ticket(2)], ticket(2), half, RESERVES - 1.0) == Wait("1 job before it", before=1)
     assert allot([named, ticket(2)], ticket(2), half, RESERVES) == Place(("GPU-0",))

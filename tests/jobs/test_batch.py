@@ -13,7 +13,7 @@ import pytest
 from engine.contract.errors import BadInput
 from xray_tui.jobs.launch.sweep import evaluation_of, parse_seeds, parse_sweep, trainings
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.job import Job, JobSpec, State, write_job
 from xray_tui.jobs.model.request import BlendRequest, EvaluateRequest, TrainRequest
 
@@ -112,7 +112,7 @@ def test_none_is_launched_where_the_disk_fills_up_in_between(place: Place, monke
         place.launcher().launch_all([JobSpec("evaluate", name, ("succeed",), "none") for name in "abcd"])
     assert place.store.jobs() == []
     assert list((place.leases / "queue").iterdir()) == []
-    assert not any(file_lock.is_held(LeaseDir(place.leases).supervised(folder.name)) for folder in written)
+    assert not any(file_lock.is_held(LockDir(place.leases).supervised(folder.name)) for folder in written)
 
 
 def test_each_job_of_a_batch_has_a_supervisor_of_its_own(place: Place) -> None:
@@ -124,8 +124,8 @@ def test_each_job_of_a_batch_has_a_supervisor_of_its_own(place: Place) -> None:
     supervisors = [place.job(job).supervisor for job in jobs]
     assert len({supervisor.pid for supervisor in supervisors if supervisor}) == 3
     place.kill_supervisor(jobs[0])
-    assert not file_lock.is_held(LeaseDir(place.leases).supervised(jobs[0].id)), "no other holds its lock"
-    assert all(file_lock.is_held(LeaseDir(place.leases).supervised(job.id)) for job in jobs[1:])
+    assert not file_lock.is_held(LockDir(place.leases).supervised(jobs[0].id)), "no other holds its lock"
+    assert all(file_lock.is_held(LockDir(place.leases).supervised(job.id)) for job in jobs[1:])
     place.look()
     go.touch()
     assert [place.until(job).state for job in jobs] == [State.SUCCEEDED] * 3

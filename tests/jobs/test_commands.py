@@ -25,7 +25,7 @@ from .conftest import Place, eventually
 def own_settings(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the user's settings nor the machine's leases."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
-    monkeypatch.setenv(lock_dir.LEASE_DIR_ENV, str(place.leases))
+    monkeypatch.setenv(lock_dir.LOCK_DIR_ENV, str(place.leases))
 
 
 def command(*words: object) -> int:

@@ -20,7 +20,7 @@ from .test_outlook import Desk
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv(lock_dir.LEASE_DIR_ENV, str(tmp_path / "leases"))
+    monkeypatch.setenv(lock_dir.LOCK_DIR_ENV, str(tmp_path / "leases"))
     (tmp_path / "runs").mkdir()
     return Desk(tmp_path)
 

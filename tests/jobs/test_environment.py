@@ -25,7 +25,7 @@ def shell(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*SECRETS, *PLAIN):
         monkeypatch.setenv(name, f"value of {name}")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
-    monkeypatch.setenv(lock_dir.LEASE_DIR_ENV, str(place.leases))
+    monkeypatch.setenv(lock_dir.LOCK_DIR_ENV, str(place.leases))
 
 
 def kept(place: Place, job: Job) -> dict[str, str]:

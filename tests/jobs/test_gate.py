@@ -10,7 +10,7 @@ import pytest
 from engine.contract.errors import BadInput
 from xray_tui.jobs.actions.queue_actions import hold, move, release
 from xray_tui.jobs.actions.stop import stop
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.gpu_policy import GpuPolicy
 from xray_tui.jobs.model.job import Job, JobSpec, State
 from xray_tui.jobs.queue.admission import Blocked, check_admission
@@ -101,7 +101,7 @@ def test_a_job_that_was_moved_and_held_comes_back_to_its_place(place: Place, tmp
     hold(place.store, c.id)
     place.until(c, State.HELD)
     release(place.store, c.id)
-    queue = Queue(LeaseDir(place.leases))
+    queue = Queue(LockDir(place.leases))
     eventually(lambda: [ticket.job for ticket in queue.waiting()] == [a.id, c.id, b.id], "its place")
 
 

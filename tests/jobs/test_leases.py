@@ -15,7 +15,7 @@ import pytest
 
 from xray_tui.gpu.snapshot import GpuProcess
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.job import Job, State
 from xray_tui.jobs.queue.scheduler import Scheduler, Turn
 from xray_tui.jobs.queue.tickets import Queue
@@ -91,7 +91,7 @@ def test_a_lease_lives_as_long_as_the_engine_though_its_supervisor_is_killed(pla
 def test_a_lock_file_that_its_owner_removes_is_locked_anew(place: Place) -> None:
     place.have(gpu(0))
     place.until_working(place.launch("until", place.folder / "never", gpu="auto"))
-    lock = LeaseDir(place.leases).gpu("GPU-0")
+    lock = LockDir(place.leases).gpu("GPU-0")
     lock.unlink()
     eventually(lambda: file_lock.is_held(lock), "another lock in its place")
     second = place.launch("succeed", run="b", gpu="auto")
@@ -107,7 +107,7 @@ def test_a_job_is_lost_when_supervisor_and_engine_are_gone_without_a_record(plac
     eventually(lambda: place.look()[0].state.ended, "a verdict")
     assert place.job(job).state is State.LOST
     assert place.job(job).cause == "its supervisor and its engine died without an end record"
-    assert not file_lock.is_held(LeaseDir(place.leases).gpu("GPU-0"))
+    assert not file_lock.is_held(LockDir(place.leases).gpu("GPU-0"))
 
 
 def test_a_gpu_that_others_compute_on_is_waited_for_with_their_name(place: Place) -> None:
@@ -170,8 +170,8 @@ def test_a_job_that_cannot_be_written_lets_others_go_first(place: Place, monkeyp
     job = place.launch("succeed", run="b", cpu_slots=1)
     place.kill_supervisor(job)
     done.touch()
-    eventually(lambda: not file_lock.is_held(LeaseDir(place.leases).cpu(0)))
-    folder, leases = place.store.folder(job.id), LeaseDir(place.leases)
+    eventually(lambda: not file_lock.is_held(LockDir(place.leases).cpu(0)))
+    folder, leases = place.store.folder(job.id), LockDir(place.leases)
     scheduler = Scheduler(leases, lambda: place.snapshot)
 
     def full(folder: Path, job: Job) -> None:

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.job import JobSpec, Progress, State
 from xray_tui.system import process
 
@@ -42,7 +42,7 @@ def test_a_job_runs_to_its_end_and_says_so(place: Place, monkeypatch: pytest.Mon
 
 
 def test_a_launch_returns_at_once_and_leaves_no_child(place: Place) -> None:
-    place.launch("succeed")  # the lease folder is made by the first
+    place.launch("succeed")  # the lock folder is made by the first
     others = set(psutil.Process().children())
     start = time.perf_counter()
     job = place.launch("until", place.folder / "never")
@@ -175,7 +175,7 @@ def test_a_loader_that_warns_fails_no_job(place: Place, monkeypatch: pytest.Monk
     place.kill_supervisor(job)
     place.look()
     assert place.job(job).state is State.QUEUED
-    eventually(lambda: file_lock.is_held(LeaseDir(place.leases).supervised(job.id)), "a new supervisor")
+    eventually(lambda: file_lock.is_held(LockDir(place.leases).supervised(job.id)), "a new supervisor")
 
 
 def test_a_supervisor_that_fails_leaves_its_exception(place: Place) -> None:

@@ -15,13 +15,13 @@ import pytest
 
 from engine.contract.errors import BadInput
 from xray_tui.jobs.locks import file_lock, lock_dir
-from xray_tui.jobs.locks.lock_dir import LeaseDir, existing_lease_dir, find_lease_dir
+from xray_tui.jobs.locks.lock_dir import LockDir, existing_lock_dir, find_lock_dir
 from xray_tui.jobs.queue.tickets import Queue, Ticket
 
 
 @pytest.fixture
-def leases(tmp_path: Path) -> LeaseDir:
-    return find_lease_dir(str(tmp_path / "leases"))
+def leases(tmp_path: Path) -> LockDir:
+    return find_lock_dir(str(tmp_path / "leases"))
 
 
 def test_a_lock_is_held_once_and_free_after_its_close(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_lock_on_a_file_that_was_replaced_is_worth_nothing(tmp_path: Path, mon
     assert others[0] is not None
 
 
-def test_lock_files_are_open_to_all_whatever_the_umask(leases: LeaseDir) -> None:
+def test_lock_files_are_open_to_all_whatever_the_umask(leases: LockDir) -> None:
     before = os.umask(0o077)
     try:
         held = file_lock.try_lock(leases.gpu("GPU-1"))
@@ -108,13 +108,13 @@ def test_a_lock_that_is_no_regular_file_is_refused_with_its_path_and_the_reason(
             file_lock.try_lock(tmp_path / name)
 
 
-def test_who_waits_too_long_for_the_mutex_is_told(leases: LeaseDir) -> None:
+def test_who_waits_too_long_for_the_mutex_is_told(leases: LockDir) -> None:
     by = f"now by (pid {os.getpid()}|another process)$"
     with leases.mutex(), pytest.raises(file_lock.Busy, match=by), leases.mutex(patience=0.05):
         pass
 
 
-def test_the_lease_folder_is_open_to_all_users(leases: LeaseDir) -> None:
+def test_the_lease_folder_is_open_to_all_users(leases: LockDir) -> None:
     assert {path.stat().st_mode & 0o7777 for path in (leases.path, *leases.path.iterdir()) if path.is_dir()} == {0o1777}
 
 
@@ -123,9 +123,9 @@ def test_the_setting_comes_before_the_environment_and_that_before_the_shared_one
 ) -> None:
     monkeypatch.setattr(lock_dir, "SHARED", (tmp_path / "no" / "such", tmp_path / "shared"))
     environ = {"XRAY_TUI_LEASE_DIR": str(tmp_path / "environment")}
-    assert find_lease_dir(str(tmp_path / "setting"), environ).path == tmp_path / "setting"
-    assert find_lease_dir(None, environ).path == tmp_path / "environment"
-    assert find_lease_dir(None, {}) == LeaseDir(tmp_path / "shared")
+    assert find_lock_dir(str(tmp_path / "setting"), environ).path == tmp_path / "setting"
+    assert find_lock_dir(None, environ).path == tmp_path / "environment"
+    assert find_lock_dir(None, {}) == LockDir(tmp_path / "shared")
 
 
 def test_who_only_looks_finds_the_folder_that_jobs_would_find_and_makes_none(
@@ -135,39 +135,39 @@ def test_who_only_looks_finds_the_folder_that_jobs_would_find_and_makes_none(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     setting, environ = str(tmp_path / "setting"), {"XRAY_TUI_LEASE_DIR": str(tmp_path / "environment")}
     asked: list[tuple[str | None, dict[str, str]]] = [(setting, environ), (None, environ), (None, {})]
-    assert [existing_lease_dir(*each) for each in asked] == [None] * 3
+    assert [existing_lock_dir(*each) for each in asked] == [None] * 3
     assert list(tmp_path.iterdir()) == []
     for each in asked:
-        assert find_lease_dir(*each) == existing_lease_dir(*each)
+        assert find_lock_dir(*each) == existing_lock_dir(*each)
     monkeypatch.setattr(lock_dir, "SHARED", ())
-    assert existing_lease_dir(None, {}) is None
-    assert find_lease_dir(None, {}) == existing_lease_dir(None, {})
+    assert existing_lock_dir(None, {}) is None
+    assert find_lock_dir(None, {}) == existing_lock_dir(None, {})
 
 
 def test_a_lease_folder_that_cannot_be_looked_into_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(lock_dir, "SHARED", (tmp_path / "file", tmp_path / "never"))
     for setting in ("~nobody-of-that-name/leases", str(tmp_path / "file" / "below"), None):
-        assert existing_lease_dir(setting, {}) is None
+        assert existing_lock_dir(setting, {}) is None
     with pytest.raises(BadInput, match="lease_dir: ~nobody-of-that-name/leases: no such user"):
-        find_lease_dir("~nobody-of-that-name/leases", {})
+        find_lock_dir("~nobody-of-that-name/leases", {})
 
 
 def test_a_shared_folder_that_is_there_is_never_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     monkeypatch.setattr(lock_dir, "SHARED", (tmp_path / "no" / "such", second))
-    assert find_lease_dir(None, {}).path == second
+    assert find_lock_dir(None, {}).path == second
     monkeypatch.setattr(lock_dir, "SHARED", (first, second))
-    assert find_lease_dir(None, {}).path == second  # its users are there already
+    assert find_lock_dir(None, {}).path == second  # its users are there already
 
     def full(path: Path, data: bytes, mode: int) -> bool:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(file_lock, "place", full)
-    assert find_lease_dir(None, {}).path == second  # all that it needs is there
+    assert find_lock_dir(None, {}).path == second  # all that it needs is there
     (second / "seq").unlink()
     with pytest.raises(BadInput, match=r"second: No space left on device; fix this") as error:
-        find_lease_dir(None, {})
+        find_lock_dir(None, {})
     assert len(error.value.lines) == 1
 
 
@@ -177,13 +177,13 @@ def test_a_lease_folder_is_there_as_a_whole_or_not_at_all(tmp_path: Path, monkey
 
     monkeypatch.setattr(file_lock, "place", full)
     with pytest.raises(BadInput, match="No space left on device"):
-        find_lease_dir(str(tmp_path / "leases"))
+        find_lock_dir(str(tmp_path / "leases"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_launchers_that_make_the_lease_folder_at_once_find_the_same(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(find_lease_dir, [str(tmp_path / "leases")] * 16))
+        found = list(pool.map(find_lock_dir, [str(tmp_path / "leases")] * 16))
     assert len(set(found)) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["leases"]
 
@@ -193,7 +193,7 @@ def test_without_a_shared_folder_a_private_one_serves_and_says_so(
 ) -> None:
     monkeypatch.setattr(lock_dir, "SHARED", ())
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    found = find_lease_dir(None, {})
+    found = find_lock_dir(None, {})
     assert found.path.is_relative_to(tmp_path)
     assert found.is_private
 
@@ -202,20 +202,20 @@ def test_a_folder_whose_locks_do_not_hold_is_refused_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(BadInput, match="lease_dir: /dev/shm/x: /dev/shm is emptied at logout"):
-        find_lease_dir("/dev/shm/x")
+        find_lock_dir("/dev/shm/x")
     (tmp_path / "file").touch()
     with pytest.raises(BadInput, match=r"XRAY_TUI_LEASE_DIR: .*file: not a folder"):
-        find_lease_dir(None, {"XRAY_TUI_LEASE_DIR": str(tmp_path / "file")})
+        find_lock_dir(None, {"XRAY_TUI_LEASE_DIR": str(tmp_path / "file")})
     monkeypatch.setattr(lock_dir, "file_system", lambda path: "nfs4")
     with pytest.raises(BadInput, match="nfs4 is a network file system"):
-        find_lease_dir(str(tmp_path / "nfs"))
+        find_lock_dir(str(tmp_path / "nfs"))
 
 
 def test_the_type_of_a_file_system_is_known() -> None:
     assert lock_dir.file_system(Path("/proc")) == "proc"
 
 
-def test_numbers_go_up_though_the_counter_is_damaged(leases: LeaseDir) -> None:
+def test_numbers_go_up_though_the_counter_is_damaged(leases: LockDir) -> None:
     queue = Queue(leases)
     assert [queue.new_number(), queue.new_number()] == [1, 2]
     queue.put(Ticket(50, 7, "a", "auto", "alice"))
@@ -224,7 +224,7 @@ def test_numbers_go_up_though_the_counter_is_damaged(leases: LeaseDir) -> None:
 
 
 @pytest.mark.parametrize("seq", [b"999999999999", b"9" * 30])
-def test_a_number_that_no_ticket_can_follow_is_passed_over(leases: LeaseDir, seq: bytes) -> None:
+def test_a_number_that_no_ticket_can_follow_is_passed_over(leases: LockDir, seq: bytes) -> None:
     queue = Queue(leases)
     queue.put(Ticket(50, 7, "a", "auto", "alice"))
     queue.put(Ticket(50, 10**12 - 1, "b", "auto", "mallory"))
@@ -233,7 +233,7 @@ def test_a_number_that_no_ticket_can_follow_is_passed_over(leases: LeaseDir, seq
     assert queue.new_number() == 9
 
 
-def test_tickets_come_in_order_and_foreign_files_among_them_are_passed_over(leases: LeaseDir) -> None:
+def test_tickets_come_in_order_and_foreign_files_among_them_are_passed_over(leases: LockDir) -> None:
     queue = Queue(leases)
     tickets = [Ticket(50, 10, "a", "auto", "x"), Ticket(50, 9, "b", "none", "x"), Ticket(10, 11, "c", "GPU-1", "x")]
     for ticket in tickets:

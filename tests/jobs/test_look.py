@@ -15,7 +15,7 @@ import pytest
 from engine.contract.errors import BadInput
 from xray_tui.jobs.actions.stop import stop
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import LeaseDir, find_lease_dir
+from xray_tui.jobs.locks.lock_dir import LockDir, find_lock_dir
 from xray_tui.jobs.model.job import Job, JobSpec, State, write_job
 from xray_tui.jobs.storage.job_store import JobStore
 from xray_tui.jobs.storage.saved_environment import kept_or_own, own_environment
@@ -28,7 +28,7 @@ def left_behind(place: Place, **changes: object) -> Job:
     """A waiting job that nobody supervises, changed as one death or another would have left it."""
     job = place.launch("succeed", run="b")
     place.until(job)
-    eventually(lambda: not file_lock.is_held(LeaseDir(place.leases).supervised(job.id)))
+    eventually(lambda: not file_lock.is_held(LockDir(place.leases).supervised(job.id)))
     fresh = replace(place.job(job), state=State.QUEUED, cause=None, started=None, ended=None, exit_code=None, **changes)
     folder = place.store.folder(job.id)
     for name in ("end.json", "log.txt"):
@@ -136,7 +136,7 @@ def test_a_job_that_others_could_have_changed_is_not_run_and_not_stopped(place: 
     path.chmod(path.stat().st_mode | 0o020)
     place.look()
     assert place.job(job).state is State.QUEUED
-    assert not file_lock.is_held(LeaseDir(place.leases).supervised(job.id))
+    assert not file_lock.is_held(LockDir(place.leases).supervised(job.id))
     with pytest.raises(BadInput, match=r"can be changed by others \(mode 0[67][67][45]\)"):
         stop(place.store, job.id, supervisor=place.supervisor)
 
@@ -151,9 +151,9 @@ def test_a_supervisor_refuses_a_job_that_others_could_have_changed(place: Place)
 
 
 def replace_leases(place: Place) -> None:
-    """A cleaner takes the lease folder away, and somebody makes another there."""
+    """A cleaner takes the lock folder away, and somebody makes another there."""
     place.leases.rename(place.folder / "cleaned away")
-    find_lease_dir(str(place.leases))
+    find_lock_dir(str(place.leases))
 
 
 def test_another_lease_folder_in_the_place_of_the_first_is_not_taken_for_it(place: Place) -> None:
@@ -169,7 +169,7 @@ def test_a_waiting_job_takes_no_turn_in_another_lease_folder(place: Place) -> No
     job = place.launch("succeed", run="b", cpu_slots=1)
     place.until_waiting(job, "1 job runs on the CPU already")
     replace_leases(place)
-    place.until_waiting(job, "its lease folder was replaced; stop the job and launch it again")
+    place.until_waiting(job, "its lock folder was replaced; stop the job and launch it again")
     place.look()
     assert place.job(job).state is State.QUEUED
     stop(place.store, job.id, supervisor=place.supervisor)
@@ -182,7 +182,7 @@ def test_a_copied_runs_folder_runs_and_claims_nothing(place: Place) -> None:
     copy = JobStore(place.folder / "copy")
     shutil.copytree(place.runs, copy.runs)
     assert [job.state for job in recover_orphans(copy, place.supervisor)] == [State.QUEUED]
-    assert not file_lock.is_held(LeaseDir(place.leases).supervised(job.id))
+    assert not file_lock.is_held(LockDir(place.leases).supervised(job.id))
     with pytest.raises(BadInput, match=rf"is a copy of a job in {place.runs}; stop it there"):
         stop(copy, job.id, supervisor=place.supervisor)
     launcher = replace(place.launcher(), runs=copy.runs)

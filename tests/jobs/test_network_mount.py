@@ -1,4 +1,4 @@
-"""A lease folder on a real network file system (sshfs, of which no server is needed): refused, and rightly so."""
+"""A lock folder on a real network file system (sshfs, of which no server is needed): refused, and rightly so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.contract.errors import BadInput
 from xray_tui.doctor.checks.folders import judge_leases
 from xray_tui.doctor.report import Mark
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import file_system, find_lease_dir
+from xray_tui.jobs.locks.lock_dir import file_system, find_lock_dir
 
 SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server")
 
@@ -50,7 +50,7 @@ def test_a_lease_folder_on_a_network_mount_is_refused_and_nothing_is_made(mounts
     one, _ = mounts
     assert file_system(one) == "fuse.sshfs"
     with pytest.raises(BadInput, match=r"fuse\.sshfs is a network file system, or may be one"):
-        find_lease_dir(str(one / "leases"))
+        find_lock_dir(str(one / "leases"))
     assert list(one.iterdir()) == []
     assert judge_leases(one, file_system(one), True, False, False).mark is Mark.BAD
 

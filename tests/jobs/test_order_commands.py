@@ -38,7 +38,7 @@ class Shell:
 @pytest.fixture
 def shell(place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
-    monkeypatch.setenv(lock_dir.LEASE_DIR_ENV, str(place.leases))
+    monkeypatch.setenv(lock_dir.LOCK_DIR_ENV, str(place.leases))
     monkeypatch.chdir(place.folder)
     return Shell(place, capsys)
 

@@ -18,7 +18,7 @@ from xray_tui.jobs.actions.queue_actions import hold, move, prioritise, release
 from xray_tui.jobs.actions.resume import resume, revive
 from xray_tui.jobs.actions.stop import stop
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.gpu_policy import GpuPolicy
 from xray_tui.jobs.model.job import Job, JobSpec, State, write_job
 from xray_tui.jobs.queue.tickets import Queue
@@ -30,7 +30,7 @@ from .conftest import Place, eventually, gpu
 
 
 def queue_of(place: Place) -> list[str]:
-    return [ticket.job for ticket in Queue(LeaseDir(place.leases)).waiting()]
+    return [ticket.job for ticket in Queue(LockDir(place.leases)).waiting()]
 
 
 def served(place: Place, tmp_path: Path) -> list[str]:
@@ -287,7 +287,7 @@ def restart(place: Place, *jobs: Job) -> None:
     for job in jobs:
         eventually(lambda job=job: place.job(job).supervisor)
     place.clear()
-    found = LeaseDir(place.leases)
+    found = LockDir(place.leases)
     for job in jobs:
         for lock in (found.supervised(job.id), found.runs(job.id)):
             eventually(lambda lock=lock: not file_lock.is_held(lock))
@@ -312,7 +312,7 @@ def test_after_a_restart_a_job_has_one_place_and_what_was_held_is_held_again(pla
 def test_a_ticket_that_was_left_behind_is_no_second_place(place: Place) -> None:
     job = place.launch("without_record", kind="train", run="b")
     place.until(job)
-    queue = Queue(LeaseDir(place.leases))
+    queue = Queue(LockDir(place.leases))
     queue.put(queue.ticket_for(job, place.store.folder(job.id)))
     resume(place.store, job.id, ("true",))
     assert [ticket.name for ticket in queue.waiting()] == [place.job(job).ticket]
@@ -321,7 +321,7 @@ def test_a_ticket_that_was_left_behind_is_no_second_place(place: Place) -> None:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
 def test_a_ticket_that_another_user_made_in_the_name_of_a_job_says_nothing(place: Place, three_wait) -> None:
     _, (a, _, _) = three_wait
-    queue = Queue(LeaseDir(place.leases))
+    queue = Queue(LockDir(place.leases))
     mine = queue.ticket_for(a, place.store.folder(a.id))
     forged = replace(mine, priority=0)
     queue.put(forged)
@@ -329,7 +329,7 @@ def test_a_ticket_that_another_user_made_in_the_name_of_a_job_says_nothing(place
     assert queue.ticket_for(a, place.store.folder(a.id)) == mine
     queue.withdraw(a.id)
     assert (place.leases / "queue" / forged.name).exists()
-    assert not any(ticket.job == a.id for ticket in Queue(LeaseDir(place.leases)).waiting())
+    assert not any(ticket.job == a.id for ticket in Queue(LockDir(place.leases)).waiting())
 
 
 def test_a_resumed_training_whose_supervisor_is_killed_before_it_begins_waits_again(place: Place) -> None:
@@ -453,5 +453,5 @@ def test_the_time_of_a_wide_job_runs_also_behind_one_that_waits_for_its_own_gpu(
     place.until_working(first)
     place.until_waiting(place.launch("succeed", gpu="0"), "GPU 0 is used by a job")
     wide = place.launcher().launch(JobSpec("command", "wide", ("true",), "auto", gpu_count=2))
-    queue = Queue(LeaseDir(place.leases))
+    queue = Queue(LockDir(place.leases))
     eventually(lambda: next(ticket for ticket in queue.waiting() if ticket.job == wide.id).since, "since when it waits")

@@ -8,7 +8,7 @@ import pytest
 
 from engine.contract.errors import BadInput
 from xray_tui.jobs.actions.queue_actions import move
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.queue.tickets import Ticket, in_words, others
 
 from .conftest import Place, gpu
@@ -32,11 +32,11 @@ def test_jobs_of_another_runs_folder_are_seen_as_long_as_they_live(place: Place,
         theirs = other.launch("succeed", gpu="auto")
         ours = place.launch("succeed", gpu="auto")
         known = {job.id for job in place.store.jobs()}
-        assert [ticket.job for ticket in others(LeaseDir(place.leases), known)] == [theirs.id]
+        assert [ticket.job for ticket in others(LockDir(place.leases), known)] == [theirs.id]
         with pytest.raises(BadInput, match="no such job"):
             move(place.store, theirs.id, 1)
         other.kill_supervisor(theirs)
-        assert others(LeaseDir(place.leases), known) == ()
+        assert others(LockDir(place.leases), known) == ()
         place.until_waiting(ours, "GPU 0 is used by a job")
     finally:
         other.clear()

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import write
 from xray_tui.cli.main import main
-from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV
+from xray_tui.jobs.locks.lock_dir import LOCK_DIR_ENV
 from xray_tui.system.login_session import Place, Session, this_session, why_it_would_end
 from xray_tui.system.logind import Kills, read_kills
 from xray_tui.system.process import user_name
@@ -153,7 +153,7 @@ def test_a_launch_by_command_says_it_and_goes_on(
     place: Ground, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place.folder / "config"))
-    monkeypatch.setenv(LEASE_DIR_ENV, str(place.leases))
+    monkeypatch.setenv(LOCK_DIR_ENV, str(place.leases))
     monkeypatch.setattr("xray_tui.system.login_session.this_session", lambda: Session(Place.SLURM, "4711"))
     launch = ["launch", "command", "--runs", str(place.runs), "--gpu", "none", "--run", "a", "--", "true"]
     assert main(launch) == 0

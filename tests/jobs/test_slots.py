@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from xray_tui.jobs.actions.stop import stop
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.gpu_policy import GpuPolicy
 from xray_tui.jobs.model.job import Job, JobSpec, State
-from xray_tui.jobs.queue.availability import leased
+from xray_tui.jobs.queue.availability import held_gpus
 
 from .conftest import Place as Desk
 from .conftest import gpu
@@ -60,12 +60,12 @@ def test_a_slot_lives_as_long_as_its_engine(desk: Desk) -> None:
 
 
 def test_who_looks_sees_a_gpu_held_unless_there_is_a_slot_for_them(desk: Desk) -> None:
-    folder = LeaseDir(desk.leases)
+    folder = LockDir(desk.leases)
     desk.until_working(small(desk))
-    assert leased(["GPU-0"], folder) == {"GPU-0"}
-    assert leased(["GPU-0"], folder, slots=2) == frozenset()
+    assert held_gpus(["GPU-0"], folder) == {"GPU-0"}
+    assert held_gpus(["GPU-0"], folder, slots=2) == frozenset()
     desk.until_working(small(desk, "b"))
-    assert leased(["GPU-0"], folder, slots=2) == {"GPU-0"}
+    assert held_gpus(["GPU-0"], folder, slots=2) == {"GPU-0"}
 
 
 def test_a_limit_of_one_gpu_leaves_all_of_its_slots_to_its_user(desk: Desk) -> None:

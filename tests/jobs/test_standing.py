@@ -8,9 +8,9 @@ from pathlib import Path
 
 from xray_tui.gpu.snapshot import GpuProcess, GpuSnapshot
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import existing_lease_dir, find_lease_dir
+from xray_tui.jobs.locks.lock_dir import existing_lock_dir, find_lock_dir
 from xray_tui.jobs.model.job import State
-from xray_tui.jobs.queue.availability import OLD, leased, standings
+from xray_tui.jobs.queue.availability import OLD, held_gpus, standings
 
 from .conftest import Place, gpu
 
@@ -48,26 +48,26 @@ def test_a_gpu_without_a_uuid_is_passed_over_as_the_queue_does() -> None:
 
 
 def test_leases_are_seen_as_long_as_they_are_held(tmp_path: Path) -> None:
-    folder = find_lease_dir(str(tmp_path / "leases"))
+    folder = find_lock_dir(str(tmp_path / "leases"))
     held = file_lock.try_lock(folder.gpu("GPU-1"))
     assert held is not None
-    assert leased(["GPU-0", "GPU-1", ""], folder) == {"GPU-1"}
+    assert held_gpus(["GPU-0", "GPU-1", ""], folder) == {"GPU-1"}
     os.close(held)
-    assert leased(["GPU-0", "GPU-1"], folder) == NONE
+    assert held_gpus(["GPU-0", "GPU-1"], folder) == NONE
     assert not folder.gpu("GPU-0").exists()  # a look makes no lock file
-    assert leased(["GPU-0"], None) == NONE
+    assert held_gpus(["GPU-0"], None) == NONE
 
 
 def test_a_lock_that_cannot_be_asked_is_not_called_free(tmp_path: Path) -> None:
-    folder = find_lease_dir(str(tmp_path / "leases"))
+    folder = find_lock_dir(str(tmp_path / "leases"))
     folder.gpu("GPU-0").symlink_to("elsewhere")
-    assert leased(["GPU-0", "GPU-1"], folder) == {"GPU-0"}
+    assert held_gpus(["GPU-0", "GPU-1"], folder) == {"GPU-0"}
 
 
 def test_the_gpu_of_a_running_job_is_leased_and_the_next_job_gets_the_free_one(place: Place) -> None:
     place.have(gpu(0), gpu(1))
     job = place.until_working(place.launch("until", place.folder / "never", gpu="auto"))
-    held = leased([each.uuid for each in place.snapshot.gpus], existing_lease_dir(str(place.leases)))
+    held = held_gpus([each.uuid for each in place.snapshot.gpus], existing_lock_dir(str(place.leases)))
     found = standings(place.snapshot, held)
     assert found == {"GPU-0": "used by a job", "GPU-1": None}
     assert job.gpus == ("GPU-0",)

@@ -13,7 +13,7 @@ import pytest
 from xray_tui.gpu import host_probe
 from xray_tui.gpu.snapshot import GpuSnapshot
 from xray_tui.jobs.locks.file_lock import try_lock
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.job import Job, JobSpec
 from xray_tui.jobs.queue.allocation import NO_GPU_NOTE, Wait
 from xray_tui.jobs.queue.scheduler import Scheduler, Turn
@@ -43,7 +43,7 @@ def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_after_a_restart_auto_waits_for_the_driver_of_a_card_and_then_takes_it(
     place: Place, job: Job, card: Path
 ) -> None:
-    scheduler = Scheduler(LeaseDir(place.leases), lambda: place.snapshot)
+    scheduler = Scheduler(LockDir(place.leases), lambda: place.snapshot)
     for _ in range(2):
         waits = scheduler.try_start(job, place.store.folder(job.id), lambda: None)
         assert isinstance(waits, Wait)
@@ -59,7 +59,7 @@ def test_after_a_restart_auto_waits_for_the_driver_of_a_card_and_then_takes_it(
 @pytest.mark.skipif(host_probe.driver_files().devices, reason="this machine has an NVIDIA driver")
 def test_a_card_that_is_hidden_or_another_drivers_is_none(place: Place, job: Job, card: Path) -> None:
     (card / "driver").symlink_to("../../drivers/nvidia")
-    scheduler = Scheduler(LeaseDir(place.leases), lambda: GpuSnapshot(problem="No NVIDIA GPU here."))
+    scheduler = Scheduler(LockDir(place.leases), lambda: GpuSnapshot(problem="No NVIDIA GPU here."))
     turn = scheduler.try_start(job, place.store.folder(job.id), lambda: None)
     assert isinstance(turn, Turn)
     assert turn.job.note == NO_GPU_NOTE
@@ -67,7 +67,7 @@ def test_a_card_that_is_hidden_or_another_drivers_is_none(place: Place, job: Job
 
 
 def test_a_gpu_that_shows_unexplained_use_is_sampled_again_and_taken_once_it_shows_none(place: Place, job: Job) -> None:
-    scheduler = Scheduler(LeaseDir(place.leases), lambda: place.snapshot)
+    scheduler = Scheduler(LockDir(place.leases), lambda: place.snapshot)
     for sample, expected in enumerate(("perhaps used", "in use", "in use", "in use")):
         used = replace(gpu(0), memory_used=14 << 30 if sample < 3 else 0)
         place.snapshot = GpuSnapshot((used,), time=1000.0 + 5 * sample)
@@ -81,7 +81,7 @@ def test_a_gpu_that_shows_unexplained_use_is_sampled_again_and_taken_once_it_sho
 
 def test_a_free_gpu_is_taken_at_once_beside_one_that_shows_unexplained_use(place: Place, job: Job) -> None:
     place.have(replace(gpu(0), utilisation=97), gpu(1))
-    turn = Scheduler(LeaseDir(place.leases), lambda: place.snapshot).try_start(
+    turn = Scheduler(LockDir(place.leases), lambda: place.snapshot).try_start(
         job, place.store.folder(job.id), lambda: None
     )
     assert isinstance(turn, Turn)
@@ -91,7 +91,7 @@ def test_a_free_gpu_is_taken_at_once_beside_one_that_shows_unexplained_use(place
 
 def test_what_a_job_leaves_in_the_drivers_average_does_not_keep_the_next_one_waiting(place: Place, job: Job) -> None:
     place.have(replace(gpu(0), utilisation=97, memory_used=14 << 30))
-    leases = LeaseDir(place.leases)
+    leases = LockDir(place.leases)
     scheduler = Scheduler(leases, lambda: place.snapshot)
     held = try_lock(leases.gpu("GPU-0"))
     assert held is not None
@@ -108,7 +108,7 @@ def test_what_a_job_leaves_in_the_drivers_average_does_not_keep_the_next_one_wai
 
 def test_a_gpu_that_is_freed_between_the_look_and_the_lock_is_looked_at_again(place: Place, job: Job) -> None:
     place.have(replace(gpu(0), memory_used=14 << 30))
-    leases = LeaseDir(place.leases)
+    leases = LockDir(place.leases)
     held = try_lock(leases.gpu("GPU-0"))
     assert held is not None
     scheduler = Scheduler(leases, lambda: place.snapshot)
@@ -124,8 +124,8 @@ def test_a_gpu_that_is_freed_between_the_look_and_the_lock_is_looked_at_again(pl
 
 def test_a_lock_that_cannot_be_opened_is_said_with_its_path_and_the_reason(place: Place, job: Job) -> None:
     place.have(gpu(0))
-    lock = LeaseDir(place.leases).gpu("GPU-0")
-    scheduler = Scheduler(LeaseDir(place.leases), lambda: place.snapshot)
+    lock = LockDir(place.leases).gpu("GPU-0")
+    scheduler = Scheduler(LockDir(place.leases), lambda: place.snapshot)
     os.mkfifo(lock)
     for _ in range(2):
         with pytest.raises(OSError, match=r"GPU-0\.lock: not a regular file"):

@@ -1,4 +1,4 @@
-"""Real users on one machine, who share a lease folder: jobs of others are seen, served in order, and not touched."""
+"""Real users on one machine, who share a lock folder: jobs of others are seen, served in order, and not touched."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from xray_tui.doctor.checks.folders import judge_jobs, judge_leases, judge_mutex
 from xray_tui.doctor.report import Mark
 from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot, to_json
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV, LeaseDir
+from xray_tui.jobs.locks.lock_dir import LOCK_DIR_ENV, LockDir
 from xray_tui.jobs.model.job import Job, State
 from xray_tui.jobs.queue.tickets import others
 from xray_tui.jobs.storage.job_store import JobStore
@@ -45,8 +45,8 @@ class Server:
     bob: User
 
     @property
-    def leases(self) -> LeaseDir:
-        return LeaseDir(self.folder / "leases")
+    def leases(self) -> LockDir:
+        return LockDir(self.folder / "leases")
 
     @property
     def go(self) -> Path:
@@ -101,7 +101,7 @@ def server() -> Iterator[Server]:
         folder.chmod(0o1777)
         gpus = folder / "gpus.json"
         first, second = unused_uids(2)
-        more = {LEASE_DIR_ENV: str(folder / "leases")}
+        more = {LOCK_DIR_ENV: str(folder / "leases")}
         alice = User.come(first, first, folder / "alice", gpus, 0o077, **more)
         bob = User.come(second, first, folder / "bob", gpus, 0o022, **more)
         try:

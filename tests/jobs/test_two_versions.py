@@ -1,4 +1,4 @@
-"""The former commit and this one on one server: one lease folder, one queue, and each reads the other's jobs."""
+"""The former commit and this one on one server: one lock folder, one queue, and each reads the other's jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from xray_tui.jobs.actions.stop import stop
-from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV
+from xray_tui.jobs.locks.lock_dir import LOCK_DIR_ENV
 from xray_tui.jobs.model.job import Job, JobSpec, State
 from xray_tui.jobs.supervise.recovery import recover_orphans
 
@@ -57,7 +57,7 @@ class Former:
 
     def command(self, *words: str) -> str:
         command = [sys.executable, "-m", "xray_tui.cli.main", *words, "--runs", str(self.place.runs)]
-        environment = {**os.environ, "PYTHONPATH": str(self.tree), LEASE_DIR_ENV: str(self.place.leases)}
+        environment = {**os.environ, "PYTHONPATH": str(self.tree), LOCK_DIR_ENV: str(self.place.leases)}
         done = subprocess.run(command, cwd=self.tree, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout

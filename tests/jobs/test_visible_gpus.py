@@ -208,7 +208,7 @@ def test_launch_says_the_limit_and_refuses_what_lies_outside(
         ("LD_LIBRARY_PATH", built / "lib"),
         ("FAKENVML_SCENARIO", scenario),
         ("XDG_CONFIG_HOME", place.folder / "config"),
-        (lock_dir.LEASE_DIR_ENV, place.leases),
+        (lock_dir.LOCK_DIR_ENV, place.leases),
         (VARIABLE, "GPU-00000002"),
     ):
         monkeypatch.setenv(name, str(value))

@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
 
 
 def _jobs(options: argparse.Namespace) -> int:
-    from xray_tui.jobs.locks.lock_dir import existing_lease_dir
+    from xray_tui.jobs.locks.lock_dir import existing_lock_dir
     from xray_tui.jobs.model.format import as_json, as_table
     from xray_tui.jobs.queue.tickets import in_words, others
     from xray_tui.jobs.supervise.recovery import recover_orphans
@@ -51,7 +51,7 @@ def _jobs(options: argparse.Namespace) -> int:
     else:
         print("no jobs", file=sys.stderr)
     with suppress(OSError):  # jobs of other users and other runs folders on this machine
-        lease_dir = existing_lease_dir(settings_for(options).lease_dir)
+        lease_dir = existing_lock_dir(settings_for(options).lease_dir)
         if note := in_words(others(lease_dir, {job.id for job in jobs})):
             print(note, file=sys.stderr)
     return Exit.DONE

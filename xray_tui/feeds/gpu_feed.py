@@ -121,12 +121,12 @@ class GpuFeed:
         )
 
     def _availability(self, snapshot: GpuSnapshot) -> dict[str, str | None]:
-        from xray_tui.jobs.locks.lock_dir import existing_lease_dir
-        from xray_tui.jobs.queue.availability import leased, standings
+        from xray_tui.jobs.locks.lock_dir import existing_lock_dir
+        from xray_tui.jobs.queue.availability import held_gpus, standings
 
-        folder, uuids = existing_lease_dir(self._lease_dir), [gpu.uuid for gpu in snapshot.gpus]
-        self._samples = in_use.extended(self._samples, snapshot, leased(uuids, folder))
-        return standings(snapshot, leased(uuids, folder, self._slots), self._samples)
+        folder, uuids = existing_lock_dir(self._lease_dir), [gpu.uuid for gpu in snapshot.gpus]
+        self._samples = in_use.extended(self._samples, snapshot, held_gpus(uuids, folder))
+        return standings(snapshot, held_gpus(uuids, folder, self._slots), self._samples)
 
 
 def _holders(snapshot: GpuSnapshot) -> set[tuple[str, int, str]]:

@@ -51,10 +51,10 @@ class JobsFeed(PeriodicThread):
             self._on_jobs(jobs, others)
 
     def _jobs_of_others(self, jobs: tuple[Job, ...]) -> str:
-        from xray_tui.jobs.locks.lock_dir import existing_lease_dir
+        from xray_tui.jobs.locks.lock_dir import existing_lock_dir
         from xray_tui.jobs.queue.tickets import in_words, others
 
         try:
-            return in_words(others(existing_lease_dir(self._lease_dir), {job.id for job in jobs}))
+            return in_words(others(existing_lock_dir(self._lease_dir), {job.id for job in jobs}))
         except OSError:
             return ""

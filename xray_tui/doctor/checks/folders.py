@@ -12,7 +12,7 @@ from engine.contract.text import clean
 from xray_tui.doctor.context import Context
 from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
 from xray_tui.jobs.locks.file_lock import Busy
-from xray_tui.jobs.locks.lock_dir import LEASE_DIR_ENV, PARTS, PRIVATE_NOTE, SHARED, LeaseDir, existing_lease_dir
+from xray_tui.jobs.locks.lock_dir import LOCK_DIR_ENV, PARTS, PRIVATE_NOTE, SHARED, LockDir, existing_lock_dir
 from xray_tui.system.cgroups import is_container
 from xray_tui.system.mounts import file_system_of, is_shared, read_mountinfo
 from xray_tui.system.process import user_name
@@ -71,9 +71,9 @@ def judge_runs(runs: str, kind: str, in_container: bool) -> Finding:
 
 
 def lease_place(context: Context) -> list[Finding]:
-    """The lease folder that jobs use or would use. The check does not create it."""
+    """The lock folder that jobs use or would use. The check does not create it."""
     setting = context.settings.lease_dir
-    lease_dir = existing_lease_dir(setting)
+    lease_dir = existing_lock_dir(setting)
     path = lease_dir.path if lease_dir is not None else next_place(setting, os.environ)
     if path is None:
         return [warn("leases", PRIVATE_NOTE, REMEDY)]
@@ -84,14 +84,14 @@ def lease_place(context: Context) -> list[Finding]:
 
 def next_place(setting: Path | str | None, environ: Mapping[str, str]) -> Path | None:
     """The path at which the first job would create the lease folder; None for a private one."""
-    if chosen := setting or environ.get(LEASE_DIR_ENV):
+    if chosen := setting or environ.get(LOCK_DIR_ENV):
         return Path(chosen).expanduser().absolute()
     existing = next((path for path in SHARED if os.path.lexists(path)), None)
     return existing or next((path for path in SHARED if os.access(path.parent, os.W_OK | os.X_OK)), None)
 
 
 def judge_leases(path: Path, kind: str, exists: bool, is_private: bool, in_container: bool) -> Finding:
-    """Whether the lease folder's path, file system type `kind` and permissions let all users share it."""
+    """Whether the lock folder's path, file system type `kind` and permissions let all users share it."""
     shown = clean(str(path))
     if is_shared(kind):
         refused = f"{shown} on {clean(kind)}: refused, because locks are not reliable on a network file system"
@@ -125,11 +125,11 @@ def judge_leases(path: Path, kind: str, exists: bool, is_private: bool, in_conta
 
 def queue_mutex(context: Context) -> list[Finding]:
     """Whether jobs can take the mutex of the lease folder. Locks it for a moment."""
-    lease_dir = existing_lease_dir(context.settings.lease_dir)
+    lease_dir = existing_lock_dir(context.settings.lease_dir)
     return [] if lease_dir is None else judge_mutex(lease_dir)
 
 
-def judge_mutex(lease_dir: LeaseDir, patience: float = MUTEX_LONG) -> list[Finding]:
+def judge_mutex(lease_dir: LockDir, patience: float = MUTEX_LONG) -> list[Finding]:
     """A mutex that cannot be opened, or is still locked after `patience` seconds, because the process that holds it is
     stopped (Ctrl+Z) or hangs on a disk; empty without a problem."""
     if not os.path.lexists(lease_dir.lock):

@@ -12,8 +12,8 @@ from xray_tui.gpu.host_probe import pci_gpus
 from xray_tui.gpu.in_use import RecentUse, Use, extended, judge
 from xray_tui.gpu.sampler import sample_once
 from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
-from xray_tui.jobs.locks.lock_dir import existing_lease_dir
-from xray_tui.jobs.queue.availability import leased
+from xray_tui.jobs.locks.lock_dir import existing_lock_dir
+from xray_tui.jobs.queue.availability import held_gpus
 from xray_tui.jobs.queue.visible_gpus import limit_of_shell
 
 TIMEOUT = 20.0
@@ -26,7 +26,7 @@ def gpus(context: Context) -> list[Finding]:
     """The driver, and each GPU that has a problem or is in use without a listed process or a job."""
     snapshot = sample_once(TIMEOUT)
     findings = [*judge_gpus(snapshot, len(pci_gpus(context.root))), *visible_gpus(snapshot)]
-    held = leased((gpu.uuid for gpu in snapshot.gpus), existing_lease_dir(context.settings.lease_dir))
+    held = held_gpus((gpu.uuid for gpu in snapshot.gpus), existing_lock_dir(context.settings.lease_dir))
     samples = extended({}, snapshot, held)
     for _ in range(SAMPLES - 1):
         if not any(use is Use.PERHAPS for _, use, _ in _uses(snapshot, samples, held)):

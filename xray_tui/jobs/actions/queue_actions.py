@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from xray_tui.jobs.locks.lock_dir import open_lease_dir
+from xray_tui.jobs.locks.lock_dir import open_lock_dir
 from xray_tui.jobs.model.job import Job, State
 from xray_tui.jobs.queue import admission
 from xray_tui.jobs.queue.tickets import Queue, Ticket
@@ -101,9 +101,9 @@ def _under_mutex(store: JobStore, identity: str, verb: str) -> Iterator[tuple[Jo
     folder = store.folder(job.id)
     try:
         require_own(job, folder, verb)
-        leases = open_lease_dir(job.lease_dir, job.lease_id)
+        leases = open_lock_dir(job.lease_dir, job.lease_id)
         if leases is None:
-            raise BadInput(f"{job.id}: its lease folder {clean(job.lease_dir)} is gone")
+            raise BadInput(f"{job.id}: its lock folder {clean(job.lease_dir)} is gone")
         with leases.mutex():
             yield read_job(folder), folder, Queue(leases)
     except OSError as error:

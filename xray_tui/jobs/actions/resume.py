@@ -12,7 +12,7 @@ from engine.contract.errors import BadInput
 from engine.contract.names import CHECKPOINTS, CONFIG, END, LAST, LOG, PROGRESS
 from engine.contract.text import clean
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import LeaseDir, find_lease_dir, open_lease_dir
+from xray_tui.jobs.locks.lock_dir import LockDir, find_lock_dir, open_lock_dir
 from xray_tui.jobs.model.job import Job, State, write_job
 from xray_tui.jobs.model.request import TrainRequest
 from xray_tui.jobs.queue import admission
@@ -95,7 +95,7 @@ def _requeue(
     folder = store.folder(job.id)
     try:
         require_own(job, folder, "resume")
-        leases = open_lease_dir(job.lease_dir, job.lease_id) or find_lease_dir(lease_dir)
+        leases = open_lock_dir(job.lease_dir, job.lease_id) or find_lock_dir(lease_dir)
         lock = _take_supervisor_lock(leases, job, folder)
         try:
             with leases.mutex():
@@ -123,7 +123,7 @@ def _still_ended(folder: Path, job: Job) -> Job:
     return current
 
 
-def _take_supervisor_lock(leases: LeaseDir, job: Job, folder: Path) -> int:
+def _take_supervisor_lock(leases: LockDir, job: Job, folder: Path) -> int:
     """Take the job's supervisor lock. A supervisor that has just ended the job may hold it for a moment."""
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -137,7 +137,7 @@ def _take_supervisor_lock(leases: LeaseDir, job: Job, folder: Path) -> int:
         time.sleep(0.02)
 
 
-def _queue(store: JobStore, job: Job, leases: LeaseDir, environment: Filter, keeps_hold: bool) -> None:
+def _queue(store: JobStore, job: Job, leases: LockDir, environment: Filter, keeps_hold: bool) -> None:
     """Write the job as waiting, with a new number, and remove the files of its last attempt. Raises OSError."""
     queue, folder = Queue(leases), store.folder(job.id)
     for name in (STOP, END, PROGRESS, detach.WORDS):

@@ -26,7 +26,7 @@ from xray_tui.jobs.launch.freeze import EngineCopy, config_text, freeze_engine, 
 from xray_tui.jobs.launch.gpu_request import resolve_request
 from xray_tui.jobs.launch.sweep import evaluation_of
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import LeaseDir, find_lease_dir
+from xray_tui.jobs.locks.lock_dir import LockDir, find_lock_dir
 from xray_tui.jobs.model.gpu_policy import GpuPolicy, policy_of
 from xray_tui.jobs.model.job import CPU_SLOTS, GRACE, Job, JobSpec, State, write_job
 from xray_tui.jobs.queue import admission
@@ -57,7 +57,7 @@ class LocalLauncher:
 
     runs: Path
     lease_dir: Path | str | None = None
-    """Lease folder; None: the result of find_lease_dir."""
+    """Lease folder; None: the result of find_lock_dir."""
     snapshot: Callable[[], GpuSnapshot] = sample_once
     """Returns a GPU snapshot; called only if the job, the settings or $CUDA_VISIBLE_DEVICES name GPUs."""
     engine: tuple[str, ...] = ENGINE
@@ -90,7 +90,7 @@ class LocalLauncher:
         store, snapshot = JobStore(self.runs), cache(self.snapshot)
         for spec in specs:
             self.check(spec, store, snapshot)
-        leases = find_lease_dir(self.lease_dir)
+        leases = find_lock_dir(self.lease_dir)
         batch = _Batch(self, store, leases, snapshot, cache(self._freeze_engine))
         try:
             with batch.undo:
@@ -151,7 +151,7 @@ class _Batch:
 
     launcher: LocalLauncher
     store: JobStore
-    leases: LeaseDir
+    leases: LockDir
     snapshot: Callable[[], GpuSnapshot]
     engine: Callable[[], EngineCopy]
     jobs: list[Job] = field(default_factory=list)
@@ -219,7 +219,7 @@ def check_engine() -> None:
         raise BadInput(f"the engine is not installed ({missing[0]} is missing): pip install 'xray-tui[engine]'")
 
 
-def _new_folder(store: JobStore, leases: LeaseDir) -> tuple[Path, int]:
+def _new_folder(store: JobStore, leases: LockDir) -> tuple[Path, int]:
     """Create a job folder with a new name; return it with the job's supervisor lock."""
     while True:
         name = f"{datetime.now():%y%m%d-%H%M%S}-{''.join(random.choices(_LETTERS, k=4))}"

@@ -1,4 +1,4 @@
-"""The lease folder, which holds the queue and the locks of all users of a machine: its location and its layout.
+"""The lock folder, which holds the queue and the locks of all users of a machine: its location and its layout.
 
 queue.lock  seq  id  queue/<priority>.<ticket>.<job>  gpu/<UUID>[.<slot>].lock  cpu/<n>.lock
 live/<job>.sup  live/<job>.run
@@ -24,7 +24,7 @@ from xray_tui.jobs.model.gpu_policy import MOST_SLOTS
 from xray_tui.system.mounts import file_system_of, is_shared, read_mountinfo
 from xray_tui.system.safe_files import read_small
 
-LEASE_DIR_ENV = "XRAY_TUI_LEASE_DIR"
+LOCK_DIR_ENV = "XRAY_TUI_LEASE_DIR"
 SHARED = (Path("/run/lock/xray-tui"), Path("/var/tmp/xray-tui"))  # noqa: S108 - sticky, and meant to be shared
 
 OPEN_TO_ALL = 0o1777
@@ -34,11 +34,11 @@ ID = "id"
 
 PARTS = ("queue", "gpu", "cpu", "live")
 
-PRIVATE_NOTE = "no shared lease folder: jobs of other users cannot be seen"
+PRIVATE_NOTE = "no shared lock folder: jobs of other users cannot be seen"
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseDir:
+class LockDir:
     path: Path
     is_private: bool = False
 
@@ -98,8 +98,8 @@ class LeaseDir:
             yield
 
 
-def find_lease_dir(setting: Path | str | None = None, environ: Mapping[str, str] = os.environ) -> LeaseDir:
-    """The machine's lease folder, created if it is missing.
+def find_lock_dir(setting: Path | str | None = None, environ: Mapping[str, str] = os.environ) -> LockDir:
+    """The machine's lock folder, created if it is missing.
 
     The setting, else $XRAY_TUI_LEASE_DIR, else the first shared folder that exists or can be created, else a private
     folder. Raises BadInput if the folder of the user or an existing shared folder cannot be used.
@@ -108,7 +108,7 @@ def find_lease_dir(setting: Path | str | None = None, environ: Mapping[str, str]
     if found.is_private:
         for path in SHARED:
             if path.parent.is_dir() and _unusable(path, OPEN_TO_ALL) is None:
-                return LeaseDir(path)
+                return LockDir(path)
     # With a second shared folder, two users could hold the same GPU: an existing one is never passed over.
     if reason := _unusable(found.path, 0o700 if found.is_private else OPEN_TO_ALL):
         shown = clean(str(found.path))
@@ -116,8 +116,8 @@ def find_lease_dir(setting: Path | str | None = None, environ: Mapping[str, str]
     return found
 
 
-def existing_lease_dir(setting: Path | str | None = None, environ: Mapping[str, str] = os.environ) -> LeaseDir | None:
-    """The folder that `find_lease_dir` returns, but without creating or changing anything.
+def existing_lock_dir(setting: Path | str | None = None, environ: Mapping[str, str] = os.environ) -> LockDir | None:
+    """The folder that `find_lock_dir` returns, but without creating or changing anything.
 
     None if no job of this machine has created it yet, or if it cannot be read.
     """
@@ -128,33 +128,33 @@ def existing_lease_dir(setting: Path | str | None = None, environ: Mapping[str, 
     return found if os.access(found.path / PARTS[0], os.R_OK | os.X_OK) else None
 
 
-def open_lease_dir(path: str, identity: str) -> LeaseDir | None:
-    """The lease folder recorded in job.json; None if it is missing or was replaced.
+def open_lock_dir(path: str, identity: str) -> LockDir | None:
+    """The lock folder recorded in job.json; None if it is missing or was replaced.
 
     `identity` is empty for jobs of older versions, which did not record it. Raises OSError.
     """
-    lease_dir = LeaseDir(Path(path))
-    if not lease_dir.queue.is_dir() or (identity and lease_dir.identity() != identity):
+    lock_dir = LockDir(Path(path))
+    if not lock_dir.queue.is_dir() or (identity and lock_dir.identity() != identity):
         return None
-    return lease_dir
+    return lock_dir
 
 
-def _locate(setting: Path | str | None, environ: Mapping[str, str]) -> tuple[str, LeaseDir]:
+def _locate(setting: Path | str | None, environ: Mapping[str, str]) -> tuple[str, LockDir]:
     """(the setting or variable that decides, the folder of the user, else the first shared folder that exists, usable
     or not, else the private one). Raises BadInput for the home of an unknown user."""
-    for origin, value in (("lease_dir", setting), (LEASE_DIR_ENV, environ.get(LEASE_DIR_ENV))):
+    for origin, value in (("lease_dir", setting), (LOCK_DIR_ENV, environ.get(LOCK_DIR_ENV))):
         if value:
             try:
                 path = Path(value).expanduser().absolute()
             except RuntimeError:
                 raise BadInput(f"{origin}: {clean(str(value))}: no such user; give the path of a folder") from None
-            return origin, LeaseDir(path)
+            return origin, LockDir(path)
     for path in SHARED:
         if os.path.lexists(path):
-            return "lease_dir", LeaseDir(path)
+            return "lease_dir", LockDir(path)
     from platformdirs import user_state_path
 
-    return "lease_dir", LeaseDir(user_state_path("xray-tui") / "lease", is_private=True)
+    return "lease_dir", LockDir(user_state_path("xray-tui") / "lease", is_private=True)
 
 
 def _unusable(path: Path, mode: int) -> str | None:

@@ -129,7 +129,7 @@ class Job:
     boot: str = ""
     lease_dir: str = ""
     lease_id: str = ""
-    """Identity of the lease folder: another folder may now have its path. Empty in older jobs."""
+    """Identity of the lock folder: another folder may now have its path. Empty in older jobs."""
     folder: str = ""
     """Path of the job's folder at launch; a job found elsewhere is a copy. Empty in older jobs."""
     ticket: str = ""

@@ -27,7 +27,7 @@ class Machine:
     fault is fixed instead of using the CPU."""
     problem: str | None = None
     """Why no GPUs are visible, or why their sample is out of date."""
-    leased: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
     """UUIDs of the GPUs that jobs of any user hold exclusively."""
     shared: Mapping[str, int] = field(default_factory=dict)
     """Number of jobs on each shared GPU, by UUID."""
@@ -118,7 +118,7 @@ def _obstacle_for(ticket: Ticket, gpu: GpuSample, machine: Machine) -> Wait | No
     if sharing and (not ticket.shares or sharing >= ticket.terms.slots):
         return Wait(f"shared by {sharing} job{'' if sharing == 1 else 's'}")
     terms = replace(ticket.terms, foreign=SHARE) if sharing else ticket.terms
-    return obstacle(gpu, machine.leased, terms, machine.samples.get(gpu.uuid, ()), bool(ticket.fixed))
+    return obstacle(gpu, machine.held, terms, machine.samples.get(gpu.uuid, ()), bool(ticket.fixed))
 
 
 def _wanted(ticket: Ticket, machine: Machine) -> list[GpuSample]:
@@ -141,7 +141,7 @@ def _on_cpu(alive: Sequence[Ticket], mine: Ticket, machine: Machine) -> Place | 
 
 def obstacle(
     gpu: GpuSample,
-    leased: Collection[str],
+    held: Collection[str],
     terms: GpuPolicy = GpuPolicy(),  # noqa: B008 - frozen
     samples: Sequence[UnexplainedUse] = (),
     named: bool = False,
@@ -151,7 +151,7 @@ def obstacle(
     `samples` are its last ones (see in_use.judge). `named`: the job asks for this GPU by name, so that a GPU whose
     usage is unknown counts as free.
     """
-    if gpu.uuid in leased:
+    if gpu.uuid in held:
         return Wait("used by a job")
     if gpu.problem:
         return Wait(gpu.problem, foreign=True)

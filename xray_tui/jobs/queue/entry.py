@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.job import Job, State
 from xray_tui.jobs.queue.admission import Blocked, check_admission, held_by, is_earlier, is_released
 from xray_tui.jobs.queue.tickets import Queue
@@ -20,8 +20,8 @@ PATIENCE = 10.0
 class Entry:
     """Checks whether a job may enter the queue. Jobs that are admitted at the same moment enter it in order."""
 
-    def __init__(self, folder: Path, store: JobStore, queue: Queue, lease_dir: LeaseDir) -> None:
-        self._folder, self._store, self._queue, self._dir = folder, store, queue, lease_dir
+    def __init__(self, folder: Path, store: JobStore, queue: Queue, lock_dir: LockDir) -> None:
+        self._folder, self._store, self._queue, self._dir = folder, store, queue, lock_dir
         self._admitted: float | None = None
         """When the job was admitted (monotonic)."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from xray_tui.gpu.in_use import extended
 from xray_tui.gpu.snapshot import GpuSnapshot
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.job import Job, State, write_job
 from xray_tui.jobs.queue.admission import Blocked, forget_place
 from xray_tui.jobs.queue.allocation import Machine, Wait, allot, lets_pass
@@ -36,9 +36,9 @@ class Turn:
 class Scheduler:
     """Starts a waiting job once its turn has come; keeps the last GPU samples between attempts."""
 
-    def __init__(self, lease_dir: LeaseDir, snapshot: Callable[[], GpuSnapshot]) -> None:
-        self._dir = lease_dir
-        self._queue = Queue(lease_dir)
+    def __init__(self, lock_dir: LockDir, snapshot: Callable[[], GpuSnapshot]) -> None:
+        self._dir = lock_dir
+        self._queue = Queue(lock_dir)
         self._snapshot = snapshot
         self._machine = Machine(gpus=(), expects_gpus=False)
         self._sampled = False
@@ -88,7 +88,7 @@ class Scheduler:
         idle_machine = Machine(
             gpus=tuple(replace(gpu, processes=(), problem=None, memory_used=0, utilisation=0) for gpu in machine.gpus),
             expects_gpus=machine.expects_gpus,
-            leased=self._leased(),
+            held=self._held_gpus(),
             shared={} if on_cpu else self._shared(),
             cpu_slots=slots,
             cpu_free=slots,
@@ -110,11 +110,11 @@ class Scheduler:
         self._sampled = True
         samples = self._machine.samples
         self._machine = Machine(snapshot.gpus, expects_gpus=has_driver or card is not None, problem=problem)
-        held = self._leased().union(self._shared())
+        held = self._held_gpus().union(self._shared())
         freed = {uuid for uuid, seen in self._held.items() if time.monotonic() - seen < JUST_FREED}
         settled = (replace(gpu, utilisation=0) if gpu.uuid in freed else gpu for gpu in snapshot.gpus)
         samples = extended(samples, replace(snapshot, gpus=tuple(settled)), held)
-        self._machine = replace(self._machine, leased=held, samples=samples)
+        self._machine = replace(self._machine, held=held, samples=samples)
 
     def _uuids(self) -> list[str]:
         return [gpu.uuid for gpu in self._machine.gpus if gpu.uuid]
@@ -127,7 +127,7 @@ class Scheduler:
         return mine
 
     def _is_replaced(self, job: Job) -> bool:
-        """Whether the lease folder was replaced since the launch of the job."""
+        """Whether the lock folder was replaced since the launch of the job."""
         return bool(job.lease_id) and self._dir.identity() != job.lease_id
 
     def _start_under_mutex(
@@ -135,7 +135,7 @@ class Scheduler:
     ) -> Turn | Wait:
         """Take all free locks, allocate GPUs to the job, keep their locks and release the others."""
         if self._is_replaced(job):
-            return Wait("its lease folder was replaced; stop the job and launch it again", foreign=True)
+            return Wait("its lock folder was replaced; stop the job and launch it again", foreign=True)
         blocked = check()
         if blocked is not None and not blocked.allowed_gpus:
             return Wait(blocked.reason)
@@ -156,7 +156,7 @@ class Scheduler:
         machine = replace(
             self._machine,
             # A GPU that a job held in the sample may be free now, but its sample hides foreign processes.
-            leased=frozenset(uuid for uuid in gpus if gpus[uuid] is None or uuid in self._machine.leased),
+            held=frozenset(uuid for uuid in gpus if gpus[uuid] is None or uuid in self._machine.held),
             shared=shared,
             cpu_slots=len(slots),
             cpu_free=len(free_slots),
@@ -194,7 +194,7 @@ class Scheduler:
                 os.close(lock)
         return Turn(starting, locks)
 
-    def _leased(self) -> frozenset[str]:
+    def _held_gpus(self) -> frozenset[str]:
         """The GPUs that jobs hold exclusively."""
         uuids = frozenset(uuid for uuid in self._uuids() if file_lock.is_held(self._dir.gpu(uuid)))
         self._held |= dict.fromkeys(uuids, time.monotonic())

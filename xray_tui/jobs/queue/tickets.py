@@ -18,7 +18,7 @@ from pathlib import Path
 
 from engine.contract.text import clean
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.gpu_policy import GpuPolicy, from_values
 from xray_tui.jobs.model.job import Job, parse_object
 from xray_tui.jobs.queue.admission import kept_place
@@ -76,10 +76,10 @@ def ticket_of(job: Job) -> Ticket:
 
 
 class Queue:
-    """The tickets in a lease folder. Call `new_number` under the folder's mutex."""
+    """The tickets in a lock folder. Call `new_number` under the folder's mutex."""
 
-    def __init__(self, lease_dir: LeaseDir) -> None:
-        self._dir = lease_dir
+    def __init__(self, lock_dir: LockDir) -> None:
+        self._dir = lock_dir
         self._tickets: dict[str, Ticket] = {}
 
     def waiting(self) -> list[Ticket]:
@@ -184,11 +184,11 @@ class Queue:
         return replace(ticket, since=time or None)
 
 
-def others(lease_dir: LeaseDir | None, ours: Collection[str]) -> tuple[Ticket, ...]:
-    """The living tickets of jobs whose ids are not in `ours`, in order; none without a lease folder. Raises OSError."""
-    if lease_dir is None:
+def others(lock_dir: LockDir | None, ours: Collection[str]) -> tuple[Ticket, ...]:
+    """The living tickets of jobs whose ids are not in `ours`, in order; none without a lock folder. Raises OSError."""
+    if lock_dir is None:
         return ()
-    queue = Queue(lease_dir)
+    queue = Queue(lock_dir)
     return tuple(ticket for ticket in queue.waiting() if ticket.job not in ours and queue.is_alive(ticket))
 
 

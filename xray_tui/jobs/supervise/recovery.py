@@ -16,7 +16,7 @@ from engine.contract.errors import BadInput
 from engine.contract.names import END, JOB, LOG, PROGRESS
 from engine.contract.text import clean
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import LeaseDir, open_lease_dir
+from xray_tui.jobs.locks.lock_dir import LockDir, open_lock_dir
 from xray_tui.jobs.model.job import Job, State, write_job
 from xray_tui.jobs.queue import admission
 from xray_tui.jobs.queue.tickets import Queue
@@ -74,20 +74,20 @@ def is_ours(job: Job, folder: Path) -> bool:
 
 def seems_alone(job: Job) -> bool:
     """Whether the job seems to have no supervisor."""
-    lease_dir = open_lease_dir(job.lease_dir, job.lease_id)
-    return job.boot != process.boot() or lease_dir is None or not file_lock.is_held(lease_dir.supervised(job.id))
+    lock_dir = open_lock_dir(job.lease_dir, job.lease_id)
+    return job.boot != process.boot() or lock_dir is None or not file_lock.is_held(lock_dir.supervised(job.id))
 
 
 def judge_alone(folder: Path, supervisor: Sequence[str]) -> None:
     """Recover a job that seems to have no supervisor. Raises OSError, and ValueError for a damaged job.json."""
     job = read_job(folder)
-    lease_dir = open_lease_dir(job.lease_dir, job.lease_id)
-    if lease_dir is not None:
-        with lease_dir.mutex(PATIENCE):
-            lock = file_lock.try_lock(lease_dir.supervised(job.id))
+    lock_dir = open_lock_dir(job.lease_dir, job.lease_id)
+    if lock_dir is not None:
+        with lock_dir.mutex(PATIENCE):
+            lock = file_lock.try_lock(lock_dir.supervised(job.id))
             if lock is not None:  # no supervisor holds it
                 try:
-                    _judge_under_lock(lease_dir, folder, lock, supervisor)
+                    _judge_under_lock(lock_dir, folder, lock, supervisor)
                 finally:
                     os.close(lock)
     elif job.state.ended:
@@ -95,25 +95,25 @@ def judge_alone(folder: Path, supervisor: Sequence[str]) -> None:
     elif job.boot != process.boot():
         _lose_to_reboot(folder, job)
     elif not any(map(process.is_alive, filter(None, (job.supervisor, job.process)))):
-        _end(folder, job, State.LOST, f"its lease folder {clean(job.lease_dir)} is gone")
+        _end(folder, job, State.LOST, f"its lock folder {clean(job.lease_dir)} is gone")
 
 
-def _judge_under_lock(lease_dir: LeaseDir, folder: Path, lock: int, supervisor: Sequence[str]) -> None:
+def _judge_under_lock(lock_dir: LockDir, folder: Path, lock: int, supervisor: Sequence[str]) -> None:
     job = read_job(folder)  # read again: the supervisor may have changed it before the lock was taken
     if job.state.ended:
         return
     if job.boot != process.boot():
-        Queue(lease_dir).withdraw(job.id)
+        Queue(lock_dir).withdraw(job.id)
         _lose_to_reboot(folder, job)
-    elif job.state is State.RUNNING or _has_started(lease_dir, folder, job):
-        _judge_started(lease_dir, folder, job, lock, supervisor)
+    elif job.state is State.RUNNING or _has_started(lock_dir, folder, job):
+        _judge_started(lock_dir, folder, job, lock, supervisor)
     else:
-        _judge_waiting(lease_dir, folder, job, lock, supervisor)
+        _judge_waiting(lock_dir, folder, job, lock, supervisor)
 
 
-def _judge_waiting(lease_dir: LeaseDir, folder: Path, job: Job, lock: int, supervisor: Sequence[str]) -> None:
+def _judge_waiting(lock_dir: LockDir, folder: Path, job: Job, lock: int, supervisor: Sequence[str]) -> None:
     """Recover a job that has not started: end it if it was stopped, else start a new supervisor."""
-    queue = Queue(lease_dir)
+    queue = Queue(lock_dir)
     try:
         ticket = queue.ticket_for(job, folder)
     except ValueError as error:
@@ -134,9 +134,9 @@ def _judge_waiting(lease_dir: LeaseDir, folder: Path, job: Job, lock: int, super
         detach.start_supervisors([(folder, lock)], supervisor)
 
 
-def _judge_started(lease_dir: LeaseDir, folder: Path, job: Job, lock: int, supervisor: Sequence[str]) -> None:
+def _judge_started(lock_dir: LockDir, folder: Path, job: Job, lock: int, supervisor: Sequence[str]) -> None:
     """Recover a job whose engine was started: let a supervisor adopt a living engine, else record the outcome."""
-    if file_lock.is_held(lease_dir.runs(job.id)):
+    if file_lock.is_held(lock_dir.runs(job.id)):
         if job.state is not State.RUNNING or job.note != ORPHAN:
             write_job(folder, replace(job, state=State.RUNNING, note=ORPHAN))
         if read_stop(folder) is not None or not _last_words(folder):  # after a failed adoption the next would fail too
@@ -146,12 +146,12 @@ def _judge_started(lease_dir: LeaseDir, folder: Path, job: Job, lock: int, super
     _end(folder, conclude(job, folder, None, stopped_by(job, folder), cleared))
 
 
-def _has_started(lease_dir: LeaseDir, folder: Path, job: Job) -> bool:
+def _has_started(lock_dir: LockDir, folder: Path, job: Job) -> bool:
     """Whether the engine of a starting job has left a sign: its lock, a file or a line in the log."""
     if job.state is not State.STARTING:
         return False
     sizes_before = ((folder / PROGRESS, 0), (folder / END, 0), (folder / LOG, job.log_from))
-    return file_lock.is_held(lease_dir.runs(job.id)) or any(
+    return file_lock.is_held(lock_dir.runs(job.id)) or any(
         path.exists() and path.stat().st_size > size for path, size in sizes_before
     )
 

@@ -28,7 +28,7 @@ from engine.contract.names import JOB
 from engine.contract.text import clean
 from xray_tui.gpu.snapshot import GpuSnapshot
 from xray_tui.jobs.locks import file_lock
-from xray_tui.jobs.locks.lock_dir import LeaseDir
+from xray_tui.jobs.locks.lock_dir import LockDir
 from xray_tui.jobs.model.job import State, write_job
 from xray_tui.jobs.queue import admission
 from xray_tui.jobs.queue.admission import Blocked
@@ -73,7 +73,7 @@ class Supervisor:
         self._snapshot = snapshot
         self._wakeups = Wakeups()
         self._job = read_job(folder)
-        self._dir = LeaseDir(Path(self._job.lease_dir))
+        self._dir = LockDir(Path(self._job.lease_dir))
         self._queue = Queue(self._dir)
         self._store = JobStore(folder.parent.parent, states_only=True)
         self._judged = time.monotonic()
