@@ -35,7 +35,7 @@ def test_a_lock_is_held_once_and_free_after_its_close(tmp_path: Path) -> None:
 
 
 def test_a_look_at_the_wrong_moment_keeps_nobody_from_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_lock, "LOOKS_PASS", 30.0)  # the machine may be slow
+    monkeypatch.setattr(file_lock, "READERS_PASS", 30.0)  # the machine may be slow
     path = tmp_path / "x.lock"
     file_lock.place(path, b"", 0o666)
     looks = path.open("rb")

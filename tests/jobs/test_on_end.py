@@ -47,7 +47,7 @@ def ended(folder: Path, **more: object) -> Job:
 
 
 def said(folder: Path) -> str:
-    path = folder / end_hook.SAID
+    path = folder / end_hook.OUTPUT
     return path.read_text() if path.exists() else ""
 
 
@@ -129,7 +129,7 @@ def test_what_it_says_is_appended_to_what_was_said_before(folder: Path) -> None:
 
 def test_the_command_is_for_its_owners_eyes_and_nobody_elses_counts(folder: Path) -> None:
     end_hook.keep(folder, ("/bin/echo", "https://chat/secret"))
-    path = folder / end_hook.KEPT
+    path = folder / end_hook.COMMAND
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.chmod(0o666)
     end_hook.run(ended(folder), folder)
@@ -139,7 +139,7 @@ def test_the_command_is_for_its_owners_eyes_and_nobody_elses_counts(folder: Path
 
 @pytest.mark.parametrize("content", ["", "[]", '{"command": "rm -r /"}', '{"command": [1]}', '{"command": ['])
 def test_a_damaged_wish_is_none(folder: Path, content: str) -> None:
-    path = folder / end_hook.KEPT
+    path = folder / end_hook.COMMAND
     path.write_text(content)
     path.chmod(0o600)
     assert end_hook.kept(folder) == ()

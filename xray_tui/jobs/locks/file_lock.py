@@ -24,7 +24,7 @@ from pathlib import Path
 
 from engine.contract.files import named
 
-LOOKS_PASS = 0.05
+READERS_PASS = 0.05
 """Seconds for which try_lock retries past readers: a read takes microseconds, plus a thread switch in a busy app."""
 
 
@@ -50,7 +50,7 @@ def place(path: Path, data: bytes, mode: int) -> bool:
 
 def try_lock(path: Path) -> int | None:
     """The descriptor of an exclusive lock on the file, which is created if missing; None if the lock is held."""
-    deadline = time.monotonic() + LOOKS_PASS
+    deadline = time.monotonic() + READERS_PASS
     while True:
         try:
             descriptor = _open(path)

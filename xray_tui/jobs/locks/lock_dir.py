@@ -12,8 +12,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,10 +75,7 @@ class LockDir:
         return self.path / "live" / f"{job}.run"
 
     def identity(self) -> str:
-        """The random id of the folder, which differs from that of a later folder at the same path; empty without one.
-
-        Raises OSError.
-        """
+        """The random id of the folder, which a later folder at this path lacks; empty without one. Raises OSError."""
         try:
             return clean(read_small(self.path / ID, 64).decode("ascii", "replace").strip())
         except FileNotFoundError:
@@ -91,11 +88,9 @@ class LockDir:
             with contextlib.suppress(OSError):
                 os.utime(path)
 
-    @contextmanager
-    def mutex(self, patience: float = 10.0) -> Iterator[None]:
+    def mutex(self, patience: float = 10.0) -> AbstractContextManager[None]:
         """Hold the mutex of the folder, under which tickets and locks change. Raises file_lock.Busy."""
-        with file_lock.mutex(self.lock, patience):
-            yield
+        return file_lock.mutex(self.lock, patience)
 
 
 def find_lock_dir(setting: Path | str | None = None, environ: Mapping[str, str] = os.environ) -> LockDir:
@@ -117,10 +112,8 @@ def find_lock_dir(setting: Path | str | None = None, environ: Mapping[str, str] 
 
 
 def existing_lock_dir(setting: Path | str | None = None, environ: Mapping[str, str] = os.environ) -> LockDir | None:
-    """The folder that `find_lock_dir` returns, but without creating or changing anything.
-
-    None if no job of this machine has created it yet, or if it cannot be read.
-    """
+    """The folder that `find_lock_dir` returns, but without creating or changing anything. None if no job of this
+    machine has created it yet, or if it cannot be read."""
     try:
         _, found = _locate(setting, environ)
     except BadInput:
@@ -129,10 +122,8 @@ def existing_lock_dir(setting: Path | str | None = None, environ: Mapping[str, s
 
 
 def open_lock_dir(path: str, identity: str) -> LockDir | None:
-    """The lock folder recorded in job.json; None if it is missing or was replaced.
-
-    `identity` is empty for jobs of older versions, which did not record it. Raises OSError.
-    """
+    """The lock folder recorded in job.json; None if it is missing or was replaced. `identity` is empty for jobs of
+    older versions, which did not record it. Raises OSError."""
     lock_dir = LockDir(Path(path))
     if not lock_dir.queue.is_dir() or (identity and lock_dir.identity() != identity):
         return None

@@ -55,10 +55,8 @@ def from_values(values: Any) -> Source | None:
 
 
 def commit_of(package: Path) -> tuple[str | None, bool | None]:
-    """(commit, dirty) of a package's folder; (None, None) if git does not track it.
-
-    An untracked package inside a checkout, such as one in its .venv, has no commit.
-    """
+    """(commit, dirty) of a package's folder; (None, None) if git does not track it. An untracked package inside a
+    checkout, such as one in its .venv, has no commit."""
     if _git(package, "ls-files", "--error-unmatch", "--", "__init__.py") is None:
         return None, None
     commit = (_git(package, "rev-parse", "HEAD") or "").strip()
@@ -74,9 +72,9 @@ def _git(folder: Path, *arguments: str) -> str | None:
     # GIT_* variables, set in a git hook, would select another repository. Reading needs no locks and no file monitor.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
-    no_input = subprocess.DEVNULL
+    null = subprocess.DEVNULL
     try:
-        output = subprocess.check_output(command, stdin=no_input, stderr=no_input, env=environment, timeout=PATIENCE)
+        output = subprocess.check_output(command, stdin=null, stderr=null, env=environment, timeout=PATIENCE)
     except (OSError, subprocess.SubprocessError):
         return None
     return output.decode("utf-8", "replace")

@@ -63,9 +63,7 @@ class GpuPolicy:
         if match is None:
             return True
         begin, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
-        if begin == end:
-            return True
-        return begin <= minute < end if begin < end else minute >= begin or minute < end
+        return begin <= minute < end if begin < end else not end <= minute < begin
 
 
 def policy_of(settings: Settings) -> GpuPolicy:

@@ -168,10 +168,8 @@ class Job:
 
 
 def write_job(folder: Path, job: Job) -> None:
-    """Write job.json, writable only by its owner because its command is run.
-
-    The caller holds the job's supervisor lock. Raises OSError.
-    """
+    """Write job.json, writable only by its owner because its command is run. The caller holds the job's supervisor
+    lock. Raises OSError."""
     values = {"schema": SCHEMA, "id": job.id, **asdict(job.spec), "argv": job.spec.argv, **asdict(job)}
     for name in ("spec", "request", "progress", "stop_asked_by", "stop_asked"):  # the last three have their own files
         del values[name]

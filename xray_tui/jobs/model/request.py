@@ -121,10 +121,8 @@ def read_request(kind: str, arguments: Sequence[str], runs: Path, name: str | No
 
 
 def request_of(spec: JobSpec) -> Request:
-    """The request of a job, parsed from the arguments if the job was read from a job.json.
-
-    Raises BadInput for arguments that this version of the engine does not know.
-    """
+    """The request of a job, parsed from the arguments if the job was read from a job.json. Raises BadInput for
+    arguments that this version of the engine does not know."""
     if not isinstance(spec.request, tuple):
         return spec.request
     if spec.kind not in ENGINE_REQUESTS:

@@ -33,10 +33,8 @@ class Blocked:
 def check_admission(
     job: Job, held_by: str | None, released: bool, others: Sequence[Job], minute: int
 ) -> Blocked | None:
-    """Why the job is not admitted to the queue now; None if it is admitted.
-
-    `others` are the jobs of its runs folder, `minute` is the minute of the day.
-    """
+    """Why the job is not admitted to the queue now; None if it is admitted. `others` are the jobs of its runs folder,
+    `minute` is the minute of the day."""
     if held_by is not None:
         return Blocked(State.HELD, f"held by {held_by}")
     if not released and (blocked := _check_dependencies(job, others)) is not None:

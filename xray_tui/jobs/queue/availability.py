@@ -32,7 +32,9 @@ def held_gpus(uuids: Iterable[str], lock_dir: LockDir | None, slots: int = 1) ->
     With `slots` above 1, a shared GPU counts only if all its slots are taken. Each lock is probed, because /proc/locks
     is unreliable: in a container it omits the locks of outside processes; on btrfs its device numbers differ.
     """
-    return frozenset(uuid for uuid in uuids if uuid and lock_dir is not None and _is_held(lock_dir, uuid, slots))
+    if lock_dir is None:
+        return frozenset()
+    return frozenset(uuid for uuid in uuids if uuid and _is_held(lock_dir, uuid, slots))
 
 
 def _is_held(lock_dir: LockDir, uuid: str, slots: int) -> bool:

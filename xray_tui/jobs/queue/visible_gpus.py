@@ -42,11 +42,8 @@ class Limit:
 
 
 def limit_of_shell(snapshot: Callable[[], GpuSnapshot]) -> Limit | None:
-    """The limit for jobs that this process launches; None if the variable is not set.
-
-    Also None on a machine without a GPU, where jobs run on the CPU anyway, and within a job, where the queue has set
-    the variable for that job only.
-    """
+    """The limit for jobs that this process launches; None if the variable is not set. Also None on a machine without a
+    GPU, where jobs run on the CPU anyway, and within a job, where the queue has set the variable for that job only."""
     value = os.environ.get(VARIABLE)
     if value is None or JOB_MARK in os.environ:
         return None
@@ -60,8 +57,7 @@ def visible(value: str, gpus: Sequence[GpuSample]) -> tuple[GpuSample, ...]:
     """The GPUs that CUDA shows for this value of the variable, in its order.
 
     As in CUDA, entries after the first invalid one are ignored, and a repeated GPU hides all GPUs. A MIG device counts
-    as invalid, because jobs use whole GPUs. Indices are those of NVML, equal to CUDA's with
-    CUDA_DEVICE_ORDER=PCI_BUS_ID; CUDA's default order, FASTEST_FIRST, differs only between GPUs of different models.
+    as invalid, because jobs use whole GPUs. Indices are those of NVML, as with CUDA_DEVICE_ORDER=PCI_BUS_ID.
     """
     shown: list[GpuSample] = []
     for entry in value.split(","):

@@ -14,12 +14,9 @@ from xray_tui.jobs.storage.saved_environment import kept_or_own
 SUPERVISOR = (sys.executable, "-P", "-m", "xray_tui.jobs.supervise.supervisor")
 """The command of a supervisor; -P keeps the working directory out of the import path."""
 
-WORDS = "supervisor.txt"
-"""Why a supervisor failed: a start-up error or a traceback, in the job's folder. A supervisor empties it once it has
-started, because a warning of the loader is no failure; a supervisor that was killed leaves it empty."""
-
-STDERR = "supervisor.err"
-"""The stderr of a supervisor that has started, and of its helper processes, in the job's folder."""
+WORDS, STDERR = "supervisor.txt", "supervisor.err"
+"""Files in the job's folder: why a supervisor failed (a start-up error or a traceback; empty after it was killed), and
+the stderr of a supervisor that has started, and of its helper processes."""
 
 _BACKGROUND = '"$@" &'
 
@@ -44,8 +41,7 @@ def start_daemon(
     """Start a process that outlives this one; it inherits the descriptors in `locks`. Returns the shell's exit code.
 
     A shell in its own session starts the process in the background and exits: the process leaves no zombie here, and is
-    no session leader that could acquire a terminal. The shell takes a few milliseconds; a fork of a large app with
-    threads would be slow and unsafe. Raises OSError.
+    no session leader that could acquire a terminal. A fork of a large app with threads would be unsafe. Raises OSError.
     """
     return subprocess.run(
         ["/bin/sh", "-c", _BACKGROUND, "sh", *command],

@@ -25,8 +25,8 @@ from xray_tui.jobs.storage.saved_environment import own_environment
 from xray_tui.jobs.supervise import detach
 from xray_tui.system.safe_files import not_ours, read_small
 
-KEPT = "on_end.json"
-SAID = "on_end.txt"
+COMMAND = "on_end.json"
+OUTPUT = "on_end.txt"
 """The output of the command and how it ended, in the job's folder."""
 
 LIMIT = 60.0
@@ -36,15 +36,15 @@ LIMIT = 60.0
 def keep(folder: Path, command: Sequence[str]) -> None:
     """Save the command for the end of the job in this folder, unless it is empty. Raises OSError."""
     if command:
-        write_json(folder / KEPT, {"command": list(command)}, 0o600)
+        write_json(folder / COMMAND, {"command": list(command)}, 0o600)
 
 
 def kept(folder: Path) -> tuple[str, ...]:
     """The saved command; empty without a command and for a file that another user could have written."""
     try:
-        if not_ours(folder, KEPT) is not None:
+        if not_ours(folder, COMMAND) is not None:
             return ()
-        command = parse_object(read_small(folder / KEPT)).get("command")
+        command = parse_object(read_small(folder / COMMAND)).get("command")
     except OSError:
         return ()
     if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
@@ -53,10 +53,8 @@ def kept(folder: Path) -> tuple[str, ...]:
 
 
 def start(folder: Path) -> None:
-    """Start the command of the ended job in this folder, if it has one, as a daemon. Returns at once, never raises.
-
-    To be called once, by the process that has written the end to job.json.
-    """
+    """Start the command of the ended job in this folder, if it has one, as a daemon. Returns at once, never raises. To
+    be called once, by the process that has written the end to job.json."""
     if kept(folder):
         with contextlib.suppress(OSError):
             command = (sys.executable, "-P", "-m", __name__, str(folder))
@@ -64,14 +62,11 @@ def start(folder: Path) -> None:
 
 
 def run(job: Job, folder: Path, limit: float = LIMIT) -> None:
-    """Run the job's command, wait for its end, and append its output and how it ended to the file SAID.
-
-    Raises OSError if that file cannot be written.
-    """
+    """Run the job's command and append its output and how it ended to OUTPUT. Raises OSError if that fails."""
     command = kept(folder)
     if not command:
         return
-    with (folder / SAID).open("ab") as output:
+    with (folder / OUTPUT).open("ab") as output:
         try:
             child = subprocess.Popen(
                 [os.path.expanduser(command[0]), *command[1:]],  # noqa: PTH111

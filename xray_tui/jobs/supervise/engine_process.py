@@ -117,9 +117,7 @@ Engine = Child | Adopted
 
 def clear_away(job: str, group: int | None) -> bool:
     """Kill all processes of the job except this one. False if one of them is still alive after PATIENCE seconds.
-
-    `group` is its process group, or None if the number may belong to other processes (see process.members).
-    """
+    `group` is its process group, or None if the number may belong to other processes (see process.members)."""
     deadline, pause = time.monotonic() + PATIENCE, 0.01
     while members := [member for member in process.members(job, group) if member.pid != os.getpid()]:
         if time.monotonic() > deadline:

@@ -70,10 +70,8 @@ def stopped_by(job: Job, folder: Path) -> str | None:
 
 
 def conclude(job: Job, folder: Path, status: int | None, stopped_by: str | None, cleared: bool) -> Job:
-    """The job with its outcome: state, cause, exit code, and the peaks in the end record.
-
-    `cleared`: all its processes have ended. The other arguments are those of `judge`.
-    """
+    """The job with its outcome: state, cause, exit code, and the peaks in the end record. `cleared`: all its processes
+    have ended. The other arguments are those of `judge`."""
     end = read_end(folder)
     last_line = last_log_line(folder, job.log_from)
     state, cause, code = judge(status, end, stopped_by, last_line, job.writes_end)

@@ -1,6 +1,6 @@
 """Recover jobs whose supervisor died.
 
-Only processes of the job's user, on its host and in its own folder, recover a job. They hold the mutex of the lease
+Only processes of the job's user, on its host and in its own folder, recover a job. They hold the mutex of the lock
 folder and the job's supervisor lock, so that neither another process nor a supervisor changes the job meanwhile.
 """
 

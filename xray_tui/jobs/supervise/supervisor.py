@@ -244,13 +244,14 @@ class Supervisor:
 
 
 def main(arguments: Sequence[str], snapshot: Callable[[], GpuSnapshot] | None = None) -> int:
-    """Supervise jobs; the arguments are the folder and the descriptor of the supervisor lock of each job.
-
-    The supervisors of several jobs are forked from this process, which then exits: they share the memory of modules.
-    """
+    """Supervise jobs; the arguments are the folder and the descriptor of the supervisor lock of each job. The
+    supervisors of several jobs are forked from this process, which then exits: they share the memory of modules."""
     jobs = [(Path(folder), int(lock)) for folder, lock in zip(arguments[::2], arguments[1::2], strict=True)]
     folder, lock = jobs[0] if len(jobs) == 1 else _fork(jobs)
-    _keep_stderr_apart(folder)
+    with contextlib.suppress(OSError):  # warnings of libraries and helper processes are no failure of the supervisor
+        os.truncate(folder / detach.WORDS, 0)
+        with (folder / detach.STDERR).open("ab") as stderr:
+            os.dup2(stderr.fileno(), 2)
     try:
         Supervisor(folder, lock, snapshot or _sample).run()
     except BaseException as error:
@@ -273,14 +274,6 @@ def _fork(jobs: Sequence[tuple[Path, int]]) -> tuple[Path, int]:
                     os.close(other[1])
             return own
     sys.exit(0)
-
-
-def _keep_stderr_apart(folder: Path) -> None:
-    """Empty the failure file and redirect stderr to its own file: warnings of libraries and helpers are no failure."""
-    with contextlib.suppress(OSError):
-        os.truncate(folder / detach.WORDS, 0)
-        with (folder / detach.STDERR).open("ab") as stderr:
-            os.dup2(stderr.fileno(), 2)
 
 
 def _sample() -> GpuSnapshot:
