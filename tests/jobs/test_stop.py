@@ -157,5 +157,5 @@ def test_a_full_disk_and_nobody_to_signal_is_told(place: Place, monkeypatch: pyt
     job = place.until_working(place.launch("until", place.folder / "never"))
     place.kill_supervisor(job)
     monkeypatch.setattr("xray_tui.jobs.actions.stop.write_stop", full)
-    with pytest.raises(BadInput, match="cannot be stopped now: No space left on device"):
+    with pytest.raises(BadInput, match="cannot stop the job now: No space left on device"):
         ask(place, job)

@@ -99,13 +99,20 @@ def _under_mutex(store: JobStore, identity: str, verb: str) -> Iterator[tuple[Jo
     its folder and its queue. Raises BadInput, also for the block's OSError."""
     job = store.get(identity)
     folder = store.folder(job.id)
-    try:
+    with errors_of_job(job, verb):
         require_own(job, folder, verb)
         leases = open_lock_dir(job.lease_dir, job.lease_id)
         if leases is None:
             raise BadInput(f"{job.id}: its lock folder {clean(job.lease_dir)} is gone")
         with leases.mutex():
             yield read_job(folder), folder, Queue(leases)
+
+
+@contextmanager
+def errors_of_job(job: Job, verb: str) -> Iterator[None]:
+    """Raises BadInput for the block's OSError, and for its ValueError, which means a damaged job.json."""
+    try:
+        yield
     except OSError as error:
         raise BadInput(f"{job.id}: cannot {verb} the job now: {clean(error.strerror or str(error))}") from error
     except ValueError as error:

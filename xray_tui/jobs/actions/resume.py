@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.contract.errors import BadInput
 from engine.contract.names import CHECKPOINTS, CONFIG, END, LAST, LOG, PROGRESS
-from engine.contract.text import clean
+from xray_tui.jobs.actions.queue_actions import errors_of_job
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LockDir, find_lock_dir, open_lock_dir
 from xray_tui.jobs.model.job import Job, State, write_job
@@ -93,7 +93,7 @@ def _requeue(
 ) -> Job:
     """Queue the ended job again and return it; with `keeps_hold` a held job stays held."""
     folder = store.folder(job.id)
-    try:
+    with errors_of_job(job, "resume"):
         require_own(job, folder, "resume")
         leases = open_lock_dir(job.lease_dir, job.lease_id) or find_lock_dir(lease_dir)
         lock = _take_supervisor_lock(leases, job, folder)
@@ -108,10 +108,6 @@ def _requeue(
             detach.start_supervisors([(folder, lock)], supervisor)
         finally:
             os.close(lock)
-    except OSError as error:
-        raise BadInput(f"{job.id}: cannot be resumed now: {clean(error.strerror or str(error))}") from error
-    except ValueError as error:
-        raise BadInput(f"{job.id}: job.json: {clean(str(error))}") from error
     return store.get(job.id)
 
 

@@ -7,8 +7,7 @@ import time
 from collections.abc import Sequence
 
 from engine.contract.errors import BadInput
-from engine.contract.names import JOB
-from engine.contract.text import clean
+from xray_tui.jobs.actions.queue_actions import errors_of_job
 from xray_tui.jobs.model.job import Job
 from xray_tui.jobs.storage.job_store import JobStore, write_stop
 from xray_tui.jobs.supervise import detach
@@ -26,7 +25,7 @@ def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequ
     folder = store.folder(job.id)
     if job.readable and job.state.ended:
         raise BadInput(f"{job.id}: has already ended ({job.state})")
-    try:
+    with errors_of_job(job, "stop"):
         require_own(job, folder, "stop")
         try:
             write_stop(folder, by or f"{process.user()}@{process.host()}", time.time())
@@ -36,10 +35,6 @@ def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequ
             raise
         if seems_alone(job):
             judge_alone(folder, supervisor)
-    except OSError as error:
-        raise BadInput(f"{job.id}: cannot be stopped now: {clean(error.strerror or str(error))}") from error
-    except ValueError as error:
-        raise BadInput(f"{job.id}: {JOB}: {clean(str(error))}; it cannot be stopped") from error
     job = store.get(job.id)
     if not job.state.ended:
         _ask_supervisor(job)  # faster than the supervisor's next look at stop.json
