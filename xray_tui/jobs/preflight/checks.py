@@ -80,7 +80,7 @@ def _data(job: ResolvedJob, splits: tuple[str, ...]) -> Check:
     if job.manifest is None:
         return Check(BAD, f"data: {clean(job.folder.name)}: no manifest; expected a config with data.manifest")
     is_complete, summary = check_dataset(job.manifest, splits, job.section("data").get("fold") is not None)
-    if job.checkpoint is not None and not is_file(job.manifest):
+    if is_file(job.folder / names.CONFIG) and not is_file(job.manifest):  # the run exists
         run = clean(shlex.quote(str(job.folder)))
         summary += f"; if the data were moved: xray-engine evaluate --run {run} --manifest NEW.csv"
     return Check(OK if is_complete else BAD, f"data: {summary}")
