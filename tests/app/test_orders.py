@@ -44,13 +44,13 @@ async def test_a_held_job_is_released_by_a_key_and_a_running_one_is_not_held(app
         await pilot.press("H")
         await until(pilot, lambda: state(app) is State.RUNNING)
         await pilot.press("H")
-        await until(pilot, lambda: any("only a waiting job" in note for note in notes(app)))
+        await until(pilot, lambda: any("hold expects a waiting job" in note for note in notes(app)))
         (place.folder / "go").touch()
         await until(pilot, lambda: state(app) is State.SUCCEEDED)
         await pilot.press("R")
         await until(pilot, lambda: any("only a training" in note for note in notes(app)))
         await pilot.press("[")
-        await until(pilot, lambda: any("only a waiting job can be moved" in note for note in notes(app)))
+        await until(pilot, lambda: any("move expects a waiting job" in note for note in notes(app)))
     assert place.until(job).state is State.SUCCEEDED
 
 

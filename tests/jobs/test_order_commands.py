@@ -56,7 +56,7 @@ def test_a_command_is_launched_held_released_and_waited_for(place: Place, shell:
     assert shell("release", job[-4:]) == f"{job}: released\n"
     assert shell("wait", job) == ""
     assert made.exists()
-    assert "neither held nor blocked" in shell("release", job, code=2)
+    assert "release expects a waiting job" in shell("release", job, code=2)
 
 
 def test_a_chain_of_commands_is_queued_by_its_ids(place: Place, shell: Shell, tmp_path: Path) -> None:

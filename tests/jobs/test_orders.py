@@ -87,7 +87,7 @@ def test_a_priority_comes_before_the_number_at_launch_and_later(place: Place, tm
 def test_a_job_that_runs_cannot_be_moved(place: Place, three_wait) -> None:
     first, _ = three_wait
     for order in (lambda: move(place.store, first.id, -1), lambda: prioritise(place.store, first.id, 1)):
-        with pytest.raises(BadInput, match="is running, and only a waiting job can be moved"):
+        with pytest.raises(BadInput, match="is running; move expects a waiting job"):
             order()
 
 

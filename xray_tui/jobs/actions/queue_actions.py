@@ -19,9 +19,7 @@ from xray_tui.system import process
 
 def hold(store: JobStore, identity: str) -> Job:
     """Keep a waiting job from starting until it is released."""
-    with _under_mutex(store, identity, "hold") as (job, folder, _):
-        if not job.state.waiting:
-            raise BadInput(f"{job.id}: {_state_text(job)}, and only a waiting job can be held; stop it instead")
+    with _under_mutex(store, identity, "hold") as (_, folder, _):
         admission.hold(folder, process.user())
     return store.get(identity)
 
@@ -29,7 +27,7 @@ def hold(store: JobStore, identity: str) -> Job:
 def release(store: JobStore, identity: str) -> Job:
     """Put a held job into the queue, or unblock a job although another job did not succeed."""
     with _under_mutex(store, identity, "release") as (job, folder, _):
-        if admission.held_by(folder) is not None and job.state.waiting:
+        if admission.held_by(folder) is not None:
             admission.unhold(folder)
         elif job.state is State.BLOCKED:
             admission.release(folder, process.user())
@@ -43,7 +41,7 @@ def move(store: JobStore, identity: str, steps: int) -> Job:
     of other users keep their places."""
     store.jobs()  # fills the cache first, so that the mutex is held only briefly
     with _under_mutex(store, identity, "move") as (job, folder, queue):
-        mine = _ticket(queue, job, folder)
+        mine = queue.ticket_for(job, folder)
         own = _own(store, queue, job)
         place = own.index(mine) + steps
         if not 0 <= place < len(own):
@@ -59,15 +57,9 @@ def prioritise(store: JobStore, identity: str, priority: int) -> Job:
     if not 0 <= priority <= 99:
         raise BadInput(f"priority: {priority}: give 0 (served first) to 99")
     with _under_mutex(store, identity, "move") as (job, folder, queue):
-        mine = _ticket(queue, job, folder)
+        mine = queue.ticket_for(job, folder)
         _place(store, queue, mine, priority, mine.number)
     return store.get(identity)
-
-
-def _ticket(queue: Queue, job: Job, folder: Path) -> Ticket:
-    if not job.state.waiting:
-        raise BadInput(f"{job.id}: {_state_text(job)}, and only a waiting job can be moved")
-    return queue.ticket_for(job, folder)
 
 
 def _own(store: JobStore, queue: Queue, job: Job) -> list[Ticket]:
@@ -89,14 +81,10 @@ def _place(store: JobStore, queue: Queue, ticket: Ticket, priority: int, number:
         admission.keep_place(store.folder(ticket.job), priority, number)
 
 
-def _state_text(job: Job) -> str:
-    return f"has ended ({job.state})" if job.state.ended else f"is {job.state}"
-
-
 @contextmanager
 def _under_mutex(store: JobStore, identity: str, verb: str) -> Iterator[tuple[Job, Path, Queue]]:
-    """Hold the mutex of the job's lease folder, so that the job cannot start meanwhile; yields the job as it is then,
-    its folder and its queue. Raises BadInput, also for the block's OSError."""
+    """Hold the mutex of a waiting job's lease folder, so that the job cannot start meanwhile; yields the job as it is
+    then, its folder and its queue. Raises BadInput, also for the block's OSError."""
     job = store.get(identity)
     folder = store.folder(job.id)
     with errors_of_job(job, verb):
@@ -105,7 +93,10 @@ def _under_mutex(store: JobStore, identity: str, verb: str) -> Iterator[tuple[Jo
         if leases is None:
             raise BadInput(f"{job.id}: its lock folder {clean(job.lease_dir)} is gone")
         with leases.mutex():
-            yield read_job(folder), folder, Queue(leases)
+            job = read_job(folder)
+            if not job.state.waiting:
+                raise BadInput(f"{job.id}: is {job.state}; {verb} expects a waiting job")
+            yield job, folder, Queue(leases)
 
 
 @contextmanager
