@@ -91,7 +91,9 @@ class LocalLauncher:
         for spec in specs:
             self.check(spec, store, snapshot)
         leases = find_lock_dir(self.lease_dir)
-        batch = _Batch(self, store, leases, snapshot, cache(self._freeze_engine))
+        copied = self.engine == ENGINE
+        freeze = cache(lambda: freeze_engine(store.runs / JOBS) if copied else EngineCopy(self.engine, None))
+        batch = _Batch(self, store, leases, snapshot, freeze)
         try:
             with batch.undo:
                 make_jobs_folder(store.runs)
@@ -108,9 +110,6 @@ class LocalLauncher:
             for _, lock in batch.held:
                 os.close(lock)
         return batch.jobs
-
-    def _freeze_engine(self) -> EngineCopy:
-        return freeze_engine(self.runs.absolute() / JOBS) if self.engine == ENGINE else EngineCopy(self.engine, None)
 
     def check(self, spec: JobSpec, store: JobStore, snapshot: Callable[[], GpuSnapshot]) -> None:
         """Raises BadInput if the job cannot be launched now. Reads files but launches nothing."""

@@ -95,7 +95,10 @@ def needs(job: ResolvedJob, gpus: int) -> Needs | None:
         choices = [job.config.get(name) for name in _OF_A_BLEND]
         fused = job.config.get("presence_run") is not None
         return Needs(_key("blend", gpus, choices, len(job.members), fused))
-    network = _network(job)
+    model = {name: value for name, value in job.section("model").items() if name not in _COSTS_NOTHING}
+    model["classification_head"] = model.get("classification_head") is not None  # its width costs little
+    fields = sorted((name, value) for name, value in model.items() if value is not None)
+    network = [job.config.get("kind", "train"), fields, job.section("data").get("image_size"), str(job.manifest)]
     if job.kind == "evaluate":
         return Needs(_key("evaluate", gpus, network, job.options))
     training, data = job.section("training"), job.section("data")
@@ -124,15 +127,6 @@ def estimate(wanted: Needs, past: Iterable[Past]) -> Estimate | None:
         max((job.written for job in similar if job.written is not None), default=None),
     )
     return None if known == (None,) * 4 else Estimate(len(similar), *known, wanted.gpus)
-
-
-def _network(job: ResolvedJob) -> list[Any]:
-    """Kind, architecture with its sizes, and images. The presence of a classification head counts, not its width."""
-    model = {name: value for name, value in job.section("model").items() if name not in _COSTS_NOTHING}
-    model["classification_head"] = model.get("classification_head") is not None
-    fields = sorted((name, value) for name, value in model.items() if value is not None)
-    manifest = None if job.manifest is None else str(job.manifest)
-    return [job.config.get("kind", "train"), fields, job.section("data").get("image_size"), manifest]
 
 
 def _key(*parts: Any) -> str:

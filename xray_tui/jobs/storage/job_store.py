@@ -60,9 +60,9 @@ class JobStore:
 
     def _read(self, name: str) -> Job | None:
         try:
-            job = self._parsed(name, JOB, lambda data: _parse_job(data, name))
-        except OSError as error:
-            return unreadable(name, error.strerror or str(error))
+            job = self._parsed(name, JOB, lambda data: parse_job(data, name))
+        except (OSError, ValueError) as error:
+            return unreadable(name, getattr(error, "strerror", None) or str(error))
         if job is None or job.state.ended or self._states_only:
             return job
         try:
@@ -130,10 +130,3 @@ def _parse_stop(data: bytes) -> tuple[str, float | None]:
         clean(by) if isinstance(by, str) and by else "somebody",
         time if isinstance(time, float) and abs(time) < 1e12 else None,
     )
-
-
-def _parse_job(data: bytes, name: str) -> Job:
-    try:
-        return parse_job(data, name)
-    except ValueError as error:
-        return unreadable(name, str(error))
