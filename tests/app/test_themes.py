@@ -18,7 +18,7 @@ from xray_tui.feeds.host_feed import Host
 from xray_tui.forms.screen import LaunchScreen
 from xray_tui.screens.confirm import ConfirmScreen
 from xray_tui.screens.gpu import GpuScreen
-from xray_tui.screens.help import HelpScreen
+from xray_tui.screens.text_screen import TextScreen
 
 LONG = bool(os.environ.get("XRAY_TUI_LONG"))
 THEMES = sorted(BUILTIN_THEMES) if LONG else ["ansi-dark", "nord", "solarized-light", "textual-light"]
@@ -41,7 +41,7 @@ async def test_dashboard_form_and_dialogs_are_readable_in_the_theme(
         await pilot.press("K")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))  # it dims the dashboard
         await pilot.press("escape", "question_mark")
-        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        await until(pilot, lambda: isinstance(app.screen, TextScreen))
         assert_readable(app)
         await pilot.press("escape", "shift+tab", "enter")
         await until(pilot, lambda: isinstance(app.screen, GpuScreen))

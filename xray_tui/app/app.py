@@ -374,9 +374,10 @@ class XrayApp(KeysInOrder[None]):
             self.push_screen(ProblemsScreen(self._board, self.problems))
 
     def action_help(self) -> None:
-        from xray_tui.screens.help import HelpScreen
+        from xray_tui.screens.help import help_lines
+        from xray_tui.screens.text_screen import TextScreen
 
-        self.push_screen(HelpScreen(usable_keymap(self.settings.keymap), settings_path()))
+        self.push_screen(TextScreen("Help", help_lines(usable_keymap(self.settings.keymap), settings_path())))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The entries of the command palette: the key commands and the theme choice."""

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -138,12 +139,8 @@ def run_name_problem(name: str, taken: Mapping[str, str]) -> str | None:
 
 def free_name(name: str, taken: Collection[str]) -> str:
     """The name, or the first of name_2, name_3 … that is not taken."""
-    if name not in taken:
-        return name
-    number = 2
-    while f"{name}_{number}" in taken:
-        number += 1
-    return f"{name}_{number}"
+    names = chain([name], (f"{name}_{number}" for number in count(2)))
+    return next(free for free in names if free not in taken)
 
 
 def model_problems(draft: Draft) -> dict[str, str]:

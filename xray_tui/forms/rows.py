@@ -62,12 +62,9 @@ def _base_row(state: FormState) -> FormRow:
     """The recipe or run config that the other values start from."""
     options = [(base.label, index, base.problem or base.description) for index, base in enumerate(state.sources.bases)]
     control = Choice(options or [("none found", 0, "")], state.raw[BASE])
-    return FormRow(BASE, "recipe" if state.kind == "train" else "start from", control, base_hint(state), wide=True)
-
-
-def base_hint(state: FormState) -> str:
     description = state.base.description if state.base else ""
-    return description or "the other values start from it; only changes are set"
+    hint = description or "the other values start from it; only changes are set"
+    return FormRow(BASE, "recipe" if state.kind == "train" else "start from", control, hint, wide=True)
 
 
 def _run_row(state: FormState) -> FormRow:
@@ -75,16 +72,12 @@ def _run_row(state: FormState) -> FormRow:
     run, runs = state.raw[RUN], state.context.runs
     if state.kind != "evaluate":
         return FormRow(RUN, "run", TextField(run), f"a new folder in {runs.name or runs}")
-    options = [(name, name, _training_remark(state, name)) for name in state.to_evaluate]
+    remarks = {name: f"after its training, which is {job.state}" for name, job in state.trainings.items()}
+    options = [(name, name, remarks.get(name, "")) for name in state.to_evaluate]
     empty = [] if run else [("choose a run" if options else "no run has a checkpoint", "", "")]
     return FormRow(
         RUN, "run", Choice([*empty, *options], run), "a run with checkpoints/best.pt, or in training", wide=True
     )
-
-
-def _training_remark(state: FormState, run: str) -> str:
-    training = state.trainings.get(run)
-    return f"after its training, which is {training.state}" if training else ""
 
 
 def members_hint(state: FormState) -> str:

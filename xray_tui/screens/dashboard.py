@@ -135,7 +135,7 @@ class DashboardScreen(Screen[None]):
         self.log_view.show_nothing("" if event.job else NO_LOG)
 
     def _title_detail(self) -> None:
-        detail = self._log_failure or self._job_run
+        detail = self._log_failure or (clean(self.jobs.job.spec.run) if self.jobs.job else "")
         titled(self.log_view, "Log", detail)
         if self._curve is not None:
             titled(self._curve, "Curve", detail)
@@ -143,11 +143,6 @@ class DashboardScreen(Screen[None]):
     @on(JobList.Opened)
     def _read_detail(self, event: JobList.Opened) -> None:
         self._detail.focus()
-
-    @property
-    def _job_run(self) -> str:
-        """The selected job's run, cleaned; empty without a job."""
-        return clean(self.jobs.job.spec.run) if self.jobs.job else ""
 
     @property
     def _detail(self) -> LiveLog | CurveView:
@@ -160,19 +155,16 @@ class DashboardScreen(Screen[None]):
         """Show the log or the curve beside the jobs."""
         focused = self._detail.has_focus
         if which == "curve" and self._curve is None:
-            await self._make_curve()
+            from xray_tui.widgets.chart import CurveView
+
+            self._curve = CurveView(id="curve", classes="panel")
+            self._title_detail()
+            await self.mount(self._curve, after=self.log_view)
+            if self._followed is not None:
+                self._curve.show(self._followed.curve)
         self.set_class(which == "curve", "-curve")
         if focused:
             self._detail.focus()
-
-    async def _make_curve(self) -> None:
-        from xray_tui.widgets.chart import CurveView
-
-        self._curve = CurveView(id="curve", classes="panel")
-        self._title_detail()
-        await self.mount(self._curve, after=self.log_view)
-        if self._followed is not None:
-            self._curve.show(self._followed.curve)
 
     def action_gpu_detail(self) -> None:
         self.gpus.show_more()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.contract.text import clean
 from xray_tui.keymap import COMMANDS, PLACES, shown_keys
-from xray_tui.screens.text_screen import TextScreen, wrapped
+from xray_tui.screens.text_screen import wrapped
 
 KEYS, ID, SIGN = 12, 15, 9
 """Widths of the columns in cells; the meaning takes the rest."""
@@ -28,15 +28,8 @@ SIGNS = {
 """The signs of the dashboard's lists and their meanings."""
 
 
-class HelpScreen(TextScreen):
-    """The table of commands, with the keys that the settings assign."""
-
-    def __init__(self, keymap: Mapping[str, str], settings: Path) -> None:
-        super().__init__("Help", help_lines(keymap, settings))
-
-
 def help_lines(keymap: Mapping[str, str], settings: Path) -> list[str]:
-    """One entry per command, grouped by the place where its keys work; then the signs."""
+    """One entry per command with its keys, grouped by the place where they work; then the signs."""
     lines: list[str] = []
     for place, heading in PLACES.items():
         lines += ["", heading]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from posixpath import basename
 from typing import TYPE_CHECKING
 
 from engine.contract.metrics import METRICS, metric
@@ -22,15 +23,13 @@ LABEL = 19
 SOURCES = {"fixed": "fixed beforehand", "val": "chosen on validation", "unknown": "origin unknown"}
 """Descriptions of threshold sources. Artifacts with a threshold chosen on test are unranked and never shown here."""
 
-UNREAD = Details()
-
 
 class RunScreen(TextScreen):
     """The metrics of a row with its choices, data and provenance. A thread reads the rest of the artifact when the
     screen opens."""
 
     def __init__(self, row: Row, board: Board) -> None:
-        super().__init__(row.name, run_lines(row, board, UNREAD, time.time()))
+        super().__init__(row.name, run_lines(row, board, Details(), time.time()))
         self._row = row
         self._board = board
 
@@ -38,10 +37,8 @@ class RunScreen(TextScreen):
         self.run_worker(self._read, thread=True, exit_on_error=False, group="details")
 
     def _read(self) -> None:
-        self.call_later(self._show, read_details(self._board.runs, self._row.artifact.path, self._board.rules))
-
-    def _show(self, details: Details) -> None:
-        self.show(run_lines(self._row, self._board, details, time.time()))
+        details = read_details(self._board.runs, self._row.artifact.path, self._board.rules)
+        self.call_later(lambda: self.show(run_lines(self._row, self._board, details, time.time())))
 
 
 def run_lines(row: Row, board: Board, details: Details, now: float) -> list[str]:
@@ -109,25 +106,16 @@ def _data(artifact: Artifact, details: Details) -> Iterator[tuple[str, str]]:
 def _others(row: Row, board: Board) -> Iterator[str]:
     """The other artifacts of the run: the ranked ones, then the unranked ones."""
     primary = board.rules.primary
-    ranked = [
-        f"{number(ranked_figures(other, board.rules).get(primary))}  {_name(other.path)}, "
-        f"threshold {_threshold(other)}, TTA {other.tta or '?'}"
-        for other in row.others
-    ]
-    unranked = [f"{'-':>6}  {_name(item.path)}: {item.reason}" for item in board.set_aside if item.run == row.run]
-    if ranked or unranked:
-        yield ""
-        yield f"Other artifacts of this run, by {clean(metric(primary).label)}"
-        for line in (*ranked, *unranked):
+    lines = []
+    for other in row.others:
+        threshold = "?" if other.threshold is None else f"{other.threshold:g} ({other.threshold_source})"
+        score = number(ranked_figures(other, board.rules).get(primary))
+        lines.append(f"{score}  {basename(other.path)}, threshold {threshold}, TTA {other.tta or '?'}")
+    lines += [f"{'-':>6}  {basename(item.path)}: {item.reason}" for item in board.set_aside if item.run == row.run]
+    if lines:
+        yield from ("", f"Other artifacts of this run, by {clean(metric(primary).label)}")
+        for line in lines:
             yield from wrapped(clean(line), indent="  ", more=" " * 10)
-
-
-def _threshold(artifact: Artifact) -> str:
-    return "?" if artifact.threshold is None else f"{artifact.threshold:g} ({artifact.threshold_source})"
-
-
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]
 
 
 def _labelled(facts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
