@@ -62,9 +62,8 @@ def _base_row(state: FormState) -> FormRow:
     """The recipe or run config that the other values start from."""
     options = [(base.label, index, base.problem or base.description) for index, base in enumerate(state.sources.bases)]
     control = Choice(options or [("none found", 0, "")], state.raw[BASE])
-    description = state.base.description if state.base else ""
-    hint = description or "the other values start from it; only changes are set"
-    return FormRow(BASE, "recipe" if state.kind == "train" else "start from", control, hint, wide=True)
+    label = "recipe" if state.kind == "train" else "start from"
+    return FormRow(BASE, label, control, state.base_hint, wide=True)
 
 
 def _run_row(state: FormState) -> FormRow:

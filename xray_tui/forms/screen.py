@@ -18,11 +18,11 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Footer, Static
+from textual.widgets import Button, Footer, Input, Select, Static
 
 from engine.contract.text import clean
 from xray_tui.forms.context import FormContext, Kind
-from xray_tui.forms.controls import Choice
+from xray_tui.forms.controls import Checklist, Choice, Toggle
 from xray_tui.forms.preflight_lines import Look, OutlookLines
 from xray_tui.forms.row import NESTED, Fields, FormRow, FormSection, mount_some_at_a_time
 from xray_tui.keymap import bindings
@@ -97,20 +97,24 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
     @work(exclusive=True, group="form-reading")
     async def _read(self) -> None:
-        """Read the sources, or the base that the user has chosen, and make all rows."""
+        """Read the sources, or the base that the user has chosen, and show its values."""
         try:
             if self._state is None:
                 sources = await to_thread(_read_sources, self.context)
                 from xray_tui.forms.state import FormState
 
                 self._state = FormState(self.context, sources)
+                await self._make_rows(self._state)
             else:
                 from xray_tui.forms.sources import read_filling
 
-                base = self._state.raw["base"]
+                base, schema = self._state.raw["base"], self._state.filling.schema
                 filling = await to_thread(read_filling, self.context, self._state.sources.bases[base])
                 self._state.fill(base, filling)
-            await self._make_rows(self._state)
+                if filling.schema == schema and self.context.kind == "train":
+                    self._show_values(self._state)
+                else:
+                    await self._make_rows(self._state)
         except Exception as error:
             self._state = None
             self._say(f"cannot read {self.context.runs}: {error}", "✗")
@@ -120,16 +124,22 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         self._check()
 
     async def _make_rows(self, state: FormState) -> None:
-        """Replace all rows and focus the first; open sections stay open."""
+        """Replace all rows and focus the first."""
         from xray_tui.forms.rows import rows
 
-        opened = {section.section for section in self.query(FormSection) if not section.collapsed}
         fields = self.query_one(Fields)
         await fields.remove_children()
         await mount_some_at_a_time(fields, rows(state))
-        for section in self.query(FormSection):
-            section.collapsed = section.section not in opened
         self.set_focus(self.query(FormRow).first().control)  # at once, because held keys follow
+
+    def _show_values(self, state: FormState) -> None:
+        """Show the values of another base in the existing rows, which is faster than new rows."""
+        with self.prevent(Input.Changed, Select.Changed, Toggle.Changed):
+            for key, row in self._rows.items():
+                if not isinstance(row.control, Checklist):
+                    row.control.value = state.raw[key]
+        self._rows["base"].help = f"recipe: {state.base_hint}"
+        self._show_help()
 
     @property
     def _rows(self) -> dict[str, FormRow]:

@@ -64,6 +64,11 @@ class FormState:
         return self.sources.bases[self.raw[BASE]] if self.sources.bases else None
 
     @property
+    def base_hint(self) -> str:
+        description = self.base.description if self.base else ""
+        return description or "the other values start from it; only changes are set"
+
+    @property
     def main_fields(self) -> tuple[Field, ...]:
         """The most used fields of this config."""
         return tuple(self.fields[key] for key in MAIN_FIELDS[self.kind] if key in self.fields)
