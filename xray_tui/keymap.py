@@ -108,7 +108,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("gpu.close", "escape,q,enter", "close", "Back to the dashboard", "gpu", "close"),
     Command("form.launch", "enter", "launch", "Open a list or a section; launch from a text field", "form"),
     Command("form.launch_anywhere", "f5", "launch", "Launch from any field", "form", "Launch"),
-    Command("form.cancel", "escape", "cancel", "Close the form", "form", "Cancel"),
+    Command("form.cancel", "escape", "dismiss(None)", "Close the form", "form", "Cancel"),
     Command("form.save", "ctrl+s", "save", "Save the values as a config", "form", "Save as config"),
     Command("form.next", "down", "app.focus_next", "To the next field", "form"),
     Command("form.previous", "up", "app.focus_previous", "To the previous field", "form"),

@@ -90,9 +90,9 @@ class Settings:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
 
-def runs_folder(given: Path | None, settings: Settings) -> Path:
-    """The runs folder: the given one, else `runs_dir` of the settings, else ./runs, whether it exists or not."""
-    return given or settings.runs_dir or Path(RUNS)
+def runs_folder(argument: Path | None, settings: Settings) -> Path:
+    """The runs folder, which may not exist: the argument, else `runs_dir` of the settings, else ./runs."""
+    return argument or settings.runs_dir or Path(RUNS)
 
 
 def settings_path() -> Path:

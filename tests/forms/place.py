@@ -58,8 +58,8 @@ class FormApp(KeysInOrder[None]):
 
     def __init__(self, kind: Any, **given: Any) -> None:
         super().__init__()
-        look = given.pop("look", None)
-        self.form = LaunchScreen(FormContext(kind, **({"runs": RUNS, "recipes": recipes()} | given)), look)
+        preflight = given.pop("preflight", None)
+        self.form = LaunchScreen(FormContext(kind, **({"runs": RUNS, "recipes": recipes()} | given)), preflight)
         self.results: list[Any] = []
 
     def get_theme_variable_defaults(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from xray_tui.cli import main
 from xray_tui.forms.options import Launch, LaunchOptions
-from xray_tui.forms.preflight_lines import looking
+from xray_tui.forms.preflight_lines import make_preflight
 from xray_tui.forms.row import FormSection
 from xray_tui.jobs.launch.launcher import LocalLauncher
 from xray_tui.jobs.model.job import Job, JobSpec, Progress, State
@@ -268,7 +268,7 @@ async def test_the_field_with_the_focus_stays_in_sight_when_the_lines_below_grow
 def test_a_look_ahead_checks_all_jobs(place: Path) -> None:
     from xray_tui.gpu.snapshot import GpuSnapshot
 
-    look = looking(RUNS, Settings(lease_dir=place / "leases"), GpuSnapshot)
+    look = make_preflight(RUNS, Settings(lease_dir=place / "leases"), GpuSnapshot)
     specs = tuple(
         JobSpec("train", name, ("train", "--config", config, "--run", f"runs/{name}"), "none")
         for name, config in (("one", "configs/plain.yaml"), ("two", "configs/none.yaml"))

@@ -15,7 +15,7 @@ from textual.widgets import Button
 
 from engine.contract.text import clean
 from xray_tui.forms.options import Launch
-from xray_tui.forms.preflight_lines import looking, short_lines
+from xray_tui.forms.preflight_lines import make_preflight, short_lines
 from xray_tui.gpu.snapshot import GpuSnapshot
 from xray_tui.jobs.model.job import JobSpec
 from xray_tui.jobs.preflight.checks import Check
@@ -38,11 +38,11 @@ async def until(pilot: Pilot[None], holds: Callable[[], bool]) -> None:
 
 
 def real_look(place: Path) -> Callable[[Launch], Outlook]:
-    return looking(RUNS, Settings(lease_dir=place / "leases"), GpuSnapshot)
+    return make_preflight(RUNS, Settings(lease_dir=place / "leases"), GpuSnapshot)
 
 
 async def test_the_verdict_is_what_is_missing_and_no_line_repeats_it(place: Path) -> None:
-    app = FormApp("train", look=real_look(place))
+    app = FormApp("train", preflight=real_look(place))
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await pilot.press("right")  # the recipe whose data is there, without a row
@@ -65,7 +65,7 @@ async def test_a_verdict_follows_the_files_while_the_form_is_open(place: Path, f
     missing, away = place / first_missing, place / "away"
     missing.rename(away)
     write(place / "runs/plain_a/config.yaml", PLAIN | {"data": {"manifest": "../../data/manifest.csv"}})
-    app = FormApp("evaluate", current="plain_a", look=real_look(place))
+    app = FormApp("evaluate", current="plain_a", preflight=real_look(place))
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: text(app, SUMMARY).startswith("✗ data: "))
         away.rename(missing)
@@ -75,7 +75,7 @@ async def test_a_verdict_follows_the_files_while_the_form_is_open(place: Path, f
 
 
 async def test_a_launch_that_would_fail_is_asked_about_and_no_leads_back_to_the_form(place: Path) -> None:
-    app = FormApp("evaluate", current="plain_a", look=real_look(place))
+    app = FormApp("evaluate", current="plain_a", preflight=real_look(place))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: text(app, SUMMARY).startswith("✗ data: "))
         await pilot.press("f5")
@@ -90,7 +90,7 @@ async def test_a_launch_that_would_fail_is_asked_about_and_no_leads_back_to_the_
 
 
 async def test_two_clicks_on_launch_ask_once() -> None:
-    app = FormApp("train", look=lambda launch: Outlook((Check("✗", "data: gone"),)))
+    app = FormApp("train", preflight=lambda launch: Outlook((Check("✗", "data: gone"),)))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: text(app, SUMMARY) == "✗ data: gone")
         for _ in range(2):
@@ -110,7 +110,7 @@ async def test_a_form_is_not_ready_before_its_files_were_looked_at_and_a_hanging
         go_on.wait(PATIENCE)
         return Outlook((Check("✗", "data: gone"),))
 
-    app = FormApp("train", look=look)
+    app = FormApp("train", preflight=look)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: text(app, SUMMARY).startswith("… checking"))
         await pilot.press("f5")
@@ -121,7 +121,7 @@ async def test_a_form_is_not_ready_before_its_files_were_looked_at_and_a_hanging
 async def test_where_all_is_well_one_line_says_so(place: Path) -> None:
     fill(place)
     write(place / "runs/plain_a/config.yaml", PLAIN | {"data": {"manifest": "../../data/manifest.csv"}})
-    app = FormApp("evaluate", current="plain_a", look=real_look(place))
+    app = FormApp("evaluate", current="plain_a", preflight=real_look(place))
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await until(pilot, lambda: text(app, LINES) == "✓ checkpoint, data, disk")
@@ -136,7 +136,7 @@ async def test_it_looks_in_a_thread_and_once_the_typing_pauses() -> None:
         seen.append(launch.specs[0].run)
         return Outlook((Check("✓", f"run: {launch.specs[0].run}"),))
 
-    app = FormApp("train", look=look)
+    app = FormApp("train", preflight=look)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await type_over(pilot, app, "run", "a_name_of_many_letters")
@@ -153,7 +153,7 @@ async def test_a_look_that_hangs_holds_up_no_key_and_an_old_one_is_not_shown() -
             go_on.wait(PATIENCE)
         return Outlook((Check("!", f"run {launch.specs[0].run}"),))
 
-    app = FormApp("train", look=look)
+    app = FormApp("train", preflight=look)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: bool(app.form.query(LINES)) and app.form.query_one(LINES).has_class("-old"))
         await pilot.pause(0.4)
@@ -169,7 +169,7 @@ async def test_a_look_that_hangs_holds_up_no_key_and_an_old_one_is_not_shown() -
 
 
 async def test_a_form_with_something_wrong_says_that_alone() -> None:
-    app = FormApp("train", look=lambda launch: Outlook((Check("✓", "data: fine"),)))
+    app = FormApp("train", preflight=lambda launch: Outlook((Check("✓", "data: fine"),)))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await until(pilot, lambda: text(app, LINES) == "✓ data")
@@ -181,7 +181,7 @@ async def test_a_look_that_fails_is_said_in_one_line() -> None:
     def look(launch: Launch) -> Outlook:
         raise OSError("the server \x1b[2J is gone")
 
-    app = FormApp("train", look=look)
+    app = FormApp("train", preflight=look)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await until(pilot, lambda: "could not check" in text(app, LINES))
@@ -198,6 +198,6 @@ def test_what_is_wrong_beside_the_verdict_is_said_and_what_is_well_is_named() ->
 
 
 def test_settings_that_make_no_sense_stop_no_look(place: Path) -> None:
-    look = looking(RUNS, Settings(lease_dir=place / "leases", foreign="perhaps"), GpuSnapshot)
+    look = make_preflight(RUNS, Settings(lease_dir=place / "leases", foreign="perhaps"), GpuSnapshot)
     argv = ("evaluate", "--run", os.fspath(RUNS / "plain_a"))
     assert look(Launch((JobSpec("evaluate", "plain_a", argv),))).checks

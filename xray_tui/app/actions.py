@@ -106,7 +106,7 @@ def launch_form(
 ) -> LaunchScreen:  # fmt: skip
     """The form of a launch, filled from the current run and the marked runs. `snapshot` returns the newest one."""
     from xray_tui.forms.context import FormContext
-    from xray_tui.forms.preflight_lines import looking
+    from xray_tui.forms.preflight_lines import make_preflight
     from xray_tui.forms.screen import LaunchScreen
     from xray_tui.jobs.queue.visible_gpus import limit_of_shell
 
@@ -120,7 +120,7 @@ def launch_form(
         gpu_limit=limit.words if limit else "",
         jobs=jobs,
     )
-    return LaunchScreen(context, looking(runs, settings, snapshot))
+    return LaunchScreen(context, make_preflight(runs, settings, snapshot))
 
 
 def launch(launch: Launch, settings: Settings, runs: Path) -> Notice:

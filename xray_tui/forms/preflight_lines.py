@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xray_tui.jobs.preflight.estimate import PastJobs
     from xray_tui.jobs.preflight.preflight import Outlook
 
-Look = Callable[["Launch"], "Outlook"]
+Preflight = Callable[["Launch"], "Outlook"]
 
 PAUSE = 0.3
 """Seconds without a change before a check."""
@@ -32,11 +32,11 @@ AGAIN = 2.0
 """Interval in seconds between checks of the same launch; the later ones read only changed files."""
 
 
-def looking(runs: Path, settings: Settings, snapshot: Callable[[], GpuSnapshot]) -> Look:
+def make_preflight(runs: Path, settings: Settings, snapshot: Callable[[], GpuSnapshot]) -> Preflight:
     """A function that checks a launch with the last GPU snapshot and the settings. It blocks: call it in a thread."""
     known: PastJobs | None = None
 
-    def look(launch: Launch) -> Outlook:
+    def preflight(launch: Launch) -> Outlook:
         # Imported in the thread, because these modules import the launcher, which takes long.
         from xray_tui.jobs.model.gpu_policy import GpuPolicy, policy_of
         from xray_tui.jobs.preflight.estimate import PastJobs
@@ -50,21 +50,21 @@ def looking(runs: Path, settings: Settings, snapshot: Callable[[], GpuSnapshot])
         known = known or PastJobs(runs)
         return look_ahead(launch.specs, known, snapshot(), terms, launch.evaluate)
 
-    return look
+    return preflight
 
 
-class OutlookLines(Static):
+class PreflightLines(Static):
     """The checks of a launch, except the one in the verdict, and the forecast.
 
     The checks are repeated every AGAIN seconds, so the verdict changes when a missing file appears.
     """
 
-    class Looked(Message):
+    class Checked(Message):
         """A check of the launch has ended."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, preflight: Preflight) -> None:
         super().__init__(id="form-outlook")
-        self._look = look
+        self._preflight = preflight
         self._launch: Launch | None = None
         self._checking: Worker[None] | None = None
         self._at_once = asyncio.Event()
@@ -114,14 +114,14 @@ class OutlookLines(Static):
         with suppress(TimeoutError):
             await asyncio.wait_for(self._at_once.wait(), PAUSE)
         try:
-            self.outlook = await asyncio.to_thread(self._look, launch)
+            self.outlook = await asyncio.to_thread(self._preflight, launch)
             lines = short_lines(self.outlook)
         except Exception as error:
             self.outlook, lines = None, [f"! could not check: {error}"]
         self._answered.set()
         self.remove_class("-old")
         self._show(lines)
-        self.post_message(self.Looked())
+        self.post_message(self.Checked())
 
     def _show(self, lines: list[str]) -> None:
         if lines != self._lines:

@@ -41,6 +41,13 @@ class Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
             self.scroll_to_widget(focused, animate=False)
 
 
+class CommandLine(VerticalScroll):
+    """The command; focusable only if it is too long for its lines, so that it can be scrolled."""
+
+    def allow_focus(self) -> bool:
+        return super().allow_focus() and self.max_scroll_y > 0
+
+
 class FormRow(Horizontal):
     """One field. `key` names it in messages; `help` is the long hint for the help line."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Footer, Input, Select, Static
@@ -23,15 +23,14 @@ from textual.widgets import Button, Footer, Input, Select, Static
 from engine.contract.text import clean
 from xray_tui.forms.context import FormContext, Kind
 from xray_tui.forms.controls import Checklist, Choice, Toggle
-from xray_tui.forms.preflight_lines import Look, OutlookLines
-from xray_tui.forms.row import NESTED, Fields, FormRow, FormSection, mount_some_at_a_time
+from xray_tui.forms.preflight_lines import Preflight, PreflightLines
+from xray_tui.forms.row import NESTED, CommandLine, Fields, FormRow, FormSection, mount_some_at_a_time
 from xray_tui.keymap import bindings
 from xray_tui.screens.confirm import ConfirmScreen
 from xray_tui.system.login_session import this_session, why_it_would_end
 
 if TYPE_CHECKING:
     from xray_tui.forms.options import Launch, Plan
-    from xray_tui.forms.sources import Sources
     from xray_tui.forms.state import FormState
 
 CHECK_WITHIN = 1.0
@@ -42,17 +41,10 @@ MOST_REASONS = 4
 TITLES: Mapping[Kind, str] = {"train": "Train a network", "evaluate": "Evaluate a run", "blend": "Blend runs"}
 
 
-class CommandLine(VerticalScroll):
-    """The command; focusable only if it is too long for its lines, so that it can be scrolled."""
-
-    def allow_focus(self) -> bool:
-        return super().allow_focus() and self.max_scroll_y > 0
-
-
 class LaunchScreen(ModalScreen["Launch | None"]):
     """One form. Dismisses with the launch, which the caller submits, or with None.
 
-    `look` checks a launch; without it there are no checks.
+    `preflight` checks a launch; without it there are no checks.
     """
 
     CSS_PATH = "../styles/launch.tcss"
@@ -61,18 +53,17 @@ class LaunchScreen(ModalScreen["Launch | None"]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide-screen")]  # noqa: RUF012 (an instance variable to Textual)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
-    def __init__(self, context: FormContext, look: Look | None = None) -> None:
+    def __init__(self, context: FormContext, preflight: Preflight | None = None) -> None:
         super().__init__()
         self.context = context
         self.holds_keys = True
         """True while the form or another base is read: keys typed now are for the fields it fills."""
-        self._checks = None if look is None else OutlookLines(look)
+        self._checks = None if preflight is None else PreflightLines(preflight)
         self._state: FormState | None = None
         self._plan: Plan | None = None
-        self._would_end: str | None = None
-        """The reason why the job would end with this login session."""
+        self._would_end = why_it_would_end(this_session())
+        """The reason why the job would end with this login session, or None."""
         self._verdict = ""
-        """The displayed verdict, with its sign."""
 
     def compose(self) -> ComposeResult:
         title = TITLES[self.context.kind]
@@ -91,7 +82,6 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        self._would_end = why_it_would_end(this_session())
         self.app.clear_notifications()  # they would cover the command
         self._read()
 
@@ -100,10 +90,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         """Read the sources, or the base that the user has chosen, and show its values."""
         try:
             if self._state is None:
-                sources = await to_thread(_read_sources, self.context)
-                from xray_tui.forms.state import FormState
-
-                self._state = FormState(self.context, sources)
+                self._state = await to_thread(_read_state, self.context)
                 await self._make_rows(self._state)
             else:
                 from xray_tui.forms.sources import read_filling
@@ -119,8 +106,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
             self._state = None
             self._say(f"cannot read {self.context.runs}: {error}", "✗")
         self.query_one("#form-launch", Button).disabled = self._state is None
-        self.holds_keys = False
-        self._plan = None
+        self.holds_keys, self._plan = False, None
         self._check()
 
     async def _make_rows(self, state: FormState) -> None:
@@ -186,7 +172,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
                     after.value = state.raw["after"]
         return changed
 
-    @on(OutlookLines.Looked)
+    @on(PreflightLines.Checked)
     def _show_verdict(self) -> None:
         """Show the first problem of the fields, else the first failed check, else that the form is ready."""
         plan, checks = self._plan, self._checks
@@ -238,10 +224,6 @@ class LaunchScreen(ModalScreen["Launch | None"]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Disable save for an evaluation: the engine reads no config for it."""
         return not (action == "save" and self.context.kind == "evaluate")
-
-    def action_cancel(self) -> None:
-        """Close the form without a launch."""
-        self.dismiss(None)
 
     @on(Button.Pressed, "#form-launch")
     async def action_launch(self) -> None:
@@ -310,8 +292,8 @@ class LaunchScreen(ModalScreen["Launch | None"]):
             row.control.focus()
 
 
-def _read_sources(context: FormContext) -> Sources:
+def _read_state(context: FormContext) -> FormState:
     # Imported in a thread, because the config models import pydantic, which would delay the start or a key.
-    from xray_tui.forms import rows, sources  # noqa: F401
+    from xray_tui.forms import rows, sources, state  # noqa: F401
 
-    return sources.read_sources(context)
+    return state.FormState(context, sources.read_sources(context))
