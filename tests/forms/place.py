@@ -53,7 +53,7 @@ def recipes() -> list[Recipe]:
     return find_recipes([Path("configs")])
 
 
-class FormApp(KeysInOrder[None]):
+class FormApp(KeysInOrder):
     """Shows the form at once; `results` holds what it was dismissed with."""
 
     def __init__(self, kind: Any, **given: Any) -> None:

@@ -47,7 +47,7 @@ REST_DELAY = 0.12
 """Seconds for which a job is selected before it is followed; a held key repeats faster."""
 
 
-class XrayApp(KeysInOrder[None]):
+class XrayApp(KeysInOrder):
     """One runs folder in one terminal. All state is in files, so a restarted app shows the same."""
 
     TITLE = "xray-tui"

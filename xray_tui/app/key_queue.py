@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 from textual import events
 from textual.app import App
 from textual.message_pump import MessagePump
 
-Result = TypeVar("Result")
 LOOK_AGAIN = 0.02
 """Poll interval in seconds for a widget that may be removed and for a screen that holds keys."""
 
 
-class KeysInOrder(App[Result]):
+class KeysInOrder(App[None]):
     """An app that handles a key only after the previous key is completely handled."""
 
     NOT_HELD: ClassVar[frozenset[str]] = frozenset({"escape", "ctrl+q", "ctrl+c"})

@@ -55,7 +55,7 @@ class LiveLog(LogView):
         before, dropped = self._log, log.dropped - self._log.dropped
         if (log, empty) == (before, self._empty):
             return
-        self._log, self._lines, self._empty = log, log.lines, empty
+        self._log, self.lines, self._empty = log, log.lines, empty
         if log.edition != before.edition:
             self._at_end, self._match, self._missed = True, None, False
         elif dropped:
@@ -66,7 +66,7 @@ class LiveLog(LogView):
         self.show_position()
 
     def draw_row(self, index: int) -> Strip:
-        line, style = self._lines[index], self.rich_style
+        line, style = self.lines[index], self.rich_style
         marked = self.get_component_rich_style("log--found" if index == self._match else "log--match")
         segments, at = [], 0
         for start, end in self._matches(line):
@@ -83,7 +83,7 @@ class LiveLog(LogView):
 
     def show_position(self) -> None:
         """Show a failed search, or the position in a log that is longer than the view."""
-        total, cut, text = self.row_count, self._log.cut, ""
+        total, cut, text = len(self.lines), self._log.cut, ""
         if self._missed:
             text = f"no match for {cut_end(clean(self.words), LONGEST_QUERY)}"
         elif self._at_end and cut:
@@ -125,7 +125,7 @@ class LiveLog(LogView):
         if self._match is not None and self._in_view(self._match):
             self._find(self._match + step, step)
         else:
-            self._find(self._top if step > 0 else min(self._top + self.size.height, self.row_count) - 1, step)
+            self._find(self._top if step > 0 else min(self._top + self.size.height, len(self.lines)) - 1, step)
 
     def _find(self, start: int, step: int) -> None:
         """Go to the first matching line from `start` in the direction of `step`, wrapping around at both ends.
@@ -134,7 +134,7 @@ class LiveLog(LogView):
         """
         if not self.words:
             return
-        lines, words = self._lines, self.words.lower()
+        lines, words = self.lines, self.words.lower()
         indices = ((start + step * count) % len(lines) for count in range(len(lines)))
         self._match = next((index for index in indices if words in lines[index].lower()), None)
         self._missed = self._match is None
@@ -148,7 +148,7 @@ class LiveLog(LogView):
         """Scroll to the line and to the first match in it."""
         if not self._in_view(match):
             self.scroll_to(y=max(0, match - self.size.height // 2), animate=False)
-        line = self._lines[match]
+        line = self.lines[match]
         begin, end = (cell_len(line[:offset]) for offset in next(self._matches(line), (0, 0)))
         left, width = round(self.scroll_target_x), self.scrollable_content_region.width
         if begin < left or end > left + width:

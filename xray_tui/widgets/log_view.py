@@ -25,32 +25,21 @@ class LogView(LineView):
         super().__init__(id=id, classes=classes)
         self._follow = follow
         self._empty = empty
-        self._lines: Sequence[str] = ()
+        self.lines: Sequence[str] = ()
         self._at_end = follow
         """Whether to keep the last line visible."""
 
-    @property
-    def lines(self) -> Sequence[str]:
-        return self._lines
-
-    def show(self, lines: Sequence[str], empty: str | None = None) -> None:
+    def show(self, lines: Sequence[str]) -> None:
         """Show these lines, or the text `empty` if there are none."""
-        if lines == self._lines and empty in (None, self._empty):
-            return
-        self._lines = lines
-        if empty is not None:
-            self._empty = empty
-        self._resized(max(map(cell_len, lines), default=0))
+        if lines != self.lines:
+            self.lines = lines
+            self._resized(max(map(cell_len, lines), default=0))
 
     # For subclasses
 
-    @property
-    def row_count(self) -> int:
-        return len(self._lines)
-
     def draw_row(self, index: int) -> Strip:
         """The whole line; `render_line` crops it."""
-        return Strip([Segment(self._lines[index], self.rich_style)])
+        return Strip([Segment(self.lines[index], self.rich_style)])
 
     def show_position(self) -> None:
         """Called after the visible rows may have changed."""
@@ -59,7 +48,7 @@ class LogView(LineView):
 
     def _resized(self, width: int) -> None:
         """Update the view after its lines changed; `width` is that of the longest line in cells."""
-        self.virtual_size = Size(width, self.row_count)
+        self.virtual_size = Size(width, len(self.lines))
         self._stay_at_end()
         self.refresh()
 
@@ -69,7 +58,7 @@ class LogView(LineView):
             self._to_end()
 
     def _to_end(self) -> None:
-        self.scroll_to(y=max(0, self.row_count - self.size.height), animate=False)
+        self.scroll_to(y=max(0, len(self.lines) - self.size.height), animate=False)
 
     def _scrolled(self) -> None:
         """Follow the end only if the user scrolled to it. Not called when a layout scrolls the view."""
@@ -93,11 +82,11 @@ class LogView(LineView):
 
     def render_line(self, y: int) -> Strip:
         style, width = self.rich_style, self.size.width
-        if not self.row_count and y == 0:
+        if not len(self.lines) and y == 0:
             message = Segment(f" {self._empty}", self.get_component_rich_style("log--faint"))
             return Strip([message]).adjust_cell_length(width, style)
         index = self.scroll_offset.y + y
-        if index >= self.row_count:
+        if index >= len(self.lines):
             return Strip.blank(width, style)
         left = self.scroll_offset.x
         return self.draw_row(index).crop_extend(left, left + width, style)
