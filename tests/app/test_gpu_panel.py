@@ -163,7 +163,7 @@ async def test_a_look_that_comes_while_the_gpus_screen_is_being_made_is_shown(ma
         await pilot.pause()
         app.on_gpu_strip_opened(GpuStrip.Opened(gpus.snapshot.gpus[0]))
         hotter = replace(gpus.snapshot, gpus=(replace(gpus.snapshot.gpus[0], temperature=77),))
-        app.on_gpu_sampled(GpuSampled(replace(gpus, snapshot=hotter)))
+        app.take(GpuSampled(replace(gpus, snapshot=hotter)))
         await until(pilot, lambda: "77°C" in screen_text(app))
 
 

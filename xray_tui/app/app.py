@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events
+from textual import events, on
 from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.message import Message
@@ -157,58 +157,66 @@ class XrayApp(KeysInOrder):
         if self.is_running:
             self.post_message(message)
 
-    # Messages of the services; ignored during the exit, when the screens are being removed
+    # Messages of the services
 
-    def on_board_changed(self, message: messages.BoardChanged) -> None:
-        if self._exit:
-            return
+    @on(messages.FeedMessage)
+    def take(self, message: messages.FeedMessage) -> None:
+        """Show what a service reports; ignored during the exit, when the screens are being removed."""
+        dashboard = self._dashboard
+        match message:
+            case _ if self._exit:
+                pass
+            case messages.BoardChanged(board):
+                self._take_board(board)
+            case messages.BoardPolled(reason):
+                dashboard.board.show_polling(clean(reason))
+            case messages.JobsChanged(jobs, others):
+                self._jobs = jobs
+                dashboard.show_jobs(jobs, others)
+                self.services.update_jobs(jobs)
+            case messages.GpuSampled(gpus):
+                self._take_gpus(gpus)
+            case messages.HostSampled(host):
+                dashboard.gpus.show_host(host)
+            case messages.FollowedChanged(followed):
+                if dashboard.jobs.job is not None and dashboard.jobs.job.id == followed.job:
+                    dashboard.show_followed(followed)
+            case messages.FeedFailed(feed, line):
+                if feed == "board":
+                    self.call_after_refresh(self._start_later_services)  # jobs and GPUs even if the board fails
+                dashboard.show_failure(feed, clean(line))
+            case messages.AwaySummary(report):
+                self._away_report = report
+                self._show_away_report()
+            case messages.Notice(line, severity, bell):
+                self.say(line, severity)
+                if bell:
+                    self.bell()
+
+    def _take_board(self, board: Board) -> None:
         if self._board is None:
             self.call_after_refresh(self._start_later_services)
-            for line in resolve_metrics(self.settings.columns, message.board.rules)[1]:
+            for line in resolve_metrics(self.settings.columns, board.rules)[1]:
                 self.problems.append(line)
                 self.say(line, "warning")
-        self._board = message.board
-        self._dashboard.board.show(message.board)
-        self.services.update_board(message.board)
+        self._board = board
+        self._dashboard.board.show(board)
+        self.services.update_board(board)
 
-    def on_board_polled(self, message: messages.BoardPolled) -> None:
-        if not self._exit:
-            self._dashboard.board.show_polling(clean(message.reason))
-
-    def on_feed_failed(self, message: messages.FeedFailed) -> None:
-        if self._exit:
-            return
-        if message.feed == "board":
-            self.call_after_refresh(self._start_later_services)  # start jobs and GPUs even if the board fails
-        self._dashboard.show_failure(message.feed, clean(message.line))
-
-    def on_jobs_changed(self, message: messages.JobsChanged) -> None:
-        if self._exit:
-            return
-        self._jobs = message.jobs
-        self._dashboard.show_jobs(message.jobs, message.others)
-        self.services.update_jobs(message.jobs)
-
-    def on_gpu_sampled(self, message: messages.GpuSampled) -> None:
-        if self._exit:
-            return
+    def _take_gpus(self, gpus: Gpus) -> None:
         from xray_tui.screens.gpu import GpuScreen
 
-        self._gpus = message.gpus
-        self._dashboard.gpus.show(message.gpus)
+        self._gpus = gpus
+        self._dashboard.gpus.show(gpus)
         for screen in self.screen_stack:
             if isinstance(screen, GpuScreen):
-                screen.show(message.gpus)
+                screen.show(gpus)
         self._pace_gpus()
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key):
             self.services.used()
         await super().on_event(event)
-
-    def on_away_summary(self, message: messages.AwaySummary) -> None:
-        self._away_report = message.report
-        self._show_away_report()
 
     def _show_away_report(self) -> None:
         """Show the away summary once, when the dashboard is the top screen."""
@@ -228,22 +236,6 @@ class XrayApp(KeysInOrder):
     def _pace_gpus(self) -> None:
         """Sample the GPUs often only while the dashboard (also behind a question) or the GPU screen shows them."""
         self.services.show_gpus(not any(getattr(screen, "covers", False) for screen in self.screen_stack))
-
-    def on_host_sampled(self, message: messages.HostSampled) -> None:
-        if not self._exit:
-            self._dashboard.gpus.show_host(message.host)
-
-    def on_followed_changed(self, message: messages.FollowedChanged) -> None:
-        if self._exit:
-            return
-        job = self._dashboard.jobs.job
-        if job is not None and job.id == message.followed.job:
-            self._dashboard.show_followed(message.followed)
-
-    def on_notice(self, message: messages.Notice) -> None:
-        self.say(message.line, message.severity)
-        if message.bell:
-            self.bell()
 
     def say(self, line: str, severity: SeverityLevel = "information") -> None:
         """Show a notification for 5 seconds, or 12 for a warning or an error."""

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from xray_tui.status.report import Report
 
 
-class Latest(Message):
+class FeedMessage(Message):
+    """Any message of the services."""
+
+
+class Latest(FeedMessage):
     """A message that replaces older messages of its type in the queue."""
 
     def can_replace(self, message: Message) -> bool:
@@ -69,7 +73,7 @@ class FollowedChanged(Latest):
 
 
 @dataclass
-class FeedFailed(Message):
+class FeedFailed(FeedMessage):
     """A feed failed and will retry, or it recovered."""
 
     feed: Feed
@@ -78,7 +82,7 @@ class FeedFailed(Message):
 
 
 @dataclass
-class BoardPolled(Message):
+class BoardPolled(FeedMessage):
     """Polling of the runs folder, in place of watching, began or ended."""
 
     reason: str
@@ -86,14 +90,14 @@ class BoardPolled(Message):
 
 
 @dataclass
-class AwaySummary(Message):
+class AwaySummary(FeedMessage):
     """What happened in the runs folder while the user was away."""
 
     report: Report
 
 
 @dataclass
-class Notice(Message):
+class Notice(FeedMessage):
     """One line for the user from a background action: its result, or the reason why it failed."""
 
     line: str
