@@ -134,12 +134,10 @@ def launch(launch: Launch, settings: Settings, runs: Path) -> Notice:
         jobs = launcher.launch_all(specs, launch.evaluate, launch.hold)
     except (BadInput, OSError) as error:
         return Notice(str(error), "error")
-    single = len(jobs) == 1
-    what = f"{_named(jobs[0])}:" if single else f"{len(jobs)} jobs"
-    held = f"held; H in the job list releases {'it' if single else 'each'}"
-    more = held if launch.hold else f"{'it continues' if single else 'they continue'} without the app"
+    what = f"{_named(jobs[0])}:" if len(jobs) == 1 else f"{len(jobs)} jobs"
+    state = ", held; H in the job list releases a job" if launch.hold else "; jobs continue without the app"
     note = launcher.environment.note()
-    return Notice(f"{what} launched{', ' if launch.hold else '; '}{more}{f' ({note})' if note else ''}")
+    return Notice(f"{what} launched{state}{f' ({note})' if note else ''}")
 
 
 def export(board: Board, target: Path | None, gpus: Gpus | None, jobs: Iterable[Job]) -> Notice:

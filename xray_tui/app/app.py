@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path, PurePath
@@ -19,8 +16,8 @@ from textual.screen import Screen
 from engine.contract.names import JOBS, LOG
 from engine.contract.text import clean
 from xray_tui.app import actions, messages
-from xray_tui.app.key_queue import KeysInOrder
 from xray_tui.app.services import Services
+from xray_tui.app.terminal_app import TerminalApp
 from xray_tui.app.themes import XRAY, variable_defaults
 from xray_tui.feeds.board_feed import BoardFeed
 from xray_tui.keymap import COMMANDS, bindings, keymap_problems, shown_keys, usable_keymap
@@ -32,7 +29,6 @@ from xray_tui.widgets.job_list import JobList
 from xray_tui.widgets.leaderboard import Leaderboard
 
 if TYPE_CHECKING:
-    from textual.notifications import SeverityLevel
     from textual.timer import Timer
 
     from xray_tui.board.model import Board
@@ -47,7 +43,7 @@ REST_DELAY = 0.12
 """Seconds for which a job is selected before it is followed; a held key repeats faster."""
 
 
-class XrayApp(KeysInOrder):
+class XrayApp(TerminalApp):
     """One runs folder in one terminal. All state is in files, so a restarted app shows the same."""
 
     TITLE = "xray-tui"
@@ -62,7 +58,7 @@ class XrayApp(KeysInOrder):
         feed: BoardFeed | None = None,
     ) -> None:
         """`problems` are shown at the start; `feed` is a feed that already reads `runs`, if there is one."""
-        super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
+        super().__init__()
         self.runs = runs.absolute() if runs else None
         self.settings = settings or Settings()
         self.problems = [*problems, *keymap_problems(self.settings.keymap)]
@@ -85,38 +81,17 @@ class XrayApp(KeysInOrder):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults(self.current_theme)
 
-    @property
-    def _background_screens(self) -> list[Screen[object]]:
-        """The screens visible behind the current one. Textual includes the screen below an opaque screen, and then
-        repaints the opaque one completely with each change below it."""
-        return [] if self.screen.styles.background.a == 1 else super()._background_screens
-
     def get_default_screen(self) -> Screen[None]:
         return self._dashboard
 
     def on_mount(self) -> None:
-        self.call_after_refresh(self._use_daemon_threads)
         self.set_keymap(usable_keymap(self.settings.keymap))
-        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
-        if not self.is_headless:
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                asyncio.get_running_loop().add_signal_handler(number, self._end_by_signal, number)
         for line in self.problems:
             self.say(line, "warning")
         if self.runs is None:
             self._ask_for_runs()
         else:
             self.services.start(self.runs)
-
-    def _use_daemon_threads(self) -> None:
-        """Run thread workers in daemon threads; called after the first frame, to import the executor late."""
-        from xray_tui.app.daemon_threads import DaemonThreads
-
-        asyncio.get_running_loop().set_default_executor(DaemonThreads())
-
-    def _end_by_signal(self, number: int) -> None:
-        """Exit as `q` does, so that the terminal is restored."""
-        self.exit(return_code=128 + number)
 
     def _ask_for_runs(self) -> None:
         from xray_tui.screens.runs_folder import RunsFolderScreen
@@ -138,19 +113,6 @@ class XrayApp(KeysInOrder):
 
     def on_unmount(self) -> None:
         self.services.stop()
-
-    @property
-    def failure(self) -> Exception | None:
-        """The unexpected error that ended the app."""
-        return self._exception
-
-    def _handle_exception(self, error: Exception) -> None:
-        """Exit because of this error, without printing Textual's traceback: `start` logs it."""
-        self._return_code = 1
-        if self._exception is None:
-            self._exception = error
-            self._exception_event.set()
-        self._close_messages_no_wait()
 
     def _post(self, message: Message) -> None:
         """Post from any thread; messages are dropped while the app exits."""
@@ -236,10 +198,6 @@ class XrayApp(KeysInOrder):
     def _pace_gpus(self) -> None:
         """Sample the GPUs often only while the dashboard (also behind a question) or the GPU screen shows them."""
         self.services.show_gpus(not any(getattr(screen, "covers", False) for screen in self.screen_stack))
-
-    def say(self, line: str, severity: SeverityLevel = "information") -> None:
-        """Show a notification for 5 seconds, or 12 for a warning or an error."""
-        self.notify(clean(line), severity=severity, timeout=5 if severity == "information" else 12, markup=False)
 
     def on_job_list_selected(self, message: JobList.Selected) -> None:
         """Follow the selected job once the cursor rests: each follower starts a thread that opens files."""
@@ -346,14 +304,6 @@ class XrayApp(KeysInOrder):
         else:
             board, target = self._board, self.settings.export
             self.services.run_action(partial(actions.export, board, target, self._gpus, self._jobs))
-
-    def action_suspend(self) -> None:
-        """Suspend until the shell's `fg`; refused where no shell controls the app (`tmux new xray-tui`, a script) and
-        so none could continue it."""
-        if os.getpid() == os.getpgrp() != os.getsid(0):
-            self.action_suspend_process()
-        else:
-            self.say("No interactive shell could continue the app after a suspend")
 
     def action_rescan(self) -> None:
         """Read the whole runs folder again, for file systems that report no changes."""

@@ -47,11 +47,11 @@ class CurveView(PlotextPlot, can_focus=True):
         curve, parts = self._curve, []
         if curve.loss:
             scale = " (log)" if self._log_scale else ""
-            parts.append((f"⡠ loss {_figure(curve.loss[-1][1])}{scale}", "$text-marked"))
+            parts.append((f"⡠ loss {curve.loss[-1][1]:.4g}{scale}", "$text-marked"))
         if curve.validation:
-            best = f", best {_figure(curve.best[1])} @ {curve.best[0]:.0f}" if curve.best else ""
+            best = f", best {curve.best[1]:.4g} @ {curve.best[0]:.0f}" if curve.best else ""
             label = clean(metric(curve.metric).label)
-            parts.append((f"▞ {label} {_figure(curve.validation[-1][1])}{best}", "$text-key"))
+            parts.append((f"▞ {label} {curve.validation[-1][1]:.4g}{best}", "$text-key"))
         if not curve.empty:
             total = f" of {curve.epochs:g} epochs" if curve.epochs else ""
             parts.append((f"{_end(curve):g}{total}", ""))
@@ -88,8 +88,3 @@ class CurveView(PlotextPlot, can_focus=True):
 def _end(curve: Curve) -> float:
     """The last epoch, or step, of the curves; at least 1."""
     return max(1.0, *(x for x, _ in (*curve.loss, *curve.validation)))
-
-
-def _figure(value: float) -> str:
-    """The value with four decimals; in scientific notation if it is large."""
-    return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.3e}"

@@ -1,0 +1,93 @@
+"""An app that leaves its terminal in order: it ends by signals and errors as by `q`, suspends, and never waits for a
+thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from textual.screen import Screen
+
+from engine.contract.text import clean
+from xray_tui.app.key_queue import KeysInOrder
+
+if TYPE_CHECKING:
+    from textual.notifications import SeverityLevel
+
+
+class TerminalApp(KeysInOrder):
+    """Behaviour that does not depend on what the app shows. NO_COLOR, if it is not empty, removes all colours."""
+
+    def __init__(self) -> None:
+        super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
+
+    def on_mount(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(DaemonThreads())
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
+        if not self.is_headless:
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, self._end_by_signal, number)
+
+    def _end_by_signal(self, number: int) -> None:
+        """Exit as `q` does, so that the terminal is restored."""
+        self.exit(return_code=128 + number)
+
+    @property
+    def failure(self) -> Exception | None:
+        """The unexpected error that ended the app."""
+        return self._exception
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Exit because of this error, without printing Textual's traceback: `start` logs it."""
+        self._return_code = 1
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        self._close_messages_no_wait()
+
+    @property
+    def _background_screens(self) -> list[Screen[object]]:
+        """The screens visible behind the current one. Textual includes the screen below an opaque screen, and then
+        repaints the opaque one completely with each change below it."""
+        return [] if self.screen.styles.background.a == 1 else super()._background_screens
+
+    def say(self, line: str, severity: SeverityLevel = "information") -> None:
+        """Show a notification for 5 seconds, or 12 for a warning or an error."""
+        self.notify(clean(line), severity=severity, timeout=5 if severity == "information" else 12, markup=False)
+
+    def action_suspend(self) -> None:
+        """Suspend until the shell's `fg`; refused where no shell controls the app (`tmux new xray-tui`, a script) and
+        so none could continue it."""
+        if os.getpid() == os.getpgrp() != os.getsid(0):
+            self.action_suspend_process()
+        else:
+            self.say("No interactive shell could continue the app after a suspend")
+
+
+class DaemonThreads(ThreadPoolExecutor):
+    """Runs each call of a thread worker in its own daemon thread: at the exit, asyncio would wait for a slow read."""
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = call(*args, **kwargs)
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        Thread(target=run, name="worker", daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Return at once; the daemon threads end with the process."""
