@@ -18,7 +18,7 @@ from engine.contract.text import clean
 from xray_tui.app import actions, messages
 from xray_tui.app.services import Services
 from xray_tui.app.terminal_app import TerminalApp
-from xray_tui.app.themes import XRAY, variable_defaults
+from xray_tui.app.themes import choose_theme, variable_defaults
 from xray_tui.feeds.board_feed import BoardFeed
 from xray_tui.keymap import COMMANDS, bindings, keymap_problems, shown_keys, usable_keymap
 from xray_tui.screens.dashboard import DashboardScreen
@@ -70,13 +70,7 @@ class XrayApp(TerminalApp):
         self._away_report: Report | None = None
         """The away summary until it is shown, which needs the dashboard on top."""
         self._dashboard = DashboardScreen(self.settings.columns, self.settings.gpu_detail)
-        self.register_theme(XRAY)
-        if (theme := self.settings.theme) in self.available_themes:
-            self.theme = theme
-        else:
-            known = ", ".join(sorted(self.available_themes))
-            self.problems.append(f"settings: theme: {clean(theme)}: unknown theme; expected one of {known}")
-            self.theme = XRAY.name
+        self.problems += choose_theme(self, self.settings.theme)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults(self.current_theme)
@@ -104,12 +98,6 @@ class XrayApp(TerminalApp):
                 self.services.start(self.runs)
 
         self.push_screen(RunsFolderScreen(Path.cwd() / "runs"), answered)
-
-    # Services
-
-    def _start_later_services(self) -> None:
-        if not self._exit:
-            self.services.start_later(self._board)
 
     def on_unmount(self) -> None:
         self.services.stop()
@@ -145,7 +133,7 @@ class XrayApp(TerminalApp):
                     dashboard.show_followed(followed)
             case messages.FeedFailed(feed, line):
                 if feed == "board":
-                    self.call_after_refresh(self._start_later_services)  # jobs and GPUs even if the board fails
+                    self.call_after_refresh(self.services.start_later, self._board)  # even if the board fails
                 dashboard.show_failure(feed, clean(line))
             case messages.AwaySummary(report):
                 self._away_report = report
@@ -157,7 +145,7 @@ class XrayApp(TerminalApp):
 
     def _take_board(self, board: Board) -> None:
         if self._board is None:
-            self.call_after_refresh(self._start_later_services)
+            self.call_after_refresh(self.services.start_later, board)
             for line in resolve_metrics(self.settings.columns, board.rules)[1]:
                 self.problems.append(line)
                 self.say(line, "warning")

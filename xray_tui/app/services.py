@@ -72,10 +72,8 @@ class Services:
         from xray_tui.status.last_visit import WelcomeBack
         from xray_tui.system.process import user
 
-        if self._ended_jobs is not None:
+        if self._ended_jobs is not None or self._runs is None or self.board is None:
             return
-        assert self._runs is not None
-        assert self.board is not None
         lease_dir, posting, failed = self._settings.lease_dir, self._posting, messages.FeedFailed
         self._ended_jobs = EndedJobs(user(), time.time())
         self.board.watch()
@@ -89,7 +87,8 @@ class Services:
         self._host.start()
 
     def stop(self) -> None:
-        """Ask all feed threads to end, without waiting for them."""
+        """Ask all feed threads to end, without waiting for them. No feed starts afterwards."""
+        self._runs = None
         for service in (self.board, self.jobs, self.gpus, self._host, self.follow):
             if service is not None:
                 service.stop()

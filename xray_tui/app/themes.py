@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from textual.app import App
 from textual.color import Color
 from textual.theme import Theme
+
+from engine.contract.text import clean
 
 XRAY = Theme(
     name="xray",
@@ -30,6 +33,17 @@ XRAY = Theme(
         "footer-key": "#e4b567",
     },
 )
+
+
+def choose_theme(app: App[None], name: str) -> list[str]:
+    """Set the theme of the settings, else XRAY with a message about the unknown name."""
+    app.register_theme(XRAY)
+    if name in app.available_themes:
+        app.theme = name
+        return []
+    app.theme = XRAY.name
+    known = ", ".join(sorted(app.available_themes))
+    return [f"settings: theme: {clean(name)}: unknown theme; expected one of {known}"]
 
 
 def variable_defaults(theme: Theme) -> dict[str, str]:
