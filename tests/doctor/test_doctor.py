@@ -39,8 +39,7 @@ from xray_tui.doctor.checks.resources import (
 from xray_tui.doctor.checks.session_end import judge_lingering, what_happens
 from xray_tui.doctor.checks.settings import export, judge_settings, on_end, runs_dir
 from xray_tui.doctor.checks.torch_build import judge_torch, torch_build
-from xray_tui.doctor.context import Context, ask
-from xray_tui.doctor.report import Finding, Mark, as_json, as_lines, bad, ok, unknown, warn
+from xray_tui.doctor.findings import Context, Finding, Mark, as_json, as_lines, ask, bad, ok, unknown, warn
 from xray_tui.doctor.run_checks import run_checks
 from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 from xray_tui.jobs.locks.lock_dir import LOCK_DIR_ENV, find_lock_dir

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from xray_tui.doctor.checks.folders import judge_mutex
-from xray_tui.doctor.report import Mark
+from xray_tui.doctor.findings import Mark
 from xray_tui.jobs.locks.lock_dir import LockDir, find_lock_dir
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from engine.contract.errors import BadInput
 from xray_tui.doctor.checks.folders import judge_leases
-from xray_tui.doctor.report import Mark
+from xray_tui.doctor.findings import Mark
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import file_system, find_lock_dir
 

@@ -18,7 +18,7 @@ import pytest
 
 from engine.contract.names import JOBS
 from xray_tui.doctor.checks.folders import judge_jobs, judge_leases, judge_mutex
-from xray_tui.doctor.report import Mark
+from xray_tui.doctor.findings import Mark
 from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot, to_json
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import LOCK_DIR_ENV, LockDir

@@ -11,7 +11,7 @@ from engine.contract.errors import BadInput, Exit
 from tests.gpu import fake
 from xray_tui.cli.main import main
 from xray_tui.doctor.checks.gpus import visible_gpus
-from xray_tui.doctor.report import Mark
+from xray_tui.doctor.findings import Mark
 from xray_tui.gpu import host_probe
 from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 from xray_tui.jobs.actions.resume import resume

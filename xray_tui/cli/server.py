@@ -53,8 +53,7 @@ def _status(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from xray_tui.doctor.bug_report import report
     from xray_tui.doctor.checks.settings import judge_settings
-    from xray_tui.doctor.context import Context
-    from xray_tui.doctor.report import Mark, as_json, as_lines
+    from xray_tui.doctor.findings import Context, Mark, as_json, as_lines
     from xray_tui.doctor.run_checks import run_checks
     from xray_tui.settings import load_settings, runs_folder
 

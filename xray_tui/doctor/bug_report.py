@@ -24,8 +24,7 @@ from xray_tui.board.index import RunIndex
 from xray_tui.board.walk import walk
 from xray_tui.doctor.checks.engine import version
 from xray_tui.doctor.checks.settings import judge_settings
-from xray_tui.doctor.context import Context
-from xray_tui.doctor.report import SIGNS, Finding, ok
+from xray_tui.doctor.findings import SIGNS, Context, Finding, ok
 from xray_tui.doctor.run_checks import CHECKS, Check, run_checks
 from xray_tui.jobs.storage.job_store import JobStore
 from xray_tui.logs.tail import Tail
@@ -34,8 +33,9 @@ from xray_tui.system.error_log import error_log
 from xray_tui.system.process import user
 
 PACKAGES = (
-    "xray-tui", "textual", "rich", "pydantic", "pyyaml", "platformdirs", "psutil", "nvidia-ml-py", "setproctitle",
-    "torch", "torchvision", "segmentation-models-pytorch", "timm", "numpy", "scikit-learn", "pillow", "nnunetv2",
+    "xray-tui", "textual", "rich", "pydantic", "pyyaml", "platformdirs", "psutil", "nvidia-ml-py", "watchdog",
+    "textual-plotext", "setproctitle", "torch", "torchvision", "segmentation-models-pytorch", "timm", "numpy", "pandas",
+    "scipy", "scikit-learn", "pycocotools", "pillow", "nnunetv2",
 )  # fmt: skip
 SHOWN = ("TERM", "COLORTERM", "LANG", "LC_ALL", "NO_COLOR", "CUDA_VISIBLE_DEVICES", "XRAY_TUI_WATCH")
 """Environment variables whose values are shown."""

@@ -15,8 +15,7 @@ from xray_tui.doctor.checks.resources import disk, limits, quota, shared_memory
 from xray_tui.doctor.checks.session_end import ending
 from xray_tui.doctor.checks.settings import export, log_file, on_end, runs_dir
 from xray_tui.doctor.checks.torch_build import torch_build
-from xray_tui.doctor.context import Context
-from xray_tui.doctor.report import Finding, unknown
+from xray_tui.doctor.findings import Context, Finding, unknown
 
 Check = Callable[[Context], list[Finding]]
 

@@ -2,16 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from threading import Thread
+from typing import Any
 
 from xray_tui.gpu import nvml
-from xray_tui.gpu.call_pool import CallPool
 from xray_tui.gpu.errors import DRIVER_GONE, NO_GPU, why_no_values
 from xray_tui.gpu.process_info import ProcessInfoCache
 from xray_tui.gpu.snapshot import NO_ANSWER, GpuSample, GpuSnapshot
 
 Answer = GpuSample | nvml.Refusal
+
+
+class CallPool:
+    """Calls the driver for every GPU at the same time, each in a thread of its own: a call that hangs affects its own
+    GPU only.
+
+    ctypes releases the GIL during a call, so other threads run while one hangs. A thread cannot be ended from outside:
+    a hanging thread is abandoned, and its GPU is skipped until the call returns.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._hanging: dict[int, Thread] = {}
+
+    def call(self, gpus: Iterable[int], read: Callable[[int], Any]) -> dict[int, Any]:
+        """`read` of every GPU, by its index; a GPU that does not answer within the timeout is missing. Exceptions of
+        `read` are raised."""
+        answers: dict[int, Any] = {}
+        failures: list[Exception] = []
+
+        def run(gpu: int) -> None:
+            try:
+                answers[gpu] = read(gpu)
+            except Exception as failure:  # a bug in `read`, not a driver error: it must not look like a hang
+                failures.append(failure)
+
+        self._hanging = {gpu: thread for gpu, thread in self._hanging.items() if thread.is_alive()}
+        started = {gpu: Thread(target=run, args=(gpu,), daemon=True) for gpu in gpus if gpu not in self._hanging}
+        deadline = time.monotonic() + self._timeout
+        for thread in started.values():
+            thread.start()
+        for thread in started.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if failures:
+            raise failures[0]
+        self._hanging |= {gpu: thread for gpu, thread in started.items() if thread.is_alive()}
+        return answers.copy()  # an abandoned thread may still add its answer
 
 
 class Driver:
@@ -25,7 +64,7 @@ class Driver:
         self._process_info = ProcessInfoCache()
         self._states: dict[str, nvml.GpuState] = {}
         self._uuids: dict[int, str] = {}
-        self._pool: CallPool[Answer] = CallPool(hang)
+        self._pool = CallPool(hang)
 
     def snapshot(self, now: float) -> GpuSnapshot | None:
         """Read every GPU, within `hang` seconds. None when no GPU answers: then the driver itself hangs. Raises
@@ -37,7 +76,7 @@ class Driver:
         count = nvml.count()
         if not count:
             raise nvml.NoDriver(NO_GPU)
-        answers = self._pool.call(range(count), partial(self._read, now=now))
+        answers: dict[int, Answer] = self._pool.call(range(count), partial(self._read, now=now))
         refusals = [answer for answer in answers.values() if isinstance(answer, nvml.Refusal)]
         if not answers:
             return None

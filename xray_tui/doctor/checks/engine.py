@@ -9,8 +9,7 @@ from importlib import metadata
 from engine import __version__
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from xray_tui.doctor.context import Context
-from xray_tui.doctor.report import Finding, bad, ok
+from xray_tui.doctor.findings import Context, Finding, bad, ok
 from xray_tui.jobs.launch.launcher import check_engine
 
 REMEDY = "pip install 'xray-tui[engine]'; without it the board works, but nothing can be launched here"

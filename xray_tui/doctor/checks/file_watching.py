@@ -10,8 +10,7 @@ from engine.contract.text import clean
 from xray_tui.board.walk import walk
 from xray_tui.board.watch import ENVIRONMENT
 from xray_tui.board.watch_sources import Inotify
-from xray_tui.doctor.context import Context
-from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
+from xray_tui.doctor.findings import Context, Finding, bad, ok, unknown, warn
 from xray_tui.system.mounts import file_system_of, is_shared, read_mountinfo
 
 NAME = "watching"

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from engine.contract.names import JOBS
 from engine.contract.text import clean
-from xray_tui.doctor.context import Context
-from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
+from xray_tui.doctor.findings import Context, Finding, bad, ok, unknown, warn
 from xray_tui.jobs.locks.file_lock import Busy
 from xray_tui.jobs.locks.lock_dir import LOCK_DIR_ENV, PARTS, PRIVATE_NOTE, SHARED, LockDir, existing_lock_dir
 from xray_tui.system.cgroups import is_container

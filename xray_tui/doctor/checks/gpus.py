@@ -6,8 +6,7 @@ import time
 from collections.abc import Collection
 
 from engine.contract.text import clean
-from xray_tui.doctor.context import Context
-from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
+from xray_tui.doctor.findings import Context, Finding, bad, ok, unknown, warn
 from xray_tui.gpu.host_probe import pci_gpus
 from xray_tui.gpu.in_use import RecentUse, Use, extended, judge
 from xray_tui.gpu.sampler import sample_once

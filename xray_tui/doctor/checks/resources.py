@@ -8,8 +8,7 @@ import shutil
 
 from engine.contract.text import clean
 from engine.contract.units import GIB, size
-from xray_tui.doctor.context import Context
-from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
+from xray_tui.doctor.findings import Context, Finding, bad, ok, unknown, warn
 from xray_tui.jobs.preflight.disk_space import Quota, ask_quota, parse_quota
 from xray_tui.system.disk_probe import room
 from xray_tui.system.mounts import read_mountinfo, source_of

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from engine.contract.text import clean
-from xray_tui.doctor.context import Context, ask
-from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
+from xray_tui.doctor.findings import Context, Finding, ask, bad, ok, unknown, warn
 from xray_tui.system.login_session import Place, Session, judge_ending, this_session
 
 NAME = "session"

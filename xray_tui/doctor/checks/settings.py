@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from engine.contract.text import clean
-from xray_tui.doctor.context import Context
-from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
+from xray_tui.doctor.findings import Context, Finding, bad, ok, unknown, warn
 from xray_tui.jobs.launch.check_spec import program_problem
 from xray_tui.settings import settings_path
 from xray_tui.system.error_log import error_log
@@ -50,14 +49,16 @@ def export(context: Context) -> list[Finding]:
     path = context.settings.export
     if path is None:
         return []
-    shown, remedy = clean(str(path)), "correct export in the settings"
+    shown, folder = clean(str(path)), path.absolute().parent
     if path.is_dir():
-        return [bad("export", f"{shown}: a folder; expected a file", remedy)]
-    if not path.absolute().parent.is_dir():
-        return [bad("export", f"{shown}: its folder does not exist", remedy)]
-    if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
-        return [bad("export", f"{shown}: you cannot write into its folder", remedy)]
-    return [ok("export", shown)]
+        problem = "a folder; expected a file"
+    elif not folder.is_dir():
+        problem = "its folder does not exist"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        problem = "you cannot write into its folder"
+    else:
+        return [ok("export", shown)]
+    return [bad("export", f"{shown}: {problem}", "correct export in the settings")]
 
 
 def log_file(context: Context) -> list[Finding]:

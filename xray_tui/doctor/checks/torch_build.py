@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.contract.text import clean
-from xray_tui.doctor.context import Context, ask
-from xray_tui.doctor.report import Finding, bad, ok, unknown, warn
+from xray_tui.doctor.findings import Context, Finding, ask, bad, ok, unknown, warn
 from xray_tui.gpu.host_probe import pci_gpus
 
 TIMEOUT = 120.0

@@ -1,13 +1,28 @@
-"""A finding of the doctor: name of the check, mark, text, and remedy."""
+"""What a check of the doctor gets, and the findings that it returns."""
 
 from __future__ import annotations
 
+import subprocess
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
+
+from xray_tui.settings import Settings
 
 WIDTH = 110
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The arguments of a check."""
+
+    runs: Path
+    """Absolute path; the folder may not exist."""
+    settings: Settings = Settings()  # noqa: RUF009 - frozen
+    root: Path = Path("/")
+    """Folder that the paths of system files, such as /proc and /sys, start from."""
 
 
 class Mark(StrEnum):
@@ -47,6 +62,17 @@ def bad(name: str, found: str, remedy: str) -> Finding:
 
 def unknown(name: str, why: str, remedy: str = "") -> Finding:
     return Finding(name, Mark.UNKNOWN, f"not known: {why}", remedy)
+
+
+def ask(command: Sequence[str], seconds: float, failing: bool = False) -> str | None:
+    """The program's output; None if it does not exist, exceeds the timeout, or fails (unless `failing` allows that)."""
+    try:
+        result = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False, errors="replace"
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout if failing or result.returncode == 0 else None
 
 
 def as_lines(findings: Iterable[Finding]) -> list[str]:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from xray_tui.gpu.call_pool import CallPool
+from xray_tui.gpu.driver import CallPool
 
 from .fake import wait_until
 
