@@ -36,8 +36,8 @@ from xray_tui.doctor.checks.resources import (
     quota,
     shared_memory,
 )
-from xray_tui.doctor.checks.session_end import judge_lingering, what_happens
-from xray_tui.doctor.checks.settings import export, judge_settings, on_end, runs_dir
+from xray_tui.doctor.checks.session_end import what_happens
+from xray_tui.doctor.checks.settings import export, judge_settings, on_end
 from xray_tui.doctor.checks.torch_build import judge_torch, torch_build
 from xray_tui.doctor.findings import Context, Finding, Mark, as_json, as_lines, ask, bad, ok, unknown, warn
 from xray_tui.doctor.run_checks import run_checks
@@ -72,7 +72,7 @@ def test_every_line_has_a_sign_and_the_status_says_if_anything_is_bad(runs: Path
     findings = json.loads(found.stdout)
     names = [finding["name"] for finding in findings]
     expected = ["settings", "xray-tui", "driver", "torch", "engine", "runs", "disk", "quota", "watching", "leases"]
-    expected += ["session", "lingering", "shared memory", "open files"]
+    expected += ["session", "shared memory", "open files"]
     assert [name for name in names if name in expected] == expected
     assert found.returncode == any(finding["mark"] == "bad" for finding in findings)
     assert all(finding["remedy"] for finding in findings if finding["mark"] in ("warn", "bad"))
@@ -421,11 +421,6 @@ def test_a_slurm_job_without_a_control_group_is_not_guessed_about() -> None:
     assert what_happens(Session(user="ana"), {"SLURM_JOB_ID": "12"}).mark is Mark.UNKNOWN
 
 
-def test_lingering_is_told_on_its_own() -> None:
-    found = [judge_lingering(Session(user="ana", lingers=value))[0].found for value in (None, True, False)]
-    assert [text.split(" ")[0] for text in found] == ["no", "on", "off"]
-
-
 # Settings
 
 
@@ -460,7 +455,7 @@ def test_the_program_of_on_end_has_to_be_there_and_executable(
 
 
 def test_files_and_folders_that_the_settings_name_are_looked_at(context: Context, tmp_path: Path) -> None:
-    assert (export(context), runs_dir(context)) == ([], [])
+    assert export(context) == []
     (tmp_path / "closed").mkdir(mode=0o555)
     for path, said in (
         (tmp_path / "BOARD.md", ""),
@@ -470,6 +465,3 @@ def test_files_and_folders_that_the_settings_name_are_looked_at(context: Context
     ):
         (found,) = export(replace(context, settings=Settings(export=path)))
         assert (found.mark, said in found.found) == (Mark.BAD if said else Mark.OK, True), found
-    assert runs_dir(replace(context, settings=Settings(runs_dir=tmp_path))) == []
-    (found,) = runs_dir(replace(context, settings=Settings(runs_dir=tmp_path / "gone")))
-    assert (found.mark, found.found) == (Mark.BAD, f"{tmp_path}/gone: no such folder")

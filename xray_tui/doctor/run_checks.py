@@ -13,7 +13,7 @@ from xray_tui.doctor.checks.folders import lease_place, queue_mutex, runs_place
 from xray_tui.doctor.checks.gpus import gpus
 from xray_tui.doctor.checks.resources import disk, limits, quota, shared_memory
 from xray_tui.doctor.checks.session_end import ending
-from xray_tui.doctor.checks.settings import export, log_file, on_end, runs_dir
+from xray_tui.doctor.checks.settings import export, log_file, on_end
 from xray_tui.doctor.checks.torch_build import torch_build
 from xray_tui.doctor.findings import Context, Finding, unknown
 
@@ -25,7 +25,6 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("torch", torch_build),
     ("engine", engine),
     ("runs", runs_place),
-    ("runs_dir", runs_dir),
     ("disk", disk),
     ("quota", quota),
     ("watching", watching),

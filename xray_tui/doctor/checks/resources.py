@@ -26,8 +26,6 @@ FILE_SIZE = 4 << 30
 
 def disk(context: Context) -> list[Finding]:
     """Free space on the disk of the runs folder."""
-    if not context.runs.is_dir():
-        return [unknown("disk", f"{clean(str(context.runs))} is not a folder")]
     try:
         status = os.statvfs(context.runs)
     except OSError as error:

@@ -20,13 +20,13 @@ _ANSWERS = {"b true": True, "b false": False}
 
 
 def ending(context: Context) -> list[Finding]:
-    """Whether a job launched from this shell survives the end of the session, and whether lingering is on."""
+    """Whether a job launched from this shell survives the end of the session."""
     session = this_session(context.root)
     if session.place is Place.SESSION:
         answer = _ANSWERS.get((ask(_COMMAND, TIMEOUT) or "").strip())
         if answer is not None:  # its files may have changed after logind read them
             session = replace(session, kills=replace(session.kills, all_users=answer, source="logind"))
-    return [what_happens(session, os.environ), *judge_lingering(session)]
+    return [what_happens(session, os.environ)]
 
 
 def what_happens(session: Session, environ: Mapping[str, str]) -> Finding:
@@ -52,12 +52,3 @@ def what_happens(session: Session, environ: Mapping[str, str]) -> Finding:
         return unknown(NAME, f"$SLURM_JOB_ID is {clean(number)[:20]}, but this shell is in no control group of Slurm",
                        "launch from a shell outside of Slurm")  # fmt: skip
     return ok(NAME, "jobs continue after logout: only processes attached to the terminal end with the session")
-
-
-def judge_lingering(session: Session) -> list[Finding]:
-    """Whether lingering is on. `what_happens` reports the sessions in which jobs need it."""
-    if session.lingers is False:
-        return [ok("lingering", f"off for {session.user}: services of `systemd-run --user` end with the last session",
-                   f"`loginctl enable-linger {session.user}`, if you use systemd-run")]  # fmt: skip
-    words = f"on for {session.user}" if session.lingers else "no systemd here, so lingering is not needed"
-    return [ok("lingering", words)]

@@ -36,14 +36,6 @@ def on_end(context: Context) -> list[Finding]:
     return [ok("on_end", f"{clean(command[0])} runs after each job")]
 
 
-def runs_dir(context: Context) -> list[Finding]:
-    """Whether the runs folder of the settings exists, if --runs gives another one."""
-    folder = context.settings.runs_dir
-    if folder is None or folder.absolute() == context.runs or folder.is_dir():
-        return []
-    return [bad("runs_dir", f"{clean(str(folder))}: no such folder", "create it, or correct runs_dir in the settings")]
-
-
 def export(context: Context) -> list[Finding]:
     """Whether the file of `export` can be written. The check does not write it."""
     path = context.settings.export
