@@ -9,7 +9,7 @@ from threading import Thread
 from engine.contract.text import clean
 from xray_tui.doctor.checks.engine import app, engine
 from xray_tui.doctor.checks.file_watching import watching
-from xray_tui.doctor.checks.folders import lease_place, queue_mutex, runs_place
+from xray_tui.doctor.checks.folders import lease_place, runs_place
 from xray_tui.doctor.checks.gpus import gpus
 from xray_tui.doctor.checks.resources import disk, limits, quota, shared_memory
 from xray_tui.doctor.checks.session_end import ending
@@ -29,7 +29,6 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("quota", quota),
     ("watching", watching),
     ("leases", lease_place),
-    ("queue", queue_mutex),
     ("session", ending),
     ("shared memory", shared_memory),
     ("open files", limits),

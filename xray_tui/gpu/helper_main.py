@@ -33,13 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print snapshots until the reader is gone or there is no driver; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m xray_tui.gpu.helper_main", description=__doc__)
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between two lines (default 1)")
-    hang = Backoff().hang
-    parser.add_argument("--patience", type=float, default=hang, help=f"seconds a GPU may take (default {hang:g})")
+    parser.add_argument("--patience", type=float, default=Backoff().hang, help="seconds a GPU may take")
     parser.add_argument("--once", action="store_true", help="print one line and exit")
     options = parser.parse_args(arguments)
     _die_with_the_parent()
     try:
-        _serve(_within(options.interval), options.patience, options.once)
+        _serve(options.interval, options.patience, options.once)
     except NoDriver as error:
         _print(GpuSnapshot(problem=str(error), time=time.time()))
     except BrokenPipeError:
@@ -68,14 +67,10 @@ def _serve(interval: float, hang: float, once: bool) -> None:
             lines = os.read(sys.stdin.fileno(), 4096).split()
             if not lines:  # stdin is closed
                 return
-            before, interval = interval, _within(float(lines[-1]))
+            before, interval = interval, min(max(float(lines[-1]), SHORTEST), LONGEST)
             # The new interval counts from the last snapshot, so that a shorter one takes effect at once; a longer one
             # does not delay the next line, which the reader may await with the timeout of the former interval.
             due = min(due, max(due - before + interval, time.monotonic()))
-
-
-def _within(interval: float) -> float:
-    return min(max(interval, SHORTEST), LONGEST)
 
 
 def _print(snapshot: GpuSnapshot) -> None:

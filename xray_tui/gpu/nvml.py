@@ -81,12 +81,11 @@ class Refusal:
 
 
 class GpuState:
-    """What the helper remembers about a GPU: its name, and values that it does not read for every snapshot."""
+    """What the helper remembers about a GPU: its UUID (empty if it could never be read), its name,
+    and values that are not read for every snapshot."""
 
     def __init__(self, uuid: str, name: str) -> None:
-        """`uuid` is empty if it could never be read."""
-        self.uuid = uuid
-        self.name = name
+        self.uuid, self.name = uuid, name
         self._cached: dict[str, tuple[float, Any]] = {}
 
     def cached(self, key: str, every: float, now: float, read: Callable[[], Any]) -> Any:

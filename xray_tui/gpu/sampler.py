@@ -56,13 +56,11 @@ class Sampler:
         self._lock = threading.Lock()
         """Guards _helper and _interval. Not held while a process starts, which takes long on a slow disk."""
         self._helper: HelperProcess | None = None
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._run, name="gpu-sampler", daemon=True)
 
     def start(self) -> None:
-        """Start the thread. A sampler cannot be started again after stop()."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="gpu-sampler", daemon=True)
-            self._thread.start()
+        """Start the thread. Call it once; a sampler cannot be started again after stop()."""
+        self._thread.start()
 
     def stop(self) -> None:
         """Stop without waiting, even while the driver hangs. A running call of `on_sample` may still finish."""

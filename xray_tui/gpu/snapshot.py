@@ -122,9 +122,10 @@ def from_json(values: Mapping[str, Any]) -> GpuSnapshot:
 
 def _gpu(values: Mapping[str, Any]) -> GpuSample:
     processes = values.get("processes")
-    listed = None if processes is None else tuple(GpuProcess(**_known(GpuProcess, process)) for process in processes)
+    if processes is not None:
+        processes = tuple(GpuProcess(**_known(GpuProcess, process)) for process in processes)
     throttle = tuple(values.get("throttle") or ())
-    return GpuSample(**{**_known(GpuSample, values), "processes": listed, "throttle": throttle})
+    return GpuSample(**{**_known(GpuSample, values), "processes": processes, "throttle": throttle})
 
 
 def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,8 @@ def judge_runs(runs: str, kind: str, in_container: bool) -> Finding:
 
 
 def lease_place(context: Context) -> list[Finding]:
-    """The lock folder that jobs use or would use. The check does not create it."""
+    """The lock folder that jobs use or would use, and its mutex. The check does not create the folder, and locks the
+    mutex for a moment."""
     setting = context.settings.lease_dir
     lease_dir = existing_lock_dir(setting)
     path = lease_dir.path if lease_dir is not None else next_place(setting, os.environ)
@@ -78,7 +79,8 @@ def lease_place(context: Context) -> list[Finding]:
         return [warn("leases", PRIVATE_NOTE, REMEDY)]
     kind = file_system_of(_nearest(path), read_mountinfo())
     is_private = lease_dir is not None and lease_dir.is_private
-    return [judge_leases(path, kind, lease_dir is not None, is_private, is_container(context.root))]
+    finding = judge_leases(path, kind, lease_dir is not None, is_private, is_container(context.root))
+    return [finding, *([] if lease_dir is None else judge_mutex(lease_dir))]
 
 
 def next_place(setting: Path | str | None, environ: Mapping[str, str]) -> Path | None:
@@ -120,12 +122,6 @@ def judge_leases(path: Path, kind: str, exists: bool, is_private: bool, in_conta
     if path.is_relative_to("/tmp"):  # noqa: S108
         return warn("leases", f"{shown}: /tmp is emptied at a restart, and old files in it are deleted", REMEDY)
     return ok("leases", f"{shown} on {clean(kind)}, shared by all users")
-
-
-def queue_mutex(context: Context) -> list[Finding]:
-    """Whether jobs can take the mutex of the lease folder. Locks it for a moment."""
-    lease_dir = existing_lock_dir(context.settings.lease_dir)
-    return [] if lease_dir is None else judge_mutex(lease_dir)
 
 
 def judge_mutex(lease_dir: LockDir, patience: float = MUTEX_LONG) -> list[Finding]:

@@ -72,7 +72,7 @@ def judge_torch(build: Mapping[str, Any], installed: int, visible: str | None) -
         return [ok("torch", f"{shown}, finds no GPU{hidden}")]
     shown += f", finds {len(gpus)} GPU{'' if len(gpus) == 1 else 's'}"
     archs = build.get("archs") or []
-    unsupported = sorted({clean(gpu) for gpu in gpus if archs and not _runs_on(gpu.rpartition(" sm_")[2], archs)})
+    unsupported = sorted({clean(gpu) for gpu in gpus if archs and not _runs_on(int(gpu.rpartition(" sm_")[2]), archs)})
     if unsupported:
         return [bad("torch", f"{shown}, but has no kernels for {', '.join(unsupported)}",
                     f"install a build that has them: {BUILDS}")]  # fmt: skip
@@ -82,12 +82,9 @@ def judge_torch(build: Mapping[str, Any], installed: int, visible: str | None) -
     return [ok("torch", shown)]
 
 
-def _runs_on(capability: str, archs: list[str]) -> bool:
+def _runs_on(needed: int, archs: list[str]) -> bool:
     """Whether a build supports a GPU: it has machine code (sm_…) of the same major version or PTX (compute_…), in both
-    cases not newer than the GPU's compute capability. The driver compiles PTX."""
-    if not capability.isdigit():
-        return True
-    needed = int(capability)
+    cases not newer than the GPU's compute capability `needed`, such as 86. The driver compiles PTX."""
     for arch in archs:
         kind, _, digits = arch.rstrip("af").partition("_")  # sm_90a: code for features of one architecture
         if digits.isdigit() and int(digits) <= needed and (kind == "compute" or int(digits) // 10 == needed // 10):
