@@ -64,14 +64,14 @@ def report(context: Context, problems: Sequence[str]) -> str:
     checks: Sequence[tuple[str, Check]] = (*CHECKS, ("contents", contents))
     findings = (*judge_settings(problems), *run_checks(context, checks))
     sections = {
-        f"xray-tui report, {datetime.now().astimezone().isoformat(timespec='seconds')}": (),
-        "## Versions": _versions(),
-        "## Terminal": _terminal(),
-        "## Settings": _settings(context.settings),
-        "## Doctor": map(_line, findings),
-        "## Log file": _log(),
+        "Versions": _versions(),
+        "Terminal": _terminal(),
+        "Settings": _settings(context.settings),
+        "Doctor": map(_line, findings),
+        "Log file": _log(),
     }
-    lines = [line for title, text in sections.items() for line in (title, "", *text, "")]
+    lines = [f"xray-tui report, {datetime.now().astimezone().isoformat(timespec='seconds')}", ""]
+    lines += [line for title, text in sections.items() for line in (f"## {title}", "", *text, "")]
     return redacted("\n".join(lines), str(Path.home()), user())
 
 

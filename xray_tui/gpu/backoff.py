@@ -9,7 +9,7 @@ from xray_tui.gpu.snapshot import NO_ANSWER, GpuSnapshot
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Durations in seconds. Those with a longest value double from time to time up to it."""
+    """Durations in seconds; one with a `longest_` value doubles with each failure in a row up to that."""
 
     silence: float = 5.0
     """Time without output after which the driver counts as hanging. For the first line of a helper it doubles with each

@@ -81,8 +81,8 @@ class Refusal:
 
 
 class GpuState:
-    """What the helper remembers about a GPU: its UUID (empty if it could never be read), its name,
-    and values that are not read for every snapshot."""
+    """What the helper remembers about a GPU: its UUID (empty if it could never be read), its name, and values that are
+    not read for every snapshot."""
 
     def __init__(self, uuid: str, name: str) -> None:
         self.uuid, self.name = uuid, name
