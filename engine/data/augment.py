@@ -38,18 +38,14 @@ class Draws:
         """(B, 1, 1, 1): a number between the two for each image."""
         return low + (high - low) * self.numbers[:, column].view(-1, 1, 1, 1)
 
-    def log_between(self, column: int, low: float, high: float) -> Tensor:
-        """The same, uniform in the logarithm: half and double are equally likely."""
-        return self.between(column, math.log(low), math.log(high)).exp()
-
     def boosted(self, column: int, strength: float, most: float) -> Tensor:
         """(B, 1, 1, 1): between -strength and strength, times the boost, limited to `most`."""
         reach = (self.boost * strength).clamp(max=most).view(-1, 1, 1, 1)
         return self.between(column, -reach, reach)
 
     def log_boosted(self, column: int, low: float, high: float, most: float) -> Tensor:
-        """Like `log_between`, with the logarithm times the boost, limited so that both ends stay between 1 / most and
-        most."""
+        """(B, 1, 1, 1): between low and high, uniform in the logarithm, which is multiplied by the boost. The boost is
+        limited so that both ends stay between 1 / most and most."""
         reach = max(abs(math.log(low)), abs(math.log(high)))
         times = self.boost.clamp(max=math.log(most) / reach) if reach else self.boost
         return (times.view(-1, 1, 1, 1) * self.between(column, math.log(low), math.log(high))).exp()
@@ -145,7 +141,7 @@ def blank_a_rectangle(images: Tensor, draws: Draws, config: AugmentConfig) -> Te
     """A black rectangle inside the image. The mask stays: the network has to infer the hidden part from its
     surroundings."""
     area = draws.between(0, *config.cutout)
-    aspect = draws.log_between(1, 1 / CUTOUT_ASPECT, CUTOUT_ASPECT)
+    aspect = draws.between(1, -math.log(CUTOUT_ASPECT), math.log(CUTOUT_ASPECT)).exp()
     aspect = aspect.clamp(min=area).clamp(max=1 / area.clamp(min=1e-6))  # no side is longer than the image
     sides = (area * aspect).sqrt(), (area / aspect).sqrt()
     inside = torch.ones_like(images, dtype=torch.bool)

@@ -6,9 +6,8 @@ import hashlib
 import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +27,13 @@ OUTSIDE = 0.5
 """Pixels beyond the edge that are tolerated as rounding."""
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """A decoded case."""
+class Examined(NamedTuple):
+    """A decoded case: the hash of its size and pixels, and its mask as a PNG of 0 and 255 at the upright image's size,
+    without bytes where the mask is empty or missing."""
 
     case: Case
     digest: bytes
-    """Hash of the size and the pixels: equal for images with the same pixels, whatever their file format."""
     mask: bytes
-    """PNG of 0 and 255 at the upright image's size; no bytes where the mask is empty or missing."""
     flaws: tuple[Flaw, ...]
 
 

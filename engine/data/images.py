@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,26 +22,22 @@ LARGEST_PIXELS = 120_000_000
 
 DEPTHS = (8, 10, 12, 14, 16)
 END_OF_JPEG = b"\xff\xd9"
-T = TypeVar("T")
-
 PHOTOMETRIC = 262
 MIN_IS_WHITE = 0
+T = TypeVar("T")
 
 # read_radiograph has its own limit and messages; Pillow's would break a progress line.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Radiograph:
-    """A decoded image, with what was corrected."""
+class Radiograph(NamedTuple):
+    """A decoded image, (height, width), grey, upright; whether an EXIF rotation was applied; and whether the file is
+    cut short, with its missing rows as the decoder left them."""
 
     pixels: NDArray[np.uint8]
-    """(height, width), grey, turned upright."""
     turned: bool
-    """The file has an EXIF rotation, which was applied."""
     truncated: bool
-    """The file is cut short; missing rows are as the decoder left them."""
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

@@ -68,18 +68,14 @@ def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
     """Write the samples, with paths relative to the manifest, and a `group` column if any sample has a group."""
     import pandas as pd
 
-    rows = [
-        (
-            sample.id,
-            relative_to_file(sample.image, path),
-            relative_to_file(sample.mask, path) if sample.mask else "",
-            int(sample.fractured),
-            sample.split,
-            sample.group,
-        )
-        for sample in samples
-    ]
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "group"]).dropna(axis="columns", how="all")
+    rows = []
+    for sample in samples:
+        mask = relative_to_file(sample.mask, path) if sample.mask else ""
+        image = relative_to_file(sample.image, path)
+        rows.append((sample.id, image, mask, int(sample.fractured), sample.split, sample.group))
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "group"])
+    if table.group.isna().all():
+        table = table[list(COLUMNS)]
     write_whole(path, table.to_csv(index=False, lineterminator="\n"))
 
 

@@ -35,15 +35,13 @@ class Flaw(NamedTuple):
     line: str
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """Polygons of an annotation, each a flat list x, y, x, y … in pixels of the annotated picture."""
+class Drawing(NamedTuple):
+    """Polygons of an annotation as in its file, each a flat list x, y, x, y … in pixels of a picture of this size. They
+    are checked when they are drawn."""
 
     polygons: tuple[object, ...]
-    """As in the file; they are checked when they are drawn."""
     width: float
     height: float
-    """Of the annotated picture, according to the annotation file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +59,12 @@ class Case:
     group: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The cases of a source."""
+class Source(NamedTuple):
+    """The cases of a source, their flaws, and its problems, a line each. With any problem nothing is prepared."""
 
     cases: tuple[Case, ...]
     flaws: tuple[Flaw, ...]
     problems: tuple[str, ...]
-    """A line each. With any problem nothing is prepared."""
 
 
 def checked(cases: Iterable[Case], flaws: Iterable[Flaw], problems: Iterable[str]) -> Source:
@@ -93,7 +89,7 @@ def with_splits(source: Source, path: Path) -> Source:
     table = read_table(path, ("split",))
     column = next((column for column in ("image_id", "id") if column in table), None)
     if column is None or table.empty:
-        return replace(source, problems=(*source.problems, f"{name}: image_id: no such column, or no rows"))
+        return source._replace(problems=(*source.problems, f"{name}: image_id: no such column, or no rows"))
     problems, flaws = list(source.problems), list(source.flaws)
     copies = table[column].duplicated()
     for line, row in table.to_dict("index").items():

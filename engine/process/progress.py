@@ -90,12 +90,12 @@ def report(phase: str, done: int, total: int, unit: str, eta_s: float | None) ->
         write_json(Path(folder) / PROGRESS, {"phase": phase, "done": done, "total": total, "unit": unit, "eta_s": eta})
 
 
-def map_threaded(work: Callable[[int], Result], count: int, phase: str, unit: str = "images") -> Iterator[Result]:
+def map_threaded(work: Callable[[int], Result], count: int, phase: str) -> Iterator[Result]:
     """`work(0) … work(count - 1)` in order, computed in one thread for each core. After an exception the remaining work
     is cancelled."""
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        with Progress(phase, count, unit) as progress:
+        with Progress(phase, count, "images") as progress:
             for result in pool.map(work, range(count)):
                 yield result
                 progress.advance()
