@@ -3,7 +3,7 @@ expected."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
@@ -40,7 +40,9 @@ def load_config(path: Path, overrides: Sequence[str] = (), read: Read = read_map
 
     values = read_recipe(path, read)
     values.pop(ABOUT, None)
-    of_run = _is_of_run(path, values)
+    # The config of a run: save_config wrote it, or its folder holds a training.
+    is_whole = values.keys() >= _EVERY_KIND or any((path.parent / name).exists() for name in (CHECKPOINTS, EVENTS))
+    of_run = path.name == CONFIG and is_whole
     set_keys = apply_overrides(values, overrides)
     config = validate(KINDS[kind_of(values, path)], values, str(path))
 
@@ -62,13 +64,6 @@ def load_nnunet_config(path: Path, overrides: Sequence[str] = ()) -> NnunetConfi
     if not isinstance(config, NnunetConfig):
         raise BadInput(f"{clean(str(path))}: kind: {config.kind}; nnunet needs kind: nnunet")
     return config
-
-
-def _is_of_run(path: Path, values: Mapping[str, Any]) -> bool:
-    """Whether the config belongs to a run: `save_config` wrote it, or its folder holds a training."""
-    if path.name != CONFIG:
-        return False
-    return values.keys() >= _EVERY_KIND or any((path.parent / name).exists() for name in (CHECKPOINTS, EVENTS))
 
 
 def problem_of(path: Path) -> str | None:
@@ -144,7 +139,7 @@ def field_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[s
         value = "" if item["type"] == "missing" or is_whole_section else f"{brief(item['input'])}: "
         message = item["msg"].removeprefix("Value error, ")  # pydantic's prefix for messages of our validators
         if item["type"] == "model_type":
-            message = "expected keys with values; or leave it out"
+            message = "expected keys with values, or leave it out"
         field = fields.get(parts[-1]) if parts else None
         meaning = f" ({field.description})" if field is not None and field.description else ""
         errors.append((dotted, f"{value}{clean(message)[:200]}{meaning}"))

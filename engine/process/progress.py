@@ -8,7 +8,6 @@ import pwd
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -93,6 +92,8 @@ def report(phase: str, done: int, total: int, unit: str, eta_s: float | None) ->
 def map_threaded(work: Callable[[int], Result], count: int, phase: str) -> Iterator[Result]:
     """`work(0) … work(count - 1)` in order, computed in one thread for each core. After an exception the remaining work
     is cancelled."""
+    from concurrent.futures import ThreadPoolExecutor
+
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         with Progress(phase, count, "images") as progress:
