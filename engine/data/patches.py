@@ -46,21 +46,19 @@ def corner(positions: Coordinates, config: PatchConfig, numbers: npt.NDArray[np.
     the chance `on_hard_negative`, or anywhere. The chosen position varies within the patch, so that the network does
     not learn to look at its centre. A patch reaches into padding only where the image is smaller than the patch.
     """
-    fracture, edges, extent = positions[:POSITIONS], positions[POSITIONS:-1], positions[-1]
-    fracture_draw, edge_draw, which, down, across = (float(number) for number in numbers)
+    fracture, edges, extent = positions[:POSITIONS], positions[POSITIONS:-1], positions[-1].astype(int)
+    fracture_draw, edge_draw, which = numbers[:3].tolist()
+    where = numbers[3:].astype(float)
     if fracture_draw < config.on_positive and fracture[0, 0] != _NONE:
         position = fracture[int(which * POSITIONS)]
     elif edge_draw < config.on_hard_negative and edges[0, 0] != _NONE:
         position = edges[int(which * POSITIONS)]
     else:
-        row, column = (int(number * (max(0, int(length) - config.size) + 1))
-                       for number, length in zip((down, across), extent, strict=True))  # fmt: skip
+        row, column = (where * (np.maximum(0, extent - config.size) + 1)).astype(int).tolist()
         return row, column
-    first = []
-    for at, length, number in zip(position, extent, (down, across), strict=True):
-        before = int((MARGIN + (1 - 2 * MARGIN) * number) * config.size)
-        first.append(max(0, min(int(at) - before, int(length) - config.size)))
-    return first[0], first[1]
+    before = ((MARGIN + (1 - 2 * MARGIN) * where) * config.size).astype(int)
+    row, column = np.maximum(0, np.minimum(position - before, extent - config.size)).tolist()
+    return row, column
 
 
 def _extent(content: npt.NDArray[np.bool_]) -> tuple[int, int]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Scalar = TypeVar("Scalar", np.uint8, np.bool_)
 Grey = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Probabilities = npt.NDArray[np.float32]
@@ -28,7 +25,7 @@ def image_to_input(image: Grey, size: int, keep_aspect: bool) -> Grey:
     height, width = image.shape
     rows, columns = content_size(height, width, size, keep_aspect)
     resized = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR)
-    return _padded(np.asarray(resized), size)
+    return np.pad(np.asarray(resized), ((0, size - rows), (0, size - columns)))
 
 
 def mask_to_input(mask: Mask, size: int, keep_aspect: bool) -> Mask:
@@ -42,7 +39,7 @@ def mask_to_input(mask: Mask, size: int, keep_aspect: bool) -> Mask:
         area = area.copy()
         area[min(rows - 1, y * rows // mask.shape[0]), min(columns - 1, x * columns // mask.shape[1])] = 255
     level = min(128, int(area.max())) if area.any() else 128
-    return _padded(area >= level, size)
+    return np.pad(area >= level, ((0, size - rows), (0, size - columns)))
 
 
 def to_native(content: Probabilities, height: int, width: int) -> Probabilities:
@@ -50,12 +47,3 @@ def to_native(content: Probabilities, height: int, width: int) -> Probabilities:
     if content.shape == (height, width):
         return content
     return np.asarray(Image.fromarray(content).resize((width, height), Image.Resampling.BILINEAR))
-
-
-def _padded(array: npt.NDArray[Scalar], size: int) -> npt.NDArray[Scalar]:
-    rows, columns = array.shape
-    if (rows, columns) == (size, size):
-        return np.ascontiguousarray(array)
-    square = np.zeros((size, size), array.dtype)
-    square[:rows, :columns] = array
-    return square
