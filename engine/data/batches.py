@@ -40,7 +40,7 @@ class TrainingSamples(Dataset[Batch]):
         self.inputs, self.patch = inputs, patch
 
     def __getitem__(self, draws: list[Draw]) -> Batch:
-        cut = [self._cut(index, *_numbers(seed)) for index, seed in draws]
+        cut = [self._cut(index, seed) for index, seed in draws]
         images, masks, fractured, numbers = zip(*cut, strict=True)
         return Batch(
             torch.from_numpy(np.stack(images))[:, None],
@@ -50,10 +50,10 @@ class TrainingSamples(Dataset[Batch]):
             torch.stack(numbers),
         )
 
-    def _cut(
-        self, index: int, for_patch: torch.Tensor, for_augmentation: torch.Tensor
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], bool, torch.Tensor]:
-        """(image, mask, whether it shows a fracture, numbers). A patch beside the fracture shows none."""
+    def _cut(self, index: int, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], bool, torch.Tensor]:
+        """(image, mask, whether it shows a fracture, numbers). A patch beside the fracture shows no fracture."""
+        drawn = torch.rand(PATCH_NUMBERS + NUMBERS, generator=torch.Generator().manual_seed(seed))
+        for_patch, for_augmentation = drawn.split([PATCH_NUMBERS, NUMBERS])
         image, mask = self.inputs.images[index], self.inputs.masks[index]
         if self.patch is None:
             return image, mask, self.inputs.samples[index].fractured, for_augmentation
@@ -76,9 +76,3 @@ def on_device(
     had_one = mask.amax((1, 2, 3))
     image, mask = augment(image, mask, fractured, numbers, config)
     return image, mask, fractured * (1 - had_one + mask.amax((1, 2, 3)))
-
-
-def _numbers(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A sample's random numbers for its patch and for its augmentation."""
-    drawn = torch.rand(PATCH_NUMBERS + NUMBERS, generator=torch.Generator().manual_seed(seed))
-    return drawn[:PATCH_NUMBERS], drawn[PATCH_NUMBERS:]
