@@ -206,7 +206,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _keep_leases() -> None:
-    """Keep the GPU lock descriptors from the supervisor out of child processes, so that none of them keeps a GPU
+    """Keep the GPU lock descriptors from the supervisor out of child processes, which would otherwise keep a GPU
     taken."""
     for descriptor in filter(str.isdecimal, os.environ.get(names.LEASES_ENV, "").split(",")):
         with contextlib.suppress(OSError):

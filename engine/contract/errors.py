@@ -30,5 +30,5 @@ class Failed(Exception):
 
 
 class Stopped(BaseException):
-    """The work was told to stop (SIGTERM, SIGINT). Like KeyboardInterrupt it is no Exception: a signal can raise it
+    """The work was stopped (SIGTERM, SIGINT). Like KeyboardInterrupt it is no Exception: a signal can raise it
     anywhere, and handlers around library calls must not swallow it."""

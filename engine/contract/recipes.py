@@ -37,7 +37,7 @@ def check_kind(command: str, config_kind: str, path: Path | str) -> None:
 
 
 def kind_of(values: Mapping[str, Any], path: Path) -> str:
-    """The kind of a config; train where it names none. Raises BadInput for an unknown one."""
+    """The kind of a config; train if it has no kind. Raises BadInput for an unknown one."""
     kind = values.get("kind", "train")
     if not isinstance(kind, str) or kind not in KINDS:
         raise BadInput(f"{clean(str(path))}: kind: {brief(kind)} is unknown; give one of {', '.join(KINDS)}")

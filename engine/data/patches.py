@@ -23,8 +23,8 @@ _NONE = -1
 def find_positions(image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> Coordinates:
     """Positions in an image (S, S), from its pixels and its mask alone: (2 * POSITIONS + 1, 2), rows and columns.
 
-    First come positions drawn uniformly from the fracture, then positions on strong edges, -1 each where there are
-    none; the last entry is the extent of what is not black, beyond which there is padding below and to the right.
+    First come positions drawn uniformly from the fracture, then positions on strong edges, -1 each without
+    any; the last entry is the extent of what is not black, beyond which there is padding below and to the right.
     """
     rows, columns = _extent((image > 0) | mask)
     content = image[:rows, :columns].astype(np.float32)
