@@ -16,12 +16,7 @@ from engine.contract.yaml_file import read_mapping
 from engine.data.images import image_size
 from engine.data.manifest import Sample
 from engine.data.resize import content_size, to_native
-from engine.evaluation.predictions import (
-    NnunetPredictions,
-    Predictions,
-    open_nnunet_predictions,
-    predict_split,
-)
+from engine.evaluation.predictions import NnunetPredictions, Predictions, open_nnunet_predictions, predict_split
 from engine.evaluation.presence import HEAD, OF_MAP
 from engine.evaluation.run import Run, open_run
 

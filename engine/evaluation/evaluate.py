@@ -14,13 +14,7 @@ from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file
 from engine.contract.text import clean
 from engine.data.manifest import read_manifest
-from engine.evaluation.artifact import (
-    Evaluation,
-    artifact_path,
-    selection_key,
-    write_artifact,
-    write_presence_artifact,
-)
+from engine.evaluation.artifact import Evaluation, artifact_path, selection_key, write_artifact, write_presence_artifact
 from engine.evaluation.choose import GRID, choose
 from engine.evaluation.predictions import Predictions, predict, predict_split
 from engine.evaluation.presence import HEAD

@@ -98,12 +98,7 @@ def split_predictions(run: TrainedRun, split: str, options: PredictOptions) -> P
 
 
 def _predict(
-    run: TrainedRun,
-    samples: list[Sample],
-    options: PredictOptions,
-    cache: Path,
-    key: Key,
-    shape: tuple[int, ...],
+    run: TrainedRun, samples: list[Sample], options: PredictOptions, cache: Path, key: Key, shape: tuple[int, ...]
 ) -> str:
     """Have nnU-Net predict the samples, and cache the maps; returns the name of the device."""
     from engine.process.device import pick_device
