@@ -35,7 +35,7 @@ from engine.evaluation.metrics import (
 )
 from engine.evaluation.predictions import Predictions
 from engine.evaluation.presence import HEAD
-from engine.evaluation.scores import SplitScores, Table
+from engine.evaluation.scores import SplitScores
 
 Flags = npt.NDArray[np.bool_]
 
@@ -80,7 +80,7 @@ def artifact_path(folder: Path, stem: str, key: str, output: Path | None = None)
     return folder / f"{stem}_{key}.json"
 
 
-def metrics_of(scores: SplitScores, table: Table, choice: Choice) -> dict[str, float]:
+def metrics_of(scores: SplitScores, table: Confusion, choice: Choice) -> dict[str, float]:
     """All metrics of a split at the chosen threshold, presence source and gate."""
     presence = scores.presence_scores(choice.presence_source, choice.index)
     of_masks = segmentation_metrics(confusion_of(scores, table, choice))
@@ -94,7 +94,7 @@ def metrics_of_presence(presence: Floats, fractured: Flags, cut: float) -> dict[
     return presence_metrics(presence, fractured) | of_cut
 
 
-def confusion_of(scores: SplitScores, table: Table, choice: Choice) -> Confusion:
+def confusion_of(scores: SplitScores, table: Confusion, choice: Choice) -> Confusion:
     """The counts at the chosen threshold, gated if a gate was chosen."""
     counts = table.at(choice.index)
     if choice.gate is None:

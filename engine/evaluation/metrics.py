@@ -33,16 +33,20 @@ PERCENTILES = (2.5, 97.5)
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Pixel counts of each image at one threshold."""
+    """Pixel counts of each image at one threshold, (N,), or at several, (N, T)."""
 
     tp: Counts
     fp: Counts
     fn: Counts
     pixels: Counts
-    """Size of the image: rows times columns."""
+    """(N,): size of the image, rows times columns."""
 
     def __getitem__(self, chosen: npt.NDArray[np.generic]) -> Confusion:
         return Confusion(self.tp[chosen], self.fp[chosen], self.fn[chosen], self.pixels[chosen])
+
+    def at(self, index: int) -> Confusion:
+        """The counts at one of several thresholds."""
+        return Confusion(self.tp[:, index], self.fp[:, index], self.fn[:, index], self.pixels)
 
     @property
     def positive(self) -> npt.NDArray[np.bool_]:

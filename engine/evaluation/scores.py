@@ -52,21 +52,6 @@ def counts_at(
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Pixel counts of N images at T thresholds."""
-
-    tp: npt.NDArray[np.int64]
-    fp: npt.NDArray[np.int64]
-    fn: npt.NDArray[np.int64]
-    pixels: npt.NDArray[np.int64]
-    """(N,)."""
-
-    def at(self, index: int) -> Confusion:
-        """The counts at one threshold."""
-        return Confusion(self.tp[:, index], self.fp[:, index], self.fn[:, index], self.pixels)
-
-
-@dataclass(frozen=True, slots=True)
 class SplitScores:
     """Counts and scores of a split, from which metrics and choices are computed."""
 
@@ -74,8 +59,9 @@ class SplitScores:
     groups: tuple[str | None, ...]
     fractured: npt.NDArray[np.bool_]
     thresholds: npt.NDArray[np.float64]
-    native: Table
-    input: Table
+    native: Confusion
+    input: Confusion
+    """Both at every threshold."""
     presence: dict[str, npt.NDArray[np.float64]]
     """(N,) for each source that does not depend on the threshold: those of the map, and the head's if there is one."""
 
@@ -128,12 +114,12 @@ def score_split(
         groups=tuple(sample.group for sample in samples),
         fractured=np.array([sample.fractured for sample in samples], np.bool_),
         thresholds=thresholds,
-        native=_table(natives, native_pixels),
-        input=_table(inputs, input_pixels),
+        native=_stacked(natives, native_pixels),
+        input=_stacked(inputs, input_pixels),
         presence=sources,
     )
 
 
-def _table(counts: Sequence[tuple[npt.NDArray[np.int64], ...]], pixels: Sequence[int]) -> Table:
+def _stacked(counts: Sequence[tuple[npt.NDArray[np.int64], ...]], pixels: Sequence[int]) -> Confusion:
     tp, fp, fn = (np.stack(values) for values in zip(*counts, strict=True))
-    return Table(tp, fp, fn, np.array(pixels, np.int64))
+    return Confusion(tp, fp, fn, np.array(pixels, np.int64))

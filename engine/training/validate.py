@@ -55,8 +55,8 @@ def validate(learner: Learner, inputs: Inputs, step: int) -> dict[str, float]:
         tp, fp, fn = (np.stack(values) for values in zip(*counts, strict=True))
         best = best_threshold(tp, fp, fn)
         pixels = np.array([rows * columns for rows, columns in contents])
-        at_best = Confusion(tp[:, best], fp[:, best], fn[:, best], pixels)
-        metrics |= {"threshold": float(GRID[best])} | segmentation_metrics(at_best)
+        metrics["threshold"] = float(GRID[best])
+        metrics |= segmentation_metrics(Confusion(tp, fp, fn, pixels).at(best))
     return metrics | presence_metrics(np.array(scores), fractured)
 
 
