@@ -154,8 +154,8 @@ class Polling(FileSystemEventHandler):
         self._changed: SimpleQueue[str] = SimpleQueue()
         self._problems: dict[str, str] = {}
         """folder -> why it could not be listed; empty if it could be again."""
-        self._began = self._listed = 0.0
-        """Times of the first and the last listing of the newest scan."""
+        self._began = time.monotonic() - PERIOD
+        """Time at which the newest scan began."""
         self._closed = Event()
         self._observer = PollingObserverVFS(_stat, self._list, polling_interval=PERIOD)
         if runs.is_dir():
@@ -194,7 +194,7 @@ class Polling(FileSystemEventHandler):
         """The entries of a folder to compare. Before a scan, pause in proportion to the previous one."""
         path, problem = self._relative(place or self._runs), ""
         if not path:
-            self._closed.wait(REST * (self._listed - self._began) - PERIOD)
+            self._closed.wait(REST * (time.monotonic() - PERIOD - self._began))
             self._began = time.monotonic()
         try:
             entries, files = list_folder(self._runs, path)
@@ -204,7 +204,6 @@ class Polling(FileSystemEventHandler):
         if problem != self._problems.get(path, ""):
             self._problems[path] = problem
             self._changed.put(path)
-        self._listed = time.monotonic()
         return iter(entries)
 
 
