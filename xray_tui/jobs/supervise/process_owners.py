@@ -18,7 +18,7 @@ class Owner:
 
     run: str
     job: str | None
-    """Its job, if that was among the given jobs and has not ended; None if the process cannot be stopped here."""
+    """Its job, if it is known to `owners` and has not ended; None if the process cannot be stopped here."""
 
 
 @lru_cache(4096)

@@ -54,7 +54,7 @@ KILL_PAUSES = (0.05, 5.0)
 """First and longest pause in seconds between two SIGKILLs; the pause doubles each time."""
 HANGS = "the engine ignores SIGKILL: it hangs in the kernel (state D)"
 ADOPTED = "its first supervisor was killed; a new one has taken over"
-JUDGE_EVERY = 60.0
+JUDGE_EVERY = 120.0
 """Interval in seconds at which a job that waits for others recovers those whose supervisor died."""
 TOUCH_EVERY = 24 * 3600.0
 """Interval in seconds for touching the lock files, so that no cleaner deletes them as old."""
