@@ -37,6 +37,3 @@ class ConfirmScreen(ModalScreen[bool]):
                 Content.assemble((" y ", "reverse"), f" {self._yes}    ", (" n ", "reverse"), f" {self._no} (Enter)"),
                 classes="answers",
             )
-
-    def action_answer(self, yes: bool) -> None:
-        self.dismiss(yes)

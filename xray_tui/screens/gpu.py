@@ -115,9 +115,6 @@ class GpuScreen(Screen[None]):
         if process is not None:
             self.post_message(self.StopWanted(process))
 
-    def action_close(self) -> None:
-        self.dismiss(None)
-
 
 def _same(gpu: GpuSample, other: GpuSample) -> bool:
     return gpu.uuid == other.uuid if gpu.uuid and other.uuid else gpu.index == other.index

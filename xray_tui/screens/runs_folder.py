@@ -74,6 +74,3 @@ class RunsFolderScreen(Screen[Path | None]):
         else:
             self._would_make = path
             self._say(f"{clean(str(path))} does not exist. Press Enter again to create it.")
-
-    def action_leave(self) -> None:
-        self.dismiss(None)

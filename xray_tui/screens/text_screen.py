@@ -58,6 +58,3 @@ class TextScreen(ModalScreen[None]):
         view = self.query_one("#text", LogView)
         sideways = "← → " if view.max_scroll_x else ""
         view.border_subtitle = Content(f"j k {sideways}move · esc closes")
-
-    def action_close(self) -> None:
-        self.dismiss(None)
