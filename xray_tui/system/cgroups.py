@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,3 +71,18 @@ def _limit(folder: Path, limit: str, usage: str, cache: str) -> Memory | None:
         return Memory(max(0, int((folder / usage).read_text()) - int(counts.get(cache, 0))), total)
     except (OSError, ValueError):
         return None
+
+
+def oom_kills(own: str | None = None, root: Path = ROOT) -> int | None:
+    """The number of out-of-memory kills since boot in a process's group and its subgroups; None if it is unknown.
+
+    `own` is the content of the process's /proc/PID/cgroup, by default this process's. Compare two readings: the counter
+    never restarts.
+    """
+    own = Path("/proc/self/cgroup").read_text() if own is None else own
+    for version, folder in memory_groups(own, root):
+        events = folder / ("memory.oom_control" if version == 1 else "memory.events")
+        with suppress(OSError, ValueError):
+            counts = dict(line.split(" ", 1) for line in events.read_text().splitlines())
+            return int(counts.get("oom_kill", ""))
+    return None

@@ -69,12 +69,16 @@ def stopped_by(job: Job, folder: Path) -> str | None:
     return None if by is None else by.removesuffix(f"@{job.host}")
 
 
-def conclude(job: Job, folder: Path, status: int | None, stopped_by: str | None, cleared: bool) -> Job:
+def conclude(
+    job: Job, folder: Path, status: int | None, stopped_by: str | None, cleared: bool, oom_killed: bool = False
+) -> Job:
     """The job with its outcome: state, cause, exit code, and the peaks in the end record. `cleared`: all its processes
-    have ended. The other arguments are those of `judge`."""
+    have ended; `oom_killed`: the kernel killed for lack of memory in its control group. The others: see `judge`."""
     end = read_end(folder)
     last_line = last_log_line(folder, job.log_from)
     state, cause, code = judge(status, end, stopped_by, last_line, job.writes_end)
+    if oom_killed and status == -signal.SIGKILL and state is State.FAILED:
+        cause = "killed by the kernel: out of memory"
     if not cleared:
         cause = f"{cause or state}; one of its processes cannot be killed"
     if end is not None:

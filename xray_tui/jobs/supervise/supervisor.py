@@ -42,6 +42,7 @@ from xray_tui.jobs.supervise import detach, end_hook, engine_process
 from xray_tui.jobs.supervise.outcome import conclude, stopped_by
 from xray_tui.jobs.supervise.signals import Wakeups
 from xray_tui.system import process
+from xray_tui.system.cgroups import oom_kills
 from xray_tui.system.safe_files import not_ours
 
 POLL = 1.0
@@ -166,10 +167,12 @@ class Supervisor:
 
     def _attend(self, engine: engine_process.Engine) -> None:
         """Wait until the engine has ended, kill the processes that it left, and record the outcome."""
+        kills = oom_kills()
         self._wait_for_end(engine)
+        oom_killed = kills is not None and (oom_kills() or 0) > kills
         cleared = engine_process.clear_away(self._job.id, engine.group)
         status = engine.status
-        job = conclude(self._job, self._folder, status, self._stopped_by(), cleared)
+        job = conclude(self._job, self._folder, status, self._stopped_by(), cleared, oom_killed)
         if job.peak_memory is None and status is not None:
             job = replace(job, peak_memory=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
         self._job = job
