@@ -394,6 +394,25 @@ async def test_a_form_whose_files_are_still_read_is_left_at_once(monkeypatch: py
         go_on.set()
 
 
+async def test_a_form_whose_files_cannot_be_read_shows_the_reason_and_launches_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError("stale file handle")
+
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        monkeypatch.setattr(sources, "read_filling", fail)
+        await pilot.press("right")
+        await settle(pilot)
+        assert text(app, SUMMARY) == "✗ cannot read runs: stale file handle"
+        await pilot.press("f5")
+        assert app.results == []
+        await pilot.press("escape")
+    assert app.results == [None]
+
+
 def test_the_form_s_module_brings_no_pydantic_before_a_form_opens() -> None:
     code = "import sys, xray_tui.forms.screen; print([m for m in ('pydantic', 'torch', 'numpy') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True)
