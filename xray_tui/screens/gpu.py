@@ -53,7 +53,7 @@ class GpuHead(Static):
         if self._shown is not None:
             lines = gpu_head(*self._shown, self.size.width or 80, time.time())
             styled = [Content.assemble(*((text, STYLES[name]) for text, name in line)) for line in lines]
-            self.update(Content("\n").join(styled))
+            self.update(Content("\n").join(styled), layout=len(lines) != self.size.height)
 
 
 class GpuScreen(Screen[None]):
