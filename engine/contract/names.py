@@ -9,6 +9,7 @@ from typing import Literal
 RUNS = "runs"
 CONFIG = "config.yaml"
 SPLIT = "split.csv"
+DATA = "data.csv"
 """The ids of train and val, for a run of one fold."""
 NOTE = "note.yaml"
 BOARD = "board.yaml"

@@ -57,7 +57,7 @@ def load_inputs(
     be written (read-only data, full disk) the arrays stay in memory. Raises BadInput with a line for every mask whose
     size differs from its image's.
     """
-    folder = cache_beside.parent / CACHE / _key(samples, size, keep_aspect) if cache_beside is not None else None
+    folder = cache_folder(samples, cache_beside, "inputs-1", size, keep_aspect)
     shape = (len(samples), size, size)
 
     def fill(images: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_]) -> None:
@@ -102,11 +102,14 @@ def size_problem(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) 
     )
 
 
-def _key(samples: Sequence[Sample], size: int, keep_aspect: bool) -> str:
-    digest = hashlib.sha256(json.dumps(["inputs-1", size, keep_aspect]).encode())
+def cache_folder(samples: Sequence[Sample], cache_beside: Path | None, *what: object) -> Path | None:
+    """The folder beside the manifest `cache_beside` for arrays that depend on the samples' files and on `what`."""
+    if cache_beside is None:
+        return None
+    digest = hashlib.sha256(json.dumps(what).encode())
     for sample in samples:
         for path in (sample.image, sample.mask):
             state = path.stat() if path is not None else None
             entry = [sample.id, str(path), state.st_size, state.st_mtime_ns] if state else [sample.id]
             digest.update(json.dumps(entry).encode())
-    return digest.hexdigest()[:24]
+    return cache_beside.parent / CACHE / digest.hexdigest()[:24]
