@@ -28,9 +28,9 @@ from engine.process.progress import map_threaded
 SIDE, KEPT = 64, 16
 """The perceptual hash: side of the reduced image, and side of the block of its lowest frequencies."""
 LARGEST_DISTANCE = 24
-"""Of 256 bits, those in which two hashes of one image may differ. Measured on FracAtlas: copies of 347 images at half the
-size, at 256 pixels, or saved as JPEG of quality 60 differ in 14 bits at most. Of all pairs of its 3,470 images, those up
-to 24 bits are the same radiograph (looked at by eye); the first pair of different ones differs in 28."""
+"""Of 256 bits, those in which two hashes of one image may differ. Measured on FracAtlas: copies of 347 images at half
+the size, at 256 pixels, or saved as JPEG of quality 60 differ in 14 bits at most. Of all pairs of its 3,470 images,
+those up to 24 bits are the same radiograph (compared by eye); the first pair of different ones differs in 28."""
 
 _ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1)
 """(256,): number of one bits of each byte."""
