@@ -63,7 +63,8 @@ def _unexpected(error: Exception) -> tuple[Exit, tuple[str]]:
     line = f"{where}{clean(error.strerror or str(error))}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # a full disk, a full quota, a file-size limit
         return Exit.NO_SPACE, (f"no space left: {line if where else f'its output: {line}'}",)
-    return Exit.OTHER, (line,)
+    unusable = where and error.errno in (errno.ENOTDIR, errno.EACCES, errno.EROFS, errno.ENAMETOOLONG)
+    return Exit.BAD_INPUT if unusable else Exit.OTHER, (line,)
 
 
 def _say(*lines: str) -> None:

@@ -97,5 +97,5 @@ def test_no_two_pictures_are_the_same(samples: list[Sample]) -> None:
 
 def test_a_place_that_is_a_file_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
-    assert main(["synth", "--output", str(tmp_path / "file")]) == 1
+    assert main(["synth", "--output", str(tmp_path / "file")]) == 2
     assert capsys.readouterr().err == f"{tmp_path / 'file' / 'images'}: Not a directory\n"
