@@ -23,7 +23,7 @@ class Device:
 
     device: torch.device
     autocast_dtype: torch.dtype | None
-    """None: full float32."""
+    """None means full float32."""
     memory_format: torch.memory_format
 
     @property
@@ -32,7 +32,7 @@ class Device:
 
     @property
     def scales_gradients(self) -> bool:
-        """float16 needs a GradScaler; bfloat16 has float32's range."""
+        """Whether training needs a GradScaler: float16 does; bfloat16 has float32's range."""
         return self.autocast_dtype is torch.float16
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -51,7 +51,7 @@ class Device:
 
 
 def pick_device(device: str = "auto", precision: str = "auto", channels_last: bool = True) -> Device:
-    """The device that a config asks for. Raises BadInput in one line where this machine does not have it."""
+    """The device that a config asks for. Raises BadInput with a one-line message if this machine lacks it."""
     has_cuda = torch.cuda.is_available()
     if device == "cuda" and not has_cuda:
         raise BadInput("device: cuda: no usable CUDA device; give cpu or auto, or run `xray-tui doctor`")
@@ -64,7 +64,7 @@ def pick_device(device: str = "auto", precision: str = "auto", channels_last: bo
 
 
 def to_device(network: nn.Module, device: Device) -> nn.Module:
-    """Move a network to the device, with 2-D kernels in its memory format. Kernels of 3-D networks keep theirs."""
+    """Move a network to the device and its 2-D kernels to the device's memory format. 3-D kernels keep theirs."""
     network.to(device.device)
     for parameter in network.parameters():
         if parameter.ndim == 4:
@@ -87,7 +87,7 @@ def _autocast_dtype(kind: str, precision: str) -> torch.dtype | None:
 
 
 def peak_memory() -> tuple[int, int | None]:
-    """(peak resident memory of this process, peak GPU memory it reserved or None), bytes."""
+    """(peak resident memory of this process, peak GPU memory that it reserved or None without CUDA), in bytes."""
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     gpu = torch.cuda.max_memory_reserved() if torch.cuda.is_available() else None
     return rss, gpu

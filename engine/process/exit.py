@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, the cause for the user and the job's record, and what signals do to it."""
+"""How a command ends: its exit status, the cause shown to the user and recorded for the job, and signal handling."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def _unexpected(error: Exception) -> tuple[Exit, tuple[str]]:
 
 
 def _say(*lines: str) -> None:
-    """Print to stderr. A full disk is ignored: the end record and the exit status carry the cause too."""
+    """Print to stderr. Ignores a full disk, because the end record and the exit status carry the cause too."""
     with contextlib.suppress(OSError):
         print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def give_up(cause: str) -> None:
-    """End the process at once, for use while the main thread hangs."""
+    """Print and record the cause, and end the process at once. For use while the main thread hangs."""
     _say(cause)
     record_end(Exit.OTHER, cause)
     os._exit(Exit.OTHER)
@@ -90,7 +90,7 @@ def flush_output() -> None:
 
 
 def record_end(status: Exit, cause: str) -> None:
-    """Write end.json into the job's folder. A job counts as succeeded only with this file."""
+    """Write end.json into the job's folder, if there is one. Without this file a job does not count as succeeded."""
     folder = os.environ.get(names.JOB_DIR_ENV)
     if not folder:
         return
@@ -110,7 +110,7 @@ def record_end(status: Exit, cause: str) -> None:
 
 
 class StopFlag:
-    """Set by the first SIGTERM or SIGINT. A second signal has its usual effect."""
+    """A flag that the first SIGTERM or SIGINT sets. A second signal has its usual effect."""
 
     def __init__(self) -> None:
         self.is_set = False
@@ -130,8 +130,8 @@ class StopFlag:
 
 
 def leave_stopping_to_the_parent(parent: int) -> None:
-    """For loader processes: ignore SIGTERM and SIGINT, which reach the whole process group, because a loader killed by
-    them would look like a failure. The loader ends with its parent."""
+    """Make a loader process ignore SIGTERM and SIGINT, and end with its parent. The signals reach the whole process
+    group, and a loader that they killed would look like a failure."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     end_with(parent)
@@ -139,7 +139,7 @@ def leave_stopping_to_the_parent(parent: int) -> None:
 
 def end_with(parent: int) -> None:
     """Have the kernel kill this process when its parent ends (Linux only). Torch's loaders check for their parent only
-    every five seconds, and would hold the run folder and the GPU locks until then."""
+    every five seconds and would keep the run folder and the GPUs locked until then."""
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     except (OSError, AttributeError):

@@ -1,4 +1,4 @@
-"""Folders: locked against another process, and written whole or not at all."""
+"""Lock a folder against other processes, and write a folder so that it is never half-filled."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _POLL_S = 0.02
 
 @contextlib.contextmanager
 def locked_folder(folder: Path, other: str | None = None) -> Iterator[None]:
-    """Make a folder and lock it for the block. The kernel releases the lock however the process ends.
+    """Create a folder and hold its lock during the block. The kernel releases the lock even if the process is killed.
 
-    Where another process holds the lock, this raises BadInput with the message `other`; without a message it waits. A
-    killed process's children may hold the lock a moment longer, so it is retried for a second. On a network file system
-    without locks nothing is locked.
+    If another process still holds the lock after a second, raises BadInput with the message `other`, or waits on if
+    `other` is None. The second covers children of a killed process, which may hold the lock a moment longer. On a
+    network file system without locks, the folder is not locked.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -57,9 +57,9 @@ def _try_lock(descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def made_whole(folder: Path) -> Iterator[Path]:
-    """A temporary folder to fill. At the end it replaces `folder`, or is removed if anything was raised.
+    """Yield a temporary folder to fill. It replaces `folder` when the block ends, or is removed if the block raises.
 
-    Folders left by killed processes are removed after a day. Raises OSError: no permission, full disk.
+    Temporary folders of killed processes are removed by a call after a day. Raises OSError (no permission, full disk).
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     for leftover in folder.parent.glob(f"{_MAKING}*"):
@@ -69,7 +69,7 @@ def made_whole(folder: Path) -> Iterator[Path]:
     making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=folder.parent))
     try:
         yield making
-        making.chmod(0o777 & ~current_umask())  # mkdtemp makes it private to this user
+        making.chmod(0o777 & ~current_umask())  # mkdtemp makes the folder private to this user
         if folder.exists():
             shutil.rmtree(folder)
         making.rename(folder)

@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 class Progress:
-    """Counts one phase: `with Progress("predict val", 305, "images") as progress: … progress.advance(16)`."""
+    """Tracks one phase: `with Progress("predict val", 305, "images") as progress: … progress.advance(16)`."""
 
     def __init__(self, phase: str, total: int, unit: str, *, done: int = 0) -> None:
         self.phase, self.total, self.unit, self.done = clean(phase), total, unit, done
@@ -39,7 +39,7 @@ class Progress:
         report(self.phase, done, total, unit, None)
 
     def advance(self, by: int = 1, *, eta_s: float | None = None) -> None:
-        """`by` more units are done. `eta_s` replaces the estimate from the mean speed."""
+        """Count `by` more units as done. `eta_s`, in seconds, replaces the estimate from the mean speed."""
         self.done += by
         now = time.monotonic()
         if self._bar is not None:
@@ -78,8 +78,7 @@ def say(line: str) -> None:
 
 
 def report(phase: str, done: int, total: int, unit: str, eta_s: float | None) -> None:
-    """Write progress.json into the job folder and set the process title, for an engine that runs as a job. A full disk
-    is ignored."""
+    """In a job, write progress.json into its folder and set the process title. Ignores a full disk."""
     folder = os.environ.get(JOB_DIR_ENV)
     if not folder:
         return
@@ -90,8 +89,7 @@ def report(phase: str, done: int, total: int, unit: str, eta_s: float | None) ->
 
 
 def map_threaded(work: Callable[[int], Result], count: int, phase: str) -> Iterator[Result]:
-    """`work(0) … work(count - 1)` in order, computed in one thread for each core. After an exception the remaining work
-    is cancelled."""
+    """Yield `work(0) … work(count - 1)` in order, computed with one thread per core. An exception cancels the rest."""
     from concurrent.futures import ThreadPoolExecutor
 
     pool = ThreadPoolExecutor(os.cpu_count())
@@ -105,16 +103,15 @@ def map_threaded(work: Callable[[int], Result], count: int, phase: str) -> Itera
 
 
 def show_title(what: str) -> None:
-    """Set the title of a job's process, which other users see in nvidia-smi, top and ps: `xray-tui unet_a (ana) 42%
-    1h05m left`.
+    """Set the process title that other users see in nvidia-smi, top and ps: `xray-tui unet_a (ana) 42% 1h05m left`.
 
-    `what` follows the run and its owner. Nothing happens outside a job, or where setproctitle is not installed (it
-    comes with the app). The title is no longer than the command line was: the memory after it holds the environment,
-    whose variables mark a job's processes.
+    `what` is the part after the run and its owner. Does nothing outside a job, or if setproctitle is not installed (it
+    comes with the app). The title is no longer than the original command line, because the memory after that holds the
+    environment, whose variables mark a job's processes.
     """
     if not os.environ.get(JOB_DIR_ENV):
         return
-    os.environ.setdefault("SPT_NOENV", "1")  # set before the first use: keeps the environment in place
+    os.environ.setdefault("SPT_NOENV", "1")  # set before the first use, so that the environment stays in place
     try:
         from setproctitle import setproctitle
     except ImportError:
