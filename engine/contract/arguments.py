@@ -1,4 +1,4 @@
-"""The options of `xray-engine train | evaluate | blend`: the engine's command line, which the app reads as well."""
+"""The options of `xray-engine train | evaluate | blend`, for the engine's command line and for the app."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _add_blend(parser: argparse.ArgumentParser) -> None:
 
 
 ADD_OPTIONS = {"train": _add_train, "evaluate": _add_evaluate, "blend": _add_blend}
-"""By command: gives a parser its options."""
+"""By command, the function that adds its options to a parser."""
 
 
 def _add_set(parser: argparse.ArgumentParser, example: str = "training.epochs=3") -> None:

@@ -23,7 +23,7 @@ Share = Annotated[tuple[Probability, Probability], AfterValidator(_in_order)]
 
 
 class AugmentConfig(Section):
-    """Random changes of training images. With all chances at 0 images stay unchanged."""
+    """Random changes to training images. If all chances are 0, the images stay unchanged."""
 
     hflip: Probability = Field(0.5, description="chance of a horizontal flip")
     vflip: Probability = Field(0.0, description="chance of a vertical flip")

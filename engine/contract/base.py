@@ -1,4 +1,4 @@
-"""What every config model is made of."""
+"""The building blocks of all config models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Config models of the data: which images, and how they are prepared for the network."""
+"""Config models of the data: which images to use, and how to prepare them for the network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOLDS = Field(5, ge=2, le=100, description="number of folds; used with fold")
 
 
 def check_fold(fold: int | None, folds: int) -> None:
-    """Raises ValueError for a fold that is not among that many folds."""
+    """Raises ValueError if `fold` is not in 0 … `folds` - 1."""
     if fold is not None and fold >= folds:
         raise ValueError(f"fold: expected 0 to {folds - 1}, got {fold}")
 

@@ -1,4 +1,4 @@
-"""Exit codes, and the exceptions that become them: one clear line and no traceback."""
+"""Exit codes, and the exceptions that lead to them. Their messages are printed without a traceback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Exit(IntEnum):
 
 
 class BadInput(Exception):
-    """An error in what the user gave. `lines` holds one message per line, ready to print."""
+    """The user's input is invalid. `lines` holds one message per line, ready to print."""
 
     def __init__(self, lines: str | Iterable[str]) -> None:
         self.lines: tuple[str, ...] = (lines,) if isinstance(lines, str) else tuple(lines)
@@ -30,5 +30,5 @@ class Failed(Exception):
 
 
 class Stopped(BaseException):
-    """The work was stopped (SIGTERM, SIGINT). Like KeyboardInterrupt it is no Exception: a signal can raise it
-    anywhere, and handlers around library calls must not swallow it."""
+    """The work was stopped (SIGTERM, SIGINT). Like KeyboardInterrupt it is not an Exception, because a signal can raise
+    it anywhere and an `except Exception` around library calls must not swallow it."""

@@ -1,4 +1,4 @@
-"""Lines of events.jsonl: format and parse them; the file may be incomplete or damaged.
+"""Format and parse the lines of events.jsonl, which may be incomplete or damaged.
 
     {"event": "start", "time": 1771115932.1, "run": "runs/a", "epochs": 20, "steps": 1240, "step": 0}
     {"event": "step", "time": …, "epoch": 1, "step": 10, "steps": 1240, "loss": 0.61, "lr": 1e-4,
@@ -21,7 +21,7 @@ Event = dict[str, Any]
 
 
 def format_event(event: str, time: float, **fields: Any) -> str:
-    """One line, newline included. Numbers that are not finite become null: JSON has no NaN."""
+    """The event as one line, with its newline. Numbers that are not finite become null, because JSON has no NaN."""
     return json.dumps(_finite({"event": event, "time": round(time, 3), **fields}), allow_nan=False) + "\n"
 
 

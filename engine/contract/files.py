@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all."""
+"""Write files atomically."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 
 @contextlib.contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Put this path into an OSError raised in the block: a failed write otherwise names only a descriptor or a
-    temporary file."""
+    """Put this path into an OSError raised in the block, which would otherwise name only a descriptor or a temporary
+    file."""
     try:
         yield
     except OSError as error:
@@ -24,12 +24,12 @@ def named(path: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, data: bytes | memoryview | str, mode: int | None = None) -> None:
-    """Write beside `path`, fsync, rename. A reader sees the old file or the new one, never a part.
+    """Write a file atomically: write a temporary file beside `path`, fsync it, rename it.
 
-    The file gets exactly `mode`, or what the umask leaves of 0666. Lone surrogates in a text (names that are not UTF-8)
-    are written as \\udc80 and the like, which JSON reads back.
+    The file gets exactly `mode`, or 0666 minus the umask if None. Lone surrogates in a text (from names that are not
+    UTF-8) are written as escapes such as \\udc80, which JSON reads back.
 
-    Raises OSError with the path in it (disk full, no permission). The old file is then unchanged and no temporary file
+    Raises OSError that names the path (disk full, no permission). The old file is then unchanged and no temporary file
     remains.
     """
     payload = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
@@ -53,7 +53,7 @@ def unfinished(path: Path) -> list[Path]:
 
 
 def write_json(path: Path, value: Any, mode: int | None = None) -> None:
-    """Write `value` as indented JSON, completely or not at all; `mode` as in write_whole.
+    """Write `value` atomically as indented JSON; `mode` is as in write_whole.
 
     Raises ValueError for NaN and infinity.
     """
@@ -61,8 +61,8 @@ def write_json(path: Path, value: Any, mode: int | None = None) -> None:
 
 
 def current_umask() -> int:
-    """The process's umask, read from /proc, because os.umask sets it and would race with other threads. Without /proc:
-    0o077."""
+    """The process's umask, read from /proc, because os.umask can return it only by setting it, which would race with
+    other threads; 0o077 without /proc."""
     try:
         status = Path("/proc/self/status").read_text("ascii", "replace")
     except OSError:
@@ -77,7 +77,7 @@ def relative_to_file(target: Path, holder: Path) -> str:
 
 def file_sha256(path: Path) -> str:
     """`sha256:<hex>` of a file's bytes."""
-    import hashlib  # not at the top: waiting supervisors hash nothing, and it costs each half a megabyte
+    import hashlib  # not at the top, to save half a megabyte in each waiting supervisor, which does not need it
 
     with path.open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()

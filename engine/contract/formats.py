@@ -1,4 +1,4 @@
-"""File formats, written into each file as `NAME/NUMBER`. A later number is a format that this version cannot read."""
+"""File formats, written into each file as `NAME/NUMBER`. A higher number is a format that this version cannot read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LONGEST = 60
 
 
 def newer(found: object, known: str) -> str | None:
-    """Why a file of format `found` cannot be read by a version that writes `known`; None unless it is a later one.
+    """Why a file of format `found` cannot be read by a version that writes `known`; None if `found` is not newer.
 
     >>> newer("xray-job/2", "xray-job/1")
     'written by a newer version (xray-job/2); this version reads xray-job/1'

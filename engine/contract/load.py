@@ -1,5 +1,5 @@
-"""Read configs: YAML and `--set` in, a validated model out, or every error at once with file, field and what was
-expected."""
+"""Read configs: turn YAML and `--set` overrides into a validated model, or report all errors at once, each with the
+file, the field and what was expected."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _EVERY_KIND = frozenset({"kind", "name", "description", "seed"})
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), read: Read = read_mapping) -> Config:
-    """The config in `path` with `key.sub=value` overrides, its paths absolute.
+    """The config in `path` with `key.sub=value` overrides applied and its paths made absolute.
 
     Paths in a recipe are relative to the file or, if nothing exists there, to the working directory. Paths in the
     config of a run are relative to the file, and paths in an override to the working directory. `read` reads each file;
-    callers may pass one that caches. Raises BadInput with a line per error.
+    callers may pass one that caches. Raises BadInput with one line per error.
     """
     from engine.contract.config import KINDS
 
     values = read_recipe(path, read)
     values.pop(ABOUT, None)
-    # The config of a run: save_config wrote it, or its folder holds a training.
+    # The config of a run was written by save_config, or its folder holds a training.
     is_whole = values.keys() >= _EVERY_KIND or any((path.parent / name).exists() for name in (CHECKPOINTS, EVENTS))
     of_run = path.name == CONFIG and is_whole
     set_keys = apply_overrides(values, overrides)
@@ -76,7 +76,7 @@ def problem_of(path: Path) -> str | None:
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Write the resolved config completely or not at all, with paths relative to the file."""
+    """Write the resolved config atomically, with paths relative to the file."""
     moved = with_paths(
         config, lambda key, text: relative_to_file(Path(text), path) if Path(text).is_absolute() else text
     )
@@ -147,8 +147,8 @@ def field_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[s
 
 
 def _section(model: type[BaseModel], parents: Sequence[str]) -> type[BaseModel] | None:
-    """The model that holds the last of the dotted parts, through optional sections and, among several networks, the one
-    that the error's location names."""
+    """The model reached by following `parents` from `model`, through optional sections; among several network models,
+    the one that a tag in `parents` names. None if there is no such model."""
     section: type[BaseModel] | None = model
     for part in parents:
         if part.startswith(TAG):

@@ -34,7 +34,7 @@ class MapPresenceLoss(Section):
 
 
 class LossConfig(Section):
-    """The weighted sum of its terms."""
+    """The loss of a segmentation network: a weighted sum of terms."""
 
     bce: Weight = Field(0.3, description="weight of the pixel BCE")
     bce_on: Literal["all", "positives"] = Field("all", description="images on which the pixel BCE is computed")

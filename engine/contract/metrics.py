@@ -30,14 +30,14 @@ METRICS: tuple[Metric, ...] = (
     Metric("average_precision_presence", "AP (presence)", aliases=("ap", "average_precision", "presence_ap")),
     Metric("precision_pos", "Precision_pos"),  # pixels, pooled over all images of the split
     Metric("recall_pos", "Recall_pos"),  # pixels, pooled over all images of the split
-    Metric("dice", "Dice"),  # mean over all images; an empty mask predicted empty counts 1
-    Metric("iou", "IoU"),  # mean over all images; an empty mask predicted empty counts 1
+    Metric("dice", "Dice"),  # mean over all images; an empty mask that is predicted empty counts as 1
+    Metric("iou", "IoU"),  # mean over all images; an empty mask that is predicted empty counts as 1
     Metric("dice_pos_median", "Median Dice_pos"),  # median over images whose mask is not empty
     Metric("precision_pos_mean", "Mean precision_pos"),  # mean over positive images with a prediction
     Metric("recall_pos_mean", "Mean recall_pos"),  # mean over positive images
-    Metric("missed_pos", "Missed", False),  # share of positive images without one pixel found
+    Metric("missed_pos", "Missed", False),  # share of positive images in which no pixel was found
     Metric("fp_area_neg", "FP area", False),  # mean share of a negative image predicted positive
-    Metric("sensitivity_at_90_specificity", "Sens@90"),  # at the presence threshold for 90 % on validation
+    Metric("sensitivity_at_90_specificity", "Sens@90"),  # at the presence threshold for 90 % specificity on validation
     Metric("loss", "Loss", False, low=None, high=None),
     Metric("brier", "Brier", False),
     Metric("ece", "ECE", False),
@@ -51,5 +51,5 @@ BOARD_COLUMNS: tuple[str, ...] = tuple(metric.name for metric in METRICS[:6])
 
 
 def metric(name: str) -> Metric:
-    """The metric of that name. An unknown one is higher-is-better without a range."""
+    """The metric with this name. An unknown name gives a metric without a range for which higher is better."""
     return BY_NAME.get(name) or Metric(name, name, low=None, high=None)

@@ -1,4 +1,4 @@
-"""Config models of the networks. `arch` names the network; a function in engine/models builds each."""
+"""Config models of the networks. `arch` names the network; a function in engine/models builds it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PARTIAL = Field(False, description="accept weights that fit only a part of the 
 
 
 class SmpConfig(Section):
-    """A segmentation-models-pytorch network, by name and encoder."""
+    """A segmentation-models-pytorch network, chosen by name and encoder."""
 
     arch: SmpArchitecture = Field(
         "Unet",
@@ -76,8 +76,8 @@ class PlainUnetConfig(Section):
 
 
 class DeepLabConfig(Section):
-    """torchvision's DeepLabV3 (stride 8, align_corners=False). smp's differs, and their weights are not
-    interchangeable."""
+    """torchvision's DeepLabV3 (stride 8, align_corners=False). smp's DeepLabV3 differs, and the weights of the two are
+    not interchangeable."""
 
     arch: Literal["torchvision_deeplabv3"] = "torchvision_deeplabv3"
     backbone: Literal["resnet50", "resnet101"] = Field("resnet50", description="torchvision's dilated backbone")
@@ -141,7 +141,7 @@ SegmenterConfig: TypeAlias = Annotated[
     | Annotated[Swin3dConfig, Tag(TAG + "swin3d_adapter")],
     Discriminator(_tag),
 ]
-"""Any segmentation network. A new one is added here, tagged with its `arch`, and to ModelConfig."""
+"""Any segmentation network. Add a new one here, tagged with its `arch`, and to ModelConfig."""
 
 SEGMENTERS: dict[str, type[Section]] = {
     get_args(arm)[1].tag.removeprefix(TAG): get_args(arm)[0] for arm in get_args(get_args(SegmenterConfig)[0])

@@ -10,7 +10,7 @@ RUNS = "runs"
 CONFIG = "config.yaml"
 SPLIT = "split.csv"
 DATA = "data.csv"
-"""The ids of train and val, for a run of one fold."""
+"""The ids of the train and val images of a run on one fold."""
 NOTE = "note.yaml"
 BOARD = "board.yaml"
 EVENTS = "events.jsonl"
@@ -18,7 +18,7 @@ CHECKPOINTS = "checkpoints"
 BEST = "best.pt"
 LAST = "last.pt"
 AVERAGE = "average.json"
-"""In the folder of an averaged run: the checkpoints that it is the mean of."""
+"""File in the folder of an averaged run that lists the averaged checkpoints."""
 PREDICTIONS = "predictions"
 MANIFEST = "manifest.csv"
 ARTIFACT_GLOB = "*test_metrics*.json"
@@ -30,16 +30,16 @@ PROGRESS = "progress.json"
 END = "end.json"
 
 JOB_DIR_ENV = "XRAY_JOB_DIR"
-"""Set for an engine that runs as a job: the folder for PROGRESS (updated regularly) and END (written once)."""
+"""Environment variable of a job's engine: the folder for PROGRESS (updated regularly) and END (written once)."""
 
 RUN_ENV = "XRAY_TUI_RUN"
-"""Set for an engine that runs as a job: its run."""
+"""Environment variable of a job's engine: its run."""
 
 LEASES_ENV = "XRAY_TUI_LEASE_FDS"
-"""Set for an engine that runs as a job: open descriptors of its GPU locks, which its children must not inherit."""
+"""Environment variable of a job's engine: open descriptors of its GPU locks, which its children must not inherit."""
 
 ENGINE_GIT_ENV = "XRAY_ENGINE_GIT"
-"""Set for an engine that runs as a job: the commit of its code, with `-dirty` for changed files, or empty."""
+"""Environment variable of a job's engine: the commit of its code, with `-dirty` for changed files, or empty."""
 
 SCHEMA = "xray-test-metrics/1"
 
@@ -52,8 +52,8 @@ _SHORT = {"topk_mean": "topk", "pred_area": "area"}
 
 
 def artifact_stem(tta: str, threshold: float | Literal["tuned"] | None, presence: str, gated: bool) -> str:
-    """`test_metrics[_tta_hv][_thr025|_tuned][_cls|…][_gated]`, the name of an artifact without its suffix. A
-    classifier has no threshold.
+    """`test_metrics[_tta_hv][_thr025|_tuned][_cls|…][_gated]`, the name of an artifact without its suffix. `threshold`
+    is None for a classifier.
 
     >>> artifact_stem("hv", 0.25, "auto", False)
     'test_metrics_tta_hv_thr025'
@@ -70,7 +70,7 @@ def artifact_stem(tta: str, threshold: float | Literal["tuned"] | None, presence
 
 
 def run_path(path: str) -> str:
-    """A run's path in the form that is stored and compared: "a" for "a/", "a/.", ".//a" and "b/../a"."""
+    """A run's path in the normal form that is stored and compared: "a" for "a/", "a/.", ".//a" and "b/../a"."""
     return os.path.normpath(path) if path else ""
 
 

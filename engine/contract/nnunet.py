@@ -13,7 +13,7 @@ from engine.contract.names import Presence
 PLAIN_TRAINER = "nnUNetTrainer"
 
 Epochs = Literal[1, 5, 10, 20, 50, 100, 250, 500, 750, 1000, 2000, 4000, 8000]
-"""Numbers of epochs for which nnunetv2 has a trainer class; it has no option for another number."""
+"""Numbers of epochs for which nnunetv2 has a trainer class; it supports no other number."""
 
 
 class NnunetDataConfig(Section):
@@ -39,12 +39,12 @@ class NnunetDataConfig(Section):
 
     @property
     def nnunet_fold(self) -> int:
-        """nnU-Net's number of the fold: the same, or 0 for the published split."""
+        """The fold's number in nnU-Net: the same number, or 0 for the published split."""
         return self.fold or 0
 
 
 class NnunetTrainingConfig(Section):
-    """The settings of nnU-Net that can be chosen; it decides the rest itself."""
+    """The nnU-Net settings that can be chosen; nnU-Net decides the rest itself."""
 
     plans: Literal["default", "resenc_m", "resenc_l", "resenc_xl"] = Field(
         "default", description="planner: the plain U-Net, or a residual encoder for 8, 24 or 40 GB"
@@ -69,7 +69,7 @@ class NnunetTrainingConfig(Section):
 
     @property
     def trainer_class(self) -> str:
-        """The trainer class: nnUNetTrainer_250epochs for 250 epochs; nnUNetTrainer itself has 1000."""
+        """Name of the trainer class: nnUNetTrainer_250epochs for 250 epochs; nnUNetTrainer itself trains for 1000."""
         if self.epochs in (None, 1000):
             return self.trainer
         return f"{self.trainer}_{self.epochs}epoch{'' if self.epochs == 1 else 's'}"
@@ -88,7 +88,7 @@ class NnunetConfig(Section):
 
 
 class PredictOptions(Section):
-    """What nnU-Net predicts, and how."""
+    """The options of a prediction with nnU-Net."""
 
     run: str = Field(..., min_length=1, description="the run folder")
     tta: Literal["mirror", "none"] = Field(

@@ -1,8 +1,8 @@
 """Recipes: YAML configs in ./configs, beside the runs folder, and in the installed package.
 
-A recipe may have `base: FILE.yaml`, another file beside it. The recipe takes all keys of that file, and its own keys
-replace them one by one, in sections too. A base has no base of its own. `about:` describes the recipe in lists and is
-no part of the config.
+A recipe may name another file in its folder as `base: FILE.yaml`. It inherits all keys of that file and overrides them
+one by one, also within sections. A base cannot have a base itself. `about:` describes the recipe in lists of recipes
+and is not part of the config.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Read = Callable[[Path], dict[str, Any]]
 
 
 def check_kind(command: str, config_kind: str, path: Path | str) -> None:
-    """Raises BadInput where the command does not take configs of that kind."""
+    """Raises BadInput if the command does not take configs of this kind."""
     if config_kind not in TAKES[command]:
         expected = " or ".join(f"kind: {kind}" for kind in TAKES[command])
         raise BadInput(f"{clean(str(path))}: kind: {config_kind}; {command} needs {expected}")
 
 
 def kind_of(values: Mapping[str, Any], path: Path) -> str:
-    """The kind of a config; train if it has no kind. Raises BadInput for an unknown one."""
+    """The kind of a config; train if it has no kind. Raises BadInput for an unknown kind."""
     kind = values.get("kind", "train")
     if not isinstance(kind, str) or kind not in KINDS:
         raise BadInput(f"{clean(str(path))}: kind: {brief(kind)} is unknown; give one of {', '.join(KINDS)}")
@@ -46,7 +46,7 @@ def kind_of(values: Mapping[str, Any], path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One config file as lists show it. `problem` is the reason why it cannot be used."""
+    """One config file as shown in lists. `problem` says why it cannot be used."""
 
     name: str
     path: Path
@@ -54,7 +54,7 @@ class Recipe:
     description: str
     problem: str | None = None
     facts: str = ""
-    """The network's size, the requirements, and the result of the original system on its board, where given."""
+    """The network's size, its requirements, and the original system's result on its board, as far as they are given."""
 
 
 def recipe_folders(runs: Path | None = None) -> list[Path]:
@@ -67,8 +67,8 @@ def recipe_folders(runs: Path | None = None) -> list[Path]:
 
 
 def find_recipes(folders: Iterable[Path]) -> list[Recipe]:
-    """Every `*.yaml` in the folders, sorted by name. The nearer folder's file wins. Files that begin with `_` are bases
-    of others."""
+    """The recipes (`*.yaml`) in the folders, sorted by name. Of files with the same name, the one in the first folder
+    counts. Files whose names begin with `_` are only bases of others."""
     recipes: dict[str, Recipe] = {}
     for folder in folders:
         for path in sorted(folder.glob("[!_]*.yaml")):
@@ -95,7 +95,7 @@ def _read(path: Path) -> Recipe:
 
 
 def read_recipe(path: Path, read: Read = read_mapping) -> dict[str, Any]:
-    """The mapping in a recipe's file with the keys of its base, `about` included. Raises BadInput in one line."""
+    """The mapping in a recipe file merged with its base, including `about`. Raises BadInput with a one-line message."""
     values = read(path)
     if (base := values.pop(BASE, None)) is None:
         return values
@@ -112,7 +112,7 @@ def read_recipe(path: Path, read: Read = read_mapping) -> dict[str, Any]:
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Both mappings merged, nested ones too. Where both have a key, `above` wins.
+    """Merge two mappings, including nested ones. If both have a key, `above` wins.
 
     >>> merged({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 4}})
     {'a': 1, 'b': {'c': 2, 'd': 4}}

@@ -1,4 +1,4 @@
-"""Text from outside (names, files, logs) made safe to print: no control code reaches the terminal."""
+"""Make text from outside (names, files, logs) safe to print, so that no control code reaches the terminal."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 LONGEST_BRIEF = 60
 
 _BRIEF = Repr()
-"""Limits depth as well as length: a YAML file of ten lines can hold a list of a billion entries through its aliases."""
+"""Limits depth as well as length, because ten lines of YAML with aliases can make a list of a billion entries."""
 _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = LONGEST_BRIEF
 
 _ESCAPE_SEQUENCE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movement
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)"  # OSC, DCS, SOS, PM, APC strings
-    r"|\x1b[ -/]*[0-~]"  # the short ones
+    r"|\x1b[ -/]*[0-~]"  # short sequences
 )
 
 
@@ -24,7 +24,7 @@ def clean(text: str) -> str:
     """The text on one line with every control, format and unassigned character made visible.
 
     C0 controls become their pictures (ESC is U+241B), other unprintable characters (C1, bidi overrides, lone surrogates
-    of file names that are not UTF-8) become U+FFFD, and other blanks become a space.
+    of file names that are not UTF-8) become U+FFFD, and other whitespace becomes a space.
     """
     if text.isprintable():
         return text
@@ -32,8 +32,8 @@ def clean(text: str) -> str:
 
 
 def clean_log_line(line: str) -> str:
-    """One line of a program's output as a terminal would show it: only what follows the last carriage return of a
-    progress bar, without escape sequences, tabs expanded, and the rest through `clean`."""
+    """One line of a program's output as a terminal would show it: the text after the last carriage return (of a
+    progress bar), without escape sequences, with tabs expanded, and cleaned by `clean`."""
     line = line.rstrip("\r\n")
     if "\r" in line:
         line = line.rsplit("\r", 1)[1]
@@ -43,10 +43,10 @@ def clean_log_line(line: str) -> str:
 
 
 def brief(value: Any) -> str:
-    """A value from a file as shown in an error line: clean, short, and fast to make for any value."""
+    """A value from a file as shown in an error message: short and safe to print. Fast even for a huge value."""
     try:
         return clean(_BRIEF.repr(value))[:LONGEST_BRIEF]
-    except ValueError:  # Python writes no number of over 4300 digits, which YAML can give in hexadecimal
+    except ValueError:  # Python prints no number of over 4300 digits, but YAML can contain one in hexadecimal
         return "a number that is too long"
 
 

@@ -45,7 +45,7 @@ _SELECTION = "selects the best checkpoint: a validation metric, a sum such as a 
 
 
 class TrainingConfig(Section):
-    """The training loop: how long, how fast, and which checkpoint is the best."""
+    """Settings of the training loop and of the choice of the best checkpoint."""
 
     epochs: int = Field(20, ge=1, le=10_000, description="passes over the images")
     batch_size: int = Field(16, ge=1, le=4096, description="images per step")
@@ -103,6 +103,6 @@ class TrainingConfig(Section):
 
 
 class ClassifierTrainingConfig(TrainingConfig):
-    """The same loop; a classifier has no mask metrics to be selected by."""
+    """The same settings for a classifier, whose checkpoints cannot be selected by a mask metric."""
 
     selection_metric: Selection = Field("roc_auc_presence", description=_SELECTION)

@@ -7,7 +7,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 def duration(seconds: float | None) -> str:
-    """`42s`, `3m10s`, `2h05m`, `3d04h`; empty if it is not known."""
+    """`42s`, `3m10s`, `2h05m`, `3d04h`; empty if unknown."""
     if seconds is None or not 0 <= seconds < 1e9:
         return ""
     whole = int(seconds)
@@ -28,5 +28,5 @@ def size(count: int) -> str:
 
 
 def gibibytes(count: int | None, digits: int = 1) -> str:
-    """Bytes as a number of GiB without the unit: `41.2`; `-` if it is not known."""
+    """Bytes as a number of GiB without the unit: `41.2`; `-` if unknown."""
     return "-" if count is None else f"{count / GIB:.{digits}f}"

@@ -15,7 +15,7 @@ LARGEST_CONFIG = 1 << 20
 
 
 class _Unique(yaml.SafeLoader):
-    """A loader that rejects a duplicate key: YAML forbids it, and PyYAML would silently take the last value."""
+    """A loader that rejects duplicate keys: YAML forbids them, but PyYAML would silently take the last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -30,7 +30,7 @@ class _Unique(yaml.SafeLoader):
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The YAML mapping in a file. Raises BadInput in one line for anything else."""
+    """The YAML mapping in a file. Raises BadInput with a one-line message for anything else."""
     name = clean(str(path))
     try:
         if path.stat().st_size > LARGEST_CONFIG:
@@ -44,7 +44,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def parse_mapping(text: str, name: str) -> dict[str, Any]:
-    """The YAML mapping in a text; error lines begin with `name`."""
+    """The YAML mapping in a text; error messages begin with `name`."""
     try:
         values = yaml.load(text, _Unique)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
