@@ -9,12 +9,12 @@ from xray_tui.gpu.snapshot import NO_ANSWER, GpuSnapshot
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Durations in seconds; one with a `longest_` value doubles with each failure in a row up to that."""
+    """Durations in seconds. One with a `longest_` value doubles with each consecutive failure, up to that value."""
 
     silence: float = 5.0
     """Time without output after which the driver counts as hanging. For the first line of a helper it doubles with each
-    helper that printed none: starting NVML wakes every GPU on a server without nvidia-persistenced, which can take
-    longer; with a fixed timeout every helper would be killed before its first line."""
+    helper that printed none, because starting NVML wakes every GPU on a server without nvidia-persistenced; if that
+    took longer than a fixed timeout, every helper would be killed before its first line."""
     longest_silence: float = 60.0
     restart: float = 1.0
     """Pause before the next helper on a machine with GPUs, after the driver hung, crashed or was unloaded."""
@@ -25,11 +25,11 @@ class Backoff:
     hang: float = 2.0
     """Time without an answer after which one GPU counts as hanging; the helper continues with the other GPUs."""
     stuck: float = 60.0
-    """Time for which one GPU may hang before its helper is replaced: the call may succeed in a new process."""
+    """Time for which one GPU may hang before its helper is replaced, because the call may succeed in a new process."""
     longest_stuck: float = 3600.0
 
     def next_answer(self, interval: float) -> float:
-        """Timeout for a later line of a helper with this `interval`; GPUs that hang delay a line by `hang`."""
+        """Timeout for each line after a helper's first one, at this `interval`; hanging GPUs delay a line by `hang`."""
         return max(self.silence, interval + 2 * self.hang)
 
 
@@ -45,7 +45,7 @@ class HangDetector:
         self._backoff = backoff
         self._since: float | None = None
         self._replaced = 0
-        """Number of helpers in a row that were replaced for a hanging GPU."""
+        """Number of consecutive helpers that were replaced because of a hanging GPU."""
 
     def should_replace(self, snapshot: GpuSnapshot, now: float) -> bool:
         """Whether to replace the helper after this snapshot. `now` is monotonic time in seconds."""

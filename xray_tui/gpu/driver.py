@@ -1,4 +1,4 @@
-"""Snapshots of all GPUs of the machine. Each GPU is read on its own: an error or a hang affects that GPU only."""
+"""Snapshots of all GPUs of the machine. Each GPU is read separately, so an error or a hang affects only that GPU."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Answer = GpuSample | nvml.Refusal
 
 
 class CallPool:
-    """Calls the driver for every GPU at the same time, each in a thread of its own: a call that hangs affects its own
-    GPU only.
+    """Calls the driver for all GPUs at the same time, each on its own thread, so that a call that hangs affects only
+    its own GPU.
 
-    ctypes releases the GIL during a call, so other threads run while one hangs. A thread cannot be ended from outside:
-    a hanging thread is abandoned, and its GPU is skipped until the call returns.
+    ctypes releases the GIL during a call, so other threads run while one hangs. A hanging thread cannot be ended from
+    outside, so it is abandoned, and its GPU is skipped until the call returns.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -29,8 +29,8 @@ class CallPool:
         self._hanging: dict[int, Thread] = {}
 
     def call(self, gpus: Iterable[int], read: Callable[[int], Any]) -> dict[int, Any]:
-        """`read` of every GPU, by its index; a GPU that does not answer within the timeout is missing. Exceptions of
-        `read` are raised."""
+        """Call `read` for each GPU; return the results by GPU index, without GPUs that do not answer within the
+        timeout. Raises the exceptions of `read`."""
         answers: dict[int, Any] = {}
         failures: list[Exception] = []
 
@@ -54,7 +54,7 @@ class CallPool:
 
 
 class Driver:
-    """NVML, started. Raises nvml.NoDriver; a retry needs a new process, because the library on disk may change.
+    """Starts NVML. Raises nvml.NoDriver; a retry needs a new process, because the library on disk may change.
 
     `hang` is the time in seconds after which a GPU that has not answered counts as hanging.
     """
@@ -67,9 +67,9 @@ class Driver:
         self._pool = CallPool(hang)
 
     def snapshot(self, now: float) -> GpuSnapshot | None:
-        """Read every GPU, within `hang` seconds. None when no GPU answers: then the driver itself hangs. Raises
-        NoDriver when no GPU can be read because the driver is gone. For a GPU that cannot be read, name and `since` are
-        those of this snapshot alone; see `keep_identity`.
+        """Read all GPUs within `hang` seconds. None if no GPU answers, which means that the driver itself hangs. Raises
+        NoDriver if no GPU can be read because the driver is gone. For a GPU that cannot be read, name and `since` come
+        from this snapshot alone; see `keep_identity`.
 
         The call that counts the GPUs has no timeout here; the sampler kills a helper that prints no line.
         """
@@ -118,6 +118,6 @@ class Driver:
         return rows
 
     def _state(self, uuid: str, index: int) -> nvml.GpuState:
-        """The state of the GPU with this UUID; a new one while the UUID is unknown."""
+        """The state of the GPU with this UUID; a new one if the UUID is unknown."""
         state = nvml.GpuState(uuid, f"GPU {index}")
         return self._states.setdefault(uuid, state) if uuid else state

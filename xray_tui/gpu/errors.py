@@ -14,10 +14,10 @@ ABSENT = frozenset(
         pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH,
     }
 )
-"""The GPU or the driver does not provide the value; shown as "n/a", not as an error."""
+"""Codes for a value that the GPU or the driver does not provide; it is shown as "n/a", not as an error."""
 
 GPU_GONE = frozenset({pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED})
-"""Every further call for this GPU fails."""
+"""Codes after which every further call for this GPU fails."""
 
 DRIVER_GONE = frozenset(
     {
@@ -26,7 +26,7 @@ DRIVER_GONE = frozenset(
         pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH,
     }
 )
-"""Every further call for any GPU fails until NVML is started again."""
+"""Codes after which every further call for any GPU fails until NVML is started again."""
 
 NO_GPU = (
     "The NVIDIA driver answers but shows no GPU: `nvidia-smi -L` should list one; in a container, start it with "

@@ -20,13 +20,13 @@ def sentences(
     runs_by_gpu: Mapping[str, Sequence[str]] = MappingProxyType({}),
     samples: RecentUse | None = None,
 ) -> list[str]:
-    """The bullets, as Markdown without the "- ". `runs_by_pid`: the run of each of our processes. `runs_by_gpu`: the
-    runs whose jobs were allocated a GPU, by its UUID. `samples`: the recent samples; without them (`xray-tui export`)
-    this snapshot alone is judged, and a GPU with unexplained use in it is not reported as idle.
+    """The bullets, as Markdown without the "- ". `runs_by_pid` has the run of each of our processes, `runs_by_gpu` the
+    runs whose jobs were allocated a GPU, by its UUID. `samples` are the recent samples; without them (`xray-tui
+    export`) only this snapshot is judged, and a GPU with unexplained use is not reported as idle.
 
     A GPU is reported as idle only if its process list could be read, no compute process and no process or job of a run
     is on it, its utilisation is low and listed processes explain its memory. Either utilisation (with MIG) or memory
-    (shared with the host) may be unavailable, not both.
+    (shared with the host) may be unavailable, but not both.
     """
     if snapshot.problem is not None:
         return [clean(snapshot.problem)]
@@ -40,7 +40,7 @@ def sentences(
     judged = [(gpu, line_of(gpu)) for gpu in snapshot.gpus]
     lines = [line for _, line in judged if line is not None]
     idle = [gpu for gpu, line in judged if line is None]
-    if snapshot.stale is not None:  # the present state is unknown
+    if snapshot.stale is not None:  # the current state is unknown
         before = [f"Before that: {line}" for line in lines]
         before = before or [f"Before that there was no training or inference process ({_desktop(idle)})."]
         return [clean(snapshot.stale), *before]
@@ -55,7 +55,7 @@ def sentences(
 def _sentence(
     gpu: GpuSample, runs: Mapping[int, str], allocated: Sequence[str], samples: Sequence[UnexplainedUse], now: float
 ) -> str | None:
-    """The GPU's sentence; None if it is certainly idle. `allocated`: the runs whose jobs were allocated this GPU."""
+    """The GPU's sentence; None if it is certainly idle. `allocated` are the runs whose jobs were allocated this GPU."""
     label = f"GPU {gpu.index} ({clean(gpu.name)})" if gpu.name != f"GPU {gpu.index}" else gpu.name
     if gpu.problem is not None:
         lasting = "" if gpu.since is None or now - gpu.since < 1 else f" (for {duration(now - gpu.since)})"
@@ -84,14 +84,14 @@ def _sentence(
 
 
 def _utilisation(gpu: GpuSample) -> int:
-    """%; if the GPU does not report it, the largest SM share of one of its processes."""
+    """The utilisation in %; if the GPU does not report it, the largest SM share of any of its processes."""
     if gpu.utilisation is not None:
         return gpu.utilisation
     return max((process.sm or 0 for process in gpu.processes or ()), default=0)
 
 
 def _doubt(gpu: GpuSample) -> str | None:
-    """Why a GPU that looks idle may be in use; None without such a reason."""
+    """Why a GPU that looks idle may be in use; None if there is no such reason."""
     missing = [name for name, value in (("utilisation", gpu.utilisation), ("memory", gpu.memory_used)) if value is None]
     if gpu.note is not None and any(name in gpu.note for name in missing):
         return gpu.note

@@ -30,7 +30,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print snapshots until the reader is gone or there is no driver; the exit code."""
+    """Print snapshots until the reader is gone or there is no driver; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m xray_tui.gpu.helper_main", description=__doc__)
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between two lines (default 1)")
     parser.add_argument("--patience", type=float, default=Backoff().hang, help="seconds a GPU may take")
@@ -79,10 +79,10 @@ def _print(snapshot: GpuSnapshot) -> None:
 
 
 def _die_with_the_parent() -> None:
-    """Make Linux kill this process when its parent ends, also while it hangs in an interruptible driver call.
+    """Make Linux kill this process when its parent ends, even while it hangs in an interruptible driver call.
 
-    If the parent ended before the call of prctl, stdin is closed already. On other systems the closed stdin ends the
-    process at the next wait.
+    If the parent ended before prctl was called, stdin is already closed, and the process exits here. On other systems
+    the closed stdin ends the process at the next wait.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

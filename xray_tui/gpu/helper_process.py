@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from xray_tui.gpu.snapshot import GpuSnapshot, from_json
 
 _GRACE = 0.3
-"""Time in seconds to wait for a killed process; a process that hangs in the kernel is not waited for."""
+"""Seconds to wait for a killed process to end; it does not end while it hangs in the kernel."""
 
 _MOST_UNKILLABLE = 3
-"""Number of killed helpers that still hang in the kernel at which no further helper is started."""
+"""No further helper is started while this many killed helpers still hang in the kernel."""
 
 _unkillable: list[subprocess.Popen[bytes]] = []
 _unkillable_lock = threading.Lock()  # the threads of samplers and of sample_once share the list
@@ -43,7 +43,7 @@ class HelperProcess:
     """A running `python -m xray_tui.gpu.helper_main`. Raises HelperFailed if it cannot be started, or if too many
     earlier helpers hang in the driver.
 
-    Linux kills it when the *thread* that made it ends (PR_SET_PDEATHSIG), so that thread must outlive it.
+    Linux kills it when the *thread* that started it ends (PR_SET_PDEATHSIG), so that thread must outlive it.
     """
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
@@ -52,8 +52,8 @@ class HelperProcess:
             hang = f"{_MOST_UNKILLABLE} of them hang in the driver and cannot be killed"
             raise HelperFailed(f"{failed}: {hang}, see `sudo dmesg`.")
         try:
-            # -P: a json.py in the current folder must not be imported. A session of its own keeps Ctrl+C and Ctrl+Z in
-            # the terminal from the helper.
+            # -P keeps a json.py in the current folder from being imported. In its own session the helper does not get
+            # Ctrl+C and Ctrl+Z from the terminal.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "xray_tui.gpu.helper_main", *arguments],
                 stdin=subprocess.PIPE,
@@ -68,15 +68,15 @@ class HelperProcess:
         self._rest = b""
 
     def snapshot(self, timeout: float) -> GpuSnapshot:
-        """The newest snapshot received; after Ctrl+Z and `fg` many lines wait in the pipe. Lines that are no snapshot
-        are skipped: a library in the helper may print text. Raises NoAnswer after `timeout` seconds, or HelperFailed.
+        """The newest snapshot received; after Ctrl+Z and `fg` many lines wait in the pipe. Skips lines that are not
+        snapshots, because a library may print text. Raises NoAnswer after `timeout` seconds, or HelperFailed.
         """
         assert self._process.stdout is not None
         output = self._process.stdout.fileno()
         deadline = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
-            # The second select: a timeout that passes while the app is stopped (Ctrl+Z) does not check the pipe.
+            # The second select checks the pipe if the timeout passed while the app was stopped (Ctrl+Z).
             while selector.select(max(0.0, deadline - time.monotonic())) or selector.select(0):
                 data = os.read(output, 1 << 16)
                 if not data:

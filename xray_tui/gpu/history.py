@@ -11,10 +11,10 @@ MINUTE = 60.0
 """Length of the history in seconds."""
 
 CARRIED = 6.0
-"""Time in seconds for which a reading fills slices without one; an idle app reads the GPUs less often."""
+"""Seconds for which a reading also fills slices without one, because an idle app reads the GPUs less often."""
 
 Reading = tuple[float, int | None]
-"""(time in seconds since the epoch, utilisation in %); None if the GPU did not report it."""
+"""(time in seconds since the epoch, utilisation in % or None if the GPU did not report it)."""
 
 History = Mapping[str, tuple[Reading, ...]]
 """Readings of the last minute by GPU UUID, the oldest first."""
@@ -37,7 +37,7 @@ def extended(history: History, snapshot: GpuSnapshot) -> History:
 
 
 def averages(readings: Sequence[Reading], now: float, count: int) -> list[float | None]:
-    """Mean utilisation in % of `count` equal time slices of the minute before `now`, oldest first; None without data.
+    """Mean utilisation in % of `count` equal time slices of the minute before `now`, oldest first; None if no data.
 
     Slices begin at multiples of their length, so that a new reading changes the newest slice only.
     """

@@ -15,7 +15,7 @@ _DISPLAY = "0x03"
 
 
 class DriverFiles(NamedTuple):
-    """Which traces of the NVIDIA driver the file system has."""
+    """Traces of the NVIDIA driver in the file system."""
 
     module: bool
     """The kernel module (in a container: the host's) is loaded."""
@@ -26,7 +26,7 @@ class DriverFiles(NamedTuple):
 
 
 def driver_files() -> DriverFiles:
-    """Read from /proc and /dev; raises nothing."""
+    """Read from /proc and /dev. Never raises."""
     return DriverFiles(Path("/proc/driver/nvidia/version").exists(), Path("/dev/nvidiactl").exists(), is_container())
 
 

@@ -1,8 +1,8 @@
-"""Whether a GPU is in use although no listed process and no job explains it. Strip, doctor, export and queue share it.
+"""Decides whether a GPU is in use although no listed process or job explains it. For strip, doctor, export and queue.
 
 In a container without the host's pid namespace NVML lists no processes, so memory and utilisation decide. Intermittent
-work shows in some samples only, and a single peak means nothing: a GPU is in use if two of three samples over 10 s show
-unexplained use. A GPU is free at once if no sample shows any, even if there is only one sample. Pure functions.
+work shows only in some samples, and a single peak means nothing, so a GPU is in use if two of three samples over 10 s
+show unexplained use. A GPU is free if no sample shows any, even if there is only one sample. Pure functions.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from engine.contract.units import GIB, size
 from xray_tui.gpu.snapshot import GpuSample, GpuSnapshot
 
 MEMORY = GIB
-"""Bytes that may be unexplained: an idle driver and a display use some hundred MiB, a training uses more than this."""
+"""Bytes that may be unexplained: an idle driver and a display use a few hundred MiB, a training uses more than this."""
 UNLISTED_MEMORY = 2 << 30
-"""Bytes that may be unexplained if processes cannot be listed, because those of a desktop are unexplained then."""
+"""Bytes that may be unexplained if processes cannot be listed, because then those of a desktop are unexplained too."""
 UTILISATION = 25
-"""% that may be unexplained: an unlisted desktop stays below. Lighter work is detected by its memory."""
+"""% that may be unexplained: an unlisted desktop stays below this. Lighter work is detected by its memory."""
 SAMPLES, NEEDED = 3, 2
 APART = 4.0
-"""Seconds between two samples that count, at least: a waiting job samples every 4 to 6 s, the app every second."""
+"""Minimum seconds between two samples that count; a waiting job samples every 4 to 6 s, the app every second."""
 WINDOW = 15.0
 """Seconds for which a sample counts: long enough for three samples of a waiting job."""
 
@@ -66,8 +66,8 @@ def extended(samples: RecentUse, snapshot: GpuSnapshot, held: Collection[str] = 
 
 
 def unexplained_use(gpu: GpuSample, time: float = 0.0) -> UnexplainedUse:
-    """The unexplained use in this sample. A listed process that does not report its use explains as much as the limit
-    for unexplained use."""
+    """The unexplained use in this sample. A listed process that does not report its use is assumed to use as much as
+    may be unexplained."""
     listed = gpu.processes or ()
     memory = sum(MEMORY if process.memory is None else process.memory for process in listed)
     share = sum(UTILISATION if process.sm is None else process.sm for process in listed)
@@ -77,7 +77,7 @@ def unexplained_use(gpu: GpuSample, time: float = 0.0) -> UnexplainedUse:
 def judge(
     gpu: GpuSample, samples: Sequence[UnexplainedUse] = (), unlisted_memory: int = UNLISTED_MEMORY
 ) -> tuple[Use, str]:
-    """(use of a GPU without a compute process and without a job, the same in words). `samples` are its recent samples
+    """(use, use in words) of a GPU without a listed compute process and without a job. `samples` are its recent samples
     including this one; if empty, `gpu` alone is judged."""
     if gpu.memory_used is None and (gpu.utilisation is None or gpu.processes is None):
         missing = "utilisation" if gpu.utilisation is None else "processes"

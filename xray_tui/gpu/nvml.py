@@ -1,6 +1,6 @@
-"""Reads GPU values from the NVIDIA driver; an error of one call costs one value.
+"""Reads GPU values from the NVIDIA driver. If a call fails, only its own value is lost.
 
-Any call may hang in the kernel for ever, so this runs only in the helper process (helper_main.py), which can be killed.
+Any call may hang in the kernel forever, so this runs only in the helper process (helper_main.py), which can be killed.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class GpuState:
         self._cached: dict[str, tuple[float, Any]] = {}
 
     def cached(self, key: str, every: float, now: float, read: Callable[[], Any]) -> Any:
-        """The value of `key`, from `read` if it is older than `every` seconds. Exceptions of `read` are raised."""
+        """The cached value of `key`; read again if older than `every` seconds. Raises the exceptions of `read`."""
         read_at, value = self._cached.get(key, (now - every, None))
         if not 0 <= now - read_at < every * _EARLY:
             value = read()
@@ -115,14 +115,14 @@ def count() -> int:
 
 
 def identify(index: int) -> tuple[Any, str]:
-    """(handle, UUID) of the GPU with this index now. Raises one of FAILURES."""
+    """(handle, UUID) of the GPU that now has this index. Raises one of FAILURES."""
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     return handle, clean(pynvml.nvmlDeviceGetUUID(handle))
 
 
 def read(index: int, handle: Any, state: GpuState, infos: ProcessInfoCache, now: float) -> GpuSample:
     """The GPU's values; slowly changing ones may come from the cache in `state`, whose name is updated. Raises one of
-    FAILURES if the GPU or the driver is gone; after any other error one value is None."""
+    FAILURES if the GPU or the driver is gone; after any other error only the affected value is None."""
     values: dict[str, Any] = {}
     unread: dict[str, list[str]] = {}  # names of the supported values that could not be read, by reason
     for name, (every, calls) in _VALUES.items():
@@ -157,9 +157,9 @@ def read(index: int, handle: Any, state: GpuState, infos: ProcessInfoCache, now:
 
 
 def throttle_words(reasons: int) -> tuple[str, ...]:
-    """The reasons in NVML's bit mask that are heat or hardware; a power cap and an idle clock are normal.
+    """The reasons in NVML's bit mask that concern heat or hardware; a power cap and an idle clock are normal.
 
-    The bit "hardware slowdown" is set together with its cause, so it is reported only without a cause.
+    The bit "hardware slowdown" is set together with its cause, so it is reported only if no cause is set.
     """
     causes = tuple(word for bit, word in _SLOWDOWNS.items() if reasons & bit)
     if not causes and reasons & pynvml.nvmlClocksThrottleReasonHwSlowdown:
@@ -168,10 +168,10 @@ def throttle_words(reasons: int) -> tuple[str, ...]:
 
 
 def merge(lists: Mapping[str, Iterable[tuple[int, int | None]]]) -> list[GpuProcess]:
-    """One process per pid, the largest memory first. `lists`: (pid, bytes or None) in each of the driver's lists, by
-    the letter of its type ("M", "C", "G"); a pid in several lists has them all, such as "C+G".
+    """One process per pid, the largest memory first. `lists` has the (pid, bytes or None) entries of each of the
+    driver's lists, by its type ("M", "C", "G"); a pid in several lists gets all their types, such as "C+G".
 
-    The entries of a pid in one list are MIG instances and are summed; entries in several lists are the same memory, so
+    Entries of a pid in one list are MIG instances, so they are summed; entries in several lists are the same memory, so
     the largest counts.
     """
     sizes: dict[int, dict[str, list[int]]] = {}

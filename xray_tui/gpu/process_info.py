@@ -21,13 +21,13 @@ class ProcessInfoCache:
         self._cached: dict[Process, Mapping[str, Any]] = {}
 
     def of(self, pid: int) -> Mapping[str, Any]:
-        """The fields name, user, command and started of a GpuProcess; UNSEEN for an ended process, a hidden one, and
-        one of another container.
+        """The fields name, user, command and started of a GpuProcess; UNSEEN if the process has ended, is hidden, or is
+        in another container.
 
-        Thread-safe. Can block like a driver call: reading a command line waits for the process's memory lock, which a
-        process that hangs in the driver may hold.
+        Thread-safe. Can block like a driver call, because reading a command line waits for the process's memory lock,
+        which a process that hangs in the driver may hold.
         """
-        process = identify(pid)  # takes a quarter of psutil's time; runs for every GPU process
+        process = identify(pid)  # four times as fast as psutil; called for every GPU process
         if process is None:
             return UNSEEN
         if process not in self._cached:

@@ -14,20 +14,20 @@ from xray_tui.gpu.snapshot import GpuSnapshot, keep_identity
 from xray_tui.system.retry import Report, Retry, unheard
 
 _ONCE_TIMEOUT = 15.0
-"""Timeout of `sample_once` in seconds: starting NVML wakes every GPU on a server without nvidia-persistenced."""
+"""Timeout of `sample_once` in seconds; starting NVML is slow: without nvidia-persistenced it wakes every GPU."""
 
 _SETTLED = 3
 """Number of answers after which a helper counts as working; a helper that fails earlier keeps the back-off growing."""
 
 
 class Sampler:
-    """Calls `on_sample` with a GpuSnapshot about every `interval` seconds, from a thread of its own.
+    """Calls `on_sample` with a GpuSnapshot about every `interval` seconds, on its own thread.
 
     If the driver hangs, the last snapshot is repeated with `stale` set and its old `time`, and the helper is restarted
-    with back-off. If one of several GPUs hangs, its row has a `problem`, and the helper is replaced now and then to
+    with back-off. If one of several GPUs hangs, its row has a `problem`, and the helper is occasionally replaced to
     retry that GPU. Without a driver or a GPU the snapshot has a `problem`; the next probe follows after 30 s, later
-    ones less often. `environment` is the whole environment of the helper, by default that of this process.
-    `on_failure` gets a line when `on_sample` or the sampler itself fails.
+    ones less often. `environment` is the whole environment of the helper, by default that of this process. `on_failure`
+    is called with a one-line message when `on_sample` or the sampler itself fails.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class Sampler:
         self._answers = 0
         """Number of snapshots from the current helper."""
         self._failures = 0
-        """Number of helpers in a row that failed."""
+        """Number of consecutive helpers that failed."""
         self._unanswered = 0
-        """Number of helpers in a row that hung before their first answer."""
+        """Number of consecutive helpers that hung before their first answer."""
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        """Guards _helper and _interval. Not held while a process starts, which takes long on a slow disk."""
+        """Guards _helper and _interval. Not held while a process starts, which can take long on a slow disk."""
         self._helper: HelperProcess | None = None
         self._thread = threading.Thread(target=self._run, name="gpu-sampler", daemon=True)
 
@@ -141,7 +141,7 @@ class Sampler:
 
 
 def sample_once(timeout: float = _ONCE_TIMEOUT, *, environment: Mapping[str, str] | None = None) -> GpuSnapshot:
-    """One snapshot, for a command line, within `timeout` seconds whatever the driver does. Raises nothing."""
+    """Take one snapshot, for a command line, within `timeout` seconds even if the driver hangs. Never raises."""
     try:
         with closing(HelperProcess(["--once"], environment)) as helper:
             return helper.snapshot(timeout)

@@ -1,6 +1,6 @@
 """Frozen values of one snapshot of the GPUs, and their JSON form for the helper's pipe.
 
-None means that the driver does not report the value, never zero. Memory is in bytes, power in watts, clocks in MHz,
+None, never zero, means that the driver does not report the value. Memory is in bytes, power in watts, clocks in MHz,
 times in seconds since the epoch.
 """
 
@@ -28,7 +28,7 @@ class GpuProcess:
     command: str | None = None
     started: float | None = None
     sm: int | None = None
-    """% of the GPU's multiprocessors in the last seconds."""
+    """Share of the GPU's multiprocessors used in the last seconds, in %."""
 
     @property
     def computes(self) -> bool:
@@ -62,13 +62,13 @@ class GpuSample:
     """None if the list cannot be read (`processes_problem` says why); empty if no process is on the GPU."""
     processes_problem: str | None = None
     problem: str | None = None
-    """Why this GPU gives no values (lost, no permission …), with what to do; all values are None then."""
+    """Why this GPU gives no values (lost, no permission …), and what to do; all values are then None."""
     since: float | None = None
     """When `problem` was first seen."""
     note: str | None = None
     """Supported values that could not be read, such as "power: Unknown Error"."""
     mig: bool = False
-    """Split into instances (MIG is on); the driver then reports no utilisation of the whole GPU."""
+    """Whether the GPU is split into instances (MIG); the driver then reports no utilisation of the whole GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,12 @@ class GpuSnapshot:
 
     gpus: tuple[GpuSample, ...] = ()
     problem: str | None = None
-    """Why there is no GPU: a sentence that says what to do."""
+    """A sentence that says why there is no GPU and what to do."""
     time: float = 0.0
     driver: str | None = None
     """Version of the driver."""
     stale: str | None = None
-    """Why there are no values newer than `time` (the driver hangs …): a sentence."""
+    """A sentence that says why there are no values newer than `time` (the driver hangs …)."""
 
     def age(self, now: float) -> float:
         """Age of the values in seconds, never negative."""
@@ -129,5 +129,5 @@ def _gpu(values: Mapping[str, Any]) -> GpuSample:
 
 
 def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that this version has; an app that runs during an upgrade starts a newer helper."""
+    """The fields that this version knows; an app that runs during an upgrade may start a newer helper."""
     return {name: value for name, value in values.items() if name in kind.__dataclass_fields__}
