@@ -42,7 +42,7 @@ SHOWN = ("TERM", "COLORTERM", "LANG", "LC_ALL", "NO_COLOR", "CUDA_VISIBLE_DEVICE
 PRESENT = {"SSH": ("SSH_CONNECTION", "SSH_TTY"), "tmux or screen": ("TMUX", "STY")}
 """Facts shown as yes or no, with the variables that imply them."""
 LOG_LINES, LOG_BYTES = 200, 1 << 17
-"""Lines and bytes at the end of the log file that are shown, at most."""
+"""Maximum number of lines and bytes that are shown from the end of the log file."""
 
 REDACTED = "<redacted>"
 _NAME = r"(?:token|secret|passw(?:or)?d|api[_-]?key|_key)"
@@ -85,7 +85,7 @@ def redacted(text: str, home: str, user: str) -> str:
 
 
 def contents(context: Context) -> list[Finding]:
-    """Numbers of folders, artifacts, problems and jobs in the runs folder."""
+    """The numbers of folders, artifacts, problems and jobs in the runs folder."""
     snapshot = RunIndex(context.runs).scan()
     folders = sum(1 for _ in walk(context.runs))
     states = Counter(str(job.state) for job in JobStore(context.runs).jobs())
@@ -118,7 +118,7 @@ def _terminal() -> Iterator[str]:
 
 
 def _settings(settings: Settings) -> Iterator[str]:
-    """Settings that differ from the default; of `on_end` only the program, as its arguments may hold a secret."""
+    """Settings that differ from the default. Of `on_end` it shows only the program: an argument may hold a secret."""
     for item in fields(Settings):
         value = getattr(settings, item.name)
         if value != getattr(Settings(), item.name):

@@ -1,4 +1,4 @@
-"""What a check of the doctor gets, and the findings that it returns."""
+"""The arguments of a doctor check, and the findings that it returns."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SIGNS = {Mark.OK: "✓", Mark.WARN: "!", Mark.BAD: "✗", Mark.UNKNOWN: "?"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """All text is clean, that is, safe to print."""
+    """A result of a check. All text is safe to print."""
 
     name: str
     mark: Mark
@@ -76,7 +76,7 @@ def ask(command: Sequence[str], seconds: float, failing: bool = False) -> str | 
 
 
 def as_lines(findings: Iterable[Finding]) -> list[str]:
-    """The findings as wrapped lines: sign, mark, name and text, then the remedy on lines of its own."""
+    """The findings as wrapped lines: sign, mark, name and text, then the remedy on its own lines."""
     lines = []
     for finding in findings:
         mark = "" if finding.mark is Mark.UNKNOWN else finding.mark  # the text begins with "not known"

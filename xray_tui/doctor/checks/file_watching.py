@@ -37,7 +37,7 @@ def watching(context: Context) -> list[Finding]:
 
 
 def limit(root: Path, name: str) -> int | None:
-    """A limit of inotify per user; None if it cannot be read."""
+    """A per-user limit of inotify; None if it cannot be read."""
     try:
         return int((root / LIMITS / name).read_text())
     except (OSError, ValueError):
@@ -45,7 +45,7 @@ def limit(root: Path, name: str) -> int | None:
 
 
 def judge_limits(folders: int, watches: int | None, instances: int | None) -> Finding:
-    """The finding if inotify works: are the limits high enough for two apps?"""
+    """The finding if inotify works: whether the limits are high enough for two apps."""
     count = f"{folders:,} folder{'' if folders == 1 else 's'} to watch"
     if watches is None:
         return unknown(NAME, f"{count}, inotify works, but its limits cannot be read")
@@ -56,7 +56,7 @@ def judge_limits(folders: int, watches: int | None, instances: int | None) -> Fi
 
 
 def judge_refusal(error: OSError, folders: int, watches: int | None, instances: int | None) -> Finding:
-    """The finding if inotify fails, by the limit that was reached."""
+    """The finding if inotify fails; it depends on the limit that was reached."""
     if error.errno == errno.EMFILE and instances is not None:
         refused = f"all {instances} inotify instances of this user are taken: {_SLOW}"
         return bad(NAME, refused, raise_limit(INSTANCES, max(512, 4 * instances)))

@@ -17,11 +17,11 @@ from xray_tui.system.mounts import file_system_of, is_shared, read_mountinfo
 from xray_tui.system.process import user_name
 
 WITHOUT_OWNERS = frozenset({"vfat", "exfat", "msdos", "ntfs", "ntfs3", "fuseblk"})
-"""File systems without file owners: any user could have written a job's folder."""
+"""File systems without file owners, on which any user could have written a job's folder."""
 PASSING = frozenset({"tmpfs", "ramfs"})
 """File systems that are empty after a restart."""
 MUTEX_LONG = 2.0
-"""Seconds after which a held mutex is reported; jobs hold it for some milliseconds."""
+"""Seconds after which a held mutex is reported; jobs hold it for a few milliseconds."""
 REMEDY = "set lease_dir in the settings of all users to one folder on a local disk"
 
 
@@ -71,7 +71,7 @@ def judge_runs(runs: str, kind: str, in_container: bool) -> Finding:
 
 def lease_place(context: Context) -> list[Finding]:
     """The lock folder that jobs use or would use, and its mutex. The check does not create the folder, and locks the
-    mutex for a moment."""
+    mutex only briefly."""
     setting = context.settings.lease_dir
     lease_dir = existing_lock_dir(setting)
     path = lease_dir.path if lease_dir is not None else next_place(setting, os.environ)
@@ -125,8 +125,8 @@ def judge_leases(path: Path, kind: str, exists: bool, is_private: bool, in_conta
 
 
 def judge_mutex(lease_dir: LockDir, patience: float = MUTEX_LONG) -> list[Finding]:
-    """A mutex that cannot be opened, or is still locked after `patience` seconds, because the process that holds it is
-    stopped (Ctrl+Z) or hangs on a disk; empty without a problem."""
+    """A finding if the mutex cannot be opened, or is still locked after `patience` seconds because its holder is
+    stopped (Ctrl+Z) or hangs on a disk; otherwise empty."""
     if not os.path.lexists(lease_dir.lock):
         return []
     try:

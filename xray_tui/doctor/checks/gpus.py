@@ -45,7 +45,7 @@ def visible_gpus(snapshot: GpuSnapshot) -> list[Finding]:
 
 
 def judge_use(snapshot: GpuSnapshot, samples: RecentUse, held: Collection[str]) -> list[Finding]:
-    """The GPUs that a job with gpu auto does not get although no process is listed on them. `held`: the UUIDs of the
+    """The GPUs that a job with gpu auto does not get although no process is listed on them. `held` are the UUIDs of the
     GPUs that jobs use."""
     findings = []
     for gpu, use, words in _uses(snapshot, samples, held):
@@ -68,7 +68,7 @@ def _uses(snapshot: GpuSnapshot, samples: RecentUse, held: Collection[str]) -> l
 
 
 def judge_gpus(snapshot: GpuSnapshot, installed: int) -> list[Finding]:
-    """The GPUs that the driver shows. `installed`: the number of NVIDIA GPUs on the PCI bus."""
+    """The GPUs that the driver shows. `installed` is the number of NVIDIA GPUs on the PCI bus."""
     if not snapshot.gpus:
         problem = clean(snapshot.problem or snapshot.stale or "the driver shows no GPU")
         if installed:

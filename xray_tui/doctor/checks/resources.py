@@ -14,14 +14,14 @@ from xray_tui.system.disk_probe import room
 from xray_tui.system.mounts import read_mountinfo, source_of
 
 LITTLE, TOO_LITTLE = 20 * GIB, 2 * GIB
-"""Bytes that fit a few trainings with their checkpoints, and bytes that do not fit one."""
+"""Bytes: below the first only a few trainings with their checkpoints fit, below the second not even one."""
 SHM, SHM_TOO_LITTLE = GIB, 128 << 20
-"""Bytes; with Docker's default of 64 MiB loader workers end with a bus error."""
+"""Bytes for a warning and for a failure; with Docker's default of 64 MiB, loader workers end with a bus error."""
 QUOTA_TIMEOUT = 10.0  # seconds
 FILES = 1024
 """Open files that a training needs: loader workers pass each batch through several file descriptors."""
 FILE_SIZE = 4 << 30
-"""Bytes; a checkpoint may be as large."""
+"""Bytes; a checkpoint may be this large."""
 
 
 def disk(context: Context) -> list[Finding]:
@@ -35,7 +35,7 @@ def disk(context: Context) -> list[Finding]:
 
 
 def judge_disk(free: int, total: int, files: int | None) -> Finding:
-    """`free` and `total` in bytes; `files`: number of free inodes, None without a limit."""
+    """`free` and `total` are in bytes; `files` is the number of free inodes, None if there is no limit."""
     shown = f"{size(free)} free of {size(total)}"
     remedy = "delete checkpoints/last.pt of ended runs and old predictions folders"
     if files == 0:
@@ -58,7 +58,7 @@ def quota(context: Context) -> list[Finding]:
 
 
 def judge_quota(limits: Quota | None, source: str) -> Finding:
-    """The quota on the file system mounted from `source`; None if the command does not list it."""
+    """`limits` is the quota on the file system mounted from `source`; None if the command does not list it."""
     if limits is None:
         return unknown("quota", f"`quota` does not list {clean(source) or 'this file system'}")
     if limits.limit is None and limits.most_files is None:
@@ -84,7 +84,7 @@ def shared_memory(context: Context) -> list[Finding]:
 
 
 def judge_shared_memory(free: int, total: int) -> Finding:
-    """`free` and `total` in bytes."""
+    """`free` and `total` are in bytes."""
     name, shown = "shared memory", f"{size(free)} free of {size(total)}"
     remedy = "start the container with --shm-size=16g or --ipc=host, or train with data.workers=0"
     if free < SHM_TOO_LITTLE:
@@ -102,7 +102,7 @@ def limits(context: Context) -> list[Finding]:
 
 
 def judge_limits(files: tuple[int, int], cpu: int, size: int) -> list[Finding]:
-    """`files`: soft and hard limit of open files; `cpu`: seconds; `size`: bytes; RLIM_INFINITY means no limit."""
+    """`files`: soft and hard limit of open files; `cpu` in seconds; `size` in bytes; RLIM_INFINITY means no limit."""
     soft, hard = ("unlimited" if value == resource.RLIM_INFINITY else str(value) for value in files)
     few = files[0] != resource.RLIM_INFINITY and files[0] < FILES
     findings = [

@@ -24,7 +24,7 @@ def ending(context: Context) -> list[Finding]:
     session = this_session(context.root)
     if session.place is Place.SESSION:
         answer = _ANSWERS.get((ask(_COMMAND, TIMEOUT) or "").strip())
-        if answer is not None:  # its files may have changed after logind read them
+        if answer is not None:  # logind's files may have changed after it read them
             session = replace(session, kills=replace(session.kills, all_users=answer, source="logind"))
     return [what_happens(session, os.environ)]
 

@@ -18,7 +18,7 @@ def judge_settings(problems: Sequence[str]) -> list[Finding]:
     path = clean(str(settings_path()))
     if problems:
         return [warn("settings", clean(line), f"edit {path}") for line in problems]
-    exists = os.path.exists(settings_path())  # noqa: PTH110 - False, not an error, in a closed folder
+    exists = os.path.exists(settings_path())  # noqa: PTH110 - returns False in a closed folder
     return [ok("settings", path if exists else f"{path}: no such file; all settings have their defaults")]
 
 
@@ -54,7 +54,7 @@ def export(context: Context) -> list[Finding]:
 
 
 def log_file(context: Context) -> list[Finding]:
-    """The path of the log file. An error in it is no warning, because it may be old."""
+    """The path of the log file. An error in it is not a warning, because it may be old."""
     path = error_log()
     shown = clean(str(path))
     try:

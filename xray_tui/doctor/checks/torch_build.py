@@ -1,4 +1,4 @@
-"""The torch build and its CUDA, read in a separate process: the app never imports torch, and a driver may hang."""
+"""The torch build and its CUDA version. A separate process reads them: the app never imports torch, which may hang."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def torch_build(context: Context) -> list[Finding]:
 
 
 def judge_torch(build: Mapping[str, Any], installed: int, visible: str | None) -> list[Finding]:
-    """`build`: the output of _QUESTION. `installed`: number of NVIDIA GPUs on the PCI bus. `visible`: the value of
+    """`build` is the output of _QUESTION, `installed` the number of NVIDIA GPUs on the PCI bus, `visible` the value of
     $CUDA_VISIBLE_DEVICES."""
     if (problem := build.get("import")) is not None:
         if "No module named 'torch'" in problem:
@@ -83,8 +83,8 @@ def judge_torch(build: Mapping[str, Any], installed: int, visible: str | None) -
 
 
 def _runs_on(needed: int, archs: list[str]) -> bool:
-    """Whether a build supports a GPU: it has machine code (sm_…) of the same major version or PTX (compute_…), in both
-    cases not newer than the GPU's compute capability `needed`, such as 86. The driver compiles PTX."""
+    """Whether a build supports a GPU of compute capability `needed`, such as 86. It must contain machine code (sm_…) of
+    the same major version, or PTX (compute_…), which the driver compiles; neither may be newer than `needed`."""
     for arch in archs:
         kind, _, digits = arch.rstrip("af").partition("_")  # sm_90a: code for features of one architecture
         if digits.isdigit() and int(digits) <= needed and (kind == "compute" or int(digits) // 10 == needed // 10):
