@@ -1,4 +1,4 @@
-"""The memory control groups of a process, of version 1 or 2, their limits, and whether they are a container's."""
+"""The memory control groups (version 1 or 2) of a process, their limits, and whether this is a container."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _FILES = {
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     2: ("memory.max", "memory.current", "inactive_file"),
 }
-"""By version: the files of limit and usage, and the line of memory.stat with the file cache that the kernel drops
-before it kills a process."""
+"""By version: the names of the limit and usage files, and the key in memory.stat of the file cache, which the kernel
+drops before it kills a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ def memory_groups(own: str, root: Path = ROOT) -> Iterator[tuple[int, Path]]:
 
 
 def limited_memory(own: str, root: Path = ROOT) -> Memory | None:
-    """The limit with the least memory left among those of the process's group and the groups above it; None without a
-    limit. `own` is the text of /proc/PID/cgroup.
+    """The limit with the least memory left among those of the process's group and the groups above it; None if there is
+    no limit. `own` is the text of /proc/PID/cgroup.
 
     Version 1 of cgroups writes "no limit" as a number larger than any machine's memory; it is returned as a limit.
     """
@@ -76,8 +76,8 @@ def _limit(folder: Path, limit: str, usage: str, cache: str) -> Memory | None:
 def oom_kills(own: str | None = None, root: Path = ROOT) -> int | None:
     """The number of out-of-memory kills since boot in a process's group and its subgroups; None if it is unknown.
 
-    `own` is the content of the process's /proc/PID/cgroup, by default this process's. Compare two readings: the counter
-    never restarts.
+    `own` is the text of the process's /proc/PID/cgroup, by default this process's. The counter is never reset, so
+    compare two readings.
     """
     own = Path("/proc/self/cgroup").read_text() if own is None else own
     for version, folder in memory_groups(own, root):

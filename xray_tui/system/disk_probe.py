@@ -1,4 +1,4 @@
-"""Free space on a disk that may not answer: statvfs on a lost file server blocks for ever."""
+"""Free space on a disk that may not answer, because statvfs on a lost file server blocks forever."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Disk:
 
 
 class DiskProbe:
-    """Reads the space on a folder's disk in a thread, at most one at a time. The app does not wait for it at exit."""
+    """Reads the space on a folder's disk on a thread, one at a time. The app does not wait for the thread at exit."""
 
     SOON = 0.3
     """Seconds that `read` waits for the answer; a working disk answers sooner."""
@@ -38,7 +38,7 @@ class DiskProbe:
         self._answer = Disk()
 
     def read(self) -> Disk:
-        """The space now, or the last answer of a slow disk; all None before its first answer."""
+        """The current space, or the last answer if the disk is slow; all fields are None before the first answer."""
         if self._thread is None or not self._thread.is_alive():
             self._thread = Thread(target=self._read, name="disk", daemon=True)
             self._started = time.monotonic()

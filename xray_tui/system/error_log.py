@@ -24,7 +24,7 @@ def error_log() -> Path:
 
 
 def log_error(what: str, error: BaseException) -> None:
-    """Append the error with its traceback; `what` names the work that failed. Raises nothing, even on a full disk."""
+    """Append the error with its traceback; `what` names the work that failed. Never raises, even on a full disk."""
     import logging
     from logging.handlers import RotatingFileHandler
 

@@ -1,4 +1,4 @@
-"""What this process belongs to (login session, service, Slurm job, container), and whether a job outlives its end.
+"""What this process belongs to (login session, service, Slurm job, container), and whether a job survives its end.
 
 A job leaves the session and process group of its launcher, so that it survives a hang-up. It stays in the launcher's
 control group, whose processes logind, Slurm or a container runtime may kill all together.
@@ -22,7 +22,7 @@ class Place(StrEnum):
     """What a process belongs to."""
 
     SESSION = "session"
-    """A login session (SSH, console, desktop), with everything started from it, also tmux and screen."""
+    """A login session (SSH, console, desktop), with everything started from it, including tmux and screen."""
     MANAGER = "user manager"
     """The user's own systemd: user services and `systemd-run --user`."""
     SERVICE = "service"
@@ -44,13 +44,13 @@ _UID = re.compile(r"/user(?:-|@)(\d+)\.(?:slice|service)")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a job launched now would belong to, and what happens to it at the end."""
+    """What a job launched now would belong to, and what decides whether the job survives the end of that."""
 
     place: Place = Place.NONE
     name: str = ""
     """Name of the session scope or service, or number of the Slurm job."""
     user: str = ""
-    """Owner of the session; after `su` not the owner of the process."""
+    """Owner of the session; after `su` this is not the owner of the process."""
     kills: Kills = Kills()  # noqa: RUF009 - frozen
     lingers: bool | None = None
     """Whether the user's services outlive their sessions; None without systemd."""
@@ -59,7 +59,7 @@ class Session:
 
 
 def this_session(root: Path = Path("/")) -> Session:
-    """What this process belongs to. Reads a few files in about a millisecond; raises nothing."""
+    """What this process belongs to. Reads a few files in about a millisecond; never raises."""
     systemd = (root / "run/systemd/system").is_dir()
     try:
         groups = (root / "proc/self/cgroup").read_text("utf-8", "replace")
@@ -81,7 +81,7 @@ def this_session(root: Path = Path("/")) -> Session:
 
 
 def why_it_would_end(session: Session) -> str | None:
-    """A warning, as a sentence, if a job would not survive the end of the session; None if it would or is unknown."""
+    """A warning, as a sentence, if a job would not survive the end of the session; None if it would or if unknown."""
     ending = judge_ending(session)
     return None if ending is None else ": ".join(ending)
 
@@ -104,7 +104,7 @@ def judge_ending(session: Session) -> tuple[str, str] | None:
 
 
 def _place(groups: str) -> tuple[Place, str]:
-    """(place, name) from the lines of /proc/PID/cgroup. A Slurm job runs inside a service, so it is tried first."""
+    """(place, name) from the lines of /proc/PID/cgroup. A Slurm job runs inside a service, so Slurm is tried first."""
     for line in groups.splitlines():
         path = line.split(":", 2)[-1]
         for place, pattern in _PLACES:

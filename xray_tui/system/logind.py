@@ -1,4 +1,4 @@
-"""Whether systemd-logind kills a user's processes when a session ends, from its configuration files."""
+"""Whether systemd-logind kills a user's processes when a session ends, read from its configuration files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDERS = ("etc", "run", "usr/local/lib", "usr/lib", "lib")
 """Folders of systemd's configuration below the root, in order of precedence."""
 
 _PACKAGED = re.compile(r"^#\s*KillUserProcesses=(\S+)\s*$", re.MULTILINE)
-"""The packaged configuration has every option with its default as a comment; distributions build different defaults."""
+"""The packaged configuration has every option with its default as a comment; distributions have different defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Kills:
 
 
 def read_kills(root: Path = Path("/")) -> Kills:
-    """The configuration below `root`, read like logind: the first logind.conf, then all drop-in files by name; of
-    drop-in files with the same name the one in the first folder counts."""
+    """The configuration below `root`, read as logind reads it: the first logind.conf, then all drop-in files sorted by
+    name. Of drop-in files with the same name, the one in the first folder counts."""
     main = next((path for folder in FOLDERS if (path := root / folder / "systemd/logind.conf").is_file()), None)
     drop_ins = {
         path.name: path
@@ -74,7 +74,7 @@ def _read(path: Path) -> str:
 
 
 def _section(text: str) -> dict[str, str]:
-    """The assignments of the section [Login]; empty if the text is no configuration."""
+    """The assignments in the section [Login]; empty if the text is not a valid configuration."""
     parser = ConfigParser(strict=False, interpolation=None, allow_no_value=True, delimiters=("=",))
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     try:

@@ -1,4 +1,4 @@
-"""The file system of a folder, and whether other machines can write to it without inotify events here."""
+"""The file system of a folder, and whether other machines can write to it without causing inotify events here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def is_shared(file_system: str) -> bool:
-    """Whether other machines may write there without inotify events here."""
+    """Whether other machines may write there without causing inotify events here."""
     return file_system in SHARED or file_system.startswith("fuse.")
 
 

@@ -1,6 +1,6 @@
 """Processes in /proc: their identity, their boot and host, and the processes of a job.
 
-Start times are clock ticks since boot, which do not move when the clock is set.
+Start times are in clock ticks since boot, so they do not change when the clock is set.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def user_name(uid: int) -> str:
 
 
 def stat(pid: int) -> Stat | None:
-    """The process with this pid now, also a zombie; None if there is none or it is hidden (hidepid)."""
+    """The process that now has this pid, even a zombie; None if there is none or it is hidden (hidepid)."""
     return _stat(Path(f"/proc/{pid}/stat"))
 
 
@@ -96,7 +96,7 @@ def environment(pid: int) -> list[bytes]:
 
 
 def identify(pid: int) -> Process | None:
-    """The process with this pid now, also a zombie; None if there is none."""
+    """The process that now has this pid, even a zombie; None if there is none."""
     status = stat(pid)
     return None if status is None else Process(pid, status.start)
 
@@ -108,8 +108,8 @@ def is_alive(process: Process) -> bool:
 
 
 def send(process: Process, number: int) -> bool:
-    """Send signal `number` to the process, never to another one that reuses its pid. False if it is gone or belongs to
-    another user."""
+    """Send signal `number` to the process, never to another one that reuses its pid. Return False if the process is
+    gone or belongs to another user."""
     try:
         handle = os.pidfd_open(process.pid)
     except ProcessLookupError:
@@ -135,7 +135,7 @@ def members(job: str, group: int | None = None) -> list[Process]:
     """Running processes with the job's id in their environment (JOB_MARK), or in the process group.
 
     The variable finds children that left the group; the group finds processes whose environment setproctitle has
-    overwritten. Pass a group only while its leader is known to belong to the job, because ids of groups are reused.
+    overwritten. Pass a group only while its leader is known to belong to the job, because group ids are reused.
     """
     mark = f"{JOB_MARK}={job}".encode()
     processes = []

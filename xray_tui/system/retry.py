@@ -7,10 +7,10 @@ from collections.abc import Callable
 from xray_tui.system.error_log import in_words, log_error
 
 LONGEST = 60
-"""Longest pause in seconds between two attempts; the first pause is 1 s, each further one twice as long."""
+"""Longest pause in seconds between two attempts; the pause starts at 1 s and doubles with each failure."""
 
 Report = Callable[[str], None]
-"""Gets a line about a failure, and an empty line when the work succeeds again; called in the working thread."""
+"""Called on the working thread with a one-line message after a failure, and with "" when the work succeeds again."""
 
 
 def unheard(line: str) -> None:
@@ -18,7 +18,7 @@ def unheard(line: str) -> None:
 
 
 class Retry:
-    """Runs the work of one thread in `attempt`, which raises nothing."""
+    """Runs the work of one thread. `attempt` logs and reports exceptions instead of raising them."""
 
     def __init__(self, what: str, report: Report) -> None:
         """`what` names the work, such as "reading the jobs"."""

@@ -1,4 +1,4 @@
-"""Reading and creating files in folders that other users can write to: no hang on a pipe, and a limit on the size."""
+"""Read and create files in folders that other users can write to, without hanging on a pipe and with a size limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LARGEST = 1 << 20
 """Maximum size in bytes of job.json and the other small files of a job; a larger file is not accepted."""
 
 FOLDER_MODE, FILE_MODE = 0o755, 0o644
-"""Modes of a job's folder and its job.json, whatever the umask: all users may read them, only the owner may write."""
+"""Modes of a job's folder and its job.json, regardless of the umask: all users may read, only the owner may write."""
 
 
 def make_folder(path: Path) -> None:
@@ -25,8 +25,8 @@ def make_folder(path: Path) -> None:
 def make_jobs_folder(runs: Path) -> None:
     """Create the jobs' folder of a runs folder if it does not exist. Raises OSError.
 
-    It gets the mode of the runs folder, whatever the umask, so that a group can share it; if others can write to it,
-    also the sticky bit, so that users cannot remove or replace each other's jobs.
+    It gets the mode of the runs folder, regardless of the umask, so that a group can share it. If others can write to
+    it, it also gets the sticky bit, so that users cannot remove or replace each other's jobs.
     """
     path = runs / JOBS
     runs.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def make_jobs_folder(runs: Path) -> None:
 
 
 def not_ours(folder: Path, name: str) -> str | None:
-    """Why this file of a job's folder cannot be trusted; None if it can. Raises OSError.
+    """Why this file in a job's folder cannot be trusted; None if it can. Raises OSError.
 
     File and folder must belong to this user, and no other user may write to them.
     """
@@ -62,6 +62,6 @@ def open_regular(path: Path | str) -> int:
 
 
 def read_small(path: Path | str, largest: int = LARGEST) -> bytes:
-    """The first `largest` + 1 bytes of the file; a result longer than `largest` means too large. Raises OSError."""
+    """The first `largest` + 1 bytes of the file; more than `largest` bytes mean a too large file. Raises OSError."""
     with os.fdopen(open_regular(path), "rb") as file:
         return file.read(largest + 1)
