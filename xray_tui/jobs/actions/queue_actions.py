@@ -1,4 +1,4 @@
-"""Hold, release, move and prioritise waiting jobs. Each action raises BadInput in one line."""
+"""Hold, release, move and prioritise waiting jobs. Each action raises BadInput with a one-line message."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def hold(store: JobStore, identity: str) -> Job:
 
 
 def release(store: JobStore, identity: str) -> Job:
-    """Put a held job into the queue, or unblock a job although another job did not succeed."""
+    """Release a held job, or unblock a job although another job that it depends on did not succeed."""
     with _under_mutex(store, identity, "release") as (job, folder, _):
         if admission.held_by(folder) is not None:
             admission.unhold(folder)
@@ -63,8 +63,8 @@ def prioritise(store: JobStore, identity: str, priority: int) -> Job:
 
 
 def _own(store: JobStore, queue: Queue, job: Job) -> list[Ticket]:
-    """The tickets of the user's waiting jobs, including `job`, in order: of all queued jobs, and of the held and
-    blocked jobs in the runs folder."""
+    """The tickets of the user's waiting jobs, including `job`, in order: those of all queued jobs, and those of the
+    held and blocked jobs in the runs folder."""
     own = {ticket.job: ticket for ticket in queue.waiting() if ticket.user == job.user}
     for other in store.jobs():
         folder = store.folder(other.id)
@@ -83,8 +83,8 @@ def _place(store: JobStore, queue: Queue, ticket: Ticket, priority: int, number:
 
 @contextmanager
 def _under_mutex(store: JobStore, identity: str, verb: str) -> Iterator[tuple[Job, Path, Queue]]:
-    """Hold the mutex of a waiting job's lease folder, so that the job cannot start meanwhile; yields the job as it is
-    then, its folder and its queue. Raises BadInput, also for the block's OSError."""
+    """Hold the mutex of a waiting job's lease folder, so that the job cannot start meanwhile; yields the job as read
+    under the mutex, its folder and its queue. Raises BadInput, also for an OSError in the block."""
     job = store.get(identity)
     folder = store.folder(job.id)
     with errors_of_job(job, verb):
@@ -101,7 +101,7 @@ def _under_mutex(store: JobStore, identity: str, verb: str) -> Iterator[tuple[Jo
 
 @contextmanager
 def errors_of_job(job: Job, verb: str) -> Iterator[None]:
-    """Raises BadInput for the block's OSError, and for its ValueError, which means a damaged job.json."""
+    """Raises BadInput for an OSError in the block, and for a ValueError, which means that job.json is damaged."""
     try:
         yield
     except OSError as error:

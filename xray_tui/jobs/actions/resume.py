@@ -1,4 +1,4 @@
-"""Resume and revive ended jobs in place. They keep their ids, so that dependent jobs stay valid, and their logs."""
+"""Resume and revive ended jobs in place. They keep their logs, and their ids, so that dependent jobs stay valid."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from xray_tui.jobs.supervise.recovery import LOST_TO_REBOOT, recover_orphans, re
 from xray_tui.system import process
 
 PATIENCE = 10.0
-"""Seconds to wait until an ended job's supervisor has exited, which takes long on a busy machine."""
+"""Seconds to wait until an ended job's supervisor has exited, which can take long on a busy machine."""
 _OF_NNUNET = "nnunet/results/*/*/*/checkpoint_*.pth"
 """Pattern of nnU-Net's checkpoints below a run's checkpoints folder."""
 
@@ -39,8 +39,8 @@ def resume(
 ) -> Job:
     """Queue a stopped, failed or lost training again; it continues from its last checkpoint.
 
-    `lease_dir`: the lease folder of the settings, used if the job's own is gone; `environment`: selects the variables
-    that the job inherits. Raises BadInput in one line.
+    `lease_dir` is the lease folder of the settings, used if the job's own is gone; `environment` selects the variables
+    that the job inherits. Raises BadInput with a one-line message.
     """
     job = store.get(identity)
     if job.readable and job.spec.kind != "train":
@@ -57,9 +57,9 @@ def revive(
     lease_dir: Path | str | None = None,
     environment: Filter = Filter(),  # noqa: B008 - frozen
 ) -> list[tuple[Job, str | None]]:
-    """After a reboot, queue the waiting jobs again and resume the trainings that ran, in order. Held jobs stay held.
+    """After a reboot, queue the waiting jobs again and resume the interrupted trainings, in order. Held jobs stay held.
 
-    Returns (job, why it was not revived, or None) and skips other users' jobs. Arguments as for resume.
+    Returns (job, why it was not revived, or None) and skips other users' jobs. The arguments are those of `resume`.
     """
     results: list[tuple[Job, str | None]] = []
     for job in sorted(recover_orphans(store, supervisor), key=lambda job: (job.ticket, job.created)):
@@ -134,7 +134,7 @@ def _take_supervisor_lock(leases: LockDir, job: Job, folder: Path) -> int:
 
 
 def _queue(store: JobStore, job: Job, leases: LockDir, environment: Filter, keeps_hold: bool) -> None:
-    """Write the job as waiting, with a new number, and remove the files of its last attempt. Raises OSError."""
+    """Write the job as waiting, with a new queue number, and remove the files of its last attempt. Raises OSError."""
     queue, folder = Queue(leases), store.folder(job.id)
     for name in (STOP, END, PROGRESS, detach.WORDS):
         (folder / name).unlink(missing_ok=True)
@@ -144,10 +144,10 @@ def _queue(store: JobStore, job: Job, leases: LockDir, environment: Filter, keep
     saved_environment.keep(folder, environment)
     queue.withdraw(job.id)  # its old ticket may still exist after a reboot
     spec = job.spec
-    if spec.kind == "train" and (store.runs / spec.run / CONFIG).exists():  # else the launch's own arguments
+    if spec.kind == "train" and (store.runs / spec.run / CONFIG).exists():  # otherwise it keeps its arguments
         spec = replace(spec, request=TrainRequest(runs=os.fspath(store.runs), resume=True).argv(spec.run))
     ticket = Ticket(spec.priority, queue.new_number(), job.id, job.wants, job.user, spec.gpu_count, job.terms)
-    with (folder / LOG).open("ab") as log:  # its last line may be a progress bar without an end
+    with (folder / LOG).open("ab") as log:  # its last line may be a progress bar without a newline
         log.write(f"\n-- resumed {time.strftime('%Y-%m-%d %H:%M:%S')}, attempt {job.attempt + 1}\n".encode())
         log_size = log.tell()
     waiting_job = replace(
@@ -173,5 +173,5 @@ def _queue(store: JobStore, job: Job, leases: LockDir, environment: Filter, keep
         process=None,
     )
     write_job(folder, waiting_job)
-    if not spec.after and admission.held_by(folder) is None:  # else its supervisor queues it later
+    if not spec.after and admission.held_by(folder) is None:  # otherwise its supervisor queues it later
         queue.put(ticket)

@@ -16,7 +16,7 @@ from xray_tui.system import process
 
 
 def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequence[str] = detach.SUPERVISOR) -> Job:
-    """Request a stop and return without waiting for it. `by` is the requesting user as "alice@host"; None: this user.
+    """Request a stop without waiting for it. `by` is the user who asks, as "alice@host"; None means the current user.
 
     A waiting job ends; a running engine gets SIGTERM and after the job's grace period SIGKILL. Raises BadInput if the
     job has ended, or belongs to another user or host.
@@ -29,7 +29,7 @@ def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequ
         require_own(job, folder, "stop")
         try:
             write_stop(folder, by or f"{process.user()}@{process.host()}", time.time())
-        except OSError:  # on a full disk a stop must still work: the signal suffices, without the user's name
+        except OSError:  # on a full disk a stop must still work: the signal suffices, but lacks the user's name
             if _ask_supervisor(job):
                 return job
             raise
@@ -42,7 +42,7 @@ def stop(store: JobStore, identity: str, by: str | None = None, supervisor: Sequ
 
 
 def _ask_supervisor(job: Job) -> bool:
-    """Signal the job's supervisor to stop the job. False if there is no supervisor."""
+    """Signal the job's supervisor to stop the job. Return False if there is no supervisor."""
     if job.supervisor is None or not process.send(job.supervisor, signal.SIGTERM):
         return False
     process.send(job.supervisor, signal.SIGCONT)

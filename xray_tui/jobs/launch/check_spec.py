@@ -1,4 +1,4 @@
-"""What a job's spec must hold, checked before a launch: names, numbers, and the program of a command."""
+"""Checks of a job's spec before a launch: names, numbers, and the program of a command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
 
 def check_spec(spec: JobSpec) -> None:
-    """Raises BadInput in one line for a spec that is invalid in itself."""
+    """Raises BadInput with a one-line message if the spec itself is invalid."""
     if spec.kind not in KINDS:
         raise BadInput(f"{clean(spec.kind)}: unknown kind of job; give {', '.join(KINDS)}")
     if (problem := run_problem(spec.run)) is not None:
@@ -55,7 +55,7 @@ def run_problem(run: str) -> str | None:
 
 
 def program_problem(argv: Sequence[str], environ: Mapping[str, str]) -> str | None:
-    """Why the program cannot be started without a shell, in one printable line; None if it can. A name with a slash is
+    """Why the program cannot be started without a shell, as one printable line; None if it can. A name with a slash is
     a path relative to the working folder; another name is looked up on the PATH of the environment."""
     name, path = argv[0], environ.get("PATH", os.defpath)
     if shutil.which(name, path=path):

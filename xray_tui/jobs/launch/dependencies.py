@@ -29,7 +29,7 @@ class Checkpoint:
 
 def infer_dependencies(runs: Path, specs: Sequence[JobSpec]) -> tuple[list[JobSpec], tuple[Job, ...]]:
     """Add to each spec.after the unfinished trainings whose checkpoints the job reads; return (the specs, the
-    trainings). An invalid config adds none: the launch reports its errors."""
+    trainings). An invalid config adds none, because the launch reports its errors."""
     store = JobStore(runs)
     jobs, results = store.jobs(), []
     trainings: dict[str, Job] = {}

@@ -32,8 +32,8 @@ from xray_tui.system.safe_files import FOLDER_MODE, not_ours
 PACKAGE = Path(engine.__file__).parent
 """Folder of the installed engine package."""
 AGE = 24 * 3600.0
-"""Seconds for which a copy stays after a launch chose it; the launch writes its job.json within seconds. The age
-replaces a lock because the runs folder may be on a network file system, whose clock sets all compared times."""
+"""Seconds for which a copy is kept after a launch chose it; the launch writes its job.json within seconds. An age is
+used instead of a lock because the runs folder may be on a network file system; its clock sets all compared times."""
 
 _READ_ONLY = 0o444
 _TRIES = 5
@@ -55,8 +55,8 @@ def config_text(kind: str, request: Any) -> str | None:
 
 
 def keep_config(folder: Path, request: Any, text: str) -> Any:
-    """Write the config into the job's folder, named as the original, because a run without a name is named after it.
-    Returns the request for this config. Raises OSError."""
+    """Write the config into the job's folder under its original name, because a run without a name is named after it.
+    Returns the request with this config. Raises OSError."""
     path = folder / f"{Path(request.config).stem}.yaml"
     write_whole(path, text, 0o644)
     return replace(request, config=str(path), overrides=())
@@ -89,7 +89,7 @@ def engines_folder(jobs: Path) -> Path:
 
 
 def _read_engine(package: Path) -> dict[str, bytes]:
-    """The files of a frozen engine. Read until two reads agree, because a git checkout or an editor may be writing."""
+    """The files for a frozen engine, read until two reads agree, because a git checkout or an editor may be writing."""
     try:
         for _ in range(_TRIES):
             files = read_tree(package)
@@ -134,7 +134,7 @@ def _write(files: dict[str, bytes], folder: Path) -> None:
 
 
 def _put(temporary: Path, place: Path) -> None:
-    """Move the new copy to its place and a damaged copy away. Another launch may do the same first."""
+    """Move a damaged copy away and the new copy to its place. Another launch may do the same first."""
     try:
         if flaw(place) is not None and os.path.lexists(place):
             place.rename(temporary / "old")
@@ -145,10 +145,10 @@ def _put(temporary: Path, place: Path) -> None:
 
 
 def remove_old(engines: Path, now: float, jobs: Callable[[], Iterable[Job]]) -> None:
-    """Remove the copies that no launch has chosen for AGE and no job needs. A copy that cannot be removed stays.
+    """Remove the copies that no launch has chosen for AGE seconds and no job needs. An unremovable copy stays.
 
-    `now` is the time of the last choice. The jobs are read after the times of the copies, because a launch that chose
-    an old copy has then written its job.json.
+    `now` is the time of the last choice. The jobs are read after the times of the copies, because by then a launch that
+    chose an old copy has written its job.json.
     """
     with contextlib.suppress(OSError):
         old = [place for place in engines.iterdir() if place.lstat().st_mtime < now - AGE]

@@ -1,6 +1,6 @@
 """Runs the engine in this file's folder and no other. Every frozen engine contains a copy of this file as `run.py`.
 
-It imports only the standard library, because installed packages may be upgraded or removed before the job runs.
+This file imports only the standard library, because installed packages may be upgraded or removed before the job runs.
 launch/freeze.py uses its functions too.
 """
 

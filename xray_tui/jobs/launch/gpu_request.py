@@ -16,9 +16,9 @@ from xray_tui.jobs.queue.visible_gpus import find_gpu, limit_of_shell
 def resolve_request(
     spec: JobSpec, terms: GpuPolicy, snapshot: Callable[[], GpuSnapshot]
 ) -> tuple[str, tuple[str, ...]]:
-    """(spec.gpu with every GPU as a UUID, UUIDs of the GPUs that "auto" may take; empty: all).
+    """(spec.gpu with every GPU as a UUID, UUIDs of the GPUs that "auto" may take, empty for all).
 
-    $CUDA_VISIBLE_DEVICES of this process limits both. Raises BadInput in one line if too few GPUs remain for the job.
+    $CUDA_VISIBLE_DEVICES of this process limits both. Raises BadInput with one line if too few GPUs remain for the job.
     """
     wants = resolve_gpu(spec.gpu, snapshot)
     allowed = tuple(resolve_gpu(gpu, snapshot) for gpu in terms.allowed) if wants == "auto" else ()

@@ -57,7 +57,7 @@ class LocalLauncher:
 
     runs: Path
     lease_dir: Path | str | None = None
-    """Lease folder; None: the result of find_lock_dir."""
+    """Lease folder; None means that find_lock_dir chooses it."""
     snapshot: Callable[[], GpuSnapshot] = sample_once
     """Returns a GPU snapshot; called only if the job, the settings or $CUDA_VISIBLE_DEVICES name GPUs."""
     engine: tuple[str, ...] = ENGINE
@@ -82,9 +82,9 @@ class LocalLauncher:
         return self.launch_all([spec], hold=hold)[0]
 
     def launch_all(self, specs: Sequence[JobSpec], evaluate: bool = False, hold: bool = False) -> list[Job]:
-        """Queue or (`hold`) hold the jobs and start their detached supervisors; return the waiting jobs.
+        """Queue the jobs, or hold them if `hold`, and start their detached supervisors; return the waiting jobs.
 
-        `evaluate` adds an evaluation after each training. Raises BadInput, and then launches nothing.
+        `evaluate` adds an evaluation after each training. If it raises BadInput, nothing was launched.
         """
         specs = [replace(spec, run=run_path(spec.run)) for spec in specs]
         store, snapshot = JobStore(self.runs), cache(self.snapshot)
@@ -157,10 +157,10 @@ class _Batch:
     held: list[tuple[Path, int]] = field(default_factory=list)
     """Folder and supervisor lock of each job."""
     undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    """Removes the submitted jobs."""
+    """Removes the submitted jobs if the launch fails."""
 
     def submit(self, spec: JobSpec, hold: bool = False) -> None:
-        """Create the job under the queue's mutex, its ticket last. Its lock is taken before its folder exists."""
+        """Create the job under the queue's mutex: take its lock, create its folder, and write its ticket last."""
         launcher = self.launcher
         wants, allowed = resolve_request(spec, launcher.terms, self.snapshot)
         text = config_text(spec.kind, spec.request) if launcher.engine == ENGINE else None
@@ -183,7 +183,7 @@ class _Batch:
             write_job(folder, job)
             if (reason := not_ours(folder, JOB)) is not None:  # a file system without owners or modes
                 raise BadInput(f"{clean(str(folder))}: {clean(reason)}; put the runs folder on another file system")
-            if not hold and not spec.after:  # else its supervisor queues it later
+            if not hold and not spec.after:  # otherwise its supervisor queues it later
                 self.undo.callback(queue.withdraw, ticket.job)
                 queue.put(ticket)
         self.jobs.append(job)

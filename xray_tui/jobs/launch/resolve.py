@@ -1,6 +1,6 @@
 """Resolve a job: its request and its complete config, with all defaults.
 
-Reads files and, for a new config, imports pydantic: not for the UI thread.
+Reads files and, for a new config, imports pydantic, so it must not run on the UI thread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from xray_tui.jobs.model.request import BlendRequest, CommandRequest, EvaluateRe
 Config = Mapping[str, Any]
 
 SETTLED = 2 * 10**9
-"""Age in nanoseconds from which a file is cached: two quick changes may have the same modification time."""
+"""Age in nanoseconds from which a file is cached, because two quick changes may have the same modification time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class ResolvedJob:
 def resolve(runs: Path, spec: JobSpec, cwd: Path, jobs: Mapping[str, JobSpec] = MappingProxyType({})) -> ResolvedJob:
     """Resolve the spec. Raises BadInput with one line per error if its config is invalid.
 
-    An evaluation that waits for the training of its run, if that is in `jobs` (by id), gets the training's config.
+    An evaluation that waits for the training of its run gets the training's config, if that is in `jobs` (by id).
     """
     folder = runs.absolute() / spec.run
     request = request_of(spec)

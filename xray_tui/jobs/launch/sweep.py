@@ -85,5 +85,5 @@ def planned(specs: Sequence[JobSpec], runs: Path, evaluate: bool) -> list[Job]:
 
 
 def _named(values: Sequence[tuple[str, str]]) -> str:
-    """The folder name of a combination, such as `lr_1e-3_image_size_512`: last parts of the fields, and values."""
+    """The folder name of a combination, such as `lr_1e-3_image_size_512`: the fields' last parts, and the values."""
     return "_".join(f"{field.rpartition('.')[2]}_{re.sub(r'[^0-9A-Za-z.+-]+', '-', value)}" for field, value in values)

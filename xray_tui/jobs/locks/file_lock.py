@@ -1,9 +1,9 @@
 """flock locks on files in a folder that all users share; the kernel releases them when the holder dies.
 
 Four rules make them reliable:
-- A lock file is created under a temporary name with its final mode and linked to its path, whatever the umask. It is
-  opened read-only: a sticky folder forbids opening another user's file with O_CREAT.
-- After locking, the inode is compared with that at the path: a lock on a replaced file protects nothing.
+- A lock file is created under a temporary name, with its final mode regardless of the umask, and linked to its path.
+  It is opened read-only, because a sticky folder forbids opening another user's file with O_CREAT.
+- After locking, the inode is compared with that at the path, because a lock on a replaced file protects nothing.
 - Lock files are never deleted. A lock ends when its last descriptor closes, never by LOCK_UN, which would also release
   the lock of an engine that inherited the descriptor.
 - Locks are taken under the mutex of the folder. Readers take a brief shared lock; try_lock retries past it.
@@ -34,7 +34,7 @@ class Busy(TimeoutError):
 
 def place(path: Path, data: bytes, mode: int) -> bool:
     """Create the file atomically with exactly this mode; False if the path exists already."""
-    with named(path):  # adds the path to errors: a failed write on a full disk has only a descriptor
+    with named(path):  # adds the path to errors: a failed write on a full disk names only a descriptor
         descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb", 0) as file:
@@ -96,7 +96,7 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def mutex(path: Path, patience: float = 10.0) -> Iterator[None]:
-    """Hold the lock for the block. Raises Busy after `patience` seconds: the holder may be suspended."""
+    """Hold the lock for the block. Raises Busy after `patience` seconds, because the holder may be suspended."""
     deadline = time.monotonic() + patience
     while (descriptor := try_lock(path)) is None:
         if time.monotonic() > deadline:

@@ -28,7 +28,7 @@ LOCK_DIR_ENV = "XRAY_TUI_LEASE_DIR"
 SHARED = (Path("/run/lock/xray-tui"), Path("/var/tmp/xray-tui"))  # noqa: S108 - sticky, and meant to be shared
 
 OPEN_TO_ALL = 0o1777
-"""The mode of the folder: all users create files, and only the owner of a file can remove it."""
+"""The mode of the folder: all users can create files, and only the owner of a file can remove it."""
 
 ID = "id"
 
@@ -75,7 +75,7 @@ class LockDir:
         return self.path / "live" / f"{job}.run"
 
     def identity(self) -> str:
-        """The random id of the folder, which a later folder at this path lacks; empty without one. Raises OSError."""
+        """The random id of the folder; a later folder at this path has another. Empty if none. Raises OSError."""
         try:
             return clean(read_small(self.path / ID, 64).decode("ascii", "replace").strip())
         except FileNotFoundError:
@@ -96,15 +96,15 @@ class LockDir:
 def find_lock_dir(setting: Path | str | None = None, environ: Mapping[str, str] = os.environ) -> LockDir:
     """The machine's lock folder, created if it is missing.
 
-    The setting, else $XRAY_TUI_LEASE_DIR, else the first shared folder that exists or can be created, else a private
-    folder. Raises BadInput if the folder of the user or an existing shared folder cannot be used.
+    That is the setting or, if unset, $XRAY_TUI_LEASE_DIR; otherwise the first shared folder that exists or can be
+    created; otherwise a private folder. Raises BadInput if the user's or an existing shared folder cannot be used.
     """
     origin, found = _locate(setting, environ)
     if found.is_private:
         for path in SHARED:
             if path.parent.is_dir() and _unusable(path, OPEN_TO_ALL) is None:
                 return LockDir(path)
-    # With a second shared folder, two users could hold the same GPU: an existing one is never passed over.
+    # An existing shared folder is never passed over: with a second one, two users could hold the same GPU.
     if reason := _unusable(found.path, 0o700 if found.is_private else OPEN_TO_ALL):
         shown = clean(str(found.path))
         raise BadInput(f"{origin}: {shown}: {reason}; fix this, or let all users set lease_dir to a local folder")
@@ -131,8 +131,8 @@ def open_lock_dir(path: str, identity: str) -> LockDir | None:
 
 
 def _locate(setting: Path | str | None, environ: Mapping[str, str]) -> tuple[str, LockDir]:
-    """(the setting or variable that decides, the folder of the user, else the first shared folder that exists, usable
-    or not, else the private one). Raises BadInput for the home of an unknown user."""
+    """(the setting or variable that decides, the user's folder, or the first shared folder that exists, usable or not,
+    or the private one). Raises BadInput for the home of an unknown user."""
     for origin, value in (("lease_dir", setting), (LOCK_DIR_ENV, environ.get(LOCK_DIR_ENV))):
         if value:
             try:

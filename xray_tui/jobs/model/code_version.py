@@ -40,7 +40,7 @@ class Source:
 
 
 def from_values(values: Any) -> Source | None:
-    """Parse the `source` of a job.json; None without one. Raises ValueError."""
+    """Parse the `source` of a job.json; None if there is none. Raises ValueError."""
     if not isinstance(values, dict):
         return None
     sha256, version, commit, dirty = (values.get(name) for name in ("sha256", "version", "commit", "dirty"))

@@ -11,7 +11,7 @@ from xray_tui.jobs.model.job import Job
 
 
 def in_view(jobs: Sequence[Job]) -> tuple[Job, ...]:
-    """Sort jobs (newest first) for display: active; waiting, in queue order; ended, the latest end first."""
+    """Sort jobs, given newest first, for display: active; waiting, in queue order; ended, the latest end first."""
     at_work = [job for job in jobs if not job.state.waiting and not job.state.ended]
     waiting = sorted((job for job in jobs if job.state.waiting), key=lambda job: job.ticket)
     ended = sorted((job for job in jobs if job.state.ended), key=lambda job: job.ended or job.created, reverse=True)

@@ -26,28 +26,26 @@ _HOURS = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*([01]?\d|2[0-3]):([0-5]\d
 
 @dataclass(frozen=True, slots=True)
 class GpuPolicy:
-    """The GPU policy of a job."""
-
     allowed: tuple[str, ...] = ()
-    """UUIDs of the GPUs that "auto" may take, in order of preference; empty: all GPUs, in order of their index."""
+    """UUIDs of the GPUs that "auto" may take, in order of preference; empty means all, in order of their index."""
     foreign: str = REFUSE
     """Rule for a GPU with foreign compute processes: "refuse", "share", or "idle_under", which takes the GPU if its
     used memory is below `idle_under`."""
     idle_under: int = IDLE_UNDER
     """Memory in bytes; also the limit for a GPU whose processes cannot be listed."""
     max_gpus: int | None = None
-    """Maximum number of GPUs that this user's jobs in one runs folder hold at once; None: no limit."""
+    """Maximum number of GPUs that this user's jobs in one runs folder hold at once; None means no limit."""
     slots: int = 1
-    """Number of single-GPU "auto" jobs that share a GPU; 1: no sharing between jobs."""
+    """Number of single-GPU "auto" jobs that share a GPU; 1 means that jobs do not share."""
     hours: str = ""
-    """Hours in which jobs may start, such as "20:00-08:00", in local time; empty: always."""
+    """Hours in which jobs may start, such as "20:00-08:00", in local time; empty means always."""
 
     def shares(self, gpu: str, count: int) -> bool:
         """Whether a job with this GPU request takes one slot of a GPU instead of the whole GPU."""
         return gpu == "auto" and count == 1 and self.slots > 1
 
     def exceeds_max(self, held: int, needed: int) -> bool:
-        """Whether a job that needs `needed` GPUs must wait while the user's jobs hold `held`. A job that alone needs
+        """Whether a job that needs `needed` GPUs must wait while the user's jobs hold `held`. A job that itself needs
         more than max_gpus starts when they hold none."""
         return self.max_gpus is not None and held > 0 and held + needed > self.max_gpus
 
@@ -67,7 +65,7 @@ class GpuPolicy:
 
 
 def policy_of(settings: Settings) -> GpuPolicy:
-    """The policy in the settings, with GPUs by index or UUID. Raises BadInput in one line."""
+    """The policy in the settings, where GPUs have indices or UUIDs. Raises BadInput with a one-line message."""
     rule = settings.foreign
     text = rule if isinstance(rule, str) else ", ".join(f"{key}: {value}" for key, value in rule.items())
     foreign, idle_under = parse_foreign(text)
@@ -86,7 +84,7 @@ def policy_of(settings: Settings) -> GpuPolicy:
 
 
 def parse_foreign(text: str) -> tuple[str, int]:
-    """Parse "refuse", "share" or "idle_under: 2GiB" into (foreign, idle_under). Raises BadInput in one line."""
+    """Parse "refuse", "share" or "idle_under: 2GiB" into (foreign, idle_under). Raises BadInput with one line."""
     word, _, size = text.partition(":")
     word = word.strip()
     if word in (REFUSE, SHARE) and not size:
@@ -98,7 +96,7 @@ def parse_foreign(text: str) -> tuple[str, int]:
 
 
 def check_hours(text: str) -> str:
-    """Return the hours, stripped. Raises BadInput in one line if they are not a span."""
+    """Return the hours, stripped. Raises BadInput with a one-line message if they are not a span."""
     if text and _HOURS.fullmatch(text.strip()) is None:
         raise BadInput(f"hours: {brief(text)}: give a span such as 20:00-08:00")
     return text.strip()

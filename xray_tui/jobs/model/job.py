@@ -1,7 +1,7 @@
 """A job, its state, and its job.json.
 
-Only the process that holds the job's supervisor lock (`.sup`) writes job.json: the launcher, the supervisor, or after
-its death the process that recovers the job.
+Only the process that holds the job's supervisor lock (`.sup`) writes job.json: the launcher, the supervisor, or, after
+the supervisor's death, the process that recovers the job.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ CPU_SLOTS = 2
 
 
 class State(StrEnum):
-    """queued -> starting -> running -> succeeded | failed | stopped; lost without an end record. A waiting job may also
-    be held by its owner, or blocked because a job in `spec.after` did not succeed."""
+    """queued -> starting -> running -> succeeded | failed | stopped; lost if there is no end record. A waiting job may
+    also be held by its owner, or blocked because a job in `spec.after` did not succeed."""
 
     QUEUED = "queued"
     HELD = "held"
@@ -68,7 +68,7 @@ class JobSpec:
     run: str
     """Run name: a path relative to the runs folder, with slashes."""
     request: Request | tuple[str, ...]
-    """Typed, or the arguments as read from a job.json; `request_of` parses these."""
+    """A typed request, or the arguments as read from a job.json, which `request_of` parses."""
     gpu: str = "auto"
     """"auto", "none", or indices such as "0" and UUIDs such as "GPU-…", separated by commas."""
     gpu_count: int = 1
@@ -108,11 +108,11 @@ class Job:
     spec: JobSpec
     state: State
     cause: str | None = None
-    """End reason; None for a plain success."""
+    """Why the job ended; None for a plain success."""
     note: str | None = None
     """Remark on a running job, such as that its supervisor died."""
     waits: str | None = None
-    """Wait reason."""
+    """Why the job waits."""
     created: float = 0.0
     started: float | None = None
     ended: float | None = None
@@ -129,7 +129,7 @@ class Job:
     boot: str = ""
     lease_dir: str = ""
     lease_id: str = ""
-    """Identity of the lock folder: another folder may now have its path. Empty in older jobs."""
+    """Identity of the lock folder, because another folder may now have its path. Empty in older jobs."""
     folder: str = ""
     """Path of the job's folder at launch; a job found elsewhere is a copy. Empty in older jobs."""
     ticket: str = ""
@@ -158,7 +158,7 @@ class Job:
 
     @property
     def writes_end(self) -> bool:
-        """Whether the job's program writes an end record; for a command the exit status decides."""
+        """Whether the job's program writes an end record; for a command the exit status decides the outcome."""
         return self.spec.kind != "command"
 
     @property
@@ -229,7 +229,7 @@ def parse_job(data: bytes, identity: str) -> Job:
 
 
 def parse_progress(data: bytes) -> Progress | None:
-    """Parse the engine's progress.json; None if it is damaged, as the engine rewrites it within a second."""
+    """Parse the engine's progress.json; None if it is damaged. The engine rewrites it every second."""
     values = parse_object(data)
     try:
         done, total = _whole(values, "done"), _whole(values, "total")

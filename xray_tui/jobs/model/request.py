@@ -74,7 +74,7 @@ class EvaluateRequest(_EngineRequest):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlendRequest(_EngineRequest):
     members: tuple[str, ...] = ()
-    """Run folders; empty: the members in the config."""
+    """Run folders; empty means the members in the config."""
     runs: str
     tta: str | None = None
     config: str | None = None
@@ -140,7 +140,7 @@ def _parsed(kind: str, arguments: Sequence[str], runs: str) -> tuple[str, Reques
     values = vars(_parser(kind).parse_args(["--run", _NO_RUN, *arguments]))
     for name, value in values.items():
         if isinstance(value, Path):
-            values[name] = f"./{value}" if str(value).startswith("-") else str(value)  # else it looks like an option
+            values[name] = f"./{value}" if str(value).startswith("-") else str(value)  # must not look like an option
     values |= {name: tuple(values[name] or ()) for name in ("members", "overrides") if name in values}
     return values.pop("run"), ENGINE_REQUESTS[kind](runs=runs, **values)
 

@@ -25,7 +25,7 @@ from xray_tui.jobs.preflight.pretrained_weights import check_weights
 OK, WARNING, BAD = "✓", "!", "✗"
 
 RECOMMENDED_SPACE = 2 << 30
-"""Bytes for a job without similar past jobs: medium-sized checkpoints and cached images."""
+"""Bytes for a job without similar past jobs: enough for medium-sized checkpoints and cached images."""
 _NNUNET_VIEWS = ("mirror", "none")
 _NNUNET_TRAIN = "nnUNetv2_train"
 
@@ -46,8 +46,8 @@ class Check:
 def checks(job: ResolvedJob, coming: Mapping[str, str] = MappingProxyType({})) -> list[Check]:
     """Check the job's data, weights and checkpoints. Blocks while the disk is slow.
 
-    `coming`: real paths of the runs that another job will train before this job starts -> a description of that job,
-    empty if both are launched together.
+    `coming` maps the real path of each run that another job will train before this job starts to a description of that
+    job, which is empty if both are launched together.
     """
     checkpoints = [check for item in required_checkpoints(job) if (check := _checkpoint(item, coming)) is not None]
     if job.kind == "train":
@@ -58,7 +58,7 @@ def checks(job: ResolvedJob, coming: Mapping[str, str] = MappingProxyType({})) -
 
 
 def check_space(runs: Path, before: int | None) -> Check:
-    """Check the free disk space and quota. `before`: bytes that similar past runs wrote for the same jobs, if known."""
+    """Check the free disk space and quota. `before`: bytes that similar past runs wrote, None if unknown."""
     needed = RECOMMENDED_SPACE if before is None else before
     why = f"at least {size(needed)} is recommended" if before is None else f"similar runs needed {size(before)}"
     try:
@@ -87,8 +87,8 @@ def _data(job: ResolvedJob, splits: tuple[str, ...]) -> Check:
 
 
 def _program_or_weights(job: ResolvedJob) -> list[Check]:
-    """Check for nnU-Net's command, like the engine: next to this Python, or on the PATH; else for the pretrained
-    weights, which a resumed training and init_from replace."""
+    """For nnU-Net, look for its command where the engine does: next to this Python, or on the PATH. Otherwise check the
+    pretrained weights, unless a resumed training or init_from replaces them."""
     if job.config.get("kind") == "nnunet":
         if any(shutil.which(_NNUNET_TRAIN, path=path) for path in (str(Path(sys.executable).parent), None)):
             return [Check(OK, f"nnU-Net: {_NNUNET_TRAIN}")]
@@ -121,7 +121,7 @@ def _checkpoint(checkpoint: Checkpoint, coming: Mapping[str, str]) -> Check | No
         return None
     try:
         config = config_of_run(run)
-    except BadInput:  # as before the training
+    except BadInput:  # it has none before its training
         kind = ""
     else:
         kind = str(config.get("kind", "train"))

@@ -12,7 +12,7 @@ from engine.contract.text import clean
 from xray_tui.jobs.launch.dependencies import is_file
 
 SAMPLE = 200
-"""Number of images to look for: all images of a large set on a file server take too long."""
+"""Number of images to look for, because looking for all of a large set on a file server takes too long."""
 _LARGEST_TABLE = 256 << 20  # bytes
 _COLUMNS = ("id", "image", "mask", "split")
 
@@ -22,8 +22,8 @@ Row = Mapping[str, str]
 def check_dataset(manifest: Path, splits: tuple[str, ...], has_folds: bool) -> tuple[bool, str]:
     """(whether the manifest and its files are fine, a summary or the problem, safe to print).
 
-    `has_folds`: the folds replace the manifest's train and val splits. The manifest is cached until it changes; its
-    files are looked for every time.
+    `has_folds` means that folds replace the manifest's train and val splits. The manifest is cached until it changes;
+    its files are looked for every time.
     """
     shown = clean(str(manifest))
     try:
@@ -44,8 +44,8 @@ def check_dataset(manifest: Path, splits: tuple[str, ...], has_folds: bool) -> t
 def _count_images(
     manifest: Path, version: tuple[int, ...], splits: tuple[str, ...], has_folds: bool
 ) -> tuple[Mapping[str, int], Sequence[Row]]:
-    """(number of images by split, a sample of their rows). Raises as _read_manifest, and ValueError for an empty
-    split."""
+    """(number of images by split, a sample of their rows). Raises what _read_manifest raises, and ValueError for an
+    empty split."""
 
     def fold(split: str) -> str:
         return "train or val" if has_folds and split != "test" else split

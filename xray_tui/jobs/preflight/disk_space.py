@@ -17,7 +17,7 @@ _MOST_FILES = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Quota on one file system. A limit is the soft limit, else the hard limit, else None."""
+    """Quota on one file system. A limit is the soft limit, the hard limit if there is none, or None."""
 
     used: int
     limit: int | None
@@ -32,8 +32,8 @@ class Quota:
 
 
 def free_space(folder: Path) -> tuple[int, int | None, int | None]:
-    """(free bytes on the disk, free inodes, bytes left of the user's quota) of the folder, or of its nearest existing
-    parent; None: no known limit. Raises OSError."""
+    """(free bytes on the disk, free inodes, bytes left of the user's quota) at the folder, or at its nearest existing
+    parent; None means no known limit. Raises OSError."""
     place = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
     status = os.statvfs(place)
     output = _quota_of_minute(int(time.monotonic() / 60))
@@ -62,7 +62,7 @@ def ask_quota(timeout: float) -> str | None:
 
 def parse_quota(output: str, source: str) -> Quota | None:
     """Parse the quota of the file system `source` from `quota -w -p -v`; None if it is not listed. A line has blocks of
-    1 KiB (used, soft limit, hard limit, end of the grace period), then the same of files."""
+    1 KiB (used, soft limit, hard limit, end of the grace period), then the same for files."""
     for line in output.splitlines():
         words = line.split()
         if len(words) < 8 or words[0] != source:

@@ -35,7 +35,7 @@ _OF_A_BLEND = ("tta", "weight_step", "gamma_step", "threshold_step", "bootstrap"
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The inputs of a job's time and memory."""
+    """What a job's time and memory depend on."""
 
     key: str
     """Equal for similar jobs."""
@@ -72,7 +72,7 @@ class Estimate:
 
     @property
     def sentence(self) -> str:
-        """`1h10m to 1h25m, 9.3 GiB GPU, from 3 similar runs`. It names main memory only for a job without a GPU."""
+        """`1h10m to 1h25m, 9.3 GiB GPU, from 3 similar runs`. It names main memory only if no GPU memory is known."""
         parts = []
         if self.seconds is not None:
             low, high = map(duration, self.seconds)
@@ -86,7 +86,7 @@ class Estimate:
 
 
 def needs(job: ResolvedJob, gpus: int) -> Needs | None:
-    """The inputs of the job's time and memory; None if unknown."""
+    """What the job's time and memory depend on; None if unknown."""
     if job.kind == "command":
         return Needs(_key("command", gpus, job.options), gpus=gpus)
     if not job.config:
@@ -134,7 +134,7 @@ def _key(*parts: Any) -> str:
 
 
 class PastJobs:
-    """This host's jobs of a runs folder, and estimates from those that succeeded. Repeated use reads only changes."""
+    """This host's jobs in a runs folder, and estimates from those that succeeded. Rereads only what changed."""
 
     def __init__(self, runs: Path) -> None:
         self.runs = runs.absolute()
@@ -152,7 +152,7 @@ class PastJobs:
         return jobs
 
     def estimate(self, job: ResolvedJob, gpus: int) -> Estimate | None:
-        """Estimate a job from similar jobs; None without a similar job."""
+        """Estimate a job from similar jobs; None if there are none."""
         wanted = needs(job, gpus)
         if wanted is None:
             return None

@@ -1,6 +1,6 @@
 """Checks and estimates of jobs before their launch.
 
-Reads files of the jobs and of past jobs: not for the UI thread.
+Reads files of the jobs and of past jobs, so it must not run on the UI thread.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _fits(similar: Estimate, gpus: Sequence[GpuSample]) -> list[Check]:
 
 
 def _coming(runs: Path, jobs: Sequence[Job], new: Sequence[Job], spec: JobSpec) -> dict[str, str]:
-    """The runs that the jobs in spec.after will train, as in `checks`."""
+    """The runs that the jobs in spec.after will train, in the form of `coming` of `checks`."""
     return {
         os.path.realpath(runs / job.spec.run): "" if job in new else f"train {job.spec.run}, which is {job.state}"
         for job in (*jobs, *new)

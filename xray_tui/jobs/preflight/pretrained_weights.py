@@ -13,17 +13,17 @@ from engine.contract.text import clean
 from xray_tui.jobs.launch.dependencies import is_file
 
 LITE0 = "efficientnet-lite0"
-"""Weights from a package, which fit the encoders whose names contain efficientnet_lite0."""
+"""Weights from a package; they fit the encoders whose names contain efficientnet_lite0."""
 _TORCHVISION = {"torchvision_deeplabv3": ("imagenet",), "swin3d_adapter": ("kinetics",)}
 
 
 def named_weights(arch: str) -> tuple[str, ...]:
-    """The named values of encoder_weights for a network of torchvision, else of smp or timm."""
+    """The names that encoder_weights accepts for this network: torchvision's, or those of smp and timm."""
     return _TORCHVISION.get(arch, ("imagenet", LITE0))
 
 
 def check_weights(model: Mapping[str, Any]) -> tuple[bool | None, str]:
-    """(whether the weights can be loaded, None: only after a download; the weights or the problem, safe to print)."""
+    """(whether the weights can be loaded, None if only after a download; the weights or the problem, safe to print)."""
     weights, arch = model.get("encoder_weights"), str(model.get("arch"))
     encoder = "swin3d_t" if arch == "swin3d_adapter" else str(model.get("backbone") or model.get("encoder"))
     if weights not in named_weights(arch):

@@ -14,13 +14,13 @@ from xray_tui.jobs.model.job import Job, State, parse_object
 from xray_tui.system.safe_files import read_small
 
 HOLD, RELEASE, PLACE = "hold.json", "release.json", "place.json"
-"""Orders of the owner, as files in the job's folder: hold the job; start it although a dependency failed; its new place
-in the queue, for a job without a ticket."""
+"""Orders of the owner, as files in the job's folder: hold the job; start it although a dependency failed; remember its
+new place in the queue while it has no ticket."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """A job is not admitted: the state in which it waits, and the reason."""
+    """Why a job is not admitted, and the state in which it waits."""
 
     state: State
     reason: str
@@ -47,7 +47,7 @@ def check_admission(
 
 
 def _check_dependencies(job: Job, others: Sequence[Job]) -> Blocked | None:
-    """The first dependency that blocks the job; a dependency that can no longer succeed comes first."""
+    """How the job's dependencies block it, or None; a dependency that can no longer succeed takes precedence."""
     by_id = {other.id: other for other in others} if job.spec.after else {}
     running = None
     for identity in job.spec.after:
@@ -64,7 +64,7 @@ def _check_dependencies(job: Job, others: Sequence[Job]) -> Blocked | None:
 
 
 def _check_max_gpus(job: Job, others: Sequence[Job]) -> Blocked | None:
-    """Whether max_gpus keeps the job out, except from free slots on the GPUs of the user's other sharing jobs."""
+    """Why max_gpus keeps the job out, except from free slots on GPUs of the user's other sharing jobs, or None."""
     holders = [other for other in others if other.state in (State.STARTING, State.RUNNING) and _is_fellow(other, job)]
     held = sorted({gpu for other in holders for gpu in other.gpus})
     if not job.terms.exceeds_max(len(held), max(job.spec.gpu_count, len(job.wants.split(",")))):
@@ -83,14 +83,14 @@ def _shares(job: Job) -> bool:
 
 
 def _check_earlier_jobs(job: Job, others: Sequence[Job], minute: int) -> Blocked | None:
-    """Wait for an earlier job that only max_gpus keeps out: else smaller jobs would always pass a larger one."""
+    """Wait for an earlier job that only max_gpus keeps out; otherwise smaller jobs would always pass a larger one."""
     if job.terms.max_gpus is None:
         return None
     at_work = [other for other in others if not other.state.waiting]  # once, not for each of hundreds of waiting jobs
     for other in others:
         if other.state is State.QUEUED and is_earlier(other, job) and other.wants != "none":
             blocked = _check_dependencies(other, others)
-            ready = blocked is None or blocked.state is State.BLOCKED  # then QUEUED means that it was released
+            ready = blocked is None or blocked.state is State.BLOCKED  # BLOCKED, yet queued: it was released
             if ready and other.terms.may_start(minute) and _check_max_gpus(other, at_work):
                 reason = f"after {other.spec.kind} {other.spec.run}, which waits because of max_gpus"
                 return Blocked(State.QUEUED, reason, polls=5)  # each poll compares it with all other jobs

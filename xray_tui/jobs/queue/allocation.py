@@ -1,4 +1,4 @@
-"""GPU allocation: assign GPUs to waiting jobs, a pure function of the queue and one sample of the machine."""
+"""GPU allocation: assigns GPUs to waiting jobs, as a pure function of the queue and one sample of the machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xray_tui.jobs.model.gpu_policy import MOST_SLOTS, SHARE, GpuPolicy
 from xray_tui.jobs.queue.tickets import Ticket
 
 RESERVES = 6 * 3600.0
-"""Seconds for which a multi-GPU job at the head of the queue reserves the free GPUs; then smaller jobs pass it."""
+"""Seconds for which a multi-GPU job at the head of the queue reserves the free GPUs; later, smaller jobs pass it."""
 
 NO_GPU_NOTE = "on the CPU: this machine has no NVIDIA GPU"
 
@@ -55,7 +55,7 @@ class Wait:
 
     reason: str
     foreign: bool = False
-    """Whether the cause is outside the queue, such as foreign processes: the end of jobs does not help."""
+    """Whether the cause is outside the queue, such as foreign processes, so that the end of jobs does not help."""
     before: int = 0
     """Number of jobs that are served first."""
 
@@ -96,7 +96,7 @@ def _is_late(ticket: Ticket, now: float) -> bool:
 
 
 def lets_pass(ticket: Ticket, now: float) -> bool:
-    """Whether the next ticket counts as the head of the queue: this one names its GPUs or is late."""
+    """Whether the next ticket counts as the head of the queue, because this one names its GPUs or is late."""
     return bool(ticket.fixed) or _is_late(ticket, now)
 
 
@@ -148,8 +148,8 @@ def obstacle(
 ) -> Wait | None:
     """Why this GPU cannot be taken now under these terms, without its name; None if it is free.
 
-    `samples` are its last ones (see in_use.judge). `named`: the job asks for this GPU by name, so that a GPU whose
-    usage is unknown counts as free.
+    `samples` are the GPU's last samples (see in_use.judge). `named` means that the job asks for this GPU by name, so
+    that it counts as free even if its usage is unknown.
     """
     if gpu.uuid in held:
         return Wait("used by a job")

@@ -1,4 +1,4 @@
-"""The entry of a waiting job into the queue: when it is admitted, and after the earlier jobs of its user."""
+"""The entry of a waiting job into the queue, once it is admitted and after the earlier jobs of its user."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xray_tui.jobs.queue.tickets import Queue
 from xray_tui.jobs.storage.job_store import JobStore, is_at_home
 
 PATIENCE = 10.0
-"""Seconds for which an admitted job waits for earlier jobs of its user to enter first: their supervisors may hang."""
+"""Maximum seconds that an admitted job lets earlier jobs of its user enter first, as their supervisors may hang."""
 
 
 class Entry:

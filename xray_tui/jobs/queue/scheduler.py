@@ -50,10 +50,10 @@ class Scheduler:
     def try_start(self, job: Job, folder: Path, check: Callable[[], Blocked | None]) -> Turn | Wait:
         """Try to start the job; after a Turn, job.json says "starting" and the ticket is withdrawn.
 
-        `check` returns why the job is not admitted. It is called under the mutex, because jobs that check at the same
-        time would all be admitted. Raises OSError (a full disk, file_lock.Busy), after which nothing has changed, with
-        one exception: if job.json could not be written, the job leaves the queue until the next call, so that it does
-        not block other jobs.
+        `check` returns why the job is not admitted. It is called under the mutex, because otherwise jobs that check at
+        the same time would all be admitted. Raises OSError (a full disk, file_lock.Busy), after which nothing has
+        changed, with one exception: if job.json could not be written, the job leaves the queue until the next call, so
+        that it does not block other jobs.
         """
         mine = self.ticket = self._queue.ticket_for(job, folder)
         if (mine.gpu == "none" or self._sampled) and (hopeless := self._hopeless(mine, job.cpu_slots)) is not None:
@@ -70,8 +70,8 @@ class Scheduler:
     def _hopeless(self, mine: Ticket, slots: int) -> Wait | None:
         """Why the job cannot start even without foreign processes: too many earlier jobs, or no free lock.
 
-        For hundreds of waiting jobs each second it uses neither the mutex nor a GPU sample, and checks only as many of
-        the earlier tickets as could fill the machine.
+        Hundreds of waiting jobs may call it every second, so it uses neither the mutex nor a GPU sample, and checks
+        only as many of the earlier tickets as could fill the machine.
         """
         machine = self._machine
         on_cpu = machine.on_cpu(mine)

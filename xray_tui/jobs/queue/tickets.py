@@ -83,7 +83,7 @@ class Queue:
         self._tickets: dict[str, Ticket] = {}
 
     def waiting(self) -> list[Ticket]:
-        """All tickets, dead ones too, in the order in which they are served. Each file is read once, because its
+        """All tickets, including dead ones, in the order in which they are served. Each file is read once, because its
         content never changes; only the `since` of multi-GPU tickets is read again."""
         names = [name for name in os.listdir(self._dir.queue) if _NAME.fullmatch(name)]  # noqa: PTH208
         self._tickets = {
@@ -108,7 +108,7 @@ class Queue:
         return file_lock.is_held(self._dir.supervised(ticket.job))
 
     def new_number(self) -> int:
-        """The next ticket's number. Survives a damaged `seq`, because the numbers in the queue count too."""
+        """The next ticket's number. Works with a damaged `seq`, because the numbers in the queue count too."""
         descriptor = os.open(self._dir.seq, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "r+b", 0) as file:  # in place: a sticky folder forbids replacing another user's file
             text = file.read(32).strip()
@@ -120,11 +120,11 @@ class Queue:
         return number
 
     def put(self, ticket: Ticket) -> None:
-        """Write the ticket file, readable for all users, unless it exists."""
+        """Write the ticket file, readable by all users, unless it exists."""
         values = {"gpu": ticket.gpu, "user": ticket.user, "count": ticket.count, "terms": asdict(ticket.terms)}
         path = self._dir.queue / ticket.name
         if file_lock.place(path, json.dumps(values).encode(), 0o644) and ticket.needs > 1:
-            os.utime(path, (0, 0))  # time 0: not yet at the head
+            os.utime(path, (0, 0))  # time 0 means not yet at the head
 
     def reaches_head(self, ticket: Ticket, now: float) -> None:
         """Record the time at which a multi-GPU ticket reached the head of the queue, unless it is recorded already."""
@@ -132,7 +132,7 @@ class Queue:
             os.utime(self._dir.queue / ticket.name, (now, now))
 
     def move(self, ticket: Ticket, priority: int, number: int) -> None:
-        """Move the ticket to another place, under the mutex. Raises OSError (FileNotFoundError: it was withdrawn)."""
+        """Move the ticket to another place, under the mutex. Raises OSError (FileNotFoundError if withdrawn)."""
         moved = replace(ticket, priority=priority, number=number)
         if moved.name != ticket.name:
             (self._dir.queue / ticket.name).rename(self._dir.queue / moved.name)
@@ -193,7 +193,7 @@ def others(lock_dir: LockDir | None, ours: Collection[str]) -> tuple[Ticket, ...
 
 
 def in_words(tickets: Sequence[Ticket]) -> str:
-    """`3 other jobs wait (ana 2, bo 1)`; empty without tickets."""
+    """`3 other jobs wait (ana 2, bo 1)`; empty if there are no tickets."""
     if not tickets:
         return ""
     users = Counter(ticket.user for ticket in tickets)

@@ -23,7 +23,7 @@ class Limit:
     value: str
     gpus: tuple[GpuSample, ...] = ()
     problem: str | None = None
-    """Why the GPUs of the value are unknown."""
+    """Why the GPUs that the value names are unknown."""
 
     @property
     def uuids(self) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def visible(value: str, gpus: Sequence[GpuSample]) -> tuple[GpuSample, ...]:
 
 
 def find_gpu(name: str, gpus: Sequence[GpuSample]) -> GpuSample | None:
-    """The GPU with this index, UUID or beginning of a UUID; None if no GPU matches, or several do."""
+    """The GPU with this index, UUID or UUID prefix; None if no GPU matches, or several do."""
     usable = [gpu for gpu in gpus if gpu.uuid]
     exact = [gpu for gpu in usable if name in (str(gpu.index), gpu.uuid)]
     matches = exact or [gpu for gpu in usable if name.startswith("GPU-") and gpu.uuid.startswith(name)]

@@ -23,7 +23,7 @@ Value = TypeVar("Value")
 
 
 class JobStore:
-    """The jobs of a runs folder; `states_only`: without their progress and stop orders. Thread-safe."""
+    """The jobs of a runs folder, without their progress and stop orders if `states_only`. Thread-safe."""
 
     def __init__(self, runs: Path, states_only: bool = False) -> None:
         self.runs = runs.absolute()
@@ -109,7 +109,7 @@ def claim(store: JobStore, jobs: Iterable[Job], run: str) -> Job | None:
 
 
 def read_stop(folder: Path) -> str | None:
-    """The user who asked for the job's stop; None without a stop order."""
+    """The user who asked to stop the job; None if there is no stop order."""
     try:
         return _parse_stop(read_small(folder / STOP))[0]
     except OSError:
@@ -123,7 +123,7 @@ def write_stop(folder: Path, by: str, time: float) -> None:
 
 
 def _parse_stop(data: bytes) -> tuple[str, float | None]:
-    """(user, time) of a stop order; a damaged file is a stop order too."""
+    """(user, time) of a stop order; a damaged file counts as a stop order too."""
     values = parse_object(data) or {}
     by, time = values.get("by"), values.get("time")
     return (

@@ -32,7 +32,8 @@ _LARGEST = 16 << 20  # bytes; more than the kernel allows for the environment of
 
 
 def own_environment() -> dict[str, str]:
-    """The environment of this process without the marks of a job: a job launched within another is not part of it."""
+    """This process's environment without the marks of a job, because a job launched within another is not part of
+    it."""
     marks = (JOB_MARK, RUN_MARK, JOB_DIR_ENV, ENGINE_GIT_ENV)
     return {name: value for name, value in os.environ.items() if name not in marks}
 
@@ -73,8 +74,8 @@ def keep(folder: Path, variables: Filter) -> None:
 
 
 def kept_or_own(folder: Path) -> dict[str, str]:
-    """The saved environment of the job's launch; that of this process if the file is missing, damaged, or could have
-    been written by another user. Raises OSError.
+    """The saved environment of the job's launch, or the one of this process if the file is missing, damaged, or could
+    have been written by another user. Raises OSError.
     """
     try:
         values = None if not_ours(folder, KEPT) else parse_object(read_small(folder / KEPT, _LARGEST))

@@ -15,8 +15,8 @@ SUPERVISOR = (sys.executable, "-P", "-m", "xray_tui.jobs.supervise.supervisor")
 """The command of a supervisor; -P keeps the working directory out of the import path."""
 
 WORDS, STDERR = "supervisor.txt", "supervisor.err"
-"""Files in the job's folder: why a supervisor failed (a start-up error or a traceback; empty after it was killed), and
-the stderr of a supervisor that has started, and of its helper processes."""
+"""Files in the job's folder: the first says why a supervisor failed (a start-up error or a traceback; empty if it was
+killed), the second has the stderr of a started supervisor and of its helper processes."""
 
 _BACKGROUND = '"$@" &'
 
@@ -40,8 +40,8 @@ def start_daemon(
 ) -> int:
     """Start a process that outlives this one; it inherits the descriptors in `locks`. Returns the shell's exit code.
 
-    A shell in its own session starts the process in the background and exits: the process leaves no zombie here, and is
-    no session leader that could acquire a terminal. A fork of a large app with threads would be unsafe. Raises OSError.
+    A shell in its own session starts the process in the background and exits, so the process leaves no zombie here and
+    is no session leader, which could acquire a terminal. Forking a large threaded app would be unsafe. Raises OSError.
     """
     return subprocess.run(
         ["/bin/sh", "-c", _BACKGROUND, "sh", *command],

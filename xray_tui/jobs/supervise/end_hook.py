@@ -1,8 +1,8 @@
 """Run the user's `on_end` command after a job: `python -m xray_tui.jobs.supervise.end_hook JOB_FOLDER`.
 
 The launch saves the command in the job's folder, readable only by the owner because it may contain the secret address
-of a chat. A file that another user could have written is ignored. The command runs in its own process, without any of
-the job's locks, and its result does not change the job.
+of a chat webhook. A file that another user could have written is ignored. The command runs in its own process, without
+any of the job's locks, and its result does not change the job.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def keep(folder: Path, command: Sequence[str]) -> None:
 
 
 def kept(folder: Path) -> tuple[str, ...]:
-    """The saved command; empty without a command and for a file that another user could have written."""
+    """The saved command; empty if there is none, or if another user could have written the file."""
     try:
         if not_ours(folder, COMMAND) is not None:
             return ()
@@ -53,8 +53,8 @@ def kept(folder: Path) -> tuple[str, ...]:
 
 
 def start(folder: Path) -> None:
-    """Start the command of the ended job in this folder, if it has one, as a daemon. Returns at once, never raises. To
-    be called once, by the process that has written the end to job.json."""
+    """Start the command of the ended job in this folder, if it has one, as a daemon. Returns at once and never raises.
+    Called once, by the process that has written the end to job.json."""
     if kept(folder):
         with contextlib.suppress(OSError):
             command = (sys.executable, "-P", "-m", __name__, str(folder))
@@ -62,7 +62,7 @@ def start(folder: Path) -> None:
 
 
 def run(job: Job, folder: Path, limit: float = LIMIT) -> None:
-    """Run the job's command and append its output and how it ended to OUTPUT. Raises OSError if that fails."""
+    """Run the job's command and append its output and how it ended to OUTPUT. Raises OSError if writing fails."""
     command = kept(folder)
     if not command:
         return

@@ -21,7 +21,7 @@ PATIENCE = 10.0
 
 
 def environment(job: Job, folder: Path, locks: Sequence[int], base: Mapping[str, str]) -> dict[str, str]:
-    """The engine's environment: `base`, the job's marks, and its GPUs by UUID (empty: CPU)."""
+    """The engine's environment: `base`, the job's marks, and its GPUs by UUID (empty for the CPU)."""
     return {
         **base,
         "CUDA_VISIBLE_DEVICES": ",".join(job.gpus),
@@ -37,8 +37,8 @@ def environment(job: Job, folder: Path, locks: Sequence[int], base: Mapping[str,
 def start(job: Job, folder: Path, locks: Sequence[int]) -> subprocess.Popen[bytes]:
     """Start the engine in its own process group and append its output to the job's log.
 
-    It inherits the descriptors in `locks` (the GPU locks and the engine lock). Raises OSError, and ValueError for
-    arguments that cannot be passed to a process, such as one with a NUL character.
+    The engine inherits the descriptors in `locks` (the GPU locks and the engine lock). Raises OSError, and ValueError
+    for arguments that cannot be passed to a process, such as one with a NUL character.
     """
     with (folder / LOG).open("ab") as log:
         return subprocess.Popen(
@@ -75,22 +75,22 @@ class Child:
 
     @property
     def status(self) -> int:
-        """The exit status; call it after the end."""
+        """The exit status; to be read after the end."""
         return self._started.wait()
 
     def has_ended(self) -> bool:
-        """Does not reap the process, so that the number of its group cannot be reused; `status` reaps it."""
+        """Does not reap the process, so that its group id cannot be reused; `status` reaps it."""
         return os.waitid(os.P_PID, self._started.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def signal(self, number: int) -> None:
-        """Signal the engine and its descendants, and continue stopped ones: they would not react otherwise."""
+        """Signal the engine's process group, and continue stopped processes, which would not react otherwise."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._started.pid, number)
             os.killpg(self._started.pid, signal.SIGCONT)
 
 
 class Adopted:
-    """An engine whose supervisor was killed. It is no child of this process; its engine lock (`.run`) shows its end."""
+    """An engine whose supervisor was killed. Not a child of this process, so its engine lock (`.run`) shows its end."""
 
     poll = 0.5
     status = None
@@ -101,7 +101,7 @@ class Adopted:
 
     @property
     def group(self) -> int | None:
-        """Its process group; None once the number may belong to other processes."""
+        """Its process group; None once the id may belong to other processes."""
         leader = self._job.process
         return leader.pid if leader is not None and process.is_alive(leader) else None
 
@@ -116,8 +116,8 @@ Engine = Child | Adopted
 
 
 def clear_away(job: str, group: int | None) -> bool:
-    """Kill all processes of the job except this one. False if one of them is still alive after PATIENCE seconds.
-    `group` is its process group, or None if the number may belong to other processes (see process.members)."""
+    """Kill all processes of the job except this one. Return False if one of them is still alive after PATIENCE seconds.
+    `group` is the job's process group, or None if the id may belong to other processes (see process.members)."""
     deadline, pause = time.monotonic() + PATIENCE, 0.01
     while members := [member for member in process.members(job, group) if member.pid != os.getpid()]:
         if time.monotonic() > deadline:

@@ -21,7 +21,7 @@ NO_STATUS = "its supervisor was killed first, so its exit status is unknown"
 _TAIL = 8192
 """Bytes at the end of the log in which the last line is searched."""
 _LONGEST_CAUSE = 300
-"""Characters."""
+"""Maximum length of a cause, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def judge(
 
 
 def stopped_by(job: Job, folder: Path) -> str | None:
-    """The user who asked to stop the job, with the host if it is another one; None without a stop order."""
+    """The user who asked to stop the job, with the host if it is another one; None if there is no stop order."""
     by = read_stop(folder)
     return None if by is None else by.removesuffix(f"@{job.host}")
 
@@ -72,8 +72,8 @@ def stopped_by(job: Job, folder: Path) -> str | None:
 def conclude(
     job: Job, folder: Path, status: int | None, stopped_by: str | None, cleared: bool, oom_killed: bool = False
 ) -> Job:
-    """The job with its outcome: state, cause, exit code, and the peaks in the end record. `cleared`: all its processes
-    have ended; `oom_killed`: the kernel killed for lack of memory in its control group. The others: see `judge`."""
+    """The job with its outcome and peak memory. `cleared` says whether all its processes have ended, `oom_killed`
+    whether the kernel killed one in its control group for lack of memory. For the others see `judge`."""
     end = read_end(folder)
     last_line = last_log_line(folder, job.log_from)
     state, cause, code = judge(status, end, stopped_by, last_line, job.writes_end)
@@ -128,12 +128,12 @@ def read_end(folder: Path) -> EndRecord | None:
 
 
 def _memory(value: Any) -> int | None:
-    """A number of bytes; None for any other value, so that one that job.json cannot hold does not lose the record."""
+    """A number of bytes; None for any other value, so that one too large for job.json does not lose the record."""
     return value if type(value) is int and 0 <= value < 1 << 63 else None
 
 
 def last_log_line(folder: Path, begin: int = 0) -> str:
-    """The last line of the log that is not blank, from byte `begin` on, safe to print; empty without one."""
+    """The last non-blank line of the log from byte `begin` on, safe to print; empty if there is none."""
     try:
         with os.fdopen(open_regular(folder / LOG), "rb") as file:
             file.seek(0, os.SEEK_END)

@@ -18,7 +18,7 @@ class Owner:
 
     run: str
     job: str | None
-    """Its job, if it is known to `owners` and has not ended; None if the process cannot be stopped here."""
+    """Id of its job, if the job was given to `owners` and has not ended; None if the process cannot be stopped here."""
 
 
 @lru_cache(4096)
@@ -26,10 +26,10 @@ def _marks(pid: int, start: int) -> tuple[str, str]:
     """(job id, run) in the environment of the process with this pid and start time; empty strings for missing marks.
 
     Cached, because marks do not change and reading them again could hang: the kernel may hold the lock on the memory of
-    the process, for example while it hangs in the GPU driver. Raises PermissionError, not cached, if unreadable.
+    the process, for example while it hangs in the GPU driver. Raises PermissionError (not cached) if it is unreadable.
     """
     variables = dict(item.partition(b"=")[::2] for item in process.environment(pid))
-    if not any(variables):  # also empty for a moment while the process executes a program
+    if not any(variables):  # the environment is empty for a moment during exec, too
         raise PermissionError
     job, run = (variables.get(mark.encode(), b"") for mark in (process.JOB_MARK, process.RUN_MARK))
     return clean(job.decode("utf-8", "replace")), clean(run.decode("utf-8", "replace"))
@@ -54,7 +54,7 @@ def owners(pids: Iterable[int], jobs: Iterable[Job]) -> dict[int, Owner]:
             now = stat(recorded.pid)
             if now is not None and now.start == recorded.start:
                 by_pid[recorded.pid] = owner
-                by_session[now.session] = owner  # only now: session numbers are reused
+                by_session[now.session] = owner  # only if alive: session ids are reused
 
     def owner_of(pid: int) -> Owner | None:
         now = stat(pid)
@@ -73,7 +73,7 @@ def owners(pids: Iterable[int], jobs: Iterable[Job]) -> dict[int, Owner]:
 
 
 def _living_here(jobs: Iterable[Job]) -> Iterator[Job]:
-    """The jobs that have not ended, of this machine and boot: other pids mean other processes here."""
+    """The jobs of this machine and boot that have not ended; the pids of other jobs would mean other processes here."""
     here = (process.host(), process.boot())
     return (job for job in jobs if not job.state.ended and (job.host, job.boot) == here)
 
@@ -89,8 +89,8 @@ def _ancestors(pid: int, stat: Callable[[int], Stat | None]) -> Iterator[int]:
 
 
 def runs_by_gpu(jobs: Iterable[Job]) -> dict[str, list[str]]:
-    """The runs of the living jobs on each GPU, by UUID: also known if the driver does not list the processes of a job,
-    as in a container."""
+    """The runs of the living jobs on each GPU, by UUID. Includes jobs whose processes the driver does not list, as in a
+    container."""
     runs: dict[str, list[str]] = {}
     for job in _living_here(jobs):
         if job.gpus and any(map(process.is_alive, filter(None, (job.supervisor, job.process)))):

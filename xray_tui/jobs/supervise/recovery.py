@@ -112,7 +112,7 @@ def _judge_under_lock(lock_dir: LockDir, folder: Path, lock: int, supervisor: Se
 
 
 def _judge_waiting(lock_dir: LockDir, folder: Path, job: Job, lock: int, supervisor: Sequence[str]) -> None:
-    """Recover a job that has not started: end it if it was stopped, else start a new supervisor."""
+    """Recover an unstarted job: end it if it was stopped or its supervisor failed, otherwise start a supervisor."""
     queue = Queue(lock_dir)
     try:
         ticket = queue.ticket_for(job, folder)
@@ -130,12 +130,12 @@ def _judge_waiting(lock_dir: LockDir, folder: Path, job: Job, lock: int, supervi
             job = replace(job, state=State.QUEUED, gpus=(), started=None, note=None)
             write_job(folder, job)
         if job.state is State.QUEUED and admission.held_by(folder) is None and not job.spec.after:
-            queue.put(ticket)  # else the supervisor does this when the job may enter the queue
+            queue.put(ticket)  # otherwise the supervisor does this when the job may enter
         detach.start_supervisors([(folder, lock)], supervisor)
 
 
 def _judge_started(lock_dir: LockDir, folder: Path, job: Job, lock: int, supervisor: Sequence[str]) -> None:
-    """Recover a job whose engine was started: let a supervisor adopt a living engine, else record the outcome."""
+    """Recover a job whose engine was started: let a supervisor adopt a living engine, or record the outcome."""
     if file_lock.is_held(lock_dir.runs(job.id)):
         if job.state is not State.RUNNING or job.note != ORPHAN:
             write_job(folder, replace(job, state=State.RUNNING, note=ORPHAN))
@@ -170,7 +170,7 @@ def _lose_to_reboot(folder: Path, job: Job) -> None:
 
 
 def _end(folder: Path, job: Job, state: State | None = None, cause: str | None = None) -> None:
-    """Record the end of the job in this state, by default with the outcome that it has already."""
+    """Record the end of the job in this state; if None, with the outcome that it already has."""
     saved_environment.forget(folder)
     if state is not None:
         job = replace(job, state=state, cause=cause)

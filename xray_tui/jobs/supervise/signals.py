@@ -20,14 +20,14 @@ class Wakeups:
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell starts background processes with it ignored
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell makes its background processes ignore it
         signal.signal(signal.SIGTERM, self._on_terminate)
         signal.signal(signal.SIGINT, self._on_terminate)
         # If SIGCHLD was inherited as ignored, the exit status of a child would be lost.
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
     def sleep(self, seconds: float) -> None:
-        """Sleep until the time is over or a signal arrives; returns at once after a signal since the last sleep."""
+        """Sleep until the time is over or a signal arrives; returns at once if one has arrived since the last sleep."""
         if select.select([self._reader], [], [], max(0.0, seconds))[0]:
             os.read(self._reader, 4096)
 

@@ -96,7 +96,7 @@ class Supervisor:
             self._attend(engine_process.Adopted(self._job, self._dir.runs(self._job.id)))
 
     def _wait_for_turn(self) -> Turn | None:
-        """Poll until the job may start; None if it was stopped or its folder was removed before."""
+        """Poll until the job may start; None if it was stopped or its folder was removed before that."""
         scheduler = Scheduler(self._dir, self._snapshot)
         entry = Entry(self._folder, self._store, self._queue, self._dir)
         while (by := self._stopped_by()) is None:
@@ -131,7 +131,7 @@ class Supervisor:
         self._record(waits=reason, state=state, ticket=name, spec=spec)
 
     def _judge_others(self) -> None:
-        """Recover jobs whose supervisor died if this job waits for others: no app may be open to recover them."""
+        """If this job waits for others, recover jobs whose supervisor died, because perhaps no app is open to do so."""
         waits_for_others = self._job.spec.after or self._job.terms.max_gpus is not None
         if waits_for_others and time.monotonic() - self._judged >= JUDGE_EVERY:
             from xray_tui.jobs.supervise.recovery import recover_orphans
@@ -206,8 +206,8 @@ class Supervisor:
         return any(process.hangs_in_kernel(member.pid) for member in members)
 
     def _keep_locks(self) -> None:
-        """Lock each GPU again if its lock file was replaced: the engine's lock on the removed file protects nothing.
-        Slots are skipped because job.json does not record them."""
+        """Lock each GPU again if its lock file was replaced, because the engine's lock on the removed file protects
+        nothing. Slots are skipped because job.json does not record them."""
         for uuid in () if self._job.terms.slots > 1 else self._job.gpus:
             path = self._dir.gpu(uuid)
             with contextlib.suppress(OSError):
@@ -248,10 +248,10 @@ class Supervisor:
 
 def main(arguments: Sequence[str], snapshot: Callable[[], GpuSnapshot] | None = None) -> int:
     """Supervise jobs; the arguments are the folder and the descriptor of the supervisor lock of each job. The
-    supervisors of several jobs are forked from this process, which then exits: they share the memory of modules."""
+    supervisors of several jobs are forked from this process, which then exits, so that they share module memory."""
     jobs = [(Path(folder), int(lock)) for folder, lock in zip(arguments[::2], arguments[1::2], strict=True)]
     folder, lock = jobs[0] if len(jobs) == 1 else _fork(jobs)
-    with contextlib.suppress(OSError):  # warnings of libraries and helper processes are no failure of the supervisor
+    with contextlib.suppress(OSError):  # warnings of libraries and helper processes are not failures
         os.truncate(folder / detach.WORDS, 0)
         with (folder / detach.STDERR).open("ab") as stderr:
             os.dup2(stderr.fileno(), 2)
