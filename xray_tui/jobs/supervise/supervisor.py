@@ -215,7 +215,7 @@ class Supervisor:
                     self._relocked.append(lock)
 
     def _stopped_by(self) -> str | None:
-        """The user or signal that asked for a stop; None without a stop order."""
+        """The user or signal that asked for a stop; None if there is no stop order."""
         by = stopped_by(self._job, self._folder)
         return "a SIGTERM to its supervisor" if by is None and self._wakeups.terminated else by
 
