@@ -29,7 +29,7 @@ APP = "xray-tui"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings with their defaults. Paths may begin with `~`; relative paths start at the working folder."""
+    """The settings with their defaults. Paths may begin with `~`; relative paths are relative to the working folder."""
 
     runs_dir: Path | None = None
     """The runs folder if the command line names none."""
@@ -48,10 +48,10 @@ class Settings:
     take it if less memory than that is used."""
 
     max_gpus: int | None = None
-    """Largest number of GPUs that your jobs of one runs folder hold at once. Default: no limit."""
+    """Maximum number of GPUs that your jobs in one runs folder hold at once. Default: no limit."""
 
     slots: int = 1
-    """Number of your small jobs that share a GPU. A job that names its GPUs or takes several never shares them."""
+    """How many of your small jobs may share a GPU. A job that names its GPUs or takes several never shares them."""
 
     hours: str = ""
     """The hours in which your jobs may start, such as `20:00-08:00`. Default: always."""
@@ -66,17 +66,17 @@ class Settings:
     """Whether the terminal bell rings when one of your jobs ends while the app is open."""
 
     on_end: tuple[str, ...] = ()
-    """A command that runs after every job, as a list of words, without a shell: `[mail-me, --from, gpu1]`. It gets the
-    job in $XRAY_JOB_ID, _RUN, _KIND, _STATE, _CAUSE, _FOLDER and others, and is killed after a minute. A job keeps the
-    command that was set at its launch."""
+    """A command that runs after every job, as a list of words, without a shell: `[mail-me, --from, gpu1]`. The job
+    is described by $XRAY_JOB_ID, _RUN, _KIND, _STATE, _CAUSE, _FOLDER and others. The command is killed after a minute.
+    A job uses the command that was set when it was launched."""
 
     environment_drop: tuple[str, ...] = ()
-    """Patterns of variables that jobs do not get from the launching shell, such as `[AWS_*]`, besides those whose names
-    look secret: `*TOKEN*`, `*SECRET*`, `*PASSWORD*`, `*PASSWD*`, `*CREDENTIAL*`, `*_KEY`, `SSH_*`."""
+    """Patterns of variables that jobs do not inherit from the launching shell, such as `[AWS_*]`, in addition to names
+    that look secret: `*TOKEN*`, `*SECRET*`, `*PASSWORD*`, `*PASSWD*`, `*CREDENTIAL*`, `*_KEY`, `SSH_*`."""
 
     environment_keep: tuple[str, ...] = ()
-    """Patterns of variables that jobs get although they match the patterns above, such as `[WANDB_API_KEY, HF_TOKEN]`.
-    Until the job starts, they are kept in `environment.json` of its folder, which only you can read."""
+    """Patterns of variables that jobs inherit even if they match the patterns above: `[WANDB_API_KEY, HF_TOKEN]`.
+    Until a job starts, they are stored in `environment.json` in its folder, which only you can read."""
 
     mouse: bool = True
     """Whether the app uses the mouse. If false, the terminal selects text as usual."""
@@ -91,7 +91,7 @@ class Settings:
 
 
 def runs_folder(argument: Path | None, settings: Settings) -> Path:
-    """The runs folder, which may not exist: the argument, else `runs_dir` of the settings, else ./runs."""
+    """The argument if given, otherwise `runs_dir` of the settings, otherwise ./runs. The folder may not exist."""
     return argument or settings.runs_dir or Path(RUNS)
 
 
@@ -103,9 +103,9 @@ def settings_path() -> Path:
 
 
 def load_settings(path: Path | None = None) -> tuple[Settings, tuple[str, ...]]:
-    """(the settings of the file, a message for each problem); a key with a problem keeps its default.
+    """Return the settings of the file and a message for each problem; an invalid key keeps its default.
 
-    Never raises, so that the app opens with a bad settings file and shows its problems.
+    Never raises, so the app opens even with a bad settings file and shows its problems.
     """
     path = path or settings_path()
     try:
@@ -136,7 +136,7 @@ def load_settings(path: Path | None = None) -> tuple[Settings, tuple[str, ...]]:
 
 
 def _expand_users(values: dict[str, Any]) -> list[str]:
-    """Expand `~` in the paths; remove those of an unknown user and return a problem for each."""
+    """Expand `~` in the paths; remove paths that name an unknown user, and return a message for each."""
     problems = []
     for key in ("runs_dir", "export", "lease_dir"):
         if isinstance(text := values.get(key), str):
@@ -161,7 +161,7 @@ def _problem(error: ErrorDetails) -> str:
 
 
 def settings_for(command: Namespace) -> Settings:
-    """The settings, cached in the parsed command; their problems go to standard error, one line each."""
+    """The settings, loaded once and cached in the parsed command. Problems are printed on standard error."""
     if "settings" not in command:
         command.settings, problems = load_settings()
         for line in problems:
