@@ -50,16 +50,16 @@ class Command:
     """A command that the user runs with a key."""
 
     id: str
-    """The id in the settings' `keymap`."""
+    """The id used in the settings' `keymap`."""
     keys: str
     """Textual's key names, separated by commas."""
     action: str
     meaning: str
-    """One line for help screen and palette."""
+    """One line for the help screen and the command palette."""
     place: Place
     """The place where the keys are active."""
     label: str = ""
-    """The word in the key bar; without a word, the key bar does not show the command."""
+    """The word shown in the key bar; if it is empty, the key bar does not show the command."""
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -137,7 +137,7 @@ def bindings(*places: Place) -> list[Binding]:
 
 
 def keymap_problems(keymap: Mapping[str, str]) -> Iterator[str]:
-    """A message for each unknown id, invalid key and key with two commands, all of which Textual silently ignores."""
+    """Yield a message for each unknown id, invalid key and key with two commands; Textual silently ignores these."""
     for name, keys in keymap.items():
         yield from _entry_problems(name, keys)
     if keymap:
@@ -180,14 +180,14 @@ def _clashes(keymap: Mapping[str, str]) -> Iterator[str]:
     for first, second in combinations(COMMANDS, 2):
         if any({first.place, second.place} <= places for places in TOGETHER):
             moved, other = (first, second) if first.id in keymap else (second, first)
-            # The focused widget goes first: commands may share a key by default, such as `/` in a log.
+            # The focused widget handles a key first, so commands may share one by default, such as `/` in a log.
             shared = {*_key_names(first.keys)} & {*_key_names(second.keys)}
             for key in sorted((keys[first.id] & keys[second.id]) - shared):
                 yield f"keymap: {moved.id}: {shown_keys(key)} is also the key of {other.id}; choose another key"
 
 
 def _key_names(keys: str) -> list[str]:
-    """The keys by Textual's full names, such as `slash` for `/`."""
+    """Textual's full names of the keys, such as `slash` for `/`."""
     return [binding.key for binding in Binding.make_bindings([Binding(keys, "")])]
 
 
