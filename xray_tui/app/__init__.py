@@ -1,1 +1,1 @@
-"""The app, the services it starts, the messages they post, and what keys do."""
+"""The app, the services it starts, the messages they post, and the actions of the keys."""

@@ -1,7 +1,7 @@
-"""What the keys do to jobs and to the board, each with the notice that reports its result.
+"""The key actions on jobs and on the board, with the notices that report their results.
 
 The functions that return a Notice wait for files, locks and new processes, so they must not run on the UI thread.
-Imports are local because the start of the app needs none of them.
+Imports are local because none of them is needed when the app starts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from xray_tui.settings import Settings
 
 RECENT = 10.0
-"""Largest age in seconds of a GPU snapshot that an export still uses."""
+"""Maximum age in seconds of a GPU snapshot that an export reuses."""
 
 JobAction = Callable[["JobStore", "Job"], str]
 """Acts on a job and returns what was done. Raises BadInput or OSError if that fails."""
@@ -45,7 +45,7 @@ def perform(action: JobAction, job: Job, runs: Path) -> Notice:
 
 
 def stop(store: JobStore, job: Job) -> str:
-    """Stop the job; ask `stop_question` first."""
+    """Stop the job. The caller must ask `stop_question` first."""
     from xray_tui.jobs.actions.stop import stop
 
     stop(store, job.id)
@@ -60,7 +60,7 @@ def stop_question(job: Job) -> ConfirmScreen:
 
 
 def job_of_process(pid: int, user: str | None, gpus: Gpus, jobs: Iterable[Job]) -> Job | str:
-    """The active job of this runs folder to which a GPU process belongs, else why no job can be stopped."""
+    """The active job of this runs folder that a GPU process belongs to, or the reason why no job can be stopped."""
     owner = gpus.owners.get(pid)
     job = next((job for job in jobs if owner is not None and job.id == owner.job), None)
     if job is not None and not job.state.ended:
@@ -82,7 +82,7 @@ def resume(store: JobStore, job: Job, settings: Settings) -> str:
 
 
 def hold_or_release(store: JobStore, job: Job) -> str:
-    """Release the job if it is held or blocked, else hold it."""
+    """Release the job if it is held or blocked; otherwise hold it."""
     from xray_tui.jobs.actions.queue_actions import hold, release
 
     if job.state in ("held", "blocked"):
@@ -104,7 +104,7 @@ def launch_form(
     kind: Kind, runs: Path, settings: Settings, jobs: Sequence[Job], current: str | None, marked: Sequence[str],
     snapshot: Callable[[], GpuSnapshot],
 ) -> LaunchScreen:  # fmt: skip
-    """The form of a launch, filled from the current run and the marked runs. `snapshot` returns the newest one."""
+    """The launch form, filled from the current run and the marked runs. `snapshot` returns the newest snapshot."""
     from xray_tui.forms.context import FormContext
     from xray_tui.forms.preflight_lines import make_preflight
     from xray_tui.forms.screen import LaunchScreen
@@ -124,7 +124,7 @@ def launch_form(
 
 
 def launch(launch: Launch, settings: Settings, runs: Path) -> Notice:
-    """Submit the jobs of a form."""
+    """Submit the jobs of a launch form."""
     from xray_tui.jobs.launch.dependencies import infer_dependencies
     from xray_tui.jobs.launch.launcher import LocalLauncher
 
@@ -141,8 +141,7 @@ def launch(launch: Launch, settings: Settings, runs: Path) -> Notice:
 
 
 def export(board: Board, target: Path | None, gpus: Gpus | None, jobs: Iterable[Job]) -> Notice:
-    """Write the board as Markdown to `target` (default: beside the runs folder), with a recent GPU snapshot or a new
-    one."""
+    """Write the board as Markdown to `target` (default: beside the runs folder), with a recent or new GPU snapshot."""
     from engine.contract.files import write_whole
     from xray_tui.board.export import default_path, to_markdown
     from xray_tui.gpu.export_text import sentences

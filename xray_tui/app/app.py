@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from xray_tui.status.report import Report
 
 REST_DELAY = 0.12
-"""Seconds for which a job is selected before it is followed; a held key repeats faster."""
+"""Seconds that a job must stay selected before it is followed; a held key moves on faster."""
 
 
 class XrayApp(TerminalApp):
-    """One runs folder in one terminal. All state is in files, so a restarted app shows the same."""
+    """Shows one runs folder in one terminal. All state is in files, so a restarted app shows the same."""
 
     TITLE = "xray-tui"
     CSS_PATH: ClassVar[list[str | PurePath]] = ["../styles/app.tcss", "../styles/dashboard.tcss"]
@@ -68,7 +68,7 @@ class XrayApp(TerminalApp):
         self._jobs: tuple[Job, ...] = ()
         self._follow_later: Timer | None = None
         self._away_report: Report | None = None
-        """The away summary until it is shown, which needs the dashboard on top."""
+        """The away summary, until it is shown; it waits until the dashboard is the top screen."""
         self._dashboard = DashboardScreen(self.settings.columns, self.settings.gpu_detail)
         self.problems += choose_theme(self, self.settings.theme)
 
@@ -111,7 +111,7 @@ class XrayApp(TerminalApp):
 
     @on(messages.FeedMessage)
     def take(self, message: messages.FeedMessage) -> None:
-        """Show what a service reports; ignored during the exit, when the screens are being removed."""
+        """Show what a service reports. Ignore messages during the exit, when the screens are being removed."""
         dashboard = self._dashboard
         match message:
             case _ if self._exit:
@@ -184,11 +184,11 @@ class XrayApp(TerminalApp):
         self._show_away_report()
 
     def _pace_gpus(self) -> None:
-        """Sample the GPUs often only while the dashboard (also behind a question) or the GPU screen shows them."""
+        """Sample the GPUs often only while the dashboard (even behind a question) or the GPU screen shows them."""
         self.services.show_gpus(not any(getattr(screen, "covers", False) for screen in self.screen_stack))
 
     def on_job_list_selected(self, message: JobList.Selected) -> None:
-        """Follow the selected job once the cursor rests: each follower starts a thread that opens files."""
+        """Follow the selected job once the cursor rests, because each follower starts a thread that opens files."""
         if self._follow_later is not None:
             self._follow_later.stop()
         self.services.follow_job(None)
@@ -201,7 +201,7 @@ class XrayApp(TerminalApp):
             self.push_screen(GpuScreen(message.gpu, self._gpus))
 
     def on_gpu_screen_stop_wanted(self, message: GpuScreen.StopWanted) -> None:
-        """Stop the process's job if it is one of this runs folder; other processes are never signalled."""
+        """Offer to stop the process's job if it belongs to this runs folder; other processes are never signalled."""
         if self._gpus is not None:
             process = message.process
             job = actions.job_of_process(process.pid, process.user, self._gpus, self._jobs)
@@ -254,7 +254,7 @@ class XrayApp(TerminalApp):
         self._perform(partial(actions.resume, settings=self.settings))
 
     def action_open_log(self) -> None:
-        """Show the whole log of the selected job in a pager, which has the terminal until it ends."""
+        """Show the whole log of the selected job in a pager, which controls the terminal until it exits."""
         from xray_tui.logs.pager import find_pager, page
         from xray_tui.system.error_log import in_words
 

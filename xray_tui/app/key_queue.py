@@ -1,10 +1,10 @@
-"""Process keys strictly in order. Slow links deliver keys in bursts.
+"""Process keys strictly in order, even if a slow link delivers them in bursts.
 
 Textual sends a key to the widget that has the focus when the key arrives, but runs its binding only after the key has
-bubbled up to the app. Of `ctrl+u` and `4`, sent together, the `4` acts first; after `down`, it lands in the field that
-loses the focus. Therefore:
+bubbled up to the app. If `ctrl+u` and `4` arrive together, the `4` acts first; if `down` and `4` do, the `4` lands in
+the field that is losing the focus. Therefore:
 
-- A key that only moves the cursor of a list has no other effect. The app runs its binding itself; this is cheap.
+- If a key only moves the cursor of a list, the app runs its binding directly, which is cheap.
 - After every other key, the app waits until all messages that the key caused are handled.
 """
 
@@ -19,7 +19,7 @@ from textual.app import App
 from textual.message_pump import MessagePump
 
 LOOK_AGAIN = 0.02
-"""Poll interval in seconds for a widget that may be removed and for a screen that holds keys."""
+"""Interval in seconds at which to check whether a widget was removed or a screen still holds keys."""
 
 
 class KeysInOrder(App[None]):
@@ -79,7 +79,7 @@ class KeysInOrder(App[None]):
         return tuple((self.focused or self.screen).ancestors_with_self)
 
     async def _settle(self, path: tuple[MessagePump, ...]) -> None:
-        """Wait until all messages that the key caused are handled, on its path and on that of the new focus.
+        """Wait until all messages that the key caused are handled, on its path and on the path of the new focus.
 
         A closing widget accepts no message and may never empty its queue, so it is skipped. Each round yields to the
         event loop, so that the app can always exit.

@@ -1,4 +1,4 @@
-"""The messages that the services post to the app. Each carries a complete frozen value, never a difference.
+"""The messages that the services post to the app. Each carries a complete immutable value, never a diff.
 
 A newer value replaces an older one in the queue, so a burst of a thousand messages causes one redraw.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FeedMessage(Message):
-    """Any message of the services."""
+    """Base class of all messages from the services."""
 
 
 class Latest(FeedMessage):
@@ -54,7 +54,7 @@ class HostSampled(Latest):
 
 @dataclass
 class JobsChanged(Latest):
-    """A job was added, was removed or changed."""
+    """A job was added, removed or changed."""
 
     jobs: tuple[Job, ...]
     others: str = ""
@@ -68,7 +68,7 @@ class FollowedChanged(Latest):
     followed: Followed
 
     def can_replace(self, message: Message) -> bool:
-        """Replace only messages about the same job: a message about the job selected before may arrive late."""
+        """Replace only messages about the same job; a message about the previously selected job may arrive late."""
         return isinstance(message, FollowedChanged) and message.followed.job == self.followed.job
 
 
@@ -83,7 +83,7 @@ class FeedFailed(FeedMessage):
 
 @dataclass
 class BoardPolled(FeedMessage):
-    """Polling of the runs folder, in place of watching, began or ended."""
+    """The app began to poll the runs folder instead of watching it, or ceased to."""
 
     reason: str
     """Why the folder is polled; empty when it is watched."""

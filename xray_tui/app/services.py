@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from xray_tui.status.last_visit import WelcomeBack
 
 EXIT_WAIT = 1.0
-"""Seconds for which `finish` waits for running launches, stops and exports."""
+"""Longest time in seconds that `finish` waits for running launches, stops and exports."""
 
 
 class Services:
-    """The feeds and background actions of one runs folder. Call the methods on the UI thread, except `finish`:
-    the others never wait for a file or a driver."""
+    """The feeds and background actions of one runs folder. Call all methods except `finish` on the UI thread; they
+    never wait for a file or a driver."""
 
     def __init__(self, post: Callable[[Message], None], settings: Settings, board: BoardFeed | None = None) -> None:
         """`post` posts a message from any thread; `board` is a feed that already reads the runs folder."""
@@ -63,8 +63,8 @@ class Services:
         )
 
     def start_later(self, board: Board | None) -> None:
-        """Start the other feeds, if they are not started yet, after the first board or the first failure to read one:
-        their imports would delay the first rows."""
+        """Start the other feeds unless they have been started. Call it after the first board or the first failure to
+        read one, because the feeds' imports would delay the first rows."""
         from xray_tui.feeds.ended_jobs import EndedJobs
         from xray_tui.feeds.gpu_feed import GpuFeed
         from xray_tui.feeds.host_feed import HostFeed
@@ -105,7 +105,7 @@ class Services:
             self.welcome_back.update(board=board)
 
     def update_jobs(self, jobs: tuple[Job, ...]) -> None:
-        """Pass the jobs to the away summary, and to the GPU feed, which names the job of each process; post a notice
+        """Pass the jobs to the away summary and to the GPU feed, which names the job of each process. Post a notice
         about jobs that have ended."""
         from xray_tui.feeds.ended_jobs import line, went_wrong
 
@@ -172,5 +172,5 @@ class Services:
         return thread
 
     def _posting(self, kind: Callable[..., Message], *first: object) -> Callable[..., None]:
-        """A function that posts a message of this kind, made of these values and its own arguments."""
+        """A function that posts a message of this kind, built from `first` and the function's own arguments."""
         return lambda *values: self._post(kind(*first, *values))

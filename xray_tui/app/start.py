@@ -18,11 +18,12 @@ HEAD_START = 0.25
 """Longest wait in seconds for the first scan before Textual starts; a longer scan continues in its thread."""
 
 OUTPUT = "textual-output"
-"""Textual's thread that writes to the terminal; it fails when the terminal goes away, and the app ends by SIGHUP."""
+"""Name of Textual's thread that writes to the terminal. It fails if the terminal goes away, and SIGHUP ends the app."""
 
 
 def run_app(runs: Path | None) -> int:
-    """Run the app on `runs`, else on the default runs folder, else ask for a folder. Returns the exit status."""
+    """Run the app on `runs`, or on the default runs folder if None; if that does not exist, ask for a folder. Returns
+    the exit status."""
     if runs is not None and not os.path.isdir(runs):  # noqa: PTH112 - Path.is_dir raises where access is denied
         what = "not a folder" if os.path.lexists(runs) else "there is no such folder"
         print(f"xray-tui: {clean(str(runs))}: {what}; expected the folder that holds the runs", file=sys.stderr)
@@ -31,7 +32,7 @@ def run_app(runs: Path | None) -> int:
         print("xray-tui: the app needs a terminal; `xray-tui export` prints the board without one", file=sys.stderr)
         return 2
     if os.environ.get("NO_COLOR") == "":
-        del os.environ["NO_COLOR"]  # no-color.org ignores an empty value; Textual does not
+        del os.environ["NO_COLOR"]  # an empty value counts as unset at no-color.org, but not in Textual
     settings, problems = load_settings()
     folder = runs_folder(runs, settings)
     is_there = os.path.isdir(folder)  # noqa: PTH112
@@ -67,8 +68,8 @@ def _log_thread_error(thrown: threading.ExceptHookArgs) -> None:
 
 
 def _discard_output(writer: threading.Thread | None) -> None:
-    """Read and discard the output of the app until it ends. Textual's queue holds 30 writes: without a reader the app
-    would wait for room in it for ever."""
+    """Read and discard the app's output until the app ends. Textual's queue holds 30 writes, so without a reader the
+    app would wait forever for room in it."""
     queue = getattr(writer, "_queue", None)
     while queue is not None and queue.get() is not None:
         pass

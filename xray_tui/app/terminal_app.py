@@ -1,5 +1,5 @@
-"""An app that leaves its terminal in order: it ends by signals and errors as by `q`, suspends, and never waits for a
-thread."""
+"""An app that leaves its terminal in order: signals and errors end it as `q` does, it can be suspended, and its exit
+never waits for a thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class TerminalApp(KeysInOrder):
-    """Behaviour that does not depend on what the app shows. NO_COLOR, if it is not empty, removes all colours."""
+    """Behaviour that does not depend on what the app shows. A non-empty variable NO_COLOR removes all colours."""
 
     def __init__(self) -> None:
         super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
@@ -44,7 +44,7 @@ class TerminalApp(KeysInOrder):
         return self._exception
 
     def _handle_exception(self, error: Exception) -> None:
-        """Exit because of this error, without printing Textual's traceback: `start` logs it."""
+        """Exit because of this error, without printing Textual's traceback; `start` logs the error."""
         self._return_code = 1
         if self._exception is None:
             self._exception = error
@@ -53,8 +53,8 @@ class TerminalApp(KeysInOrder):
 
     @property
     def _background_screens(self) -> list[Screen[object]]:
-        """The screens visible behind the current one. Textual includes the screen below an opaque screen, and then
-        repaints the opaque one completely with each change below it."""
+        """The screens visible behind the current one. Textual would include the screen below an opaque screen, and
+        repaint the opaque one completely after each change below it."""
         return [] if self.screen.styles.background.a == 1 else super()._background_screens
 
     def say(self, line: str, severity: SeverityLevel = "information") -> None:
@@ -62,8 +62,8 @@ class TerminalApp(KeysInOrder):
         self.notify(clean(line), severity=severity, timeout=5 if severity == "information" else 12, markup=False)
 
     def action_suspend(self) -> None:
-        """Suspend until the shell's `fg`; refused where no shell controls the app (`tmux new xray-tui`, a script) and
-        so none could continue it."""
+        """Suspend until the shell's `fg`. Refuse if no interactive shell controls the app (`tmux new xray-tui`, a
+        script), because nothing could then resume it."""
         if os.getpid() == os.getpgrp() != os.getsid(0):
             self.action_suspend_process()
         else:
@@ -71,7 +71,7 @@ class TerminalApp(KeysInOrder):
 
 
 class DaemonThreads(ThreadPoolExecutor):
-    """Runs each call of a thread worker in its own daemon thread: at the exit, asyncio would wait for a slow read."""
+    """Runs each call of a thread worker in its own daemon thread, so that the exit does not wait for a slow read."""
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()

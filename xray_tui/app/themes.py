@@ -36,7 +36,7 @@ XRAY = Theme(
 
 
 def choose_theme(app: App[None], name: str) -> list[str]:
-    """Set the theme of the settings, else XRAY with a message about the unknown name."""
+    """Set the theme of this name; if it is unknown, set XRAY and return a message."""
     app.register_theme(XRAY)
     if name in app.available_themes:
         app.theme = name
@@ -49,7 +49,7 @@ def choose_theme(app: App[None], name: str) -> list[str]:
 def variable_defaults(theme: Theme) -> dict[str, str]:
     """Defaults for style variables that Textual's themes do not define; a theme may override them.
 
-    A theme's own `warning` or `success` is a background for text: as text on a light background it is hardly visible.
+    A theme's own `warning` or `success` is meant as a background; as text on a light background it is hardly visible.
     """
     colors = theme.to_color_system().generate()
     primary, foreground = colors["primary"], Color.parse(colors["foreground"])
