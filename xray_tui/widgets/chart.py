@@ -16,11 +16,11 @@ from xray_tui.keymap import bindings
 from xray_tui.logs.curve_reader import Curve
 
 TICK = 12
-"""Least distance in cells of two ticks of the x axis."""
+"""Minimum distance in cells between two ticks of the x axis."""
 
 
 class CurveView(PlotextPlot, can_focus=True):
-    """Draws the curves with different dots, so that they differ without colours; the last values are in the border."""
+    """Draws each curve with its own dots, to tell them apart without colours; the border shows the last values."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("curve")]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"curve--loss", "curve--validation"}
@@ -66,7 +66,7 @@ class CurveView(PlotextPlot, can_focus=True):
         for name, dots, side in (("loss", "braille", "left"), ("validation", "hd", "right")):
             log = self._log_scale and name == "loss"
             points = [(x, y) for x, y in getattr(curve, name) if x >= 0 and (y > 0 or not log)]
-            if points:  # all are between the limits: plotext computes every dot of a line, also those outside
+            if points:  # none is outside the limits, because plotext computes every dot of a line
                 xs, ys = zip(*points, strict=True)
                 plot.plot(xs, ys, marker=dots, color=self._color(f"curve--{name}"), yside=side)
             plot.yscale("log" if log and points else "linear", side)
@@ -78,7 +78,7 @@ class CurveView(PlotextPlot, can_focus=True):
         return drawn
 
     def _color(self, name: str) -> str | int | tuple[int, int, int]:
-        """The text colour of a component class as plotext takes it."""
+        """The text colour of a component class in a form that plotext accepts."""
         color = self.get_component_rich_style(name, partial=True).color
         if color is not None and color.triplet is not None:
             return color.triplet.red, color.triplet.green, color.triplet.blue

@@ -33,10 +33,10 @@ COMPACT_BELOW = 108
 """Width in cells below which a table has short heads and narrow columns."""
 
 EXTRA = 80
-"""`spared` value from which a column is shown only if every run name fits whole."""
+"""A column with at least this `spared` value is shown only if every run name fits completely."""
 
 NAME_WANTED = 30
-"""Width in cells that run names get, if they need it, before less important columns."""
+"""Width in cells that run names get, if they need it, before less important columns are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Column:
 
 
 def resolve_metrics(names: Iterable[str], rules: Rules) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(the metrics named by the settings' `columns` on a board with these rules, a message for each unknown name)"""
+    """Return the metrics that the settings' `columns` name under these rules, and a message for each unknown name."""
     from difflib import get_close_matches
 
     metrics, problems = [], []
@@ -77,8 +77,8 @@ def resolve_metrics(names: Iterable[str], rules: Rules) -> tuple[tuple[str, ...]
 def columns_of(
     metrics: Sequence[str], compact: bool = False, name_width: int = 0, several: bool = False
 ) -> tuple[Column, ...]:
-    """All columns for these metrics, in display order. `compact` gives short heads; the longest run name has
-    `name_width` cells; `several` adds the number of a run's artifacts."""
+    """All columns for these metrics, in display order. `compact` shortens the heads; `name_width` is the width in cells
+    of the longest run name; `several` adds the number of each run's artifacts."""
     best_of = Column("of", "of k", 5, lambda row, now: str(row.candidates), lambda row: row.candidates, spared=58)
     return (
         Column("rank", "#", 3, lambda row, now: str(row.rank), lambda row: row.rank),
@@ -142,11 +142,11 @@ def _source(row: Row, now: float) -> str:
 
 
 def place(columns: Sequence[Column], width: int, sorted_by: str) -> tuple[tuple[Column, int], ...]:
-    """The columns that fit into `width` cells, each with its width, with one cell between two columns.
+    """The columns that fit into `width` cells, each with its width; one cell separates two columns.
 
     Columns are left out, the least important first but never the sort column, until the names have NAME_WANTED cells;
-    extra columns, until the longest name fits whole. Run names take at most the space that they need if a text column
-    follows, which takes the rest.
+    extra columns are left out until the longest name fits completely. The artifact column, if it is shown, gets the
+    space that the run names do not need.
     """
     kept = list(columns)
     name_width = next(column.width for column in columns if column.key == "run")
@@ -168,7 +168,7 @@ def place(columns: Sequence[Column], width: int, sorted_by: str) -> tuple[tuple[
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """The sort column, best (or newest) first unless reversed."""
+    """The sort column; the best (or newest) value comes first unless reversed."""
 
     column: str = "rank"
     reverse: bool = False

@@ -1,4 +1,4 @@
-"""Formatting of numbers and ages, texts cut to a width in cells, and lines of styled texts. Pure functions."""
+"""Pure functions that format numbers and ages, cut texts to a width in cells, and build lines of styled texts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from engine.contract.units import DAY, HOUR, MINUTE
 
 Part = tuple[str, str]
-"""Text, and the name of its style or ""; a list widget adds the prefix of its component classes."""
+"""A text, and the name of its style or ""; a list widget adds the prefix of its component classes."""
 Line = list[Part]
 
 ELLIPSIS = "…"
@@ -60,7 +60,7 @@ def joined(parts: Iterable[Part], space: str = "  ") -> Line:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """The value as in `0.3780`; `-` for None."""
+    """The value with this number of decimals, such as `0.3780`; `-` for None."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 

@@ -73,7 +73,7 @@ def warnings(gpu: GpuSample, gpus: Gpus) -> Line:
 
 
 def work(gpu: GpuSample, gpus: Gpus) -> Line:
-    """The runs and foreign processes on the GPU; without them, whether the queue gives it to a job."""
+    """The runs and foreign processes on the GPU, and `free` if a job can get it; if it is unused, why none can."""
     runs = list(dict.fromkeys(clean(gpus.owners[p.pid].run) for p in gpu.processes or () if p.pid in gpus.owners))
     parts: Line = [(_first_and_more(runs), "")] if runs else []
     if others := foreign(gpu, gpus):
@@ -87,7 +87,7 @@ def work(gpu: GpuSample, gpus: Gpus) -> Line:
 
 
 def is_free(gpu: GpuSample, gpus: Gpus) -> bool | None:
-    """Whether the queue gives the GPU to the next job; None if that is unknown."""
+    """Whether the queue would give the GPU to the next job; None if that is unknown."""
     return gpus.availability[gpu.uuid] is None if gpu.uuid in gpus.availability else None
 
 
@@ -97,14 +97,13 @@ def foreign(gpu: GpuSample, gpus: Gpus) -> list[GpuProcess]:
 
 
 def process_name(process: GpuProcess) -> str:
-    """`USER: NAME`, without what is not readable; else the pid."""
+    """`USER: NAME`, or the part of it that is readable, or the pid if neither is."""
     name = ": ".join(clean(word) for word in (process.user, process.name) if word)
     return name or f"pid {process.pid}"
 
 
 def process_summary(process: GpuProcess, gpus: Gpus, now: float, room: int) -> Part:
-    """The run or name of a process with its memory, SM usage and running time. In `room` cells; a longer name loses its
-    middle."""
+    """The run or name of a process, its memory, SM usage and running time, in `room` cells; cuts a long name."""
     owner = gpus.owners.get(process.pid)
     figures = [f"{gibibytes(process.memory)} GiB" if process.memory is not None else "memory n/a"]
     figures += [f"{process.sm}% SM"] if process.sm is not None else []

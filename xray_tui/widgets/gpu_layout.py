@@ -1,4 +1,4 @@
-"""The GPU strip's rows for a width and a height: two lines per GPU, one, or several GPUs per line. Pure functions."""
+"""Pure functions that lay out the GPU strip for a given size: two lines per GPU, one, or several GPUs per line."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ STALE_AFTER = 3.0
 """Age in seconds from which the strip shows the age of its figures."""
 
 NAME, NAME_MAX = 14, 24
-"""Width in cells of a GPU's name: when space is short, and at most."""
+"""Widths in cells of a GPU's name: when space is short, and the maximum."""
 HISTORY = (30, 20, 15, 10)
-"""Possible widths of the history in cells; the widest is used that leaves two thirds of the space."""
+"""Possible widths of the history in cells; the widest one that leaves two thirds of the space is used."""
 REMARKS = 14
 """Width in cells reserved for the remarks at a line's end."""
 FIGURES = 35
 """Width in cells of utilisation, memory, temperature and power, with the spaces around them."""
 LARGE, SMALL = 38, 13
-"""Widths in cells of a GPU where several share a line: with its history, temperature and power, and without."""
+"""Widths in cells of a GPU if several share a line: with its history, temperature and power, and without them."""
 
 
 class Cell(NamedTuple):
@@ -44,8 +44,8 @@ Row = list[Cell]
 
 
 def gpu_rows(gpus: Gpus | None, width: int, max_rows: int, detailed: bool, now: float) -> list[Row]:
-    """All GPUs in at most `max_rows` rows: two rows each (only if `detailed`), one each, or several per row. One more
-    row has the age of stale figures. Without GPUs, one or two rows with the reason."""
+    """All GPUs in at most `max_rows` rows: two rows per GPU (only if `detailed`), one, or several GPUs per row. An
+    extra row shows the age of stale figures. If there are no GPUs, one or two rows give the reason."""
     if gpus is None:
         return [[Cell(None, [("GPU  ", "faint"), ("reading …", "faint")])]]
     snapshot = gpus.snapshot
@@ -105,7 +105,7 @@ def _figures(gpu: GpuSample) -> Line:
 
 
 def _trouble(gpu: GpuSample, now: float) -> Line:
-    """Why the GPU has no figures, and since when."""
+    """Why the GPU has no figures, and for how long."""
     assert gpu.problem is not None
     duration_text = "" if gpu.since is None or now - gpu.since < 1 else f" for {duration(now - gpu.since)}"
     what, colon, advice = clean(gpu.problem).partition(":")
@@ -140,8 +140,8 @@ def _full_line(gpu: GpuSample, gpus: Gpus, widths: _Widths, width: int) -> Line:
 
 
 def _second_line(gpu: GpuSample, gpus: Gpus, widths: _Widths, width: int, now: float) -> Line:
-    """A memory bar, blank if the driver does not report it, clock, fan, warnings, and the processes, largest first; if
-    no process computes, the GPU's availability precedes them."""
+    """The memory bar (blank if the driver does not report the memory), clock, fan, warnings, and the processes, largest
+    first. If no process computes, the GPU's availability precedes them."""
     room = widths.name + 1 + widths.history
     used, free = "", " " * room
     if gpu.memory_used is not None and gpu.memory_total:
@@ -176,7 +176,7 @@ def _cut(parts: Line, width: int) -> Line:
 
 
 def _several(gpus: Gpus, width: int, max_rows: int) -> list[Row]:
-    """Large cells if all GPUs fit, else small ones; if not even these fit, the number of GPUs left out."""
+    """Large cells if all GPUs fit, otherwise small ones; if these do not fit either, the last cell counts the rest."""
     count = len(gpus.snapshot.gpus)
     size = LARGE if count <= max_rows * (width // LARGE) else SMALL
     columns = max(1, width // size)

@@ -1,4 +1,4 @@
-"""The GPU strip at the top of the dashboard: the GPUs and the host, repainting only changed lines."""
+"""The GPU strip at the top of the dashboard, which shows the GPUs and the host and repaints only changed lines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class GpuStrip(LineRepainter, Widget, can_focus=True):
-    """All GPUs in as much detail as fits, or the reason why there are none; and one line for the host."""
+    """Shows all GPUs in as much detail as fits, or why there are none, and one line for the host."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list", "gpus")]
     STYLES = "gpu"
@@ -72,7 +72,7 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
         self._draw()
 
     def show_host(self, host: Host) -> None:
-        """Show the host: at once the first time or without GPUs, else with the next GPU sample."""
+        """Show the host at once if it is the first sample or there are no GPUs; otherwise with the next GPU sample."""
         first, self._host = self._host is None, host
         if first or self.gpu is None:
             self._draw()
@@ -83,7 +83,7 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
         self._draw()
 
     def refresh_age(self) -> None:
-        """Draw again if the shown age of stale figures has changed."""
+        """Redraw if the displayed age of stale figures has changed."""
         if self._gpus is not None and self._gpus.snapshot.gpus and self._gpus.snapshot.age(time.time()) >= STALE_AFTER:
             self._draw()
 
@@ -102,7 +102,7 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
             self.refresh_changed()
 
     def _rows_for(self, width: int) -> list[Row]:
-        """The rows at this width. The GPUs take at most half of the screen in detail, else a sixth."""
+        """The rows at this width. The GPUs take at most half of the screen if detailed, otherwise a sixth."""
         height = self.app.size.height
         max_rows = max(1, height // 2 - 2 if self._detailed else height // 6)
         rows = gpu_rows(self._gpus, width, max_rows, self._detailed, time.time())
@@ -111,7 +111,7 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
         return [*rows, *([Cell(None, [(cut_end(line, width), "bad")])] for line in self._failures.values() if line)]
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return max(1, len(self._rows_for(width)))  # for `width`: the widget does not have this size yet
+        return max(1, len(self._rows_for(width)))  # `width` and not self.size, which is still the old size
 
     def on_resize(self) -> None:
         self._draw()
@@ -130,7 +130,7 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
         return strip(styled, self.size.width, self.part_style("", selected == [True]))
 
     def _move_to(self, index: int) -> None:
-        """Put the cursor on a GPU, or on the nearest GPU shown."""
+        """Put the cursor on this GPU, or on the nearest one that is shown."""
         shown = [cell.gpu for row in self._rows for cell in row if cell.gpu is not None]
         self.cursor = max(0, min(index, max(shown, default=0)))
 

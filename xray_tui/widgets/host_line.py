@@ -9,7 +9,7 @@ from xray_tui.widgets.format import Line, Part, cells_of, joined
 
 
 def host_line(host: Host, width: int) -> Line:
-    """The host's resources. Short ones are coloured, marked `!`, and come first if not all fit into `width`."""
+    """The host's resources. Those running short are coloured, marked `!`, and come first if not all fit."""
     short = shortages(host)
     limit = " limit" if host.memory_limited else ""
     texts = {
@@ -28,7 +28,7 @@ def host_line(host: Host, width: int) -> Line:
 
 
 def _cpu(host: Host) -> str:
-    """CPU usage, with the load if all cores are usable, because it covers the whole machine."""
+    """CPU usage. The load is added only if all cores are usable, because it covers the whole machine."""
     busy = "  -" if host.cpu is None else f"{host.cpu:>3}"
     if host.load is None or host.cores < host.all_cores:
         return f"CPU {busy}% of {host.cores} cores"
@@ -36,6 +36,6 @@ def _cpu(host: Host) -> str:
 
 
 def _gib(count: int | None) -> str:
-    """Bytes in GiB, with one decimal below 10 unless it is 0."""
+    """A number of bytes in GiB, with one decimal below 10 unless that decimal is 0."""
     gib = (count or 0) / GIB
     return gibibytes(count, int(gib < 10 and round(gib, 1) != round(gib)))

@@ -23,13 +23,13 @@ GLYPHS = {
     "lost": "?",
 }
 STATE_FROM, KIND_FROM = 60, 56
-"""Widths in cells from which a job's line has its state as a word beside its bar, and its kind as a word. A narrower
-line has one letter for the kind, which is also its launch key."""
+"""Widths in cells from which a job's line shows its state as a word beside its bar, and its kind as a word. A narrower
+line shows one letter for the kind, which is also its launch key."""
 
 
 def job_line(job: Job, width: int, now: float, me: str = "") -> Line:
     """The job in `width` cells: glyph, state, kind, run, bar or phase, share done and ETA. Jobs of users other than
-    `me` have the user's name. The styles are faint, bar and the states."""
+    `me` also show the user's name. The styles are faint, bar and the names of the states."""
     from xray_tui.jobs.model.format import whose  # not needed for the start of the app
 
     parts: Line = [(f" {GLYPHS[job.state]} ", str(job.state))]
@@ -44,7 +44,7 @@ def job_line(job: Job, width: int, now: float, me: str = "") -> Line:
 
 
 def _tail(job: Job, now: float, bar_width: int, words: bool) -> Line:
-    """Bar or phase, share and ETA of an active job with progress; else its running time and age."""
+    """Bar or phase, share and ETA of an active job that reports progress; otherwise its running time and age."""
     share = share_done(job)
     if share is not None and job.progress is not None and not job.state.ended:
         end: Line = [(f" {share:>4.0%}", ""), (f" {duration(job.progress.eta_s):>6}", "faint")]
@@ -52,7 +52,7 @@ def _tail(job: Job, now: float, bar_width: int, words: bool) -> Line:
         if phase.startswith(job.spec.kind):
             used, free = bar(share, bar_width)
             return [(used, "bar"), (free, "faint"), *end]
-        return [(_first_words(phase, bar_width), "bar"), *end]  # a bar would look like that of the whole job
+        return [(_first_words(phase, bar_width), "bar"), *end]  # a bar would look like the progress of the whole job
     when = job.ended or job.started or job.created
     ago = age(now - when) if job.state.ended else duration(now - when)
     if words:
@@ -92,7 +92,7 @@ def _stopping(job: Job, now: float) -> str:
 
 
 def job_detail(job: Job, now: float) -> str:
-    """One more line about a job: its reason to wait, its progress or its end, and its note."""
+    """A second line about a job: why it waits, its progress or why it ended, and its note."""
     stopping = _stopping(job, now) if job.stop_asked_by and not job.state.ended else None
     parts = [job.waits, stopping, job.cause if job.state.ended else None, job.note]
     if job.progress is not None and not job.state.ended:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class JobList(ListView):
-    """All jobs. The cursor stays on its job, but moves from the newest or an ended one to a new one."""
+    """Lists the jobs. The cursor stays on its job, but moves to a new job if its own is the newest or has ended."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("jobs")]
     STYLES = "jobs"
@@ -95,7 +95,7 @@ class JobList(ListView):
         self.border_title = Content.assemble(("Jobs", "bold"), f"  {' · '.join(parts)}" if parts else "")
 
     def refresh_times(self) -> None:
-        """Draw again if a displayed time has changed."""
+        """Redraw the lines whose displayed times have changed."""
         if self.job is not None and self.job.stop_asked is not None:
             self.show_subtitle(Content(job_detail(self.job, time.time())))
         self.refresh_changed()

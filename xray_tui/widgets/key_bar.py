@@ -1,4 +1,4 @@
-"""The key bar at the bottom: the active keys, as many as fit."""
+"""The key bar at the bottom, which shows as many of the active keys as fit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Key = tuple[str, str]
 """The displayed key, and its label."""
 
 ALWAYS = 2
-"""Number of last keys (help and quit) that are shown before all others."""
+"""Number of keys at the end (help and quit) that are always shown."""
 
 
 class KeyBar(Widget):
@@ -56,7 +56,7 @@ class KeyBar(Widget):
 
 
 def fitting(keys: Sequence[Key], width: int) -> list[Key]:
-    """The keys that fit into the width, in order; the last ALWAYS keys are kept first."""
+    """The keys that fit into the width, in order; the last ALWAYS keys are never dropped."""
     first, always = list(keys[:-ALWAYS]), list(keys[-ALWAYS:])
     while first and sum(map(_cells, first + always)) > width:
         first.pop()

@@ -35,11 +35,11 @@ CHANGE_SECONDS = 6.0
 
 MARKED, NEW, CHANGED = "●", "+", "~"
 GUTTER = 2
-"""Cells left of the first column: the blending mark, and the sign for new or changed."""
+"""Cells left of the first column, for the blending mark and the sign of a new or changed row."""
 
 
 class Leaderboard(ListView):
-    """The rows of a Board. Sort, filter, marks and cursor stay when a new board is shown."""
+    """Shows the rows of a Board. Keeps the sort, filter, marks and cursor when a new board is shown."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("board")]
     HEAD_ROWS = 1
@@ -64,10 +64,10 @@ class Leaderboard(ListView):
         self._cursor_run: str | None = None
         """The run under the cursor."""
         self._artifacts: dict[str, Artifact] = {}
-        """By run: the artifact of its row on the board."""
+        """Maps each run to the artifact of its row on the board."""
         self._order: tuple[int, ...] = ()
         self._changed: dict[str, tuple[str, float]] = {}
-        """By run: the sign for new or changed, and the time at which it is removed."""
+        """Maps each new or changed run to its sign and the time at which the sign is removed."""
         self._drawn_ages: tuple[str, ...] = ()
         self._failure = ""
         self._polling_reason = ""
@@ -87,7 +87,7 @@ class Leaderboard(ListView):
         return self.row_at(self.cursor)
 
     def row_at(self, index: int) -> Row | None:
-        """The row shown at this index; None out of range."""
+        """The row shown at this index; None if the index is out of range."""
         if self._board is None or not 0 <= index < len(self._order):
             return None
         return self._board.rows[self._order[index]]
@@ -125,7 +125,7 @@ class Leaderboard(ListView):
         self.refresh_changed()
 
     def _rearrange(self, keep_view: bool = True) -> None:
-        """Sort and filter the rows. The cursor stays on its run at the same height; a view at the top stays there."""
+        """Sort and filter the rows. The cursor stays on its run and screen line; a view at the top stays there."""
         rows = self._board.rows if self._board else ()
         top = round(self.scroll_target_y)
         before = self.cursor
@@ -137,7 +137,7 @@ class Leaderboard(ListView):
         self.resized_rows()
         if not keep_view:
             self.show_cursor()
-            self.call_after_refresh(self.show_cursor)  # a view with new rows cannot scroll earlier
+            self.call_after_refresh(self.show_cursor)  # the view can scroll to new rows only after a refresh
         elif top > 0 and 0 <= before - top < self.page_rows:
             self.scroll_to(y=max(0, self.cursor - (before - top)), animate=False)
         self.refresh_changed()
@@ -243,7 +243,7 @@ class Leaderboard(ListView):
     # Key actions
 
     def sort_by(self, steps: int) -> None:
-        """Sort by the displayed column that is `steps` to the right of the current one, cyclically."""
+        """Sort by the displayed column that is `steps` to the right of the current one, wrapping around."""
         keys = [column.key for column, _ in self._placed] or ["rank"]
         at = keys.index(self.sort.column) if self.sort.column in keys else 0
         self.sort = Sort(keys[(at + steps) % len(keys)])

@@ -1,4 +1,4 @@
-"""The base of the list widgets: visible rows drawn line by line, with a cursor and a fixed head.
+"""The base of the list widgets, which draw the visible rows line by line, with a cursor and a fixed head.
 
 All output goes over SSH, so a widget repaints only the lines that have changed.
 """
@@ -33,7 +33,7 @@ class LineRepainter(_Widget):
     """Mixin for widgets drawn line by line: repaints only changed lines."""
 
     MOVES: ClassVar[frozenset[str]] = frozenset({"move", "page", "jump"})
-    """Actions that only move the cursor (KeysInOrder)."""
+    """Actions that only move the cursor; KeysInOrder runs them directly."""
     STYLES: ClassVar[str] = ""
     """Prefix of the component classes, which include `cursor`."""
 
@@ -41,7 +41,7 @@ class LineRepainter(_Widget):
         super().__init__(id=id, classes=classes)
         self._border_subtitle: Content | None
         self._painted: dict[int, Strip] = {}
-        """By line number: the line as last drawn."""
+        """Maps each line number to the line as last drawn."""
 
     def draw_line(self, y: int) -> Strip:
         """Draw line `y` of the view."""
@@ -53,7 +53,7 @@ class LineRepainter(_Widget):
         return base + self.get_component_rich_style(f"{self.STYLES}--{name}", partial=True) if name else base
 
     def strip_of(self, parts: Iterable[Part], width: int, selected: bool = False) -> Strip:
-        """A line of `width` cells."""
+        """The parts as a line of `width` cells."""
         styled = [(text, self.part_style(name, selected)) for text, name in parts]
         return strip(styled, width, self.part_style("", selected))
 
@@ -62,7 +62,7 @@ class LineRepainter(_Widget):
         return line
 
     def refresh_changed(self) -> None:
-        """Repaint the changed lines, each up to its last changed cell; Textual always begins at the first."""
+        """Repaint each changed line up to its last changed cell; Textual always begins at the first cell."""
         for y in range(self.size.height):
             before = self._painted.get(y)
             if width := self.size.width if before is None else changed_width(before, self.draw_line(y)):
@@ -95,7 +95,7 @@ class LineView(ScrollView, can_focus=True):
         return not self._check_disabled() and self.max_scroll_x > 0
 
     def watch_show_vertical_scrollbar(self, shown: bool) -> None:
-        """Set the thumb of a bar that appears: Textual moves the thumb only while the bar is shown."""
+        """Position the thumb when the bar appears, because Textual moves it only while the bar is shown."""
         if shown:
             self.vertical_scrollbar.position = self.scroll_y
 
@@ -154,7 +154,7 @@ class ListView(LineRepainter, LineView):
         self.virtual_size = Size(self.size.width, self.row_count + self.HEAD_ROWS)
 
     def replaced_rows(self, cursor: int | None) -> None:
-        """Draw rows that have been replaced, with the cursor on this row, or near its old place for None."""
+        """Draw rows that have been replaced, with the cursor on this row, or near its old place if None."""
         self.cursor = min(max(self.cursor, 0), self.row_count - 1) if cursor is None else cursor
         self.resized_rows()
         self.show_cursor()
@@ -204,8 +204,8 @@ class ListView(LineRepainter, LineView):
 def strip(parts: list[tuple[str, Style]], width: int, rest: Style) -> Strip:
     """Styled texts as one line of exactly `width` cells, cut or filled with blanks in the style `rest`.
 
-    Each change of style costs about 20 bytes, so neighbours of equal style become one segment, and blanks join their
-    neighbour if that looks the same.
+    Each change of style costs about 20 bytes, so adjacent texts of equal style become one segment, and blanks take the
+    style of the adjacent text if that looks the same.
     """
     joined = [("", rest)]
     filling = width - sum(cell_len(text) for text, _ in parts)

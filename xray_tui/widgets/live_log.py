@@ -20,9 +20,9 @@ from xray_tui.widgets.format import cut_end
 from xray_tui.widgets.log_view import LogView
 
 LONGEST_QUERY = 24
-"""Width in cells to which the message for a failed search cuts the query."""
+"""Width in cells to which the query is cut in the message about a failed search."""
 MOST_MARKS = 200
-"""Maximum number of matches to mark in one line: a full stop matches thousands of times in some lines."""
+"""Maximum number of matches to mark in one line, because a full stop matches thousands of times in some lines."""
 
 
 class LiveLog(LogView):
@@ -108,7 +108,7 @@ class LiveLog(LogView):
         self.refresh()
 
     def search(self, words: str) -> None:
-        """Go to the first line with this text, starting at the top of the view."""
+        """Go to the first line that contains this text, searching from the top of the view."""
         self.end_search()
         self.highlight(words)
         if self.searches:

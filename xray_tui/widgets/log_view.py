@@ -16,7 +16,7 @@ from xray_tui.widgets.list_view import LineView
 
 
 class LogView(LineView):
-    """Shows clean lines, one per row. `follow` keeps the last line visible when lines are added."""
+    """Shows lines that have passed `clean`, one per row. `follow` keeps the last line visible when lines are added."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list", "log")]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"log--faint"}
@@ -47,7 +47,7 @@ class LogView(LineView):
     # Following the end
 
     def _resized(self, width: int) -> None:
-        """Update the view after its lines changed; `width` is that of the longest line in cells."""
+        """Update the view after its lines changed; `width` is the width of the longest line in cells."""
         self.virtual_size = Size(width, len(self.lines))
         self._stay_at_end()
         self.refresh()

@@ -84,7 +84,7 @@ def _chart(gpu: GpuSample, gpus: Gpus, width: int, height: int) -> list[Line]:
 
 
 def _remarks(gpu: GpuSample, gpus: Gpus) -> list[tuple[str, str, str]]:
-    """(label, sentence, style) of each remark beside the figures."""
+    """(label, sentence, style) of each remark, to show below the figures."""
     remarks = []
     if gpu.throttle:
         remarks.append(("Slowed down", ", ".join(map(clean, gpu.throttle)), "hot"))
@@ -103,7 +103,7 @@ def _remarks(gpu: GpuSample, gpus: Gpus) -> list[tuple[str, str, str]]:
 
 
 def run_cells(processes: Iterable[GpuProcess], gpus: Gpus, width: int) -> int:
-    """Width in cells of the run column: that of the longest run, at most half of the space after the short columns."""
+    """Width in cells of the run column: fits the longest run, but at most half of the space after the short columns."""
     runs = [cells(clean(gpus.owners[process.pid].run)) for process in processes if process.pid in gpus.owners]
     return max(4, min(max(runs, default=0), _rest(width) // 2))
 
@@ -136,5 +136,5 @@ def _align(head: str) -> str:
 
 
 def _rest(width: int) -> int:
-    """Width in cells of run and command together."""
+    """Width in cells of the run and command columns together."""
     return max(12, width - 2 - sum(size for _, size in COLUMNS))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ProcessList(ListView):
-    """Running times are those of the sample, so the lines change only with a new sample."""
+    """Shows running times as of the sample, so the lines change only with a new sample."""
 
     STYLES = "gpu"
     COMPONENT_CLASSES: ClassVar[set[str]] = {"gpu--cursor", "gpu--faint", "gpu--good"}
