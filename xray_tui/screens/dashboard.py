@@ -98,7 +98,7 @@ class DashboardScreen(Screen[None]):
 
     @property
     def run(self) -> str | None:
-        """The current run: that of the selected job if the jobs have the focus, else that under the board's cursor."""
+        """The current run: the selected job's if the jobs have the focus, otherwise that under the board's cursor."""
         if self.jobs.has_focus and self.jobs.job is not None:
             return self.jobs.job.spec.run
         return self.board.row.run if self.board.row else None
@@ -146,7 +146,7 @@ class DashboardScreen(Screen[None]):
 
     @property
     def _detail(self) -> LiveLog | CurveView:
-        """The visible one of log and curve."""
+        """The log or the curve, whichever is visible."""
         return self._curve if self._curve is not None and self.has_class("-curve") else self.log_view
 
     # Key actions

@@ -29,7 +29,7 @@ STYLES = {
     "": "", "faint": "$faint", "good": "$text-key", "warm": "$text-warm", "hot": "bold $text-bad",
     "bad": "bold $text-bad",
 }  # fmt: skip
-"""Styles by the names in the lines of `gpu_head`."""
+"""Maps the style names in the lines of `gpu_head` to Textual styles."""
 
 TIMES_EVERY = 1.0
 """Interval in seconds at which the displayed age is checked."""
@@ -45,7 +45,7 @@ class GpuHead(Static):
         self.on_resize()
 
     def refresh_age(self) -> None:
-        """Draw again if the shown age of stale figures has changed."""
+        """Redraw if the displayed age of stale figures has changed."""
         if self._shown is not None and age_line(self._shown[1].snapshot, time.time()) is not None:
             self.on_resize()
 
@@ -57,7 +57,7 @@ class GpuHead(Static):
 
 
 class GpuScreen(Screen[None]):
-    """Shows one GPU, identified by its UUID, or by its index without a UUID; left and right go to the other GPUs."""
+    """Shows one GPU, identified by its UUID, or by its index if it has none; left and right go to the other GPUs."""
 
     CSS_PATH = "../styles/gpu.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("gpu")]
@@ -89,7 +89,7 @@ class GpuScreen(Screen[None]):
         for gpu in gpus.snapshot.gpus:
             if _same(gpu, self._gpu):
                 self._gpu = gpu
-        if self.query(GpuHead):  # on_mount draws otherwise
+        if self.query(GpuHead):  # if it does not exist yet, on_mount draws
             self._draw()
 
     def _draw(self) -> None:
@@ -103,7 +103,7 @@ class GpuScreen(Screen[None]):
         processes.show(gpu, gpus)
 
     def action_step(self, steps: int) -> None:
-        """Show the GPU `steps` further, cyclically."""
+        """Show the GPU that is `steps` further on, wrapping around at both ends."""
         gpus = self._gpus.snapshot.gpus
         indices = [index for index, gpu in enumerate(gpus) if _same(gpu, self._gpu)]
         if gpus:

@@ -25,8 +25,8 @@ SOURCES = {"fixed": "fixed beforehand", "val": "chosen on validation", "unknown"
 
 
 class RunScreen(TextScreen):
-    """The metrics of a row with its choices, data and provenance. A thread reads the rest of the artifact when the
-    screen opens."""
+    """Shows the metrics of a row with its choices, data and provenance. A thread reads the rest of the artifact when
+    the screen opens."""
 
     def __init__(self, row: Row, board: Board) -> None:
         super().__init__(row.name, run_lines(row, board, Details(), time.time()))
@@ -60,7 +60,7 @@ def run_lines(row: Row, board: Board, details: Details, now: float) -> list[str]
 
 
 def _figures(artifact: Artifact, details: Details) -> Iterator[str]:
-    """The table of metrics: test, interval, test at the network's input size, validation, and floor."""
+    """The table of metrics. Columns: test, interval, test at the network's input size, validation, and floor."""
     yield f"{'':<{LABEL}}{'test':>8}{'95 % interval':>18}{'at input':>9}{'validation':>11}{'floor':>8}"
     blocks = (artifact.metrics, artifact.input_size, artifact.validation)
     known = [item.name for item in METRICS]

@@ -1,4 +1,4 @@
-"""The first screen when no runs folder is known: asks for one."""
+"""The first screen if no runs folder is known; it asks for one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xray_tui.widgets.clean_input import CleanInput
 
 
 class RunsFolderScreen(Screen[Path | None]):
-    """Dismisses with an existing folder, or one created after a second Enter, or with None on Escape."""
+    """Dismisses with an existing folder, with one created after a second Enter, or with None after Escape."""
 
     CSS_PATH = "../styles/dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("folder")]
@@ -53,13 +53,13 @@ class RunsFolderScreen(Screen[Path | None]):
         self._would_make = None
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        untouched = event.value == clean(str(self._suggestion))  # its name may not be displayable
+        untouched = event.value == clean(str(self._suggestion))  # its shown name may differ from its real one
         try:
             path = self._suggestion if untouched else Path(event.value.strip()).expanduser()
         except RuntimeError:
             self._say(f"{clean(event.value.strip())}: there is no such user; expected a path without ~.")
             return
-        # Path's methods raise for a name that is too long or a folder without access; these return False.
+        # Path's methods raise if a name is too long or a folder is not accessible; these functions return False.
         if os.path.isdir(path):  # noqa: PTH112
             self.dismiss(path)
         elif os.path.exists(path):  # noqa: PTH110

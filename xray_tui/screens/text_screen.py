@@ -1,4 +1,4 @@
-"""A read-only text screen: scrolls like the log, closes with Escape or `q`."""
+"""A read-only text screen that scrolls like the log and closes with Escape or `q`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def wrapped(text: str, indent: str = "", more: str = "  ") -> list[str]:
 
 
 class TextScreen(ModalScreen[None]):
-    """Lines under a title; all must have passed `clean`."""
+    """Shows lines under a title; all must have passed `clean`."""
 
     CSS_PATH = "../styles/dialogs.tcss"
     covers = True
