@@ -1,1 +1,1 @@
-"""Launch forms: schema, fields, state, request."""
+"""The launch forms, from the config schema to the launch request."""

@@ -25,11 +25,11 @@ class FormContext:
     marked: Sequence[str] = ()
     """The marked runs, as names below `runs`."""
     gpus: Sequence[tuple[str, str]] = ()
-    """(value of JobSpec.gpu, label) of the GPUs that a job may take."""
+    """(value of JobSpec.gpu, label) of each GPU that a job may take."""
     gpu_limit: str = ""
-    """The reason why only these GPUs can be chosen; empty without a limit."""
+    """The reason why only these GPUs can be chosen; empty if there is no limit."""
     jobs: Sequence[Job] = ()
     """The jobs of the runs folder."""
     recipes: Sequence[Recipe] | None = None
-    """The recipes to choose from; None: the form searches for them."""
+    """The recipes to choose from; None means that the form searches for them."""
     cwd: Path = field(default_factory=Path.cwd)

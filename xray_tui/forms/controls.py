@@ -37,7 +37,7 @@ class TextField(CleanInput, inherit_bindings=False):
 
 
 class Choice(Select[Any], inherit_bindings=False):
-    """One of a few values. An option is (label, value, remark shown in the open list)."""
+    """Chooses one of a few values. An option is (label, value, remark shown in the open list)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,space", "show_overlay", "Choices", key_display="enter"),
@@ -58,7 +58,7 @@ class Choice(Select[Any], inherit_bindings=False):
 
 
 def _option_text(label: str, remark: str) -> Text:
-    # A Text, not a str: a str is read as markup, and a Content cannot be searched by typing.
+    # A Text, because a str is parsed as markup and a Content cannot be searched by typing.
     text = Text(clean(label), no_wrap=True, overflow="ellipsis", end="")
     return text.append(f"  {clean(remark)}", "dim") if remark else text
 
@@ -87,7 +87,7 @@ class Toggle(Static, can_focus=True):
 
 
 class Checklist(OptionList, inherit_bindings=False):
-    """Any number of names; Enter and Space choose. Up and down leave the list at its ends."""
+    """Chooses any number of names, with Enter or Space. Up and down leave the list at its ends."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *without(OptionList.BINDINGS, "up", "down"),

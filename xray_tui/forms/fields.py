@@ -1,7 +1,7 @@
 """Fields of a form as plain values: their description, how their text is parsed, and changes to a base config.
 
-The values of a form are one flat mapping: dotted key -> value. An optional section (such as
-`model.classification_head`) has its key -> True or False. This module imports neither pydantic nor Textual.
+The values of a form are one flat mapping of dotted keys to values. The key of an optional section (such as
+`model.classification_head`) maps to True or False. This module imports neither pydantic nor Textual.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, Literal
 ControlKind = Literal["text", "choice", "switch"]
 Values = Mapping[str, Any]
 PARSERS: Mapping[str, Callable[[str], Any]] = {"integer": int, "number": float, "string": str}
-"""How one item of a text field is parsed, by its JSON type."""
+"""Maps the JSON type of a text field's items to the function that parses one item."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """One key of a config as a form shows it.
 
-    The text of a `text` field is parsed as an `item` (a JSON type), or as several with `many`. A `choice` is one of
+    The text of a `text` field is parsed as an `item` (a JSON type), or as several if `many`. A `choice` is one of
     `choices`. A number may also be one of `words`. `bounds` describes the valid values.
     """
 
@@ -83,7 +83,7 @@ class Section:
 
 
 def defaults(section: Section) -> dict[str, Any]:
-    """The flat default values."""
+    """The default values, as a flat mapping."""
     values = {inner.key: inner.default_on for inner in section.optional_sections()}
     return values | {field.key: field.default for field in section.walk()}
 
@@ -125,7 +125,7 @@ def differences(section: Section, base: Values, values: Values) -> list[tuple[st
 
 
 def parse(field: Field, text: str) -> Any:
-    """The typed text as a value to validate. Text that is not a number stays text, for validation to reject."""
+    """The typed text as a value to validate. Text that is not a number is left as text, which validation rejects."""
     text = text.strip()
     if not text and field.optional:
         return None

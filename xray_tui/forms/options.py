@@ -1,6 +1,6 @@
 """The launch's own fields of a form: seeds, sweep, GPU count, dependencies, priority. Pure functions and values.
 
-`request` has the fields of the config. Both are imported when a form opens.
+`request` handles the fields of the config. Both modules are imported only when a form opens.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LaunchOptions:
 
     seeds: str = ""
     sweep: str = ""
-    """`training.lr=1e-3,3e-4; data.image_size=256,384`."""
+    """Such as `training.lr=1e-3,3e-4; data.image_size=256,384`."""
     evaluate: bool = False
     gpus: str = "1"
     after: str = ""
@@ -52,7 +52,7 @@ class LaunchOptions:
 
     @property
     def several(self) -> bool:
-        """Whether seeds or a sweep are given, each for trainings in runs with names of their own."""
+        """Whether seeds or a sweep are given, whose trainings get their own run names."""
         return bool(self.seeds.strip() or self.sweeps)
 
 
@@ -84,7 +84,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A launch and its shell command. `problems` (key -> message) must be empty to launch."""
+    """A launch and its shell command. `problems` maps field keys to messages and must be empty to launch."""
 
     launch: Launch
     command: str
@@ -101,7 +101,7 @@ class Plan:
 def plan_jobs(
     spec: JobSpec, options: LaunchOptions, draft: Draft, taken: Mapping[str, str], gpus: int
 ) -> tuple[tuple[JobSpec, ...], Problems]:
-    """(the trainings of the seeds and the sweep, or just `spec`; the problems of the options).
+    """Return the trainings of the seeds and the sweep, or just `spec`, and the problems of the options.
 
     `taken` maps unavailable run names to the reason; `gpus` is the number of available GPUs, 0 if unknown.
     """
@@ -156,7 +156,7 @@ def parse_int(text: str) -> int | None:
 
 
 def launch_command(spec: JobSpec, options: LaunchOptions, context: FormContext) -> str:
-    """The shell command for the same launch, safe to print. `spec` is the job before seeds and sweep."""
+    """The shell command for the same launch, safe to print. `spec` is the job before seeds and sweep are applied."""
     words = ["xray-tui", "launch", spec.kind, "--runs", path_argument(context.runs, context.cwd)]
     flags = (
         ("--gpu", spec.gpu, spec.gpu != "auto"),
@@ -176,7 +176,7 @@ def launch_command(spec: JobSpec, options: LaunchOptions, context: FormContext) 
 
 @contextmanager
 def _collect(problems: Problems, key: str) -> Iterator[None]:
-    """Turn a BadInput into a problem of the launch field that its first line starts with, else of `key`."""
+    """Turn a BadInput into a problem of the launch field that its first line names, or of `key` if it names none."""
     try:
         yield
     except BadInput as error:

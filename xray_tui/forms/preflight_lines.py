@@ -1,4 +1,4 @@
-"""Lines of a form with the checks and the forecast of the launch."""
+"""The lines of a form that show the checks and the forecast of the launch."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 Preflight = Callable[["Launch"], "Outlook"]
 
 PAUSE = 0.3
-"""Seconds without a change before a check."""
+"""Seconds without a change after which a check starts."""
 AGAIN = 2.0
 """Interval in seconds between checks of the same launch; the later ones read only changed files."""
 
 
 def make_preflight(runs: Path, settings: Settings, snapshot: Callable[[], GpuSnapshot]) -> Preflight:
-    """A function that checks a launch with the last GPU snapshot and the settings. It blocks: call it in a thread."""
+    """A function that checks a launch with the last GPU snapshot and the settings. It blocks; call it in a thread."""
     known: PastJobs | None = None
 
     def preflight(launch: Launch) -> Outlook:
@@ -54,7 +54,7 @@ def make_preflight(runs: Path, settings: Settings, snapshot: Callable[[], GpuSna
 
 
 class PreflightLines(Static):
-    """The checks of a launch, except the one in the verdict, and the forecast.
+    """Shows the checks of a launch, except the one in the verdict, and the forecast.
 
     The checks are repeated every AGAIN seconds, so the verdict changes when a missing file appears.
     """
@@ -71,7 +71,7 @@ class PreflightLines(Static):
         self._answered = asyncio.Event()
         self._lines: list[str] = []
         self.outlook: Outlook | None = None
-        """The result of the last check of this launch; None before the first has ended, and if it failed."""
+        """The result of the last check of this launch; None until the first has ended, or if it failed."""
 
     @property
     def is_checking(self) -> bool:
@@ -97,7 +97,7 @@ class PreflightLines(Static):
             self._show([])
 
     async def answer(self, within: float) -> Outlook | None:
-        """The result of the check. Waits for it for at most `within` seconds; None after that, or if it failed."""
+        """Wait at most `within` seconds for the result of the check and return it; None if it is late or failed."""
         if self.is_checking:
             self._at_once.set()
             with suppress(TimeoutError):
@@ -105,7 +105,7 @@ class PreflightLines(Static):
         return self.outlook
 
     def _repeat(self) -> None:
-        """Repeat the checks, unless one is still running: on a hanging file server, threads would pile up."""
+        """Repeat the checks unless one is still running, because threads would pile up on a hanging file server."""
         if self._launch is not None and self._checking is not None and self._checking.is_finished:
             self._checking = self._check(self._launch)
 
@@ -130,9 +130,9 @@ class PreflightLines(Static):
 
 
 def short_lines(outlook: Outlook) -> list[str]:
-    """The failed checks and warnings, one a line, or the names of the passed checks; then the forecast.
+    """The failed checks and warnings, one per line, or the names of the passed checks; then the forecast.
 
-    The first failed check is left out: the verdict shows it.
+    The first failed check is left out, because the verdict shows it.
     """
     failed = [check for check in outlook.checks if check.sign != "✓" and check not in outlook.bad[:1]]
     if failed or outlook.is_bad:

@@ -1,6 +1,6 @@
-"""From the values of a form to a launch request and its problems.
+"""Turns the values of a form into a launch request and its problems.
 
-Pure: no Textual, no file access. Imported when a form opens, because it imports the config models.
+Pure functions without Textual or file access. Imported only when a form opens, because it imports the config models.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LONGEST_RUN = 200
 class Filling:
     """The fields and values of a base config; the fields depend on its network.
 
-    `members` are the members of a blend, as names below the runs folder if they are inside it, else as paths.
+    `members` are the members of a blend, as names below the runs folder if they are inside it, otherwise as paths.
     """
 
     model: type[BaseModel]
@@ -48,7 +48,7 @@ class Filling:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The content of a form: `values` instead of those of `base`, which come from the file `config`.
+    """The content of a form: `values` replace those of `base`, which come from the file `config`.
 
     `run` is a name below `runs`; `members` are names below `runs` or paths.
     """
@@ -68,7 +68,7 @@ class Draft:
 
 
 def problems_of(draft: Draft, taken: Mapping[str, str]) -> dict[str, str]:
-    """The problems of a draft: field key -> message. `taken` maps unavailable run names to the reason."""
+    """The problems of a draft, as {field key: message}. `taken` maps unavailable run names to the reason."""
     problems = model_problems(draft)
     if draft.kind == "evaluate":
         if not draft.run:
@@ -102,7 +102,7 @@ def overrides(changes: Iterable[tuple[str, Any]]) -> tuple[str, ...]:
 
 
 def yaml_text(value: Any) -> str:
-    """The value on one line of YAML: `3`, `[128, 64]`, `1.0e-05`, nothing for None; quotes only where necessary."""
+    """The value on one line of YAML: `3`, `[128, 64]`, `1.0e-05`. Empty for None; quoted only if necessary."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -117,7 +117,7 @@ def yaml_text(value: Any) -> str:
 
 
 def path_argument(path: Path, cwd: Path) -> str:
-    """The path relative to `cwd` if it is inside, else absolute; never starts with a dash."""
+    """The path relative to `cwd` if it is inside `cwd`, otherwise absolute; never starts with a dash."""
     absolute = Path(os.path.normpath(cwd / path))
     text = str(absolute.relative_to(cwd)) if absolute.is_relative_to(cwd) else str(absolute)
     return f"./{text}" if text.startswith("-") else text
@@ -144,7 +144,7 @@ def free_name(name: str, taken: Collection[str]) -> str:
 
 
 def model_problems(draft: Draft) -> dict[str, str]:
-    """The validation errors of the model: field key -> all its errors on one line."""
+    """The validation errors of the model, as {field key: all its errors on one line}."""
     descriptions = {field.key: field.description for field in draft.base.schema.walk()}
     problems: dict[str, list[str]] = {}
     try:
@@ -171,7 +171,7 @@ def to_model(draft: Draft, changes: Sequence[str] = ()) -> BaseModel:
 def to_config(draft: Draft, cwd: Path) -> Config:
     """The draft as a config to save. Raises ValidationError.
 
-    The config keeps a name only if it was typed: with the name of its base run, the next training would go there.
+    The config keeps a name only if it was typed; with the base run's name, the next training would go to that run.
     """
     values = dict(draft.values)
     if values.get("name") == draft.base.values.get("name"):

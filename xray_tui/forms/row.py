@@ -27,7 +27,7 @@ Control = TextField | Choice | Toggle | Checklist
 
 
 class Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
-    """The scrolled part of a form. Arrow keys do not scroll: the form moves from field to field with them."""
+    """The scrollable part of a form. Arrow keys do not scroll it, because they move between the fields."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("pageup", "page_up", "Page up", show=False),
@@ -42,7 +42,7 @@ class Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
 
 
 class CommandLine(VerticalScroll):
-    """The command; focusable only if it is too long for its lines, so that it can be scrolled."""
+    """Shows the command. It can be focused, for scrolling, only if it is too long for its lines."""
 
     def allow_focus(self) -> bool:
         return super().allow_focus() and self.max_scroll_y > 0
@@ -57,7 +57,7 @@ class FormRow(Horizontal):
     def __init__(
         self, key: str, label: str, control: Control, hint: str = "", *, help: str = "", wide: bool = False
     ) -> None:
-        """`wide` gives the control the space of the hint, too."""
+        """`wide` also gives the control the space of the hint."""
         super().__init__(classes="form-row -wide" if wide else "form-row")
         self.key = key
         self.control = control
@@ -104,7 +104,7 @@ class FormRow(Horizontal):
 
 
 class FormSection(Collapsible):
-    """Fields that are seldom set. The rows are created when it is first opened: forty rows take too long at once."""
+    """Fields that are seldom set. The rows are created when it is first opened; creating all at once takes too long."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "toggle('collapsed')", "Open or close", show=False)]
 

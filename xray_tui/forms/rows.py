@@ -15,7 +15,7 @@ from xray_tui.forms.row import NESTED, Control, FormRow, FormSection
 from xray_tui.forms.state import BASE, GPU, MEMBERS, RUN, FormState
 
 WIDE = frozenset({"data.manifest", "description", "sweep"})
-"""Fields with long text: their control also takes the space of the hint."""
+"""Fields with long text, whose control also takes the space of the hint."""
 OPTION_HINTS = {
     "seeds": ("such as 42,1337,2025", "one training for each seed, as the run NAME_seeds/seed_42"),
     "sweep": (
@@ -37,7 +37,7 @@ OPTION_HINTS = {
         "keeps the job out of the queue until it is released, with H in the jobs",
     ),
 }
-"""Hint and help line of the launch's own fields; without a help text, the help line shows the hint."""
+"""Hint and help text of the launch's own fields; if the help text is empty, the help line shows the hint."""
 
 
 def rows(state: FormState) -> Iterator[Widget]:

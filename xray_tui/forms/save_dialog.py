@@ -1,4 +1,4 @@
-"""Dialog that saves the values of a form as a config; overwrites a file only after a second Enter."""
+"""A dialog that saves the values of a form as a config, and overwrites a file only after a second Enter."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class SaveScreen(ModalScreen[Path | None]):
             self._say(f"{path}: {error.strerror or error}; choose another place")
 
     def _written(self, path: Path, overwrite: bool) -> bool:
-        """Write the file, and return True, unless it exists."""
+        """Write the file and return True; return False if it exists and `overwrite` is not set."""
         if path.exists() and not overwrite:
             return False
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""From a config model to the fields of a form, read from the JSON schema that pydantic writes of the model."""
+"""Derives the fields of a form from a config model, using the JSON schema that pydantic generates for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 def walk(model: type[BaseModel], value: BaseModel | None = None) -> Section:
     """The model's fields as a section: nested models become sections, and `Model | None` becomes an optional section.
 
-    Of a union of models, the section has the fields of the model in `value` (a config of this model), else of the
+    For a union of models, the section has the fields of the model in `value` (a config of this model), or those of the
     first. A key with one possible value, such as `kind`, goes to `fixed`. Raises TypeError for an unsupported type.
     """
     schema = model.model_json_schema()

@@ -1,4 +1,4 @@
-"""The forms for training, evaluation and blending: built from the config models, checked while typing.
+"""The forms for training, evaluation and blending, built from the config models and checked while the user types.
 
 F5 launches from any field, Enter from a text field. Enter also opens a list, chooses in an open list, and opens a
 section. Up and down move between fields, space opens lists and flips switches, left and right step through choices.
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 CHECK_WITHIN = 1.0
 """Longest time in seconds that a launch waits for its checks."""
 MOST_REASONS = 4
-"""Number of failed checks in the question; more do not fit into a small terminal."""
+"""Maximum number of failed checks in the question; more would not fit into a small terminal."""
 
 TITLES: Mapping[Kind, str] = {"train": "Train a network", "evaluate": "Evaluate a run", "blend": "Blend runs"}
 
@@ -49,7 +49,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
     CSS_PATH = "../styles/launch.tcss"
     covers = True
-    """The form hides the dashboard, which can pause."""
+    """Whether the screen hides the dashboard."""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide-screen")]  # noqa: RUF012 (an instance variable to Textual)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
@@ -57,7 +57,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         super().__init__()
         self.context = context
         self.holds_keys = True
-        """True while the form or another base is read: keys typed now are for the fields it fills."""
+        """True while the form or another base is being read; keys typed meanwhile are for the fields that it fills."""
         self._checks = None if preflight is None else PreflightLines(preflight)
         self._state: FormState | None = None
         self._plan: Plan | None = None
@@ -116,10 +116,10 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         fields = self.query_one(Fields)
         await fields.remove_children()
         await mount_some_at_a_time(fields, rows(state))
-        self.set_focus(self.query(FormRow).first().control)  # at once, because held keys follow
+        self.set_focus(self.query(FormRow).first().control)  # at once, because held keys are handled next
 
     def _show_values(self, state: FormState) -> None:
-        """Show the values of another base in the existing rows, which is faster than new rows."""
+        """Show the values of another base in the existing rows, which is faster than making new ones."""
         with self.prevent(Input.Changed, Select.Changed, Toggle.Changed):
             for key, row in self._rows.items():
                 if not isinstance(row.control, Checklist):
@@ -129,14 +129,14 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
     @property
     def _rows(self) -> dict[str, FormRow]:
-        """Field key -> row, without the fields of sections that have not been opened yet."""
+        """Maps field keys to rows, without the fields of sections that have not been opened yet."""
         return {row.key: row for row in self.query(FormRow)}
 
     @on(FormRow.Changed)
     def _check(self) -> Plan | None:
-        """Read all fields, show the plan and return it; None while a base is read.
+        """Read all fields, show the plan and return it; return None while a base is being read.
 
-        Reads the controls rather than the messages of the fields, which may be older than the current values.
+        Reads the controls, because the messages of the fields may be older than the current values.
         """
         state = self._state
         if state is None or self.holds_keys:
@@ -160,7 +160,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
     def _take(self, state: FormState) -> set[str]:
         """Copy the values of all fields into the state and return the keys that changed.
 
-        A new run may change the proposed `after`: its field shows it, unless the user has changed that field too.
+        A new run may change the proposed `after`, which its field then shows unless the user has changed it too.
         """
         changed, rows = set(), self._rows
         for key, row in rows.items():
@@ -174,7 +174,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
 
     @on(PreflightLines.Checked)
     def _show_verdict(self) -> None:
-        """Show the first problem of the fields, else the first failed check, else that the form is ready."""
+        """Show the first problem of the fields; if there is none, the state of the checks or that the form is ready."""
         plan, checks = self._plan, self._checks
         if plan is None:
             return
@@ -222,7 +222,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
                 summary.set_class(sign == "…", "-checking")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Disable save for an evaluation: the engine reads no config for it."""
+        """Disable saving for an evaluation, because the engine reads no config for it."""
         return not (action == "save" and self.context.kind == "evaluate")
 
     @on(Button.Pressed, "#form-launch")
@@ -240,8 +240,8 @@ class LaunchScreen(ModalScreen["Launch | None"]):
     async def _launch(self, launch: Launch) -> None:
         """Launch; ask first if a check has failed.
 
-        Waits for running checks, but at most CHECK_WITHIN seconds: a hanging file server must not prevent a launch, and
-        the job itself reports missing files. Keys pressed during the wait take effect after it.
+        Waits for running checks, but at most CHECK_WITHIN seconds, because a hanging file server must not prevent a
+        launch and the job itself reports missing files. Keys pressed during the wait take effect after it.
         """
         outlook = await self._checks.answer(within=CHECK_WITHIN) if self._checks is not None else None
         if not self.is_active:  # the first of two clicks has already launched or asked

@@ -1,4 +1,4 @@
-"""Reads recipes, run configs and run folders for a form. Blocks on files: do not call it on the UI thread."""
+"""Reads recipes, run configs and run folders for a form. File access may block: do not call it on the UI thread."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def read_sources(context: FormContext) -> Sources:
 
 
 def read_filling(context: FormContext, base: Base) -> Filling:
-    """The values of a base, with paths relative to the working folder; the defaults and the problem if it cannot be
-    read."""
+    """The values of a base, with paths relative to the working folder. If the base cannot be read: the defaults, with
+    the problem."""
     if base.path is None or base.problem:
         return _unfilled(context.kind, base.problem)
     try:
@@ -86,7 +86,7 @@ def _unfilled(kind: Kind, problem: str | None = None) -> Filling:
 
 
 def read_runs(runs: Path) -> tuple[Names, dict[str, str]]:
-    """(sorted runs with a best checkpoint, names unavailable for a new run -> reason)."""
+    """Return the sorted runs with a best checkpoint, and a mapping of names unavailable for a new run to reasons."""
     trained, taken = [], {}
     for folder in walk_runs(runs):
         if not folder.path:
@@ -107,7 +107,7 @@ def _has_content(folder: Path) -> bool:
 
 
 def claimed(runs: Path) -> dict[str, str]:
-    """The runs of queued and running trainings -> reason; their folders may not exist yet."""
+    """Maps the runs of queued and running trainings, whose folders may not exist yet, to the reason to refuse them."""
     try:
         jobs = JobStore(runs).jobs()
     except OSError:
@@ -117,7 +117,7 @@ def claimed(runs: Path) -> dict[str, str]:
 
 
 def _bases(context: FormContext) -> Iterator[Base]:
-    """The run under the cursor, the defaults of a blend, and the recipes; a train form also lists bad recipes."""
+    """The run under the cursor, the defaults of a blend, and the recipes; a train form also lists invalid recipes."""
     kind, runs, current, recipes = context.kind, context.runs, context.current, context.recipes
     if current and _config_kind(runs / current / CONFIG) in TAKES[kind]:
         yield Base(f"run {clean(current)}", runs / current / CONFIG, current, f"the {CONFIG} of this run")
@@ -144,9 +144,9 @@ def _below(runs: Path, member: str) -> str:
 
 
 def members_for(trained: Names, wanted: Names) -> tuple[Names, Names, Names]:
-    """(wanted runs that can be members, all possible members with these first, wanted runs without a checkpoint).
+    """Return the wanted runs that can be members, all possible members (these first), and the other wanted runs.
 
-    Paths outside the runs folder are always accepted: the engine checks them.
+    The latter have no checkpoint. Paths outside the runs folder are always accepted, because the engine checks them.
     """
     available = frozenset(trained)
     chosen = tuple(dict.fromkeys(name for name in wanted if name in available or Path(name).is_absolute()))

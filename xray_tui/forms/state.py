@@ -1,4 +1,4 @@
-"""The values of a form, independent of its widgets: takes text and choices, gives a checked launch."""
+"""The values of a form, independent of its widgets. Turns texts and choices into a checked launch."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ MAIN_FIELDS: dict[Kind, tuple[str, ...]] = {
     "blend": ("tta", "presence_run", "objective", "presence_sources", "weight_step", "threshold_step"),
 }
 BASE, RUN, GPU, MEMBERS, AFTER = "base", "run", "gpu", "members", "after"
-"""Keys of the form's own fields. Where a config has `run` or `members`, the form's own field sets it."""
+"""Keys of the form's own fields. If a config has `run` or `members`, the form's own field sets it."""
 
 
 class FormState:
-    """The values of one form. `raw` has the value of each control: text for a text field, else the value itself."""
+    """The values of one form. `raw` maps each field key to the value of its control; that of a text field is text."""
 
     def __init__(self, context: FormContext, sources: Sources) -> None:
         self.context = context
@@ -34,7 +34,7 @@ class FormState:
         self.sources = sources
         self.jobs = tuple(job for job in context.jobs if job.readable and not job.state.ended)
         self.trainings = {job.spec.run: job for job in self.jobs if job.spec.kind == "train"}
-        """Run name -> its queued or running training."""
+        """Maps run names to their queued or running training."""
         gpu = "auto" if context.gpus else "none"
         self.raw: dict[str, Any] = {**asdict(LaunchOptions()), BASE: sources.first, RUN: "", GPU: gpu, MEMBERS: ()}
         self._proposed_run = ""
@@ -60,7 +60,7 @@ class FormState:
 
     @property
     def base(self) -> Base | None:
-        """The recipe or config of the base values; None for an evaluation."""
+        """The recipe or config that the values start from; None for an evaluation."""
         return self.sources.bases[self.raw[BASE]] if self.sources.bases else None
 
     @property
@@ -80,7 +80,7 @@ class FormState:
     def fill(self, base: int, filling: Filling) -> None:
         """Replace all values by those of another base.
 
-        A typed run name stays, and so do marked or chosen members.
+        A typed run name and marked or chosen members are kept.
         """
         self.filling = filling
         self.fields = {field.key: field for field in filling.schema.walk()}
@@ -93,7 +93,7 @@ class FormState:
             self.raw[MEMBERS], self.offered, self.not_offered = members_for(self.sources.trained, wanted)
 
     def update(self, key: str, raw: Any) -> bool:
-        """Set the value of a field from its control; False if it has not changed."""
+        """Set the value of a field from its control; return False if it has not changed."""
         if raw == self.raw[key] or (isinstance(raw, str) and raw == clean(str(self.raw[key]))):
             return False
         self.raw[key] = raw
@@ -110,7 +110,7 @@ class FormState:
         return Draft(self.kind, self.context.runs, self.run_name(), values, self.filling, config, self.raw[MEMBERS])
 
     def check(self) -> Plan:
-        """The launch of the current values, with all problems."""
+        """Plan the launch of the current values, with all problems."""
         context, options, draft = self.context, self.options, self.draft()
         gpus = parse_int(options.gpus)
         spec = JobSpec(
@@ -131,7 +131,7 @@ class FormState:
         return Plan(Launch(specs, options.evaluate, options.hold), command, problems, changed)
 
     def _start_problem(self) -> dict[str, str]:
-        """The problem with the base, the run or its training: field key -> message."""
+        """The problem with the base, the run or its training, as {field key: message}."""
         problem, run, current = self.filling.problem, self.raw[RUN], self.context.current
         if problem is None and self.kind == "train" and self.base is None:
             problem = "no recipe found; expected a YAML file in ./configs or beside the runs folder"
