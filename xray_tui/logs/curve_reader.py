@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST_POINTS = 2048
-"""Number of loss points above which every second one is dropped: no terminal is wide enough to show more."""
+"""Number of loss points above which every second one is dropped; no terminal is wide enough to show more."""
 
 LARGEST = 1e12
-"""Largest valid loss, metric, step or epoch; a greater value comes from no training and would flatten the chart."""
+"""Largest valid loss, metric, step or epoch; a greater one is not from a training and would flatten the chart."""
 
 INSTEAD = ("roc_auc_presence", "pseudo_dice")
-"""Metrics to draw where a training has no dice_pos: the ROC AUC of a classifier, and nnU-Net's Dice over batches."""
+"""Metrics to draw if a training has no dice_pos: the ROC AUC of a classifier, and nnU-Net's Dice over batches."""
 
 Points = tuple[tuple[float, float], ...]
 
@@ -91,7 +91,7 @@ class CurveReader:
             self.best = (epoch, value)
 
     def _at(self, step: float) -> float | None:
-        """The step in epochs; None if the result is not a valid number."""
+        """The step in epochs, or unchanged if the totals are unknown; None if the result is not a valid number."""
         return number(step / self.steps * self.epochs) if self.steps and self.epochs else step
 
 
@@ -99,7 +99,7 @@ def number(value: Any) -> float | None:
     """The value as a float; None if it is not a number, not finite, or larger than LARGEST."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if abs(value) <= LARGEST else None  # compared first: float() of a huge int raises
+    return float(value) if abs(value) <= LARGEST else None  # compared first, because float() of a huge int raises
 
 
 def _count(value: Any) -> float | None:

@@ -27,7 +27,7 @@ class Log:
     """The last lines of a log."""
 
     lines: tuple[str, ...] = ()
-    """Clean; includes a last line without a newline."""
+    """The cleaned lines, including a last line without a newline."""
     dropped: int = 0
     """Number of earlier lines that were read and are no longer in memory."""
     cut: bool = False
@@ -56,7 +56,7 @@ class LogFile:
         self._skipped = False
 
     def read(self) -> bool:
-        """Read new data; return whether the log changed. Never raises: an unreadable file has no new data."""
+        """Read new data; return whether the log changed. Never raises; an unreadable file counts as unchanged."""
         changed = False
         while (chunk := self._tail.read()) is not None:
             width, edition = self.log.width, self.log.edition

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def find_pager() -> list[str] | None:
-    """The command in $PAGER, else less or more; None if no pager is installed."""
+    """The first installed command out of $PAGER, less and more; None if there is none."""
     try:
         configured = shlex.split(os.environ.get("PAGER", ""))
     except ValueError:  # an unclosed quotation mark
@@ -20,11 +20,11 @@ def find_pager() -> list[str] | None:
 
 
 def page(pager: list[str], path: Path) -> OSError | None:
-    """Run the pager on the file until it exits; returns the error if it cannot be started. Call it on the main thread,
-    in `App.suspend`, which an exception would leave with the terminal not restored.
+    """Run the pager on the file until it exits; return the error if it cannot be started. Call it on the main thread,
+    in `App.suspend`, which does not restore the terminal after an exception.
 
-    Ctrl+C and Ctrl+\\ signal both the pager and this process, which ignores them with a handler because the pager would
-    inherit SIG_IGN. Ctrl+Z stops both.
+    Ctrl+C and Ctrl+\\ signal both the pager and this process, which ignores them by an empty handler, because the pager
+    would inherit SIG_IGN. Ctrl+Z stops both.
     """
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGQUIT)}
     before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_DFL)

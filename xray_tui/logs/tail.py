@@ -9,12 +9,12 @@ from pathlib import Path
 from xray_tui.system.safe_files import open_regular
 
 MARK = 64
-"""Number of bytes to remember before the read position: if they change, the file was rewritten."""
+"""Number of bytes to remember before the read position; if they change, the file was rewritten."""
 
 
 @dataclass(slots=True)
 class Tail:
-    """Reads new bytes at every call, also if the file is missing, truncated, replaced or rewritten."""
+    """Reads the new bytes at every call, even if the file is missing, truncated, replaced or rewritten."""
 
     path: Path
     most: int = 1 << 20
@@ -26,7 +26,7 @@ class Tail:
     _mark: bytes = b""
 
     def read(self) -> Chunk | None:
-        """The new bytes, or None if there are none. Never raises: an unreadable file has no new bytes."""
+        """The new bytes, or None if there are none. Never raises; an unreadable file counts as unchanged."""
         try:
             with os.fdopen(
                 open_regular(self.path), "rb"
@@ -60,8 +60,8 @@ class Chunk:
 
     data: bytes
     fresh: bool
-    """The file was replaced, truncated or rewritten: discard what was read earlier."""
+    """Whether the file was replaced, truncated or rewritten, so that what was read earlier must be discarded."""
     more: bool
-    """More bytes are available now."""
+    """Whether more bytes are available now."""
     skipped: bool = False
-    """The file has earlier bytes that were not read."""
+    """Whether the file has earlier bytes that were not read."""
