@@ -24,7 +24,7 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
 
 
 def find_runs(options: argparse.Namespace) -> Path:
-    """The runs folder: --runs, else the settings' `runs_dir`, else ./runs. Raises BadInput if it is not readable."""
+    """The runs folder: --runs, or the settings' `runs_dir`, or ./runs, in this order. Raises BadInput if unreadable."""
     from xray_tui.settings import runs_folder, settings_for
 
     return require_folder(runs_folder(options.runs, settings_for(options)))
@@ -63,13 +63,13 @@ def find(store: JobStore, text: str) -> Job:
 
 
 def print_utf8(text: str) -> None:
-    """Print as UTF-8 in every locale, without buffering: with LANG=C, print would raise on a name with an umlaut."""
+    """Print as UTF-8 in every locale, without buffering. With LANG=C, print() would raise on a name with an umlaut."""
     sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")
     sys.stdout.buffer.flush()
 
 
 def write_file(path: Path, text: str, mode: int | None = None) -> None:
-    """Write a file completely or not at all. Raises BadInput."""
+    """Write a file atomically. Raises BadInput."""
     from engine.contract.files import write_whole
 
     try:

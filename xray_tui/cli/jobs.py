@@ -77,7 +77,7 @@ def _logs(options: argparse.Namespace) -> int:
 def _print_log(path: Path, position: int, whole_lines: bool) -> int:
     """Print the log from `position` without control characters and return the new position.
 
-    `whole_lines` leaves out a last line that may still grow. Of a progress bar, only the last state is printed.
+    `whole_lines` leaves out a last line that may still grow. Only the last state of a progress bar is printed.
     """
     from xray_tui.system.safe_files import open_regular
 
@@ -104,7 +104,7 @@ def _wait(options: argparse.Namespace) -> int:
         jobs = [store.get(job_id) for job_id in job_ids]
         if all(job.state.ended for job in jobs):
             return exit_code(jobs)
-        for job in jobs:  # without a user, a held or blocked job would wait for ever
+        for job in jobs:  # only a user can release a held or blocked job
             if job.state in (State.HELD, State.BLOCKED) and job.id not in reported:
                 reported.add(job.id)
                 print(f"{job.id}: is {job.state}: {job.waits}; release it or stop it", file=sys.stderr)
@@ -112,9 +112,9 @@ def _wait(options: argparse.Namespace) -> int:
 
 
 def exit_code(jobs: Sequence[Job]) -> int:
-    """0 if all jobs succeeded, else the exit code of the first job that did not.
+    """0 if all jobs succeeded, otherwise the exit code of the first job that did not.
 
-    128 + n for a job killed by signal n, 3 for a job stopped before it started, 1 if the code is unknown.
+    The code is 128 + n for a job killed by signal n, 3 for a job stopped before it started, and 1 if it is unknown.
     """
     from xray_tui.jobs.model.job import State
 

@@ -1,4 +1,4 @@
-"""The command `xray-tui`: parses arguments. Each command imports its modules late, so that the app starts fast."""
+"""Parses the arguments of `xray-tui`. Each command imports its modules late, so that the app starts fast."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `xray-tui` with these arguments (default: sys.argv); returns the exit status."""
     argv = sys.argv[1:] if arguments is None else list(arguments)
     command = argv[0] if argv and argv[0] in COMMANDS else None
-    # No positional of argparse takes all words after `--` unparsed: "*" matches nothing if an option follows.
+    # argparse cannot take all words after `--` unparsed: a positional with "*" matches nothing if an option follows.
     at = argv.index("--") if command == "launch" and "--" in argv else len(argv)
     options = _app_parser().parse_args(argv) if command is None else _command_parser(command).parse_args(argv[1:at])
     options.arguments = argv[at + 1 :]
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:  # standard output is full or closed
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # because the interpreter flushes it at exit
         if not isinstance(error, BrokenPipeError):
             where = f"{error.filename}: " if error.filename else ""
             print(f"xray-tui: {clean(where + (error.strerror or str(error)))}", file=sys.stderr)

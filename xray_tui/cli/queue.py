@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
 
 
 def _change(options: argparse.Namespace) -> int:
-    """Change each job and print the result. A job that raises BadInput does not stop the others. Raises BadInput."""
+    """Change each job and print the result. If jobs cannot be changed, raise BadInput after the others are changed."""
     store = open_store(options)
     change, result = _change_and_result(options, store)
     problems: list[str] = []
@@ -45,7 +45,7 @@ def _change(options: argparse.Namespace) -> int:
 def _change_and_result(
     options: argparse.Namespace, store: JobStore
 ) -> tuple[Callable[[JobStore, str], Job], Callable[[Job], str]]:
-    """(the function that changes a job, a function that describes the changed job)."""
+    """Return the function that changes a job, and a function that describes the changed job."""
     from xray_tui.jobs.actions.queue_actions import hold, move, prioritise, release
     from xray_tui.jobs.actions.resume import resume, start_of
     from xray_tui.jobs.actions.stop import stop
@@ -80,7 +80,7 @@ def _revive(options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings that a resumed job needs. Prints the environment variables that it does not get."""
+    """The settings that a resumed job needs. Prints the environment variables that it does not inherit."""
     from xray_tui.jobs.storage.saved_environment import Filter
     from xray_tui.settings import settings_for
 
