@@ -1,4 +1,4 @@
-"""The board feed: one scan of the runs folder, then a new ranked board after each change."""
+"""The board feed scans the runs folder once, then delivers a new ranked board after each change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class BoardFeed:
         self.runs = runs
         self._index = RunIndex(runs)
         self._latest: dict[str, Board | str] = {}
-        """By kind: the newest `board`, the current `failure`, and the reason for `polling`."""
+        """The newest value of each kind: the `board`, the current `failure`, and the reason for `polling`."""
         self._receivers: dict[str, Callable[[Any], None]] = {}
         self._reading = Lock()
         """Held while a board is made, which may take long, so that boards are delivered in order."""
@@ -38,8 +38,8 @@ class BoardFeed:
         self._thread = Thread(target=self._run, name="board", daemon=True)
 
     def connect(self, on_board: Callable[[Board], None], on_failure: Report, on_polling: Report) -> None:
-        """Deliver the current state at once, and every change from the feed's threads: to `on_board` each new board;
-        to `on_failure` a line when the folder cannot be read or watched; to `on_polling` the reason why the folder is
+        """Deliver the current state at once, and every change from the feed's threads. `on_board` gets each new board,
+        `on_failure` a line when the folder cannot be read or watched, and `on_polling` the reason why the folder is
         polled instead of watched. The last two get an empty line when that ends."""
         with self._delivering:
             self._receivers = {"board": on_board, "failure": on_failure, "polling": on_polling}

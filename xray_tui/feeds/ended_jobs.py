@@ -18,8 +18,8 @@ class EndedJobs:
     """Compares the jobs of each update with those of the previous one; the first update reports no job."""
 
     def __init__(self, user: str, opened: float) -> None:
-        """Only the jobs of `user` are reported. A job first seen ended is reported if it ended after `opened`, in
-        seconds since the epoch."""
+        """Only the jobs of `user` are reported. A job that has already ended when it is first seen is reported if it
+        ended after `opened` (in seconds since the epoch)."""
         self._user = user
         self._opened = opened
         self._alive: frozenset[str] = frozenset()
@@ -43,7 +43,7 @@ class EndedJobs:
 
 
 def line(ended: Sequence[Job]) -> str:
-    """One line about one ended job or several."""
+    """One line about the ended jobs."""
     if len(ended) == 1:
         job = ended[0]
         more = f": {job.cause}" if job.cause and job.cause != str(job.state) else ""

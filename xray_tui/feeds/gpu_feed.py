@@ -1,4 +1,4 @@
-"""The GPU feed: each sample with a minute of history, the jobs of its processes, and which GPUs are free."""
+"""The GPU feed delivers each sample with a minute of history, the jobs of its processes, and which GPUs are free."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ VISIBLE_INTERVAL, HIDDEN_INTERVAL = 1.0, 5.0
 """Sampling interval in seconds while the GPUs are visible, and while another screen covers them."""
 
 JUDGE_INTERVAL = 2.0
-"""Seconds between two judgements of process owners and held GPU locks; the driver lists processes as often. New or
-ended processes are judged at once, so that our own never appear as foreign."""
+"""Seconds between two checks of process owners and held GPU locks; the driver lists processes as often. New or ended
+processes are checked at once, so that our own never appear as foreign."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gpus:
-    """A sample of the GPUs with what the app derives from it."""
+    """A sample of the GPUs, with the values that the app derives from it."""
 
     snapshot: GpuSnapshot
     history: History = field(default_factory=dict)
     owners: Mapping[int, Owner] = field(default_factory=dict)
-    """By pid: the run and the job of a process. Other processes belong to no known run."""
+    """Maps pids to the run and the job of the process. Processes that are missing belong to no known run."""
     availability: Mapping[str, str | None] = field(default_factory=dict)
-    """By UUID: why the queue gives the GPU to no job; None if it is free. Unjudged GPUs are missing."""
+    """Maps UUIDs to why the queue gives the GPU to no job, or to None if it is free. Unchecked GPUs are missing."""
     stalled: frozenset[str] = frozenset()
     """UUIDs of GPUs that look busy while their run makes no progress."""
     samples: in_use.RecentUse = field(default_factory=dict)
-    """Use that the last samples leave unexplained, by UUID."""
+    """The unexplained use of each GPU in the last samples, by UUID."""
 
 
 class GpuFeed:
@@ -53,7 +53,7 @@ class GpuFeed:
         lease_dir: Path | str | None = None,
         slots: int = 1,
     ) -> None:
-        """`lease_dir` is that of the settings, if set; `slots` is how many of this user's jobs share a GPU.
+        """`lease_dir` is the one in the settings, if set; `slots` is how many of this user's jobs may share a GPU.
         `on_failure` gets a line while the GPUs, the owners of their processes or the GPU locks cannot be read."""
         self._on_gpus = on_gpus
         self._judging = Retry("finding the owners of the GPU processes", on_failure)
@@ -66,7 +66,7 @@ class GpuFeed:
         self._judged = -JUDGE_INTERVAL
         self._samples: in_use.RecentUse = {}
         self._retry_at = 0.0
-        """Monotonic time of the next judgement after a failure."""
+        """Monotonic time of the next check after a failure."""
         self._stalls: StallDetector | None = None
 
     def start(self) -> None:
@@ -77,7 +77,7 @@ class GpuFeed:
         self._sampler.stop()
 
     def update_jobs(self, jobs: Iterable[Job]) -> None:
-        """Use these jobs in the next judgements."""
+        """Use these jobs in the next checks."""
         self._jobs = tuple(jobs)
 
     def show(self, visible: bool) -> None:
@@ -94,7 +94,7 @@ class GpuFeed:
         due = now - self._judged >= JUDGE_INTERVAL * 0.95 or _holders(snapshot) != _holders(self._last.snapshot)
         if (due or snapshot.stale is not None) and now >= self._retry_at:
             self._judged = now if snapshot.stale is None else -JUDGE_INTERVAL
-            previous, self._last = self._last, Gpus(snapshot, history)  # after a failure, the sample alone
+            previous, self._last = self._last, Gpus(snapshot, history)  # kept as it is if the check fails
             self._retry_at = self._judging.attempt(lambda: self._judge(previous)) + time.monotonic()
         else:
             self._last = replace(self._last, snapshot=snapshot, history=history)

@@ -1,4 +1,4 @@
-"""The host feed: CPU, memory, /dev/shm and the disk of the runs folder, and which of them is short."""
+"""The host feed reports CPU, memory, /dev/shm and the disk of the runs folder, and which of them are short."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SHM = Path("/dev/shm")  # noqa: S108 - only read
 LOAD_PER_CORE = 1.5
 """Load per core above which the data loaders of the runs wait for each other."""
 CPU_BUSY = 95
-"""CPU usage in % from which the CPU is short, if only some cores are usable: the load covers the whole machine."""
+"""CPU usage in % from which the CPU is short if only some cores are usable, because the load covers all cores."""
 MEMORY_SHARE, MEMORY_ENOUGH = 0.1, 16 * GIB
-"""Memory is short below a tenth of the total, but not above 16 GiB: another training with its loaders fits in that."""
+"""Memory is short below a tenth of the total, but not above 16 GiB, which another training with its loaders fits in."""
 SHM_MIN = 1 * GIB
 """Bytes below which /dev/shm is short: DataLoader workers pass batches through it and crash with a bus error when it is
 full. Eight workers with two batches of 32 images of 512 x 512 use 1.6 GB; a container's 64 MiB is always short."""
 DISK_MIN, DISK_SHARE, DISK_ENOUGH = 5 * GIB, 0.02, 50 * GIB
-"""The disk is short below 5 GiB, a few checkpoints of a large model, or below 2 % because other users fill it too; but
+"""The disk is short below 5 GiB (a few checkpoints of a large model), or below 2 % because other users fill it too, but
 not above 50 GiB, because 2 % of 100 TB would hold years of checkpoints."""
 
 
@@ -50,7 +50,7 @@ class Host:
     disk_free: int | None = None
     disk_total: int | None = None
     disk_problem: str | None = None
-    """Why the disk of the runs folder is unknown, such as no answer or a missing folder."""
+    """Why the state of the runs folder's disk is unknown, such as no answer or a missing folder."""
 
 
 def shortages(host: Host) -> frozenset[str]:
@@ -73,8 +73,8 @@ def shortages(host: Host) -> frozenset[str]:
 
 
 class HostFeed(PeriodicThread):
-    """A thread that reads the host every two seconds and calls `on_host` after a visible change: sizes are shown to
-    64 MiB, the load to tenths."""
+    """A thread that reads the host every two seconds and calls `on_host` after a visible change. Sizes are compared
+    in steps of 64 MiB, the load in tenths."""
 
     def __init__(self, runs: Path, on_host: Callable[[Host], None], on_failure: Report = unheard) -> None:
         super().__init__(2.0, "host", "reading the host", on_failure)
@@ -128,7 +128,7 @@ class CpuMeter:
         self._begun = False
 
     def usage(self, cores: set[int]) -> int | None:
-        """Mean usage of these cores since the previous call, in %; None in the first call."""
+        """Mean usage of these cores since the previous call, in %; None in the first call or after an error."""
         import psutil
 
         try:
@@ -141,7 +141,7 @@ class CpuMeter:
 
 
 def _memory() -> tuple[Memory, bool]:
-    """(the memory of the machine or of our cgroup limit, whichever has less left; whether it is the limit)"""
+    """Return the memory of the machine or of our cgroup limit, whichever has less left, and whether it is the limit."""
     import psutil
 
     all_memory = psutil.virtual_memory()

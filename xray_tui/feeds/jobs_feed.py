@@ -18,7 +18,7 @@ class JobsFeed(PeriodicThread):
     the waiting jobs of other users."""
 
     RECOVER_EVERY = 5
-    """Ticks between two searches for jobs whose supervisor died; a search takes the queue's mutex."""
+    """Ticks between two searches for jobs whose supervisor died. Not 1, because a search takes the queue's mutex."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class JobsFeed(PeriodicThread):
         on_failure: Report,
         lease_dir: Path | str | None = None,
     ) -> None:
-        """`lease_dir` is that of the settings, if set."""
+        """`lease_dir` is the one in the settings, if set."""
         super().__init__(1.0, "jobs", "reading the jobs", on_failure)
         self._runs = runs
         self._on_jobs = on_jobs

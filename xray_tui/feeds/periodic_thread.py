@@ -8,11 +8,11 @@ from xray_tui.system.retry import Report, Retry, unheard
 
 
 class PeriodicThread:
-    """Calls `tick` at once and then every `interval` seconds, or sooner after `wake`, until `stop`. After an error the
-    pauses grow."""
+    """Calls `tick` at once and then every `interval` seconds, or sooner after `wake`, until `stop`. The pauses
+    grow with each consecutive error."""
 
     def __init__(self, interval: float, name: str, what: str = "", on_failure: Report = unheard) -> None:
-        """`what` names the work in the lines for `on_failure`: "reading the jobs"."""
+        """`what` names the work in the lines for `on_failure`, such as "reading the jobs"."""
         self._interval = interval
         self._wake = Event()
         self._stopping = False

@@ -1,7 +1,7 @@
-"""Detect GPUs that look busy while their job makes no progress, as when a collective waits for a dead peer.
+"""Detect GPUs that look busy while their job makes no progress, such as when a collective waits for a dead peer.
 
 Utilisation is the share of time in which any kernel runs, and a waiting kernel runs too, but it draws far less power.
-A GPU is stalled if it is busy, its job has no new step, and its power is low, all at once.
+A GPU is stalled if, at the same time, it is busy, its job has no new step, and its power is low.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ LOW_POWER = 0.6
 of a training's power; phases of a job that progresses (validation, another crop size) mostly draw more."""
 
 MIN_SAMPLES, MAX_SAMPLES = 30, 600
-"""Samples needed and kept for the normal power: one minute and 20 minutes of work at one sample every two seconds."""
+"""Fewest and most samples for the normal power: one minute and 20 minutes of work at one sample every two seconds."""
 
 RECENT_SAMPLES = 5
-"""Samples whose median is the current power; a single sample may fall between two kernels."""
+"""Number of last samples whose median is the current power; a single sample may fall between two kernels."""
 
 MAX_GAP = 15.0
 """Longest time in seconds between two samples that counts as observed. In a longer gap the app was suspended, the
@@ -53,11 +53,11 @@ class _Power:
 
 
 class StallDetector:
-    """Judges each snapshot, and keeps the power that each job normally draws."""
+    """Judges each snapshot, and remembers the power that each job normally draws."""
 
     def __init__(self) -> None:
         self._paces: dict[str, tuple[tuple[str, int], float]] = {}
-        """job -> (phase, its finished steps), and the observed seconds since that progress."""
+        """Maps job ids to (phase, its finished steps) and the observed seconds since that progress."""
         self._powers: dict[tuple[str, str], _Power] = {}
         self._judged: float | None = None
         self._time: float | None = None
@@ -108,7 +108,7 @@ class StallDetector:
 
 
 def _only_job(gpu: GpuSample, owners: Mapping[int, Owner]) -> str | None:
-    """The only job that computes on the GPU; None if there are none, several or a foreign process."""
+    """The only job that computes on the GPU; None if there is no job, several jobs or a foreign process."""
     jobs = {owners.get(process.pid) for process in gpu.processes or () if process.computes}
     if not gpu.uuid or len(jobs) != 1:
         return None
