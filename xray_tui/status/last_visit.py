@@ -31,12 +31,12 @@ _SPAN = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*([smhdw])")
 ABSENCE = 30 * 60.0
 """Seconds without a key in any app and without `xray-tui status` after which the user counts as away."""
 NOTE_EVERY = 60.0
-"""Seconds between two updates of the time of the last visit."""
+"""Minimum seconds between two updates of the time of the last visit."""
 
 
 def parse_since(text: str, now: float) -> float:
-    """The time in seconds since the epoch: `30m`, `12h` or `2d` before `now`, or a date and time in ISO format and the
-    local time zone. Raises BadInput."""
+    """The time in seconds since the epoch: `30m`, `12h` or `2d` before `now`, or a date and time in ISO format, by
+    default in the local time zone. Raises BadInput."""
     if (span := _SPAN.fullmatch(text.strip())) is not None:
         return now - float(span[1]) * _UNITS[span[2]]
     try:
@@ -73,10 +73,10 @@ def _file(runs: Path) -> Path:
 
 
 class WelcomeBack:
-    """Calls `on_report` once, from a thread, if the user has been away and there is news.
+    """Calls `on_report` once, on its own thread, if the user has been away and there is news.
 
-    The report is built from the first board and the first jobs. After that, keys update the time of the last visit; an
-    app that is open without a key being pressed does not.
+    The report is built from the first board and the first jobs. After that, key presses update the time of the last
+    visit; merely leaving the app open does not.
     """
 
     def __init__(self, runs: Path, on_report: Callable[[Report], None]) -> None:

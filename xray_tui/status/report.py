@@ -1,7 +1,7 @@
 """The report since the last visit: jobs that ended (and why), run or wait, and new results on the board.
 
-Pure functions: jobs, a board and two times become a Report, a Report becomes lines or plain values. The board has no
-history: artifacts that were deleted or overwritten since are missing, and a copied artifact with an old time is old.
+Pure functions build a Report from jobs, a board and two times, and turn it into lines or plain values. The board has no
+history: artifacts deleted or overwritten since are missing, and a copied artifact with an old time counts as old.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ class Result:
 
     rank: int
     run: str
-    """Clean text."""
+    """The run's name, safe to show."""
     value: float
     """Value of the primary metric."""
     before: float | None
-    """The same from the older artifacts; None if the run has no older artifact."""
+    """The value from the run's older artifacts; None if it has none."""
     time: float
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Newer results, best first, and the leader now and among the older artifacts; None without an artifact."""
+    """Newer results, best first, and the leaders now and among the older artifacts (None if there are no artifacts)."""
 
     metric: str
     results: tuple[Result, ...]
@@ -64,7 +64,7 @@ class Report:
     since: float
     now: float
     ended: tuple[Job, ...]
-    """The latest end first."""
+    """Sorted by end, latest first."""
     running: tuple[Job, ...]
     waiting: tuple[Job, ...]
     """Queued jobs in the order of the queue, then held and blocked jobs."""
@@ -112,7 +112,7 @@ def results_since(board: Board, since: float) -> Results:
 
 
 def lines(report: Report, width: int = 100, me: str = "") -> list[str]:
-    """The report as text, wrapped at `width` characters. Jobs of users other than `me` carry the user's name."""
+    """The report as text, wrapped at `width` characters. Jobs of users other than `me` show the user's name."""
     try:
         since = f"Since {datetime.fromtimestamp(report.since):%Y-%m-%d %H:%M} ({ago(report.now - report.since)})"
     except (ValueError, OverflowError, OSError):  # before year 1
@@ -143,7 +143,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def ago(seconds: float) -> str:
-    """Such as `5m00s ago`; "just now" below a minute and for a time in the future (the clock was set back)."""
+    """An age such as `5m00s ago`; "just now" below a minute and for a time in the future (the clock was set back)."""
     if seconds < 60:
         return "just now"
     days = int(seconds // 86_400)
