@@ -1,4 +1,4 @@
-"""The board's analysis: sentences in Markdown. Some of them read further files, such as configs or per-image tables."""
+"""The board's analysis, as sentences in Markdown. Some need further files, such as configs or per-image tables."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ RIVALS = 10
 LISTED = 5
 """Maximum number of artifacts or ranks to list in one sentence."""
 _MARKDOWN = re.compile(r"[\\`*<>\[\]{}&~|!#$@]|\b_|_\b|://|\bwww\.", re.IGNORECASE)
-"""Possible markup, link, mention or issue reference; underscores inside a word are harmless."""
+"""Matches possible markup, links, mentions and issue references; underscores inside a word are harmless."""
 PER_IMAGE_COLUMNS = {"dice_pos": "dice", "iou_pos": "iou"}
 """Metrics that are means over images, mapped to their column in the per-image table."""
 RESAMPLES, FEWEST_RESAMPLES, MOST_DRAWS = 1000, 200, 1_000_000
-"""Resamples of a paired bootstrap, fewer for many images to bound the cost, but enough for a 95 % interval."""
+"""Most and fewest resamples of a paired bootstrap; MOST_DRAWS (resamples x images) bounds the cost for many images."""
 
 
 def sentences(board: Board) -> list[str]:
@@ -50,7 +50,7 @@ def code(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Untrusted text unchanged if it contains no Markdown, else as a code span."""
+    """Untrusted text, unchanged if it contains no Markdown, otherwise as a code span."""
     return code(text) if _MARKDOWN.search(text) else clean(text)
 
 
@@ -113,7 +113,7 @@ def _ranks(rows: Sequence[Row]) -> str:
 def _leader_interval(board: Board) -> list[str]:
     leader = board.rows[0]
     interval = leader.artifact.intervals.get(board.rules.primary)
-    if interval is None or leader.figures is not leader.artifact.metrics:  # it is for the artifact's own resolution
+    if interval is None or leader.figures is not leader.artifact.metrics:  # holds only at the artifact's resolution
         return []
     low, high = interval
     return [f"95 % interval of the leader's {label(board)}: {four(low)} to {four(high)}."]
@@ -168,13 +168,13 @@ def _unranked(board: Board) -> list[str]:
 
 
 def read_configs(runs: Path, rows: Iterable[Row]) -> dict[str, str]:
-    """run -> text of its config.yaml, for runs with a readable one."""
+    """Maps each run with a readable config.yaml to its text."""
     texts = {row.run: _read_text(runs, f"{row.run}/{CONFIG}") for row in rows if "/" in row.artifact.path}
     return {run: text for run, text in texts.items() if text is not None}
 
 
 def read_per_image(runs: Path, row: Row, column: str) -> dict[str, float] | None:
-    """image id -> value of a column in the per-image table of the artifact, without empty cells; None without a table.
+    """Map image ids to the values of a column in the artifact's per-image table, without empty cells; None if no table.
 
     The table must be in the folder of the artifact or below it.
     """

@@ -1,6 +1,6 @@
 """Turns the bytes of one test_metrics file into an `Artifact`, or a `Rejected` with the reason. Never raises.
 
-It reads test_metrics v1 and older formats: other metric names, upper case, nested blocks, search files.
+It reads test_metrics v1 and older formats with other metric names, upper-case keys, nested blocks, or search results.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class NotComparable(Exception):
 
 
 def run_of(path: str) -> str:
-    """The run of an artifact: its folder, or for a file directly in the runs folder its name without the suffix."""
+    """The run of an artifact: its folder, or its name without the suffix if it is directly in the runs folder."""
     folder, _, name = path.rpartition("/")
     return folder or name.rpartition(".")[0] or name
 
@@ -45,7 +45,7 @@ def rejected(path: str, reason: str) -> Rejected:
 
 
 def excluded(path: str, rules: Rules) -> Rejected | None:
-    """A rejection if `exclude` of the rules matches the path, without reading the file; else None."""
+    """A rejection if `exclude` of the rules matches the path, otherwise None. Does not read the file."""
     word = rules.excluded_by(path)
     return None if word is None else rejected(path, f"its path contains {word}")
 
@@ -177,7 +177,7 @@ class Document:
         return _text(self.data.get("fingerprint"), 100)
 
     def count(self, name: str) -> int | None:
-        """`num_samples` or `num_positive`."""
+        """The value of `num_samples` or `num_positive`; None if it is missing or invalid."""
         number = _finite(self.find(*_COUNTS[name]))
         return int(number) if number is not None and 0 <= number <= LARGEST_COUNT else None
 
@@ -190,7 +190,7 @@ class Document:
         return valid
 
     def _hits(self, blocks: list[dict[str, Any]]) -> dict[str, Any]:
-        """metric -> its value in the first block that has one. Within a block its own name precedes its aliases."""
+        """Maps each metric to its value in the first block that has one. There, its own name precedes its aliases."""
         hits: dict[str, Any] = {}
         meanings = self.rules.meanings
         for block in blocks:

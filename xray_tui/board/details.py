@@ -1,4 +1,4 @@
-"""Details of one artifact for the run screen, which the board does not need: read from its file on request."""
+"""Details of one artifact that only the run screen needs; they are read from its file on request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xray_tui.board.model import Block
 from xray_tui.board.rules import Rules
 
 Facts = Mapping[str, str]
-"""Keys of a block and short texts of their values, safe to show."""
+"""Maps the keys of a block to short texts of their values, safe to show."""
 
 MOST_PARTS = 20
 """Maximum number of entries to show of a block, or of a list or object in it; an ellipsis replaces the rest."""

@@ -26,7 +26,7 @@ def default_path(runs: Path, form: str = "markdown") -> Path:
 
 
 def to_markdown(board: Board, gpu_status: Sequence[str], generated: str) -> str:
-    """The board as Markdown. `gpu_status`: the bullets of its GPU section; `generated`: the timestamp to print."""
+    """The board as Markdown. `gpu_status` has the bullets of its GPU section; `generated` is the timestamp to print."""
     sections = [
         f"# {clean(board.rules.title)}",
         f"_Generated: {clean(generated)}_",
@@ -108,8 +108,8 @@ def _table(board: Board) -> str:
 
 
 def _line(cells: Iterable[str]) -> str:
-    r"""A line of a table. Every `|` in a cell is escaped, which would end the cell even inside a code span: GFM splits
-    cells before it parses code spans, and removes exactly this backslash."""
+    r"""A line of a table. Every `|` in a cell is escaped, because it would end the cell even inside a code span. GFM
+    splits cells before it parses code spans, and removes exactly this backslash."""
     escaped = (cell.replace("|", r"\|") for cell in cells)
     return f"| {' | '.join(escaped)} |"
 

@@ -33,9 +33,9 @@ class RunIndex:
         """One line per problem of board.yaml, and one if the runs folder cannot be read."""
         self._entries: dict[str, Artifact | Rejected] = {}
         self._notes: dict[str, tuple[str | None, tuple[str, ...]]] = {}
-        """note.yaml -> (the reason why it excludes its run, its problems)."""
+        """Maps each note.yaml to (the reason why it excludes its run or None, its problems)."""
         self._inside: dict[str, set[str]] = {}
-        """folder -> known paths directly in it, so that removing a folder takes time only for its own content."""
+        """Maps each folder to the known paths directly in it, so that only its own content is visited to remove it."""
         self.snapshot = self._compose()
 
     def scan(self) -> Snapshot:
@@ -65,7 +65,7 @@ class RunIndex:
         return self.snapshot
 
     def _refresh(self, path: str) -> bool:
-        """Update one path; return whether it contained something for the board before or contains it now."""
+        """Update one path; return whether it contained or now contains something that matters to the board."""
         if not reaches(_parent(path)):
             return False
         was_known = self._forget(path)

@@ -47,7 +47,7 @@ class Artifact:
 
     @property
     def time(self) -> float:
-        """Creation time recorded in the artifact, else the modification time of the file."""
+        """Creation time recorded in the artifact, or the modification time of the file if there is none."""
         return self.mtime if self.created is None else self.created
 
 

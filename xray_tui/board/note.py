@@ -1,4 +1,4 @@
-"""Reads the YAML files of a runs folder, and the reason in a note.yaml that sets its run aside."""
+"""Reads the YAML files of a runs folder, and the reason why a note.yaml sets its run aside."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_set_aside(path: Path, name: str) -> tuple[str | None, tuple[str, ...]]:
 
 
 def read_yaml(path: Path, name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The mapping in a file, and one line per problem that begins with `name`."""
+    """The mapping in a file, and one line per problem, each of which begins with `name`."""
     try:
         data = read_small(path)
         if len(data) <= LARGEST:

@@ -17,7 +17,7 @@ PRESENCE = ("roc_auc_presence", "average_precision_presence", "sensitivity_at_90
 
 
 def rank(snapshot: Snapshot) -> Board:
-    """One row per run, by primary metric, then run name. The artifact of a run is chosen by `best_by`, then path."""
+    """One row per run, sorted by primary metric, then run name. A run's artifact is chosen by `best_by`, then path."""
     rules = snapshot.rules
     runs: dict[str, list[Artifact]] = {}
     for artifact in snapshot.artifacts:
@@ -70,8 +70,8 @@ def _sign(rules: Rules) -> float:
 
 
 def _best_first(artifacts: list[Artifact], rules: Rules) -> list[Artifact]:
-    """The artifacts of a run: first the best, by validation if the rules ask for it and an artifact reports it, then
-    the others by test."""
+    """The artifacts of a run, sorted by their test result. If the rules ask for it and an artifact reports validation,
+    the one that is best on validation comes first."""
     primary, sign = rules.primary, _sign(rules)
     if len(artifacts) == 1:
         return artifacts
@@ -102,14 +102,14 @@ def _ranked_resolution(artifact: Artifact, rules: Rules) -> str | None:
 
 
 def _usual(artifacts: list[Artifact]) -> tuple[int | None, int | None, str | None]:
-    """The test data on which most runs were scored: number of images, of positives among those runs, fingerprint."""
+    """The test data on which most runs were scored: number of images, number of positives in them, and fingerprint."""
     size = _most_common(artifact.num_samples for artifact in artifacts)
     positives = _most_common(artifact.num_positive for artifact in artifacts if artifact.num_samples == size)
     return size, positives, _most_common(artifact.fingerprint for artifact in artifacts)
 
 
 def _most_common(values: Iterable[T | None]) -> T | None:
-    """The most common value, the greatest of several; None if there are no values."""
+    """The most common value, or the greatest of several such values; None if there are no values."""
     counts = Counter(value for value in values if value is not None)
     return max(counts, key=lambda value: (counts[value], value), default=None)
 
@@ -117,7 +117,7 @@ def _most_common(values: Iterable[T | None]) -> T | None:
 def _marks(
     artifact: Artifact, others: int, usual: tuple[int | None, int | None, str | None], rules: Rules
 ) -> Iterator[str]:
-    """The number of artifacts that the best was chosen from, other test data than most runs, and another resolution."""
+    """Remarks: how many artifacts the best was chosen from, and whether the test data or the resolution is unusual."""
     if others:
         by_validation = rules.best_by == "val" and rules.primary in artifact.validation
         yield f"best of {1 + others}{' by validation' if by_validation else ''}"

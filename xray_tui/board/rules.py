@@ -63,8 +63,8 @@ class Rules:
 
     @cached_property
     def meanings(self) -> dict[str, tuple[str, int]]:
-        """name in lower case -> (metric, order), for all names in artifacts; the name with the lowest order wins. The
-        aliases of board.yaml override the built-in ones."""
+        """Maps each name that artifacts may use, in lower case, to (metric, order); the name with the lowest order
+        wins. The aliases of board.yaml override the built-in ones."""
         own = dict.fromkeys((*(known.name for known in METRICS), self.primary, *self.columns, *self.aliases))
         meanings = {name.lower(): (name, 0) for name in own}
         for name, words in self.aliases.items():
@@ -88,7 +88,7 @@ class Rules:
 
     @cached_property
     def _patterns(self) -> tuple[re.Pattern[str], re.Pattern[str]]:
-        """The globs of artifacts by file name, and by path."""
+        """The globs of artifacts that match the file name, and those that match the path, as one pattern each."""
         names = [ARTIFACT_GLOB, *(glob for glob in self.artifacts if "/" not in glob)]
         paths = [translate(glob) for glob in self.artifacts if "/" in glob] or ["(?!)"]
         return re.compile("|".join(map(translate, names))), re.compile("|".join(paths))

@@ -1,4 +1,4 @@
-"""Reads board.yaml and reports each problem as one line. The only module of the board with pydantic."""
+"""Reads board.yaml and reports each problem as one line. The only module of the board that imports pydantic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xray_tui.board.note import read_yaml
 from xray_tui.board.rules import INSIGHTS, LARGEST_COUNT, Reference, Rules
 
 MOST_LINES = 10
-"""Maximum number of lines per key: a list of the wrong type has an error per entry."""
+"""Maximum number of lines per key, because a list with wrong entries has an error per entry."""
 
 EXPECTED = {
     "string_type": "text",
@@ -32,7 +32,7 @@ EXPECTED = {
     "greater_than_equal": "a whole number of at least {ge}",
     "less_than_equal": "a whole number of at most {le}",
 }
-"""What pydantic's types of errors mean."""
+"""What is expected, for each of pydantic's error types."""
 
 
 def metric_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Finds seed groups, runs that differ only in their seed, by their configs or, without a config, by their names."""
+"""Finds seed groups: runs that differ only in their seed, according to their configs or, if missing, their names."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from xray_tui.board.model import Board, Row
 
 _SEED_IN_NAME = re.compile(r"(?<![A-Za-z])(seed_|s|fold)\d+(?![A-Za-z0-9])")
 _IGNORED = re.compile(r"\s*(#.*)?$|\s*(seed|partial_weights)\s*:")
-"""Config lines without effect on the comparison: blank lines, comments, the seed, and partial_weights, which only
+"""Config lines that the comparison ignores: blank lines, comments, the seed, and partial_weights, which only
 decides whether to refuse weights and is missing in configs of older versions."""
 _DESCRIPTIVE = re.compile(r"(name|description)\s*:")
 """Top-level keys without effect on the run. A long description continues in indented lines."""
 _PATH = re.compile(r"\s*(manifest|encoder_weights|init_from)\s*:")
-"""Keys whose values are paths and can contain a seed. Other values cannot: mobileone_s0 is an encoder."""
+"""Keys whose values are paths and can contain a seed. Other values cannot; for example, mobileone_s0 is an encoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class SeedGroup:
 
 
 def seed_groups(board: Board, configs: Mapping[str, str]) -> list[SeedGroup]:
-    """The seed groups of the board, best mean first. `configs`: run -> text of its resolved config, if it has one."""
+    """The seed groups of the board, best mean first. `configs` maps runs to the text of their resolved config."""
     members: dict[tuple[str, str], list[Row]] = {}
     for row in board.rows:
         config = seedless(configs.get(row.run, ""))
@@ -71,13 +71,13 @@ def _starred(text: str) -> str:
 
 
 def _seedless_name(run: str) -> str:
-    """The run with the seed in its last path component replaced: a group has runs of one folder only."""
+    """The run with the seed replaced in its last path component only, because a group has runs of one folder."""
     folder, slash, name = run.rpartition("/")
     return folder + slash + _starred(name)
 
 
 def _label(rows: list[Row]) -> str:
-    """The label of a group: its folder if the names contain only the seed, else the name with `*` for the seed."""
+    """The label of a group: its folder if the names contain only the seed, otherwise the name with `*` for the seed."""
     names = {_seedless_name(row.run) for row in rows}
     if len(names) > 1:  # grouped by their configs
         return f"{rows[0].run} and {len(rows) - 1} more"

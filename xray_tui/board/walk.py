@@ -28,12 +28,12 @@ def looked_into(name: str) -> bool:
 
 
 def reaches(path: str) -> bool:
-    """Whether the walk enters every folder on this relative path of a folder."""
+    """Whether the walk enters every folder on this relative path."""
     return all(map(looked_into, path.split("/")))
 
 
 def walk(runs: Path, start: str = "", enter: Callable[[str], None] | None = None) -> Iterator[Folder]:
-    """Yield every folder from the relative path `start` downwards; nothing if `start` is not a folder that it enters.
+    """Yield every folder from the relative path `start` downwards; nothing if the walk does not enter `start`.
 
     `enter` is called with the path of each folder before it is listed, so that a watch set there misses no change.
     """
@@ -58,7 +58,7 @@ def walk(runs: Path, start: str = "", enter: Callable[[str], None] | None = None
 
 
 def list_folder(runs: str, path: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
-    """(the folders that the walk enters, all other entries) of the folder at a relative path. Raises OSError.
+    """Return the folders that the walk enters and the non-folders in the folder at a relative path. Raises OSError.
 
     To prevent cycles, a link to a folder is not followed inside another link, nor if its target is in the runs folder
     or contains it.
@@ -96,7 +96,7 @@ def _is_followed(runs: str, path: str) -> bool:
 
 
 def _leads_outside(runs: str, folder: str, link: str) -> bool:
-    """Whether a link leads neither into the runs folder nor to a parent of it, and no link leads to its folder."""
+    """Whether a link leads neither into the runs folder nor to a parent of it, and is not itself below a link."""
     root = os.path.realpath(runs)
     place = os.path.realpath(os.path.join(runs, folder))
     target = os.path.realpath(os.path.join(place, link))

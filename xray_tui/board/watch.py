@@ -1,4 +1,4 @@
-"""Watch reports changes below a runs folder in batches, by inotify, or by polling where inotify does not work."""
+"""Watch reports changes below a runs folder in batches, using inotify, or polling if inotify does not work."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ QUIET = 0.1
 LONGEST = 0.3
 """Maximum seconds from the first change of a batch to its delivery."""
 TICK = 0.25
-"""Seconds between two checks whether the runs folder was replaced."""
+"""Seconds between two checks of whether the runs folder was replaced."""
 LAST_CALL = 2.0
-"""Seconds for which `stop` waits for the thread."""
+"""Longest time in seconds that `stop` waits for the thread."""
 FIRST_RETRY, LONGEST_RETRY = 30.0, 600.0
-"""Seconds until the next attempt with inotify after a kernel limit: the first pause, which doubles, and the longest."""
+"""Seconds until inotify is tried again after a kernel limit: the first pause, which then doubles, and the longest."""
 ENVIRONMENT = "XRAY_TUI_WATCH"
 """Environment variable that disables inotify if it is set to `poll`."""
 
@@ -33,7 +33,7 @@ class Watch:
 
     The paths are files that matter, and folders, which include all their content; the empty string means everything.
     They may no longer exist. The runs folder itself may be missing, deleted or recreated. No change after `start` has
-    returned is missed. After an error, also in `on_change`, the watch pauses and then reports everything as changed.
+    returned is missed. After an error, even in `on_change`, the watch pauses and then reports everything as changed.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Watch:
         self._first = self._last = self._checked = time.monotonic()
         """Times of the oldest and the newest pending change, and of the last check of the runs folder."""
         self._polling_reason = ""
-        """Why the folder is polled; empty with inotify."""
+        """Why the folder is polled; empty while inotify is used."""
         self._retry_after = FIRST_RETRY
         self._retry_at: float | None = None
         """Time of the next attempt with inotify; None if inotify is in use or polling is permanent."""
@@ -118,7 +118,7 @@ class Watch:
         return True
 
     def _open(self, now: float) -> Inotify | Polling:
-        """Replace the source by inotify, or by polling where inotify does not work."""
+        """Replace the source by inotify, or by polling if inotify does not work."""
         self._close()
         self._identity, self._retry_at, reason = _identity(self.runs), None, ""
         if os.environ.get(ENVIRONMENT, "").strip().lower() == "poll":

@@ -1,7 +1,7 @@
-"""Sources of changed paths for the watch: inotify, or polling where inotify reports nothing.
+"""Sources of changed paths for the watch: inotify, or polling if inotify reports nothing.
 
-Both use watchdog, but look only into the folders that the walk enters: its own recursive observer also watches
-checkpoints and predictions, most of all folders, and its queue overflows at 10,000 runs.
+Both use watchdog, but look only into the folders that the walk enters. The recursive observer of watchdog would also
+watch checkpoints and predictions, which are most of the folders, and its queue overflows at 10,000 runs.
 """
 
 # ruff: noqa: PTH112, PTH116 - strings, which watchdog gives
@@ -46,9 +46,9 @@ LIMITS = (errno.ENOSPC, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class Inotify:
-    """The changes below a runs folder. The constructor and `read` raise OSError at a kernel limit.
+    """Reports the changes below a runs folder. The constructor and `read` raise OSError if a kernel limit is reached.
 
-    The thread of InotifyFD is not started: `read` reads its events, so that errors reach the caller.
+    The thread of InotifyFD is not started; `read` reads its events, so that errors reach the caller.
     """
 
     mode: Literal["inotify"] = "inotify"
@@ -60,7 +60,7 @@ class Inotify:
         self._file = self._inotify._inotify_fd
         os.set_inheritable(self._file, False)
         self._folders: dict[WatchDescriptor, set[str]] = {}
-        """watch -> the relative paths of its folder; several paths if links lead to the same folder."""
+        """Maps each watch to the relative paths of its folder; there are several if links lead to the same folder."""
         self._watches: dict[str, WatchDescriptor] = {}
         try:
             self._add_tree("")
@@ -70,11 +70,11 @@ class Inotify:
 
     @property
     def lost(self) -> bool:
-        """Whether the runs folder itself is not watched: it is missing or was replaced."""
+        """Whether the runs folder itself is not watched, because it is missing or was replaced."""
         return "" not in self._watches
 
     def read(self, timeout: float) -> set[str]:
-        """Relative paths that changed, after at most `timeout` seconds. A folder includes all its content."""
+        """Wait at most `timeout` seconds and return the relative paths that changed. A folder includes its content."""
         changed: set[str] = set()
         assert self._inotify._poller is not None
         if self._inotify._poller.poll(max(0.0, timeout) * 1000):
@@ -86,7 +86,7 @@ class Inotify:
         self._inotify._close_resources()  # removes all watches at once
 
     def _handle(self, event: InotifyEvent, changed: set[str]) -> None:
-        if event.is_queue_overflow:  # events were lost: anything can have changed
+        if event.is_queue_overflow:  # events were lost, so anything may have changed
             self._add_tree("")
             changed.add("")
             return
@@ -144,7 +144,7 @@ class Inotify:
 
 
 class Polling(FileSystemEventHandler):
-    """The changes below a runs folder, found by comparing modification time, size, mode and inode."""
+    """Finds the changes below a runs folder by comparing modification time, size, mode and inode."""
 
     mode: Literal["polling"] = "polling"
 
@@ -153,7 +153,7 @@ class Polling(FileSystemEventHandler):
         self._matters = matters
         self._changed: SimpleQueue[str] = SimpleQueue()
         self._problems: dict[str, str] = {}
-        """folder -> why it could not be listed; empty if it could be again."""
+        """Maps each folder to the reason why it could not be listed; empty once it can be listed again."""
         self._began = time.monotonic() - PERIOD
         """Time at which the newest scan began."""
         self._closed = Event()
@@ -165,11 +165,11 @@ class Polling(FileSystemEventHandler):
 
     @property
     def lost(self) -> bool:
-        """Whether the runs folder is not polled: it is missing or was deleted."""
+        """Whether the runs folder is not polled, because it is missing or was deleted."""
         return not any(emitter.is_alive() for emitter in self._observer.emitters)
 
     def read(self, timeout: float) -> set[str]:
-        """Relative paths that changed, after at most `timeout` seconds."""
+        """Wait at most `timeout` seconds and return the relative paths that changed."""
         try:
             changed = {self._changed.get(timeout=max(0.0, timeout))}
         except Empty:
@@ -183,7 +183,7 @@ class Polling(FileSystemEventHandler):
         self._observer.stop()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if not isinstance(event, DirModifiedEvent):  # its changed files have events of their own
+        if not isinstance(event, DirModifiedEvent):  # its changed files have their own events
             for place in filter(None, (event.src_path, event.dest_path)):
                 self._changed.put(self._relative(str(place)))
 
@@ -191,7 +191,7 @@ class Polling(FileSystemEventHandler):
         return place[len(self._runs) + 1 :]
 
     def _list(self, place: str | None) -> Iterator[os.DirEntry[str]]:
-        """The entries of a folder to compare. Before a scan, pause in proportion to the previous one."""
+        """The entries of a folder to compare. At the start of a scan, pause in proportion to the previous scan."""
         path, problem = self._relative(place or self._runs), ""
         if not path:
             self._closed.wait(REST * (time.monotonic() - PERIOD - self._began))
@@ -208,7 +208,7 @@ class Polling(FileSystemEventHandler):
 
 
 def _stat(place: str) -> os.stat_result:
-    """The status of a file, or of a broken link itself, which the board reports."""
+    """The status of a file, or of the link itself if it is broken, because the board reports broken links."""
     try:
         return os.stat(place)
     except OSError:
