@@ -46,5 +46,5 @@ class AugmentConfig(Section):
         1.0,
         ge=1.0,
         le=3.0,
-        description="strength of affine, intensity and gamma on positives, as a multiple; 1: as on all",
+        description="strength of intensity and gamma on positives, as a multiple; 1: as on all",
     )

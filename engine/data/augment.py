@@ -32,7 +32,7 @@ class Draws:
     numbers: Tensor
     """(B, numbers), uniform from 0 to 1."""
     boost: Tensor
-    """(B,): factor for the strengths of affine, intensity and gamma."""
+    """(B,): factor for the strengths of intensity and gamma."""
 
     def between(self, column: int, low: float | Tensor, high: float | Tensor) -> Tensor:
         """(B, 1, 1, 1): a number between the two for each image."""
@@ -187,11 +187,12 @@ def flip_upside_down(images: Tensor, masks: Tensor, draws: Draws, config: Augmen
 def rotate_zoom_and_shift(images: Tensor, masks: Tensor, draws: Draws, config: AugmentConfig) -> Pair:
     """Rotate about the centre, zoom, then shift; new areas are black. Bilinear for images, nearest for masks.
 
-    The grid is computed by sums instead of `affine_grid`, whose matrix product TF32 rounds to a tenth of a pixel.
+    Positives are not boosted: their larger black areas would reveal the label. The grid is computed by sums instead of
+    `affine_grid`, whose matrix product TF32 rounds to a tenth of a pixel.
     """
-    angle = torch.deg2rad(draws.boosted(0, config.rotate, 180.0))[:, 0]
-    zoom = 1 + draws.boosted(1, config.scale, 0.9)[:, 0]
-    shift_x, shift_y = (2 * draws.boosted(column, config.translate, 0.5)[:, 0] for column in (2, 3))
+    angle = torch.deg2rad(draws.between(0, -config.rotate, config.rotate))[:, 0]
+    zoom = 1 + draws.between(1, -config.scale, config.scale)[:, 0]
+    shift_x, shift_y = (2 * draws.between(column, -config.translate, config.translate)[:, 0] for column in (2, 3))
     side = images.shape[-1]
     centres = (torch.arange(side, device=images.device) * 2 + 1) / side - 1  # pixel centres, -1…1 across the image
     x, y = (centres[None, None, :] - shift_x) / zoom, (centres[None, :, None] - shift_y) / zoom
