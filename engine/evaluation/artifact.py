@@ -122,6 +122,7 @@ def write_artifact(evaluation: Evaluation, val: SplitScores, test: SplitScores, 
         "presence_source": choice.presence_source,
         "gate": choice.gate,
         "gate_source": choice.gate_source,
+        "optimism": choice.optimism,
     }
     _publish(evaluation, figures, chosen, {"metric_resolution": "native"}, test, counts, presence)
 

@@ -56,6 +56,7 @@ def test_the_artifact_says_what_was_chosen_and_where(evaluated: Path) -> None:
     found = artifact(evaluated)
     assert found["schema"] == "xray-test-metrics/1"
     assert found["selection"]["threshold_source"] == "val"
+    assert 0 <= found["selection"]["optimism"] < 0.2
     assert found["selection"]["presence_source"] == "cls"
     assert found["selection"]["selected_on"] == "val"
     assert found["tta_mode"] == "hv"
@@ -82,7 +83,7 @@ def test_the_tuned_threshold_is_the_best_on_validation(evaluated: Path) -> None:
     for threshold in ("0.1", "0.3", "0.5", "0.9"):
         assert main(["evaluate", "--run", str(run), "--threshold", threshold, "--bootstrap", "0"]) == 0
         fixed = artifact(run / f"test_metrics_tta_hv_thr{threshold.replace('.', '')}0.json")
-        assert fixed["selection"]["threshold_source"] == "fixed"
+        assert (fixed["selection"]["threshold_source"], fixed["selection"]["optimism"]) == ("fixed", None)
         assert fixed["validation"]["dice_pos"] <= best["validation"]["dice_pos"] + 1e-9
 
 

@@ -9,7 +9,14 @@ pytest.importorskip("sklearn")
 
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from engine.evaluation.choose import GRID, best_gate, best_threshold, mean_dice_pos
+from engine.evaluation.choose import (
+    GRID,
+    OPTIMISM_RESAMPLES,
+    best_gate,
+    best_threshold,
+    mean_dice_pos,
+    threshold_optimism,
+)
 from engine.evaluation.metrics import (
     Confusion,
     intervals,
@@ -117,6 +124,43 @@ def test_the_tuned_threshold_is_the_best_of_the_grid() -> None:
     predicted = dequantise(quantise(maps[positive])) >= np.float32(GRID[place])
     by_hand = 2 * (predicted & masks[positive]).sum((1, 2)) / (predicted.sum((1, 2)) + masks[positive].sum((1, 2)))
     assert dice[place] == pytest.approx(by_hand.mean(), abs=1e-5)
+
+
+def varied(times: int = 1) -> Confusion:
+    """The counts at all thresholds of 20 positive images whose best thresholds differ, and of 10 negative ones, each
+    image `times` times."""
+    random = np.random.default_rng(1)
+    middle, steepness, area = random.uniform(0.2, 0.9, (30, 1)), random.uniform(4, 12, (30, 1)), np.full((30, 1), 200)
+    area[20:] = 0
+    tp = np.rint(area / (1 + np.exp(steepness * (GRID - middle)))).astype(int)
+    fp = np.rint(300 * (1 - GRID) ** random.uniform(1, 8, (30, 1))).astype(int)
+    return Confusion(tp, fp, area - tp, np.full(30, 4096))[np.repeat(np.arange(30), times)]
+
+
+def test_the_optimism_of_a_threshold_is_what_tuning_each_resample_by_itself_gives() -> None:
+    counts = varied()
+    times = np.random.default_rng(5).multinomial(20, np.full(20, 1 / 20), size=OPTIMISM_RESAMPLES)
+    dice, tuned = mean_dice_pos(counts.tp, counts.fp, counts.fn), best_threshold(counts.tp, counts.fp, counts.fn)
+    differences = []
+    for row in times:
+        drawn = counts[np.repeat(np.arange(20), row)]
+        of_drawn, index = mean_dice_pos(drawn.tp, drawn.fp, drawn.fn), best_threshold(drawn.tp, drawn.fp, drawn.fn)
+        differences.append((of_drawn[index] - dice[index]) - (of_drawn[tuned] - dice[tuned]))
+    optimism = threshold_optimism(counts, [f"{index:02}" for index in range(30)], seed=5)
+    assert optimism == pytest.approx(np.mean(differences), abs=1e-12)
+    assert min(differences) >= -1e-12
+    assert 0.001 < np.mean(differences) < 0.05
+
+
+def test_the_optimism_draws_a_patients_images_together_and_shrinks_with_more_images() -> None:
+    once = threshold_optimism(varied(), [f"{index:02}" for index in range(30)])
+    together = threshold_optimism(varied(4), [f"{index // 4:02}" for index in range(120)])
+    alone = threshold_optimism(varied(4), [None] * 120)
+    assert once is not None
+    assert alone is not None
+    assert together == pytest.approx(once)
+    assert 0 < alone < once / 2
+    assert threshold_optimism(varied()[np.arange(20, 30)], [None] * 10) is None
 
 
 def test_the_tuned_gate_is_the_best_of_all_gates() -> None:
