@@ -94,11 +94,11 @@ def train(args: argparse.Namespace) -> None:
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    """`evaluate` of an nnU-Net run: --tta hv is nnU-Net's mirroring, --checkpoint last its final checkpoint."""
+    """`evaluate` of an nnU-Net run: --tta auto or hv is nnU-Net's mirroring, --checkpoint last its final checkpoint."""
     if args.output is not None:
         raise BadInput("--output: nnU-Net runs are scored on their own test split only; leave it out")
-    if args.tta not in ("hv", "none"):
-        raise BadInput(f"--tta {args.tta}: expected hv or none for an nnU-Net run")
+    if args.tta not in ("auto", "hv", "none"):
+        raise BadInput(f"--tta {args.tta}: expected auto, hv or none for an nnU-Net run")
     from engine.contract.load import validate
     from engine.contract.nnunet import ScoreOptions
     from engine.nnunet.score import score
@@ -107,7 +107,7 @@ def evaluate(args: argparse.Namespace) -> None:
     values = {
         **choices,
         "run": str(args.run),
-        "tta": "mirror" if args.tta == "hv" else "none",
+        "tta": "none" if args.tta == "none" else "mirror",
         "checkpoint": "final" if args.checkpoint == "last" else "best",
     }
     score(validate(ScoreOptions, values, "xray-engine evaluate"), moved_to=args.manifest)

@@ -100,6 +100,8 @@ def test_the_engine_evaluates_and_resumes_its_runs(challenge: Path, capsys: pyte
     before, cached = json.loads(artifact.read_text()), (run / "predictions/test_hv/index.json").stat().st_mtime_ns
     assert main(["evaluate", "--run", "runs/seeds/seed_42", "--tta", "hv", "--bootstrap", "50"]) == 0
     after = json.loads(artifact.read_text())
+    assert after["selection"].pop("optimism") >= 0
+    assert before["selection"].pop("optimism") is None, "added later"
     assert {name: after[name] for name in before if name != "provenance"} == {
         name: before[name] for name in before if name != "provenance"
     }

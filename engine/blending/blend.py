@@ -22,7 +22,7 @@ from engine.evaluation.artifact import Evaluation, artifact_path, selection_key,
 from engine.evaluation.choose import Choice
 from engine.evaluation.metrics import presence_threshold
 from engine.evaluation.predictions import NnunetPredictions
-from engine.evaluation.run import open_run
+from engine.evaluation.run import Run, open_run, resolve_tta
 from engine.evaluation.scores import SplitScores, score_split
 
 BATCH_SIZE = 16
@@ -37,7 +37,8 @@ def blend(config: BlendConfig, folder: Path) -> Path:
     started = time.monotonic()
     runs = [open_member(Path(member)) for member in config.members]
     presence_run = None if config.presence_run is None else open_run(Path(config.presence_run))
-    val, test = (open_members(runs, split, config.tta, BATCH_SIZE, presence_run) for split in ("val", "test"))
+    tta = resolve_tta(config.tta, [run for run in (*runs, presence_run) if isinstance(run, Run)])
+    val, test = (open_members(runs, split, tta, BATCH_SIZE, presence_run) for split in ("val", "test"))
     result = search(val, config)
     folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder / names.CONFIG)
@@ -45,9 +46,9 @@ def blend(config: BlendConfig, folder: Path) -> Path:
     index = int(val_scores.thresholds.searchsorted(result.threshold))
     cut = presence_threshold(val_scores.presence_scores(MIXED, index), val_scores.fractured)
     choice = Choice(result.threshold, index, "val", MIXED, gate=None, gate_source=None, presence_cut=cut)
-    request = config.model_dump(mode="json", exclude={"members", "presence_run"})
+    request = config.model_dump(mode="json", exclude={"members", "presence_run"}) | {"tta": tta}
     key = selection_key(config=request, data=test.parts[0].fingerprint)
-    path = artifact_path(folder, names.artifact_stem(config.tta, "tuned", "auto", gated=False), key)
+    path = artifact_path(folder, names.artifact_stem(tta, "tuned", "auto", gated=False), key)
     fusion: dict[str, object] = {}
     if presence_run is not None:
         presence_path = relative_to_file(presence_run.folder, path)
@@ -57,10 +58,10 @@ def blend(config: BlendConfig, folder: Path) -> Path:
         path,
         key,
         started,
-        config.tta,
+        tta,
         selection={
             "members": [relative_to_file(run.folder, path) for run in runs],
-            "member_tta": [run.view if isinstance(run, NnunetPredictions) else config.tta for run in runs],
+            "member_tta": [run.view if isinstance(run, NnunetPredictions) else tta for run in runs],
             "weights": result.weights,
             "presence_source": result.presence_source,
             "presence_weights": result.presence_weights,

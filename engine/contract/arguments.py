@@ -26,7 +26,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=names.run_folder, required=True, metavar="runs/NAME")
-    parser.add_argument("--tta", choices=get_args(names.Tta), default="hv")
+    parser.add_argument(
+        "--tta", choices=get_args(names.Tta), default="auto",
+        help="views to average; auto (default): the image and the flips of the training",
+    )  # fmt: skip
     parser.add_argument("--threshold", default="tuned", metavar="0.25|tuned", help="tuned: on validation (default)")
     parser.add_argument(
         "--presence", choices=get_args(names.Presence), default="auto",
@@ -49,7 +52,7 @@ def _add_blend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run", type=names.run_folder, metavar="runs/NAME", help="default: runs/blend_ and their names"
     )
-    parser.add_argument("--tta", choices=get_args(names.Tta), help="default: hv")
+    parser.add_argument("--tta", choices=get_args(names.Tta), help="default: auto, the members' common flips")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a config of kind: blend")
     _add_set(parser, "presence_run=runs/NAME")
 

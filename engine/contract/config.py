@@ -65,7 +65,7 @@ class BlendConfig(Section):
     name: RunName | None = Field(None, description="the run's name; empty: made from members")
     description: str = Field("", max_length=500, description="one line: what this blend is")
     members: tuple[str, ...] = Field((), max_length=16, description="run folders, two or more")
-    tta: Tta = Field("hv", description="TTA: views to average")
+    tta: Tta = Field("auto", description="TTA: views to average; auto: the members' common flips")
     presence_run: str | None = Field(
         None, min_length=1, max_length=4096, description="a run whose presence score is mixed in; empty: none"
     )
@@ -86,7 +86,7 @@ class EvaluateOptions(Section):
     """The options of `xray-engine evaluate`, as a model from which a form is generated."""
 
     run: str = Field(..., min_length=1, description="the run folder")
-    tta: Tta = Field("hv", description="TTA: views to average")
+    tta: Tta = Field("auto", description="TTA: views to average; auto: the flips of the training")
     threshold: Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["tuned"] = Field(
         "tuned", description="a number between 0 and 1, or tuned: on validation"
     )

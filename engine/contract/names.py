@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -43,7 +44,8 @@ ENGINE_GIT_ENV = "XRAY_ENGINE_GIT"
 
 SCHEMA = "xray-test-metrics/1"
 
-Tta = Literal["none", "h", "v", "hv", "d4"]
+Tta = Literal["auto", "none", "h", "v", "hv", "d4"]
+"""Test-time augmentation; auto: see `trained_tta`."""
 PresenceSource = Literal["cls", "max", "mean", "topk_mean", "pred_area"]
 """Sources of a presence score: the classification head, or a function in engine/evaluation/presence.py."""
 Presence = Literal["auto", PresenceSource]
@@ -67,6 +69,13 @@ def artifact_stem(tta: str, threshold: float | Literal["tuned"] | None, presence
         at = f"_thr{whole}{fraction.ljust(2, '0')}"
     source = "" if presence == "auto" else f"_{_SHORT.get(presence, presence)}"
     return f"test_metrics{view}{at}{source}{'_gated' if gated else ''}"
+
+
+def trained_tta(flips: Sequence[tuple[float, float]]) -> str:
+    """The TTA that `auto` stands for: the flips that the training of every run included. `flips`: the chances of a
+    horizontal and a vertical flip (hflip, vflip) of each run."""
+    axes = zip("hv", (all(horizontal for horizontal, _ in flips), all(vertical for _, vertical in flips)), strict=True)
+    return "".join(axis for axis, is_trained in axes if is_trained) or "none"
 
 
 def run_path(path: str) -> str:

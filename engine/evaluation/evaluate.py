@@ -18,7 +18,7 @@ from engine.evaluation.artifact import Evaluation, artifact_path, selection_key,
 from engine.evaluation.choose import GRID, choose
 from engine.evaluation.predictions import Predictions, predict, predict_split
 from engine.evaluation.presence import HEAD
-from engine.evaluation.run import open_run
+from engine.evaluation.run import open_run, resolve_tta
 from engine.evaluation.scores import SplitScores, score_split
 
 
@@ -29,6 +29,7 @@ def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: 
     check_is_file(output)
     run = open_run(Path(options.run), options.checkpoint, manifest if output is None else None)
     started = time.monotonic()
+    options = options.model_copy(update={"tta": resolve_tta(options.tta, [run])})
     if run.is_classifier:
         _check_has_no_masks(options)
     val = predict_split(run, "val", options.tta, options.batch_size)

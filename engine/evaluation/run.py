@@ -80,6 +80,13 @@ def open_run(folder: Path, which: str = "best", moved_to: Path | None = None) ->
     return run
 
 
+def resolve_tta(tta: str, runs: Sequence[Run]) -> str:
+    """The TTA, or for `auto` the flips that the training of every run included."""
+    if tta != "auto":
+        return tta
+    return names.trained_tta([(run.config.augment.hflip, run.config.augment.vflip) for run in runs])
+
+
 def _trained_with(run: Run) -> dict[str, str]:
     """Split -> fingerprint of the run's data, from its checkpoint, or from its cached predictions if an older version
     wrote the checkpoint."""

@@ -46,7 +46,7 @@ def test_a_training_outlives_the_app_is_stopped_and_resumed_and_its_evaluation_r
         app.wait(job_line("✓", "succeeded", "train", "seeds/seed_42"))
         app.wait(f"epoch {EPOCHS}/{EPOCHS}")
         app.press("e")
-        app.wait("xray-engine evaluate --run runs/seeds/seed_42 --tta hv --threshold tuned")
+        app.wait("xray-engine evaluate --run runs/seeds/seed_42 --tta auto --threshold tuned")
         choose_no_gpu(app)
         app.press(F5)
         app.wait(re.compile(r"│ \+ +1 seeds/seed_42 +0\.\d{4} .* hv +now "))  # + marks what has just come

@@ -164,6 +164,17 @@ def test_blending_again_replaces_the_blend_and_another_one_is_refused(
     assert "holds another run; give another --run" in capsys.readouterr().err
 
 
+def test_a_blend_takes_the_flips_that_its_members_were_trained_with(runs_copy: Path) -> None:
+    members = ("--members", str(runs_copy / "plain"), str(runs_copy / "dual"))
+    command = ["blend", *members, "--run", str(runs_copy / "both"), "--set", "bootstrap=0", "--set", "weight_step=0.5"]
+    assert main(command) == 0
+    found = json.loads((runs_copy / "both" / "test_metrics_tta_hv_tuned.json").read_text())
+    assert (found["tta_mode"], found["selection"]["member_tta"]) == ("hv", ["hv", "hv"])
+    assert found["selection"]["optimism"] is None, "the threshold was chosen together with the weights"
+    assert main(command) == 0
+    assert len(list((runs_copy / "both").glob("test_metrics*.json"))) == 1
+
+
 def test_a_blend_from_a_config_of_its_own_is_the_same(runs_copy: Path) -> None:
     config = runs_copy.parent / "blend.yaml"
     config.write_text("kind: blend\nmembers: [runs/plain, runs/dual]\ntta: none\nbootstrap: 0\n")

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from engine.cli import main
+from engine.evaluation.run import Run, open_run, resolve_tta
 
 pytestmark = pytest.mark.usefixtures("engine_extra")
 
@@ -75,6 +77,35 @@ def test_at_the_images_own_size_native_and_input_metrics_agree(evaluated: Path) 
     found = artifact(evaluated)  # 64 px images into a 64 px network
     for name, value in found["input"].items():
         assert found[name] == pytest.approx(value), name
+
+
+def test_auto_is_the_flips_of_the_training_and_written_resolved(runs_copy: Path) -> None:
+    run = runs_copy / "dual"
+    assert main(["evaluate", "--run", str(run), "--bootstrap", "0"]) == 0
+    found = artifact(run / "test_metrics_tta_hv_tuned.json")
+    assert (found["tta_mode"], found["selection"]["asked"]["tta"]) == ("hv", "hv")
+    assert main(["evaluate", "--run", str(run), "--bootstrap", "0", "--tta", "hv"]) == 0
+    assert len(list(run.glob("test_metrics*.json"))) == 1, "the same choice"
+
+
+@pytest.mark.parametrize(
+    ("flips", "expected"),
+    [
+        ([(0.5, 0.0)], "h"), ([(0.5, 0.5)], "hv"), ([(0.0, 0.5)], "v"), ([(0.0, 0.0)], "none"),
+        ([(0.5, 0.5), (0.5, 0.0)], "h"), ([(0.0, 0.5), (0.5, 0.0)], "none"),
+    ],
+)  # fmt: skip
+def test_auto_of_several_runs_is_what_all_were_trained_with(
+    flips: list[tuple[float, float]], expected: str, runs_copy: Path
+) -> None:
+    run = open_run(runs_copy / "plain")
+
+    def trained_with(hflip: float, vflip: float) -> Run:
+        augment = run.config.augment.model_copy(update={"hflip": hflip, "vflip": vflip})
+        return replace(run, config=run.config.model_copy(update={"augment": augment}))
+
+    assert resolve_tta("auto", [trained_with(*chances) for chances in flips]) == expected
+    assert resolve_tta("d4", [trained_with(*chances) for chances in flips]) == "d4"
 
 
 def test_the_tuned_threshold_is_the_best_on_validation(evaluated: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_training_gives_its_recipe_its_run_and_only_what_differs() -> None:
 
 
 def test_an_evaluation_always_gives_run_tta_and_threshold() -> None:
-    assert argv(draft("evaluate")) == ("evaluate", "--run", "runs/a", "--tta", "hv", "--threshold", "tuned")
+    assert argv(draft("evaluate")) == ("evaluate", "--run", "runs/a", "--tta", "auto", "--threshold", "tuned")
 
 
 def test_an_evaluation_gives_other_choices_where_they_are_no_defaults() -> None:

@@ -124,7 +124,7 @@ async def test_where_all_is_well_one_line_says_so(place: Path) -> None:
     app = FormApp("evaluate", current="plain_a", preflight=real_look(place))
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot)
-        await until(pilot, lambda: text(app, LINES) == "✓ checkpoint, data, disk")
+        await until(pilot, lambda: text(app, LINES) == "✓ checkpoint, data, TTA h, disk")
         assert not (place / "leases").exists()
 
 

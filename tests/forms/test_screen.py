@@ -242,7 +242,7 @@ async def test_a_blend_takes_the_marked_runs_and_space_or_enter_changes_them() -
         await settle(pilot)
         assert "choose at least two members" in text(app, SUMMARY)
         await pilot.press("enter", "f5")
-    request = BlendRequest(members=("runs/plain_a", "runs/dual_a"), runs="runs", tta="hv")
+    request = BlendRequest(members=("runs/plain_a", "runs/dual_a"), runs="runs", tta="auto")
     assert app.results == [Launch((JobSpec("blend", "blend", request, "auto"),))]
 
 

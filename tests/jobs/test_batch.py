@@ -77,7 +77,7 @@ def test_too_many_trainings_and_equal_names_are_refused() -> None:
 def test_the_evaluation_comes_after_its_training_on_as_much_machine() -> None:
     job = Job("j1", JobSpec("train", "seeds/seed_42", (), "none", priority=20), State.QUEUED)
     assert evaluation_of(job, Path("runs")) == JobSpec(
-        "evaluate", "seeds/seed_42", EvaluateRequest(runs="runs", tta="hv", threshold="tuned"),
+        "evaluate", "seeds/seed_42", EvaluateRequest(runs="runs", tta="auto", threshold="tuned"),
         "none", after=("j1",), priority=20,
     )  # fmt: skip
 

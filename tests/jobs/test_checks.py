@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from engine.contract.augment import AugmentConfig
 from engine.contract.recipes import TAKES, read_recipe
 from tests.conftest import calls_of
 from xray_tui.jobs.launch.resolve import ResolvedJob, resolve
@@ -179,6 +180,32 @@ def test_a_blend_has_two_members_or_one_and_a_presence_run(tmp_path: Path) -> No
         Check(OK, "member: a/checkpoints/best.pt"),
         Check(OK, "presence_run: presence/checkpoints/best.pt"),
     ]
+
+
+def test_auto_is_shown_as_the_tta_that_the_engine_will_use(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for name, config in (
+        ("none", {"augment": {"hflip": 0.0}}), ("h", {}), ("hv", {"augment": {"hflip": 0.5, "vflip": 0.5}}),
+        ("nn", {"kind": "nnunet"}), ("gone", None),
+    ):  # fmt: skip
+        if config is not None:
+            make_run(runs / name, **{"kind": "train", **config})
+
+    def shown(kind: str, run: str, *arguments: str) -> list[str]:
+        job = resolve(runs, JobSpec(kind, run, (kind, "--run", f"runs/{run}", *arguments)), tmp_path)
+        return [check.text for check in checks(job) if check.text.startswith("TTA ")]
+
+    for run, tta in (("none", "none"), ("h", "h"), ("hv", "hv"), ("nn", "mirror")):
+        assert shown("evaluate", run) == [f"TTA {tta}"]
+        assert shown("evaluate", run, "--tta", "none") == ["TTA none"]
+    assert shown("evaluate", "h", "--tta", "d4") == ["TTA d4"]
+    assert shown("evaluate", "gone") == []
+    for members, expected in (("hv h", ["TTA h"]), ("hv nn", ["TTA hv"]), ("hv none", ["TTA none"]), ("hv gone", [])):
+        assert shown("blend", "b", "--members", *(f"runs/{name}" for name in members.split())) == expected
+    assert AugmentConfig().hflip, "as for a config without augmentations above"
+    assert not AugmentConfig().vflip
+    fused = ("--members", "runs/hv", "--set", f"presence_run={runs}/h")
+    assert shown("blend", "b", *fused) == ["TTA h"]
 
 
 @pytest.mark.parametrize(

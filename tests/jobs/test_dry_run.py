@@ -62,7 +62,7 @@ def test_a_seed_group_is_checked_once_and_each_command_shown(desk: Desk, capsys:
         for seed in (1, 2, 3)
         for command in (
             f"xray-engine train --config configs/unet.yaml --run runs/a_seeds/seed_{seed} --set seed={seed}",
-            f"xray-engine evaluate --run runs/a_seeds/seed_{seed} --tta hv --threshold tuned",
+            f"xray-engine evaluate --run runs/a_seeds/seed_{seed} --tta auto --threshold tuned",
         )
     ]
 

@@ -104,11 +104,12 @@ def test_similar_runs_say_what_a_training_takes(desk: Desk) -> None:
 
 def test_an_evaluation_behind_its_training_is_like_those_of_similar_runs(desk: Desk) -> None:
     desk.trained("one", 1.0)
-    evaluation = JobSpec("evaluate", "one", ("evaluate", "--run", "runs/one", "--tta", "hv", "--threshold", "tuned"))
+    evaluation = JobSpec("evaluate", "one", ("evaluate", "--run", "runs/one", "--tta", "h", "--threshold", "tuned"))
     desk.job(evaluation, State.SUCCEEDED, started=1000.0, ended=1600.0, gpus=("GPU-0",))
     found = desk.look(desk.training("a"), then_evaluate=True)
     assert not any("checkpoint" in line for line in found.lines), "its training is launched with it"
     assert not found.is_bad
+    assert "✓ TTA h" in found.lines, "auto is the flips of the training"
     assert found.forecast[1:] == ["evaluate takes about 10m00s, from 1 similar run"]
 
 

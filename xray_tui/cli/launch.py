@@ -34,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
     add("--hold", action="store_true", help="keep the job out of the queue until it is released")
     add("--seeds", metavar="N,N,…", help="one training for each seed, as NAME_seeds/seed_N")
     add("--sweep", action="append", default=[], metavar="FIELD=V,V,…", help="one training for each value, NAME_sweep/…")
-    add("--then-evaluate", action="store_true", help="evaluate each training afterwards: hv, tuned threshold")
+    add("--then-evaluate", action="store_true", help="evaluate each training afterwards: TTA auto, tuned threshold")
     add("--priority", type=int, default=PRIORITY, metavar="0-99", help="0 starts first (default %(default)s)")
     add("--dry-run", action="store_true", help="launch nothing; print the checks and the forecast")
     parser.set_defaults(func=_launch)

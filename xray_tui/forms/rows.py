@@ -23,8 +23,8 @@ OPTION_HINTS = {
         "up to 3 fields with values; one training for each combination, as the run NAME_sweep/lr_1e-3_image_size_256",
     ),
     "evaluate": (
-        "with hv, tuned threshold",
-        "evaluates each training after it succeeds, with hv and a threshold tuned on validation",
+        "with TTA auto, tuned threshold",
+        "evaluates each training after it succeeds, with the flips of the training and a threshold tuned on validation",
     ),
     "gpus": ("number of GPUs, with gpu auto", ""),
     "after": (

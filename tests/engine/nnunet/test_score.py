@@ -161,7 +161,7 @@ def test_evaluate_scores_a_run_of_nnunet_too(run: Path, capsys: pytest.CaptureFi
     found = json.loads((run / "test_metrics_tta_mirror_thr030_area.json").read_text())
     assert found["provenance"]["checkpoints"][0]["path"].endswith("checkpoint_best.pth")
     for wrong, said in (
-        (("--tta", "d4"), "expected hv or none"),
+        (("--tta", "d4"), "expected auto, hv or none"),
         (("--manifest", "x", "--output", "y"), "own test split"),
     ):
         assert main(["evaluate", *given, *wrong]) == 2

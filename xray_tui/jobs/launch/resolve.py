@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -44,7 +44,7 @@ class ResolvedJob:
     checkpoint: str | None = None
     """Name of the run's checkpoint that the job starts from."""
     options: tuple[str, ...] = ()
-    """Other inputs of its estimate: views and batch size of an evaluation, the arguments of a command."""
+    """Other inputs of its estimate: TTA and batch size of an evaluation, the arguments of a command."""
 
     def section(self, name: str) -> Config:
         """A section of the config; empty if there is none."""
@@ -63,8 +63,8 @@ def resolve(runs: Path, spec: JobSpec, cwd: Path, jobs: Mapping[str, JobSpec] = 
         return ResolvedJob(spec.kind, folder, options=request.words)
     if isinstance(request, BlendRequest):
         blend = {**resolved_config(spec.kind, request), **({"tta": request.tta} if request.tta else {})}
-        members = request.members or blend["members"]
-        return ResolvedJob(spec.kind, folder, blend, members=tuple(cwd / member for member in members))
+        members = tuple(cwd / member for member in request.members or blend["members"])
+        return ResolvedJob(spec.kind, folder, _with_tta(blend, members, cwd), members=members)
     if isinstance(request, EvaluateRequest):
         parents = (jobs[identity] for identity in spec.after if identity in jobs)
         training = next((parent for parent in parents if (parent.kind, parent.run) == ("train", spec.run)), None)
@@ -74,7 +74,7 @@ def resolve(runs: Path, spec: JobSpec, cwd: Path, jobs: Mapping[str, JobSpec] = 
             config = config_of_run(folder) if (folder / names.CONFIG).exists() else {}
         manifest = _manifest(config, folder) if request.manifest is None else cwd / request.manifest
         checkpoint = names.LAST if request.checkpoint == "last" else names.BEST
-        options = (request.tta, str(request.batch_size))
+        options = (_engine_tta(request.tta, [config]), str(request.batch_size))
         return ResolvedJob(spec.kind, folder, config, manifest, checkpoint=checkpoint, options=options)
     resumes = request.resume and (folder / names.CONFIG).exists()
     if not resumes and request.config is None:
@@ -95,7 +95,31 @@ def resolve_past(runs: Path, spec: JobSpec, cwd: Path) -> ResolvedJob | None:
     if config.get("kind", "train") not in TAKES[spec.kind]:
         return None
     members = tuple(_absolute(member, folder) for member in config.get("members") or ())
+    config = _with_tta(config, members, folder)
     return ResolvedJob(spec.kind, folder, config, _manifest(config, folder), members)
+
+
+def _with_tta(blend: Config, members: Sequence[Path], base: Path) -> Config:
+    """A blend's config with the TTA that the engine will use; presence_run is relative to `base`."""
+    configs = []
+    for run in (*members, *([base / str(blend["presence_run"])] if blend.get("presence_run") else ())):
+        try:
+            configs.append(config_of_run(run))
+        except BadInput:
+            configs.append({})
+    return {**blend, "tta": _engine_tta(str(blend.get("tta")), configs)}
+
+
+def _engine_tta(tta: str, configs: Sequence[Config]) -> str:
+    """The TTA that the engine will use for runs with these configs; `auto` where a config is unknown."""
+    kinds = [config.get("kind", "train") for config in configs]
+    if kinds == ["nnunet"]:
+        return "none" if tta == "none" else "mirror"
+    if tta != "auto" or not all(configs):
+        return tta
+    augments = [config.get("augment") for config, kind in zip(configs, kinds, strict=True) if kind != "nnunet"]
+    flips = [augment if isinstance(augment, dict) else {} for augment in augments]
+    return names.trained_tta([(each.get("hflip", 0.5), each.get("vflip", 0.0)) for each in flips])  # AugmentConfig's
 
 
 def config_of_run(folder: Path) -> Config:

@@ -67,9 +67,10 @@ def trainings(spec: JobSpec, seeds: Sequence[int], sweep: Mapping[str, Sequence[
 
 
 def evaluation_of(training: Job, runs: Path) -> JobSpec:
-    """The evaluation that the board ranks, run after the training: views hv, threshold tuned on validation."""
+    """The evaluation that the board ranks, run after the training: the flips of the training, threshold tuned on
+    validation."""
     run = training.spec.run
-    request = EvaluateRequest(runs=str(runs), tta="hv", threshold="tuned")
+    request = EvaluateRequest(runs=str(runs), tta="auto", threshold="tuned")
     gpu = training.spec.gpu if "," not in training.spec.gpu else "auto"
     return JobSpec("evaluate", run, request, gpu, after=(training.id,), priority=training.spec.priority)
 

@@ -53,8 +53,8 @@ def checks(job: ResolvedJob, coming: Mapping[str, str] = MappingProxyType({})) -
     if job.kind == "train":
         return [_data(job, ("train", "val")), *_program_or_weights(job), *checkpoints]
     if job.kind == "evaluate":
-        return [*checkpoints, _data(job, ("val", "test"))]
-    return [*checkpoints, *_members(job)] if job.kind == "blend" else []
+        return [*checkpoints, _data(job, ("val", "test")), *_tta(*job.options[:1])]
+    return [*checkpoints, *_members(job), *_tta(job.config.get("tta"))] if job.kind == "blend" else []
 
 
 def check_space(runs: Path, before: int | None) -> Check:
@@ -84,6 +84,11 @@ def _data(job: ResolvedJob, splits: tuple[str, ...]) -> Check:
         run = clean(shlex.quote(str(job.folder)))
         summary += f"; if the data were moved: xray-engine evaluate --run {run} --manifest NEW.csv"
     return Check(OK if is_complete else BAD, f"data: {summary}")
+
+
+def _tta(tta: object = "auto") -> list[Check]:
+    """Say which TTA the engine will use; nothing for `auto` before the runs have configs."""
+    return [Check(OK, f"TTA {clean(str(tta))}")] if tta not in (None, "auto") else []
 
 
 def _program_or_weights(job: ResolvedJob) -> list[Check]:
