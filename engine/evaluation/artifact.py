@@ -88,8 +88,9 @@ def metrics_of(scores: SplitScores, table: Confusion, choice: Choice) -> dict[st
 
 
 def metrics_of_presence(presence: Floats, fractured: Flags, cut: float) -> dict[str, float]:
-    """The metrics of presence scores; `cut` is the presence threshold chosen on validation."""
-    at_cut = sensitivity(presence, fractured, cut)
+    """The metrics of presence scores; `cut` is the presence threshold chosen on validation, infinite if that has no
+    negative image. A metric that needs a missing class is left out."""
+    at_cut = sensitivity(presence, fractured, cut) if np.isfinite(cut) else None
     of_cut = {} if at_cut is None else {"sensitivity_at_90_specificity": at_cut}
     return presence_metrics(presence, fractured) | of_cut
 

@@ -49,7 +49,7 @@ def test_a_training_outlives_the_app_is_stopped_and_resumed_and_its_evaluation_r
         app.wait("xray-engine evaluate --run runs/seeds/seed_42 --tta auto --threshold tuned")
         choose_no_gpu(app)
         app.press(F5)
-        app.wait(re.compile(r"│ \+ +1 seeds/seed_42 +0\.\d{4} .* hv +now "))  # + marks what has just come
+        app.wait(re.compile(r"│ \+ +1 seeds/seed_42 +0\.\d{4} .* h +now "))  # + marks what has just come
         app.wait(job_line("✓", "succeeded", "evaluate", "seeds/seed_42"))
         app.press("x")
         app.wait("Exported 1 run to")
@@ -58,7 +58,7 @@ def test_a_training_outlives_the_app_is_stopped_and_resumed_and_its_evaluation_r
         assert app.modes_left_on <= TERMINALS_OWN
 
     exported = desk.board.read_text()
-    assert re.search(r"^\| 1 \| `seeds/seed_42` \| 0\.\d{4} .* \| `seeds/seed_42/test_metrics_tta_hv_tuned.json` \|$",
+    assert re.search(r"^\| 1 \| `seeds/seed_42` \| 0\.\d{4} .* \| `seeds/seed_42/test_metrics_tta_h_tuned.json` \|$",
                      exported, re.MULTILINE)  # fmt: skip
     printed = desk.command("export", "--runs", "runs", "--output", "-")
     assert what_does_not_pass(exported) == what_does_not_pass(printed)

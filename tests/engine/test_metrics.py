@@ -9,6 +9,7 @@ pytest.importorskip("sklearn")
 
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from engine.evaluation.artifact import metrics_of_presence
 from engine.evaluation.choose import (
     GRID,
     OPTIMISM_RESAMPLES,
@@ -112,6 +113,17 @@ def test_the_presence_threshold_keeps_its_specificity_and_no_lower_one_does() ->
     assert (scores[:20] <= cut).mean() >= 0.9
     assert (scores[:20] <= np.nextafter(cut, 0)).mean() < 0.9
     assert sensitivity(scores, fractured, cut) == 3 / 5
+
+
+def test_a_presence_metric_that_lacks_a_class_is_left_out_and_not_0() -> None:
+    scores, both, positives = np.linspace(0, 1, 6), np.arange(6) % 2 == 0, np.ones(6, bool)
+    without_negatives = presence_threshold(scores, positives)
+    assert metrics_of_presence(scores, both, without_negatives).keys() == {
+        "roc_auc_presence",
+        "average_precision_presence",
+    }
+    assert metrics_of_presence(scores, ~positives, 0.5) == {}
+    assert metrics_of_presence(scores, positives, 0.5) == {"sensitivity_at_90_specificity": 0.5}
 
 
 def test_the_tuned_threshold_is_the_best_of_the_grid() -> None:
