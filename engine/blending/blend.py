@@ -138,8 +138,12 @@ def prepare_blend(
     parts = (*resolved.members, *([resolved.presence_run] if resolved.presence_run else []))
     folder = run or Path(names.RUNS) / (resolved.name or "blend_" + "_".join(Path(part).name for part in parts))
     if (folder / names.CONFIG).exists():
-        if load_config(folder / names.CONFIG) != resolved:
-            raise BadInput(f"{clean(str(folder))}: holds another run; give another --run")
+        before = load_config(folder / names.CONFIG)
+        if before != resolved:
+            what = "another run; give"
+            if isinstance(before, BlendConfig) and before == resolved.model_copy(update={"tta": before.tta}):
+                what = f"this blend with --tta {before.tta}; give that, or"
+            raise BadInput(f"{clean(str(folder))}: holds {what} another --run")
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"{clean(str(folder))}: not an empty folder; give another --run")
     return resolved, folder

@@ -162,6 +162,8 @@ def test_blending_again_replaces_the_blend_and_another_one_is_refused(
     assert sorted(os.listdir(runs_copy / "both")) == before
     assert blend(runs_copy, "--set", "weight_step=0.5") == 2
     assert "holds another run; give another --run" in capsys.readouterr().err
+    assert blend(runs_copy, "--tta", "auto") == 2  # the default, after a version whose default was hv
+    assert "holds this blend with --tta none; give that, or another --run" in capsys.readouterr().err
 
 
 def test_a_blend_takes_the_flips_that_its_members_were_trained_with(runs_copy: Path) -> None:
