@@ -8,7 +8,7 @@ NNUNET := $(VENV)/.nnunet
 # Two tests at a time, as most wait for processes; those of a file in one process, as they share what is dear to set up.
 TWO    := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: all setup demo test test-long test-gpu bench-gpu bench-engine bench-terminal check clean
+.PHONY: all setup demo test test-long test-gpu bench-gpu bench-engine bench-bootstrap bench-terminal check clean
 all: setup
 setup: $(READY)
 
@@ -36,6 +36,9 @@ bench-gpu: $(PEERS)
 
 bench-engine: $(READY)
 	$(BIN)/python -P tests/bench/engine.py
+
+bench-bootstrap: $(READY)
+	$(BIN)/python -P tests/bench/bootstrap.py
 
 bench-terminal: $(READY)
 	$(BIN)/python tests/bench/terminal.py

@@ -57,7 +57,13 @@ def simplex(parts: int, step: float) -> list[tuple[float, ...]]:
 
 
 def search(members: Members, config: BlendConfig) -> SearchResult:
-    """The best mixture by config.objective; of equal ones the first of the grid, so the search is deterministic."""
+    """The best mixture by config.objective; of equal ones the first of the grid, so the search is deterministic. Raises
+    BadInput where the validation split lacks a class that the objective needs."""
+    if config.objective != "dice_pos" and all(sample.fractured for sample in members.samples):
+        raise BadInput(
+            f"the validation split has no image without a fracture, which objective: {config.objective} needs; "
+            "give objective: dice_pos"
+        )
     grid = simplex(len(members.parts), config.weight_step)
     thresholds = threshold_grid(config.threshold_step)
     scored = _score_grid(members, grid, thresholds)
@@ -180,6 +186,8 @@ def _map_sources(
 
 def _objective(objective: str, dice: Values, auc: Values) -> tuple[Values, ...]:
     """The values to compare, the most important first; each has an entry for every threshold."""
+    if np.isnan(auc).any():  # a class is missing
+        return (dice,)
     auc = np.broadcast_to(auc, dice.shape)
     if objective == "joint":
         return (dice + auc,)

@@ -99,7 +99,8 @@ def choose(
     """Make the requested choices on the validation split.
 
     threshold `tuned`: highest mean Dice over positives at native size. presence `auto`: the classification head if
-    there is one, else `trained`, the map's score that a presence loss trained, else the score with the highest ROC-AUC.
+    there is one, else `trained`, the map's score that a presence loss trained, else the score with the highest ROC-AUC,
+    or the map's maximum where a class is missing.
     gate `tuned`: highest mean Dice over all images (an empty mask predicted empty counts 1), at the threshold chosen
     before. Raises BadInput for a presence source that the run does not have.
     """
@@ -146,7 +147,7 @@ def _presence_source(val: SplitScores, presence: str, index: int, trained: str |
         metrics = {
             source: presence_metrics(val.presence_scores(source, index), val.fractured) for source in without_head()
         }
-        return max(metrics, key=lambda source: metrics[source].get("roc_auc_presence", 0.0))
+        return max(metrics, key=lambda source: metrics[source].get("roc_auc_presence", -np.inf))
     if presence == HEAD and HEAD not in val.presence:
         others = ", ".join(without_head())
         raise BadInput(f"--presence {HEAD}: this run has no classification head; give auto, or one of {others}")

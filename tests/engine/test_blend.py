@@ -216,3 +216,25 @@ def test_a_grid_that_would_take_for_ever_is_refused() -> None:
 
     with pytest.raises(BadInput, match="give a larger step"):
         simplex(8, 0.05)
+
+
+def test_a_validation_split_without_negatives_leaves_only_dice_to_search_by(synthetic: Path) -> None:
+    from engine.blending.members import Members
+    from engine.blending.search import search
+    from engine.contract.config import BlendConfig
+    from engine.data.manifest import read_manifest
+    from engine.evaluation.predictions import Predictions
+
+    samples = tuple(sample for sample in read_manifest(synthetic) if sample.split == "val" and sample.fractured)
+    generator = np.random.default_rng(0)
+
+    def part(presence: np.ndarray | None) -> Predictions:
+        levels = generator.integers(0, 65536, (len(samples), 64, 64)).astype(np.uint16)
+        return Predictions(samples, levels, presence, False, "", "cpu")
+
+    members = Members((part(generator.random(len(samples))), part(None)), generator.random(len(samples)))
+    found = search(members, BlendConfig(objective="dice_pos"))
+    assert 0 < found.threshold < 1
+    for objective in ("joint", "roc_auc_presence"):
+        with pytest.raises(BadInput, match=r"no image without a fracture.*give objective: dice_pos"):
+            search(members, BlendConfig(objective=objective))

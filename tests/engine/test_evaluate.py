@@ -206,6 +206,22 @@ def test_a_run_is_scored_on_other_data_with_that_datas_fingerprint(evaluated: Pa
     assert external["num_samples"] == sum(line.endswith(",test") for line in other.read_text().splitlines())
 
 
+def test_data_without_negatives_have_no_presence_metrics(runs_copy: Path, synthetic: Path, tmp_path: Path) -> None:
+    from engine.data.manifest import read_manifest, write_manifest
+
+    positives = [sample for sample in read_manifest(synthetic) if sample.split == "test" and sample.fractured]
+    write_manifest(tmp_path / "positives.csv", positives)
+    given = ["--run", str(runs_copy / "dual"), "--tta", "none", "--bootstrap", "50"]
+    given += ["--manifest", str(tmp_path / "positives.csv"), "--output", str(tmp_path / "positives.json")]
+    assert main(["evaluate", *given]) == 0
+    found = artifact(tmp_path / "positives.json")
+    for name in ("roc_auc_presence", "average_precision_presence", "fp_area_neg"):
+        assert name not in found
+        assert name not in found["intervals"]
+        assert name in found["validation"]
+    assert "dice_pos" in found["intervals"]
+
+
 def test_an_artifact_of_a_newer_version_is_not_overwritten(evaluated: Path) -> None:
     newer = evaluated.read_text().replace("xray-test-metrics/1", "xray-test-metrics/2")
     evaluated.write_text(newer)

@@ -19,6 +19,7 @@ from engine.evaluation.choose import (
     threshold_optimism,
 )
 from engine.evaluation.metrics import (
+    LARGEST_CHUNK,
     Confusion,
     intervals,
     presence_metrics,
@@ -29,6 +30,7 @@ from engine.evaluation.metrics import (
 )
 from engine.evaluation.presence import map_scores
 from engine.evaluation.scores import counts_at, dequantise, quantise
+from tests.bench.bootstrap import intervals_by_resample, made_up
 
 RANDOM = np.random.default_rng(3)
 
@@ -208,3 +210,48 @@ def test_intervals_hold_the_estimate_and_are_wider_for_patients_than_for_images(
     assert by_image == intervals(counts, scores, fractured, [None] * 60, 300)
     by_patient = intervals(counts, scores, fractured, [str(index // 6) for index in range(60)], 300)
     assert by_patient["dice"][1] - by_patient["dice"][0] > by_image["dice"][1] - by_image["dice"][0]
+
+
+@pytest.mark.parametrize("images", [12, 90, 1000])
+@pytest.mark.parametrize("by_patient", [False, True])
+@pytest.mark.parametrize("has_masks", [True, False])
+def test_intervals_are_those_of_one_scikit_learn_call_for_each_resample(
+    images: int, by_patient: bool, has_masks: bool
+) -> None:
+    """Scores have ties, and at 1000 images the resamples are drawn in more than one part."""
+    counts, scores = made_up(images, np.random.default_rng(images))
+    fractured = counts.positive
+    groups = [None if index % 4 == 0 or not by_patient else str(index // 3) for index in range(images)]
+    given = (counts if has_masks else None, scores, fractured, groups, 200, 5)
+    found, expected = intervals(*given), intervals_by_resample(*given)
+    assert LARGEST_CHUNK < 200 * 1000
+    assert found.keys() == expected.keys()
+    assert len(expected) == (7 if has_masks else 2)
+    for name, interval in expected.items():
+        assert found[name] == pytest.approx(interval, abs=1e-9), name
+
+
+@pytest.mark.parametrize("positives", [0, 1, 2, 8])
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_resample_without_a_class_has_no_presence_metric(positives: int, size: int) -> None:
+    """Patients of `size` images. With one positive patient of eight, a third of the resamples lack positives."""
+    fractured = np.repeat(np.arange(8) < positives, size)
+    counts, scores = made_up(len(fractured), np.random.default_rng(positives))
+    area = np.where(fractured, 50, 0)
+    counts = Confusion(np.minimum(counts.tp, area), counts.fp, area - np.minimum(counts.tp, area), counts.pixels)
+    groups = [str(index // size) for index in range(len(fractured))]
+    found = intervals(counts, scores, fractured, groups, 200)
+    expected = intervals_by_resample(counts, scores, fractured, groups, 200)
+    assert found.keys() == expected.keys()
+    assert ("roc_auc_presence" in found) == (positives not in (0, 8))
+    for name, interval in expected.items():
+        assert found[name] == pytest.approx(interval, abs=1e-9), name
+
+
+def test_the_presence_metrics_of_a_missing_class_are_missing() -> None:
+    scores = np.array([[0.1, 0.4], [0.2, 0.3]])
+    for fractured in (np.array([True, True]), np.array([False, False])):
+        assert np.isnan(roc_auc_columns(scores, fractured)).all()
+        assert presence_metrics(scores[:, 0], fractured) == {}
+    without_negatives = presence_threshold(scores[:, 0], np.array([True, True]))
+    assert sensitivity(scores[:, 1], np.array([True, False]), without_negatives) is None
