@@ -213,7 +213,8 @@ def resampled_presence(scores: Floats, fractured: npt.NDArray[np.bool_], weights
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
     """part / whole; NaN where whole is 0."""
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    ratio: Floats = np.full(len(whole), np.nan)
+    return np.divide(part, whole, out=ratio, where=whole > 0)
 
 
 def _units(

@@ -7,11 +7,16 @@ import errno
 import resource
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from engine.contract.errors import BadInput
+
+CPUINFO = Path("/proc/cpuinfo")
+_BF16_UNITS = ("avx512_bf16", "amx_bf16", "bf16")
+"""Features of x86 and, the last one, of ARM processors. torch also accepts bfloat16 where AVX-512 emulates it."""
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
 """Parts of the error messages of CUDA's start-up, torch's CPU allocator, cuBLAS and cuDNN."""
@@ -80,10 +85,22 @@ def _autocast_dtype(kind: str, precision: str) -> torch.dtype | None:
             raise BadInput("training.precision: fp16 needs CUDA; give auto, bf16 or fp32")
         return torch.float16
     if precision == "bf16":
+        if kind == "cpu" and not has_bf16_units():
+            print("training.precision: bf16 is emulated on this processor and slower than fp32", flush=True)
         return torch.bfloat16
     if kind == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else None
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() and has_bf16_units() else None
+
+
+def has_bf16_units() -> bool:
+    """Whether the processor computes in bfloat16 itself; True where its features are unknown."""
+    try:
+        lines = CPUINFO.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return True
+    features = {word for line in lines if line.startswith(("flags", "Features")) for word in line.split()}
+    return not features or not features.isdisjoint(_BF16_UNITS)
 
 
 def peak_memory() -> tuple[int, int | None]:
