@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -40,20 +40,21 @@ class Radiograph(NamedTuple):
     truncated: bool
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, window: Sequence[float] | None = None) -> NDArray[np.uint8]:
     """The radiograph as (height, width), grey, uint8, EXIF rotation applied. Errors: see `read_radiograph`."""
-    return read_radiograph(path).pixels
+    return read_radiograph(path, window).pixels
 
 
-def read_radiograph(path: Path) -> Radiograph:
+def read_radiograph(path: Path, window: Sequence[float] | None = None) -> Radiograph:
     """The radiograph, with what was found while decoding it.
 
     Colour becomes luma (ITU-R 601), transparent pixels become black, and of several frames the first is read. A JPEG
     that is cut short is read up to that point. EXIF data of a PNG count only before the pixels.
 
-    More than 8 bits are shifted down by whole bits, so that images of one detector stay comparable: by the smallest of
-    8, 10, 12, 14, 16 bits that holds the brightest pixel (most 16-bit files made from DICOM use 12). Only values
-    outside a detector's range (negative, beyond 16 bits) are stretched. Floats from 0 to 1 are multiplied by 255.
+    More than 8 bits are mapped by the `window` of the set: from its first value to its second linearly to 0…255, others
+    clipped. Without a window they are shifted down by whole bits: by the smallest of 8, 10, 12, 14, 16 bits that holds
+    the brightest pixel (most 16-bit files made from DICOM use 12), and values outside a detector's range (negative,
+    beyond 16 bits) are stretched. Floats from 0 to 1 are always multiplied by 255.
 
     Raises BadInput in one line: no such file, no image, cut short (other than JPEG), too many pixels.
     """
@@ -62,7 +63,7 @@ def read_radiograph(path: Path) -> Radiograph:
         orientation = _orientation(image)
         if image.format == "JPEG":
             image.draft("L", image.size)  # JPEG stores luma: colour is not decoded
-        grey = _grey(image)
+        grey = _grey(image, window)
         if orientation == 1:
             return grey, 1
         upright = Image.fromarray(grey)
@@ -99,6 +100,18 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         return _read(path, decode)
     except _CutShort as cut:
         raise BadInput(str(cut)) from None
+
+
+def is_deep(path: Path) -> bool:
+    """Whether the image has more than 8 bits, from the header only. Errors: see `image_size`."""
+    return _read(path, _has_more_than_8_bits)
+
+
+def stored_values(path: Path) -> NDArray[Any] | None:
+    """The values (height, width) of an image with more than 8 bits, not turned and not inverted; None for floats from 0
+    to 1. Raises BadInput in one line."""
+    values = _read(path, lambda image: _finite(np.asarray(image)))
+    return None if _is_unit(values) else values
 
 
 def image_size(path: Path, *, upright: bool = True) -> tuple[int, int]:
@@ -163,11 +176,17 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def _grey(image: Image.Image) -> NDArray[np.uint8]:
+def _has_more_than_8_bits(image: Image.Image) -> bool:
+    return image.mode == "F" or image.mode.startswith("I")
+
+
+def _grey(image: Image.Image, window: Sequence[float] | None) -> NDArray[np.uint8]:
     image.load()
-    if image.mode == "F" or image.mode.startswith("I"):
+    if _has_more_than_8_bits(image):
         tags: Any = getattr(image, "tag_v2", {})  # Pillow inverts a TIFF itself up to 8 bits
-        return _to_8_bits(np.asarray(image), inverted=image.format == "TIFF" and tags.get(PHOTOMETRIC) == MIN_IS_WHITE)
+        inverted = image.format == "TIFF" and tags.get(PHOTOMETRIC) == MIN_IS_WHITE
+        pixels = _to_8_bits(_finite(np.asarray(image)), window)
+        return 255 - pixels if inverted else pixels
     return np.asarray(_on_black(image).convert("L"))
 
 
@@ -179,20 +198,32 @@ def _on_black(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), colours).convert("RGB")
 
 
-def _to_8_bits(values: NDArray[Any], *, inverted: bool = False) -> NDArray[np.uint8]:
-    """Grey levels of any depth as 8 bits, by the rule in `read_radiograph`."""
-    if values.dtype.kind == "f":
-        values = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+def _finite(values: NDArray[Any]) -> NDArray[Any]:
+    """Floats without NaN and infinity, which become 0; other values unchanged."""
+    if values.dtype.kind != "f":
+        return values
+    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _is_unit(values: NDArray[Any]) -> bool:
+    """Whether the values are floats from 0 to 1."""
+    return values.dtype.kind == "f" and bool(((values >= 0.0) & (values <= 1.0)).all())
+
+
+def _to_8_bits(values: NDArray[Any], window: Sequence[float] | None) -> NDArray[np.uint8]:
+    """Finite grey levels of any depth as 8 bits, by the rule in `read_radiograph`."""
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    if values.dtype.kind == "f" and low >= 0.0 and high <= 1.0:
+    if _is_unit(values):
         grey = np.rint(values * 255.0)
+    elif window is not None:
+        low, high = window[:2]
+        grey = np.rint(np.clip((values.astype(np.float32) - low) * (255.0 / (high - low)), 0.0, 255.0))
     elif low < 0.0 or high >= 1 << DEPTHS[-1]:
         grey = (values.astype(np.float64) - low) * (255.0 / max(high - low, 1e-12))
     else:
         depth = next(bits for bits in DEPTHS if high < 1 << bits)
         grey = values.astype(np.uint16) >> (depth - 8)
-    pixels = grey.astype(np.uint8)
-    return 255 - pixels if inverted else pixels
+    return grey.astype(np.uint8)
 
 
 def _brightest(image: Image.Image) -> tuple[NDArray[Any], float]:

@@ -63,7 +63,7 @@ def load_inputs(
     def fill(images: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_]) -> None:
         def read(index: int) -> str | None:
             sample = samples[index]
-            image = read_image(sample.image)
+            image = read_image(sample.image, sample.window)
             images[index] = image_to_input(image, size, keep_aspect)
             if sample.mask is None:
                 return None
@@ -103,7 +103,8 @@ def size_problem(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) 
 
 
 def cache_folder(samples: Sequence[Sample], cache_beside: Path | None, *what: object) -> Path | None:
-    """The folder beside the manifest `cache_beside` for arrays that depend on the samples' files and on `what`."""
+    """The folder beside the manifest `cache_beside` for arrays that depend on the samples' files and windows, and on
+    `what`."""
     if cache_beside is None:
         return None
     digest = hashlib.sha256(json.dumps(what).encode())
@@ -112,4 +113,6 @@ def cache_folder(samples: Sequence[Sample], cache_beside: Path | None, *what: ob
             state = path.stat() if path is not None else None
             entry = [sample.id, str(path), state.st_size, state.st_mtime_ns] if state else [sample.id]
             digest.update(json.dumps(entry).encode())
+        if sample.window is not None:
+            digest.update(json.dumps(sample.window[:2]).encode())
     return cache_beside.parent / CACHE / digest.hexdigest()[:24]

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file, write_whole
+from engine.contract.names import HEADER
 from engine.contract.text import clean
+from engine.data.window import Window, read_window
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,16 +36,19 @@ class Sample:
     """train, val or test."""
     group: str | None = None
     """Samples of one group, usually a patient, belong in one split."""
+    window: Window | None = None
+    """The window to read the image with, if it has more than 8 bits."""
 
 
 def read_manifest(path: Path) -> list[Sample]:
     """The samples in the order of the file, each checked: files exist, ids are unique, positives have masks.
 
-    Pixels are not read. Raises BadInput with a line for every problem: file, line number, field, and what was expected.
+    Their window is that of manifest.yaml beside the file. Pixels are not read. Raises BadInput with a line for every
+    problem: file, line number, field, and what was expected.
     """
     name = clean(str(path))
     folder = path.resolve().parent
-    table = read_table(path, COLUMNS)
+    table, window = read_table(path, COLUMNS), read_window(path.with_name(HEADER))
     copies = table.id.duplicated() & (table.id != "")
     first_line = {identity: line for line, identity in reversed(list(table.id.items()))}
     problems: list[str] = []
@@ -56,12 +61,18 @@ def read_manifest(path: Path) -> list[Sample]:
         if not row_problems:
             mask = folder / row["mask"] if row["mask"] else None
             group = row.get("group") or None
-            samples.append(Sample(row["id"], folder / row["image"], mask, row["fractured"] == "1", row["split"], group))
+            is_fractured = row["fractured"] == "1"
+            samples.append(Sample(row["id"], folder / row["image"], mask, is_fractured, row["split"], group, window))
     if table.empty:
         problems.append(f"{name}: no rows; expected one for each radiograph")
     if problems:
         raise BadInput(problems)
     return samples
+
+
+def with_window(samples: Iterable[Sample], window: Window | None) -> list[Sample]:
+    """The samples, to be read with this window."""
+    return [replace(sample, window=window) for sample in samples]
 
 
 def write_manifest(path: Path, samples: Iterable[Sample]) -> None:

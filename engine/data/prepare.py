@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 from engine.contract.errors import BadInput
 from engine.contract.files import write_whole
-from engine.contract.names import MANIFEST
+from engine.contract.names import HEADER, MANIFEST
 from engine.contract.text import clean
 from engine.data.checks import examine, header_problems, set_flaws, split_counts
 from engine.data.fracatlas import is_fracatlas, read_fracatlas
 from engine.data.manifest import Sample, read_table, write_manifest
 from engine.data.sources import Case, Flaw, Source, read_csv, read_folder, with_splits
 from engine.data.splits import stratified_split
+from engine.data.window import Window, measure, write_window
 from engine.process.folders import locked_folder
 from engine.process.progress import map_threaded
 
@@ -45,12 +46,15 @@ class Prepared:
     """Images by split and by fractured (False, True)."""
     flaws: tuple[Flaw, ...]
     """Everything unusual about the data, by kind; also in flaws.txt beside the manifest."""
+    window: Window | None
+    """The window of its images with more than 8 bits; also in manifest.yaml beside the manifest."""
 
 
 def prepare(
     source: Path, output: Path, *, format: str = "auto", split: Path | None = None, trust: str = "mask", seed: int = 42
 ) -> Prepared:
     """Write OUTPUT/manifest.csv, OUTPUT/masks/*.png (of positives only) and OUTPUT/flaws.txt. Images are not copied.
+    Where images have more than 8 bits, OUTPUT/manifest.yaml gets their window.
 
     format: auto, folder, csv or fracatlas; read_folder, read_csv and read_fracatlas describe what they read. split: a
     CSV file with image_id (or id) and split. Without it the source's own splits are used; if it has none, 70 / 15 / 15
@@ -102,8 +106,9 @@ def prepare(
         samples = _samples(kept, output, seed)
         flaws.extend(set_flaws(samples, [digest for _, _, digest in kept]))
         flaws.sort(key=lambda flaw: flaw.kind)
-        publish(samples, flaws, output, staged)
-    return Prepared(output / MANIFEST, split_counts(samples), tuple(flaws))
+        window = measure(samples, seed)
+        publish(samples, flaws, window, output, staged)
+    return Prepared(output / MANIFEST, split_counts(samples), tuple(flaws), window)
 
 
 def read_source(source: Path, format: str = "auto") -> Source:
@@ -162,7 +167,9 @@ def staging(output: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
-def publish(samples: Sequence[Sample], flaws: Sequence[Flaw], output: Path, staged: Path) -> None:
+def publish(
+    samples: Sequence[Sample], flaws: Sequence[Flaw], window: Window | None, output: Path, staged: Path
+) -> None:
     """Move masks, flaws and manifest to their final paths, then remove masks that only the former manifest named.
 
     At every moment there is a manifest whose files all exist, the former or the new one.
@@ -175,6 +182,7 @@ def publish(samples: Sequence[Sample], flaws: Sequence[Flaw], output: Path, stag
     for path in staged.iterdir():
         path.replace(masks / path.name)
     write_whole(output / FLAWS, "".join(f"{flaw.kind}: {flaw.line}\n" for flaw in flaws))
+    write_window(output / HEADER, window)
     write_manifest(manifest, samples)
     for name in former - {f"{MASKS}/{sample.mask.name}" for sample in samples if sample.mask}:
         if Path(name).parent == Path(MASKS):
@@ -194,6 +202,8 @@ def report_lines(prepared: Prepared) -> Iterator[str]:
     yield clean(str(prepared.manifest))
     for split, count in prepared.counts.iterrows():
         yield f"  {split:6}{count.sum():7,} images, {count[True]:,} fractured"
+    if (window := prepared.window) is not None:
+        yield f"  window {window.low:g} to {window.high:g}, of {window.images} images with more than 8 bits"
     for kind, group in groupby(prepared.flaws, key=lambda flaw: flaw.kind):
         lines = sorted(flaw.line for flaw in group)
         yield f"{kind}: {len(lines)}"

@@ -15,7 +15,8 @@ from engine.contract.errors import BadInput
 from engine.contract.files import file_sha256, write_whole
 from engine.contract.nnunet import NnunetDataConfig
 from engine.contract.text import clean
-from engine.data.manifest import Sample, read_manifest, read_table
+from engine.data.manifest import Sample, read_manifest, read_table, with_window
+from engine.data.window import read_window
 
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
 
@@ -74,13 +75,17 @@ def _components(groups: Sequence[Sequence[Hashable]]) -> list[int]:
 def read_samples(config: DataConfig | NnunetDataConfig, run: Path | None = None) -> list[Sample]:
     """The manifest's samples, in its order, with the splits of the config's fold. Raises BadInput.
 
-    A run that has begun (it has a config) keeps the fold of its split.csv. A run of an earlier version has no such file
-    and keeps the fold that this version drew.
+    A run that has begun (it has a config) keeps the fold of its split.csv and the window of its window.yaml. A run of
+    an earlier version has no such files: it keeps the fold that this version drew, and has no window.
     """
     samples = read_manifest(Path(config.manifest))
+    if run is not None and not (run / names.CONFIG).exists():
+        run = None
+    if run is not None:
+        samples = with_window(samples, read_window(run / names.WINDOW))
     if config.fold is None:
         return samples
-    if run is None or not (run / names.CONFIG).exists():
+    if run is None:
         return draw_folds(samples, config.folds)[config.fold]
     if (run / names.SPLIT).exists():
         return _with_stored_split(samples, run / names.SPLIT, config.manifest)

@@ -13,7 +13,8 @@ from engine.contract.config import EvaluateOptions, TrainConfig
 from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file
 from engine.contract.text import clean
-from engine.data.manifest import read_manifest
+from engine.data.manifest import read_manifest, with_window
+from engine.data.window import report_missing
 from engine.evaluation.artifact import Evaluation, artifact_path, selection_key, write_artifact, write_presence_artifact
 from engine.evaluation.choose import GRID, choose
 from engine.evaluation.predictions import Predictions, predict, predict_split
@@ -38,9 +39,11 @@ def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: 
         test = predict_split(run, "test", options.tta, options.batch_size)
     else:
         external, samples = {"manifest": relative_to_file(manifest, output)}, read_manifest(manifest)
+        samples = with_window(samples, run.window)
         tests = [sample for sample in samples if sample.split == "test"]
         split = "test" if tests else "all"
         test = predict(run, tests or samples, manifest, options.tta, options.batch_size)
+    report_missing((*val.samples, *test.samples))
     choices = ("tta", "checkpoint") if run.is_classifier else ("tta", "threshold", "presence", "gate", "checkpoint")
     request = {name: getattr(options, name) for name in choices}
     key = selection_key(**request, data=test.fingerprint)

@@ -93,6 +93,7 @@ def predict(
     size = run.config.data.image_size
     shape = None if run.is_classifier else (len(samples), size, size)
     key = cache_key(run.sha256, fingerprint(samples), tta, (sample.id for sample in samples))
+    key["window"] = None if samples[0].window is None else list(samples[0].window[:2])
     cached: Cached | None
     if cache is None:
         cached = _predict(

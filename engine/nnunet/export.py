@@ -20,7 +20,7 @@ from engine.contract.nnunet import NnunetConfig, NnunetDataConfig
 from engine.contract.text import clean
 from engine.data.images import read_image, read_mask
 from engine.data.inputs import size_problem
-from engine.data.manifest import SPLITS, Sample, fingerprint, read_manifest
+from engine.data.manifest import SPLITS, Sample, fingerprint, read_manifest, with_window
 from engine.data.resize import content_size, image_to_input, mask_to_input
 from engine.data.splits import draw_folds, read_samples
 from engine.nnunet.layout import CHANNEL, ENDING, FOLDS
@@ -58,7 +58,7 @@ def _read_folds(data: NnunetDataConfig, run: Path | None) -> list[list[Sample]]:
     own = read_samples(data, run)
     if data.fold is None:
         return [own]
-    folds = draw_folds(read_manifest(Path(data.manifest)), data.folds)
+    folds = draw_folds(with_window(read_manifest(Path(data.manifest)), own[0].window), data.folds)
     folds[data.fold] = own
     return folds
 
@@ -169,7 +169,7 @@ def _write_images(samples: Sequence[Sample], cases: dict[str, str], size: int, m
 
     def write(index: int) -> str | None:
         sample = samples[index]
-        image = read_image(sample.image)
+        image = read_image(sample.image, sample.window)
         mask = np.zeros(image.shape, np.bool_) if sample.mask is None else read_mask(sample.mask)
         if mask.shape != image.shape:
             return size_problem(sample, image.shape, mask.shape)

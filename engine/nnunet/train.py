@@ -14,6 +14,7 @@ from engine.contract.load import save_config
 from engine.contract.nnunet import NnunetConfig
 from engine.contract.text import clean
 from engine.data.splits import read_samples, write_split
+from engine.data.window import report_missing, write_window
 from engine.nnunet.export import export
 from engine.nnunet.layout import CONFIGURATION, DATASET, FOLDS, Layout
 from engine.nnunet.log import TrainingLog
@@ -28,7 +29,8 @@ def train(config: NnunetConfig, run: Path, device: str) -> None:
     complete leaves nothing. Raises Stopped, Failed, BadInput."""
     layout = Layout(run, config)
     plan, trainer = find_command(PLAN), find_command(TRAIN)
-    for half in (*unfinished(run / names.CONFIG), *unfinished(run / names.SPLIT)):
+    files = (run / name for name in (names.CONFIG, names.SPLIT, names.WINDOW))
+    for half in (half for file in files for half in unfinished(file)):
         half.unlink(missing_ok=True)
     resumes = (run / names.CONFIG).exists()
     if not resumes:
@@ -48,16 +50,20 @@ def train(config: NnunetConfig, run: Path, device: str) -> None:
 def _begin(config: NnunetConfig, layout: Layout) -> None:
     """Write the config and the export, or neither: after the data are corrected, the folder is free for the same
     command."""
-    split, path = layout.run / names.SPLIT, layout.run / names.CONFIG
+    split, window, path = (layout.run / name for name in (names.SPLIT, names.WINDOW, names.CONFIG))
     try:
+        samples = read_samples(config.data)
         if config.data.fold is not None:
-            write_split(layout.run, read_samples(config.data))
+            write_split(layout.run, samples)
+        report_missing(samples)
+        write_window(window, samples[0].window)
         save_config(config, path)
         export(config, layout.dataset, layout.run)
     except BaseException:
         shutil.rmtree(layout.run / names.CHECKPOINTS, ignore_errors=True)
         path.unlink(missing_ok=True)
         split.unlink(missing_ok=True)
+        window.unlink(missing_ok=True)
         raise
 
 

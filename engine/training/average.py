@@ -17,6 +17,7 @@ from engine.contract.load import save_config
 from engine.contract.text import clean
 from engine.data.moved import check_manifest
 from engine.data.splits import write_split
+from engine.data.window import write_window
 from engine.evaluation.predict import to_tensor
 from engine.models.checkpoint import load_checkpoint, load_network
 from engine.models.network import XrayNetwork
@@ -67,6 +68,7 @@ def average(run: Path, output: Path, best: int | None = None) -> None:
             "training": training.model_copy(update={"init_from": str(run.resolve())}),  # so that the configs differ
         }
         mean_config = config.model_copy(update=described)
+        write_window(output / names.WINDOW, training_data.training.samples[0].window)
         save_config(mean_config, output / names.CONFIG)
         note = output / names.AVERAGE
         sources = [

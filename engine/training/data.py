@@ -20,6 +20,7 @@ from engine.data.inputs import Inputs, load_inputs
 from engine.data.manifest import Sample, fingerprint
 from engine.data.sampling import Batches
 from engine.data.splits import read_samples
+from engine.data.window import report_missing
 from engine.process.device import Device
 from engine.process.exit import leave_stopping_to_the_parent
 from engine.process.progress import show_title
@@ -62,6 +63,7 @@ def load_training_data(config: LearnConfig, run: Path | None = None) -> Training
             f"{name}: split val has no image without a fracture, which training.selection_metric: {metric} needs; "
             "give dice_pos, iou_pos or loss"
         )
+    report_missing(sample for split in splits.values() for sample in split)
     size, keep, cache = config.data.image_size, config.data.keep_aspect, manifest if config.data.cache else None
     return TrainingData(
         load_inputs(splits["train"], size, keep, cache, "train", with_positions=config.data.patch is not None),

@@ -17,6 +17,7 @@ from engine.contract.models import title
 from engine.contract.text import clean
 from engine.contract.training import TrainingConfig
 from engine.data.splits import write_split
+from engine.data.window import write_window
 from engine.process.device import pick_device
 from engine.process.exit import StopFlag
 from engine.process.progress import Progress, say
@@ -50,8 +51,8 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
     training, checkpoints = config.training, run / names.CHECKPOINTS
     last = checkpoints / names.LAST
     if ranks.is_first:
-        left_over = (*unfinished(run / names.CONFIG), *unfinished(run / names.SPLIT), *checkpoints.glob(".*.pt.*.tmp"))
-        for half in left_over:
+        files = (run / name for name in (names.CONFIG, names.SPLIT, names.WINDOW))
+        for half in (*(half for file in files for half in unfinished(file)), *checkpoints.glob(".*.pt.*.tmp")):
             half.unlink(missing_ok=True)  # left by a killed training
         if resume and not last.exists():
             print(f"{clean(str(run))}: no {names.LAST} yet; the training starts from the beginning", flush=True)
@@ -72,6 +73,7 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
     if ranks.is_first and not resumes:
         if config.data.fold is not None:
             write_split(run, (*training_data.training.samples, *training_data.validation.samples))
+        write_window(run / names.WINDOW, training_data.training.samples[0].window)
         save_config(config, run / names.CONFIG)
     events = EventLog(run / names.EVENTS if ranks.is_first else None, keep_bytes=state.events_bytes)
     events.write("start", run=run.name, epochs=epochs, steps=steps, step=state.step)
