@@ -8,7 +8,7 @@ and runs of versions without these files scale every image by its own maximum (s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -84,10 +84,10 @@ def read_window(path: Path) -> Window | None:
     return Window(float(numbers[0]), float(numbers[1]), images if isinstance(images, int) else 0)
 
 
-def report_missing(samples: Iterable[Sample]) -> None:
+def report_missing(samples: Sequence[Sample]) -> None:
     """Print a line where images with more than 8 bits have no window."""
     if count := sum(sample.window is None and is_deep(sample.image) for sample in samples):
         say(
-            f"{count} images with more than 8 bits have no common window: each is scaled by its own maximum, as in "
-            "earlier versions; prepare the set again and train a new run to use one"
+            f"{count} of {len(samples)} images have more than 8 bits and no common window: each is scaled by its own "
+            "maximum, as in earlier versions; prepare the set again and train a new run to use one"
         )

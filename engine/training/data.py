@@ -63,7 +63,7 @@ def load_training_data(config: LearnConfig, run: Path | None = None) -> Training
             f"{name}: split val has no image without a fracture, which training.selection_metric: {metric} needs; "
             "give dice_pos, iou_pos or loss"
         )
-    report_missing(sample for split in splits.values() for sample in split)
+    report_missing([*splits["train"], *splits["val"]])
     size, keep, cache = config.data.image_size, config.data.keep_aspect, manifest if config.data.cache else None
     return TrainingData(
         load_inputs(splits["train"], size, keep, cache, "train", with_positions=config.data.patch is not None),

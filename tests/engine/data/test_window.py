@@ -163,7 +163,7 @@ def test_images_without_a_window_are_reported_in_one_line(tmp_path: Path, capsys
     report_missing([sample(deep, window=Window(0, 4000, 1)), sample(grey)])
     assert capsys.readouterr().out == ""
     report_missing([sample(deep), sample(grey)])
-    assert capsys.readouterr().out.startswith("1 images with more than 8 bits have no common window")
+    assert capsys.readouterr().out.startswith("1 of 2 images have more than 8 bits and no common window")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -20,6 +21,7 @@ from engine.cli import main
 from engine.contract.errors import Failed
 from engine.contract.events import parse_events
 from engine.contract.load import load_nnunet_config
+from engine.data.window import Window, read_window, write_window
 from engine.nnunet.layout import Layout
 from engine.nnunet.tool import failure
 
@@ -294,3 +296,21 @@ def test_a_stop_ends_the_command_and_all_that_it_started(handler: str, number: s
         wait_until(lambda: not is_alive(int(leader)) and not is_alive(int(worker)))
     ours.wait(60)
     ours.stdout.close()
+
+
+@pytest.mark.parametrize("fold", ["null", "1"])
+def test_16_bit_images_are_exported_with_the_window_of_their_set(
+    fold: str, train: Callable[..., int], runs: Path, manifest: Path, stand_ins: Path
+) -> None:
+    window = Window(0, 255 * 100, 10)
+    for path in manifest.parent.glob("[0-9].png"):
+        Image.fromarray(np.asarray(Image.open(path)).astype(np.uint16) * 100).save(path)
+    write_window(manifest.with_name("manifest.yaml"), window)
+    assert train("--set", f"data.fold={fold}", "--set", "data.folds=2") == 0
+    assert read_window(runs / "nn" / "window.yaml") == window
+    exports = [path for path in (runs / "nn").rglob("imagesT*/*.png") if "v2" in path.name or "t2" in path.name]
+    assert exports
+    expected = {"v2": 65, "t2": 68}
+    for path in exports:
+        (name,) = [name for name in expected if name in path.name]
+        assert set(np.unique(np.asarray(Image.open(path)))) == {expected[name]}

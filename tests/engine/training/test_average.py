@@ -41,6 +41,16 @@ def test_the_mean_is_a_run_that_can_be_evaluated_and_says_what_it_is_of(
     assert "cannot be resumed" in capsys.readouterr().err
 
 
+def test_the_mean_reads_images_with_its_runs_window(train: Train) -> None:
+    from engine.data.window import Window, read_window, write_window
+
+    run = train("run", "training.epochs=2", "training.keep_best=2")
+    write_window(run / "window.yaml", Window(10, 3000, 5))
+    output = run.with_name("run_mean")
+    assert main(["average", "--run", str(run), "--output", str(output)]) == 0
+    assert read_window(output / "window.yaml") == Window(10, 3000, 5)
+
+
 def test_statistics_of_what_rested_stay(train: Train) -> None:
     import torch
 
