@@ -7,7 +7,6 @@ and runs of versions without these files scale every image by its own maximum (s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,6 +31,8 @@ LARGEST_SAMPLE = 200
 """Images that a window is measured over."""
 PIXELS = 10_000
 """Pixels drawn from each of them, so that large images weigh no more than small ones."""
+LARGEST = 1e12
+"""Bound of a window's values."""
 
 
 class Window(NamedTuple):
@@ -77,9 +78,9 @@ def read_window(path: Path) -> Window | None:
     values, name = read_mapping(path), clean(str(path))
     if (reason := newer(values.get("format"), FORMAT)) is not None:
         raise BadInput(f"{name}: {reason}")
-    window, images = values.get("window"), values.get("images")
-    numbers = [n for n in window if type(n) in (int, float) and math.isfinite(n)] if isinstance(window, list) else []
-    if len(numbers) != 2 or numbers != window or numbers[0] >= numbers[1]:
+    pair, images = values.get("window"), values.get("images")
+    numbers = [n for n in pair if type(n) in (int, float) and abs(n) < LARGEST] if isinstance(pair, list) else []
+    if len(numbers) != 2 or numbers != pair or numbers[0] >= numbers[1]:
         raise BadInput(f"{name}: window: expected [low, high], two numbers, the lower first")
     return Window(float(numbers[0]), float(numbers[1]), images if isinstance(images, int) else 0)
 

@@ -38,8 +38,8 @@ def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: 
         external, split = {}, "test"
         test = predict_split(run, "test", options.tta, options.batch_size)
     else:
-        external, samples = {"manifest": relative_to_file(manifest, output)}, read_manifest(manifest)
-        samples = with_window(samples, run.window)
+        external = {"manifest": relative_to_file(manifest, output)}
+        samples = with_window(read_manifest(manifest), val.samples[0].window)  # the run's own window
         tests = [sample for sample in samples if sample.split == "test"]
         split = "test" if tests else "all"
         test = predict(run, tests or samples, manifest, options.tta, options.batch_size)

@@ -21,7 +21,6 @@ from engine.data.inputs import load_inputs
 from engine.data.manifest import Sample, fingerprint
 from engine.data.moved import check_manifest, check_same_data, point_to
 from engine.data.splits import read_samples
-from engine.data.window import Window, read_window
 from engine.evaluation.prediction_cache import data_of
 from engine.process.progress import Progress
 
@@ -49,11 +48,6 @@ class Run:
     @property
     def manifest(self) -> Path:
         return Path(self.config.data.manifest)
-
-    @property
-    def window(self) -> Window | None:
-        """The window that it was trained with."""
-        return read_window(self.folder / names.WINDOW)
 
     def samples(self, split: str) -> list[Sample]:
         """The samples of a split of its manifest, with its fold. Raises BadInput for an empty split."""
