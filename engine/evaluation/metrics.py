@@ -135,8 +135,8 @@ def presence_threshold(scores: Floats, fractured: npt.NDArray[np.bool_], specifi
 
 
 def sensitivity(scores: Floats, fractured: npt.NDArray[np.bool_], threshold: float) -> float | None:
-    """Share of positives with a score above the threshold; None without positives, or without a finite threshold."""
-    return float((scores[fractured] > threshold).mean()) if fractured.any() and np.isfinite(threshold) else None
+    """Share of positives with a score above the threshold; None without positives."""
+    return float((scores[fractured] > threshold).mean()) if fractured.any() else None
 
 
 def intervals(

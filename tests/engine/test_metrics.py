@@ -253,5 +253,3 @@ def test_the_presence_metrics_of_a_missing_class_are_missing() -> None:
     for fractured in (np.array([True, True]), np.array([False, False])):
         assert np.isnan(roc_auc_columns(scores, fractured)).all()
         assert presence_metrics(scores[:, 0], fractured) == {}
-    without_negatives = presence_threshold(scores[:, 0], np.array([True, True]))
-    assert sensitivity(scores[:, 1], np.array([True, False]), without_negatives) is None
