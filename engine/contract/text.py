@@ -50,6 +50,26 @@ def brief(value: Any) -> str:
         return "a number that is too long"
 
 
+def look_text(look: Any) -> str:
+    """An artifact's `selection.look` in words.
+
+    >>> look_text({"run": 3, "data": 41})
+    '3rd look at test by this run, 41st by all runs'
+    >>> look_text(None)
+    'looks unknown'
+    """
+    counts = [look.get(key) if isinstance(look, dict) else None for key in ("run", "data")]
+    if not all(type(count) is int and 0 < count < 1e9 for count in counts):
+        return "looks unknown"
+    of_run, of_all = map(_ordinal, counts)
+    return f"{of_run} look at test by this run, {of_all} by all runs"
+
+
+def _ordinal(number: Any) -> str:
+    teen = 11 <= number % 100 <= 13
+    return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
 def _visible(char: str) -> str:
     if char.isprintable():
         return char

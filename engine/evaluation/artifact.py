@@ -20,8 +20,9 @@ from engine import __version__
 from engine.contract.files import file_sha256, write_json, write_whole
 from engine.contract.formats import newer
 from engine.contract.names import CONFIG, ENGINE_GIT_ENV, SCHEMA
-from engine.contract.text import clean
+from engine.contract.text import clean, look_text
 from engine.evaluation.choose import Choice
+from engine.evaluation.looks import record_look
 from engine.evaluation.metrics import (
     Confusion,
     Floats,
@@ -153,12 +154,20 @@ def _publish(
 ) -> None:
     path = evaluation.path
     table_path = path.with_name(f"{path.stem}.images.csv")
+    look = record_look(evaluation.run, evaluation.data["fingerprint"], evaluation.key, path)
     artifact = {
         "schema": SCHEMA,
         **figures,
         "intervals": intervals(counts, presence, test.fractured, test.groups, evaluation.resamples, evaluation.seed),
         "tta_mode": evaluation.tta,
-        "selection": {"selected_on": "val", "optimism": None, **chosen, **evaluation.selection, "key": evaluation.key},
+        "selection": {
+            "selected_on": "val",
+            "optimism": None,
+            **chosen,
+            **evaluation.selection,
+            "key": evaluation.key,
+            "look": look,
+        },
         "data": {**data, **evaluation.data},
         "provenance": {
             "checkpoints": list(evaluation.checkpoints),
@@ -209,6 +218,7 @@ def _describe(artifact: dict[str, Any], path: Path) -> str:
             line("test", artifact),
             *([line("  input size", artifact["input"])] if "input" in artifact else []),
             line("validation", artifact["validation"]),
+            look_text(selection["look"]),
         ]
     )
 

@@ -116,7 +116,7 @@ def show_title(what: str) -> None:
         from setproctitle import setproctitle
     except ImportError:
         return
-    setproctitle(f"xray-tui {clean(os.environ.get(RUN_ENV) or '?')} ({_user()}) {what}")
+    setproctitle(f"xray-tui {clean(os.environ.get(RUN_ENV) or '?')} ({user_name()}) {what}")
 
 
 def pace(done: int, total: int, eta_s: float | None) -> str:
@@ -125,7 +125,8 @@ def pace(done: int, total: int, eta_s: float | None) -> str:
     return share if eta_s is None else f"{share} {duration(eta_s)} left"
 
 
-def _user() -> str:
+def user_name() -> str:
+    """This process's user, safe to print."""
     try:
         return clean(pwd.getpwuid(os.getuid()).pw_name)
     except KeyError:

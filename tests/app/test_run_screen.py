@@ -107,6 +107,17 @@ def test_it_says_where_the_threshold_came_from(tmp_path: Path, selection: dict[s
     assert entry(lines_of(tmp_path), "Threshold") == said
 
 
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [({"run": 3, "data": 41}, "3rd look at test by this run, 41st by all runs"), (None, "looks unknown")],
+)
+def test_it_says_how_often_the_run_was_scored_on_test(tmp_path: Path, look: object, said: str) -> None:
+    write_artifact(tmp_path, "r", 0.4, selection={"look": look})
+    lines = lines_of(tmp_path)
+    assert entry(lines, "Looks") == said
+    assert not any(line.strip().startswith("Look ") for line in lines)
+
+
 def test_an_older_artifact_has_what_it_says_and_no_empty_headings(tmp_path: Path) -> None:
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "test_metrics.json").write_text('{"dice_pos": 0.4}')
@@ -115,6 +126,7 @@ def test_an_older_artifact_has_what_it_says_and_no_empty_headings(tmp_path: Path
     assert " Data" not in lines
     assert not any("Floor" in line for line in lines)
     assert entry(lines, "Presence score") == "unknown"
+    assert not any("ook" in line for line in lines)
 
 
 def test_the_other_artifacts_of_the_run_are_named_the_best_first_and_those_that_do_not_rank(tmp_path: Path) -> None:

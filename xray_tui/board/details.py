@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from engine.contract.text import clean
+from engine.contract.text import clean, look_text
 from xray_tui.board.artifact import Document, NotComparable, parse
 from xray_tui.board.index import read_bytes
 from xray_tui.board.model import Block
@@ -31,6 +31,8 @@ class Details:
     all_positive: Block = field(default_factory=dict)
     """Baseline: the metrics of predicting a fracture at every pixel of the same images."""
     selection: Facts = field(default_factory=dict)
+    look: str | None = None
+    """How often a choice was scored on test before, such as "3rd look at test"; None for an artifact without it."""
     data: Facts = field(default_factory=dict)
     provenance: Facts = field(default_factory=dict)
     problem: str | None = None
@@ -47,7 +49,8 @@ def read_details(runs: Path, path: str, rules: Rules) -> Details:
         return Details(problem=clean(str(problem)))
     return Details(
         all_positive=document.metrics("all_positive"),
-        selection=facts(document.selection),
+        selection=facts({key: value for key, value in document.selection.items() if key != "look"}),
+        look=look_text(document.selection["look"]) if "look" in document.selection else None,
         data=facts(document.data),
         provenance=facts(document.block("provenance")),
     )

@@ -83,10 +83,13 @@ def _choices(artifact: Artifact, details: Details) -> Iterator[tuple[str, str]]:
         yield "Threshold", f"{artifact.threshold:g}, {SOURCES[artifact.threshold_source]}"
     yield "TTA", artifact.tta or "unknown"
     selection = dict(details.selection or facts(artifact.selection))
-    selection.pop("threshold_source", None)
+    for shown_elsewhere in ("threshold_source", "look"):
+        selection.pop(shown_elsewhere, None)
     yield "Presence score", selection.pop("presence_source", "unknown")
     yield "Gate", selection.pop("gate", "unknown")
     yield from _labelled(selection)
+    if details.look is not None:
+        yield "Looks", details.look
 
 
 def _data(artifact: Artifact, details: Details) -> Iterator[tuple[str, str]]:
