@@ -139,8 +139,11 @@ def _train(args: argparse.Namespace) -> None:
     if args.sanity:
         _check_sanity(args)
         return
+    from engine.data.overlap import check_initial_run, marked
+
     config, run = prepare_run(learn_config, args.config, args.overrides, args.run, args.resume)
-    with locked_run(run), followers.followed(followers.count(args.gpus), give_up):
+    overlaps = [] if (run / names.CONFIG).exists() else check_initial_run(config, run, args.allow_overlap)
+    with locked_run(run), marked(run, overlaps), followers.followed(followers.count(args.gpus), give_up):
         _say_loading(f"train {run}")
         from engine.training.loop import train
 
@@ -183,7 +186,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     _say_loading(f"evaluate {args.run}")
     from engine.evaluation.evaluate import evaluate
 
-    evaluate(options, manifest=args.manifest, output=args.output)
+    evaluate(options, manifest=args.manifest, output=args.output, allow_overlap=args.allow_overlap)
 
 
 def _blend(args: argparse.Namespace) -> None:
@@ -192,7 +195,7 @@ def _blend(args: argparse.Namespace) -> None:
     config, run = prepare_blend(args.config, args.overrides, args.members, args.tta, args.run)
     from engine.blending.blend import blend
 
-    blend(config, run)
+    blend(config, run, allow_overlap=args.allow_overlap)
 
 
 def _say_loading(what: str) -> None:

@@ -17,6 +17,7 @@ from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file
 from engine.contract.load import apply_overrides, load_config, save_config, validate
 from engine.contract.text import clean
+from engine.data.overlap import Overlap, find_overlap, mark_of, read_mark, report, run_images, training_chain
 from engine.data.resize import Probabilities
 from engine.evaluation.artifact import Evaluation, artifact_path, selection_key, write_artifact
 from engine.evaluation.choose import Choice
@@ -31,13 +32,16 @@ MIXED = "mixed"
 """Name of the chosen presence score after mixing."""
 
 
-def blend(config: BlendConfig, folder: Path) -> Path:
+def blend(config: BlendConfig, folder: Path, *, allow_overlap: bool = False) -> Path:
     """Blend the members into the run folder; returns the artifact's path. Raises BadInput where members do not fit
-    together, before anything is written."""
+    together, or were trained on the validation or test images without `allow_overlap`, before anything is written."""
     started = time.monotonic()
     runs = [open_member(Path(member)) for member in config.members]
     presence_run = None if config.presence_run is None else open_run(Path(config.presence_run))
     tta = resolve_tta(config.tta, [run for run in (*runs, presence_run) if isinstance(run, Run)])
+    overlaps = _find_overlaps(
+        [part.folder for part in (*runs, *([presence_run] if presence_run else []))], allow_overlap
+    )
     val, test = (open_members(runs, split, tta, BATCH_SIZE, presence_run) for split in ("val", "test"))
     result = search(val, config)
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +73,7 @@ def blend(config: BlendConfig, folder: Path) -> Path:
             **fusion,
             "objective": config.objective,
         },
-        data={"split": "test", "fingerprint": test.parts[0].fingerprint},
+        data={"split": "test", "fingerprint": test.parts[0].fingerprint, **mark_of(overlaps, path)},
         checkpoints=[
             {"path": relative_to_file(run.checkpoint, path), "sha256": run.sha256}
             for run in (*runs, *([presence_run] if presence_run else []))
@@ -81,6 +85,23 @@ def blend(config: BlendConfig, folder: Path) -> Path:
     print(_describe_choice(config, result, val.own_sources))
     write_artifact(evaluation, val_scores, _score(test, result, config, "test"), choice)
     return path
+
+
+def _find_overlaps(folders: Sequence[Path], allow: bool) -> list[Overlap]:
+    """The overlaps of the blend's validation and test images (the first member's) with the training images of all
+    members and of the runs that they started from. Raises BadInput unless they are allowed, or known from trainings
+    with --allow-overlap."""
+    known = [overlap for folder in folders for overlap in read_mark(folder)]
+    configs = [load_config(folder / names.CONFIG) for folder in folders]
+    images = [run_images(folder, config) for folder, config in zip(folders, configs, strict=True)]
+    chains = [training_chain(*part) for part in zip(folders, configs, images, strict=True)]
+    targets = images[0].of("val", "test")
+    known_runs = {overlap.run for overlap in known}
+    found = find_overlap(targets, chains, own_split=True)
+    others = [overlap for overlap in found if overlap.run not in known_runs]
+    expected = None if allow else "give members of the same split"
+    report(others, "members", f"{len(targets.ids)} validation and test images", expected)
+    return [*known, *others]
 
 
 def _score(members: Members, result: SearchResult, config: BlendConfig, what: str) -> SplitScores:

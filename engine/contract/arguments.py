@@ -22,6 +22,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gpus", type=whole(1, 64), metavar="N", help="number of GPUs; default: all of the job's, or 1"
     )
+    _add_allow_overlap(parser, "the run that training.init_from names")
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +46,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--manifest", type=Path, metavar="FILE", help="the run's manifest if moved; with --output: an external test set"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="the artifact of an external test set")
+    _add_allow_overlap(parser, "the run")
 
 
 def _add_blend(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +57,7 @@ def _add_blend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tta", choices=get_args(names.Tta), help="default: auto, the members' common flips")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a config of kind: blend")
     _add_set(parser, "presence_run=runs/NAME")
+    _add_allow_overlap(parser, "a member")
 
 
 ADD_OPTIONS = {"train": _add_train, "evaluate": _add_evaluate, "blend": _add_blend}
@@ -65,6 +68,11 @@ def _add_set(parser: argparse.ArgumentParser, example: str = "training.epochs=3"
     parser.add_argument(
         "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help=f"for example {example}"
     )
+
+
+def _add_allow_overlap(parser: argparse.ArgumentParser, trained: str) -> None:
+    what = f"go on where {trained} was trained on validation or test images; the artifacts are not ranked"
+    parser.add_argument("--allow-overlap", action="store_true", help=what)
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
+FOLD = "{fold}"
+"""Placeholder for data.fold in the path of training.init_from."""
 _EVERY_KIND = frozenset({"kind", "name", "description", "seed"})
 """Keys that every resolved config has. A recipe lacks some of them."""
 
@@ -49,6 +51,12 @@ def load_config(path: Path, overrides: Sequence[str] = (), read: Read = read_map
     def absolute(key: str, text: str) -> str:
         if "\0" in text:
             raise BadInput(f"{clean(str(path))}: {key}: {clean(text)[:80]}: a path cannot contain a null byte")
+        if key == "training.init_from" and FOLD in text:
+            if (fold := config.data.fold) is None:  # type: ignore[union-attr]
+                raise BadInput(
+                    f"{clean(str(path))}: {key}: {FOLD} is replaced by data.fold, which is empty; give data.fold"
+                )
+            text = text.replace(FOLD, str(fold))
         beside = path.parent / text
         from_working_directory = key in set_keys or not (of_run or beside.exists())
         return str((Path(text) if from_working_directory else beside).resolve())

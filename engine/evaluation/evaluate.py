@@ -13,35 +13,42 @@ from engine.contract.config import EvaluateOptions, TrainConfig
 from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file
 from engine.contract.text import clean
-from engine.data.manifest import read_manifest, with_window
+from engine.data.data_record import read_images
+from engine.data.manifest import Sample, read_manifest, with_window
+from engine.data.overlap import Overlap, find_overlap, mark_of, read_mark, report, run_images, training_chain
 from engine.data.window import report_missing
 from engine.evaluation.artifact import Evaluation, artifact_path, selection_key, write_artifact, write_presence_artifact
 from engine.evaluation.choose import GRID, choose
 from engine.evaluation.predictions import Predictions, predict, predict_split
 from engine.evaluation.presence import HEAD
-from engine.evaluation.run import open_run, resolve_tta
+from engine.evaluation.run import Run, open_run, resolve_tta
 from engine.evaluation.scores import SplitScores, score_split
 
 
-def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: Path | None = None) -> Path:
+def evaluate(
+    options: EvaluateOptions, *, manifest: Path | None = None, output: Path | None = None, allow_overlap: bool = False
+) -> Path:
     """Score a run and write its artifact; returns the artifact's path. With `manifest` and `output` the run is scored
     on that data (its test split, else all of it) into `output`; choices are still made on its own validation split.
-    `manifest` without `output` is the new path of the run's own data. Raises BadInput, Stopped."""
+    `manifest` without `output` is the new path of the run's own data. `allow_overlap`: that data may hold images that
+    the run was trained on. Raises BadInput, Stopped."""
     check_is_file(output)
     run = open_run(Path(options.run), options.checkpoint, manifest if output is None else None)
     started = time.monotonic()
     options = options.model_copy(update={"tta": resolve_tta(options.tta, [run])})
     if run.is_classifier:
         _check_has_no_masks(options)
-    val = predict_split(run, "val", options.tta, options.batch_size)
     if output is None or manifest is None:
         external, split = {}, "test"
-        test = predict_split(run, "test", options.tta, options.batch_size)
+        overlaps = _find_overlaps(run)
+        val, test = (predict_split(run, which, options.tta, options.batch_size) for which in ("val", "test"))
     else:
         external = {"manifest": relative_to_file(manifest, output)}
-        samples = with_window(read_manifest(manifest), val.samples[0].window)  # the run's own window
+        samples = with_window(read_manifest(manifest), run.samples("val")[0].window)  # the run's own
         tests = [sample for sample in samples if sample.split == "test"]
         split = "test" if tests else "all"
+        overlaps = _find_overlaps(run, manifest, tests or samples, allow_overlap)
+        val = predict_split(run, "val", options.tta, options.batch_size)
         test = predict(run, tests or samples, manifest, options.tta, options.batch_size)
     report_missing((*val.samples, *test.samples))
     choices = ("tta", "checkpoint") if run.is_classifier else ("tta", "threshold", "presence", "gate", "checkpoint")
@@ -57,7 +64,7 @@ def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: 
         started,
         options.tta,
         selection={"asked": request},
-        data={"split": split, "fingerprint": test.fingerprint, **external},
+        data={"split": split, "fingerprint": test.fingerprint, **external, **mark_of(overlaps, path)},
         checkpoints=[{"path": str(run.checkpoint.relative_to(run.folder)), "sha256": run.sha256}],
         device=test.device,
         resamples=options.bootstrap,
@@ -73,6 +80,31 @@ def evaluate(options: EvaluateOptions, *, manifest: Path | None = None, output: 
         choice = choose(val_scores, options.threshold, options.presence, options.gate, trained)
         write_artifact(evaluation, val_scores, score_maps(test, fixed), choice)
     return path
+
+
+def _find_overlaps(
+    run: Run, manifest: Path | None = None, samples: Sequence[Sample] = (), allow: bool = False
+) -> list[Overlap]:
+    """The overlaps that mark the artifact: those with which the run was trained, found now if an earlier version
+    trained it, and those with the `samples` of an external manifest. Raises BadInput for the latter, unless they are
+    allowed."""
+    overlaps = read_mark(run.folder)
+    trained_unchecked = not overlaps and run.config.training.init_from is not None
+    if manifest is None and not trained_unchecked:
+        return overlaps
+    own = run_images(run.folder, run.config)
+    chain = training_chain(run.folder, run.config, own)
+    if trained_unchecked:
+        targets = own.of("val", "test")
+        overlaps = find_overlap(targets, [chain], own_split=True)
+        report(overlaps, clean(str(run.folder)), f"{len(targets.ids)} validation and test images", None)
+    if manifest is not None:
+        images = read_images(samples, manifest if run.config.data.cache else None)
+        external = find_overlap(images, [chain], own_split=False)
+        expected = None if allow else "give images that no training used"
+        report(external, f"--manifest {clean(str(manifest))}", f"{len(samples)} images", expected)
+        overlaps = [*overlaps, *external]
+    return overlaps
 
 
 def check_is_file(output: Path | None) -> None:

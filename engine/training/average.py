@@ -16,6 +16,7 @@ from engine.contract.files import file_sha256, relative_to_file, write_json
 from engine.contract.load import save_config
 from engine.contract.text import clean
 from engine.data.moved import check_manifest
+from engine.data.overlap import read_mark, write_mark
 from engine.data.splits import write_split
 from engine.data.window import write_window
 from engine.evaluation.predict import to_tensor
@@ -70,6 +71,7 @@ def average(run: Path, output: Path, best: int | None = None) -> None:
         mean_config = config.model_copy(update=described)
         write_window(output / names.WINDOW, training_data.training.samples[0].window)
         save_config(mean_config, output / names.CONFIG)
+        write_mark(output, read_mark(run))
         note = output / names.AVERAGE
         sources = [
             {"path": relative_to_file(path, note), "epoch": epoch, "sha256": file_sha256(path)}

@@ -57,7 +57,7 @@ def prepare_run(
 
 def check_is_free(run: Path, remedy: str = "another one") -> None:
     """Raises BadInput where the folder contains more than the leftovers of a killed start."""
-    early = (run / names.SPLIT, run / names.WINDOW)  # written before the config
+    early = (run / names.SPLIT, run / names.WINDOW, run / names.OVERLAP)  # written before the config
     leftovers = {*early, *(half for file in (*early, run / names.CONFIG) for half in unfinished(file))}
     if run.exists() and (not run.is_dir() or set(run.iterdir()) - leftovers):
         raise BadInput(f"{clean(str(run))}: not an empty folder; give {remedy}")

@@ -217,3 +217,12 @@ def test_a_large_artifact_is_read_as_a_small_one_is() -> None:
     )
     assert artifact.metrics == {"dice_pos": 0.3, "average_precision_presence": 0.7}
     assert artifact.intervals == {"dice_pos": (0.2, 0.4)}
+
+
+def test_an_artifact_of_a_run_that_was_trained_on_its_test_images_does_not_rank() -> None:
+    marked = {"dice_pos": 0.9, "data": {"split": "test", "overlap": {"count": 574, "with": ["../first"]}}}
+    assert reason(marked) == "trained on 574 of its validation or test images (data.overlap)"
+    assert reason({"dice_pos": 0.9, "data": {"Overlap": {"count": "many"}}}) == (
+        "trained on validation or test images (data.overlap)"
+    )
+    assert comparable({"dice_pos": 0.9, "data": {"overlap": {}}}).metrics["dice_pos"] == 0.9

@@ -174,6 +174,22 @@ def test_no_path_of_a_run_is_looked_up_in_the_working_directory(
     assert [*blend.members, blend.presence_run] == [f"{mine}/runs/{name}" for name in ("m", "o", "p")]
 
 
+def test_the_fold_is_filled_into_the_path_of_the_first_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "second.yaml"
+    recipe.write_text("training: {init_from: 'runs/first_sweep/fold_{fold}'}\n")
+
+    def begins(*overrides: str) -> str | None:
+        config = load_config(recipe, overrides)
+        assert isinstance(config, TrainConfig)
+        return config.training.init_from
+
+    assert begins("data.fold=3") == f"{tmp_path}/runs/first_sweep/fold_3"
+    assert begins("data.fold=0", "training.init_from=runs/first_{fold}") == f"{tmp_path}/runs/first_0"
+    with pytest.raises(BadInput, match=r"training\.init_from: \{fold\} is replaced by data\.fold, which is empty"):
+        begins()
+
+
 def test_a_config_beside_a_training_is_the_runs_however_little_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,8 @@ def test_a_training_comes_after_that_of_the_run_it_begins_from(
 
     assert after() == (first.id,)
     assert after("--set", "training.init_from=runs/seeds/first/checkpoints/best.pt") == (first.id,)
+    of_fold = place.launch("until", tmp_path / "go", kind="train", run="first_sweep/fold_2")
+    assert after("--set", "data.fold=2", "--set", "training.init_from=runs/first_sweep/fold_{fold}") == (of_fold.id,)
     assert after("--set", "training.init_from=") == ()
     assert after("--set", "training.init_from=weights.pt") == ()
     assert after("--set", "training.epochs=none") == (), "the launch says what is wrong with the config"

@@ -25,9 +25,11 @@ from xray_tui.jobs.model.request import (
 REQUESTS: list[Request] = [
     TrainRequest(config="configs/unet.yaml", runs="runs", overrides=("seed=1", "training.lr=1e-3"), gpus=2),
     TrainRequest(runs="/data/runs", resume=True),
+    TrainRequest(config="unet.yaml", runs="runs", allow_overlap=True),
     EvaluateRequest(runs="runs", tta="none", threshold="0.25", gate="0.3", batch_size=4, bootstrap=0, manifest="m.csv"),
+    EvaluateRequest(runs="runs", tta="hv", threshold="tuned", manifest="m.csv", output="o.json", allow_overlap=True),
     BlendRequest(members=("runs/a", "runs/b"), runs="runs", tta="h", overrides=("presence_run=runs/c",)),
-    BlendRequest(runs="runs", config="./-odd.yaml"),
+    BlendRequest(runs="runs", config="./-odd.yaml", allow_overlap=True),
 ]
 
 

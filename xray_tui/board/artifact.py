@@ -160,6 +160,10 @@ class Document:
             raise NotComparable("its threshold was chosen on the test split (selection.threshold_source)")
         if _word(self.selection.get("selected_on")) == "test":
             raise NotComparable("its settings were chosen on the test split (selection.selected_on)")
+        if overlap := self.block("data", "overlap"):
+            count = _finite(overlap.get("count"))
+            images = "validation or test images" if count is None else f"{count:.0f} of its validation or test images"
+            raise NotComparable(f"trained on {images} (data.overlap)")
         trials = _finite(self.top.get("num_rows"))
         if _word(self.top.get("split")) == "test" and trials is not None and trials > 1:
             raise NotComparable(f"best of {trials:.0f} trials on the test split (split, num_rows)")

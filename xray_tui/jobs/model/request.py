@@ -53,6 +53,7 @@ class TrainRequest(_EngineRequest):
     resume: bool = False
     sanity: bool = False
     gpus: int | None = None
+    allow_overlap: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,7 @@ class EvaluateRequest(_EngineRequest):
     bootstrap: int = 1000
     manifest: str | None = None
     output: str | None = None
+    allow_overlap: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,7 @@ class BlendRequest(_EngineRequest):
     tta: str | None = None
     config: str | None = None
     overrides: tuple[str, ...] = ()
+    allow_overlap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
