@@ -102,6 +102,7 @@ def test_the_engine_evaluates_and_resumes_its_runs(challenge: Path, capsys: pyte
     after = json.loads(artifact.read_text())
     assert after["selection"].pop("optimism") >= 0
     assert before["selection"].pop("optimism") is None, "added later"
+    assert after["selection"].pop("look") == {"run": 1, "data": 1}
     assert {name: after[name] for name in before if name != "provenance"} == {
         name: before[name] for name in before if name != "provenance"
     }

@@ -6,6 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+RULE = 1
+"""Number of the rule by which images become inputs, part of the key of cached predictions. Raise it with a change."""
+
 Grey = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Probabilities = npt.NDArray[np.float32]

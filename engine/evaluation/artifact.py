@@ -19,7 +19,7 @@ import numpy.typing as npt
 from engine import __version__
 from engine.contract.files import file_sha256, write_json, write_whole
 from engine.contract.formats import newer
-from engine.contract.names import CONFIG, ENGINE_GIT_ENV, SCHEMA
+from engine.contract.names import CONFIG, DATA, ENGINE_GIT_ENV, SCHEMA
 from engine.contract.text import clean, look_text
 from engine.evaluation.choose import Choice
 from engine.evaluation.looks import record_look
@@ -168,7 +168,7 @@ def _publish(
             "key": evaluation.key,
             "look": look,
         },
-        "data": {**data, **evaluation.data},
+        "data": {**data, **evaluation.data, **_record(evaluation.run)},
         "provenance": {
             "checkpoints": list(evaluation.checkpoints),
             "config_sha256": file_sha256(evaluation.run / CONFIG),
@@ -234,6 +234,12 @@ def git_state() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None
+
+
+def _record(run: Path) -> dict[str, str]:
+    """The hash of the run's data.csv, if it has one."""
+    path = run / DATA
+    return {"record": file_sha256(path)} if path.is_file() else {}
 
 
 def _numbers(fractured: Flags) -> dict[str, int]:

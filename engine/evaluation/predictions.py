@@ -5,6 +5,7 @@ They are made once for each checkpoint, data and TTA, and read by evaluation, bl
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from engine.data.manifest import Sample, fingerprint
 from engine.data.moved import check_manifest
 from engine.data.resize import content_size
 from engine.data.splits import read_samples
+from engine.evaluation.config_check import prediction_digest
 from engine.evaluation.prediction_cache import ARRAY, Cached, cache_key, checkpoint_of, read_predictions, write_index
 from engine.evaluation.run import Run, device_of, predict_samples
 from engine.evaluation.scores import Levels, dequantise, quantise
@@ -93,6 +95,7 @@ def predict(
     size = run.config.data.image_size
     shape = None if run.is_classifier else (len(samples), size, size)
     key = cache_key(run.sha256, fingerprint(samples), tta, (sample.id for sample in samples))
+    key["config"] = prediction_digest(run.config)
     key["window"] = None if samples[0].window is None else list(samples[0].window[:2])
     cached: Cached | None
     if cache is None:
@@ -100,12 +103,18 @@ def predict(
             run, samples, manifest, tta, batch_size, None if shape is None else np.empty(shape, np.uint16)
         )
     elif (cached := read_predictions(cache, key, shape)) is None:
-        with made_whole(cache) as making:
-            mapped = None if shape is None else new_array(making / ARRAY, np.uint16, shape)
-            cached = _predict(run, samples, manifest, tta, batch_size, mapped)
-            write_index(making, key, cached.presence, cached.device)
-        if shape is not None:
-            cached = cached._replace(levels=open_array(cache / ARRAY))
+        try:
+            with made_whole(cache) as making:
+                mapped = None if shape is None else new_array(making / ARRAY, np.uint16, shape)
+                cached = _predict(run, samples, manifest, tta, batch_size, mapped)
+                write_index(making, key, cached.presence, cached.device)
+            if shape is not None:
+                cached = cached._replace(levels=open_array(cache / ARRAY))
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            print(f"{clean(str(cache))}: predictions are not cached: {error.strerror}", flush=True)
+            return predict(run, samples, manifest, tta, batch_size)
     presence = None if cached.presence is None else np.array(cached.presence, np.float64)
     return Predictions(tuple(samples), cached.levels, presence, run.config.data.keep_aspect, key["data"], cached.device)
 

@@ -21,6 +21,7 @@ from engine.data.inputs import load_inputs
 from engine.data.manifest import Sample, fingerprint
 from engine.data.moved import check_manifest, check_same_data, point_to
 from engine.data.splits import read_samples
+from engine.evaluation.config_check import check_config
 from engine.evaluation.prediction_cache import data_of
 from engine.process.progress import Progress
 
@@ -59,8 +60,10 @@ class Run:
 
 def open_run(folder: Path, which: str = "best", moved_to: Path | None = None) -> Run:
     """A run folder with its config and checkpoint. `moved_to`: the manifest's new path, which is written into the
-    config if its data are those of the training. Raises BadInput in one line where config, checkpoint or manifest is
-    missing, or the data differ."""
+    config if its data are those of the training. Raises BadInput if config, checkpoint or manifest is missing, the
+    config was edited since the training (see `check_config`), or the data differ."""
+    from engine.models.checkpoint import load_checkpoint
+
     config = load_config(folder / names.CONFIG)
     if isinstance(config, BlendConfig):
         raise BadInput(f"{clean(str(folder))}: kind: {config.kind}; expected a trained run")
@@ -69,6 +72,7 @@ def open_run(folder: Path, which: str = "best", moved_to: Path | None = None) ->
     checkpoint = folder / names.CHECKPOINTS / f"{which}.pt"
     if not checkpoint.is_file():
         raise BadInput(f"{clean(str(checkpoint))}: no such checkpoint; train the run first")
+    check_config(config, checkpoint, load_checkpoint(checkpoint, "network"))
     if moved_to is None:
         check_manifest(folder, config.data.manifest)
         return Run(folder, config, checkpoint, file_sha256(checkpoint))

@@ -42,9 +42,14 @@ class TrainingData:
         rows = [[sample.id, sample.fractured] for sample in self.training.samples]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The samples of all splits."""
+        return (*self.training.samples, *self.validation.samples, *self.test)
+
     def fingerprints(self) -> dict[str, str]:
-        """Split -> fingerprint of its data, for val and test. Reads all their files."""
-        splits = {"val": self.validation.samples, "test": self.test}
+        """Split -> fingerprint of its data. Reads all files."""
+        splits = {"train": self.training.samples, "val": self.validation.samples, "test": self.test}
         return {split: fingerprint(samples) for split, samples in splits.items() if samples}
 
 

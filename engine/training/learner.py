@@ -18,6 +18,7 @@ from engine.contract.config import LearnConfig
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.batches import Batch, on_device
+from engine.evaluation.config_check import check_config
 from engine.models.checkpoint import Damaged, load_checkpoint, load_network, save_checkpoint
 from engine.models.network import XrayNetwork, build_network
 from engine.process.device import Device, to_device
@@ -177,6 +178,7 @@ class Learner:
             raise BadInput(f"{error.lines[0]}; evaluate {names.BEST}, or train a new run") from None
         if saved.get("data") != data_key:
             raise BadInput(f"{clean(str(path))}: the training images have changed; train a new run")
+        check_config(self.config, path, saved)
         load_network(self.network, saved["network"], path)
         if self.ema is not None:
             load_network(self.ema.module, saved["ema"], path)

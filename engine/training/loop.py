@@ -16,6 +16,7 @@ from engine.contract.load import save_config
 from engine.contract.models import title
 from engine.contract.text import clean
 from engine.contract.training import TrainingConfig
+from engine.data.data_record import read_images, write_data_record
 from engine.data.splits import write_split
 from engine.data.window import write_window
 from engine.process.device import pick_device
@@ -48,10 +49,10 @@ def take_part() -> None:
 
 def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
     torch.manual_seed(config.seed)
-    training, checkpoints = config.training, run / names.CHECKPOINTS
+    training, checkpoints, manifest = config.training, run / names.CHECKPOINTS, Path(config.data.manifest)
     last = checkpoints / names.LAST
     if ranks.is_first:
-        files = (run / name for name in (names.CONFIG, names.SPLIT, names.WINDOW))
+        files = (run / name for name in (names.CONFIG, names.SPLIT, names.WINDOW, names.DATA))
         for half in (*(half for file in files for half in unfinished(file)), *checkpoints.glob(".*.pt.*.tmp")):
             half.unlink(missing_ok=True)  # left by a killed training
         if resume and not last.exists():
@@ -75,6 +76,8 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
             write_split(run, (*training_data.training.samples, *training_data.validation.samples))
         write_window(run / names.WINDOW, training_data.training.samples[0].window)
         save_config(config, run / names.CONFIG)
+    if ranks.is_first and not (run / names.DATA).exists():
+        write_data_record(run, read_images(training_data.samples, manifest if config.data.cache else None))
     events = EventLog(run / names.EVENTS if ranks.is_first else None, keep_bytes=state.events_bytes)
     events.write("start", run=run.name, epochs=epochs, steps=steps, step=state.step)
     _print_start(learner, training_data, state)

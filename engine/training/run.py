@@ -15,6 +15,7 @@ from engine.contract.load import load_config
 from engine.contract.nnunet import NnunetConfig
 from engine.contract.text import clean
 from engine.data.moved import check_manifest
+from engine.evaluation.config_check import flat
 from engine.process.folders import locked_folder
 
 Kind = TypeVar("Kind", bound=TrainConfig | ClassifierConfig | NnunetConfig)
@@ -41,7 +42,7 @@ def prepare_run(
     if resume and path.exists():
         saved = read(path, () if requested else overrides)
         if requested is not None and requested != saved:
-            old, new = _flat(saved.model_dump(mode="json")), _flat(requested.model_dump(mode="json"))
+            old, new = flat(saved.model_dump(mode="json")), flat(requested.model_dump(mode="json"))
             key = next(key for key in [*new, *old] if old.get(key) != new.get(key))
             difference = clean(f"{key} is {old.get(key)} there, got {new.get(key)}")
             raise BadInput(f"{clean(str(path))}: --resume continues this config; {difference}")
@@ -57,7 +58,7 @@ def prepare_run(
 
 def check_is_free(run: Path, remedy: str = "another one") -> None:
     """Raises BadInput where the folder contains more than the leftovers of a killed start."""
-    early = (run / names.SPLIT, run / names.WINDOW, run / names.OVERLAP)  # written before the config
+    early = [run / name for name in (names.SPLIT, names.WINDOW, names.OVERLAP, names.DATA)]  # before the config
     leftovers = {*early, *(half for file in (*early, run / names.CONFIG) for half in unfinished(file))}
     if run.exists() and (not run.is_dir() or set(run.iterdir()) - leftovers):
         raise BadInput(f"{clean(str(run))}: not an empty folder; give {remedy}")
@@ -81,10 +82,3 @@ def learn_config(path: Path, overrides: Sequence[str]) -> LearnConfig:
     if not isinstance(config, TrainConfig | ClassifierConfig):
         raise BadInput(f"{clean(str(path))}: kind: {config.kind}; train needs kind: train, classifier or nnunet")
     return config
-
-
-def _flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat

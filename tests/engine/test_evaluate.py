@@ -179,8 +179,13 @@ def test_a_tuned_gate_never_lowers_the_mean_dice_over_all_validation_images(runs
 def test_a_run_of_one_fold_is_judged_by_that_folds_validation(runs_copy: Path, synthetic: Path) -> None:
     from engine.data.manifest import fingerprint, read_manifest
     from engine.data.splits import earlier_fold
+    from engine.models.checkpoint import load_checkpoint, save_checkpoint
 
     run = runs_copy / "plain"
+    best = run / "checkpoints" / "best.pt"
+    state = load_checkpoint(best)
+    state["config"]["data"] |= {"fold": 1, "folds": 3}
+    save_checkpoint(best, state)
     config = run / "config.yaml"
     text = config.read_text().replace("  fold: null\n", "  fold: 1\n")
     config.write_text(text.replace("  folds: 5\n", "  folds: 3\n"))

@@ -46,7 +46,7 @@ def assert_same_weights(one: Path, other: Path) -> None:
 
 def test_a_training_leaves_a_whole_run_folder(trained: Path) -> None:
     run = trained / "dual"
-    assert {path.name for path in run.iterdir()} == {"config.yaml", "events.jsonl", "checkpoints"}
+    assert {path.name for path in run.iterdir()} == {"config.yaml", "data.csv", "events.jsonl", "checkpoints"}
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.pt", "last.pt"}
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["training"]["epochs"] == 2
@@ -187,7 +187,7 @@ def test_what_was_left_of_a_killed_start_does_not_hinder_the_next(
     run.mkdir()
     (run / ".config.yaml.ab12.tmp").write_text("kind: tr")
     assert main(command(project, synthetic, run, "training.epochs=1")) == 0
-    assert {path.name for path in run.iterdir()} == {"config.yaml", "events.jsonl", "checkpoints"}
+    assert {path.name for path in run.iterdir()} == {"config.yaml", "data.csv", "events.jsonl", "checkpoints"}
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(runs_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

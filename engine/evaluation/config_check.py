@@ -1,0 +1,55 @@
+"""The config belongs to the checkpoint: config.yaml must not differ from it in a key on which predictions depend."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.contract.config import LearnConfig
+from engine.contract.errors import BadInput
+from engine.contract.names import CONFIG
+from engine.contract.text import brief, clean
+from engine.data.resize import RULE
+
+_MATTER = ("kind", "data.image_size", "data.keep_aspect", "data.fold", "data.folds", "model.", "augment.hflip",
+           "augment.vflip", "loss.map_presence")  # fmt: skip
+_DO_NOT = ("model.encoder_weights", "model.partial_weights")
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as dotted keys with their values."""
+    dotted: dict[str, Any] = {}
+    for key, value in values.items():
+        dotted |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return dotted
+
+
+def prediction_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The dotted keys of a dumped config on which the predictions of trained weights, and choices from them, depend."""
+    return {key: value for key, value in flat(config).items() if key.startswith(_MATTER) and key not in _DO_NOT}
+
+
+def prediction_digest(config: LearnConfig) -> str:
+    """A hash of all config keys and rules, besides the weights, that turn an image into predictions."""
+    rules = {"resize": RULE, **prediction_keys(config.model_dump(mode="json"))}
+    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check_config(config: LearnConfig, checkpoint: Path, saved: Mapping[str, Any]) -> None:
+    """Raises BadInput with a line for each such key that differs between a run's config.yaml and its checkpoint.
+
+    `saved` is the state in the checkpoint. Keys that only one of the two has belong to another version, and pass.
+    """
+    trained, now = saved.get("config"), prediction_keys(config.model_dump(mode="json"))
+    before = prediction_keys(trained) if isinstance(trained, dict) else {}
+    name = clean(str(checkpoint.parent.parent / CONFIG))
+    lines = [
+        f"{name}: {key} is {brief(now[key])}, but {clean(checkpoint.name)} was trained with {brief(value)}; restore it"
+        for key, value in before.items()
+        if key in now and now[key] != value
+    ]
+    if lines:
+        raise BadInput(lines)
