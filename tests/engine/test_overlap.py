@@ -185,6 +185,14 @@ def test_a_training_that_fails_at_its_start_leaves_no_mark(place: Path, project:
     assert not (runs / "second").exists()
 
 
+def test_the_mark_of_a_killed_start_is_removed_by_the_next_training(place: Path, project: Path) -> None:
+    run = place / "runs" / "second"
+    run.mkdir()
+    (run / "overlap.json").write_text('[{"run": "../fold_0", "ids": ["a"]}]')
+    train(project, place / "data" / "manifest.csv", run)
+    assert read_mark(run) == []
+
+
 def test_a_damaged_mark_is_one_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "runs" / "fold_0" / "overlap.json").write_text('{"run": 1}')
     assert main(["evaluate", "--run", str(place / "runs" / "fold_0"), *SCORING]) == 2

@@ -48,6 +48,7 @@ def test_the_threshold_is_tuned_on_validation_and_the_artifact_says_so(score: Ca
     found = score()
     assert found["path"].name == "test_metrics_tta_mirror_tuned.json"
     assert found["schema"] == "xray-test-metrics/1"
+    assert found["selection"]["look"] == {"run": 1, "data": 1}
     assert found["threshold"] <= 0.4  # nnU-Net's own 0.5 would find nothing
     assert found["selection"]["threshold_source"] == found["selection"]["selected_on"] == "val"
     assert found["dice_pos"] > 0.85
