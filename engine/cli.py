@@ -139,11 +139,16 @@ def _train(args: argparse.Namespace) -> None:
     if args.sanity:
         _check_sanity(args)
         return
-    from engine.data.overlap import check_initial_run, marked
+    from engine.data.overlap import check_split, write_mark
 
     config, run = prepare_run(learn_config, args.config, args.overrides, args.run, args.resume)
-    overlaps = [] if (run / names.CONFIG).exists() else check_initial_run(config, run, args.allow_overlap)
-    with locked_run(run), marked(run, overlaps), followers.followed(followers.count(args.gpus), give_up):
+    is_new = not (run / names.CONFIG).exists()
+    remedy = "give a run of the same split and fold ({fold} in the path is replaced by data.fold)"
+    expected = None if args.allow_overlap else remedy
+    overlaps = check_split([(run, config)], "training.init_from", expected) if is_new else []
+    with locked_run(run), followers.followed(followers.count(args.gpus), give_up):
+        if is_new:
+            write_mark(run, overlaps)
         _say_loading(f"train {run}")
         from engine.training.loop import train
 

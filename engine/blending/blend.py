@@ -17,7 +17,7 @@ from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file
 from engine.contract.load import apply_overrides, load_config, save_config, validate
 from engine.contract.text import clean
-from engine.data.overlap import Overlap, find_overlap, mark_of, read_mark, report, run_images, training_chain
+from engine.data.overlap import check_split, mark_of
 from engine.data.resize import Probabilities
 from engine.evaluation.artifact import Evaluation, artifact_path, selection_key, write_artifact
 from engine.evaluation.choose import Choice
@@ -39,9 +39,9 @@ def blend(config: BlendConfig, folder: Path, *, allow_overlap: bool = False) -> 
     runs = [open_member(Path(member)) for member in config.members]
     presence_run = None if config.presence_run is None else open_run(Path(config.presence_run))
     tta = resolve_tta(config.tta, [run for run in (*runs, presence_run) if isinstance(run, Run)])
-    overlaps = _find_overlaps(
-        [part.folder for part in (*runs, *([presence_run] if presence_run else []))], allow_overlap
-    )
+    folders = [part.folder for part in (*runs, *([presence_run] if presence_run else []))]
+    expected = None if allow_overlap else "give members of the same split"
+    overlaps = check_split([(part, load_config(part / names.CONFIG)) for part in folders], "members", expected)
     val, test = (open_members(runs, split, tta, BATCH_SIZE, presence_run) for split in ("val", "test"))
     result = search(val, config)
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,23 +85,6 @@ def blend(config: BlendConfig, folder: Path, *, allow_overlap: bool = False) -> 
     print(_describe_choice(config, result, val.own_sources))
     write_artifact(evaluation, val_scores, _score(test, result, config, "test"), choice)
     return path
-
-
-def _find_overlaps(folders: Sequence[Path], allow: bool) -> list[Overlap]:
-    """The overlaps of the blend's validation and test images (the first member's) with the training images of all
-    members and of the runs that they started from. Raises BadInput unless they are allowed, or known from trainings
-    with --allow-overlap."""
-    known = [overlap for folder in folders for overlap in read_mark(folder)]
-    configs = [load_config(folder / names.CONFIG) for folder in folders]
-    images = [run_images(folder, config) for folder, config in zip(folders, configs, strict=True)]
-    chains = [training_chain(*part) for part in zip(folders, configs, images, strict=True)]
-    targets = images[0].of("val", "test")
-    known_runs = {overlap.run for overlap in known}
-    found = find_overlap(targets, chains, own_split=True)
-    others = [overlap for overlap in found if overlap.run not in known_runs]
-    expected = None if allow else "give members of the same split"
-    report(others, "members", f"{len(targets.ids)} validation and test images", expected)
-    return [*known, *others]
 
 
 def _score(members: Members, result: SearchResult, config: BlendConfig, what: str) -> SplitScores:

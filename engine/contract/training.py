@@ -82,7 +82,7 @@ class TrainingConfig(Section):
         None,
         min_length=1,
         max_length=4096,
-        description="run folder or checkpoint with initial weights, instead of encoder_weights; {fold} in it: data.fold",
+        description="run folder or checkpoint with initial weights, instead of encoder_weights; {fold}: data.fold",
     )
     freeze_encoder_epochs: float = Field(0.0, ge=0.0, le=10_000.0, description="epochs in which the encoder is frozen")
     freeze_layers: int = Field(

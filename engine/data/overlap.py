@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,11 +44,11 @@ def run_images(run: Path, config: Config) -> Images:
     return read_images(samples, Path(config.data.manifest) if getattr(config.data, "cache", True) else None)
 
 
-def training_chain(run: Path, config: Config, own: Images) -> Chain:
-    """The training images of a run and of the runs that it started from (training.init_from). `own`: the run's images.
-    Prints a line where a run in the chain cannot be checked."""
-    chain = {run.resolve(): own.of("train")}
-    while (source := getattr(getattr(config, "training", None), "init_from", None)) is not None:
+def training_chain(run: Path, config: Config) -> Chain:
+    """The training images of a run and of the runs that it started from (training.init_from). Prints a line where such
+    a run cannot be checked."""
+    chain = {run.resolve(): run_images(run, config).of("train")}
+    while (source := _init_from(config)) is not None:
         path = Path(source)
         folder = path.parent if path.suffix in (".pt", ".pth") else path
         folder = (folder.parent if folder.name == names.CHECKPOINTS else folder).resolve()
@@ -57,12 +56,15 @@ def training_chain(run: Path, config: Config, own: Images) -> Chain:
             break
         try:
             config = load_config(folder / names.CONFIG)
-            record = read_data_record(folder)
-            chain[folder] = (record or run_images(folder, config)).of("train")
+            chain[folder] = (read_data_record(folder) or run_images(folder, config)).of("train")
         except BadInput as error:
             print(f"overlap with {clean(source)} could not be checked: {error.lines[0]}", flush=True)
             break
     return chain
+
+
+def _init_from(config: Config) -> str | None:
+    return getattr(getattr(config, "training", None), "init_from", None)
 
 
 def find_overlap(targets: Images, chains: Sequence[Chain], *, own_split: bool) -> list[Overlap]:
@@ -98,18 +100,17 @@ def report(overlaps: Sequence[Overlap], name: str, targets: str, expected: str |
         print(line, flush=True)
 
 
-def check_initial_run(config: Config, run: Path, allow: bool) -> list[Overlap]:
-    """The overlaps of a new training's validation and test images with the run in its training.init_from and the runs
-    which that started from. Raises BadInput if there are any, unless they are allowed."""
-    if getattr(config.training, "init_from", None) is None:  # type: ignore[union-attr]
-        return []
-    own = run_images(run, config)
-    targets = own.of("val", "test")
-    overlaps = find_overlap(targets, [training_chain(run, config, own)], own_split=True)
-    remedy = "give a run of the same split and fold ({fold} in the path is replaced by data.fold)"
-    of_run = f"{len(targets.ids)} validation and test images"
-    report(overlaps, "training.init_from", of_run, None if allow else remedy)
-    return overlaps
+def check_split(parts: Sequence[tuple[Path, Config]], name: str, expected: str | None) -> list[Overlap]:
+    """The overlaps of the validation and test images of the first run with the training images of all runs, and of the
+    runs that they started from. Reports those with which no run was trained; `name` and `expected` as for `report`."""
+    known = [overlap for run, _ in parts for overlap in read_mark(run)]
+    if len(parts) == 1 and _init_from(parts[0][1]) is None:
+        return known
+    targets = run_images(*parts[0]).of("val", "test")
+    found = find_overlap(targets, [training_chain(*part) for part in parts], own_split=True)
+    others = [overlap for overlap in found if overlap.run not in {mark.run for mark in known}]
+    report(others, name, f"{len(targets.ids)} validation and test images", expected)
+    return [*known, *others]
 
 
 def mark_of(overlaps: Sequence[Overlap], holder: Path) -> dict[str, Any]:
@@ -122,8 +123,9 @@ def mark_of(overlaps: Sequence[Overlap], holder: Path) -> dict[str, Any]:
 
 
 def write_mark(run: Path, overlaps: Sequence[Overlap]) -> None:
-    """Write the run's overlap.json, if there are overlaps."""
+    """Write the run's overlap.json. Without overlaps there is none, not even one that a killed start left."""
     path = run / names.OVERLAP
+    path.unlink(missing_ok=True)
     if overlaps:
         write_json(path, [{"run": relative_to_file(item.run, path), "ids": list(item.ids)} for item in overlaps])
 
@@ -131,25 +133,10 @@ def write_mark(run: Path, overlaps: Sequence[Overlap]) -> None:
 def read_mark(run: Path) -> list[Overlap]:
     """The overlaps with which a run was trained; none for most runs. Raises BadInput for a damaged file."""
     path = run / names.OVERLAP
+    if not (path.exists() and (run / names.CONFIG).exists()):
+        return []
     try:
         entries = json.loads(path.read_text("utf-8"))
         return [Overlap((run / entry["run"]).resolve(), tuple(map(str, entry["ids"]))) for entry in entries]
-    except FileNotFoundError:
-        return []
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise BadInput(f"{clean(str(path))}: damaged; expected a list of run and ids") from None
-
-
-@contextlib.contextmanager
-def marked(run: Path, overlaps: Sequence[Overlap]) -> Iterator[None]:
-    """Mark a new run for a block that trains it. A training that fails before it writes its config leaves no mark."""
-    if (run / names.CONFIG).exists():
-        yield
-        return
-    try:
-        (run / names.OVERLAP).unlink(missing_ok=True)  # left by a killed start
-        write_mark(run, overlaps)
-        yield
-    finally:
-        if not (run / names.CONFIG).exists():
-            (run / names.OVERLAP).unlink(missing_ok=True)

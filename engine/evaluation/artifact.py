@@ -154,20 +154,13 @@ def _publish(
 ) -> None:
     path = evaluation.path
     table_path = path.with_name(f"{path.stem}.images.csv")
-    look = record_look(evaluation.run, evaluation.data["fingerprint"], evaluation.key, path)
+    chosen["look"] = record_look(evaluation.run, evaluation.data["fingerprint"], evaluation.key, path)
     artifact = {
         "schema": SCHEMA,
         **figures,
         "intervals": intervals(counts, presence, test.fractured, test.groups, evaluation.resamples, evaluation.seed),
         "tta_mode": evaluation.tta,
-        "selection": {
-            "selected_on": "val",
-            "optimism": None,
-            **chosen,
-            **evaluation.selection,
-            "key": evaluation.key,
-            "look": look,
-        },
+        "selection": {"selected_on": "val", "optimism": None, **chosen, **evaluation.selection, "key": evaluation.key},
         "data": {**data, **evaluation.data, **_record(evaluation.run)},
         "provenance": {
             "checkpoints": list(evaluation.checkpoints),

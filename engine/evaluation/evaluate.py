@@ -15,7 +15,7 @@ from engine.contract.files import relative_to_file
 from engine.contract.text import clean
 from engine.data.data_record import read_images
 from engine.data.manifest import Sample, read_manifest, with_window
-from engine.data.overlap import Overlap, find_overlap, mark_of, read_mark, report, run_images, training_chain
+from engine.data.overlap import Overlap, check_split, find_overlap, mark_of, report, training_chain
 from engine.data.window import report_missing
 from engine.evaluation.artifact import Evaluation, artifact_path, selection_key, write_artifact, write_presence_artifact
 from engine.evaluation.choose import GRID, choose
@@ -40,7 +40,7 @@ def evaluate(
         _check_has_no_masks(options)
     if output is None or manifest is None:
         external, split = {}, "test"
-        overlaps = _find_overlaps(run)
+        overlaps = _find_overlaps(run, None, (), allow_overlap)
         val, test = (predict_split(run, which, options.tta, options.batch_size) for which in ("val", "test"))
     else:
         external = {"manifest": relative_to_file(manifest, output)}
@@ -82,29 +82,17 @@ def evaluate(
     return path
 
 
-def _find_overlaps(
-    run: Run, manifest: Path | None = None, samples: Sequence[Sample] = (), allow: bool = False
-) -> list[Overlap]:
-    """The overlaps that mark the artifact: those with which the run was trained, found now if an earlier version
-    trained it, and those with the `samples` of an external manifest. Raises BadInput for the latter, unless they are
-    allowed."""
-    overlaps = read_mark(run.folder)
-    trained_unchecked = not overlaps and run.config.training.init_from is not None
-    if manifest is None and not trained_unchecked:
+def _find_overlaps(run: Run, manifest: Path | None, samples: Sequence[Sample], allow: bool) -> list[Overlap]:
+    """The overlaps that mark the artifact: those of the run's own training, and those of the `samples` of an external
+    manifest with its training images. Raises BadInput for the latter, unless they are allowed."""
+    overlaps = check_split([(run.folder, run.config)], clean(str(run.folder)), None)
+    if manifest is None:
         return overlaps
-    own = run_images(run.folder, run.config)
-    chain = training_chain(run.folder, run.config, own)
-    if trained_unchecked:
-        targets = own.of("val", "test")
-        overlaps = find_overlap(targets, [chain], own_split=True)
-        report(overlaps, clean(str(run.folder)), f"{len(targets.ids)} validation and test images", None)
-    if manifest is not None:
-        images = read_images(samples, manifest if run.config.data.cache else None)
-        external = find_overlap(images, [chain], own_split=False)
-        expected = None if allow else "give images that no training used"
-        report(external, f"--manifest {clean(str(manifest))}", f"{len(samples)} images", expected)
-        overlaps = [*overlaps, *external]
-    return overlaps
+    images = read_images(samples, manifest if run.config.data.cache else None)
+    external = find_overlap(images, [training_chain(run.folder, run.config)], own_split=False)
+    expected = None if allow else "give images that no training used"
+    report(external, f"--manifest {clean(str(manifest))}", f"{len(samples)} images", expected)
+    return [*overlaps, *external]
 
 
 def check_is_file(output: Path | None) -> None:

@@ -15,9 +15,6 @@ from engine.process.progress import user_name
 
 LARGEST = 64 << 20
 
-Choice = tuple[str, str]
-"""(run relative to the file's folder, selection key)."""
-
 
 def record_look(run: Path, data: str, key: str, artifact: Path) -> dict[str, int] | None:
     """Record that a choice of the run was scored on the test data with this fingerprint. The same choice is recorded
@@ -25,14 +22,8 @@ def record_look(run: Path, data: str, key: str, artifact: Path) -> dict[str, int
     cannot be read and written."""
     path = looks_file(run)
     choice = (relative_to_file(run, path), key)
-    values = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "user": user_name(),
-        "data": data,
-        "key": key,
-        "run": choice[0],
-        "artifact": relative_to_file(artifact, path),
-    }
+    values = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "user": user_name(), "data": data, "key": key}
+    values |= {"run": choice[0], "artifact": relative_to_file(artifact, path)}
     try:
         descriptor = _open(path)
         try:
@@ -75,10 +66,10 @@ def _open(path: Path) -> int:
     return descriptor
 
 
-def _choices(descriptor: int, data: str) -> list[Choice]:
-    """The distinct choices on these data, in the order of their first lines. Broken lines are skipped: every user may
-    append."""
-    choices: dict[Choice, None] = {}
+def _choices(descriptor: int, data: str) -> list[tuple[str, str]]:
+    """The distinct choices on these data as (run relative to the file's folder, selection key), in the order of their
+    first lines. Broken lines are skipped: every user may append."""
+    choices: dict[tuple[str, str], None] = {}
     for line in os.pread(descriptor, LARGEST, 0).splitlines():
         try:
             values = json.loads(line)

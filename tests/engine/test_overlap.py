@@ -176,21 +176,14 @@ def test_a_run_that_cannot_be_checked_is_named_in_a_line(
     assert read_mark(run) == []
 
 
-def test_a_training_that_fails_at_its_start_leaves_no_mark(place: Path, project: Path) -> None:
-    runs = place / "runs"
-    shutil.rmtree(runs / "fold_0" / "checkpoints")
-    given = ("data.fold=1", "data.folds=3", f"training.init_from={runs / 'fold_0'}")
-    options = ("--allow-overlap",)
-    train(project, place / "data" / "manifest.csv", runs / "second", *given, options=options, status=2)
-    assert not (runs / "second").exists()
-
-
 def test_the_mark_of_a_killed_start_is_removed_by_the_next_training(place: Path, project: Path) -> None:
     run = place / "runs" / "second"
     run.mkdir()
-    (run / "overlap.json").write_text('[{"run": "../fold_0", "ids": ["a"]}]')
-    train(project, place / "data" / "manifest.csv", run)
-    assert read_mark(run) == []
+    (run / "overlap.json").write_text(f'[{{"run": "{place}/runs/fold_0", "ids": ["a"]}}]')
+    manifest, leaking = place / "data" / "manifest.csv", f"training.init_from={place}/runs/fold_0"
+    train(project, manifest, run, "data.fold=1", "data.folds=3", leaking, status=2)
+    train(project, manifest, run)
+    assert not (run / "overlap.json").exists()
 
 
 def test_a_damaged_mark_is_one_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
