@@ -77,6 +77,11 @@ def make_parser() -> argparse.ArgumentParser:
     prepare.add_argument("--output", type=Path, required=True, metavar="DIR")
     prepare.add_argument("--trust", choices=("mask", "label"), default="mask", help="which one wins (default: mask)")
     prepare.add_argument("--seed", type=whole(0, 2**32 - 1), default=42, metavar="S", help="seed of a drawn split")
+    what = "go on where more than 2 %% of the masks or annotations are lost"
+    prepare.add_argument("--accept-losses", action="store_true", help=what)
+    prepare.add_argument("--invert", action="store_true", help="bones are dark, as in MONOCHROME1 (not for DICOM)")
+    what = "salt of the hashes of DICOM patient ids (default: your own, made when needed)"
+    prepare.add_argument("--salt", type=Path, metavar="FILE", help=what)
 
     recipes = add("recipes", _recipes, "List the recipes with their size and requirements.")
     recipes.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="look beside this folder too")
@@ -106,7 +111,9 @@ def _synth(args: argparse.Namespace) -> None:
 def _prepare(args: argparse.Namespace) -> None:
     from engine.data.prepare import prepare, report_lines
 
-    choices = {name: getattr(args, name) for name in ("format", "split", "trust", "seed")}
+    choices = {
+        name: getattr(args, name) for name in ("format", "split", "trust", "seed", "accept_losses", "invert", "salt")
+    }
     prepared = prepare(args.source, args.output, **choices)
     print("\n".join(report_lines(prepared)))
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
+from engine.data.dicom import dicom_size, is_dicom
 from engine.data.images import image_size, read_mask, read_radiograph
 from engine.data.manifest import SPLITS, Sample
 from engine.data.sources import Case, Flaw
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+TRUNCATED = "the JPEG is cut short, read up to that point"
 OUTSIDE = 0.5
 """Pixels beyond the edge that are tolerated as rounding."""
 
@@ -40,7 +42,7 @@ class Examined(NamedTuple):
 def header_problems(case: Case) -> list[str]:
     """Problems visible in the file headers: no image, or a mask (or annotated picture) of another size."""
     try:
-        height, width = image_size(case.image)
+        height, width = (dicom_size if is_dicom(case.image) else image_size)(case.image)
         size: tuple[float, float] | None = None
         name = f"the annotation of {clean(case.image.name)}"
         if isinstance(case.mask, Path):
@@ -62,7 +64,7 @@ def examine(case: Case) -> Examined | BadInput:
         height, width = radiograph.pixels.shape
         flaws = []
         if radiograph.truncated:
-            flaws.append(Flaw("truncated", f"{case.id}: the JPEG is cut short, read up to that point"))
+            flaws.append(Flaw("truncated", f"{case.id}: {TRUNCATED}"))
         if radiograph.turned:
             flaws.append(Flaw("rotated", f"{case.id}: has an EXIF rotation, turned to {width} x {height}"))
         mask = None

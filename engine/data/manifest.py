@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("id", "image", "mask", "fractured", "split")
+OPTIONAL = ("group", "spacing")
 LARGEST_TABLE = 256 << 20
 
 
@@ -38,6 +39,8 @@ class Sample:
     """Samples of one group, usually a patient, belong in one split."""
     window: Window | None = None
     """The window to read the image with, if it has more than 8 bits."""
+    spacing: str | None = None
+    """Size of a pixel in mm, where it is known: rows, then columns, such as `0.143 0.143`."""
 
 
 def read_manifest(path: Path) -> list[Sample]:
@@ -61,8 +64,9 @@ def read_manifest(path: Path) -> list[Sample]:
         if not row_problems:
             mask = folder / row["mask"] if row["mask"] else None
             group = row.get("group") or None
-            is_fractured = row["fractured"] == "1"
-            samples.append(Sample(row["id"], folder / row["image"], mask, is_fractured, row["split"], group, window))
+            is_fractured, spacing = row["fractured"] == "1", row.get("spacing") or None
+            image = folder / row["image"]
+            samples.append(Sample(row["id"], image, mask, is_fractured, row["split"], group, window, spacing))
     if table.empty:
         problems.append(f"{name}: no rows; expected one for each radiograph")
     if problems:
@@ -76,17 +80,16 @@ def with_window(samples: Iterable[Sample], window: Window | None) -> list[Sample
 
 
 def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
-    """Write the samples, with paths relative to the manifest, and a `group` column if any sample has a group."""
+    """Write the samples, with paths relative to the manifest, and with columns group and spacing if any is known."""
     import pandas as pd
 
     rows = []
     for sample in samples:
         mask = relative_to_file(sample.mask, path) if sample.mask else ""
         image = relative_to_file(sample.image, path)
-        rows.append((sample.id, image, mask, int(sample.fractured), sample.split, sample.group))
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "group"])
-    if table.group.isna().all():
-        table = table[list(COLUMNS)]
+        rows.append((sample.id, image, mask, int(sample.fractured), sample.split, sample.group, sample.spacing))
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *OPTIONAL])
+    table = table.drop(columns=[column for column in OPTIONAL if table[column].isna().all()])
     write_whole(path, table.to_csv(index=False, lineterminator="\n"))
 
 

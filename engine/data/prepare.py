@@ -17,10 +17,13 @@ from engine.contract.errors import BadInput
 from engine.contract.files import write_whole
 from engine.contract.names import HEADER, MANIFEST
 from engine.contract.text import clean
-from engine.data.checks import examine, header_problems, set_flaws, split_counts
+from engine.data.checks import header_problems, set_flaws, split_counts
+from engine.data.converted import IMAGES, examine_copy, place_images
+from engine.data.dicom import is_dicom, with_headers
 from engine.data.fracatlas import is_fracatlas, read_fracatlas
+from engine.data.layouts import read_folder
 from engine.data.manifest import Sample, read_table, write_manifest
-from engine.data.sources import Case, Flaw, Source, read_csv, read_folder, with_splits
+from engine.data.sources import FLAWS, Case, Flaw, Source, read_csv, with_splits
 from engine.data.splits import stratified_split
 from engine.data.window import Window, measure, write_window
 from engine.process.folders import locked_folder
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MASKS = "masks"
-FLAWS = "flaws.txt"
 STAGED = ".masks-"
 
 SHOWN = 12
@@ -51,24 +53,35 @@ class Prepared:
 
 
 def prepare(
-    source: Path, output: Path, *, format: str = "auto", split: Path | None = None, trust: str = "mask", seed: int = 42
+    source: Path,
+    output: Path,
+    *,
+    format: str = "auto",
+    split: Path | None = None,
+    trust: str = "mask",
+    seed: int = 42,
+    accept_losses: bool = False,
+    invert: bool = False,
+    salt: Path | None = None,
 ) -> Prepared:
-    """Write OUTPUT/manifest.csv, OUTPUT/masks/*.png (of positives only) and OUTPUT/flaws.txt. Images are not copied.
-    Where images have more than 8 bits, OUTPUT/manifest.yaml gets their window.
+    """Write OUTPUT/manifest.csv, OUTPUT/masks/*.png (of positives only) and OUTPUT/flaws.txt. Images are not copied,
+    except that OUTPUT/images gets an 8-bit PNG of each DICOM file, and with `invert` of each other image. Where images
+    have more than 8 bits, OUTPUT/manifest.yaml gets their window.
 
     format: auto, folder, csv or fracatlas; read_folder, read_csv and read_fracatlas describe what they read. split: a
     CSV file with image_id (or id) and split. Without it the source's own splits are used; if it has none, 70 / 15 / 15
     % are drawn by `seed`, stratified by class, with groups and pixel-identical images kept together. trust: what wins
     where label and mask contradict each other. `mask`: fractured means that the mask is not empty. `label`: a 0 empties
-    the mask; a 1 with an empty mask is left out, because a positive without a mask cannot be scored.
+    the mask; a 1 with an empty mask is left out, because a positive without a mask cannot be scored. accept_losses: go
+    on where `check_losses` would stop. invert: bones are dark in images other than DICOM. salt: see with_headers.
 
     Raises BadInput with every problem (missing files, duplicate ids, masks of another size, files that are no images),
     and OSError. Then, and when it is interrupted, OUTPUT is unchanged.
     """
-    loaded = read_source(source, format)
+    loaded = read_source(source, format, accept_losses)
     if split is not None:
         loaded = with_splits(loaded, split)
-    cases = loaded.cases
+    cases, header_flaws = with_headers(loaded.cases, salt)
     problems = list(loaded.problems)
     if any(case.split for case in cases):
         problems += [
@@ -79,6 +92,10 @@ def prepare(
     masks = (output / MASKS).resolve()
     if any(isinstance(case.mask, Path) and case.mask.resolve().parent == masks for case in cases):
         problems.append(f"{clean(str(output))}: would overwrite the masks of the source; give another folder")
+    images = (output / IMAGES).resolve()
+    has_copies = invert or any(is_dicom(case.image) for case in cases)
+    if has_copies and any(case.image.resolve().parent == images for case in cases):
+        problems.append(f"{clean(str(output))}: would overwrite the images of the source; give another folder")
     if not problems:
         headers = map_threaded(lambda index: header_problems(cases[index]), len(cases), "check headers")
         problems = [line for lines in headers for line in lines]
@@ -86,8 +103,9 @@ def prepare(
         raise BadInput(problems)
     with staging(output) as staged:
         kept: list[tuple[Case, bool, bytes]] = []  # case, fractured, digest of the pixels
-        flaws = list(loaded.flaws)
-        for result in map_threaded(lambda index: examine(cases[index]), len(cases), "prepare"):
+        flaws = [*loaded.flaws, *header_flaws]
+        copies = [staged / IMAGES / mask_name(case.id) for case in cases]
+        for result in map_threaded(lambda i: examine_copy(cases[i], copies[i], invert), len(cases), "prepare"):
             if isinstance(result, BadInput):
                 problems.extend(result.lines)
                 continue
@@ -103,6 +121,9 @@ def prepare(
             problems = [flaw.line for flaw in flaws if flaw.kind == "label"]
         if problems:
             raise BadInput(problems)
+        if has_copies:
+            count = sum(case.image.is_relative_to(staged) for case, _, _ in kept)
+            flaws.append(Flaw("converted", f"{count} images are 8-bit PNG copies in {clean(str(output / IMAGES))}"))
         samples = _samples(kept, output, seed)
         flaws.extend(set_flaws(samples, [digest for _, _, digest in kept]))
         flaws.sort(key=lambda flaw: flaw.kind)
@@ -111,7 +132,7 @@ def prepare(
     return Prepared(output / MANIFEST, split_counts(samples), tuple(flaws), window)
 
 
-def read_source(source: Path, format: str = "auto") -> Source:
+def read_source(source: Path, format: str = "auto", accept_losses: bool = False) -> Source:
     """Read the source in the named format; auto detects the format."""
     name = clean(str(source))
     if not source.exists():
@@ -123,7 +144,7 @@ def read_source(source: Path, format: str = "auto") -> Source:
         return read_csv(source / MANIFEST if source.is_dir() else source)
     if not source.is_dir():
         raise BadInput(f"{name}: is a file; --format {format} reads a folder")
-    return read_fracatlas(source) if format == "fracatlas" else read_folder(source)
+    return read_fracatlas(source) if format == "fracatlas" else read_folder(source, accept_losses)
 
 
 def _samples(kept: Sequence[tuple[Case, bool, bytes]], output: Path, seed: int) -> list[Sample]:
@@ -135,7 +156,7 @@ def _samples(kept: Sequence[tuple[Case, bool, bytes]], output: Path, seed: int) 
     samples = []
     for (case, fractured, _), split in zip(kept, splits, strict=True):
         mask = output / MASKS / mask_name(case.id) if fractured else None
-        samples.append(Sample(case.id, case.image, mask, fractured, split, case.group))
+        samples.append(Sample(case.id, case.image, mask, fractured, split, case.group, case.spacing))
     return samples
 
 
@@ -179,6 +200,7 @@ def publish(
     with suppress(BadInput):
         former = set(read_table(manifest, ("mask",))["mask"])
     masks.mkdir(exist_ok=True)
+    samples = place_images(samples, staged, output)
     for path in staged.iterdir():
         path.replace(masks / path.name)
     write_whole(output / FLAWS, "".join(f"{flaw.kind}: {flaw.line}\n" for flaw in flaws))

@@ -1,31 +1,20 @@
-"""Sources of radiographs before any pixel is decoded: a folder of images and masks, or a CSV file.
+"""Sources of radiographs before any pixel is decoded, and the reader of a CSV file.
 
 A reader returns cases, flaws (listed, and the preparation goes on) and problems (which stop it).
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from engine.contract.text import clean
-from engine.data.images import SUFFIXES
 from engine.data.manifest import SPLITS, id_problem, read_table, source_problems
 
-IMAGES, MASKS = "images", "masks"
-MASK_ENDING = re.compile(r"[_-]mask$", re.IGNORECASE)
-CLASSES = {
-    "fractured": True, "fracture": True, "positive": True,
-    "non_fractured": False, "not_fractured": False, "unfractured": False, "no_fracture": False,
-    "negative": False, "normal": False,
-}  # fmt: skip
-V = TypeVar("V")
-
-SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+FLAWS = "flaws.txt"
+"""The file beside a manifest that lists all flaws."""
 
 
 class Flaw(NamedTuple):
@@ -57,6 +46,8 @@ class Case:
     mask: Path | Drawing | None
     split: str | None = None
     group: str | None = None
+    spacing: str | None = None
+    """Size of a pixel in mm: rows, then columns, such as `0.143 0.143`."""
 
 
 class Source(NamedTuple):
@@ -113,96 +104,6 @@ def with_splits(source: Source, path: Path) -> Source:
     return Source(tuple(cases), tuple(flaws), tuple(problems))
 
 
-def read_folder(folder: Path) -> Source:
-    """Cases of a folder in one of these layouts, at any depth:
-
-        images/**/NAME.png   masks/**/NAME.png (or NAME_mask.png)     images and masks apart
-        **/NAME.png          **/NAME_mask.png                         masks beside their images
-
-    An image without a mask file has no mask. Class folders (fractured, positive; non_fractured, normal, negative …, any
-    case, `-` or a blank for `_`) give the label; without them the mask decides. Folders train, val (valid, validation)
-    and test give the split if all images lie in one. The id is the name without its suffix, with its folders where
-    names repeat. Flaw: a mask without an image. Problem: two images or two masks of one name.
-    """
-    files = sorted(path for path in folder.rglob("*") if _is_image(path, folder))
-    apart = (folder / IMAGES).is_dir()
-    if apart:
-        images = [path for path in files if path.is_relative_to(folder / IMAGES)]
-        masks = [path for path in files if path.is_relative_to(folder / MASKS)]
-        image_root, mask_root = folder / IMAGES, folder / MASKS
-    else:
-        images = [path for path in files if not MASK_ENDING.search(path.stem)]
-        masks = [path for path in files if MASK_ENDING.search(path.stem)]
-        image_root = mask_root = folder
-    problems = []
-    if not images:
-        problems.append(f"{clean(str(folder))}: no images; expected PNG, JPEG or TIFF files, or a folder {IMAGES}")
-    mask_of, flaws, mask_problems = _matched(images, image_root, masks, mask_root)
-    repeated = any(count > 1 for count in Counter(path.stem for path in images).values())
-    splits = [_from_folders(path, image_root, SPLIT_FOLDERS) for path in images]
-    if not all(splits):
-        splits = [None] * len(images)
-    cases = [
-        Case(
-            "_".join(_way(path, image_root)) if repeated else path.stem,
-            path,
-            clean(str(path)),
-            _from_folders(path, image_root, CLASSES),
-            mask_of.get(path),
-            split,
-        )
-        for path, split in zip(images, splits, strict=True)
-    ]
-    return checked(cases, flaws, [*problems, *mask_problems])
-
-
-def _matched(
-    images: Iterable[Path], image_root: Path, masks: Iterable[Path], mask_root: Path
-) -> tuple[dict[Path, Path], list[Flaw], list[str]]:
-    """(mask of each image that has one, flaws: masks that match no image, problems: images with several masks).
-
-    The same path below both roots matches first; a name alone matches where only one image has it.
-    """
-    images_of: dict[Hashable, list[Path]] = defaultdict(list)  # by the path below the root, and by the name
-    for image in images:
-        for key in (_way(image, image_root), image.stem):
-            images_of[key].append(image)
-    masks_of: dict[Path, list[Path]] = defaultdict(list)
-    flaws = []
-    for mask in masks:
-        for stem in (mask.stem, MASK_ENDING.sub("", mask.stem)):
-            matches = images_of.get((*_way(mask, mask_root)[:-1], stem)) or images_of.get(stem, [])
-            if len(matches) == 1 and matches[0] != mask:
-                masks_of[matches[0]].append(mask)
-                break
-        else:
-            flaws.append(Flaw("mask alone", f"{clean(str(mask))}: expected one image of that name; left out"))
-    problems = [
-        f"{clean(str(image))}: expected one mask, got {len(group)}: {', '.join(clean(str(mask)) for mask in group)}"
-        for image, group in masks_of.items()
-        if len(group) > 1
-    ]
-    return {image: group[0] for image, group in masks_of.items()}, flaws, problems
-
-
-def _is_image(path: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
-
-
-def _way(path: Path, root: Path) -> tuple[str, ...]:
-    return (*path.relative_to(root).parts[:-1], path.stem)
-
-
-def _from_folders(path: Path, root: Path, meaning: dict[str, V]) -> V | None:
-    """The meaning of the innermost folder that has one, or None."""
-    for part in reversed(path.relative_to(root).parts[:-1]):
-        key = re.sub(r"[\s-]+", "_", part.strip().lower())
-        if key in meaning:
-            return meaning[key]
-    return None
-
-
 def read_csv(path: Path) -> Source:
     """Cases of a CSV file; paths are relative to it.
 
@@ -219,7 +120,18 @@ def read_csv(path: Path) -> Source:
         problems.extend(f"{where}: {problem}" for problem in source_problems(row, folder))
         mask = folder / row["mask"] if row["mask"] else None
         split, group = row.get("split") or None, row.get("group") or None
-        cases.append(Case(row["id"], folder / row["image"], where, row["fractured"] == "1", mask, split, group))
+        cases.append(
+            Case(
+                row["id"],
+                folder / row["image"],
+                where,
+                row["fractured"] == "1",
+                mask,
+                split,
+                group,
+                row.get("spacing") or None,
+            )
+        )
     if table.empty:
         problems.append(f"{name}: no rows; expected one for each radiograph")
     return checked(cases, (), problems)

@@ -73,11 +73,11 @@ def test_images_and_masks_of_another_size_are_refused_with_both_sizes(
 
 
 def test_every_file_that_is_no_image_is_listed(folder: Callable[..., Path], tmp_path: Path) -> None:
-    source = folder({f"images/{name}.png": 1 for name in "abcd"})
-    (source / "images" / "b.png").write_bytes(b"\x1b[2Jno image")
-    whole = (source / "images" / "c.png").read_bytes()
-    (source / "images" / "c.png").write_bytes(whole[: len(whole) // 2])
-    (source / "images" / "b.png").rename(source / "images" / "b\x1b.png")
+    source = folder({f"images/normal/{name}.png": 1 for name in "abcd"})
+    (source / "images/normal" / "b.png").write_bytes(b"\x1b[2Jno image")
+    whole = (source / "images/normal" / "c.png").read_bytes()
+    (source / "images/normal" / "c.png").write_bytes(whole[: len(whole) // 2])
+    (source / "images/normal" / "b.png").rename(source / "images/normal" / "b\x1b.png")
     with pytest.raises(BadInput) as caught:
         prepare(source, tmp_path / "out")
     assert all(line.isprintable() for line in caught.value.lines)
@@ -87,9 +87,9 @@ def test_every_file_that_is_no_image_is_listed(folder: Callable[..., Path], tmp_
 def test_images_whose_pixels_are_damaged_are_all_listed_and_nothing_is_left(
     folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    source = folder({f"images/{name}.png": 1 for name in "abcd"})
+    source = folder({f"images/normal/{name}.png": 1 for name in "abcd"})
     for name in "bd":
-        path = source / "images" / f"{name}.png"
+        path = source / "images/normal" / f"{name}.png"
         path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(BadInput) as caught:
         prepare(source, tmp_path / "out")
@@ -130,9 +130,9 @@ def test_a_killed_preparation_leaves_the_old_one_readable(folder: Callable[..., 
     prepare(source, tmp_path / "out", seed=1)
     before = (tmp_path / "out" / "manifest.csv").read_bytes()
     code = (
-        "import sys, time; from pathlib import Path; from engine.data import prepare\n"
+        "import sys, time; from pathlib import Path; from engine.data import converted, prepare\n"
         "def slow(case): print(case.id, flush=True); time.sleep(0.2); return examine(case)\n"
-        "examine, prepare.examine = prepare.examine, slow\n"
+        "examine, converted.examine = converted.examine, slow\n"
         "prepare.prepare(Path(sys.argv[1]), Path(sys.argv[2]), seed=2)\n"
     )
     command = [sys.executable, "-c", code, str(source), str(tmp_path / "out")]
@@ -151,7 +151,7 @@ def test_a_killed_preparation_leaves_the_old_one_readable(folder: Callable[..., 
 def test_a_second_preparation_of_the_same_folder_at_once_is_refused(
     folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    source = folder({"images/a.png": 1})
+    source = folder({"images/normal/a.png": 1})
     with staging(tmp_path / "out"), pytest.raises(BadInput, match="out: another preparation is writing into it"):
         prepare(source, tmp_path / "out")
     prepare(source, tmp_path / "out")
@@ -176,10 +176,10 @@ def test_what_was_prepared_can_be_a_source(folder: Callable[..., Path], tmp_path
 def test_flaws_are_written_whole_and_the_report_tells_the_first_of_each_kind(
     folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    source = folder({f"images/{n}.png": 7 for n in range(3)} | {f"images/m{n}.png": n for n in range(5)})
+    source = folder({f"images/normal/{n}.png": 7 for n in range(3)} | {f"images/normal/m{n}.png": n for n in range(5)})
     for number in range(SHOWN + 2):
         save_mask(source / "masks" / f"z{number}.png", SQUARE)
-    prepared = prepare(source, tmp_path / "out")
+    prepared = prepare(source, tmp_path / "out", accept_losses=True)
     flaws_file = tmp_path / "out" / "flaws.txt"
     written = flaws_file.read_text().splitlines()
     assert written == [f"{flaw.kind}: {flaw.line}" for flaw in prepared.flaws]
@@ -195,7 +195,7 @@ def test_a_preparation_that_would_leave_no_image_is_refused_with_the_reasons(
     folder: Callable[..., Path], tmp_path: Path
 ) -> None:
     with pytest.raises(BadInput, match="a: labelled 1, but its mask is empty: left out"):
-        prepare(folder({"images/positive/a.png": 1}), tmp_path / "out", trust="label")
+        prepare(folder({"images/positive/a.png": 1}), tmp_path / "out", trust="label", accept_losses=True)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_wrong_arguments_are_refused_in_one_line(
     folder: Callable[..., Path], tmp_path: Path, arguments: dict[str, object], told: str
 ) -> None:
     with pytest.raises(BadInput) as caught:
-        prepare(folder({"images/a.png": 1}), tmp_path / "out", **arguments)  # type: ignore[arg-type]
+        prepare(folder({"images/normal/a.png": 1}), tmp_path / "out", **arguments)  # type: ignore[arg-type]
     (line,) = caught.value.lines
     assert told in line
 
@@ -218,7 +218,7 @@ def test_wrong_arguments_are_refused_in_one_line(
 def test_a_source_or_an_output_that_cannot_be_is_refused_in_one_line(
     folder: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = folder({"images/a.png": 1})
+    source = folder({"images/normal/a.png": 1})
     file = tmp_path / "file"
     file.write_text("")
     for arguments, line in (

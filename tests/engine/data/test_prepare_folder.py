@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
+from engine.data.layouts import read_folder
 from engine.data.manifest import read_manifest
 from engine.data.prepare import prepare
-from engine.data.sources import read_folder
 
 from .conftest import save_image, save_mask, write_csv
 
@@ -53,7 +53,10 @@ def test_class_folders_give_the_label_and_contradictions_are_listed(
 
 
 def test_split_folders_give_the_split(folder: Callable[..., Path], tmp_path: Path) -> None:
-    source = folder({"images/train/a.png": 1, "images/valid/b.png": 2, "images/test/c.png": 3})
+    source = folder(
+        {"images/train/a.png": 1, "images/valid/b.png": 2, "images/test/c.png": 3},
+        dict.fromkeys(("masks/train/a.png", "masks/valid/b.png", "masks/test/c.png"), SQUARE),
+    )
     samples = read_manifest(prepare(source, tmp_path / "out").manifest)
     assert {sample.id: sample.split for sample in samples} == {"a": "train", "b": "val", "c": "test"}
 
@@ -66,8 +69,8 @@ def test_names_that_repeat_in_other_folders_become_ids_with_their_folder(
 
 
 def test_the_same_name_twice_in_one_folder_is_refused(folder: Callable[..., Path], tmp_path: Path) -> None:
-    source = folder({"images/a.png": 1, "images/a.jpg": 2})
-    with pytest.raises(BadInput, match=r"id: a is a duplicate of .*a\.jpg"):
+    source = folder({"images/normal/a.png": 1, "images/normal/a.jpg": 2})
+    with pytest.raises(BadInput, match=r"id: normal_a is a duplicate of .*a\.jpg"):
         prepare(source, tmp_path / "out")
 
 
@@ -78,14 +81,14 @@ def test_two_masks_of_one_image_are_refused(folder: Callable[..., Path], tmp_pat
 
 
 def test_a_mask_without_an_image_is_listed(folder: Callable[..., Path]) -> None:
-    source = folder({"images/a.png": 1}, {"masks/z.png": SQUARE})
+    source = folder({"images/normal/a.png": 1}, {"masks/z.png": SQUARE})
     (flaw,) = read_folder(source).flaws
     assert flaw == ("mask alone", f"{source / 'masks' / 'z.png'}: expected one image of that name; left out")
 
 
 def test_a_folder_without_images_says_what_would_be_right(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(BadInput, match="no images; expected PNG, JPEG or TIFF files"):
+    with pytest.raises(BadInput, match="no images; expected PNG, JPEG, TIFF or DICOM files"):
         prepare(tmp_path, tmp_path / "out")
 
 
