@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ROUNDING = 1e-6
+"""Largest distance from a metric's range that counts as a rounding error."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -18,9 +21,12 @@ class Metric:
     aliases: tuple[str, ...] = ()
     """Names in older artifacts, in lower case."""
 
-    def holds(self, value: float) -> bool:
-        """Whether the value lies in the metric's range."""
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+    def clipped(self, value: float) -> float | None:
+        """The value, if it lies in the metric's range. A value outside it by at most ROUNDING becomes the limit; any
+        other is None."""
+        inside = value if self.low is None else max(self.low, value)
+        inside = inside if self.high is None else min(self.high, inside)
+        return inside if abs(inside - value) <= ROUNDING else None
 
 
 METRICS: tuple[Metric, ...] = (

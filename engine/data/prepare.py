@@ -156,7 +156,7 @@ def _samples(kept: Sequence[tuple[Case, bool, bytes]], output: Path, seed: int) 
     samples = []
     for (case, fractured, _), split in zip(kept, splits, strict=True):
         mask = output / MASKS / mask_name(case.id) if fractured else None
-        samples.append(Sample(case.id, case.image, mask, fractured, split, case.group, case.spacing))
+        samples.append(Sample(case.id, case.image, mask, fractured, split, case.group, spacing=case.spacing))
     return samples
 
 

@@ -226,3 +226,49 @@ def test_an_artifact_of_a_run_that_was_trained_on_its_test_images_does_not_rank(
         "trained on validation or test images (data.overlap)"
     )
     assert comparable({"dice_pos": 0.9, "data": {"overlap": {}}}).metrics["dice_pos"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("document", "settings", "line"),
+    [
+        ({"test/dice_pos": 0.61}, {}, 'aliases: {dice_pos: ["test/dice_pos"]}'),
+        ({"dice-pos": 0.61}, {"aliases": {"dice_pos": ("DSC",)}}, 'aliases: {dice_pos: ["DSC", "dice-pos"]}'),
+        ({"results": {"dice_pos": 0.61}}, {"places": ("final",)}, 'places: ["final", "results"]'),
+        ({"unet": {"eval_dice_pos": 0.61}}, {}, 'aliases: {dice_pos: ["eval_dice_pos"]}, places: ["unet"]'),
+    ],
+)
+def test_a_missing_metric_names_the_nearest_key_and_the_line_that_maps_it(
+    document: dict[str, object], settings: dict[str, object], line: str, tmp_path: Path
+) -> None:
+    message = reason(json.dumps(document), rules=Rules(**settings))  # type: ignore[arg-type]
+    assert message.startswith("dice_pos is missing; nearest key: ")
+    assert message.endswith(f"put into board.yaml: {line}")
+    (tmp_path / "test_metrics.json").write_text(json.dumps(document))
+    (tmp_path / "board.yaml").write_text(line.replace(", places", "\nplaces"))
+    (artifact,) = RunIndex(tmp_path).scan().artifacts
+    assert artifact.metrics["dice_pos"] == 0.61
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"val/dice_pos": 0.6, "iou_pos": 0.5, "dice_pos_median": 0.7, "dice_pos_std": 0.1, "learning_rate": 1e-4},
+        {"validation": {"dice_pos": 0.6}},
+        {"test/dice_pos": "0.61"},
+    ],
+)
+def test_keys_of_other_splits_and_metrics_are_not_suggested(document: dict[str, object]) -> None:
+    assert reason(json.dumps(document)) == "dice_pos is missing"
+
+
+def test_a_nearest_key_with_control_characters_is_made_visible() -> None:
+    assert reason(json.dumps({"test\x1b[2J/dice_pos": 0.6})).isprintable()
+
+
+@pytest.mark.parametrize(("value", "read"), [(1.0000000000000002, 1.0), (-1e-7, 0.0), (1.0000009, 1.0)])
+def test_a_rounding_error_outside_the_range_is_clipped(value: float, read: float) -> None:
+    assert comparable({"dice_pos": value, "iou_pos": value}).metrics == {"dice_pos": read, "iou_pos": read}
+
+
+def test_more_than_a_rounding_error_is_refused() -> None:
+    assert reason('{"dice_pos": 1.00001}').startswith("dice_pos: expected 0 to 1, got 1.00001")

@@ -18,6 +18,7 @@ from engine.contract.metrics import metric
 from engine.contract.names import SCHEMA
 from engine.contract.text import clean
 from xray_tui.board.model import Artifact, Rejected
+from xray_tui.board.nearest_keys import nearest_keys
 from xray_tui.board.rules import LARGEST_COUNT, Rules
 
 LARGEST = 32 << 20
@@ -142,18 +143,19 @@ class Document:
         if value is None:
             is_classifier = _word(self.top.get("kind")) == "classifier"
             hint = ": a classifier predicts a presence score and no mask" if is_classifier else ""
-            raise NotComparable(f"{name} is missing{hint}")
+            raise NotComparable(f"{name} is missing{hint or nearest_keys(self.top, self.rules)}")
         if type(value) not in (int, float):
             raise NotComparable(f"{name} is {_kind(value)}, not a number")
         number = _finite(value)
         if number is None:
             raise NotComparable(f"{name} is {'NaN' if value != value else 'infinite'}")
-        if not known.holds(number):
+        clipped = known.clipped(number)
+        if clipped is None:
             limit = f"at least {known.low:g}" if known.low is not None else f"at most {known.high:g}"
             if known.low is not None and known.high is not None:
                 limit = f"{known.low:g} to {known.high:g}"
             raise NotComparable(f"{name}: expected {limit}, got {number:g}")
-        return number
+        return clipped
 
     def check_selection(self) -> None:
         if _word(self.selection.get("threshold_source")) == "test":
@@ -189,8 +191,8 @@ class Document:
         """The valid metrics of the whole document or of one block. Values out of range count as missing."""
         valid = {}
         for name, value in (self.hits if block is None else self._hits([self.block(block)])).items():
-            if (number := _finite(value)) is not None and metric(name).holds(number):
-                valid[name] = number
+            if (number := _finite(value)) is not None and (clipped := metric(name).clipped(number)) is not None:
+                valid[name] = clipped
         return valid
 
     def _hits(self, blocks: list[dict[str, Any]]) -> dict[str, Any]:
