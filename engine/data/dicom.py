@@ -81,7 +81,7 @@ def read_dicom(path: Path) -> NDArray[np.uint8]:
     Raises BadInput in one line.
     """
     from pydicom import dcmread
-    from pydicom.pixels import apply_modality_lut, apply_voi
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
     dicom_size(path)
     try:
@@ -131,10 +131,9 @@ def with_headers(cases: Sequence[Case], salt: Path | None) -> tuple[list[Case], 
     described, patients, unknown = [], set(), 0
     for case in cases:
         if is_dicom(case.image):
-            try:
+            header: Any = {}
+            with contextlib.suppress(BadInput):  # header_problems lists it
                 header = _header(case.image)
-            except BadInput:  # header_problems lists it
-                header = {}
             patient = str(header.get("PatientID") or "").strip()
             group = _hashed(patient, key) if patient else None
             patients.add(group)

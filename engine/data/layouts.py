@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from engine.contract.names import MANIFEST
 from engine.contract.text import clean
+from engine.data.dicom import SUFFIXES as DICOM_SUFFIXES
 from engine.data.dicom import is_dicom
 from engine.data.images import SUFFIXES
 from engine.data.losses_found import check_losses
@@ -114,7 +115,10 @@ def read_folder(folder: Path, accept_losses: bool = False) -> Source:
 def _sorted_files(folder: Path) -> tuple[list[Picture], list[Picture], list[Flaw]]:
     """(images, masks, flaws: files that are left out). A file in a folder of masks, or named like a mask, is never an
     image. With a folder of images, only files in one are images."""
-    images, masks, plain, flaws = [], [], [], []
+    images: list[Picture] = []
+    masks: list[Picture] = []
+    plain: list[Picture] = []
+    flaws: list[Flaw] = []
     prepared = {path.parent for path in folder.rglob(MANIFEST) if path.with_name(FLAWS).is_file()} - {folder}
     flaws += [Flaw("left out", f"{clean(str(path))}: the output of a preparation") for path in sorted(prepared)]
     for path in sorted(folder.rglob("*")):
@@ -129,7 +133,7 @@ def _sorted_files(folder: Path) -> tuple[list[Picture], list[Picture], list[Flaw
             if suffix in UNREAD or suffix == ".npy":
                 flaws.append(Flaw("not read", f"{clean(str(path))}: expected PNG, JPEG, TIFF, BMP or DICOM; left out"))
             continue
-        stem = path.name if is_image and suffix not in SUFFIXES | {".dcm", ".dicom"} else path.stem
+        stem = path.name if is_image and suffix not in SUFFIXES | DICOM_SUFFIXES else path.stem
         ways = (
             NNUNET_PARTS.get(key, "" if key in IMAGE_FOLDERS | MASK_FOLDERS else part)
             for key, part in zip(keys, parts, strict=False)
@@ -225,7 +229,7 @@ def _labelled(
 
 def _whole_split(
     images: Sequence[Picture], splits: dict[Path, str | None]
-) -> tuple[Mapping[Path, str | None], list[Flaw]]:
+) -> tuple[dict[Path, str | None], list[Flaw]]:
     """The splits, or no split where they do not cover all images, or are only nnU-Net's imagesTr; and a flaw then."""
     missing = [image.path for image in images if not splits[image.path]]
     if not missing and not all("imagestr" in image.keys for image in images):
