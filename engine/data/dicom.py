@@ -66,8 +66,8 @@ def dicom_size(path: Path) -> tuple[int, int]:
         raise BadInput(f"{name}: a DICOM file without pixels; expected a radiograph")
     if photometric not in PHOTOMETRIC:
         raise BadInput(f"{name}: expected {' or '.join(PHOTOMETRIC)}, got {clean(str(photometric))[:40]}")
-    if (frames := int(header.get("NumberOfFrames") or 1)) > 1:
-        raise BadInput(f"{name}: expected one frame, got {frames}")
+    if str(frames := header.get("NumberOfFrames") or 1).strip() != "1":
+        raise BadInput(f"{name}: expected one frame, got {clean(str(frames))[:40]}")
     if height * width > LARGEST_PIXELS:
         limit = f"expected at most {LARGEST_PIXELS // 1_000_000} million"
         raise BadInput(f"{name}: {width} x {height} pixels; {limit}")
@@ -96,7 +96,7 @@ def read_dicom(path: Path) -> NDArray[np.uint8]:
             low, high = float(values.min()), float(values.max())
             grey = (values - low) / max(high - low, 1e-12)
     except Exception as error:  # decoders raise any exception on damaged data
-        cause = clean(str(error).split("\n")[0])[:200]
+        cause = clean(" ".join(str(error).split()))[:400]
         raise BadInput(f"{clean(str(path))}: cannot be decoded: {cause or type(error).__name__}") from None
     pixels = np.rint(np.clip(grey, 0.0, 1.0) * 255.0).astype(np.uint8)
     return 255 - pixels if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels
@@ -162,7 +162,10 @@ def _header(path: Path) -> Dataset:
 
     name = clean(str(path))
     try:
-        return dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+        header = dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+        for tag in TAGS:
+            header.get(tag)  # pydicom parses a value when it is first read, and raises then
+        return header
     except InvalidDicomError:
         raise BadInput(f"{name}: no DICOM file") from None
     except OSError as error:

@@ -145,15 +145,24 @@ def test_one_patient_id_for_all_is_no_group(tmp_path: Path) -> None:
     assert groups(tmp_path, ["ANON", "ANON", "ANON"]) == [None, None, None]
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
 def test_all_that_cannot_be_read_is_refused_at_once(tmp_path: Path) -> None:
     save_dicom(tmp_path / "s/normal/frames.dcm", np.stack([RAMP, RAMP]), NumberOfFrames=2)
     save_dicom(tmp_path / "s/normal/colour.dcm", PhotometricInterpretation="RGB")
     (tmp_path / "s/normal/other.dcm").write_bytes(b"no image")
+    number = save_dicom(tmp_path / "s/normal/number.dcm", NumberOfFrames=11)
+    number.write_bytes(number.read_bytes().replace(b"IS\x02\x0011", b"IS\x02\x001A"))
     (tmp_path / "s/normal/text.png").write_bytes(b"no image")
     with pytest.raises(BadInput) as caught:
         prepare(tmp_path / "s", tmp_path / "out")
     text = "\n".join(caught.value.lines)
-    for line in ("expected one frame, got 2", "got RGB", "other.dcm: no DICOM file", "text.png: no image"):
+    for line in (
+        "expected one frame, got 2",
+        "number.dcm: expected one frame, got 1A",
+        "got RGB",
+        "other.dcm: no DICOM file",
+        "text.png: no image",
+    ):
         assert line in text
     assert not (tmp_path / "out").exists()
 
@@ -193,3 +202,13 @@ def test_copies_never_overwrite_images_of_the_source(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="would overwrite the images of the source"):
         prepare(tmp_path / "s", tmp_path / "s")
     assert os.listdir(tmp_path / "s/images") == ["a.dcm"]
+
+
+def test_pixels_that_cannot_be_decoded_are_listed_and_nothing_is_left(tmp_path: Path) -> None:
+    for name in "ab":
+        path = save_dicom(tmp_path / f"s/normal/{name}.dcm")
+        path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(BadInput) as caught:
+        prepare(tmp_path / "s", tmp_path / "out")
+    assert [line.partition(": ")[0][-5:] for line in caught.value.lines] == ["a.dcm", "b.dcm"]
+    assert not list((tmp_path / "out").iterdir())
