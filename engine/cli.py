@@ -70,9 +70,14 @@ def make_parser() -> argparse.ArgumentParser:
     synth.add_argument("--size", type=whole(32, 2048), default=128, metavar="PX", help="side in pixels (default 128)")
     synth.add_argument("--seed", type=whole(0, 2**32 - 1), default=42, metavar="S")
 
-    prepare = add("prepare", _prepare, "Turn images and masks, a CSV, or FracAtlas into DIR/manifest.csv.")
-    prepare.add_argument("source", type=Path, metavar="SOURCE", help="a folder, a CSV manifest, or FracAtlas")
-    prepare.add_argument("--format", choices=("auto", "folder", "csv", "fracatlas"), default="auto")
+    prepare = add("prepare", _prepare, "Turn images with masks or annotations into DIR/manifest.csv.")
+    prepare.add_argument("source", type=Path, metavar="SOURCE", help="a folder, an annotation file, or a CSV manifest")
+    formats = ("auto", "folder", "csv", "fracatlas", "coco", "labelme", "via", "yolo", "cvat", "rle")
+    prepare.add_argument("--format", choices=formats, default="auto")
+    what = "the annotations that are fractures, where there are several categories; may be repeated"
+    prepare.add_argument("--category", action="append", default=[], dest="categories", metavar="NAME", help=what)
+    what = "meaning of COCO's iscrowd: an area that does not count, or a fracture (brush masks of CVAT)"
+    prepare.add_argument("--crowd", choices=("ignore", "fracture"), help=what)
     prepare.add_argument("--split", type=Path, metavar="FILE", help="CSV with image_id (or id) and split")
     prepare.add_argument("--output", type=Path, required=True, metavar="DIR")
     prepare.add_argument("--trust", choices=("mask", "label"), default="mask", help="which one wins (default: mask)")
@@ -112,7 +117,8 @@ def _prepare(args: argparse.Namespace) -> None:
     from engine.data.prepare import prepare, report_lines
 
     choices = {
-        name: getattr(args, name) for name in ("format", "split", "trust", "seed", "accept_losses", "invert", "salt")
+        name: getattr(args, name)
+        for name in ("format", "split", "trust", "seed", "categories", "crowd", "accept_losses", "invert", "salt")
     }
     prepared = prepare(args.source, args.output, **choices)
     print("\n".join(report_lines(prepared)))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,18 +14,18 @@ from PIL import Image
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
+from engine.data.annotations.draw import draw_shapes
+from engine.data.annotations.shapes import Flaw
 from engine.data.dicom import dicom_size, is_dicom
 from engine.data.images import image_size, read_mask, read_radiograph
 from engine.data.manifest import SPLITS, Sample
-from engine.data.sources import Case, Flaw
+from engine.data.sources import Case
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 TRUNCATED = "the JPEG is cut short, read up to that point"
-OUTSIDE = 0.5
-"""Pixels beyond the edge that are tolerated as rounding."""
 
 
 class Examined(NamedTuple):
@@ -37,6 +36,8 @@ class Examined(NamedTuple):
     digest: bytes
     mask: bytes
     flaws: tuple[Flaw, ...]
+    ignore: NDArray[np.bool_] | None = None
+    """The pixels that count neither as fracture nor as background."""
 
 
 def header_problems(case: Case) -> list[str]:
@@ -47,7 +48,7 @@ def header_problems(case: Case) -> list[str]:
         name = f"the annotation of {clean(case.image.name)}"
         if isinstance(case.mask, Path):
             size, name = image_size(case.mask, upright=False), clean(str(case.mask))
-        elif case.mask:
+        elif case.mask and case.mask.height and case.mask.width:
             size = case.mask.height, case.mask.width
         if size is None or size == (height, width):
             return []
@@ -67,63 +68,19 @@ def examine(case: Case) -> Examined | BadInput:
             flaws.append(Flaw("truncated", f"{case.id}: {TRUNCATED}"))
         if radiograph.turned:
             flaws.append(Flaw("rotated", f"{case.id}: has an EXIF rotation, turned to {width} x {height}"))
-        mask = None
+        mask = ignore = None
         if isinstance(case.mask, Path):
             mask = read_mask(case.mask)
         elif case.mask:
-            checked = [check_polygon(outline, width, height) for outline in case.mask.polygons]
-            for position, (corners, flaw) in enumerate(checked, 1):
-                if flaw:
-                    verdict = "" if corners is not None else ", left out"
-                    flaws.append(Flaw("polygon", f"{case.id}: polygon {position} {flaw}{verdict}"))
-            mask = draw([corners for corners, _ in checked if corners is not None], height, width)
+            mask, ignore, drawn_flaws = draw_shapes(case.mask, height, width, case.id)
+            flaws += drawn_flaws
     except BadInput as error:
         return BadInput(f"{case.where}: {line}" for line in error.lines)
     digest = hashlib.blake2b(f"{height} {width} ".encode() + radiograph.pixels.tobytes(), digest_size=16).digest()
     png = io.BytesIO()
     if mask is not None and mask.any():
         Image.fromarray(mask.astype(np.uint8) * 255).save(png, "PNG")
-    return Examined(case, digest, png.getvalue(), tuple(flaws))
-
-
-def check_polygon(outline: object, width: float, height: float) -> tuple[NDArray[np.float64] | None, str | None]:
-    """(corners as rows of x, y, or None where nothing can be drawn; the flaw, or None)."""
-    if not isinstance(outline, Sequence) or isinstance(outline, str) or not all(map(_is_number, outline)):
-        return None, "is not a list of numbers"
-    if len(outline) < 6 or len(outline) % 2:
-        return None, f"has {len(outline)} coordinates; expected an even number, at least 6"
-    corners = np.asarray(outline, np.float64).reshape(-1, 2)
-    x, y = corners.T
-    if np.dot(x, np.roll(y, -1)) == np.dot(y, np.roll(x, -1)):  # shoelace formula
-        return None, "has no area"
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    if (high <= 0).any() or low[0] >= width or low[1] >= height:
-        return None, f"lies outside the {width:g} x {height:g} picture"
-    if (low < -OUTSIDE).any() or high[0] > width + OUTSIDE or high[1] > height + OUTSIDE:
-        return corners, f"reaches beyond the {width:g} x {height:g} picture and was cut at its edge"
-    return corners, None
-
-
-def draw(polygons: Iterable[NDArray[np.float64]], height: int, width: int) -> NDArray[np.bool_]:
-    """The union of polygons as (height, width), bool, drawn by COCO's own code.
-
-    Pixel (row, column) covers [column, column + 1) x [row, row + 1). It belongs to the mask where about half of it is
-    covered. A polygon too thin for any pixel keeps the one at its centre, so that a positive never becomes a negative.
-    """
-    from pycocotools import mask as coco
-
-    mask = np.zeros((height, width), bool)
-    for corners in polygons:
-        drawn = coco.decode(coco.frPyObjects([corners.ravel().tolist()], height, width))[:, :, 0].astype(bool)
-        if not drawn.any():
-            column, row = np.clip(corners.mean(axis=0).astype(int), 0, (width - 1, height - 1))
-            drawn[row, column] = True
-        mask |= drawn
-    return mask
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and abs(value) < 1e6
+    return Examined(case, digest, png.getvalue(), tuple(flaws), ignore)
 
 
 def set_flaws(samples: Sequence[Sample], digests: Sequence[bytes]) -> Iterator[Flaw]:

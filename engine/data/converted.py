@@ -9,11 +9,12 @@ from pathlib import Path
 from PIL import Image
 
 from engine.contract.errors import BadInput
+from engine.data.annotations.shapes import Flaw
 from engine.data.checks import TRUNCATED, Examined, examine
 from engine.data.dicom import is_dicom, read_dicom
 from engine.data.images import read_radiograph
 from engine.data.manifest import Sample
-from engine.data.sources import Case, Flaw
+from engine.data.sources import Case
 
 IMAGES = "images"
 

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
+from engine.data.annotations.shapes import Flaw
 from engine.data.images import LARGEST_PIXELS
-from engine.data.sources import Case, Flaw
+from engine.data.sources import Case
 
 if TYPE_CHECKING:
     from pydicom import Dataset

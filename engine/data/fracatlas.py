@@ -2,48 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, BeforeValidator
 
 from engine.contract.errors import BadInput
-from engine.contract.load import validate
 from engine.contract.text import clean
+from engine.data.annotations.choose import NO_CHOICE, Choice, choose
+from engine.data.annotations.coco import ORPHAN, load_json, read_coco
+from engine.data.annotations.shapes import Drawing, Flaw
 from engine.data.images import SUFFIXES
 from engine.data.manifest import is_file, read_table
-from engine.data.sources import Case, Drawing, Flaw, Source, checked
+from engine.data.sources import Case, Source, checked
 
 TABLE = "dataset.csv"
 IMAGES = "images"
 COCO = "Annotations/COCO JSON"
 FOLDERS = {"Fractured": True, "Non_fractured": False}
-LARGEST_JSON = 1 << 30
-
-
-def _polygons(parts: object) -> object:
-    if isinstance(parts, dict):
-        raise ValueError("run-length encoded; expected polygons")
-    return parts
-
-
-class _Image(BaseModel):
-    id: int | str
-    file_name: str
-    width: float
-    height: float
-
-
-class _Annotation(BaseModel):
-    image_id: int | str
-    segmentation: Annotated[list[Any], BeforeValidator(_polygons)]
-
-
-class _Coco(BaseModel):
-    images: list[_Image]
-    annotations: list[_Annotation]
 
 
 def is_fracatlas(folder: Path) -> bool:
@@ -51,7 +25,7 @@ def is_fracatlas(folder: Path) -> bool:
     return (folder / TABLE).is_file() and (folder / IMAGES).is_dir() and (folder / COCO).is_dir()
 
 
-def read_fracatlas(folder: Path) -> Source:
+def read_fracatlas(folder: Path, choice: Choice = NO_CHOICE) -> Source:
     """Cases of a FracAtlas folder. An id is the image's file name without its suffix; labels are those of dataset.csv.
 
     Problems: rows without a file, a file name twice, labels other than 0 and 1. Flaws: files that dataset.csv does not
@@ -64,7 +38,10 @@ def read_fracatlas(folder: Path) -> Source:
     for path in sorted((folder / IMAGES).rglob("*")):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
             paths_of[path.name].append(path)
-    drawings, flaws = _read_coco(folder)
+    drawings, flaws = _read_coco(folder, choice)
+    annotations = sum(len(drawing.shapes) for drawing in drawings.values()) + sum(
+        flaw.lost for flaw in flaws if flaw.kind == ORPHAN
+    )
     problems, cases = [], []
     if rows.empty:
         problems.append(f"{clean(str(table))}: no rows; expected one for each radiograph")
@@ -85,42 +62,24 @@ def read_fracatlas(folder: Path) -> Source:
     listed = set(rows.image_id)
     flaws += [Flaw("unlisted", f"{clean(name)}: not in {TABLE}, left out") for name in paths_of if name not in listed]
     flaws += [
-        Flaw("annotation", f"{clean(name)}: annotated, but not in {TABLE}") for name in drawings if name not in listed
+        Flaw("annotation", f"{clean(name)}: annotated, but not in {TABLE}", len(drawings[name].shapes))
+        for name in drawings
+        if name not in listed
     ]
-    return checked(cases, flaws, problems)
+    return checked(cases, flaws, problems)._replace(annotations=annotations)
 
 
-def _read_coco(folder: Path) -> tuple[dict[str, Drawing], list[Flaw]]:
-    """(the polygons of each annotated file, annotations of unknown images)."""
+def _read_coco(folder: Path, choice: Choice) -> tuple[dict[str, Drawing], list[Flaw]]:
+    """(the drawing of each annotated file, annotations of unknown images)."""
     files = sorted((folder / COCO).glob("*.json"))
     if len(files) != 1:
         raise BadInput(f"{clean(str(folder / COCO))}: expected one JSON file, got {len(files)}")
-    name = clean(str(files[0]))
-    try:
-        if files[0].stat().st_size > LARGEST_JSON:
-            raise BadInput(f"{name}: larger than {LARGEST_JSON >> 30} GiB; expected an annotation file")
-        document = json.loads(files[0].read_bytes())
-    except OSError as error:
-        raise BadInput(f"{name}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{name}: not JSON: {clean(str(error))[:120]}") from None
-    if not isinstance(document, dict):
-        raise BadInput(f"{name}: expected a COCO file with images and annotations")
-    coco = validate(_Coco, document, name)
-    images = {image.id: image for image in coco.images}
-    polygons: dict[str, list[object]] = defaultdict(list)
-    flaws = []
-    for position, annotation in enumerate(coco.annotations):
-        if annotation.image_id in images:
-            polygons[images[annotation.image_id].file_name].extend(annotation.segmentation)
-        else:
-            key = clean(str(annotation.image_id))[:80]
-            flaws.append(
-                Flaw("annotation", f"{name}: annotations[{position}]: image_id {key} is not among the file's images")
-            )
-    drawings = {
-        image.file_name: Drawing(tuple(polygons[image.file_name]), image.width, image.height)
-        for image in images.values()
-        if image.file_name in polygons
-    }
-    return drawings, flaws
+    pictures, flaws = read_coco(files[0], load_json(files[0]))
+    pictures, chosen = choose(pictures, choice, clean(str(files[0])))
+    drawings: dict[str, Drawing] = {}
+    for picture in pictures:
+        if picture.drawing.shapes:
+            name = picture.name.replace("\\", "/").rpartition("/")[2]
+            shapes = (*drawings[name].shapes, *picture.drawing.shapes) if name in drawings else picture.drawing.shapes
+            drawings[name] = picture.drawing._replace(shapes=shapes)
+    return drawings, [*flaws, *chosen]

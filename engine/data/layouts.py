@@ -11,11 +11,12 @@ from typing import NamedTuple, TypeVar
 
 from engine.contract.names import MANIFEST
 from engine.contract.text import clean
+from engine.data.annotations.shapes import Flaw
 from engine.data.dicom import SUFFIXES as DICOM_SUFFIXES
 from engine.data.dicom import is_dicom
 from engine.data.images import SUFFIXES
 from engine.data.losses_found import check_losses
-from engine.data.sources import FLAWS, Case, Flaw, Source, checked
+from engine.data.sources import FLAWS, Case, Source, checked
 
 IMAGE_FOLDERS = frozenset({"images", "image", "imgs", "img", "imagestr", "imagests", "jpegimages", "img_dir"})
 MASK_FOLDERS = frozenset(

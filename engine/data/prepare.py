@@ -17,13 +17,16 @@ from engine.contract.errors import BadInput
 from engine.contract.files import write_whole
 from engine.contract.names import HEADER, MANIFEST
 from engine.contract.text import clean
+from engine.data.annotations.choose import NO_CHOICE, Choice, loss_problems
+from engine.data.annotations.read import FORMATS, read_annotated
+from engine.data.annotations.shapes import Flaw
 from engine.data.checks import header_problems, set_flaws, split_counts
 from engine.data.converted import IMAGES, examine_copy, place_images
 from engine.data.dicom import is_dicom, with_headers
 from engine.data.fracatlas import is_fracatlas, read_fracatlas
 from engine.data.layouts import read_folder
 from engine.data.manifest import Sample, read_table, write_manifest
-from engine.data.sources import FLAWS, Case, Flaw, Source, read_csv, with_splits
+from engine.data.sources import FLAWS, Case, Source, read_csv, with_splits
 from engine.data.splits import stratified_split
 from engine.data.window import Window, measure, write_window
 from engine.process.folders import locked_folder
@@ -60,6 +63,8 @@ def prepare(
     split: Path | None = None,
     trust: str = "mask",
     seed: int = 42,
+    categories: Sequence[str] = (),
+    crowd: str | None = None,
     accept_losses: bool = False,
     invert: bool = False,
     salt: Path | None = None,
@@ -68,17 +73,18 @@ def prepare(
     except that OUTPUT/images gets an 8-bit PNG of each DICOM file, and with `invert` of each other image. Where images
     have more than 8 bits, OUTPUT/manifest.yaml gets their window.
 
-    format: auto, folder, csv or fracatlas; read_folder, read_csv and read_fracatlas describe what they read. split: a
-    CSV file with image_id (or id) and split. Without it the source's own splits are used; if it has none, 70 / 15 / 15
-    % are drawn by `seed`, stratified by class, with groups and pixel-identical images kept together. trust: what wins
-    where label and mask contradict each other. `mask`: fractured means that the mask is not empty. `label`: a 0 empties
-    the mask; a 1 with an empty mask is left out, because a positive without a mask cannot be scored. accept_losses: go
-    on where `check_losses` would stop. invert: bones are dark in images other than DICOM. salt: see with_headers.
+    format: auto, folder, csv, fracatlas, or one of annotations.read.FORMATS; read_folder, read_csv, read_fracatlas and
+    read_annotated describe what they read. categories, crowd: see Choice. accept_losses: go on where more masks or
+    annotations than 2 % cannot be used. invert: bones are dark in images other than DICOM. salt: see with_headers.
+    split: a CSV file with image_id (or id) and split. Without it the source's own splits are used; if it has none, 70 /
+    15 / 15 % are drawn by `seed`, stratified by class, groups and pixel-identical images kept together. trust: what
+    wins where label and mask contradict each other. `mask`: fractured means that the mask is not empty. `label`: a 0
+    empties the mask; a 1 with an empty mask is left out, because a positive without a mask cannot be scored.
 
     Raises BadInput with every problem (missing files, duplicate ids, masks of another size, files that are no images),
     and OSError. Then, and when it is interrupted, OUTPUT is unchanged.
     """
-    loaded = read_source(source, format, accept_losses)
+    loaded = read_source(source, format, Choice(categories, crowd), accept_losses)
     if split is not None:
         loaded = with_splits(loaded, split)
     cases, header_flaws = with_headers(loaded.cases, salt)
@@ -117,6 +123,7 @@ def prepare(
                 write_whole(staged / mask_name(result.case.id), result.mask)  # all masks would fill the memory
             if fractured is not None:
                 kept.append((result.case, fractured, result.digest))
+        problems += loss_problems(flaws, loaded.annotations, accept_losses)
         if not problems and not kept:
             problems = [flaw.line for flaw in flaws if flaw.kind == "label"]
         if problems:
@@ -132,19 +139,27 @@ def prepare(
     return Prepared(output / MANIFEST, split_counts(samples), tuple(flaws), window)
 
 
-def read_source(source: Path, format: str = "auto", accept_losses: bool = False) -> Source:
+def read_source(source: Path, format: str = "auto", choice: Choice = NO_CHOICE, accept_losses: bool = False) -> Source:
     """Read the source in the named format; auto detects the format."""
     name = clean(str(source))
     if not source.exists():
         raise BadInput(f"{name}: no such file or folder")
     if format == "auto":
-        is_table = not source.is_dir() or (source / MANIFEST).is_file()
-        format = "csv" if is_table else "fracatlas" if is_fracatlas(source) else "folder"
+        format = "csv" if (source / MANIFEST).is_file() else "fracatlas" if is_fracatlas(source) else "auto"
+    others: list[Flaw] = []
+    if format == "auto" or format in FORMATS:
+        annotated, others = read_annotated(source, format, choice)
+        if annotated:
+            return annotated
+        format = "folder" if source.is_dir() else "csv"
+    if any(choice) and format != "fracatlas":
+        raise BadInput(f"{name}: --category and --crowd: expected annotation files, got {format}")
     if format == "csv":
         return read_csv(source / MANIFEST if source.is_dir() else source)
     if not source.is_dir():
         raise BadInput(f"{name}: is a file; --format {format} reads a folder")
-    return read_fracatlas(source) if format == "fracatlas" else read_folder(source, accept_losses)
+    result = read_fracatlas(source, choice) if format == "fracatlas" else read_folder(source, accept_losses)
+    return result._replace(flaws=(*result.flaws, *others))
 
 
 def _samples(kept: Sequence[tuple[Case, bool, bytes]], output: Path, seed: int) -> list[Sample]:

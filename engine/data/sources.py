@@ -11,26 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.contract.text import clean
+from engine.data.annotations.shapes import Drawing, Flaw
 from engine.data.manifest import SPLITS, id_problem, read_table, source_problems
 
 FLAWS = "flaws.txt"
 """The file beside a manifest that lists all flaws."""
-
-
-class Flaw(NamedTuple):
-    """Something unusual about the data that is listed and does not stop the preparation: (kind, line)."""
-
-    kind: str
-    line: str
-
-
-class Drawing(NamedTuple):
-    """Polygons of an annotation as in its file, each a flat list x, y, x, y … in pixels of a picture of this size. They
-    are checked when they are drawn."""
-
-    polygons: tuple[object, ...]
-    width: float
-    height: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +41,8 @@ class Source(NamedTuple):
     cases: tuple[Case, ...]
     flaws: tuple[Flaw, ...]
     problems: tuple[str, ...]
+    annotations: int = 0
+    """The number of annotations in the source, lost ones among them."""
 
 
 def checked(cases: Iterable[Case], flaws: Iterable[Flaw], problems: Iterable[str]) -> Source:

@@ -62,8 +62,6 @@ def open_run(folder: Path, which: str = "best", moved_to: Path | None = None) ->
     """A run folder with its config and checkpoint. `moved_to`: the manifest's new path, which is written into the
     config if its data are those of the training. Raises BadInput if config, checkpoint or manifest is missing, the
     config was edited since the training (see `check_config`), or the data differ."""
-    from engine.models.checkpoint import load_checkpoint
-
     config = load_config(folder / names.CONFIG)
     if isinstance(config, BlendConfig):
         raise BadInput(f"{clean(str(folder))}: kind: {config.kind}; expected a trained run")
@@ -72,9 +70,12 @@ def open_run(folder: Path, which: str = "best", moved_to: Path | None = None) ->
     checkpoint = folder / names.CHECKPOINTS / f"{which}.pt"
     if not checkpoint.is_file():
         raise BadInput(f"{clean(str(checkpoint))}: no such checkpoint; train the run first")
-    check_config(config, checkpoint, load_checkpoint(checkpoint, "network"))
     if moved_to is None:
         check_manifest(folder, config.data.manifest)
+    from engine.models.checkpoint import load_checkpoint
+
+    check_config(config, checkpoint, load_checkpoint(checkpoint, "network"))
+    if moved_to is None:
         return Run(folder, config, checkpoint, file_sha256(checkpoint))
     data = config.data.model_copy(update={"manifest": str(moved_to.resolve())})
     run = Run(folder, config.model_copy(update={"data": data}), checkpoint, file_sha256(checkpoint))

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from engine.contract.errors import BadInput
+from engine.data.annotations.shapes import Flaw
 from engine.data.manifest import read_manifest
 from engine.data.prepare import prepare
 
@@ -104,7 +105,7 @@ def test_spacing_is_in_the_manifest_where_it_is_known(tmp_path: Path) -> None:
     save_image(tmp_path / "s/normal/c.png", 1)
     prepared = prepare(tmp_path / "s", tmp_path / "out")
     assert [sample.spacing for sample in read_manifest(prepared.manifest)] == ["0.143 0.15", "0.2 0.2", None]
-    assert ("converted", f"2 images are 8-bit PNG copies in {tmp_path / 'out/images'}") in prepared.flaws
+    assert Flaw("converted", f"2 images are 8-bit PNG copies in {tmp_path / 'out/images'}") in prepared.flaws
     again = read_manifest(prepare(prepared.manifest, tmp_path / "again").manifest)
     assert [sample.spacing for sample in again] == ["0.143 0.15", "0.2 0.2", None]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
+from engine.data.annotations.shapes import Flaw
 from engine.data.layouts import read_folder
 from engine.data.losses_found import check_losses
 from engine.data.manifest import read_manifest
@@ -96,7 +97,7 @@ def test_masks_without_an_image_stop_beyond_2_percent_unless_accepted(
         "1 of 2 masks or annotations would be lost; expected at most 2% (--accept-losses prepares the rest)",
     )
     flaws = prepare(source, tmp_path / "out", accept_losses=True).flaws
-    assert ("no mask", "1 of 2 images have no mask: taken as not fractured") in flaws
+    assert Flaw("no mask", "1 of 2 images have no mask: taken as not fractured") in flaws
 
 
 @pytest.mark.parametrize(("lost", "stops"), [(0, False), (2, False), (3, True)])
@@ -131,7 +132,7 @@ def test_test_images_that_came_without_masks_are_left_out_and_listed(folder: Cal
     )
     loaded = read_folder(source)
     assert [(case.id, case.split) for case in loaded.cases] == [("a0", None), ("a1", None), ("a2", None)]
-    assert ("left out", "1 images of test: no mask among them, so they may be unlabelled") in loaded.flaws
+    assert Flaw("left out", "1 images of test: no mask among them, so they may be unlabelled") in loaded.flaws
 
 
 def test_a_second_channel_of_nnunet_is_refused(folder: Callable[..., Path]) -> None:

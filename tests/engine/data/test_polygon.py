@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from engine.data.checks import check_polygon, draw
+from engine.data.annotations.draw import check_polygon, draw
 
 
 def test_whole_pixels_are_covered_exactly() -> None:

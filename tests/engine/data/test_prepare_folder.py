@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import BadInput
+from engine.data.annotations.shapes import Flaw
 from engine.data.layouts import read_folder
 from engine.data.manifest import read_manifest
 from engine.data.prepare import prepare
@@ -83,7 +84,7 @@ def test_two_masks_of_one_image_are_refused(folder: Callable[..., Path], tmp_pat
 def test_a_mask_without_an_image_is_listed(folder: Callable[..., Path]) -> None:
     source = folder({"images/normal/a.png": 1}, {"masks/z.png": SQUARE})
     (flaw,) = read_folder(source).flaws
-    assert flaw == ("mask alone", f"{source / 'masks' / 'z.png'}: expected one image of that name; left out")
+    assert flaw == Flaw("mask alone", f"{source / 'masks' / 'z.png'}: expected one image of that name; left out")
 
 
 def test_a_folder_without_images_says_what_would_be_right(tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_a_tables_own_splits_are_kept_and_torn_groups_listed(tmp_path: Path) -> 
     ]
     prepared = prepare(table(tmp_path, rows), tmp_path / "out")
     assert [sample.split for sample in read_manifest(prepared.manifest)] == ["train", "test"]
-    assert ("group across splits", "group p1 is in train and test: scores there are too good") in prepared.flaws
+    assert Flaw("group across splits", "group p1 is in train and test: scores there are too good") in prepared.flaws
 
 
 def test_every_problem_of_a_table_is_listed(tmp_path: Path) -> None:

@@ -153,7 +153,10 @@ def test_an_image_labelled_1_without_an_annotation(fracatlas: TinyFracAtlas, tmp
 
 def test_bad_polygons_are_listed_and_good_ones_beside_them_drawn(fracatlas: TinyFracAtlas, tmp_path: Path) -> None:
     fracatlas.add("IMG1", fractured=True, polygons=[[1, 1, 5, 5], corners(SQUARE), corners((60, 30, 99, 50)), None])
-    prepared = prepare(fracatlas.write(), tmp_path / "out")
+    with pytest.raises(BadInput, match="2 of 4 annotations are lost; at most 2% are accepted without --accept-losses"):
+        prepare(fracatlas.write(), tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+    prepared = prepare(fracatlas.write(), tmp_path / "out", accept_losses=True)
     assert lines(prepared, "polygon") == [
         "IMG1: polygon 1 has 4 coordinates; expected an even number, at least 6, left out",
         "IMG1: polygon 3 reaches beyond the 64 x 40 picture and was cut at its edge",
@@ -200,7 +203,7 @@ def test_images_and_annotations_that_the_table_does_not_know_are_listed(
     fracatlas.add("IMG7", fractured=True, polygons=[corners(SQUARE)])
     del fracatlas.rows[1]
     fracatlas.annotations.append({"image_id": 99, "segmentation": [corners(SQUARE)]})
-    prepared = prepare(fracatlas.write(), tmp_path / "out")
+    prepared = prepare(fracatlas.write(), tmp_path / "out", accept_losses=True)
     assert lines(prepared, "unlisted") == ["IMG7.jpg: not in dataset.csv, left out"]
     assert [line.rsplit(": ", 1)[1] for line in lines(prepared, "annotation")] == [
         "image_id 99 is not among the file's images",
@@ -219,9 +222,9 @@ def test_images_and_annotations_that_the_table_does_not_know_are_listed(
         (b'{"images": [1, {"id": []}], "annotations": []}', r"images\.0: 1: expected keys with values"),
         (b'{"images": [], "annotations": [[]]}', r"annotations\.0: \[\]: expected keys with values"),
         (
-            b'{"images": [{"id": 1, "file_name": "a", "width": 3, "height": 3}], "annotations": '
-            b'[{"image_id": 1, "segmentation": {"counts": "abc", "size": [3, 3]}}]}',
-            "run-length encoded; expected polygons",
+            b'{"images": [{"id": 1, "file_name": "IMG1.jpg", "width": 64, "height": 40}], "annotations": '
+            b'[{"image_id": 1, "segmentation": {"counts": "abc", "size": [40, 64]}}]}',
+            "IMG1: run-length mask 1 has malformed counts",
         ),
     ],
 )

@@ -1,0 +1,101 @@
+"""Which annotations become masks: those of the chosen category; and the unit of their coordinates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from engine.contract.errors import BadInput
+from engine.contract.text import clean
+from engine.data.annotations.shapes import Flaw, Picture, Shape, is_number
+
+LOSSES = 0.02
+"""The share of annotations that may be lost without --accept-losses."""
+
+
+class Choice(NamedTuple):
+    """What the user says about the annotations."""
+
+    categories: Sequence[str] = ()
+    """Those that are fractures, in any letter case. Empty: the only one."""
+    crowd: str | None = None
+    """What iscrowd means: ignore or fracture. None: ignore, and each such annotation counts as lost."""
+
+
+NO_CHOICE = Choice()
+
+
+def choose(pictures: Sequence[Picture], choice: Choice, where: str) -> tuple[list[Picture], list[Flaw]]:
+    """The pictures with the shapes of the chosen categories, and with fractions recognised.
+
+    Raises BadInput where no category is chosen and the annotations have several, where a chosen one does not occur, and
+    where no annotation has an outline. where: the source, for messages.
+    """
+    spelled: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for shape in (shape for picture in pictures for shape in picture.drawing.shapes):
+        spelled.setdefault(_key(shape.label), clean(shape.label)[:80] or "(without a category)")
+        counts[_key(shape.label)] += 1
+    listed = ", ".join(f"{spelled[key]} ({count:,})" for key, count in counts.most_common(30))
+    wanted = {_key(name) for name in choice.categories}
+    if missing := [clean(name) for name in choice.categories if _key(name) not in counts]:
+        raise BadInput(f"{where}: --category {', '.join(missing)}: no such annotations; expected one of: {listed}")
+    if not wanted and len(counts) > 1:
+        raise BadInput(f"{where}: annotations of {len(counts)} categories: {listed}; choose with --category NAME")
+    flaws = [
+        Flaw("category", f"{where}: {count:,} annotations of {spelled[key]} left out (--category)")
+        for key, count in counts.items()
+        if wanted and key not in wanted
+    ]
+    chosen = [
+        _with_shapes(picture, [s for s in picture.drawing.shapes if not wanted or _key(s.label) in wanted])
+        for picture in pictures
+    ]
+    kinds = Counter(shape.data for picture in chosen for shape in picture.drawing.shapes if shape.kind == "other")
+    if kinds and sum(kinds.values()) == sum(len(picture.drawing.shapes) for picture in chosen):
+        found = ", ".join(f"{kind} ({count:,})" for kind, count in kinds.most_common())
+        raise BadInput(f"{where}: no annotation has an outline or a mask: {found}; pixels cannot be drawn from these")
+    crowds = sum(shape.ignore for picture in chosen for shape in picture.drawing.shapes)
+    if crowds and choice.crowd == "fracture":
+        chosen = [
+            _with_shapes(picture, [s._replace(ignore=False) for s in picture.drawing.shapes]) for picture in chosen
+        ]
+    elif crowds and choice.crowd is None:  # CVAT and Datumaro write every brush mask with iscrowd 1
+        options = "--crowd ignore accepts that, --crowd fracture is for brush masks of CVAT"
+        flaws.append(
+            Flaw("iscrowd", f"{where}: {crowds:,} annotations have iscrowd 1: ignored areas; {options}", crowds)
+        )
+    chosen, normalised = _with_fractions(chosen)
+    return chosen, [*flaws, *normalised]
+
+
+def loss_problems(flaws: Sequence[Flaw], annotations: int, accept_losses: bool) -> list[str]:
+    """A line for each lost annotation, below a summary, if more of them are lost than LOSSES allows."""
+    lost = sum(flaw.lost for flaw in flaws)
+    if accept_losses or lost <= LOSSES * annotations:
+        return []
+    summary = f"{lost:,} of {annotations:,} annotations are lost; at most {LOSSES:.0%} are accepted"
+    return [*(flaw.line for flaw in flaws if flaw.lost), f"{summary} without --accept-losses"]
+
+
+def _key(label: str) -> str:
+    return label.strip().casefold()
+
+
+def _with_shapes(picture: Picture, shapes: Iterable[Shape]) -> Picture:
+    return picture._replace(drawing=picture.drawing._replace(shapes=tuple(shapes)))
+
+
+def _with_fractions(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Flaw]]:
+    """Polygons whose coordinates are all from 0 to 1, in the whole set, are fractions of their pictures."""
+    polygons = [s.data for picture in pictures for s in picture.drawing.shapes if s.kind == "polygon"]
+    values = [value for data in polygons if isinstance(data, list) for value in data]
+    if not values or not all(is_number(value) and 0 <= value <= 1 for value in values):
+        return list(pictures), []
+    changed = []
+    for picture in pictures:
+        shapes = [s._replace(kind="fractions") if s.kind == "polygon" else s for s in picture.drawing.shapes]
+        changed.append(_with_shapes(picture, shapes))
+    line = f"all coordinates of {len(polygons)} polygons are between 0 and 1: taken as fractions of the pictures"
+    return changed, [Flaw("normalised", line)]

@@ -1,0 +1,169 @@
+"""Masks from annotated shapes, drawn by COCO's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.contract.text import brief
+from engine.data.annotations.shapes import Drawing, Flaw, Mask, Shape, is_number
+
+OUTSIDE = 0.5
+"""Pixels beyond the edge that are tolerated as rounding."""
+
+NAMES = {"rle": "run-length mask", "runs": "run-length mask", "patch": "mask", "fractions": "polygon", "other": "shape"}
+
+
+class Drawn(NamedTuple):
+    """A drawn annotation: (height, width) of the fracture, of the ignored pixels (None: no pixel), and the flaws."""
+
+    mask: Mask
+    ignore: Mask | None
+    flaws: list[Flaw]
+
+
+def draw_shapes(drawing: Drawing, height: int, width: int, name: str) -> Drawn:
+    """The union of the shapes. A pixel that is both fracture and ignored is fracture. name: the image, for flaws."""
+    mask, ignore, flaws = np.zeros((height, width), bool), np.zeros((height, width), bool), []
+    for position, shape in enumerate(drawing.shapes, 1):
+        area, flaw = _draw_shape(shape, height, width)
+        if area is not None:
+            np.logical_or(ignore if shape.ignore else mask, area, out=ignore if shape.ignore else mask)
+        if flaw:
+            noun = NAMES.get(shape.kind, shape.kind)
+            lost = area is None
+            kind = "box" if shape == Shape("other", "box", shape.label, shape.ignore) else noun.split()[-1]
+            flaws.append(Flaw(kind, f"{name}: {noun} {position} {flaw}{', left out' * lost}", int(lost)))
+    ignore &= ~mask
+    if not ignore.any():
+        return Drawn(mask, None, flaws)
+    line = f"{name}: {int(ignore.sum()):,} pixels are annotated as a crowd (iscrowd)"
+    return Drawn(mask, ignore, [*flaws, Flaw("ignored", line)])
+
+
+def _draw_shape(shape: Shape, height: int, width: int) -> tuple[Mask | None, str | None]:
+    """(the pixels, or None where nothing can be drawn; the flaw, or None)."""
+    data: Any = shape.data
+    if shape.kind == "other":
+        return None, f"is a {data}; expected an outline or a mask"
+    if shape.kind == "patch":
+        return _paste(data[0], data[1], data[2], height, width)
+    if shape.kind in ("rle", "runs"):
+        counts, flaw = (_check_rle if shape.kind == "rle" else _check_runs)(data, height, width)
+        if flaw:
+            return None, flaw
+        return _decode({"size": [height, width], "counts": counts}, height, width)
+    if shape.kind == "fractions" and isinstance(data, Sequence) and not isinstance(data, str):
+        data = [value * (height if i % 2 else width) if is_number(value) else value for i, value in enumerate(data)]
+    corners, flaw = check_polygon(data, width, height)
+    return (None if corners is None else draw([corners], height, width)), flaw
+
+
+def check_polygon(outline: object, width: float, height: float) -> tuple[NDArray[np.float64] | None, str | None]:
+    """(corners as rows of x, y, or None where nothing can be drawn; the flaw, or None)."""
+    if not isinstance(outline, Sequence) or isinstance(outline, str) or not all(map(is_number, outline)):
+        return None, "is not a list of numbers"
+    if len(outline) < 6 or len(outline) % 2:
+        return None, f"has {len(outline)} coordinates; expected an even number, at least 6"
+    corners = np.asarray(outline, np.float64).reshape(-1, 2)
+    x, y = corners.T
+    if np.dot(x, np.roll(y, -1)) == np.dot(y, np.roll(x, -1)) and not _crosses_itself(corners):  # shoelace formula
+        return None, "has no area"
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    if (high <= 0).any() or low[0] >= width or low[1] >= height:
+        return None, f"lies outside the {width:g} x {height:g} picture"
+    if (low < -OUTSIDE).any() or high[0] > width + OUTSIDE or high[1] > height + OUTSIDE:
+        return corners, f"reaches beyond the {width:g} x {height:g} picture and was cut at its edge"
+    return corners, None
+
+
+def _crosses_itself(corners: NDArray[np.float64]) -> bool:
+    """Whether an outline without signed area covers pixels after all, as a figure of eight does."""
+    return bool(np.linalg.matrix_rank(corners - corners[0]) == 2)
+
+
+def draw(polygons: Iterable[NDArray[np.float64]], height: int, width: int) -> Mask:
+    """The union of polygons as (height, width), bool, drawn by COCO's own code.
+
+    Pixel (row, column) covers [column, column + 1) x [row, row + 1). It belongs to the mask where about half of it is
+    covered. A polygon too thin for any pixel keeps the one at its centre, so that a positive never becomes a negative.
+    """
+    from pycocotools import mask as coco
+
+    mask = np.zeros((height, width), bool)
+    for corners in polygons:
+        drawn = coco.decode(coco.frPyObjects([corners.ravel().tolist()], height, width))[:, :, 0].astype(bool)
+        if not drawn.any():
+            column, row = np.clip(corners.mean(axis=0).astype(int), 0, (width - 1, height - 1))
+            drawn[row, column] = True
+        mask |= drawn
+    return mask
+
+
+def _check_rle(data: Any, height: int, width: int) -> tuple[list[int], str | None]:
+    """(counts of an RLE that fills the picture exactly, the flaw or None): others decode to garbage."""
+    if data.get("size") != [height, width]:
+        return [], f"has size {brief(data.get('size'))}; expected [{height}, {width}] (height, width)"
+    counts = data.get("counts")
+    if isinstance(counts, str):
+        counts = _uncompressed(counts)
+    if not isinstance(counts, list) or not all(type(count) is int and count >= 0 for count in counts):
+        return [], "has malformed counts; expected whole numbers, or COCO's compressed text"
+    if sum(counts) != height * width:
+        return [], f"has counts of {brief(sum(counts))} pixels; expected {height} x {width} = {height * width}"
+    return counts, None
+
+
+def _uncompressed(text: str) -> list[int] | None:
+    """COCO's compressed counts as numbers, or None where the text is damaged. The inverse of rleToString of
+    pycocotools: five bits a character, the lowest first; from the third count on, differences to the count before the
+    last."""
+    counts: list[int] = []
+    value = shift = 0
+    for char in text:
+        bits = ord(char) - 48
+        if not 0 <= bits < 64 or shift > 30:
+            return None
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (1 << shift) if bits & 16 else 0
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value = shift = 0
+    return None if shift else counts
+
+
+def _check_runs(runs: Sequence[int], height: int, width: int) -> tuple[list[int], str | None]:
+    """(the runs as COCO counts, the flaw or None)."""
+    counts, end = [], 0
+    if len(runs) % 2:
+        return [], f"has {len(runs)} numbers; expected pairs of start and length"
+    for start, length in zip(runs[::2], runs[1::2], strict=True):
+        if start - 1 < end or length < 1:
+            return [], (
+                f"has a run {start} {length} after pixel {end}; expected runs in order, counted from 1 down the columns"
+            )
+        counts += [start - 1 - end, length]
+        end = start - 1 + length
+    if end > height * width:
+        return [], f"ends at pixel {end}; the image has {height} x {width} = {height * width}"
+    return [*counts, height * width - end], None
+
+
+def _decode(rle: dict[str, Any], height: int, width: int) -> tuple[Mask | None, str | None]:
+    from pycocotools import mask as coco
+
+    area = coco.decode(coco.frPyObjects(rle, height, width)).astype(bool)
+    return (area, None) if area.any() else (None, "is empty")
+
+
+def _paste(left: int, top: int, patch: Mask, height: int, width: int) -> tuple[Mask | None, str | None]:
+    area = np.zeros((height, width), bool)
+    rows, columns = patch.shape
+    if min(left, top) < 0 or top + rows > height or left + columns > width:
+        return None, f"of {columns} x {rows} pixels at {left}, {top} reaches beyond the {width} x {height} picture"
+    area[top : top + rows, left : left + columns] = patch
+    return (area, None) if patch.any() else (None, "is empty")

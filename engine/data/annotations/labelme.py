@@ -1,0 +1,64 @@
+"""LabelMe: one JSON file beside each image."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from engine.contract.errors import BadInput
+from engine.contract.text import brief, clean
+from engine.data.annotations.shapes import Annotations, Drawing, Mask, Picture, Shape, ellipse, flat, is_number
+from engine.data.images import LARGEST_PIXELS
+
+
+def is_labelme(document: object) -> bool:
+    """Whether a JSON document is LabelMe's."""
+    return isinstance(document, dict) and "shapes" in document and "imagePath" in document
+
+
+def read_labelme(path: Path, document: Any) -> Annotations:
+    """The picture of a LabelMe file. Its image is the one of the same name beside it, or else the file's imagePath.
+    Rectangles are boxes, and lines and points cover no pixels. Raises BadInput with every error."""
+    where = clean(str(path))
+    shapes, problems = [], []
+    listed = document["shapes"] if isinstance(document["shapes"], list) else [None]
+    for position, shape in enumerate(listed):
+        try:
+            shapes.append(_shape(shape))
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError, OSError, binascii.Error) as error:
+            problems.append(
+                f"{where}: shapes[{position}]: expected a LabelMe shape, got {brief(shape)} ({brief(error)})"
+            )
+    size = [value if is_number(value) else None for value in map(document.get, ("imageWidth", "imageHeight"))]
+    if problems:
+        raise BadInput(problems)
+    image = str(document["imagePath"]).replace("\\", "/")
+    return Annotations([Picture(path.stem, Drawing(tuple(shapes), *size), path, other_name=image)])
+
+
+def _shape(shape: Any) -> Shape:
+    kind, points, label = shape.get("shape_type") or "polygon", shape["points"], str(shape["label"])
+    if kind == "polygon":
+        return Shape("polygon", flat(points), label)
+    if kind == "circle":
+        (x, y), edge = points
+        radius = math.dist((x, y), edge)
+        return Shape("polygon", ellipse(x, y, radius, radius), label)
+    if kind == "mask":
+        left, top = points[0]
+        return Shape("patch", (round(left), round(top), _decode(shape["mask"])), label)
+    return Shape("other", "box" if "rectangle" in kind else clean(str(kind)), label)
+
+
+def _decode(text: str) -> Mask:
+    with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)) as image:
+        if image.width * image.height > LARGEST_PIXELS:
+            raise ValueError("mask too large")
+        return np.asarray(image.convert("L")) > 0

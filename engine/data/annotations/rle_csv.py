@@ -1,0 +1,49 @@
+"""CSV files with run lengths, as in Kaggle's competitions: ImageId, EncodedPixels."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from engine.contract.errors import BadInput
+from engine.contract.text import brief, clean
+from engine.data.annotations.shapes import Annotations, Drawing, Picture, Shape
+from engine.data.manifest import read_table
+
+RUNS = ("encodedpixels", "rle", "mask_rle", "rle_mask", "rles", "segmentation")
+IMAGES = ("imageid", "image_id", "id", "image", "img_id", "filename", "file_name", "image_name")
+CLASSES = ("classid", "class_id", "class", "label")
+EMPTY = ("", "-1", "nan", "NaN")
+
+
+def find_columns(header: list[str]) -> tuple[str, str, str | None] | None:
+    """The columns of image, run lengths and class in a header, or None where it has no run lengths."""
+    named = {column.strip().casefold(): column.strip() for column in reversed(header)}
+    image = next((named[key] for key in IMAGES if key in named), None)
+    runs = next((named[key] for key in RUNS if key in named), None)
+    label = next((named[key] for key in CLASSES if key in named), None)
+    return (image, runs, label) if image and runs else None
+
+
+def read_rle_csv(path: Path) -> Annotations:
+    """The pictures of a table of run lengths: pairs of start and length, from 1, down the columns. -1 or an empty field
+    is an image without a mask; several rows of an image are united. Raises BadInput with every error."""
+    table = read_table(path, ())
+    where = clean(str(path))
+    columns = find_columns(list(table.columns))
+    if columns is None:
+        raise BadInput(f"{where}: line 1: expected the columns ImageId and EncodedPixels")
+    image, runs, label = columns
+    shapes: dict[str, list[Shape]] = defaultdict(list)
+    problems = []
+    for line, row in table.to_dict("index").items():
+        found = shapes[row[image]]
+        if row[runs] in EMPTY:
+            continue
+        if not all(text.isascii() and text.isdigit() and len(text) < 12 for text in row[runs].split()):
+            problems.append(f"{where}: line {line}: {runs}: expected start and length pairs, got {brief(row[runs])}")
+            continue
+        found.append(Shape("runs", [int(text) for text in row[runs].split()], row[label] if label else ""))
+    if problems:
+        raise BadInput(problems)
+    return Annotations([Picture(name, Drawing(tuple(parts)), path) for name, parts in shapes.items()])
