@@ -116,6 +116,9 @@ def prepare(
                 problems.extend(result.lines)
                 continue
             flaws.extend(result.flaws)
+            if result.case.label is None and not result.mask and any(flaw.lost for flaw in result.flaws):
+                flaws.append(Flaw("left out", f"{result.case.id}: left out, because its annotations cannot be drawn"))
+                continue
             fractured, contradiction = judge(result.case.label, bool(result.mask), trust)
             if contradiction:
                 flaws.append(Flaw("label", f"{result.case.id}: {contradiction}"))

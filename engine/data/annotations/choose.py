@@ -18,7 +18,7 @@ class Choice(NamedTuple):
     """What the user says about the annotations."""
 
     categories: Sequence[str] = ()
-    """Those that are fractures, in any letter case. Empty: the only one."""
+    """The categories that are fractures, in any letter case. Empty: the only category."""
     crowd: str | None = None
     """What iscrowd means: ignore or fracture. None: ignore, and each such annotation counts as lost."""
 

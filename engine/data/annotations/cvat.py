@@ -17,7 +17,7 @@ class _NoDoctype(ET.TreeBuilder):
     """Refuses a document type, which could declare entities that fill the memory or read files."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise BadInput("has a document type (DOCTYPE); expected none")
+        raise BadInput("has a document type (DOCTYPE); expected a file without one")
 
 
 def load_xml(path: Path) -> ET.Element:

@@ -1,23 +1,23 @@
-"""Annotated sources: which format the files of a folder have, and which image each annotation belongs to."""
+"""Annotated sources: which format the files of a folder have."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from engine.contract.errors import BadInput
+from engine.contract.names import MANIFEST
 from engine.contract.text import clean
 from engine.data.annotations import coco, cvat, labelme, rle_csv, via, yolo
 from engine.data.annotations.choose import Choice, choose
-from engine.data.annotations.shapes import Annotations, Drawing, Flaw, Picture
+from engine.data.annotations.join import join
+from engine.data.annotations.shapes import Annotations, Flaw
 from engine.data.images import SUFFIXES
-from engine.data.layouts import CLASSES, SPLIT_FOLDERS
-from engine.data.sources import Case, Source, checked
+from engine.data.sources import FLAWS, Source, checked
 
 FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
     "coco": ("COCO", (".json",)),
@@ -29,12 +29,10 @@ FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Name and file suffixes of each format."""
 
-TABLES = (".csv", ".txt")
 YAML = (".yaml", ".yml")
 DOCUMENTS = (".json", ".xml", ".csv", ".txt", *YAML)
 MASK_FOLDERS = {"mask", "masks", "label", "labels", "labelstr", "gt", "annotations", "segmentationclass"}
 MASK_STEM = re.compile(r"^mask_|[_-](mask|seg|gt)$", re.IGNORECASE)
-V = TypeVar("V")
 
 
 class _Found(NamedTuple):
@@ -71,6 +69,8 @@ def read_annotated(source: Path, format: str, choice: Choice) -> tuple[Source | 
         root = root.parent
         files = _images(root)
     masks = [path for path in files if _is_mask(path, root)]
+    if len(masks) == len(files):  # a folder of radiographs that is called labels
+        masks = []
     if masks and format == "auto" and source.is_dir():
         first = f"{len(masks):,} mask files, such as {clean(str(masks[0]))}"
         raise BadInput(f"{name}: annotations ({formats[0]}) and {first}; choose with --format {formats[0]} or folder")
@@ -81,7 +81,9 @@ def read_annotated(source: Path, format: str, choice: Choice) -> tuple[Source | 
     orphans = sum(flaw.lost for flaw in flaws)
     flaws += [*others, *chosen]
     flaws += [Flaw("mask file", f"{clean(str(path))}: left out, masks are those of the annotations") for path in masks]
-    cases, joined, problems = _join(pictures, images, root)
+    beside = [] if source.is_dir() else sorted(source.parent.glob(f"*{source.suffix}"))
+    siblings = [path for path in beside if path != source and _format_of(path) == formats[0]]
+    cases, joined, problems = join(pictures, images, root, siblings)
     result = checked(cases, [*flaws, *joined], problems)
     shapes = sum(len(picture.drawing.shapes) for picture in pictures)
     return result._replace(annotations=shapes + orphans), []
@@ -163,104 +165,12 @@ def _recognise(path: Path) -> tuple[str, Callable[[], Annotations]] | None:
     return None
 
 
-def _join(pictures: Sequence[Picture], images: Sequence[Path], root: Path) -> tuple[list[Case], list[Flaw], list[str]]:
-    """(a case for each image, flaws, problems). Pictures of several files that match one image are united."""
-    by_name, by_stem = defaultdict(list), defaultdict(list)
-    for path in images:
-        by_name[_fold(path.name)].append(path)
-        by_stem[_fold(path.stem)].append(path)
-    pictures_of: dict[Path, list[Picture]] = defaultdict(list)
-    flaws, problems = [], []
-    for picture in pictures:
-        matches: list[Path] = []
-        for name in filter(None, (picture.name, picture.other_name)):
-            base = _parts(name)[-1]
-            stem = base.rpartition(".")[0]
-            group = by_name.get(base) or by_stem.get(base) or by_stem.get(stem, [])
-            matches = matches or _nearest(group, picture, name, root)
-        where, count = f"{clean(str(picture.file))}: {clean(picture.name)}", len(picture.drawing.shapes)
-        if len(matches) > 1:
-            problems.append(
-                f"{where}: matches {' and '.join(clean(str(path)) for path in matches)}; expected one image"
-            )
-        elif matches:
-            pictures_of[matches[0]].append(picture)
-        else:
-            flaws.append(Flaw("no image", f"{where}: {count} annotations, no such image", count))
-    if not pictures_of and not problems:
-        problems.append(f"{clean(str(root))}: no image that the annotations name; expected them beside or below")
-    for path, annotated in pictures_of.items():
-        names = {(picture.file, picture.name) for picture in annotated}
-        if len({file for file, _ in names}) < len(names):
-            listed = ", ".join(clean(name) for _, name in sorted(names))
-            problems.append(f"{clean(str(path))}: several pictures of one annotation file match: {listed}")
-        sizes = {picture.drawing[1:] for picture in annotated if picture.drawing.width and picture.drawing.height}
-        if len(sizes) > 1:
-            listed = " and ".join(f"{width:g} x {height:g}" for width, height in sorted(sizes))
-            problems.append(f"{clean(str(path))}: annotated with different sizes: {listed}")
-    unlisted = len(set(images) - pictures_of.keys())
-    empty = sum(not any(picture.drawing.shapes for picture in group) for group in pictures_of.values())
-    if unlisted + empty:
-        line = f"{unlisted + empty:,} of {len(images):,} images have no annotation: taken as not fractured"
-        flaws.append(Flaw("no annotation", f"{line} ({unlisted:,} of them are not in the annotation files)"))
-    return list(_cases(pictures_of, images, root)), flaws, problems
-
-
-def _cases(pictures_of: Mapping[Path, list[Picture]], images: Sequence[Path], root: Path) -> Iterator[Case]:
-    repeated = any(count > 1 for count in Counter(path.stem for path in images).values())
-    given = {path: next(filter(None, map(_split, group)), None) for path, group in pictures_of.items()}
-    if len(set(given.values()) - {None}) < 2:  # train.csv alone does not make every image a training image
-        given = {}
-    splits = [_from_folders(path, root, SPLIT_FOLDERS) or given.get(path) for path in images]
-    for path, split in zip(images, splits, strict=True):
-        group = pictures_of.get(path, [])
-        width, height = next((p.drawing[1:] for p in group if p.drawing.width and p.drawing.height), (None, None))
-        drawing = Drawing(tuple(shape for p in group for shape in p.drawing.shapes), width, height)
-        identity = "_".join((*path.relative_to(root).parts[:-1], path.stem)) if repeated else path.stem
-        label = _from_folders(path, root, CLASSES)
-        where = clean(str(group[0].file if group else path))
-        yield Case(identity, path, where, label, drawing, split if all(splits) else None)
-
-
-def _nearest(group: Sequence[Path], picture: Picture, name: str, root: Path) -> list[Path]:
-    """Of images of one name, those that fit best: most folders of the name, then beside the annotation file, then in a
-    folder of its split."""
-
-    def rank(path: Path) -> tuple[int, bool, bool]:
-        folders = [_fold(part) for part in path.parts[:-1]]
-        same = 0
-        for one, other in zip(reversed(_parts(name)[:-1]), reversed(folders), strict=False):
-            if one != other:
-                break
-            same += 1
-        split = _split(picture)
-        beside = path.is_relative_to(picture.file.parent)
-        return same, beside, split is not None and split == _from_folders(path, root, SPLIT_FOLDERS)
-
-    ranks = [rank(path) for path in group]
-    return [path for path, value in zip(group, ranks, strict=True) if value == max(ranks)]
-
-
-def _split(picture: Picture) -> str | None:
-    """The split that an annotation file gives: in a field, or in its name (instances_train2017.json)."""
-    words = [picture.split.lower()] if picture.split else re.split(r"[^a-z]+", picture.file.stem.lower())
-    return next((SPLIT_FOLDERS[word] for word in words if word in SPLIT_FOLDERS), None)
-
-
-def _from_folders(path: Path, root: Path, meaning: Mapping[str, V]) -> V | None:
-    for part in reversed(path.relative_to(root).parts[:-1]):
-        key = re.sub(r"[\s-]+|2017$", "_", part.strip().lower()).strip("_")
-        if key in meaning:
-            return meaning[key]
-    return None
-
-
-def _fold(text: str) -> str:
-    return unicodedata.normalize("NFC", text).casefold()
-
-
-def _parts(name: str) -> list[str]:
-    return [part for part in _fold(name).replace("\\", "/").split("/") if part not in ("", ".", "..")] or [""]
+def _format_of(path: Path) -> str | None:
+    try:
+        recognised = _recognise(path)
+    except (BadInput, OSError):
+        return None
+    return recognised[0] if recognised else None
 
 
 def _is_mask(path: Path, root: Path) -> bool:
@@ -273,6 +183,10 @@ def _images(root: Path) -> list[Path]:
 
 
 def _visible(root: Path) -> Iterator[Path]:
+    """The files below a folder, without hidden ones and without what an earlier preparation wrote there."""
+    written = [path.parent for path in root.rglob(FLAWS) if path.with_name(MANIFEST).is_file() and path.parent != root]
     for path in root.rglob("*"):
+        if any(path.is_relative_to(folder) for folder in written):
+            continue
         if not any(part.startswith(".") for part in path.relative_to(root).parts) and path.is_file():
             yield path

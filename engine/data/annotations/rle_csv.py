@@ -10,7 +10,7 @@ from engine.contract.text import brief, clean
 from engine.data.annotations.shapes import Annotations, Drawing, Picture, Shape
 from engine.data.manifest import read_table
 
-RUNS = ("encodedpixels", "rle", "mask_rle", "rle_mask", "rles", "segmentation")
+RUNS = ("encodedpixels", "rle", "mask_rle", "rle_mask")
 IMAGES = ("imageid", "image_id", "id", "image", "img_id", "filename", "file_name", "image_name")
 CLASSES = ("classid", "class_id", "class", "label")
 EMPTY = ("", "-1", "nan", "NaN")

@@ -159,6 +159,15 @@ def test_equal_names_in_split_folders_belong_to_the_file_of_their_split(tmp_path
     assert pixels(prepare(others, tmp_path / "out2")) == {"train_x": 240, "valid_x": 200}
 
 
+def test_splits_of_some_images_only_are_not_used_and_that_is_listed(tmp_path: Path, source: Source) -> None:
+    save_image(tmp_path / "source" / "more" / "b0.png", 30)
+    prepared = prepare(source({"c.json": coco(annotation(0, [SQUARE]))}, images="train"), tmp_path / "out")
+    assert lines(prepared, "split") == [
+        "8 of 9 images have a split in their folder or annotation file: these splits are not used"
+    ]
+    assert {sample.split for sample in read_manifest(prepared.manifest)} > {"train"}
+
+
 def test_a_name_that_matches_several_images_is_refused(tmp_path: Path, source: Source) -> None:
     save_image(tmp_path / "source" / "more" / "a0.png", 30)
     assert "a0.png: matches " in refused(source({"c.json": coco(annotation(0, [SQUARE]))}), tmp_path)

@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.contract.errors import BadInput
+from engine.cli import main, make_parser
+from engine.contract.errors import BadInput, Exit
+from engine.data.annotations.read import FORMATS
 from engine.data.images import read_mask
 from engine.data.manifest import read_manifest
 from engine.data.prepare import Prepared, prepare
 
+from ..conftest import save_image
 from .conftest import SQUARE, annotation, coco
 
 Source = Callable[..., Path]
@@ -191,6 +194,72 @@ def test_an_annotation_file_is_a_source_with_its_images_below_or_beside(
     prepared = prepare(folder / name, tmp_path / "out")
     assert pixels(prepared) == {"a0": 240}
     assert len(read_manifest(prepared.manifest)) == 8
+
+
+def test_images_of_another_annotation_file_are_no_negatives(source: Source, tmp_path: Path) -> None:
+    """instances_train.json as the source, with the images of both splits in one folder."""
+    documents = [coco(annotation(i, [SQUARE])) for i in (0, 7)]
+    for document, part in zip(documents, (slice(4), slice(4, 8)), strict=True):
+        document["images"] = document["images"][part]
+    names = "annotations/instances_train.json", "annotations/instances_val.json"
+    folder = source(dict(zip(names, documents, strict=True)))
+    prepared = prepare(folder / names[0], tmp_path / "out")
+    assert [sample.id for sample in read_manifest(prepared.manifest)] == ["a0", "a1", "a2", "a3"]
+    assert lines(prepared, "unlisted") == [
+        "4 images are not in the annotation file: left out, because there are others beside it, "
+        "such as instances_val.json"
+    ]
+
+
+def test_a_preparation_inside_its_source_can_be_repeated(source: Source) -> None:
+    folder = source({"c.json": coco(annotation(0, [SQUARE]))})
+    first = prepare(folder, folder / "out")
+    assert pixels(prepare(folder, folder / "out")) == pixels(first) == {"a0": 240}
+    assert lines(first, "unexplained") == []
+
+
+def test_the_command_line_has_every_format_and_option(source: Source, tmp_path: Path) -> None:
+    parser = make_parser()
+    for name in FORMATS:
+        assert parser.parse_args(["prepare", "x", "--output", "y", "--format", name]).format == name
+    folder, out = source("datumaro_coco"), str(tmp_path / "out")
+    assert main(["prepare", str(folder), "--output", out]) == Exit.BAD_INPUT
+    assert main(["prepare", str(folder), "--output", out, "--accept-losses"]) == Exit.DONE
+    choice = ["--category", "fracture", "--crowd", "fracture"]
+    assert main(["prepare", str(folder), "--output", out, *choice]) == Exit.DONE
+    assert sum(sample.fractured for sample in read_manifest(tmp_path / "out" / "manifest.csv")) == 4
+
+
+def test_an_image_whose_annotations_cannot_be_drawn_is_no_negative(source: Source, tmp_path: Path) -> None:
+    folder = source({"c.json": coco(annotation(0, [[1, 2]]), annotation(1, [SQUARE]))})
+    prepared = prepare(folder, tmp_path / "out", accept_losses=True)
+    assert "a0" not in {sample.id for sample in read_manifest(prepared.manifest)}
+    assert lines(prepared, "left out") == ["a0: left out, because its annotations cannot be drawn"]
+
+
+def test_a_labelme_file_of_two_images_is_refused(source: Source, tmp_path: Path) -> None:
+    """Its name is a0, its imagePath names a1.png, and both exist."""
+    shape = {"label": "f", "points": [[10, 8], [30, 8], [30, 20]], "shape_type": "polygon"}
+    message = refused(source({"a0.json": {"shapes": [shape], "imagePath": "a1.png"}}, images="."), tmp_path)
+    assert "a0.png and" in message
+    assert "expected one image" in message
+
+
+def test_names_that_differ_in_their_letter_case_match_exactly(source: Source, tmp_path: Path) -> None:
+    folder = source({"c.json": coco(annotation(0, [SQUARE]))})
+    save_image(folder / "images" / "A0.png", 20)
+    assert pixels(prepare(folder, tmp_path / "out")) == {"a0": 240}
+
+
+def test_ids_with_dots_are_not_cut(source: Source, tmp_path: Path) -> None:
+    folder = source({"t.csv": f"ImageId,EncodedPixels\n1.2.84,{RUNS}\na0,{RUNS}\n".encode()})
+    save_image(folder / "images" / "1.2.png", 20)
+    assert "t.csv: 1.2.84: 1 annotations, no such image" in refused(folder, tmp_path)
+
+
+def test_radiographs_in_a_folder_called_labels(source: Source, tmp_path: Path) -> None:
+    folder = source({"labels/a0.txt": LINE.encode()}, images="labels")
+    assert pixels(prepare(folder, tmp_path / "out")) == {"a0": 240}
 
 
 def test_data_yaml_is_a_source(source: Source, tmp_path: Path) -> None:
