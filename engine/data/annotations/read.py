@@ -16,6 +16,7 @@ from engine.data.annotations import coco, cvat, labelme, rle_csv, via, yolo
 from engine.data.annotations.choose import Choice, choose
 from engine.data.annotations.join import join
 from engine.data.annotations.shapes import Annotations, Flaw
+from engine.data.dicom import is_dicom
 from engine.data.images import SUFFIXES
 from engine.data.sources import FLAWS, Source, checked
 
@@ -179,7 +180,7 @@ def _is_mask(path: Path, root: Path) -> bool:
 
 
 def _images(root: Path) -> list[Path]:
-    return sorted(path for path in _visible(root) if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in _visible(root) if path.suffix.lower() in SUFFIXES or is_dicom(path))
 
 
 def _visible(root: Path) -> Iterator[Path]:

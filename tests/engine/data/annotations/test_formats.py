@@ -16,7 +16,8 @@ from engine.data.images import read_mask
 from engine.data.manifest import read_manifest
 from engine.data.prepare import Prepared, prepare
 
-from ..conftest import save_image
+from ..conftest import grey, save_image
+from ..test_dicom import save_dicom
 from .conftest import SQUARE, annotation, coco
 
 Source = Callable[..., Path]
@@ -260,6 +261,15 @@ def test_ids_with_dots_are_not_cut(source: Source, tmp_path: Path) -> None:
 def test_radiographs_in_a_folder_called_labels(source: Source, tmp_path: Path) -> None:
     folder = source({"labels/a0.txt": LINE.encode()}, images="labels")
     assert pixels(prepare(folder, tmp_path / "out")) == {"a0": 240}
+
+
+def test_dicom_images_are_joined_too(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    folder = source({"t.csv": f"ImageId,EncodedPixels\n1.2.84,{RUNS}\n".encode()})
+    save_dicom(folder / "images" / "1.2.84.dcm", grey(20).astype(np.uint16))
+    prepared = prepare(folder, tmp_path / "out")
+    assert pixels(prepared) == {"1.2.84": 240}
+    assert len(read_manifest(prepared.manifest)) == 9
 
 
 def test_data_yaml_is_a_source(source: Source, tmp_path: Path) -> None:
