@@ -51,5 +51,9 @@ def check_config(config: LearnConfig, checkpoint: Path, saved: Mapping[str, Any]
         for key, value in before.items()
         if key in now and now[key] != value
     ]
+    for key in {key: None for key, value in (before | now).items() if value is None}:  # a section on one side only
+        if (key in now) != (key in before) and any(other.startswith(f"{key}.") for other in before | now):
+            state = "off, but on" if key in now else "on, but off"
+            lines.append(f"{name}: {key} is {state} in the training of {clean(checkpoint.name)}; restore it")
     if lines:
         raise BadInput(lines)

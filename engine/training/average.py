@@ -19,6 +19,7 @@ from engine.data.moved import check_manifest
 from engine.data.overlap import read_mark, write_mark
 from engine.data.splits import write_split
 from engine.data.window import write_window
+from engine.evaluation.config_check import check_config
 from engine.evaluation.predict import to_tensor
 from engine.models.checkpoint import load_checkpoint, load_network
 from engine.models.network import XrayNetwork
@@ -49,6 +50,7 @@ def average(run: Path, output: Path, best: int | None = None) -> None:
         raise BadInput(f"--best {best}: {name} has only {len(kept)}")
     scores, epochs, paths = zip(*kept[:best], strict=True)
     check_is_free(output)
+    check_config(config, paths[0], load_checkpoint(paths[0], "network"))
     mean = mean_of(paths)
     with locked_run(output):
         where = "auto" if config.device == "cuda" else config.device

@@ -48,6 +48,24 @@ def test_a_resume_and_a_blend_refuse_it_too(runs_copy: Path, capsys: pytest.Capt
     assert "data.keep_aspect is True, but last.pt was trained with False" in capsys.readouterr().err
 
 
+def test_a_section_that_was_switched_off_is_refused(runs_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = runs_copy / "plain"
+    edit(run, "map_presence: null", "map_presence: {weight: 0.25, source: topk_mean}")
+    assert evaluate(run) == 2
+    expected = f"{run}/config.yaml: loss.map_presence is on, but off in the training of best.pt; restore it\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_an_average_refuses_an_edited_config(runs_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = runs_copy / "plain"
+    edit(run, "keep_aspect: false", "keep_aspect: true")
+    for epoch in (1, 2):
+        shutil.copy(run / "checkpoints/best.pt", run / f"checkpoints/best_{epoch}.pt")
+    assert main(["average", "--run", str(run), "--output", str(runs_copy / "mean")]) == 2
+    assert "data.keep_aspect is True, but best_1.pt was trained with False" in capsys.readouterr().err
+    assert not (runs_copy / "mean").exists()
+
+
 def test_keys_that_cannot_change_predictions_may_be_edited(runs_copy: Path) -> None:
     edit(runs_copy / "plain", "epochs: 2", "epochs: 9")
     edit(runs_copy / "plain", "seed: 42", "seed: 43")
