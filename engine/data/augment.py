@@ -157,8 +157,8 @@ def blank_a_rectangle(images: Tensor, draws: Draws, config: AugmentConfig) -> Te
 def gaussian_noise(seeds: Tensor, height: int, width: int) -> Tensor:
     """Standard normal (B, 1, height, width) from int32 seeds (B, 1, 1, 1), the same on every device and in every batch.
 
-    The device's random generator would give an image other noise in another batch. Instead, a hash of pixel and seed
-    becomes a uniform number, and that a normal one.
+    The device's own random generator would give the same image different noise in a different batch. Instead, a hash of
+    pixel and seed is mapped to a uniform number, which is transformed to a normal one.
     """
     pixels = torch.arange(height * width, dtype=torch.int32, device=seeds.device).view(1, 1, height, width)
     bits = _hash(_hash(pixels) ^ seeds)

@@ -180,8 +180,8 @@ def _publish(
 
 
 def per_image_csv(ids: Sequence[str], fractured: Flags, counts: Confusion | None, presence: Floats) -> str:
-    """One line per image; dice and iou are empty where the mask is, and all mask columns without `counts`. The
-    artifact's figures can be computed from it."""
+    """One row per image. dice and iou are blank if the ground-truth mask is empty; without `counts` all mask columns
+    are blank. The artifact's metrics can be computed from these rows."""
     import pandas as pd
 
     masks: dict[str, object] = dict.fromkeys(("dice", "iou", "tp", "fp", "fn"))

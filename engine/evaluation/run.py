@@ -105,8 +105,8 @@ def _trained_with(run: Run) -> dict[str, str]:
 
 
 def device_of(run: Run) -> Device:
-    """The device for predictions, in float32 whatever the training's precision was: bfloat16 has 8 bits, and scores
-    that become equal would change AUC and AP from machine to machine."""
+    """The device for predictions, always in float32, regardless of the training's precision: bfloat16 has only 8
+    significant bits, so scores would round to ties, and AUC and AP would differ between machines."""
     from engine.process.device import pick_device
 
     config = run.config

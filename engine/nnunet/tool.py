@@ -172,8 +172,8 @@ def _signal(group: int, number: int) -> None:
 
 @contextlib.contextmanager
 def counted(phase: str, folder: Path, pattern: str, total: int) -> Iterator[Callable[[], None]]:
-    """A callback that shows progress by the number of files of the pattern in the folder, for a command without useful
-    output."""
+    """A context with a callback that shows the progress of `phase`: the number of files matching the pattern in the
+    folder, out of `total`. For commands that print no usable progress."""
     with Progress(phase, total, "images") as progress:
 
         def look() -> None:

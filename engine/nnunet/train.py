@@ -77,7 +77,7 @@ def _name_checkpoints(layout: Layout) -> None:
 
 
 def _preprocess(layout: Layout, plan: str, device: str) -> None:
-    """Plan and preprocess. If it was killed, it starts again: the folds, which are written last, are missing."""
+    """Plan and preprocess. The folds are written last and mark completion, so an interrupted run starts again."""
     shutil.rmtree(layout.preprocessed, ignore_errors=True)
     layout.preprocessed.mkdir(parents=True)
     processes = str(layout.config.training.processes)

@@ -24,9 +24,9 @@ from engine.training.losses import training_loss
 
 
 def validate(learner: Learner, inputs: Inputs, step: int) -> dict[str, float]:
-    """Metrics of the split at the grid's best threshold, and the loss. The presence score is the head's, or the map's
-    maximum; a classifier has only presence metrics and the loss. As in an evaluation, predictions in the padding are
-    ignored, but for the loss. Raises Diverged, with the step, for NaN or infinite predictions."""
+    """The loss of the split, and its metrics at the best threshold of the grid. The presence score is that of the head
+    or, without one, the maximum of the map; a classifier has only presence metrics and the loss. As in an evaluation,
+    the metrics ignore predictions in the padding. Raises Diverged, with the step, for NaN or infinite predictions."""
     counts, scores, losses = [], [], 0.0
     fractured = np.array([sample.fractured for sample in inputs.samples], bool)
     contents = _content_sizes(learner, inputs)
