@@ -54,7 +54,7 @@ class Recipe:
     description: str
     problem: str | None = None
     facts: str = ""
-    """The network's size, its requirements, and the original system's result on its board, as far as they are given."""
+    """The network's size, its requirements, and the original system's result on its board, if they are given."""
 
 
 def recipe_folders(runs: Path | None = None) -> list[Path]:

@@ -123,7 +123,7 @@ def mark_of(overlaps: Sequence[Overlap], holder: Path) -> dict[str, Any]:
 
 
 def write_mark(run: Path, overlaps: Sequence[Overlap]) -> None:
-    """Write the run's overlap.json. Without overlaps there is none, not even one that a killed start left."""
+    """Write the run's overlap.json; without overlaps, remove one that a killed start left."""
     path = run / names.OVERLAP
     path.unlink(missing_ok=True)
     if overlaps:

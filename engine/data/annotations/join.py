@@ -15,7 +15,7 @@ from engine.data.layouts import CLASSES, SPLIT_FOLDERS
 from engine.data.sources import Case
 
 SUFFIX = re.compile(r"\.(?=\w*[a-z])\w{2,5}$")
-"""The suffix of a file name. The end of an id such as 1.2.840.10 is none."""
+"""The suffix of a file name. The last part of an id such as 1.2.840.10 does not match."""
 V = TypeVar("V")
 
 

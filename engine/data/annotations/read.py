@@ -18,6 +18,7 @@ from engine.data.annotations.join import join
 from engine.data.annotations.shapes import Annotations, Flaw
 from engine.data.dicom import is_dicom
 from engine.data.images import SUFFIXES
+from engine.data.layouts import MASK_AFFIX, MASK_FOLDERS
 from engine.data.sources import FLAWS, Source, checked
 
 FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -32,8 +33,6 @@ FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 YAML = (".yaml", ".yml")
 DOCUMENTS = (".json", ".xml", ".csv", ".txt", *YAML)
-MASK_FOLDERS = {"mask", "masks", "label", "labels", "labelstr", "gt", "annotations", "segmentationclass"}
-MASK_STEM = re.compile(r"^mask_|[_-](mask|seg|gt)$", re.IGNORECASE)
 
 
 class _Found(NamedTuple):
@@ -176,7 +175,7 @@ def _format_of(path: Path) -> str | None:
 
 def _is_mask(path: Path, root: Path) -> bool:
     folders = {part.lower() for part in path.relative_to(root).parts[:-1]}
-    return bool(folders & MASK_FOLDERS or MASK_STEM.search(path.stem))
+    return bool(folders & MASK_FOLDERS or MASK_AFFIX.search(path.stem))
 
 
 def _images(root: Path) -> list[Path]:
