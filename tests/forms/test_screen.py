@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from threading import Event
 
 import pytest
 from textual import events
+from textual.worker import WorkerState
 
 from engine.contract.config import TrainConfig
 from engine.contract.load import load_config
@@ -392,6 +394,28 @@ async def test_a_form_whose_files_are_still_read_is_left_at_once(monkeypatch: py
             app.post_message(events.Key(key, None))
         await until(pilot, lambda: app.results == [None])
         go_on.set()
+
+
+async def test_files_that_are_read_only_while_the_form_closes_do_not_touch_its_widgets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go_on = Event()
+
+    async def read_now(form: LaunchScreen) -> None:  # the widgets are gone, the worker is not cancelled yet
+        worker = next(worker for worker in form.workers if worker.group == "form-reading")
+        go_on.set()
+        while not worker.is_finished:
+            await asyncio.sleep(0.01)
+        ends.append(worker.state)
+
+    ends: list[WorkerState] = []
+    monkeypatch.setattr(sources, "read_runs", lambda runs: (go_on.wait(10), ((), {}))[1])
+    monkeypatch.setattr(LaunchScreen, "on_unmount", read_now, raising=False)
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.post_message(events.Key("escape", None))
+        await until(pilot, lambda: bool(ends))
+    assert ends == [WorkerState.SUCCESS]
 
 
 async def test_a_form_whose_files_cannot_be_read_shows_the_reason_and_launches_nothing(

@@ -63,7 +63,10 @@ class SaveScreen(ModalScreen[Path | None]):
             self._say("no file name; expected a file such as configs/mine.yaml")
             return
         try:
-            if await to_thread(self._written, path, path == self._confirmed):
+            written = await to_thread(self._written, path, path == self._confirmed)
+            if not self.is_current:  # closed while the file was being written
+                return
+            if written:
                 self.dismiss(path)
             else:
                 self._confirmed = path

@@ -105,6 +105,8 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         except Exception as error:
             self._state = None
             self._say(f"cannot read {self.context.runs}: {error}", "✗")
+        if not self._is_open:
+            return
         self.query_one("#form-launch", Button).disabled = self._state is None
         self.holds_keys, self._plan = False, None
         self._check()
@@ -139,7 +141,7 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         Reads the controls, because the messages of the fields may be older than the current values.
         """
         state = self._state
-        if state is None or self.holds_keys:
+        if state is None or self.holds_keys or not self._is_open:
             return None
         changed = self._take(state)
         if not changed and self._plan is not None:
@@ -211,6 +213,11 @@ class LaunchScreen(ModalScreen["Launch | None"]):
         size = widget.content_size
         lines = wrap(clean(text), max(20, size.width), max_lines=max(1, size.height), placeholder=" …")
         widget.update(Content("\n".join(lines)))
+
+    @property
+    def _is_open(self) -> bool:
+        """False once the form closes: its widgets go one by one, and a worker that still runs may not find them."""
+        return self.is_attached and self in self.app.screen_stack
 
     def _say(self, line: str, sign: str) -> None:
         verdict = f"{sign} {clean(line)}"
