@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from engine.contract.metrics import metric
@@ -18,34 +19,83 @@ PRESENCE = ("roc_auc_presence", "average_precision_presence", "sensitivity_at_90
 
 def rank(snapshot: Snapshot) -> Board:
     """One row per run, sorted by primary metric, then run name. A run's artifact is chosen by `best_by`, then path."""
-    rules = snapshot.rules
-    runs: dict[str, list[Artifact]] = {}
-    for artifact in snapshot.artifacts:
-        runs.setdefault(artifact.run, []).append(artifact)
-    ranked = [(ordered[0], ordered[1:]) for ordered in (_best_first(artifacts, rules) for artifacts in runs.values())]
-    figures = {artifact.run: ranked_figures(artifact, rules) for artifact, _ in ranked}
-    ranked.sort(key=lambda pair: (_sign(rules) * figures[pair[0].run][rules.primary], pair[0].run))
-    usual = _usual([artifact for artifact, _ in ranked])
-    rows = tuple(
-        Row(
-            place,
-            artifact.run,
-            artifact,
-            figures[artifact.run],
-            1 + len(others),
-            tuple(_marks(artifact, len(others), usual, rules)),
-            tuple(others),
-        )
-        for place, (artifact, others) in enumerate(ranked, start=1)
-    )
+    return Ranker().rank(snapshot)
+
+
+class Ranker:
+    """Ranks one snapshot after the other, with the result of `rank`. Chooses and marks only what has changed."""
+
+    def __init__(self) -> None:
+        self._rules: Rules | None = None
+        self._choices: dict[str, _Choice] = {}
+        self._rows: dict[str, Row] = {}
+        self._usual: _Usual | None = None
+
+    def rank(self, snapshot: Snapshot) -> Board:
+        """The board of a snapshot. Rows that are as before are the same objects as before."""
+        rules = snapshot.rules
+        if rules != self._rules:
+            self._rules, self._choices = rules, {}
+        runs: dict[str, list[Artifact]] = {}
+        for artifact in snapshot.artifacts:
+            runs.setdefault(artifact.run, []).append(artifact)
+        before, self._choices = self._choices, {}
+        for run, artifacts in runs.items():
+            known = before.get(run)
+            self._choices[run] = known if known and known.artifacts == artifacts else _choose(artifacts, rules)
+        ranked = sorted(self._choices.values(), key=lambda choice: choice.key)
+        usual = _usual([choice.best for choice in ranked])
+        rows = {} if usual != self._usual else self._rows
+        self._rows, self._usual = {}, usual
+        for place, choice in enumerate(ranked, start=1):
+            row = rows.get(choice.best.run)
+            if row is None or row.artifact is not choice.best or row.others is not choice.others:
+                marks = tuple(_marks(choice.best, len(choice.others), usual, rules))
+                row = Row(
+                    place,
+                    choice.best.run,
+                    choice.best,
+                    choice.figures,
+                    1 + len(choice.others),
+                    marks,
+                    choice.others,
+                )
+            elif row.rank != place:
+                row = replace(row, rank=place)
+            self._rows[row.run] = row
+        best = _best_of_each([choice.figures for choice in ranked])
+        return Board(snapshot.runs, rules, tuple(self._rows.values()), snapshot.rejected, snapshot.problems, best)
+
+
+_Usual = tuple[int | None, int | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The artifacts of one run, and which of them represents it."""
+
+    artifacts: list[Artifact]
+    best: Artifact
+    others: tuple[Artifact, ...]
+    """Best first."""
+    figures: Block
+    key: tuple[float, str]
+    """The place of the run among others."""
+
+
+def _choose(artifacts: list[Artifact], rules: Rules) -> _Choice:
+    best, *others = _best_first(artifacts, rules)
+    figures = ranked_figures(best, rules)
+    return _Choice(artifacts, best, tuple(others), figures, (_sign(rules) * figures[rules.primary], best.run))
+
+
+def _best_of_each(blocks: list[Block]) -> Block:
+    """The best value of each metric."""
     columns: dict[str, list[float]] = {}
-    for block in figures.values():
+    for block in blocks:
         for name, value in block.items():
             columns.setdefault(name, []).append(value)
-    best_of_each = {
-        name: (max if metric(name).higher_is_better else min)(values) for name, values in sorted(columns.items())
-    }
-    return Board(snapshot.runs, rules, rows, snapshot.rejected, snapshot.problems, best_of_each)
+    return {name: (max if metric(name).higher_is_better else min)(values) for name, values in sorted(columns.items())}
 
 
 def order(rows: Iterable[Row], name: str, *, best_first: bool = True) -> list[Row]:
@@ -101,7 +151,7 @@ def _ranked_resolution(artifact: Artifact, rules: Rules) -> str | None:
     return artifact.resolution
 
 
-def _usual(artifacts: list[Artifact]) -> tuple[int | None, int | None, str | None]:
+def _usual(artifacts: list[Artifact]) -> _Usual:
     """The test data on which most runs were scored: number of images, number of positives in them, and fingerprint."""
     size = _most_common(artifact.num_samples for artifact in artifacts)
     positives = _most_common(artifact.num_positive for artifact in artifacts if artifact.num_samples == size)
@@ -114,9 +164,7 @@ def _most_common(values: Iterable[T | None]) -> T | None:
     return max(counts, key=lambda value: (counts[value], value), default=None)
 
 
-def _marks(
-    artifact: Artifact, others: int, usual: tuple[int | None, int | None, str | None], rules: Rules
-) -> Iterator[str]:
+def _marks(artifact: Artifact, others: int, usual: _Usual, rules: Rules) -> Iterator[str]:
     """Remarks: how many artifacts the best was chosen from, and whether the test data or the resolution is unusual."""
     if others:
         by_validation = rules.best_by == "val" and rules.primary in artifact.validation

@@ -1,20 +1,30 @@
-"""`xray-tui export | check`: the board as a file, and its unranked artifacts."""
+"""`xray-tui export | ls | check`: the board as a file or as plain text, and its unranked artifacts."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.contract.errors import Exit
 from engine.contract.text import clean
 from xray_tui.cli.common import find_runs, print_utf8, write_file
 
+if TYPE_CHECKING:
+    from xray_tui.board.model import Board
+    from xray_tui.board.values import Scalar, Values
+
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:
-    parser.set_defaults(func=_export if command == "export" else _check)
+    parser.set_defaults(func={"export": _export, "ls": _list, "check": _check}[command])
+    if command != "check":
+        parser.add_argument("--filter", default="", metavar="TERMS", help="only runs like 'dice_pos>0.3 tta=hv'")
+    if command == "ls":
+        parser.add_argument("--columns", metavar="KEY,…", help="metrics or config keys; default: those of the board")
     if command == "export":
         formats = ("markdown", "csv", "json")
         parser.add_argument("--format", choices=formats, default="markdown", help="default: markdown")
@@ -28,14 +38,14 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     from xray_tui.board.export import default_path, to_csv, to_json, to_markdown
-    from xray_tui.board.index import RunIndex
-    from xray_tui.board.rank import rank
 
     runs = find_runs(options)
     stamp = f"{datetime.now():%Y-%m-%d %H:%M:%S}" if options.generated is None else options.generated
-    board = rank(RunIndex(runs).scan())
-    for line in board.problems:
-        print(f"xray-tui: {line}", file=sys.stderr)
+    board = _board(runs)
+    if options.filter:
+        shown, total = _filtered(board, options.filter)[0], len(board.rows)
+        remark = f"Only runs that match `{clean(options.filter)}`: {len(shown.rows)} of {total}."
+        board = replace(shown, rules=replace(board.rules, remarks=(*board.rules.remarks, remark)))
     if options.format == "csv":
         text = to_csv(board)
     else:
@@ -49,6 +59,53 @@ def _export(options: argparse.Namespace) -> int:
     artifacts = "artifact" if unranked == 1 else "artifacts"
     print(f"{clean(str(target))}: {ranked} {'run' if ranked == 1 else 'runs'} ranked, {unranked} {artifacts} unranked")
     return Exit.DONE
+
+
+def _list(options: argparse.Namespace) -> int:
+    board, values = _filtered(_board(find_runs(options)), options.filter, options.columns)
+    columns = [
+        "rank",
+        "run",
+        *(options.columns.split(",") if options.columns else (*board.rules.columns, "threshold", "tta")),
+    ]
+    lookups = [values.lookup(column) for column in columns]
+    table = [columns, *([_cell(lookup(row)) for lookup in lookups] for row in board.rows)]
+    widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+    for line in table:
+        print_utf8("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return Exit.DONE
+
+
+def _cell(values: tuple[Scalar, ...]) -> str:
+    return ",".join(f"{value:.6g}" if isinstance(value, float) else clean(value) for value in values) or "-"
+
+
+def _board(runs: Path) -> Board:
+    """The board of the folder. Its problems are printed on standard error."""
+    from xray_tui.board.index import RunIndex
+    from xray_tui.board.rank import rank
+
+    board = rank(RunIndex(runs).scan())
+    for line in board.problems:
+        print(f"xray-tui: {line}", file=sys.stderr)
+    return board
+
+
+def _filtered(board: Board, terms: str, columns: str | None = None) -> tuple[Board, Values]:
+    """The board with only the rows that match, and their values. Reads the runs' configs only if a key needs them.
+
+    Raises BadInput for a malformed filter, and for a key that no run has.
+    """
+    from xray_tui.board.filters import keys_of, matcher, parse_filter
+    from xray_tui.board.values import Values, read_values
+
+    parsed = parse_filter(terms)
+    keys = [*keys_of(parsed), *(columns.split(",") if columns else ())]
+    values = Values(board.rules)
+    if any(map(values.needs_files, keys)):
+        values = Values(board.rules, {row.run: read_values(board.runs, row.run) for row in board.rows})
+    values.check(keys, board.rows)
+    return replace(board, rows=tuple(filter(matcher(parsed, values.lookup), board.rows))), values
 
 
 def _gpu_status(runs: Path) -> list[str]:

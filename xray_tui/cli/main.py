@@ -18,6 +18,7 @@ from xray_tui.cli.common import add_runs, require_folder
 MODULES = {
     "board": {
         "export": "write the board as Markdown, CSV or JSON",
+        "ls": "list the runs of the board as plain text",
         "check": "list every unranked artifact, with exit status 1 if there is one",
     },
     "launch": {"launch": "submit a training, an evaluation, a blend or a command as a job"},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from xray_tui.board.index import RunIndex
 from xray_tui.board.model import Board, Snapshot
-from xray_tui.board.rank import rank
+from xray_tui.board.rank import Ranker
 from xray_tui.system.retry import Report, Retry
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ class BoardFeed:
     def __init__(self, runs: Path) -> None:
         self.runs = runs
         self._index = RunIndex(runs)
+        self._ranker = Ranker()
         self._latest: dict[str, Board | str] = {}
         """The newest value of each kind: the `board`, the current `failure`, and the reason for `polling`."""
         self._receivers: dict[str, Callable[[Any], None]] = {}
@@ -99,7 +100,7 @@ class BoardFeed:
 
     def _take(self, read: Callable[[], Snapshot]) -> None:
         with self._reading:
-            board = rank(read())
+            board = self._ranker.rank(read())
             if board != self._latest.get("board"):
                 self._deliver("board", board)
 
