@@ -174,7 +174,7 @@ def test_the_board_starts_without_textual_pydantic_yaml_and_psutil(generated_run
     (generated_runs / "board.yaml").unlink()
     code = (
         "import sys; from pathlib import Path\n"
-        "import xray_tui.cli.main, xray_tui.board.export\n"
+        "import xray_tui.cli.main, xray_tui.board.exports.formats\n"
         "from xray_tui.board.index import RunIndex; from xray_tui.board.rank import rank\n"
         "from xray_tui.board.watch import Watch; from xray_tui.board.analysis import sentences\n"
         f"runs = Path({str(generated_runs)!r}); watch = Watch(runs, RunIndex(runs).matters, print)\n"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import unicodedata
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
-from xray_tui.board.export import to_csv, to_json, to_markdown
+from xray_tui.board.exports.markdown import to_markdown
+from xray_tui.board.exports.tables import to_csv, to_json, to_latex
 
 from .place import board_of, put
 
@@ -204,3 +206,14 @@ def test_json_holds_rows_with_all_their_figures_and_what_was_set_aside(generated
     assert value["rows"][0]["metrics"]["dice_pos"] == 0.38373
     assert len(value["set_aside"]) == 8
     assert value["analysis"][-1] == "written by “hand”"
+
+
+def test_the_latex_table_escapes_names_and_sets_the_best_in_bold(generated_runs: Path) -> None:
+    lines = to_latex(board_of(generated_runs)).splitlines()
+    assert lines[:2] == [r"\begin{tabular}{lrrrrrr}", r"\toprule"]
+    assert lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
+    assert lines[2].startswith(r"Run & Dice\_pos & IoU\_pos &")
+    leader = next(line for line in lines[4:] if r"\textbf" in line)
+    assert re.match(r"[\w\\/]+ & \\textbf\{0\.\d{4}\} & ", leader)
+    put(generated_runs / "50% a&b_#{1}" / "test_metrics.json", {"dice_pos": 0.001})
+    assert r"50\% a\&b\_\#\{1\} & 0.0010" in to_latex(board_of(generated_runs))

@@ -143,7 +143,8 @@ def launch(launch: Launch, settings: Settings, runs: Path) -> Notice:
 def export(board: Board, target: Path | None, gpus: Gpus | None, jobs: Iterable[Job]) -> Notice:
     """Write the board as Markdown to `target` (default: beside the runs folder), with a recent or new GPU snapshot."""
     from engine.contract.files import write_whole
-    from xray_tui.board.export import default_path, to_markdown
+    from xray_tui.board.exports.formats import default_path
+    from xray_tui.board.exports.markdown import to_markdown
     from xray_tui.gpu.export_text import sentences
     from xray_tui.gpu.sampler import sample_once
     from xray_tui.jobs.supervise.process_owners import owners, runs_by_gpu

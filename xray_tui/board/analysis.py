@@ -6,6 +6,7 @@ import csv
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from random import Random
 
@@ -119,15 +120,26 @@ def _leader_interval(board: Board) -> list[str]:
     return [f"95 % interval of the leader's {label(board)}: {four(low)} to {four(high)}."]
 
 
-def _indistinguishable(board: Board) -> list[str]:
-    """The next runs whose paired difference to the leader has a confidence interval that contains zero."""
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """The runs whose paired difference to the leader has a confidence interval that contains zero."""
+
+    rows: tuple[Row, ...]
+    compared: int
+    """Number of runs with per-image scores that were compared."""
+    images: int
+    """Number of images with a fracture."""
+
+
+def ties_with_leader(board: Board) -> Ties | None:
+    """The runs that tie with the leader, among the next RIVALS; None if none of them can be compared."""
     column = PER_IMAGE_COLUMNS.get(board.rules.primary)
+    if column is None or board.rules.resolution != "native" or not board.rows:
+        return None
     leader, *rest = board.rows
-    if column is None or board.rules.resolution != "native":
-        return []
     ours = read_per_image(board.runs, leader, column)
     if ours is None:
-        return []
+        return None
     tied, compared = [], 0
     for row in rest[:RIVALS]:
         theirs = read_per_image(board.runs, row, column)
@@ -136,12 +148,17 @@ def _indistinguishable(board: Board) -> list[str]:
             compared += 1
             if interval[0] <= 0.0 <= interval[1]:
                 tied.append(row)
-    if not compared:
+    return Ties(tuple(tied), compared, len(ours)) if compared else None
+
+
+def _indistinguishable(board: Board) -> list[str]:
+    ties = ties_with_leader(board)
+    if ties is None:
         return []
-    method = f"paired bootstrap over {len(ours)} images with a fracture, 95 %"
-    if not tied:
-        return [f"The leader differs from each of the {compared} next runs with per-image scores ({method})."]
-    return [f"Not distinguishable from the leader ({method}): {', '.join(code(row.run) for row in tied)}."]
+    method = f"paired bootstrap over {ties.images} images with a fracture, 95 %"
+    if not ties.rows:
+        return [f"The leader differs from each of the {ties.compared} next runs with per-image scores ({method})."]
+    return [f"Not distinguishable from the leader ({method}): {', '.join(code(row.run) for row in ties.rows)}."]
 
 
 def _newest_versus_leader(board: Board) -> list[str]:
@@ -169,7 +186,7 @@ def _unranked(board: Board) -> list[str]:
 
 def read_configs(runs: Path, rows: Iterable[Row]) -> dict[str, str]:
     """Maps each run with a readable config.yaml to its text."""
-    texts = {row.run: _read_text(runs, f"{row.run}/{CONFIG}") for row in rows if "/" in row.artifact.path}
+    texts = {row.run: read_text(runs, f"{row.run}/{CONFIG}") for row in rows if "/" in row.artifact.path}
     return {run: text for run, text in texts.items() if text is not None}
 
 
@@ -181,7 +198,7 @@ def read_per_image(runs: Path, row: Row, column: str) -> dict[str, float] | None
     table = row.artifact.per_image
     if table is None or "\0" in table or PurePosixPath(table).is_absolute() or ".." in PurePosixPath(table).parts:
         return None
-    text = _read_text(runs, str(PurePosixPath(row.artifact.path).parent / table))
+    text = read_text(runs, str(PurePosixPath(row.artifact.path).parent / table))
     try:
         lines = [line for line in csv.DictReader((text or "").splitlines()) if line.get(column)]
         scores = {line["id"]: float(line[column]) for line in lines}
@@ -190,7 +207,7 @@ def read_per_image(runs: Path, row: Row, column: str) -> dict[str, float] | None
     return scores if scores and all(map(math.isfinite, scores.values())) else None
 
 
-def _read_text(runs: Path, path: str) -> str | None:
+def read_text(runs: Path, path: str) -> str | None:
     """The UTF-8 text of a regular file below the runs folder; None if it cannot be read as text."""
     try:
         return read_bytes(runs, path)[0].decode("utf-8-sig")

@@ -15,6 +15,7 @@ from engine.contract.text import clean
 from xray_tui.cli.common import find_runs, print_utf8, write_file
 
 if TYPE_CHECKING:
+    from xray_tui.board.exports.html import Curves
     from xray_tui.board.model import Board
     from xray_tui.board.values import Scalar, Values
 
@@ -26,18 +27,18 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
     if command == "ls":
         parser.add_argument("--columns", metavar="KEY,…", help="metrics or config keys; default: those of the board")
     if command == "export":
-        formats = ("markdown", "csv", "json")
+        formats = ("markdown", "csv", "json", "html", "latex")
         parser.add_argument("--format", choices=formats, default="markdown", help="default: markdown")
         parser.add_argument(
             "--output",
             metavar="FILE",
-            help="output file, - for standard output; default: LEADERBOARD.md (.csv, .json) beside the runs folder",
+            help="output file, - for standard output; default: LEADERBOARD.md (.csv, …) beside the runs folder",
         )
         parser.add_argument("--generated", metavar="STAMP", help="the time stamp in the file; default: now")
 
 
 def _export(options: argparse.Namespace) -> int:
-    from xray_tui.board.export import default_path, to_csv, to_json, to_markdown
+    from xray_tui.board.exports.formats import default_path, exported
 
     runs = find_runs(options)
     stamp = f"{datetime.now():%Y-%m-%d %H:%M:%S}" if options.generated is None else options.generated
@@ -46,10 +47,8 @@ def _export(options: argparse.Namespace) -> int:
         shown, total = _filtered(board, options.filter)[0], len(board.rows)
         remark = f"Only runs that match `{clean(options.filter)}`: {len(shown.rows)} of {total}."
         board = replace(shown, rules=replace(board.rules, remarks=(*board.rules.remarks, remark)))
-    if options.format == "csv":
-        text = to_csv(board)
-    else:
-        text = (to_markdown if options.format == "markdown" else to_json)(board, _gpu_status(runs), stamp)
+    status = [] if options.format in ("csv", "latex") else _gpu_status(runs)
+    text = exported(board, options.format, status, stamp, _curves(board) if options.format == "html" else {})
     if options.output == "-":
         sys.stdout.buffer.write(text.encode("utf-8"))
         return Exit.DONE
@@ -59,6 +58,21 @@ def _export(options: argparse.Namespace) -> int:
     artifacts = "artifact" if unranked == 1 else "artifacts"
     print(f"{clean(str(target))}: {ranked} {'run' if ranked == 1 else 'runs'} ranked, {unranked} {artifacts} unranked")
     return Exit.DONE
+
+
+def _curves(board: Board) -> Curves:
+    """The validation curves of the board's trainings."""
+    from engine.contract.events import parse_events
+    from engine.contract.names import EVENTS
+    from xray_tui.board.analysis import read_text
+    from xray_tui.logs.curve_reader import CurveReader
+
+    curves = {}
+    for row in board.rows:
+        reader = CurveReader()
+        reader.add(parse_events(read_text(board.runs, f"{row.run}/{EVENTS}") or ""))
+        curves[row.run] = (reader.metric, reader.curve().validation)
+    return curves
 
 
 def _list(options: argparse.Namespace) -> int:
