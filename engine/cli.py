@@ -102,6 +102,16 @@ def make_parser() -> argparse.ArgumentParser:
     ADD_OPTIONS["evaluate"](add("evaluate", _evaluate, what))
     what = "Blend runs: weights, threshold and presence chosen on validation."
     ADD_OPTIONS["blend"](add("blend", _blend, what))
+    predict = add("predict", _predict, "Predict radiographs without labels, with the choices of a test artifact.")
+    predict.add_argument("source", type=Path, metavar="SOURCE", help="a folder, an image, or a CSV with id and image")
+    predict.add_argument("--run", type=names.run_folder, required=True, metavar="runs/NAME")
+    predict.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    what = "the test artifact with threshold, TTA and gate; default: the run's newest"
+    predict.add_argument("--artifact", type=Path, metavar="FILE", help=what)
+    predict.add_argument("--batch-size", type=whole(1, 4096), default=16, metavar="N")
+    predict.add_argument("--maps", action="store_true", help="also write probability maps (16-bit PNG)")
+    predict.add_argument("--overlays", action="store_true", help="also write radiographs with the outlines of masks")
+    predict.add_argument("--submission", choices=("rle",), help="also write submission.csv with Kaggle's run lengths")
     cli_nnunet.add_commands(commands.add_parser("nnunet", help="Train and score nnU-Net on our data (extra: nnunet)."))
     return parser
 
@@ -214,6 +224,14 @@ def _blend(args: argparse.Namespace) -> None:
     from engine.blending.blend import blend
 
     blend(config, run, allow_overlap=args.allow_overlap)
+
+
+def _predict(args: argparse.Namespace) -> None:
+    _say_loading(f"predict with {args.run}")
+    from engine.results.predict import predict_images
+
+    wanted = {name: getattr(args, name) for name in ("artifact", "batch_size", "maps", "overlays")}
+    predict_images(args.run, args.source, args.output, submission=args.submission is not None, **wanted)
 
 
 def _say_loading(what: str) -> None:

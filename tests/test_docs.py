@@ -56,7 +56,8 @@ def test_the_commands_of_a_page_work_in_any_folder(page: Path, tmp_path: Path) -
         "HF_HUB_OFFLINE": "1",
     }
     here = tmp_path / "here"
-    here.mkdir()
+    (here / "runs" / "unet").mkdir(parents=True)
+    (here / "runs" / "unet" / "test_metrics_tta_hv.json").write_text('{"dice_pos": 0.3, "tta_mode": "hv"}')
     try:
         for line in lines(page):
             done = subprocess.run(

@@ -1,0 +1,1 @@
+"""What is made from trained runs besides their artifacts: masks of new images, comparisons, pages of cases."""
