@@ -102,6 +102,12 @@ def make_parser() -> argparse.ArgumentParser:
     ADD_OPTIONS["evaluate"](add("evaluate", _evaluate, what))
     what = "Blend runs: weights, threshold and presence chosen on validation."
     ADD_OPTIONS["blend"](add("blend", _blend, what))
+    compare = add("compare", _compare, "Compare runs with the first on the same test images.")
+    compare.add_argument("runs", nargs="+", type=Path, metavar="runs/NAME", help="runs, or test artifacts")
+    what = "a .md, .csv or .json file; default: Markdown on standard output"
+    compare.add_argument("--output", type=Path, metavar="FILE", help=what)
+    compare.add_argument("--bootstrap", type=whole(100, 100_000), default=2000, metavar="N", help="resamples")
+
     predict = add("predict", _predict, "Predict radiographs without labels, with the choices of a test artifact.")
     predict.add_argument("source", type=Path, metavar="SOURCE", help="a folder, an image, or a CSV with id and image")
     predict.add_argument("--run", type=names.run_folder, required=True, metavar="runs/NAME")
@@ -224,6 +230,12 @@ def _blend(args: argparse.Namespace) -> None:
     from engine.blending.blend import blend
 
     blend(config, run, allow_overlap=args.allow_overlap)
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from engine.results.compare import compare, write_comparison
+
+    write_comparison(compare(args.runs, args.bootstrap), args.output)
 
 
 def _predict(args: argparse.Namespace) -> None:
