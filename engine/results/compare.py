@@ -238,7 +238,8 @@ def to_markdown(found: Mapping[str, Any]) -> str:
         f"# Comparison with {first}",
         "",
         f"{found['images']} images, {found['positives']} with a fracture. In brackets: the difference and its "
-        f"95 % interval (paired bootstrap over images, {found['resamples']} resamples). p: permutation test of Dice, Holm-corrected.",
+        f"95 % interval (paired bootstrap over images, {found['resamples']} resamples). "
+        "p: permutation test of Dice, Holm-corrected.",
         "",
         "| Run | " + " | ".join(metric(name).label for name in shown) + " | p |",
         "|---|" + "---:|" * (len(shown) + 1),
