@@ -108,6 +108,17 @@ def make_parser() -> argparse.ArgumentParser:
     compare.add_argument("--output", type=Path, metavar="FILE", help=what)
     compare.add_argument("--bootstrap", type=whole(100, 100_000), default=2000, metavar="N", help="resamples")
 
+    cases = add("cases", _cases, "Write a page with the worst test images of a run, outlined.")
+    cases.add_argument("run", type=Path, metavar="runs/NAME", help="a run, or a test artifact")
+    cases.add_argument("--against", type=Path, metavar="runs/NAME", help="show where the run is worse than this one")
+    cases.add_argument("--worst", type=whole(0, 10_000), default=24, metavar="N", help="lowest Dice (default 24)")
+    cases.add_argument("--missed", action="store_true", help="also all fractures of which no pixel was found")
+    cases.add_argument("--false-positives", action="store_true", help="also all predictions without a fracture")
+    cases.add_argument("--output", type=Path, default=Path("cases.html"), metavar="FILE", help="default: cases.html")
+
+    pictures = add("pictures", _pictures, "Draw test images on request, as JSON lines, for the app.")
+    pictures.add_argument("run", type=Path, metavar="runs/NAME", help="a run, or a test artifact")
+
     predict = add("predict", _predict, "Predict radiographs without labels, with the choices of a test artifact.")
     predict.add_argument("source", type=Path, metavar="SOURCE", help="a folder, an image, or a CSV with id and image")
     predict.add_argument("--run", type=names.run_folder, required=True, metavar="runs/NAME")
@@ -236,6 +247,19 @@ def _compare(args: argparse.Namespace) -> None:
     from engine.results.compare import compare, write_comparison
 
     write_comparison(compare(args.runs, args.bootstrap), args.output)
+
+
+def _cases(args: argparse.Namespace) -> None:
+    from engine.results.cases import write_cases
+
+    wanted = {name: getattr(args, name) for name in ("against", "worst", "missed", "false_positives")}
+    write_cases(args.run, args.output, **wanted)
+
+
+def _pictures(args: argparse.Namespace) -> None:
+    from engine.results.picture_server import serve_pictures
+
+    serve_pictures(args.run)
 
 
 def _predict(args: argparse.Namespace) -> None:
