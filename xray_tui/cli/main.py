@@ -35,6 +35,10 @@ MODULES = {
         "resume": "continue trainings that were stopped, failed or are lost",
         "revive": "after a reboot, queue waiting jobs again and resume trainings",
     },
+    "runs": {
+        "about": "show how a run came to be, and how to make it again",
+        "clean": "list what caches, old checkpoints and logs take, and remove them by kind",
+    },
     "server": {
         "status": "show what ended, runs and waits, and results since your last visit",
         "doctor": "check this server, changing nothing; exit status 1 if a check is bad",
