@@ -204,6 +204,11 @@ def _check_sanity(args: argparse.Namespace) -> None:
     config = learn_config(args.config or args.run / names.CONFIG, args.overrides)
     if args.run is not None:
         check_manifest(args.run, config.data.manifest)
+    from engine.data.overlap import check_split
+
+    folder = args.run or Path(config.name or "")
+    remedy = "give a run of the same split and fold ({fold} in the path is replaced by data.fold)"
+    check_split([(folder, config)], "training.init_from", None if args.allow_overlap else remedy)
     _say_loading("train --sanity")
     from engine.training.sanity import check_sanity
 

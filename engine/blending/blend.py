@@ -81,6 +81,7 @@ def blend(config: BlendConfig, folder: Path, *, allow_overlap: bool = False) -> 
         device=test.parts[0].device,
         resamples=config.bootstrap,
         seed=config.seed,
+        provenance={"training": [getattr(run, "training", None) for run in (*runs, *filter(None, [presence_run]))]},
     )
     print(_describe_choice(config, result, val.own_sources))
     write_artifact(evaluation, val_scores, _score(test, result, config, "test"), choice)

@@ -124,7 +124,7 @@ def draw_folds(samples: Sequence[Sample], folds: int) -> list[list[Sample]]:
     shared = sorted((sample for sample in samples if sample.split != "test"), key=lambda sample: sample.id)
     labels = [sample.fractured for sample in shared]
     if folds > (most := max(sum(labels), len(labels) - sum(labels))):
-        raise BadInput(f"data.folds: expected at most {most}, the images of the larger class, got {folds}")
+        raise BadInput(f"data.folds: expected at most {most}, the number of images of the larger class, got {folds}")
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=_SEED)
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # the smaller class may miss in a fold
         parts = [

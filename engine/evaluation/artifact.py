@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine import __version__
 from engine.contract.files import file_sha256, write_json, write_whole
 from engine.contract.formats import newer
-from engine.contract.names import CONFIG, DATA, ENGINE_GIT_ENV, SCHEMA
+from engine.contract.names import CONFIG, DATA, SCHEMA
 from engine.contract.text import clean, look_text
 from engine.evaluation.choose import Choice
 from engine.evaluation.looks import record_look
@@ -37,6 +34,7 @@ from engine.evaluation.metrics import (
 from engine.evaluation.predictions import Predictions
 from engine.evaluation.presence import HEAD
 from engine.evaluation.scores import SplitScores
+from engine.process.provenance import computed
 
 Flags = npt.NDArray[np.bool_]
 
@@ -61,7 +59,7 @@ class Evaluation:
     """Bootstrap resamples for each interval; 0: no intervals."""
     seed: int
     provenance: Mapping[str, object] = field(default_factory=dict)
-    """Further entries of the provenance."""
+    """Further entries of the provenance: `training`, or that of each member of a blend."""
 
 
 def selection_key(**selection: Any) -> str:
@@ -165,11 +163,8 @@ def _publish(
         "provenance": {
             "checkpoints": list(evaluation.checkpoints),
             "config_sha256": file_sha256(evaluation.run / CONFIG),
-            "device": evaluation.device,
             **evaluation.provenance,
-            "seconds": round(time.monotonic() - evaluation.started, 2),
-            "git": git_state(),
-            "engine": __version__,
+            "evaluation": computed(evaluation.device, time.monotonic() - evaluation.started),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         },
         "per_image": table_path.name,
@@ -177,6 +172,13 @@ def _publish(
     write_whole(table_path, per_image_csv(test.ids, test.fractured, counts, presence))
     write_json(path, artifact)
     print(_describe(artifact, path), flush=True)
+    if counts is not None and chosen.get("gate") is not None:
+        emptied, positives = presence < chosen["gate"], int(test.fractured.sum())
+        print(
+            f"gate {chosen['gate']:g} ({chosen['gate_source']}) empties {emptied.sum()} of {len(emptied)} masks, "
+            f"{(emptied & test.fractured).sum()} of {positives} with a fracture",
+            flush=True,
+        )
 
 
 def per_image_csv(ids: Sequence[str], fractured: Flags, counts: Confusion | None, presence: Floats) -> str:
@@ -214,19 +216,6 @@ def _describe(artifact: dict[str, Any], path: Path) -> str:
             look_text(selection["look"]),
         ]
     )
-
-
-def git_state() -> str | None:
-    """The engine's commit, with `-dirty` for changed files; None outside a git checkout. For a job, which runs a copy
-    of the engine, the original's state is in the environment."""
-    if (state := os.environ.get(ENGINE_GIT_ENV)) is not None:
-        return state or None
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--match="]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None
 
 
 def _record(run: Path) -> dict[str, str]:

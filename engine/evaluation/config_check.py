@@ -16,6 +16,8 @@ from engine.data.resize import RULE
 
 _MATTER = ("kind", "data.image_size", "data.keep_aspect", "data.fold", "data.folds", "model.", "augment.hflip",
            "augment.vflip", "loss.map_presence")  # fmt: skip
+_NO_TRAINING = ("name", "description", "device", "data.manifest", "data.cache", "data.workers", "model.encoder_weights",
+                "model.partial_weights", "training.init_from", "training.compile")  # fmt: skip
 _DO_NOT = ("model.encoder_weights", "model.partial_weights")
 
 
@@ -32,22 +34,29 @@ def prediction_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in flat(config).items() if key.startswith(_MATTER) and key not in _DO_NOT}
 
 
+def training_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The dotted keys of a dumped config, without those that change no training: names, places and the device."""
+    return {key: value for key, value in flat(config).items() if key not in _NO_TRAINING}
+
+
 def prediction_digest(config: LearnConfig) -> str:
     """A hash of all config keys and rules, besides the weights, that turn an image into predictions."""
     rules = {"resize": RULE, **prediction_keys(config.model_dump(mode="json"))}
     return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def check_config(config: LearnConfig, checkpoint: Path, saved: Mapping[str, Any]) -> None:
-    """Raises BadInput with a line for each such key that differs between a run's config.yaml and its checkpoint.
+def check_config(config: LearnConfig, checkpoint: Path, saved: Mapping[str, Any], *, training: bool = False) -> None:
+    """Raises BadInput with a line for each such key that differs between a run's config.yaml and its checkpoint, or
+    with `training`, for each key on which the rest of a training depends.
 
     `saved` is the state in the checkpoint. Keys that only one of the two has belong to another version, and pass.
     """
-    trained, now = saved.get("config"), prediction_keys(config.model_dump(mode="json"))
-    before = prediction_keys(trained) if isinstance(trained, dict) else {}
+    keys_of = training_keys if training else prediction_keys
+    trained, now = saved.get("config"), keys_of(config.model_dump(mode="json"))
+    before = keys_of(trained) if isinstance(trained, dict) else {}
     name = clean(str(checkpoint.parent.parent / CONFIG))
     lines = [
-        f"{name}: {key} is {brief(now[key])}, but {clean(checkpoint.name)} was trained with {brief(value)}; restore it"
+        f"{name}: {key} is {_yaml(now[key])}, but {clean(checkpoint.name)} was trained with {_yaml(value)}; restore it"
         for key, value in before.items()
         if key in now and now[key] != value
     ]
@@ -57,3 +66,10 @@ def check_config(config: LearnConfig, checkpoint: Path, saved: Mapping[str, Any]
             lines.append(f"{name}: {key} is {state} in the training of {clean(checkpoint.name)}; restore it")
     if lines:
         raise BadInput(lines)
+
+
+def _yaml(value: Any) -> str:
+    """A value as in a config, with true, false and null."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else brief(value)

@@ -69,6 +69,7 @@ def evaluate(
         device=test.device,
         resamples=options.bootstrap,
         seed=run.config.seed,
+        provenance={"training": run.training},
     )
     if run.is_classifier:
         write_presence_artifact(evaluation, val, test)

@@ -49,7 +49,10 @@ def read_predictions(folder: Path, key: Key, shape: tuple[int, ...] | None) -> C
     probabilities; None where only presence scores are expected."""
     try:
         index = json.loads((folder / INDEX).read_text("utf-8"))
-        index = {"window": None, "config": key.get("config")} | index  # earlier versions did not write these
+        index = {"window": None} | index  # earlier versions had no windows
+        if "config" in key and "config" not in index:
+            print(f"{clean(str(folder))}: made again, as an earlier version did not record its config", flush=True)
+            return None
         if any(index[name] != value for name, value in {"format": FORMAT, **key}.items()):
             return None
         presence = None if index["presence_cls"] is None else [float(score) for score in index["presence_cls"]]

@@ -111,7 +111,7 @@ def predict(
             if shape is not None:
                 cached = cached._replace(levels=open_array(cache / ARRAY))
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
                 raise
             print(f"{clean(str(cache))}: predictions are not cached: {error.strerror}", flush=True)
             return predict(run, samples, manifest, tta, batch_size)

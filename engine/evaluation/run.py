@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,8 @@ class Run:
     config: LearnConfig
     checkpoint: Path
     sha256: str
+    training: Mapping[str, object] | None = None
+    """Where the checkpoint comes from: `engine.process.provenance`; None if an earlier version wrote it."""
 
     @property
     def is_classifier(self) -> bool:
@@ -74,15 +76,36 @@ def open_run(folder: Path, which: str = "best", moved_to: Path | None = None) ->
         check_manifest(folder, config.data.manifest)
     from engine.models.checkpoint import load_checkpoint
 
-    check_config(config, checkpoint, load_checkpoint(checkpoint, "network"))
+    saved = load_checkpoint(checkpoint, "network")
+    check_config(config, checkpoint, saved)
+    trained = saved.get("training")
+    origin = trained if isinstance(trained, dict) else None
     if moved_to is None:
-        return Run(folder, config, checkpoint, file_sha256(checkpoint))
+        run = Run(folder, config, checkpoint, file_sha256(checkpoint), origin)
+        _check_data(run, saved)
+        return run
     data = config.data.model_copy(update={"manifest": str(moved_to.resolve())})
-    run = Run(folder, config.model_copy(update={"data": data}), checkpoint, file_sha256(checkpoint))
+    run = Run(folder, config.model_copy(update={"data": data}), checkpoint, file_sha256(checkpoint), origin)
     fingerprints = {split: fingerprint(run.samples(split)) for split in ("val", "test")}
     check_same_data(folder, moved_to, _trained_with(run), fingerprints)
     point_to(folder, moved_to)
     return run
+
+
+def _check_data(run: Run, saved: Mapping[str, object]) -> None:
+    """Raises BadInput if `data.manifest` was edited to other data: if validation or test have other fingerprints than
+    those in the checkpoint. Checkpoints of earlier versions have none, and pass."""
+    before = saved.get("fingerprints")
+    trained = saved.get("config")
+    path = trained.get("data", {}).get("manifest") if isinstance(trained, dict) else None
+    if not isinstance(before, dict) or path == run.config.data.manifest:
+        return
+    for split in ("val", "test"):
+        if split in before and before[split] != fingerprint(run.samples(split)):
+            raise BadInput(
+                f"{clean(str(run.folder / names.CONFIG))}: data.manifest is {clean(run.config.data.manifest)}, but "
+                f"{run.checkpoint.name} was trained with {clean(str(path))}, whose {split} images differ; restore it"
+            )
 
 
 def resolve_tta(tta: str, runs: Sequence[Run]) -> str:

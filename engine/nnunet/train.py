@@ -13,6 +13,7 @@ from engine.contract.files import unfinished, write_whole
 from engine.contract.load import save_config
 from engine.contract.nnunet import NnunetConfig
 from engine.contract.text import clean
+from engine.data.data_record import read_images, write_data_record
 from engine.data.splits import read_samples, write_split
 from engine.data.window import report_missing, write_window
 from engine.nnunet.export import export
@@ -29,7 +30,7 @@ def train(config: NnunetConfig, run: Path, device: str) -> None:
     complete leaves nothing. Raises Stopped, Failed, BadInput."""
     layout = Layout(run, config)
     plan, trainer = find_command(PLAN), find_command(TRAIN)
-    files = (run / name for name in (names.CONFIG, names.SPLIT, names.WINDOW))
+    files = (run / name for name in (names.CONFIG, names.SPLIT, names.WINDOW, names.DATA))
     for half in (half for file in files for half in unfinished(file)):
         half.unlink(missing_ok=True)
     resumes = (run / names.CONFIG).exists()
@@ -50,20 +51,20 @@ def train(config: NnunetConfig, run: Path, device: str) -> None:
 def _begin(config: NnunetConfig, layout: Layout) -> None:
     """Write the config and the export, or neither: after the data are corrected, the folder is free for the same
     command."""
-    split, window, path = (layout.run / name for name in (names.SPLIT, names.WINDOW, names.CONFIG))
+    files = [layout.run / name for name in (names.CONFIG, names.SPLIT, names.WINDOW, names.DATA)]
     try:
         samples = read_samples(config.data)
         if config.data.fold is not None:
             write_split(layout.run, samples)
         report_missing(samples)
-        write_window(window, samples[0].window)
-        save_config(config, path)
+        write_window(layout.run / names.WINDOW, samples[0].window)
+        write_data_record(layout.run, read_images(samples, Path(config.data.manifest)))
+        save_config(config, layout.run / names.CONFIG)
         export(config, layout.dataset, layout.run)
     except BaseException:
         shutil.rmtree(layout.run / names.CHECKPOINTS, ignore_errors=True)
-        path.unlink(missing_ok=True)
-        split.unlink(missing_ok=True)
-        window.unlink(missing_ok=True)
+        for file in files:
+            file.unlink(missing_ok=True)
         raise
 
 

@@ -15,6 +15,7 @@ from engine.contract.errors import BadInput
 from engine.contract.files import file_sha256, relative_to_file, write_json
 from engine.contract.load import save_config
 from engine.contract.text import clean
+from engine.data.data_record import read_data_record, read_images, write_data_record
 from engine.data.moved import check_manifest
 from engine.data.overlap import read_mark, write_mark
 from engine.data.splits import write_split
@@ -28,6 +29,7 @@ from engine.process.progress import Progress
 from engine.training.checkpoints import best_checkpoints, score
 from engine.training.data import load_training_data
 from engine.training.learner import State, make_learner
+from engine.training.loop import origin_of
 from engine.training.optimizer import batch_norms, set_modes
 from engine.training.run import check_is_free, learn_config, locked_run
 from engine.training.validate import validate
@@ -64,7 +66,8 @@ def average(run: Path, output: Path, best: int | None = None) -> None:
         set_modes(learner.network, training, encoder_frozen=training.freeze_encoder_epochs >= training.epochs)
         estimate_batch_norm(learner.network, training_data.training.images, device, training.batch_size)
         state = State(metrics=validate(learner, training_data.validation, 0))
-        fingerprints = training_data.fingerprints()
+        images = read_data_record(run) or read_images(training_data.samples, None)
+        write_data_record(output, images)
         described = {
             "name": None,
             "description": clean(f"mean of the {len(paths)} best checkpoints of {run.name}"[:500]),
@@ -81,7 +84,7 @@ def average(run: Path, output: Path, best: int | None = None) -> None:
         ]
         write_json(note, {"of": relative_to_file(run, note), "checkpoints": sources})
         best_path = output / names.CHECKPOINTS / names.BEST
-        replace(learner, config=mean_config).save_best(best_path, state, epochs[0], fingerprints)
+        replace(learner, config=mean_config).save_best(best_path, state, epochs[0], origin_of(output, training_data))
     alone = ", ".join(f"{value:.4f}" for value in scores)
     print(f"{clean(str(output))}: mean of epochs {', '.join(map(str, epochs))}", flush=True)
     of_mean = score(state.metrics, training.selection_metric)

@@ -22,6 +22,7 @@ from engine.evaluation.config_check import check_config
 from engine.models.checkpoint import Damaged, load_checkpoint, load_network, save_checkpoint
 from engine.models.network import XrayNetwork, build_network
 from engine.process.device import Device, to_device
+from engine.process.provenance import computed
 from engine.training.checkpoints import Best
 from engine.training.initial_weights import load_initial_weights
 from engine.training.losses import training_loss
@@ -137,18 +138,18 @@ class Learner:
         """The highest of the groups' rates."""
         return max(float(rate) for rate in self.schedule.get_last_lr())
 
-    def save_best(self, path: Path, state: State, epoch: int, fingerprints: Mapping[str, str]) -> None:
-        """Save what an evaluation needs. `fingerprints`: split -> fingerprint of its data."""
+    def save_best(self, path: Path, state: State, epoch: int, origin: Mapping[str, object]) -> None:
+        """Save what an evaluation needs. `origin`: where the run comes from, such as its data's fingerprints."""
         values = {
             "network": self.evaluated_network.state_dict(),
             "config": self.config.model_dump(mode="json"),
             "epoch": epoch,
             "metrics": state.metrics,
-            "fingerprints": dict(fingerprints),
+            **self._origin(state, origin),
         }
         save_checkpoint(path, values)
 
-    def save_last(self, path: Path, state: State, data_key: str, fingerprints: Mapping[str, str]) -> None:
+    def save_last(self, path: Path, state: State, data_key: str, origin: Mapping[str, object]) -> None:
         """Save everything that a resumed training needs for an exact continuation. Rank 0 writes the file; every rank
         contributes its random state."""
         rng = self.ranks.gather(torch.get_rng_state())
@@ -166,9 +167,12 @@ class Learner:
                 "cuda_rng": cuda_rng,
                 **conditions(self.ranks.size),
                 "data": data_key,
-                "fingerprints": dict(fingerprints),
+                **self._origin(state, origin),
             },
         )
+
+    def _origin(self, state: State, origin: Mapping[str, object]) -> dict[str, object]:
+        return {**origin, "training": computed(f"{self.device.name}, {self.device.precision}", state.seconds)}
 
     def restore(self, path: Path, data_key: str) -> State:
         """Continue from a last.pt. Raises BadInput where it is damaged, or of other training images."""
@@ -178,7 +182,7 @@ class Learner:
             raise BadInput(f"{error.lines[0]}; evaluate {names.BEST}, or train a new run") from None
         if saved.get("data") != data_key:
             raise BadInput(f"{clean(str(path))}: the training images have changed; train a new run")
-        check_config(self.config, path, saved)
+        check_config(self.config, path, saved, training=True)
         load_network(self.network, saved["network"], path)
         if self.ema is not None:
             load_network(self.ema.module, saved["ema"], path)

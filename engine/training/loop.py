@@ -11,7 +11,7 @@ import torch
 from engine.contract import names
 from engine.contract.config import LearnConfig
 from engine.contract.errors import Stopped
-from engine.contract.files import unfinished
+from engine.contract.files import file_sha256, unfinished
 from engine.contract.load import save_config
 from engine.contract.models import title
 from engine.contract.text import clean
@@ -61,7 +61,6 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
 
     device = pick_device(config.device, training.precision, training.channels_last)
     training_data = ranks.first_rank_first(lambda: load_training_data(config, run))
-    fingerprints = training_data.fingerprints() if ranks.is_first else {}
     batches = make_batches(config, training_data.training, 0, ranks)
     ranks.check(config, batches.batch_size)
     steps_per_epoch = batches.steps_per_epoch
@@ -78,6 +77,7 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
         save_config(config, run / names.CONFIG)
     if ranks.is_first and not (run / names.DATA).exists():
         write_data_record(run, read_images(training_data.samples, manifest if config.data.cache else None))
+    origin = origin_of(run, training_data) if ranks.is_first else {}
     events = EventLog(run / names.EVENTS if ranks.is_first else None, keep_bytes=state.events_bytes)
     events.write("start", run=run.name, epochs=epochs, steps=steps, step=state.step)
     _print_start(learner, training_data, state)
@@ -111,9 +111,10 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
                     progress.advance(state.step - progress.done, eta_s=reading.eta_s)
                 if ends_epoch or stops:
                     check_weights(learner, state.step, reading.positions[-1], training_data)
+                state.seconds = time.monotonic() - started
                 if ends_epoch and ranks.is_first:
                     state.metrics = validate(learner, training_data.validation, state.step)
-                    is_best = _keep_best(learner, state, epoch, checkpoints, fingerprints)
+                    is_best = _keep_best(learner, state, epoch, checkpoints, origin)
                     loss, state.loss_sum = state.loss_sum / steps_per_epoch, 0.0
                     epoch_facts = {"epoch": epoch, "epochs": epochs, "step": state.step, "loss": loss, "best": is_best}
                     events.write("epoch", **epoch_facts, **pace, val=state.metrics)
@@ -122,7 +123,7 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
                 if ends_epoch or stops:
                     events.sync()
                     state.seconds, state.events_bytes = time.monotonic() - started, events.size
-                    learner.save_last(last, state, training_data.key, fingerprints)
+                    learner.save_last(last, state, training_data.key, origin)
                 if ends_epoch:
                     meter.skip()
                 if ends_epoch and ranks.is_first:
@@ -141,14 +142,19 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
         events.close()
 
 
-def _keep_best(learner: Learner, state: State, epoch: int, checkpoints: Path, fingerprints: Mapping[str, str]) -> bool:
+def origin_of(run: Path, training_data: TrainingData) -> dict[str, object]:
+    """What a checkpoint says about its data: the fingerprint of each split, and the hash of the run's data.csv."""
+    return {"fingerprints": training_data.fingerprints(), "record": file_sha256(run / names.DATA)}
+
+
+def _keep_best(learner: Learner, state: State, epoch: int, checkpoints: Path, origin: Mapping[str, object]) -> bool:
     """Save the network if the epoch is among the best that are kept; returns whether it is the best."""
     training = learner.config.training
     is_best = state.best.take(score(state.metrics, training.selection_metric), epoch, training.keep_best)
     if is_best:
-        learner.save_best(checkpoints / names.BEST, state, epoch, fingerprints)
+        learner.save_best(checkpoints / names.BEST, state, epoch, origin)
     if training.keep_best > 1 and state.best.keeps(epoch):
-        learner.save_best(best_checkpoint(checkpoints, epoch), state, epoch, fingerprints)
+        learner.save_best(best_checkpoint(checkpoints, epoch), state, epoch, origin)
     return is_best
 
 

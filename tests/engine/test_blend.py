@@ -198,12 +198,18 @@ def test_a_blend_from_a_config_of_its_own_is_the_same(runs_copy: Path) -> None:
 def test_members_of_different_data_are_refused_before_anything_is_written(
     split: str, runs_copy: Path, synthetic: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from engine.models.checkpoint import load_checkpoint, save_checkpoint
+
     rows = synthetic.read_text().splitlines()
     dropped = next(row for row in rows if row.endswith(f",{split}"))
     other = synthetic.with_name(f"fewer_{split}.csv")
     other.write_text("\n".join(row for row in rows if row != dropped) + "\n")
     config = runs_copy / "dual" / "config.yaml"
     config.write_text(config.read_text().replace(str(synthetic), str(other)))
+    assert blend(runs_copy) == 2
+    assert f"whose {split} images differ; restore it" in capsys.readouterr().err
+    best = runs_copy / "dual" / "checkpoints" / "best.pt"
+    save_checkpoint(best, {name: part for name, part in load_checkpoint(best).items() if name != "fingerprints"})
     status = blend(runs_copy)
     other.unlink()
     assert status == 2

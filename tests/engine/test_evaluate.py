@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from engine.cli import main
+from engine.contract.files import file_sha256
 from engine.evaluation.run import Run, open_run, resolve_tta
 
 pytestmark = pytest.mark.usefixtures("engine_extra")
@@ -64,7 +65,12 @@ def test_the_artifact_says_what_was_chosen_and_where(evaluated: Path) -> None:
     assert found["tta_mode"] == "hv"
     assert found["data"]["fingerprint"].startswith("sha256:")
     assert found["provenance"]["checkpoints"][0]["path"] == "checkpoints/best.pt"
-    assert found["provenance"]["device"].endswith("float32")
+    for part in ("training", "evaluation"):
+        assert found["provenance"][part]["device"] in ("cpu, float32", "cpu, bfloat16")
+        assert found["provenance"][part]["versions"].keys() == {"torch", "timm", "segmentation-models-pytorch", "numpy"}
+        assert found["provenance"][part]["seconds"] > 0
+    assert found["provenance"]["evaluation"]["device"] == "cpu, float32"
+    assert found["data"]["record"] == file_sha256(evaluated.parent / "data.csv")
     assert found["data"]["split"] == "test"
     assert set(found["validation"]) >= {"dice_pos", "roc_auc_presence", "num_samples"}
     assert set(found["input"]) >= {"dice_pos", "iou_pos", "precision_pos"}

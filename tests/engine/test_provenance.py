@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.contract.names import ENGINE_GIT_ENV
-from engine.evaluation.artifact import git_state
+from engine.process.provenance import git_state
 
 
 @pytest.mark.parametrize(("told", "named"), [("0123456789ab-dirty", "0123456789ab-dirty"), ("", None)])

@@ -29,6 +29,10 @@ RESAMPLES, FEWEST_RESAMPLES, MOST_DRAWS = 1000, 200, 1_000_000
 """Most and fewest resamples of a paired bootstrap; MOST_DRAWS (resamples x images) bounds the cost for many images."""
 
 
+FEWEST_IMAGES = 10
+"""With fewer images with a fracture no statement is made on which runs differ."""
+
+
 def sentences(board: Board) -> list[str]:
     """The text of each bullet: insights enabled in board.yaml, then its remarks. Safe to print."""
     bullets: list[str] = []
@@ -155,6 +159,8 @@ def _indistinguishable(board: Board) -> list[str]:
     ties = ties_with_leader(board)
     if ties is None:
         return []
+    if ties.images < FEWEST_IMAGES:
+        return [f"Too few images with a fracture ({ties.images}) to tell runs apart; expected {FEWEST_IMAGES} or more."]
     method = f"paired bootstrap over {ties.images} images with a fracture, 95 %"
     if not ties.rows:
         return [f"The leader differs from each of the {ties.compared} next runs with per-image scores ({method})."]

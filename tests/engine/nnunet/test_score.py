@@ -97,7 +97,7 @@ def test_masks_are_scored_by_their_area_and_nothing_is_tuned(
 
 def test_predictions_are_kept_and_made_once(run: Path, score: Callable[..., dict[str, Any]], stand_ins: Path) -> None:
     found = score("--tta", "none")
-    assert found["provenance"]["device"] == "cpu, float32, nnU-Net"
+    assert found["provenance"]["evaluation"]["device"] == "cpu, float32, nnU-Net"
     told = predictions_told(stand_ins)
     assert len(told) == 2
     assert all("--disable_tta" in arguments and "--save_probabilities" in arguments for arguments in told)
