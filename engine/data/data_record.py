@@ -22,7 +22,8 @@ from engine.contract.text import clean
 from engine.data.arrays import cached
 from engine.data.images import read_image
 from engine.data.inputs import cache_folder
-from engine.data.manifest import Sample, read_table
+from engine.data.manifest import Sample
+from engine.data.tables import read_table
 from engine.process.progress import map_threaded
 
 SIDE, KEPT = 64, 16

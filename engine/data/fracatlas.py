@@ -11,8 +11,8 @@ from engine.data.annotations.choose import NO_CHOICE, Choice, choose
 from engine.data.annotations.coco import ORPHAN, load_json, read_coco
 from engine.data.annotations.shapes import Drawing, Flaw
 from engine.data.images import SUFFIXES
-from engine.data.manifest import is_file, read_table
 from engine.data.sources import Case, Source, checked
+from engine.data.tables import is_file, read_table
 
 TABLE = "dataset.csv"
 IMAGES = "images"

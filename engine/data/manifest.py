@@ -4,24 +4,20 @@ all."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from engine.contract.errors import BadInput
 from engine.contract.files import relative_to_file, write_whole
 from engine.contract.names import HEADER
 from engine.contract.text import clean
+from engine.data.tables import is_file, read_table
 from engine.data.window import Window, read_window
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("id", "image", "mask", "fractured", "split")
 OPTIONAL = ("group", "spacing")
-LARGEST_TABLE = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,41 +105,6 @@ def fingerprint(samples: Iterable[Sample]) -> str:
     return f"sha256:{whole.hexdigest()}"
 
 
-def read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
-    """A CSV file with a header as a table of texts, stripped, without blank lines; the index is the line number. UTF-8,
-    with or without BOM.
-
-    Raises BadInput in one line: no such file, no text, no CSV, or missing columns.
-    """
-    import pandas as pd
-
-    name = clean(str(path))
-    try:
-        if path.stat().st_size > LARGEST_TABLE:
-            raise BadInput(f"{name}: larger than {LARGEST_TABLE >> 20} MiB; expected a table of radiographs")
-        with path.open("rb") as file:
-            table = pd.read_csv(
-                file, header=None, dtype=str, na_filter=False, skip_blank_lines=False, encoding="utf-8-sig"
-            )
-    except OSError as error:
-        raise BadInput(f"{name}: {error.strerror or error}") from error
-    except UnicodeDecodeError:
-        raise BadInput(f"{name}: not UTF-8 text; expected a CSV file") from None
-    except pd.errors.EmptyDataError:
-        table = pd.DataFrame([[""]])
-    except pd.errors.ParserError as error:
-        raise BadInput(f"{name}: not CSV: {_short(str(error).rpartition('error: ')[2])}") from None
-    table = table.apply(lambda column: column.str.strip())
-    table.columns, table.index = table.iloc[0], table.index + 1
-    header = table.columns
-    if missing := [column for column in required if column not in header]:
-        raise BadInput(f"{name}: line 1: no column {', '.join(missing)}; found: {_short(', '.join(header))}")
-    if twice := sorted(set(header[header.duplicated()]) - {""}):
-        raise BadInput(f"{name}: line 1: column {_short(', '.join(twice))} appears twice")
-    table = table.loc[2:, header != ""]
-    return table[(table != "").any(axis="columns")]
-
-
 def id_problem(identity: str) -> str | None:
     """Why a text cannot be a sample's id, or None."""
     if not identity:
@@ -151,14 +112,6 @@ def id_problem(identity: str) -> str | None:
     if clean(identity) != identity:
         return f"id: {_short(identity)} contains control characters; expected printable text"
     return None
-
-
-def is_file(path: Path) -> bool:
-    """Whether the file exists. A path that cannot exist (too long, a null byte) does not."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def source_problems(row: Mapping[str, str], folder: Path) -> Iterator[str]:

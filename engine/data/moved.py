@@ -13,7 +13,7 @@ from engine.contract.files import relative_to_file, write_whole
 from engine.contract.names import CONFIG
 from engine.contract.text import clean
 from engine.contract.yaml_file import read_mapping
-from engine.data.manifest import is_file
+from engine.data.tables import is_file
 
 
 def check_manifest(run: Path, manifest: str) -> None:

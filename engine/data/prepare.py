@@ -25,9 +25,10 @@ from engine.data.converted import IMAGES, examine_copy, place_images
 from engine.data.dicom import is_dicom, with_headers
 from engine.data.fracatlas import is_fracatlas, read_fracatlas
 from engine.data.layouts import read_folder
-from engine.data.manifest import Sample, read_table, write_manifest
+from engine.data.manifest import Sample, write_manifest
 from engine.data.sources import FLAWS, Case, Source, read_csv, with_splits
 from engine.data.splits import stratified_split
+from engine.data.tables import read_table
 from engine.data.window import Window, measure, write_window
 from engine.process.folders import locked_folder
 from engine.process.progress import map_threaded

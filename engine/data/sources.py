@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from engine.contract.text import clean
 from engine.data.annotations.shapes import Drawing, Flaw
-from engine.data.manifest import SPLITS, id_problem, read_table, source_problems
+from engine.data.manifest import SPLITS, id_problem, source_problems
+from engine.data.tables import read_table
 
 FLAWS = "flaws.txt"
 """The file beside a manifest that lists all flaws."""

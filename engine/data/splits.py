@@ -15,7 +15,8 @@ from engine.contract.errors import BadInput
 from engine.contract.files import file_sha256, write_whole
 from engine.contract.nnunet import NnunetDataConfig
 from engine.contract.text import clean
-from engine.data.manifest import Sample, read_manifest, read_table, with_window
+from engine.data.manifest import Sample, read_manifest, with_window
+from engine.data.tables import read_table
 from engine.data.window import read_window
 
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,6 +19,7 @@ from engine.data.dicom import is_dicom
 from engine.data.images import SUFFIXES
 from engine.data.layouts import MASK_AFFIX, MASK_FOLDERS
 from engine.data.sources import FLAWS, Source, checked
+from engine.data.tables import read_header
 
 FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
     "coco": ("COCO", (".json",)),
@@ -156,9 +156,7 @@ def _recognise(path: Path) -> tuple[str, Callable[[], Annotations]] | None:
         root = cvat.load_xml(path)
         return ("cvat", partial(cvat.read_cvat, path, root)) if cvat.is_cvat(root) else None
     if suffix == ".csv":
-        with path.open("rb") as file:
-            line = file.readline(1 << 16).decode("utf-8-sig", "replace")
-        header = [column.strip().strip('"') for column in re.split(r"[,;\t]", line)]
+        header = read_header(path)
         if set(via.COLUMNS) <= set(header):
             return "via", partial(via.read_via_csv, path)
         return ("rle", partial(rle_csv.read_rle_csv, path)) if rle_csv.find_columns(header) else None

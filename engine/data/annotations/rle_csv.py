@@ -8,20 +8,17 @@ from pathlib import Path
 from engine.contract.errors import BadInput
 from engine.contract.text import brief, clean
 from engine.data.annotations.shapes import Annotations, Drawing, Picture, Shape
-from engine.data.manifest import read_table
+from engine.data.tables import MISSING, read_table
 
 RUNS = ("encodedpixels", "rle", "mask_rle", "rle_mask")
 IMAGES = ("imageid", "image_id", "id", "image", "img_id", "filename", "file_name", "image_name")
 CLASSES = ("classid", "class_id", "class", "label")
-EMPTY = ("", "-1", "nan", "NaN")
+EMPTY = MISSING | {"", "-1"}
 
 
 def find_columns(header: list[str]) -> tuple[str, str, str | None] | None:
-    """The columns of image, run lengths and class in a header, or None where it has no run lengths."""
-    named = {column.strip().casefold(): column.strip() for column in reversed(header)}
-    image = next((named[key] for key in IMAGES if key in named), None)
-    runs = next((named[key] for key in RUNS if key in named), None)
-    label = next((named[key] for key in CLASSES if key in named), None)
+    """The columns of image, run lengths and class in a header in lower case, or None if it has no run lengths."""
+    image, runs, label = (next(filter(header.__contains__, names), None) for names in (IMAGES, RUNS, CLASSES))
     return (image, runs, label) if image and runs else None
 
 
@@ -38,7 +35,7 @@ def read_rle_csv(path: Path) -> Annotations:
     problems = []
     for line, row in table.to_dict("index").items():
         found = shapes[row[image]]
-        if row[runs] in EMPTY:
+        if row[runs].lower() in EMPTY:
             continue
         if not all(text.isascii() and text.isdigit() and len(text) < 12 for text in row[runs].split()):
             problems.append(f"{where}: line {line}: {runs}: expected start and length pairs, got {brief(row[runs])}")

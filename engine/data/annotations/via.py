@@ -10,7 +10,7 @@ from typing import Any
 from engine.contract.errors import BadInput
 from engine.contract.text import brief, clean
 from engine.data.annotations.shapes import Annotations, Drawing, Picture, Shape, ellipse
-from engine.data.manifest import read_table
+from engine.data.tables import read_table
 
 COLUMNS = ("filename", "region_shape_attributes")
 PROJECT = "_via_img_metadata"

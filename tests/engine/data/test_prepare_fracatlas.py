@@ -182,13 +182,13 @@ def test_everything_that_is_missing_or_twice_is_listed_before_any_pixel_is_read(
     fracatlas.add("IMG1").unlink()
     fracatlas.add("IMG2")
     fracatlas.add("IMG2", place="Fractured")
-    fracatlas.rows[0]["fractured"] = "yes"
+    fracatlas.rows[0]["fractured"] = "maybe"
     folder = fracatlas.write()
     table = folder / "dataset.csv"
     with pytest.raises(BadInput) as caught:
         prepare(folder, tmp_path / "out")
     assert caught.value.lines == (
-        f"{table}: line 2: fractured: expected 0 or 1, got yes",
+        f"{table}: line 2: fractured: expected 0 or 1, got maybe",
         f"{table}: line 2: image: {folder / 'images' / 'IMG1.jpg'}: no such file",
         f"{table}: line 3: image_id: IMG2.jpg found 2 times below images",
         f"{table}: line 4: image_id: IMG2.jpg found 2 times below images",

@@ -140,7 +140,7 @@ def test_each_form_of_each_format_is_read(
         ({"labels/a0.txt": b"0 10 8 30 8 30 20 10 20\n"}, "expected coordinates from 0 to 1, got 30 (read as YOLO"),
         ({"labels/a0.txt": LINE.encode(), "labels/a1.txt": b"fracture 1 2\n"}, "a1.txt: line 1: expected a class"),
         ({"labels/a0.txt": b"0 0.5 0.5 0.2 0.2\n"}, "no annotation has an outline or a mask: box (1)"),
-        ({"t.csv": b"ImageId,EncodedPixels\na0,1 2 three\n"}, "line 2: EncodedPixels: expected start and length pairs"),
+        ({"t.csv": b"ImageId,EncodedPixels\na0,1 2 three\n"}, "line 2: encodedpixels: expected start and length pairs"),
         ({"t.csv": b"ImageId,EncodedPixels\na0,5 3 2 1\n"}, "has a run 2 1 after pixel 7; expected runs in order"),
         ({"t.csv": b"ImageId,EncodedPixels\na0,2560 2\n"}, "ends at pixel 2561; the image has 40 x 64 = 2560"),
         ({"a0.json": {"shapes": [{"label": "f"}], "imagePath": "a0.png"}}, "shapes[0]: expected a LabelMe shape"),
