@@ -19,7 +19,7 @@ from engine.data.annotations.shapes import Flaw
 from engine.data.dicom import dicom_size, is_dicom
 from engine.data.images import image_size, read_mask, read_radiograph
 from engine.data.manifest import SPLITS, Sample
-from engine.data.sources import Case
+from engine.data.sources import Case, located
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ def header_problems(case: Case) -> list[str]:
         problem = f"{name}: expected {width} x {height} pixels like its image (upright), got {size[1]:g} x {size[0]:g}"
         return [f"{case.where}: {problem}"]
     except BadInput as error:
-        return [f"{case.where}: {line}" for line in error.lines]
+        return located(case, error)
 
 
 def examine(case: Case) -> Examined | BadInput:
@@ -75,7 +75,7 @@ def examine(case: Case) -> Examined | BadInput:
             mask, ignore, drawn_flaws = draw_shapes(case.mask, height, width, case.id)
             flaws += drawn_flaws
     except BadInput as error:
-        return BadInput(f"{case.where}: {line}" for line in error.lines)
+        return BadInput(located(case, error))
     digest = hashlib.blake2b(f"{height} {width} ".encode() + radiograph.pixels.tobytes(), digest_size=16).digest()
     png = io.BytesIO()
     if mask is not None and mask.any():

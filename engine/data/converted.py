@@ -14,7 +14,7 @@ from engine.data.checks import TRUNCATED, Examined, examine
 from engine.data.dicom import is_dicom, read_dicom
 from engine.data.images import read_radiograph
 from engine.data.manifest import Sample
-from engine.data.sources import Case
+from engine.data.sources import Case, located
 
 IMAGES = "images"
 
@@ -30,7 +30,7 @@ def examine_copy(case: Case, copy: Path, invert: bool) -> Examined | BadInput:
         else:
             return examine(case)
     except BadInput as error:
-        return BadInput(f"{case.where}: {line}" for line in error.lines)
+        return BadInput(located(case, error))
     copy.parent.mkdir(exist_ok=True)
     Image.fromarray(pixels).save(copy, "PNG")
     result = examine(replace(case, image=copy))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.annotations.shapes import Flaw
+from engine.data.file_kinds import describe
 from engine.data.images import LARGEST_PIXELS
 from engine.data.sources import Case
 
@@ -168,7 +169,7 @@ def _header(path: Path) -> Dataset:
             header.get(tag)  # pydicom parses a value when it is first read, and raises then
         return header
     except InvalidDicomError:
-        raise BadInput(f"{name}: no DICOM file") from None
+        raise BadInput(f"{name}: {describe(path)}; expected a DICOM file") from None
     except OSError as error:
         raise BadInput(f"{name}: {error.strerror or error}") from None
     except Exception as error:  # the parser raises any exception on damaged data

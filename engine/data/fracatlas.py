@@ -10,6 +10,7 @@ from engine.contract.text import clean
 from engine.data.annotations.choose import NO_CHOICE, Choice, choose
 from engine.data.annotations.coco import ORPHAN, load_json, read_coco
 from engine.data.annotations.shapes import Drawing, Flaw
+from engine.data.file_kinds import list_unread
 from engine.data.images import SUFFIXES
 from engine.data.sources import Case, Source, checked
 from engine.data.tables import is_file, read_table
@@ -60,6 +61,7 @@ def read_fracatlas(folder: Path, choice: Choice = NO_CHOICE) -> Source:
             flaws.append(Flaw("folder", f"{clean(name)}: lies in {place}, dataset.csv says {clean(label)}"))
         cases.append(Case(Path(name).stem, paths[0], where, label == "1", drawings.get(name)))
     listed = set(rows.image_id)
+    flaws += list_unread(sorted((folder / IMAGES).rglob("*")))
     flaws += [Flaw("unlisted", f"{clean(name)}: not in {TABLE}, left out") for name in paths_of if name not in listed]
     flaws += [
         Flaw("annotation", f"{clean(name)}: annotated, but not in {TABLE}", len(drawings[name].shapes))

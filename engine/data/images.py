@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
+from engine.data.file_kinds import describe
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
@@ -158,7 +159,7 @@ def _read(path: Path, decode: Callable[[Image.Image], T], end: bytes = b"") -> T
     except Image.DecompressionBombError:
         raise BadInput(f"{name}: far too large; {too_many}") from None
     except UnidentifiedImageError:
-        raise BadInput(f"{name}: no image; expected PNG, JPEG, TIFF or BMP") from None
+        raise BadInput(f"{name}: {describe(path)}; expected PNG, JPEG, TIFF or BMP") from None
     except Exception as error:  # decoders raise any exception on damaged data
         raise BadInput(f"{name}: cannot be decoded: {_cause(error)}") from None
 

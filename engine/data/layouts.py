@@ -14,6 +14,7 @@ from engine.contract.text import clean
 from engine.data.annotations.shapes import Flaw
 from engine.data.dicom import SUFFIXES as DICOM_SUFFIXES
 from engine.data.dicom import is_dicom
+from engine.data.file_kinds import list_unread
 from engine.data.images import SUFFIXES
 from engine.data.losses_found import check_losses
 from engine.data.sources import FLAWS, Case, Source, checked
@@ -38,7 +39,6 @@ SPLIT_FOLDERS = {
     "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
     "imagestr": "train", "imagests": "test",
 }  # fmt: skip
-UNREAD = frozenset({".webp", ".gif", ".jp2", ".heic", ".avif", ".pgm", ".tga", ".nii", ".gz", ".npz", ".nrrd", ".mha"})
 LAYOUTS = (
     "a folder images, imgs or img and a folder masks, labels, gt or annotations with the same names (each may hold, or "
     "lie in, train, val and test); NAME_mask, NAME_seg, NAME_gt or mask_NAME beside NAME; nnU-Net (imagesTr, labelsTr);"
@@ -120,6 +120,7 @@ def _sorted_files(folder: Path) -> tuple[list[Picture], list[Picture], list[Flaw
     masks: list[Picture] = []
     plain: list[Picture] = []
     flaws: list[Flaw] = []
+    unread: list[Path] = []
     prepared = {path.parent for path in folder.rglob(MANIFEST) if path.with_name(FLAWS).is_file()} - {folder}
     flaws += [Flaw("left out", f"{clean(str(path))}: the output of a preparation") for path in sorted(prepared)]
     for path in sorted(folder.rglob("*")):
@@ -131,8 +132,7 @@ def _sorted_files(folder: Path) -> tuple[list[Picture], list[Picture], list[Flaw
         is_mask = not MASK_FOLDERS.isdisjoint(keys) or MASK_AFFIX.search(path.stem)
         is_image = (suffix in SUFFIXES or is_dicom(path)) and path.is_file()
         if not is_image and not (suffix == ".npy" and is_mask):
-            if suffix in UNREAD or suffix == ".npy":
-                flaws.append(Flaw("not read", f"{clean(str(path))}: expected PNG, JPEG, TIFF, BMP or DICOM; left out"))
+            unread.append(path)
             continue
         stem = path.name if is_image and suffix not in SUFFIXES | DICOM_SUFFIXES else path.stem
         ways = (
@@ -147,7 +147,7 @@ def _sorted_files(folder: Path) -> tuple[list[Picture], list[Picture], list[Flaw
     if images:
         reason = "lies in no folder of images or masks"
         flaws += [Flaw("left out", f"{clean(str(picture.path))}: {reason}") for picture in plain]
-    return images or plain, masks, flaws
+    return images or plain, masks, [*flaws, *list_unread(unread)]
 
 
 def _without_channel(image: Picture) -> Picture:

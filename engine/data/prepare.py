@@ -20,7 +20,7 @@ from engine.contract.text import clean
 from engine.data.annotations.choose import NO_CHOICE, Choice, loss_problems
 from engine.data.annotations.read import FORMATS, read_annotated
 from engine.data.annotations.shapes import Flaw
-from engine.data.checks import header_problems, set_flaws, split_counts
+from engine.data.checks import examine, header_problems, set_flaws, split_counts
 from engine.data.converted import IMAGES, examine_copy, place_images
 from engine.data.dicom import is_dicom, with_headers
 from engine.data.fracatlas import is_fracatlas, read_fracatlas
@@ -28,7 +28,7 @@ from engine.data.layouts import read_folder
 from engine.data.manifest import Sample, write_manifest
 from engine.data.sources import FLAWS, Case, Source, read_csv, with_splits
 from engine.data.splits import stratified_split
-from engine.data.tables import read_table
+from engine.data.tables import is_file, read_table
 from engine.data.window import Window, measure, write_window
 from engine.process.folders import locked_folder
 from engine.process.progress import map_threaded
@@ -103,11 +103,9 @@ def prepare(
     has_copies = invert or any(is_dicom(case.image) for case in cases)
     if has_copies and any(case.image.resolve().parent == images for case in cases):
         problems.append(f"{clean(str(output))}: would overwrite the images of the source; give another folder")
-    if not problems:
-        headers = map_threaded(lambda index: header_problems(cases[index]), len(cases), "check headers")
-        problems = [line for lines in headers for line in lines]
+    problems += file_problems(cases)
     if problems:
-        raise BadInput(problems)
+        raise BadInput([*problems, *(flaw.line for flaw in loaded.flaws if flaw.kind == "not read")])
     with staging(output) as staged:
         kept: list[tuple[Case, bool, bytes]] = []  # case, fractured, digest of the pixels
         flaws = [*loaded.flaws, *header_flaws]
@@ -164,6 +162,18 @@ def read_source(source: Path, format: str = "auto", choice: Choice = NO_CHOICE, 
         raise BadInput(f"{name}: is a file; --format {format} reads a folder")
     result = read_fracatlas(source, choice) if format == "fracatlas" else read_folder(source, accept_losses)
     return result._replace(flaws=(*result.flaws, *others))
+
+
+def file_problems(cases: Sequence[Case]) -> list[str]:
+    """Every problem of the images and masks that exist: of their headers and, if any has one, of their pixels too."""
+    found = [case for case in cases if all(is_file(p) for p in (case.image, case.mask) if isinstance(p, Path))]
+    headers = list(map_threaded(lambda index: header_problems(found[index]), len(found), "check headers"))
+    if not any(headers):
+        return []
+    others = [case for case, lines in zip(found, headers, strict=True) if not lines and not is_dicom(case.image)]
+    examined = map_threaded(lambda index: examine(others[index]), len(others), "check pixels")
+    damaged = [line for result in examined if isinstance(result, BadInput) for line in result.lines]
+    return [line for lines in headers for line in lines] + damaged
 
 
 def _samples(kept: Sequence[tuple[Case, bool, bytes]], output: Path, seed: int) -> list[Sample]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.annotations.shapes import Drawing, Flaw
 from engine.data.manifest import SPLITS, id_problem, source_problems
@@ -44,6 +45,11 @@ class Source(NamedTuple):
     problems: tuple[str, ...]
     annotations: int = 0
     """The number of annotations in the source, lost ones among them."""
+
+
+def located(case: Case, error: BadInput) -> list[str]:
+    """The lines of an error about the case's files, each with the place of the case."""
+    return [line if line.startswith(f"{case.where}: ") else f"{case.where}: {line}" for line in error.lines]
 
 
 def checked(cases: Iterable[Case], flaws: Iterable[Flaw], problems: Iterable[str]) -> Source:

@@ -16,6 +16,7 @@ from engine.data.annotations.choose import Choice, choose
 from engine.data.annotations.join import join
 from engine.data.annotations.shapes import Annotations, Flaw
 from engine.data.dicom import is_dicom
+from engine.data.file_kinds import list_unread
 from engine.data.images import SUFFIXES
 from engine.data.layouts import MASK_AFFIX, MASK_FOLDERS
 from engine.data.sources import FLAWS, Source, checked
@@ -79,7 +80,7 @@ def read_annotated(source: Path, format: str, choice: Choice) -> tuple[Source | 
     pictures, chosen = choose([picture for part in parts for picture in part.pictures], choice, name)
     flaws = [flaw for part in parts for flaw in part.flaws]
     orphans = sum(flaw.lost for flaw in flaws)
-    flaws += [*others, *chosen]
+    flaws += [*others, *chosen, *list_unread(sorted(_visible(root)))]
     flaws += [Flaw("mask file", f"{clean(str(path))}: left out, masks are those of the annotations") for path in masks]
     beside = [] if source.is_dir() else sorted(source.parent.glob(f"*{source.suffix}"))
     siblings = [path for path in beside if path != source and _format_of(path) == formats[0]]

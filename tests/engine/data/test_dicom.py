@@ -161,7 +161,7 @@ def test_all_that_cannot_be_read_is_refused_at_once(tmp_path: Path) -> None:
         "expected one frame, got 2",
         "number.dcm: expected one frame, got 1A",
         "got RGB",
-        "other.dcm: no DICOM file",
+        "other.dcm: no image; expected a DICOM file",
         "text.png: no image",
     ):
         assert line in text

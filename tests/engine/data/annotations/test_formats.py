@@ -282,3 +282,10 @@ def test_a_second_preparation_after_a_refused_one_works(source: Source, tmp_path
     assert "1 of 1 annotations are lost" in refused(folder, tmp_path)
     (folder / "c.json").write_text(json.dumps(coco(annotation(0, [SQUARE]))))
     assert pixels(prepare(folder, tmp_path / "out")) == {"a0": 240}
+
+
+def test_images_of_formats_that_are_not_read_are_listed(source: Source, tmp_path: Path) -> None:
+    folder = source({"c.json": coco(annotation(0, [SQUARE]))})
+    (folder / "images" / "a9.heic").write_bytes(b"x")
+    (line,) = lines(prepare(folder, tmp_path / "out"), "not read")
+    assert line.startswith(f"1 .heic files ({folder}/images/a9.heic): left out")
