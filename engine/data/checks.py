@@ -16,6 +16,7 @@ from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.annotations.draw import draw_shapes
 from engine.data.annotations.shapes import Flaw
+from engine.data.blank import find_blank
 from engine.data.dicom import dicom_size, is_dicom
 from engine.data.images import image_size, read_mask, read_radiograph
 from engine.data.manifest import SPLITS, Sample
@@ -77,6 +78,7 @@ def examine(case: Case) -> Examined | BadInput:
     except BadInput as error:
         return BadInput(located(case, error))
     digest = hashlib.blake2b(f"{height} {width} ".encode() + radiograph.pixels.tobytes(), digest_size=16).digest()
+    flaws += find_blank(case, radiograph.pixels, mask is not None and bool(mask.any()))
     png = io.BytesIO()
     if mask is not None and mask.any():
         Image.fromarray(mask.astype(np.uint8) * 255).save(png, "PNG")

@@ -125,7 +125,8 @@ def prepare(
                 write_whole(staged / mask_name(result.case.id), result.mask)  # all masks would fill the memory
             if fractured is not None:
                 kept.append((result.case, fractured, result.digest))
-        problems += loss_problems(flaws, loaded.annotations, accept_losses)
+        total = loaded.annotations or sum(case.mask is not None for case in cases)
+        problems += loss_problems(flaws, total, accept_losses)
         if not problems and not kept:
             problems = [flaw.line for flaw in flaws if flaw.kind == "label"]
         if problems:

@@ -71,11 +71,11 @@ def choose(pictures: Sequence[Picture], choice: Choice, where: str) -> tuple[lis
 
 
 def loss_problems(flaws: Sequence[Flaw], annotations: int, accept_losses: bool) -> list[str]:
-    """A line for each lost annotation, below a summary, if more of them are lost than LOSSES allows."""
+    """A line for each flaw that loses masks or annotations, then a summary, if more are lost than LOSSES allows."""
     lost = sum(flaw.lost for flaw in flaws)
     if accept_losses or lost <= LOSSES * annotations:
         return []
-    summary = f"{lost:,} of {annotations:,} annotations are lost; at most {LOSSES:.0%} are accepted"
+    summary = f"{lost:,} of {annotations:,} masks or annotations are lost; at most {LOSSES:.0%} are accepted"
     return [*(flaw.line for flaw in flaws if flaw.lost), f"{summary} without --accept-losses"]
 
 

@@ -185,7 +185,7 @@ def test_annotations_of_missing_images_are_lost(source: Source, tmp_path: Path) 
     message = refused(folder, tmp_path)
     assert "a1.png: 1 annotations, no such image" in message
     assert "annotations[2]: image_id 77 is not among the file's images" in message
-    assert "2 of 3 annotations are lost; at most 2% are accepted without --accept-losses" in message
+    assert "2 of 3 masks or annotations are lost; at most 2% are accepted without --accept-losses" in message
     assert pixels(prepare(folder, tmp_path / "out", accept_losses=True)) == {"a0": 240}
 
 

@@ -279,7 +279,7 @@ def test_data_yaml_is_a_source(source: Source, tmp_path: Path) -> None:
 
 def test_a_second_preparation_after_a_refused_one_works(source: Source, tmp_path: Path) -> None:
     folder = source({"c.json": coco(annotation(0, [[1, 2]]))})
-    assert "1 of 1 annotations are lost" in refused(folder, tmp_path)
+    assert "1 of 1 masks or annotations are lost" in refused(folder, tmp_path)
     (folder / "c.json").write_text(json.dumps(coco(annotation(0, [SQUARE]))))
     assert pixels(prepare(folder, tmp_path / "out")) == {"a0": 240}
 
