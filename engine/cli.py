@@ -69,6 +69,8 @@ def make_parser() -> argparse.ArgumentParser:
     synth.add_argument("--images", type=whole(20, 100_000), default=200, metavar="N", help="20 or more (default 200)")
     synth.add_argument("--size", type=whole(32, 2048), default=128, metavar="PX", help="side in pixels (default 128)")
     synth.add_argument("--seed", type=whole(0, 2**32 - 1), default=42, metavar="S")
+    replaces = "replace a manifest of other content in DIR"
+    synth.add_argument("--overwrite", action="store_true", help=replaces)
 
     prepare = add("prepare", _prepare, "Turn images with masks or annotations into DIR/manifest.csv.")
     prepare.add_argument("source", type=Path, metavar="SOURCE", help="a folder, an annotation file, or a CSV manifest")
@@ -87,6 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
     prepare.add_argument("--invert", action="store_true", help="bones are dark, as in MONOCHROME1 (not for DICOM)")
     what = "salt of the hashes of DICOM patient ids (default: your own, made when needed)"
     prepare.add_argument("--salt", type=Path, metavar="FILE", help=what)
+    prepare.add_argument("--overwrite", action="store_true", help=replaces)
 
     recipes = add("recipes", _recipes, "List the recipes with their size and requirements.")
     recipes.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="look beside this folder too")
@@ -136,18 +139,26 @@ def make_parser() -> argparse.ArgumentParser:
 def _synth(args: argparse.Namespace) -> None:
     from engine.data.synthetic import make_synthetic
 
-    manifest = make_synthetic(args.output, args.images, args.size, args.seed)
+    manifest = make_synthetic(args.output, args.images, args.size, args.seed, overwrite=args.overwrite)
     print(f"{args.images} synthetic radiographs: {clean(str(manifest))}")
 
 
 def _prepare(args: argparse.Namespace) -> None:
     from engine.data.prepare import prepare, report_lines
 
-    choices = {
-        name: getattr(args, name)
-        for name in ("format", "split", "trust", "seed", "categories", "crowd", "accept_losses", "invert", "salt")
-    }
-    prepared = prepare(args.source, args.output, **choices)
+    options = (
+        "format",
+        "split",
+        "trust",
+        "seed",
+        "categories",
+        "crowd",
+        "accept_losses",
+        "invert",
+        "salt",
+        "overwrite",
+    )
+    prepared = prepare(args.source, args.output, **{name: getattr(args, name) for name in options})
     print("\n".join(report_lines(prepared)))
 
 

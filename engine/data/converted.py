@@ -39,15 +39,19 @@ def examine_copy(case: Case, copy: Path, invert: bool) -> Examined | BadInput:
     return result
 
 
-def place_images(samples: Iterable[Sample], staged: Path, output: Path) -> list[Sample]:
-    """Move the copies from `staged` to OUTPUT/images. Returns the samples with their final paths."""
+def place_images(staged: Path, output: Path) -> None:
+    """Move the copies from `staged` to OUTPUT/images."""
     made = staged / IMAGES
-    if not made.is_dir():
-        return list(samples)
-    (output / IMAGES).mkdir(exist_ok=True)
-    for path in made.iterdir():
-        path.replace(output / IMAGES / path.name)
-    made.rmdir()
+    if made.is_dir():
+        (output / IMAGES).mkdir(exist_ok=True)
+        for path in made.iterdir():
+            path.replace(output / IMAGES / path.name)
+        made.rmdir()
+
+
+def placed(samples: Iterable[Sample], staged: Path, output: Path) -> list[Sample]:
+    """The samples with the paths that `place_images` gives their images."""
+    made = staged / IMAGES
     return [
         replace(sample, image=output / IMAGES / sample.image.name) if sample.image.parent == made else sample
         for sample in samples

@@ -18,6 +18,7 @@ from engine.data.window import Window, read_window
 SPLITS = ("train", "val", "test")
 COLUMNS = ("id", "image", "mask", "fractured", "split")
 OPTIONAL = ("group", "spacing")
+OTHER_SET = "exists with other content; expected a new folder, or --overwrite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,17 @@ def with_window(samples: Iterable[Sample], window: Window | None) -> list[Sample
 
 
 def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
-    """Write the samples, with paths relative to the manifest, and with columns group and spacing if any is known."""
+    """Write the samples."""
+    write_whole(path, _text(path, samples))
+
+
+def is_manifest_of(path: Path, samples: Iterable[Sample]) -> bool:
+    """Whether the file is what `write_manifest` writes for the samples. Raises OSError."""
+    return path.read_bytes() == _text(path, samples).encode("utf-8", "backslashreplace")
+
+
+def _text(path: Path, samples: Iterable[Sample]) -> str:
+    """The content of the manifest: paths are relative to it; columns group and spacing are there if any is known."""
     import pandas as pd
 
     rows = []
@@ -86,7 +97,8 @@ def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
         rows.append((sample.id, image, mask, int(sample.fractured), sample.split, sample.group, sample.spacing))
     table = pd.DataFrame(rows, columns=[*COLUMNS, *OPTIONAL])
     table = table.drop(columns=[column for column in OPTIONAL if table[column].isna().all()])
-    write_whole(path, table.to_csv(index=False, lineterminator="\n"))
+    text: str = table.to_csv(index=False, lineterminator="\n")
+    return text
 
 
 def fingerprint(samples: Iterable[Sample]) -> str:

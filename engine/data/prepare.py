@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import re
 import shutil
@@ -21,11 +22,11 @@ from engine.data.annotations.choose import NO_CHOICE, Choice, loss_problems
 from engine.data.annotations.read import FORMATS, read_annotated
 from engine.data.annotations.shapes import Flaw
 from engine.data.checks import examine, header_problems, set_flaws, split_counts
-from engine.data.converted import IMAGES, examine_copy, place_images
+from engine.data.converted import IMAGES, examine_copy, place_images, placed
 from engine.data.dicom import is_dicom, with_headers
 from engine.data.fracatlas import is_fracatlas, read_fracatlas
 from engine.data.layouts import read_folder
-from engine.data.manifest import Sample, write_manifest
+from engine.data.manifest import OTHER_SET, Sample, is_manifest_of, write_manifest
 from engine.data.sources import FLAWS, Case, Source, read_csv, with_splits
 from engine.data.splits import stratified_split
 from engine.data.tables import is_file, read_table
@@ -69,6 +70,7 @@ def prepare(
     accept_losses: bool = False,
     invert: bool = False,
     salt: Path | None = None,
+    overwrite: bool = False,
 ) -> Prepared:
     """Write OUTPUT/manifest.csv, OUTPUT/masks/*.png (of positives only) and OUTPUT/flaws.txt. Images are not copied,
     except that OUTPUT/images gets an 8-bit PNG of each DICOM file, and with `invert` of each other image. Where images
@@ -77,6 +79,7 @@ def prepare(
     format: auto, folder, csv, fracatlas, or one of annotations.read.FORMATS; read_folder, read_csv, read_fracatlas and
     read_annotated describe what they read. categories, crowd: see Choice. accept_losses: go on where more masks or
     annotations than 2 % cannot be used. invert: bones are dark in images other than DICOM. salt: see with_headers.
+    overwrite: replace a manifest in OUTPUT that has other content.
     split: a CSV file with image_id (or id) and split. Without it the source's own splits are used; if it has none, 70 /
     15 / 15 % are drawn by `seed`, stratified by class, groups and pixel-identical images kept together. trust: what
     wins where label and mask contradict each other. `mask`: fractured means that the mask is not empty. `label`: a 0
@@ -138,6 +141,9 @@ def prepare(
         flaws.extend(set_flaws(samples, [digest for _, _, digest in kept]))
         flaws.sort(key=lambda flaw: flaw.kind)
         window = measure(samples, seed)
+        samples = placed(samples, staged, output)
+        if not overwrite:
+            refuse_other_set(samples, output, staged)
         publish(samples, flaws, window, output, staged)
     return Prepared(output / MANIFEST, split_counts(samples), tuple(flaws), window)
 
@@ -218,6 +224,18 @@ def staging(output: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
+def refuse_other_set(samples: Sequence[Sample], output: Path, staged: Path) -> None:
+    """Raises BadInput if OUTPUT has a manifest, and it or one of its masks or copies differs from the new ones."""
+    manifest = output / MANIFEST
+    if not manifest.exists():
+        return
+    targets = {path: output / MASKS / path.name for path in staged.glob("*.png")}
+    targets |= {path: output / IMAGES / path.name for path in (staged / IMAGES).glob("*.png")}
+    same = all(not old.exists() or filecmp.cmp(new, old, shallow=False) for new, old in targets.items())
+    if not same or not is_manifest_of(manifest, samples):
+        raise BadInput(f"{clean(str(manifest))}: {OTHER_SET}")
+
+
 def publish(
     samples: Sequence[Sample], flaws: Sequence[Flaw], window: Window | None, output: Path, staged: Path
 ) -> None:
@@ -230,7 +248,7 @@ def publish(
     with suppress(BadInput):
         former = set(read_table(manifest, ("mask",))["mask"])
     masks.mkdir(exist_ok=True)
-    samples = place_images(samples, staged, output)
+    place_images(staged, output)
     for path in staged.iterdir():
         path.replace(masks / path.name)
     write_whole(output / FLAWS, "".join(f"{flaw.kind}: {flaw.line}\n" for flaw in flaws))

@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from engine.contract.errors import BadInput
 from engine.contract.names import MANIFEST
-from engine.data.manifest import Sample, write_manifest
+from engine.contract.text import clean
+from engine.data.images import read_image
+from engine.data.manifest import OTHER_SET, Sample, is_manifest_of, write_manifest
 from engine.data.splits import stratified_split
 from engine.process.progress import Progress
 
@@ -230,31 +233,39 @@ def _develop(rng: np.random.Generator, film: Plane, size: int) -> NDArray[np.uin
     return np.asarray(grey * 255, np.uint8)
 
 
-def make_synthetic(output: Path, images: int = 200, size: int = 128, seed: int = 42) -> Path:
+def make_synthetic(
+    output: Path, images: int = 200, size: int = 128, seed: int = 42, *, overwrite: bool = False
+) -> Path:
     """Write OUTPUT/images, OUTPUT/masks (of positives only) and OUTPUT/manifest.csv; returns the manifest.
 
     28 % of the images have a fracture; with 20 images or more, train, val and test each have images with and without.
     The same arguments give the same pixels, ids and splits. An existing manifest is removed first and the new one
-    written last, so a manifest never names images of another set.
+    written last, so a manifest never names images of another set. Raises BadInput where it is that of another set,
+    unless `overwrite`.
     """
     for folder in (output / "images", output / "masks"):
         folder.mkdir(parents=True, exist_ok=True)
     manifest = output / MANIFEST
-    manifest.unlink(missing_ok=True)
     ids = [f"synth_{number:0{max(4, len(str(images)))}d}" for number in range(1, images + 1)]
     fractured = np.zeros(images, bool)
     fractured[: max(1, round(images * POSITIVE_SHARE))] = True
     np.random.default_rng(seed).shuffle(fractured)
     splits = stratified_split(ids, fractured.tolist(), [()] * images, seed)
     samples = []
+    for identity, positive, split in zip(ids, fractured.tolist(), splits, strict=True):
+        image, mask = output / "images" / f"{identity}.png", output / "masks" / f"{identity}.png"
+        samples.append(Sample(identity, image, mask if positive else None, positive, split))
+    if manifest.exists() and not overwrite:
+        first, _ = radiograph(np.random.default_rng((seed, 0)), size, samples[0].fractured)
+        if not is_manifest_of(manifest, samples) or not np.array_equal(read_image(samples[0].image), first):
+            raise BadInput(f"{clean(str(manifest))}: {OTHER_SET}")
+    manifest.unlink(missing_ok=True)
     with Progress("synth", images, "images") as progress:
-        for number, (identity, positive, split) in enumerate(zip(ids, fractured.tolist(), splits, strict=True)):
-            image, mask = output / "images" / f"{identity}.png", output / "masks" / f"{identity}.png"
-            pixels, broken = radiograph(np.random.default_rng((seed, number)), size, positive)
-            Image.fromarray(pixels).save(image)
-            if positive:
-                Image.fromarray(broken.astype(np.uint8) * 255).save(mask)
-            samples.append(Sample(identity, image, mask if positive else None, positive, split))
+        for number, sample in enumerate(samples):
+            pixels, broken = radiograph(np.random.default_rng((seed, number)), size, sample.fractured)
+            Image.fromarray(pixels).save(sample.image)
+            if sample.mask:
+                Image.fromarray(broken.astype(np.uint8) * 255).save(sample.mask)
             progress.advance()
     write_manifest(manifest, samples)
     return manifest

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,7 +103,7 @@ def test_prepared_again_it_replaces_everything_of_its_own(folder: Callable[..., 
     prepare(source, out)
     (out / "masks" / "somebody_elses.png").write_bytes(b"kept")
     (source / "masks" / "b.png").unlink()
-    prepare(source, out)
+    prepare(source, out, overwrite=True)
     assert set(listing(out)) == {"manifest.csv", "flaws.txt", "masks/a.png", "masks/somebody_elses.png"}
     assert [sample.fractured for sample in read_manifest(out / "manifest.csv")] == [True, False]
 
@@ -125,27 +125,81 @@ def test_an_interrupted_preparation_leaves_the_old_one_as_it_was(
     assert listing(tmp_path / "out") == before
 
 
-def test_a_killed_preparation_leaves_the_old_one_readable(folder: Callable[..., Path], tmp_path: Path) -> None:
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from engine.data import converted, prepare, synthetic
+def kill(*arguments, **more):
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(globals()[sys.argv[1]], sys.argv[2], kill)
+if sys.argv[1] == "synthetic":
+    synthetic.make_synthetic(Path(sys.argv[4]), 20, 32)
+else:
+    prepare.prepare(Path(sys.argv[3]), Path(sys.argv[4]), seed=2, overwrite=True)
+"""
+"""A preparation that is killed where it calls a function of a module."""
+
+
+def killed(module: str, function: str, source: Path, output: Path) -> None:
+    command = [sys.executable, "-c", KILLED, module, function, str(source), str(output)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("module", "function"), [("converted", "examine"), ("prepare", "set_flaws"), ("prepare", "write_window")]
+)
+def test_after_a_killed_preparation_the_same_command_works(
+    folder: Callable[..., Path], tmp_path: Path, module: str, function: str
+) -> None:
+    source, out = folder({f"images/{n}.png": n for n in range(30)}, {"masks/0.png": SQUARE}), tmp_path / "out"
+    killed(module, function, source, out)
+    assert not (out / "manifest.csv").exists()
+    prepare(source, out, seed=2)
+    assert set(listing(out)) == {"manifest.csv", "flaws.txt", "masks/0.png"}
+    assert len(read_manifest(out / "manifest.csv")) == 30
+    assert not list(out.glob(".masks-*"))
+
+
+@pytest.mark.parametrize("function", ["set_flaws", "write_window"])
+def test_a_killed_preparation_leaves_the_old_one_readable(
+    folder: Callable[..., Path], tmp_path: Path, function: str
+) -> None:
+    source, out = folder({f"images/{n}.png": n for n in range(30)}, {"masks/0.png": SQUARE}), tmp_path / "out"
+    prepare(source, out, seed=1)
+    before = (out / "manifest.csv").read_bytes()
+    killed("prepare", function, source, out)
+    assert (out / "manifest.csv").read_bytes() == before
+    assert len(read_manifest(out / "manifest.csv")) == 30
+    prepare(source, out, seed=2, overwrite=True)
+    assert (out / "manifest.csv").read_bytes() != before
+
+
+def test_after_a_killed_synth_the_same_command_works(tmp_path: Path) -> None:
+    killed("synthetic", "write_manifest", tmp_path, tmp_path / "out")
+    assert len(listing(tmp_path / "out")) > 20
+    assert main(["synth", "--output", str(tmp_path / "out"), "--images", "20", "--size", "32"]) == 0
+    assert len(read_manifest(tmp_path / "out" / "manifest.csv")) == 20
+
+
+def test_another_set_in_the_folder_is_replaced_only_on_request(
+    folder: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = folder({f"images/{n}.png": n for n in range(30)}, {"masks/0.png": SQUARE})
-    prepare(source, tmp_path / "out", seed=1)
-    before = (tmp_path / "out" / "manifest.csv").read_bytes()
-    code = (
-        "import sys, time; from pathlib import Path; from engine.data import converted, prepare\n"
-        "def slow(case): print(case.id, flush=True); time.sleep(0.2); return examine(case)\n"
-        "examine, converted.examine = converted.examine, slow\n"
-        "prepare.prepare(Path(sys.argv[1]), Path(sys.argv[2]), seed=2)\n"
-    )
-    command = [sys.executable, "-c", code, str(source), str(tmp_path / "out")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(0.1)
-        process.kill()
-    assert (tmp_path / "out" / "manifest.csv").read_bytes() == before
-    assert len(read_manifest(tmp_path / "out" / "manifest.csv")) == 30
-    prepare(source, tmp_path / "out", seed=2)
-    assert (tmp_path / "out" / "manifest.csv").read_bytes() != before
-    assert not list((tmp_path / "out").glob(".masks-*"))
+    out = tmp_path / "out"
+    command = ["prepare", str(source), "--output", str(out)]
+    line = f"{out}/manifest.csv: exists with other content; expected a new folder, or --overwrite\n"
+    assert [main(command), main(command)] == [0, 0]
+    before = listing(out)
+    capsys.readouterr()
+    assert main([*command, "--seed", "1"]) == 2
+    assert capsys.readouterr().err == line
+    save_mask(source / "masks/0.png", (0, 0, 5, 5))
+    assert main(command) == 2
+    assert capsys.readouterr().err == line
+    assert listing(out) == before
+    assert main([*command, "--overwrite"]) == 0
+    assert listing(out).keys() == before.keys()
+    assert listing(out) != before
 
 
 def test_a_second_preparation_of_the_same_folder_at_once_is_refused(

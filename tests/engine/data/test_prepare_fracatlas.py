@@ -118,7 +118,7 @@ def test_a_split_that_is_drawn_keeps_identical_images_together(fracatlas: TinyFr
         fracatlas.add(f"B{number}", number=number)
     folder = fracatlas.write()
     for seed in range(3):
-        split_of = {s.id: s.split for s in read_manifest(prepare(folder, tmp_path / "out", seed=seed).manifest)}
+        split_of = {s.id: s.split for s in read_manifest(prepare(folder, tmp_path / str(seed), seed=seed).manifest)}
         assert all(split_of[f"A{number}"] == split_of[f"B{number}"] for number in range(12))
         assert set(split_of.values()) == {"train", "val", "test"}
 

@@ -99,3 +99,20 @@ def test_a_place_that_is_a_file_is_refused_in_one_line(tmp_path: Path, capsys: p
     (tmp_path / "file").write_text("")
     assert main(["synth", "--output", str(tmp_path / "file")]) == 2
     assert capsys.readouterr().err == f"{tmp_path / 'file' / 'images'}: Not a directory\n"
+
+
+@pytest.mark.parametrize("change", [("--images", "21"), ("--size", "40"), ("--seed", "9")])
+def test_another_set_in_the_folder_is_replaced_only_on_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: tuple[str, str]
+) -> None:
+    command = ["synth", "--output", str(tmp_path), "--images", "20", "--size", "32"]
+    manifest = tmp_path / "manifest.csv"
+    assert [main(command), main(command)] == [0, 0]
+    before = fingerprint(read_manifest(manifest))
+    capsys.readouterr()
+    assert main([*command, *change]) == 2
+    expected = f"{manifest}: exists with other content; expected a new folder, or --overwrite\n"
+    assert capsys.readouterr().err == expected
+    assert fingerprint(read_manifest(manifest)) == before
+    assert main([*command, *change, "--overwrite"]) == 0
+    assert fingerprint(read_manifest(manifest)) != before

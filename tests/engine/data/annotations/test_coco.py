@@ -90,7 +90,7 @@ def test_several_categories_need_a_choice(source: Source, tmp_path: Path) -> Non
     prepared = prepare(folder, tmp_path / "out", categories=["fracture"])
     assert pixels(prepared) == {"a0": 240}
     assert lines(prepared, "category") == [f"{folder}: 2 annotations of hardware left out (--category)"]
-    assert pixels(prepare(folder, tmp_path / "out", categories=["fracture", "hardware"])) == {"a0": 440, "a1": 200}
+    assert pixels(prepare(folder, tmp_path / "both", categories=["fracture", "hardware"])) == {"a0": 440, "a1": 200}
 
 
 def test_unused_categories_need_no_choice(source: Source, tmp_path: Path) -> None:

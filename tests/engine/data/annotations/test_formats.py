@@ -227,7 +227,8 @@ def test_the_command_line_has_every_format_and_option(source: Source, tmp_path: 
     assert main(["prepare", str(folder), "--output", out]) == Exit.BAD_INPUT
     assert main(["prepare", str(folder), "--output", out, "--accept-losses"]) == Exit.DONE
     choice = ["--category", "fracture", "--crowd", "fracture"]
-    assert main(["prepare", str(folder), "--output", out, *choice]) == Exit.DONE
+    assert main(["prepare", str(folder), "--output", out, *choice]) == Exit.BAD_INPUT
+    assert main(["prepare", str(folder), "--output", out, *choice, "--overwrite"]) == Exit.DONE
     assert sum(sample.fractured for sample in read_manifest(tmp_path / "out" / "manifest.csv")) == 4
 
 
