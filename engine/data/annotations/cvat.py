@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from engine.contract.errors import BadInput
 from engine.contract.text import brief, clean
-from engine.data.annotations.shapes import Annotations, Drawing, Mask, Picture, Shape, ellipse
+from engine.data.annotations.shapes import Annotations, Drawing, Mask, Picture, Shape, ellipse, from_counts, read_each
 from engine.data.images import LARGEST_PIXELS
 
 
@@ -42,44 +41,38 @@ def read_cvat(path: Path, root: ET.Element) -> Annotations:
         raise BadInput(f"{where}: annotations of a video (track); expected CVAT for images")
     pictures, problems = [], []
     for image in root.iter("image"):
-        name = image.get("name", "")
-        shapes = []
-        for element in image:
-            if element.tag == "tag":  # a label of the whole image
-                continue
-            try:
-                shapes.append(_shape(element))
-            except (TypeError, ValueError) as error:
-                problems.append(f"{where}: {clean(name)}: {clean(element.tag)}: cannot be read: {brief(str(error))}")
+        place = f"{where}: {clean(image.get('name', ''))}"
+        elements = [(place, (element.tag, element.attrib)) for element in image if element.tag != "tag"]
+        shapes, unread = read_each(_shape, elements, "a CVAT shape")
+        problems += unread
         try:
             size = [float(image.attrib[key]) for key in ("width", "height")]
         except (KeyError, ValueError):
-            problems.append(f"{where}: {clean(name)}: expected width and height, got {brief(dict(image.attrib))}")
+            problems.append(f"{place}: expected width and height, got {brief(dict(image.attrib))}")
             continue
-        pictures.append(Picture(name, Drawing(tuple(shapes), *size), path, image.get("subset", "")))
+        pictures.append(Picture(image.get("name", ""), Drawing(tuple(shapes), *size), path, image.get("subset", "")))
     if problems:
         raise BadInput(problems)
     return Annotations(pictures)
 
 
-def _shape(element: ET.Element) -> Shape:
-    label = element.get("label", "")
-    get = element.attrib.get
-    if element.tag == "polygon":
-        points = element.get("points", "").split(";")
-        return Shape("polygon", [float(value) for point in points for value in point.split(",")], label)
-    if element.tag == "ellipse":
-        outline = ellipse(get("cx"), get("cy"), get("rx"), get("ry"), get("rotation", 0))
-        return Shape("polygon", outline, label)
-    if element.tag == "mask":
-        left, top, width, height = (int(element.get(key, "")) for key in ("left", "top", "width", "height"))
-        return Shape("patch", (left, top, _decode(element.get("rle", ""), height, width)), label)
-    return Shape("other", "box" if element.tag == "box" else clean(element.tag), label)
+def _shape(element: tuple[str, Mapping[str, str]]) -> Shape:
+    tag, values = element
+    label = values.get("label", "")
+    if tag == "polygon":
+        return Shape("polygon", [float(v) for point in values["points"].split(";") for v in point.split(",")], label)
+    if tag == "ellipse":
+        x, y, radius_x, radius_y = (values[key] for key in ("cx", "cy", "rx", "ry"))
+        return Shape("polygon", ellipse(x, y, radius_x, radius_y, values.get("rotation", 0)), label)
+    if tag == "mask":
+        left, top, width, height = (int(values[key]) for key in ("left", "top", "width", "height"))
+        return Shape("patch", (left, top, _decode(values["rle"], height, width)), label)
+    return Shape("other", "box" if tag == "box" else clean(tag), label)
 
 
 def _decode(text: str, height: int, width: int) -> Mask:
-    """CVAT's run lengths along the rows of a box, the first of them background."""
+    """CVAT's run lengths along the rows of a box."""
     counts = [int(count) for count in text.split(",")]
     if min(counts) < 0 or sum(counts) != height * width or min(height, width) < 1 or sum(counts) > LARGEST_PIXELS:
         raise ValueError(f"{sum(counts)} pixels in its run lengths; expected {height} x {width}")
-    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
+    return from_counts(counts).reshape(height, width)

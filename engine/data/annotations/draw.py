@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.contract.text import brief
-from engine.data.annotations.shapes import Drawing, Flaw, Mask, Shape, is_number
+from engine.data.annotations.shapes import Drawing, Flaw, Mask, Shape, from_counts, is_number
 
 OUTSIDE = 0.5
 """Pixels beyond the edge that are tolerated as rounding."""
@@ -29,9 +29,12 @@ def draw_shapes(drawing: Drawing, height: int, width: int, name: str) -> Drawn:
     """The union of the shapes. A pixel that is both fracture and ignored is fracture. name: the image, for flaws."""
     mask, ignore, flaws = np.zeros((height, width), bool), np.zeros((height, width), bool), []
     for position, shape in enumerate(drawing.shapes, 1):
-        area, flaw = _draw_shape(shape, height, width)
-        if area is not None:
+        area: Mask | None = None
+        try:
+            area, flaw = _draw_shape(shape, height, width)
             np.logical_or(ignore if shape.ignore else mask, area, out=ignore if shape.ignore else mask)
+        except ValueError as error:
+            flaw = str(error)
         if flaw:
             noun = NAMES.get(shape.kind, shape.kind)
             lost = area is None
@@ -44,22 +47,29 @@ def draw_shapes(drawing: Drawing, height: int, width: int, name: str) -> Drawn:
     return Drawn(mask, ignore, [*flaws, Flaw("ignored", line)])
 
 
-def _draw_shape(shape: Shape, height: int, width: int) -> tuple[Mask | None, str | None]:
-    """(the pixels, or None where nothing can be drawn; the flaw, or None)."""
+def _draw_shape(shape: Shape, height: int, width: int) -> tuple[Mask, str | None]:
+    """(the pixels, the flaw or None). Raises ValueError with the flaw where nothing can be drawn."""
     data: Any = shape.data
     if shape.kind == "other":
-        return None, f"is a {data}; expected an outline or a mask"
+        raise ValueError(f"is a {data}; expected an outline or a mask")
+    if shape.kind in ("polygon", "fractions"):
+        if shape.kind == "fractions" and isinstance(data, list):
+            data = [value * (height if i % 2 else width) if is_number(value) else value for i, value in enumerate(data)]
+        corners, flaw = check_polygon(data, width, height)
+        if corners is None:
+            raise ValueError(flaw)
+        return draw([corners], height, width), flaw
     if shape.kind == "patch":
-        return _paste(data[0], data[1], data[2], height, width)
-    if shape.kind in ("rle", "runs"):
-        counts, flaw = (_check_rle if shape.kind == "rle" else _check_runs)(data, height, width)
-        if flaw:
-            return None, flaw
-        return _decode({"size": [height, width], "counts": counts}, height, width)
-    if shape.kind == "fractions" and isinstance(data, Sequence) and not isinstance(data, str):
-        data = [value * (height if i % 2 else width) if is_number(value) else value for i, value in enumerate(data)]
-    corners, flaw = check_polygon(data, width, height)
-    return (None if corners is None else draw([corners], height, width)), flaw
+        area = _paste(data[0], data[1], data[2], height, width)
+    else:
+        counts = _from_runs(data, height * width) if shape.kind == "runs" else _from_rle(data, height, width)
+        if sum(counts) != height * width:  # pycocotools decodes such counts to garbage
+            expected = f"expected {height} x {width} = {height * width}"
+            raise ValueError(f"has counts of {brief(sum(counts))} pixels; {expected}")
+        area = from_counts(counts).reshape(width, height).T
+    if not area.any():
+        raise ValueError("is empty")
+    return area, None
 
 
 def check_polygon(outline: object, width: float, height: float) -> tuple[NDArray[np.float64] | None, str | None]:
@@ -103,18 +113,16 @@ def draw(polygons: Iterable[NDArray[np.float64]], height: int, width: int) -> Ma
     return mask
 
 
-def _check_rle(data: Any, height: int, width: int) -> tuple[list[int], str | None]:
-    """(counts of an RLE that fills the picture exactly, the flaw or None): others decode to garbage."""
+def _from_rle(data: Any, height: int, width: int) -> list[int]:
+    """The counts of a COCO object. Raises ValueError."""
     if data.get("size") != [height, width]:
-        return [], f"has size {brief(data.get('size'))}; expected [{height}, {width}] (height, width)"
+        raise ValueError(f"has size {brief(data.get('size'))}; expected [{height}, {width}] (height, width)")
     counts = data.get("counts")
     if isinstance(counts, str):
         counts = _uncompressed(counts)
     if not isinstance(counts, list) or not all(type(count) is int and count >= 0 for count in counts):
-        return [], "has malformed counts; expected whole numbers, or COCO's compressed text"
-    if sum(counts) != height * width:
-        return [], f"has counts of {brief(sum(counts))} pixels; expected {height} x {width} = {height * width}"
-    return counts, None
+        raise ValueError("has malformed counts; expected whole numbers, or COCO's compressed text")
+    return counts
 
 
 def _uncompressed(text: str) -> list[int] | None:
@@ -136,34 +144,24 @@ def _uncompressed(text: str) -> list[int] | None:
     return None if shift else counts
 
 
-def _check_runs(runs: Sequence[int], height: int, width: int) -> tuple[list[int], str | None]:
-    """(the runs as COCO counts, the flaw or None)."""
+def _from_runs(runs: Sequence[int], pixels: int) -> list[int]:
+    """Pairs of start and length as COCO counts. Raises ValueError."""
     counts, end = [], 0
     if len(runs) % 2:
-        return [], f"has {len(runs)} numbers; expected pairs of start and length"
+        raise ValueError(f"has {len(runs)} numbers; expected pairs of start and length")
     for start, length in zip(runs[::2], runs[1::2], strict=True):
         if start - 1 < end or length < 1:
-            return [], (
-                f"has a run {start} {length} after pixel {end}; expected runs in order, counted from 1 down the columns"
-            )
+            expected = "expected runs in order, counted from 1 down the columns"
+            raise ValueError(f"has a run {start} {length} after pixel {end}; {expected}")
         counts += [start - 1 - end, length]
         end = start - 1 + length
-    if end > height * width:
-        return [], f"ends at pixel {end}; the image has {height} x {width} = {height * width}"
-    return [*counts, height * width - end], None
+    return [*counts, max(pixels - end, 0)]
 
 
-def _decode(rle: dict[str, Any], height: int, width: int) -> tuple[Mask | None, str | None]:
-    from pycocotools import mask as coco
-
-    area = coco.decode(coco.frPyObjects(rle, height, width)).astype(bool)
-    return (area, None) if area.any() else (None, "is empty")
-
-
-def _paste(left: int, top: int, patch: Mask, height: int, width: int) -> tuple[Mask | None, str | None]:
+def _paste(left: int, top: int, patch: Mask, height: int, width: int) -> Mask:
     area = np.zeros((height, width), bool)
     rows, columns = patch.shape
     if min(left, top) < 0 or top + rows > height or left + columns > width:
-        return None, f"of {columns} x {rows} pixels at {left}, {top} reaches beyond the {width} x {height} picture"
+        raise ValueError(f"of {columns} x {rows} pixels at {left}, {top} reaches beyond the {width} x {height} picture")
     area[top : top + rows, left : left + columns] = patch
-    return (area, None) if patch.any() else (None, "is empty")
+    return area

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import math
 from pathlib import Path
@@ -13,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from engine.contract.errors import BadInput
-from engine.contract.text import brief, clean
-from engine.data.annotations.shapes import Annotations, Drawing, Mask, Picture, Shape, ellipse, flat, is_number
+from engine.contract.text import clean
+from engine.data.annotations.shapes import Annotations, Drawing, Mask, Picture, Shape, ellipse, is_number, read_each
 from engine.data.images import LARGEST_PIXELS
 
 
@@ -26,19 +25,12 @@ def is_labelme(document: object) -> bool:
 def read_labelme(path: Path, document: Any) -> Annotations:
     """The picture of a LabelMe file. Its image is the one of the same name beside it, or else the file's imagePath.
     Rectangles are boxes, and lines and points cover no pixels. Raises BadInput with every error."""
-    where = clean(str(path))
-    shapes, problems = [], []
     listed = document["shapes"] if isinstance(document["shapes"], list) else [None]
-    for position, shape in enumerate(listed):
-        try:
-            shapes.append(_shape(shape))
-        except (TypeError, ValueError, KeyError, AttributeError, IndexError, OSError, binascii.Error) as error:
-            problems.append(
-                f"{where}: shapes[{position}]: expected a LabelMe shape, got {brief(shape)} ({brief(error)})"
-            )
-    size = [value if is_number(value) else None for value in map(document.get, ("imageWidth", "imageHeight"))]
+    places = ((f"{clean(str(path))}: shapes[{position}]", shape) for position, shape in enumerate(listed))
+    shapes, problems = read_each(_shape, places, "a LabelMe shape")
     if problems:
         raise BadInput(problems)
+    size = [value if is_number(value) else None for value in map(document.get, ("imageWidth", "imageHeight"))]
     image = str(document["imagePath"]).replace("\\", "/")
     return Annotations([Picture(path.stem, Drawing(tuple(shapes), *size), path, other_name=image)])
 
@@ -46,7 +38,7 @@ def read_labelme(path: Path, document: Any) -> Annotations:
 def _shape(shape: Any) -> Shape:
     kind, points, label = shape.get("shape_type") or "polygon", shape["points"], str(shape["label"])
     if kind == "polygon":
-        return Shape("polygon", flat(points), label)
+        return Shape("polygon", [value for point in points for value in point], label)
     if kind == "circle":
         (x, y), edge = points
         radius = math.dist((x, y), edge)

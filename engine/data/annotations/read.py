@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -32,8 +32,11 @@ FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Name and file suffixes of each format."""
 
+UNKNOWN = "not recognised as annotations"
 YAML = (".yaml", ".yml")
 DOCUMENTS = (".json", ".xml", ".csv", ".txt", *YAML)
+WORDS = {b'"imagePath"': "labelme", b'"regions"': "via", b'"annotations"': "coco", b'"images"': "coco"}
+"""Words that only files of one format start with."""
 
 
 class _Found(NamedTuple):
@@ -50,55 +53,52 @@ def read_annotated(source: Path, format: str, choice: Choice) -> tuple[Source | 
     source: an annotation file, with its images beside or below it (or below the folder above it), or a folder that
     holds both. Images without an annotation have an empty mask; their number is listed. Raises BadInput.
     """
-    name = clean(str(source))
-    found = _read_files(source, format)
-    formats = [key for key, parts in found.annotations.items() if parts]
-    if len(formats) > 1:
-        counts = ", ".join(f"{key} ({len(found.annotations[key]):,} files)" for key in formats)
+    name, root = clean(str(source)), source if source.is_dir() else source.parent
+    files = _visible(root)
+    found = _read_files(source, files, format)
+    if len(found.annotations) > 1:
+        counts = ", ".join(f"{key} ({len(parts):,} files)" for key, parts in found.annotations.items())
         raise BadInput([*found.problems, f"{name}: annotations in several formats: {counts}; choose with --format"])
     if found.problems:
         raise BadInput(found.problems)
     others = [Flaw("unexplained", line) for line in found.others]
-    if not formats:
+    if not found.annotations:
         expected = FORMATS[format][0] if format != "auto" else ", ".join(title for title, _ in FORMATS.values())
         if format != "auto" or source.suffix.lower() in (".json", ".xml", ".txt", *YAML):
             raise BadInput([f"{name}: no annotation file was recognised; expected {expected}", *found.others])
         return None, others
-    root = source if source.is_dir() else source.parent
-    files = _images(root)
-    if not files and not source.is_dir():
+    if source.is_file() and not any(map(_is_image, files)):
         root = root.parent
-        files = _images(root)
-    masks = [path for path in files if _is_mask(path, root)]
-    if len(masks) == len(files):  # a folder of radiographs that is called labels
+        files = _visible(root)
+    images = [path for path in files if _is_image(path)]
+    masks = [path for path in images if _is_mask(path, root)]
+    if len(masks) == len(images):  # a folder of radiographs that is called labels
         masks = []
+    ((key, parts),) = found.annotations.items()
     if masks and format == "auto" and source.is_dir():
         first = f"{len(masks):,} mask files, such as {clean(str(masks[0]))}"
-        raise BadInput(f"{name}: annotations ({formats[0]}) and {first}; choose with --format {formats[0]} or folder")
-    images = sorted(set(files) - set(masks))
-    parts = found.annotations[formats[0]]
+        raise BadInput(f"{name}: annotations ({key}) and {first}; choose with --format {key} or folder")
     pictures, chosen = choose([picture for part in parts for picture in part.pictures], choice, name)
-    flaws = [flaw for part in parts for flaw in part.flaws]
-    orphans = sum(flaw.lost for flaw in flaws)
-    flaws += [*others, *chosen, *list_unread(sorted(_visible(root)))]
-    flaws += [Flaw("mask file", f"{clean(str(path))}: left out, masks are those of the annotations") for path in masks]
+    orphans = [flaw for part in parts for flaw in part.flaws]
+    left_out = [
+        Flaw("mask file", f"{clean(str(path))}: left out, masks are those of the annotations") for path in masks
+    ]
     beside = [] if source.is_dir() else sorted(source.parent.glob(f"*{source.suffix}"))
-    siblings = [path for path in beside if path != source and _format_of(path) == formats[0]]
-    cases, joined, problems = join(pictures, images, root, siblings)
-    result = checked(cases, [*flaws, *joined], problems)
-    shapes = sum(len(picture.drawing.shapes) for picture in pictures)
-    return result._replace(annotations=shapes + orphans), []
+    siblings = [path for path in beside if path != source and key in _read_files(path, [], key).annotations]
+    cases, joined, problems = join(pictures, sorted({*images} - {*masks}), root, siblings)
+    flaws = [*orphans, *others, *chosen, *list_unread(files), *left_out, *joined]
+    total = sum(len(picture.drawing.shapes) for picture in pictures) + sum(flaw.lost for flaw in orphans)
+    return checked(cases, flaws, problems)._replace(annotations=total), []
 
 
-def _read_files(source: Path, format: str) -> _Found:
-    """Every annotation file of the source, read."""
-    found = _Found(defaultdict(list), [], [])
+def _read_files(source: Path, files: Sequence[Path], format: str) -> _Found:
+    """Every annotation file of the source, read. files: those below its folder."""
+    found = _Found({}, [], [])
     paths, names = [source], {}
-    if source.is_dir() or source.suffix.lower() in YAML:
-        folder = source if source.is_dir() else source.parent
-        paths = sorted(path for path in _visible(folder) if path.suffix.lower() in DOCUMENTS)
-    if not source.is_dir() and source.suffix.lower() in YAML:
-        paths = [source, *(path for path in paths if path.suffix.lower() == ".txt")]
+    if source.is_dir():
+        paths = [path for path in files if path.suffix.lower() in DOCUMENTS]
+    elif source.suffix.lower() in YAML:
+        paths += [path for path in files if path.suffix.lower() == ".txt"]
     texts = []
     for path in paths:
         suffix = path.suffix.lower()
@@ -112,39 +112,40 @@ def _read_files(source: Path, format: str) -> _Found:
             found.others.append(f"{clean(str(path))}: not read as {format}")
     labels = {path for path in texts if yolo.is_yolo_text(path)}
     folders = {path.parent for path in labels}
-    stems = {path.stem for path in _images(source if source.is_dir() else source.parent)} if labels else set()
+    stems = {path.stem for path in files if _is_image(path)} if labels else set()
     for path in texts:
         if path in labels or (path.parent in folders and path.stem in stems):  # also empty and damaged files
             _read_one("yolo", partial(yolo.read_yolo, path, names), found)
         else:
-            found.others.append(f"{clean(str(path))}: not recognised as annotations")
+            found.others.append(f"{clean(str(path))}: {UNKNOWN}")
     return found
 
 
 def _read_file(path: Path, format: str, found: _Found) -> None:
     try:
         recognised = _recognise(path)
-    except (BadInput, OSError) as error:
-        found.problems.extend(getattr(error, "lines", [f"{clean(str(path))}: {clean(str(error))}"]))
+    except BadInput as error:
+        found.problems.extend(f"{line} (taken for {_likely(path)})" for line in error.lines)
         return
     if recognised and format in ("auto", recognised[0]):
         _read_one(*recognised, found)
     else:
-        what = (
+        title = (
             f"is {FORMATS[recognised[0]][0]}, not read as {format}" if recognised else "not recognised as annotations"
         )
-        found.others.append(f"{clean(str(path))}: {what}")
+        found.others.append(f"{clean(str(path))}: {title}")
 
 
 def _read_one(format: str, read: Callable[[], Annotations], found: _Found) -> None:
     try:
-        found.annotations[format].append(read())
+        annotations = read()
+        found.annotations.setdefault(format, []).append(annotations)
     except BadInput as error:
         found.problems.extend(f"{line} (read as {FORMATS[format][0]})" for line in error.lines)
 
 
 def _recognise(path: Path) -> tuple[str, Callable[[], Annotations]] | None:
-    """(The format of a file, its reader), or None."""
+    """(The format of a file, its reader), or None. Raises BadInput for a file that is not JSON or XML."""
     suffix = path.suffix.lower()
     if suffix == ".json":
         document = coco.load_json(path)
@@ -157,19 +158,22 @@ def _recognise(path: Path) -> tuple[str, Callable[[], Annotations]] | None:
         root = cvat.load_xml(path)
         return ("cvat", partial(cvat.read_cvat, path, root)) if cvat.is_cvat(root) else None
     if suffix == ".csv":
-        header = read_header(path)
+        header: list[str] = []
+        with contextlib.suppress(BadInput):
+            header = read_header(path)
         if set(via.COLUMNS) <= set(header):
             return "via", partial(via.read_via_csv, path)
         return ("rle", partial(rle_csv.read_rle_csv, path)) if rle_csv.find_columns(header) else None
     return None
 
 
-def _format_of(path: Path) -> str | None:
-    try:
-        recognised = _recognise(path)
-    except (BadInput, OSError):
-        return None
-    return recognised[0] if recognised else None
+def _likely(path: Path) -> str:
+    """The format of a file that cannot be parsed, as its first bytes suggest."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        start = file.read(1 << 16)
+        if word := next((word for word in WORDS if word in start), None):
+            return FORMATS[WORDS[word]][0]
+    return " or ".join(title for title, suffixes in FORMATS.values() if path.suffix.lower() in suffixes)
 
 
 def _is_mask(path: Path, root: Path) -> bool:
@@ -177,15 +181,17 @@ def _is_mask(path: Path, root: Path) -> bool:
     return bool(folders & MASK_FOLDERS or MASK_AFFIX.search(path.stem))
 
 
-def _images(root: Path) -> list[Path]:
-    return sorted(path for path in _visible(root) if path.suffix.lower() in SUFFIXES or is_dicom(path))
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES or is_dicom(path)
 
 
-def _visible(root: Path) -> Iterator[Path]:
+def _visible(root: Path) -> list[Path]:
     """The files below a folder, without hidden ones and without what an earlier preparation wrote there."""
-    written = [path.parent for path in root.rglob(FLAWS) if path.with_name(MANIFEST).is_file() and path.parent != root]
-    for path in root.rglob("*"):
-        if any(path.is_relative_to(folder) for folder in written):
-            continue
-        if not any(part.startswith(".") for part in path.relative_to(root).parts) and path.is_file():
-            yield path
+    written = {path.parent for path in root.rglob(FLAWS) if path.with_name(MANIFEST).is_file()} - {root}
+    return [
+        path
+        for path in sorted(root.rglob("*"))
+        if written.isdisjoint(path.parents)
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        and path.is_file()
+    ]

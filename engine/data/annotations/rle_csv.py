@@ -6,8 +6,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from engine.contract.errors import BadInput
-from engine.contract.text import brief, clean
-from engine.data.annotations.shapes import Annotations, Drawing, Picture, Shape
+from engine.contract.text import clean
+from engine.data.annotations.shapes import Annotations, Drawing, Picture, Shape, read_each
 from engine.data.tables import MISSING, read_table
 
 RUNS = ("encodedpixels", "rle", "mask_rle", "rle_mask")
@@ -32,15 +32,18 @@ def read_rle_csv(path: Path) -> Annotations:
         raise BadInput(f"{where}: line 1: expected the columns ImageId and EncodedPixels")
     image, runs, label = columns
     shapes: dict[str, list[Shape]] = defaultdict(list)
-    problems = []
+    problems: list[str] = []
     for line, row in table.to_dict("index").items():
-        found = shapes[row[image]]
-        if row[runs].lower() in EMPTY:
-            continue
-        if not all(text.isascii() and text.isdigit() and len(text) < 12 for text in row[runs].split()):
-            problems.append(f"{where}: line {line}: {runs}: expected start and length pairs, got {brief(row[runs])}")
-            continue
-        found.append(Shape("runs", [int(text) for text in row[runs].split()], row[label] if label else ""))
+        filled = [] if row[runs].lower() in EMPTY else [(f"{where}: line {line}: {runs}", row[runs])]
+        found, unread = read_each(_shape, filled, "start and length pairs")
+        shapes[row[image]] += [shape._replace(label=row[label] if label else "") for shape in found]
+        problems += unread
     if problems:
         raise BadInput(problems)
     return Annotations([Picture(name, Drawing(tuple(parts)), path) for name, parts in shapes.items()])
+
+
+def _shape(text: str) -> Shape:
+    if not all(part.isascii() and part.isdigit() and len(part) < 12 for part in text.split()):
+        raise ValueError("no whole numbers")
+    return Shape("runs", [int(part) for part in text.split()])

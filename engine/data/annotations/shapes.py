@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.contract.text import brief, clean
+
 Mask = NDArray[np.bool_]
+T = TypeVar("T")
 
 CORNERS = 72
 """Corners of the polygon that stands for an ellipse."""
@@ -70,23 +73,31 @@ class Annotations(NamedTuple):
     flaws: Sequence[Flaw] = ()
 
 
+def read_each(read: Callable[[T], Shape], items: Iterable[tuple[str, T]], what: str) -> tuple[list[Shape], list[str]]:
+    """(`read` of each item, a line for each item that cannot be read). items: place, item; what: what an item is."""
+    shapes, problems = [], []
+    for where, item in items:
+        try:
+            shapes.append(read(item))
+        except (TypeError, ValueError, LookupError, AttributeError, OSError) as error:
+            problems.append(f"{where}: expected {what}, got {brief(item)} ({clean(str(error))[:80]})")
+    return shapes, problems
+
+
+def from_counts(counts: Sequence[int]) -> Mask:
+    """Run lengths as a flat array, the first of them background."""
+    return np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+
+
 def ellipse(x: Any, y: Any, radius_x: Any, radius_y: Any, degrees: Any = 0) -> list[float]:
     """The outline of an ellipse around (x, y) as a flat polygon; degrees: its rotation, clockwise on the screen. Raises
     ValueError and TypeError where an argument is no number."""
     angles = np.linspace(0, 2 * math.pi, CORNERS, endpoint=False)
-    across, down, turn = (
-        float(radius_x) * np.cos(angles),
-        float(radius_y) * np.sin(angles),
-        math.radians(float(degrees)),
-    )
+    across, down = float(radius_x) * np.cos(angles), float(radius_y) * np.sin(angles)
+    turn = math.radians(float(degrees))
     columns = float(x) + across * math.cos(turn) - down * math.sin(turn)
     rows = float(y) + across * math.sin(turn) + down * math.cos(turn)
     return [float(value) for value in np.stack([columns, rows], axis=1).ravel()]
-
-
-def flat(points: Iterable[Any]) -> list[Any]:
-    """[[x, y], …] as [x, y, …]; what is no list of pairs stays, and is refused when it is drawn."""
-    return [value for point in points for value in (point if isinstance(point, list) else [point])]
 
 
 def is_number(value: object) -> bool:

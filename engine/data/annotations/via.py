@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadInput
 from engine.contract.text import brief, clean
-from engine.data.annotations.shapes import Annotations, Drawing, Picture, Shape, ellipse
+from engine.data.annotations.shapes import Annotations, Drawing, Picture, Shape, ellipse, read_each
 from engine.data.tables import read_table
 
 COLUMNS = ("filename", "region_shape_attributes")
@@ -28,67 +29,56 @@ def is_via(document: object) -> bool:
 def read_via(path: Path, document: Any) -> Annotations:
     """The pictures of a VIA document. Raises BadInput with every error."""
     images = document.get(PROJECT, document)
-    rows: list[tuple[str, str, Any, Any]] = []
-    pictures: dict[str, list[Shape]] = {}
+    rows: list[tuple[str, str, Iterable[Any]]] = []
     problems = []
-    for key, image in images.items() if isinstance(images, dict) else [("", None)]:
+    for key, image in images.items() if isinstance(images, dict) else [("", images)]:
         where = f"{clean(str(path))}: {clean(key)[:80]}"
-        image = image if isinstance(image, dict) else {}
-        regions = image.get("regions")
-        if not isinstance(regions, dict | list) or not isinstance(image.get("filename"), str):
+        try:
+            name, regions = image["filename"], image["regions"]
+            if not isinstance(name, str) or not isinstance(regions, dict | list):
+                raise TypeError
+            rows.append((where, name, regions.values() if isinstance(regions, dict) else regions))
+        except (TypeError, LookupError):
             problems.append(f"{where}: expected an object with filename and regions, got {brief(image)}")
-            continue
-        pictures[image["filename"]] = []
-        for region in regions.values() if isinstance(regions, dict) else regions:
-            shape, attributes = _parts(region)
-            rows.append((where, image["filename"], shape, attributes))
-    return _read(path, pictures, rows, problems)
+    return _read(path, rows, problems)
 
 
 def read_via_csv(path: Path) -> Annotations:
     """The pictures of VIA's CSV export. Raises BadInput with every error."""
-    table = read_table(path, COLUMNS)
-    rows: list[tuple[str, str, Any, Any]] = []
-    pictures: dict[str, list[Shape]] = {}
-    for line, row in table.to_dict("index").items():
-        pictures[row["filename"]] = []
-        texts = (row["region_shape_attributes"], row.get("region_attributes") or "{}")
-        values = []
-        for text in texts:
-            try:
-                values.append(json.loads(text))
-            except (ValueError, RecursionError):
-                values.append(text)  # no object: named below
-        if values[0] != {}:  # the line of an image without regions
-            rows.append((f"{clean(str(path))}: line {line}", row["filename"], *values))
-    return _read(path, pictures, rows, [])
+    rows = []
+    for line, row in read_table(path, COLUMNS).to_dict("index").items():
+        region = {key: _json(row.get(key) or "{}") for key in ("region_shape_attributes", "region_attributes")}
+        region["shape_attributes"] = region.pop("region_shape_attributes")
+        regions = [region] if region["shape_attributes"] != {} else []  # none in the line of an image without regions
+        rows.append((f"{clean(str(path))}: line {line}", row["filename"], regions))
+    return _read(path, rows, [])
 
 
-def _parts(region: Any) -> tuple[Any, Any]:
-    if not isinstance(region, dict):
-        return region, {}
-    return region.get("shape_attributes"), region.get("region_attributes", {})
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text  # no object: a problem of its region
 
 
-def _read(
-    path: Path, pictures: dict[str, list[Shape]], rows: list[tuple[str, str, Any, Any]], problems: list[str]
-) -> Annotations:
-    shapes: dict[str, list[Shape]] = defaultdict(list, pictures)
-    for where, name, shape, attributes in rows:
-        try:
-            shapes[name].append(_shape(shape, _label(attributes)))
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            problems.append(f"{where}: expected a VIA region, got {brief(shape)} ({brief(error)})")
+def _read(path: Path, rows: Iterable[tuple[str, str, Iterable[Any]]], problems: list[str]) -> Annotations:
+    """rows: place, file name and regions."""
+    shapes: dict[str, list[Shape]] = defaultdict(list)
+    for where, name, regions in rows:
+        found, unread = read_each(_shape, ((where, region) for region in regions), "a VIA region")
+        shapes[name] += found
+        problems += unread
     if problems:
         raise BadInput(problems)
     return Annotations([Picture(name, Drawing(tuple(found)), path) for name, found in shapes.items()])
 
 
-def _shape(shape: Any, label: str) -> Shape:
+def _shape(region: Any) -> Shape:
+    shape, label = region["shape_attributes"], _label(region.get("region_attributes", {}))
     kind = shape["name"]
     if kind == "polygon":
-        pairs = zip(shape["all_points_x"], shape["all_points_y"], strict=True)
-        return Shape("polygon", [value for pair in pairs for value in pair], label)
+        corners = zip(shape["all_points_x"], shape["all_points_y"], strict=True)
+        return Shape("polygon", [value for corner in corners for value in corner], label)
     if kind == "circle":
         return Shape("polygon", ellipse(shape["cx"], shape["cy"], shape["r"], shape["r"]), label)
     if kind == "ellipse":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import yaml
 
 from engine.contract.errors import BadInput
 from engine.contract.text import brief, clean
-from engine.data.annotations.shapes import Annotations, Drawing, Picture, Shape
+from engine.data.annotations.shapes import Annotations, Drawing, Picture, Shape, read_each
 
-LINE = re.compile(r"\d+(\s+-?[\d.]+([eE][-+]?\d+)?){4,}\s*")
+LINE = re.compile(r"\d{1,9}(\s+-?[\d.]+([eE][-+]?\d+)?){4,}\s*")
 LARGEST_LABELS = 16 << 20
 SLACK = 0.01
 """Coordinates this far beyond 0 and 1 are tolerated as rounding."""
@@ -58,24 +59,20 @@ def read_yolo(path: Path, names: dict[int, str]) -> Annotations:
     where = clean(str(path))
     if path.stat().st_size > LARGEST_LABELS:
         raise BadInput(f"{where}: larger than {LARGEST_LABELS >> 20} MiB; expected the labels of one image")
-    shapes, problems = [], []
-    for number, line in enumerate(path.read_bytes().decode("utf-8-sig", "replace").splitlines(), 1):
-        if not line.strip():
-            continue
-        if not LINE.fullmatch(line.strip()):
-            problems.append(f"{where}: line {number}: expected a class and x y x y …, got {brief(line)}")
-            continue
-        number_of, *texts = line.split()
-        label = names.get(int(number_of), f"class {int(number_of)}")
-        try:
-            values = [float(text) for text in texts]
-        except ValueError:
-            problems.append(f"{where}: line {number}: expected a class and x y x y …, got {brief(line)}")
-            continue
-        if not all(-SLACK <= value <= 1 + SLACK for value in values):
-            problems.append(f"{where}: line {number}: expected coordinates from 0 to 1, got {max(values, key=abs):g}")
-        shapes.append(Shape("other", "box", label) if len(values) == 4 else Shape("fractions", values, label))
+    lines = path.read_bytes().decode("utf-8-sig", "replace").splitlines()
+    places = ((f"{where}: line {number}", line.strip()) for number, line in enumerate(lines, 1) if line.strip())
+    shapes, problems = read_each(partial(_shape, names), places, "a class and x y x y … from 0 to 1")
     if problems:
         raise BadInput(problems)
     parts = ["images" if part == "labels" else part for part in path.with_suffix("").parts[1:]]
     return Annotations([Picture("/".join(parts), Drawing(tuple(shapes)), path)])
+
+
+def _shape(names: dict[int, str], line: str) -> Shape:
+    if not LINE.fullmatch(line):
+        raise ValueError("no numbers")
+    number, *values = map(float, line.split())
+    if beyond := [value for value in values if not -SLACK <= value <= 1 + SLACK]:
+        raise ValueError(f"{beyond[0]:g} is beyond 0 and 1")
+    label = names.get(int(number), f"class {int(number)}")
+    return Shape("other", "box", label) if len(values) == 4 else Shape("fractions", values, label)

@@ -137,12 +137,15 @@ def test_each_form_of_each_format_is_read(
         ({"a.xml": b'<!DOCTYPE a [<!ENTITY b "c">]><annotations/>'}, "a.xml: has a document type"),
         ({"a.xml": b"<annotations><track/></annotations>"}, "annotations of a video (track); expected CVAT for images"),
         ({"labels/a0.txt": LINE.encode() + b"0 0.5 x\n"}, "line 2: expected a class and x y x y …"),
-        ({"labels/a0.txt": b"0 10 8 30 8 30 20 10 20\n"}, "expected coordinates from 0 to 1, got 30 (read as YOLO"),
+        (
+            {"labels/a0.txt": b"0 10 8 30 8 30 20 10 20\n"},
+            "20 10 20' (10 is beyond 0 and 1) (read as YOLO",
+        ),
         ({"labels/a0.txt": LINE.encode(), "labels/a1.txt": b"fracture 1 2\n"}, "a1.txt: line 1: expected a class"),
         ({"labels/a0.txt": b"0 0.5 0.5 0.2 0.2\n"}, "no annotation has an outline or a mask: box (1)"),
         ({"t.csv": b"ImageId,EncodedPixels\na0,1 2 three\n"}, "line 2: encodedpixels: expected start and length pairs"),
         ({"t.csv": b"ImageId,EncodedPixels\na0,5 3 2 1\n"}, "has a run 2 1 after pixel 7; expected runs in order"),
-        ({"t.csv": b"ImageId,EncodedPixels\na0,2560 2\n"}, "ends at pixel 2561; the image has 40 x 64 = 2560"),
+        ({"t.csv": b"ImageId,EncodedPixels\na0,2560 2\n"}, "has counts of 2561 pixels; expected 40 x 64 = 2560"),
         ({"a0.json": {"shapes": [{"label": "f"}], "imagePath": "a0.png"}}, "shapes[0]: expected a LabelMe shape"),
         ({"v.json": {"a": {"filename": "a0.png", "regions": [3]}}}, "expected a VIA region, got 3"),
         (
@@ -150,6 +153,11 @@ def test_each_form_of_each_format_is_read(
             "expected an object with filename and",
         ),
         ({"broken.json": b'{"images": ['}, "broken.json: not JSON"),
+        ({"broken.json": b'{"images": ['}, "(taken for COCO)"),
+        ({"broken.json": b'{"shapes": [], "imagePath": "a0.png"'}, "(taken for LabelMe)"),
+        ({"broken.json": b'{"a0": {"filename": "a0.png", "regions": ['}, "(taken for VGG VIA)"),
+        ({"broken.json": b"{"}, "(taken for COCO or LabelMe or VGG VIA)"),
+        ({"deep/broken.xml": b"<annotations><image"}, "(taken for CVAT XML)"),
         ({"c.json": coco(annotation(0, [SQUARE]), {"image_id": []})}, "annotations.1.image_id"),
         ({"c.json": coco(annotation(0, [SQUARE])), "labels/a0.txt": LINE.encode()}, "several formats: yolo (1 files)"),
         ({"c.json": coco(annotation(0, [SQUARE])), "masks/a0.png": b""}, "1 mask files, such as"),
@@ -290,3 +298,18 @@ def test_images_of_formats_that_are_not_read_are_listed(source: Source, tmp_path
     (folder / "images" / "a9.heic").write_bytes(b"x")
     (line,) = lines(prepare(folder, tmp_path / "out"), "not read")
     assert line.startswith(f"1 .heic files ({folder}/images/a9.heic): left out")
+
+
+def test_a_broken_file_beside_masks_stops_the_preparation(folder: Callable[..., Path], tmp_path: Path) -> None:
+    made = folder({"images/a.png": 1, "images/b.png": 2}, {"masks/a.png": (1, 1, 9, 9)})
+    (made / "images" / "broken.json").write_text('{"annotations": [')
+    assert "images/broken.json: not JSON: Expecting value" in refused(made, tmp_path)
+    assert len(read_manifest(prepare(made, tmp_path / "out", format="folder").manifest)) == 2
+
+
+def test_a_table_of_another_encoding_beside_masks_is_named(folder: Callable[..., Path], tmp_path: Path) -> None:
+    made = folder({"images/a.png": 1, "images/b.png": 2}, {"masks/a.png": (1, 1, 9, 9)})
+    (made / "patients.csv").write_bytes("id;Größe\n1;2\n".encode("cp1252"))
+    assert lines(prepare(made, tmp_path / "out"), "unexplained") == [
+        f"{made / 'patients.csv'}: not recognised as annotations"
+    ]
