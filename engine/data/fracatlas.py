@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.annotations.choose import NO_CHOICE, Choice, choose
-from engine.data.annotations.coco import ORPHAN, load_json, read_coco
+from engine.data.annotations.coco import load_json, read_coco
 from engine.data.annotations.shapes import Drawing, Flaw
 from engine.data.file_kinds import list_unread
 from engine.data.images import SUFFIXES
@@ -40,9 +40,7 @@ def read_fracatlas(folder: Path, choice: Choice = NO_CHOICE) -> Source:
         if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
             paths_of[path.name].append(path)
     drawings, flaws = _read_coco(folder, choice)
-    annotations = sum(len(drawing.shapes) for drawing in drawings.values()) + sum(
-        flaw.lost for flaw in flaws if flaw.kind == ORPHAN
-    )
+    annotations = sum(len(drawing.shapes) for drawing in drawings.values())
     problems, cases = [], []
     if rows.empty:
         problems.append(f"{clean(str(table))}: no rows; expected one for each radiograph")
@@ -72,16 +70,15 @@ def read_fracatlas(folder: Path, choice: Choice = NO_CHOICE) -> Source:
 
 
 def _read_coco(folder: Path, choice: Choice) -> tuple[dict[str, Drawing], list[Flaw]]:
-    """(the drawing of each annotated file, annotations of unknown images)."""
+    """(the drawing of each annotated file, flaws)."""
     files = sorted((folder / COCO).glob("*.json"))
     if len(files) != 1:
         raise BadInput(f"{clean(str(folder / COCO))}: expected one JSON file, got {len(files)}")
-    pictures, flaws = read_coco(files[0], load_json(files[0]))
-    pictures, chosen = choose(pictures, choice, clean(str(files[0])))
+    pictures, flaws = choose(read_coco(files[0], load_json(files[0])), choice, clean(str(files[0])))
     drawings: dict[str, Drawing] = {}
     for picture in pictures:
         if picture.drawing.shapes:
             name = picture.name.replace("\\", "/").rpartition("/")[2]
             shapes = (*drawings[name].shapes, *picture.drawing.shapes) if name in drawings else picture.drawing.shapes
             drawings[name] = picture.drawing._replace(shapes=shapes)
-    return drawings, [*flaws, *chosen]
+    return drawings, flaws

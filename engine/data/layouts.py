@@ -113,6 +113,24 @@ def read_folder(folder: Path, accept_losses: bool = False) -> Source:
     return checked(cases, [*flaws, *unlabelled, *split_flaws], [*problems, *mask_problems])
 
 
+def visible_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """(the files below a folder without hidden ones and those of earlier preparations, the folders of the latter)."""
+    prepared = {path.parent for path in folder.rglob(MANIFEST) if path.with_name(FLAWS).is_file()} - {folder}
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and prepared.isdisjoint(path.parents)
+        and path.is_file()
+    ]
+    return files, sorted(prepared)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is an image that is read, by its name, or a DICOM file without a suffix."""
+    return path.suffix.lower() in SUFFIXES or is_dicom(path)
+
+
 def _sorted_files(folder: Path) -> tuple[list[Picture], list[Picture], list[Flaw]]:
     """(images, masks, flaws: files that are left out). A file in a folder of masks, or named like a mask, is never an
     image. With a folder of images, only files in one are images."""
@@ -121,16 +139,14 @@ def _sorted_files(folder: Path) -> tuple[list[Picture], list[Picture], list[Flaw
     plain: list[Picture] = []
     flaws: list[Flaw] = []
     unread: list[Path] = []
-    prepared = {path.parent for path in folder.rglob(MANIFEST) if path.with_name(FLAWS).is_file()} - {folder}
-    flaws += [Flaw("left out", f"{clean(str(path))}: the output of a preparation") for path in sorted(prepared)]
-    for path in sorted(folder.rglob("*")):
+    files, prepared = visible_files(folder)
+    flaws += [Flaw("left out", f"{clean(str(path))}: the output of a preparation") for path in prepared]
+    for path in files:
         parts = path.relative_to(folder).parts
-        if any(part.startswith(".") for part in parts) or not prepared.isdisjoint(path.parents):
-            continue
         keys = tuple(re.sub(r"[\s-]+", "_", part.strip().lower()) for part in parts[:-1])
         suffix = path.suffix.lower()
         is_mask = not MASK_FOLDERS.isdisjoint(keys) or MASK_AFFIX.search(path.stem)
-        is_image = (suffix in SUFFIXES or is_dicom(path)) and path.is_file()
+        is_image = is_picture(path)
         if not is_image and not (suffix == ".npy" and is_mask):
             unread.append(path)
             continue

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.annotations.shapes import Flaw, Picture, Shape, is_number
-
-LOSSES = 0.02
-"""The share of annotations that may be lost without --accept-losses."""
+from engine.data.losses_found import LIMIT
 
 
 class Choice(NamedTuple):
@@ -48,34 +46,35 @@ def choose(pictures: Sequence[Picture], choice: Choice, where: str) -> tuple[lis
         for key, count in counts.items()
         if wanted and key not in wanted
     ]
-    chosen = [
-        _with_shapes(picture, [s for s in picture.drawing.shapes if not wanted or _key(s.label) in wanted])
-        for picture in pictures
-    ]
-    kinds = Counter(shape.data for picture in chosen for shape in picture.drawing.shapes if shape.kind == "other")
-    if kinds and sum(kinds.values()) == sum(len(picture.drawing.shapes) for picture in chosen):
+    chosen = _changed(pictures, lambda shape: shape if not wanted or _key(shape.label) in wanted else None)
+    shapes = [shape for picture in chosen for shape in picture.drawing.shapes]
+    kinds = Counter(shape.data for shape in shapes if shape.kind == "other")
+    if kinds and sum(kinds.values()) == len(shapes):
         found = ", ".join(f"{kind} ({count:,})" for kind, count in kinds.most_common())
         raise BadInput(f"{where}: no annotation has an outline or a mask: {found}; pixels cannot be drawn from these")
-    crowds = sum(shape.ignore for picture in chosen for shape in picture.drawing.shapes)
+    crowds = sum(shape.ignore for shape in shapes)
     if crowds and choice.crowd == "fracture":
-        chosen = [
-            _with_shapes(picture, [s._replace(ignore=False) for s in picture.drawing.shapes]) for picture in chosen
-        ]
+        chosen = _changed(chosen, lambda shape: shape._replace(ignore=False))
     elif crowds and choice.crowd is None:  # CVAT and Datumaro write every brush mask with iscrowd 1
         options = "--crowd ignore accepts that, --crowd fracture is for brush masks of CVAT"
         flaws.append(
             Flaw("iscrowd", f"{where}: {crowds:,} annotations have iscrowd 1: ignored areas; {options}", crowds)
         )
-    chosen, normalised = _with_fractions(chosen)
-    return chosen, [*flaws, *normalised]
+    polygons = [shape.data for shape in shapes if shape.kind == "polygon"]
+    values = [value for data in polygons if isinstance(data, list) for value in data]
+    if values and all(is_number(value) and 0 <= value <= 1 for value in values):
+        chosen = _changed(chosen, lambda s: s._replace(kind="fractions") if s.kind == "polygon" else s)
+        line = f"all coordinates of {len(polygons)} polygons are between 0 and 1: taken as fractions of the pictures"
+        flaws.append(Flaw("normalised", line))
+    return chosen, flaws
 
 
 def loss_problems(flaws: Sequence[Flaw], annotations: int, accept_losses: bool) -> list[str]:
-    """A line for each flaw that loses masks or annotations, then a summary, if more are lost than LOSSES allows."""
+    """A line for each flaw that loses masks or annotations, then a summary, if more are lost than LIMIT allows."""
     lost = sum(flaw.lost for flaw in flaws)
-    if accept_losses or lost <= LOSSES * annotations:
+    if accept_losses or lost <= LIMIT * annotations:
         return []
-    summary = f"{lost:,} of {annotations:,} masks or annotations are lost; at most {LOSSES:.0%} are accepted"
+    summary = f"{lost:,} of {annotations:,} masks or annotations are lost; at most {LIMIT:.0%} are accepted"
     return [*(flaw.line for flaw in flaws if flaw.lost), f"{summary} without --accept-losses"]
 
 
@@ -83,19 +82,10 @@ def _key(label: str) -> str:
     return label.strip().casefold()
 
 
-def _with_shapes(picture: Picture, shapes: Iterable[Shape]) -> Picture:
-    return picture._replace(drawing=picture.drawing._replace(shapes=tuple(shapes)))
-
-
-def _with_fractions(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Flaw]]:
-    """Polygons whose coordinates are all from 0 to 1, in the whole set, are fractions of their pictures."""
-    polygons = [s.data for picture in pictures for s in picture.drawing.shapes if s.kind == "polygon"]
-    values = [value for data in polygons if isinstance(data, list) for value in data]
-    if not values or not all(is_number(value) and 0 <= value <= 1 for value in values):
-        return list(pictures), []
+def _changed(pictures: Iterable[Picture], change: Callable[[Shape], Shape | None]) -> list[Picture]:
+    """The pictures with their shapes as `change` returns them, without those for which it returns None."""
     changed = []
     for picture in pictures:
-        shapes = [s._replace(kind="fractions") if s.kind == "polygon" else s for s in picture.drawing.shapes]
-        changed.append(_with_shapes(picture, shapes))
-    line = f"all coordinates of {len(polygons)} polygons are between 0 and 1: taken as fractions of the pictures"
-    return changed, [Flaw("normalised", line)]
+        shapes = tuple(filter(None, map(change, picture.drawing.shapes)))
+        changed.append(picture._replace(drawing=picture.drawing._replace(shapes=shapes)))
+    return changed

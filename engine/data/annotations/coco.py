@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,9 @@ from pydantic import BaseModel
 from engine.contract.errors import BadInput
 from engine.contract.load import validate
 from engine.contract.text import clean
-from engine.data.annotations.shapes import Annotations, Drawing, Flaw, Picture, Shape, is_number
+from engine.data.annotations.shapes import Drawing, Picture, Shape, is_number
 
 LARGEST_JSON = 1 << 30
-ORPHAN = "annotation"
-"""The kind of the flaw of an annotation whose image the file does not list."""
 
 
 class _Image(BaseModel):
@@ -62,9 +60,10 @@ def is_coco(document: object) -> bool:
     return isinstance(document, dict) and "images" in document and "annotations" in document
 
 
-def read_coco(path: Path, document: Any) -> Annotations:
+def read_coco(path: Path, document: Any) -> list[Picture]:
     """The pictures of a COCO document. Ids are compared as text and only within this file; an id that two images share
-    is an error, because nothing says whose annotations they are. Raises BadInput with every error."""
+    is an error, because nothing says whose annotations they are. Annotations of other ids become pictures that match no
+    image. Raises BadInput with every error."""
     name = clean(str(path))
     if not is_coco(document):
         raise BadInput(f"{name}: expected a COCO file with images and annotations")
@@ -75,22 +74,18 @@ def read_coco(path: Path, document: Any) -> Annotations:
         lines = [f"{name}: images: id {clean(key)} belongs to {', '.join(found)}" for key, found in files.items()]
         raise BadInput([*lines, f"{name}: {len(copies)} ids belong to several images; expected an id for each image"])
     labels = {str(category.id): str(category.name) for category in coco.categories}
-    shapes: dict[str, list[Shape]] = defaultdict(list)
-    known = {str(image.id) for image in coco.images}
-    flaws = []
-    for position, annotation in enumerate(coco.annotations):
-        key, category = str(annotation.image_id), annotation.category_id
-        if key in known:
-            label = labels.get(str(category), f"category {category}") if category is not None else ""
-            shapes[key] += _shapes(annotation.segmentation, label, annotation.iscrowd not in (0, "0", None))
-        else:
-            what = f"image_id {clean(key)[:80]} is not among the file's images"
-            flaws.append(Flaw(ORPHAN, f"{name}: annotations[{position}]: {what}", 1))
-    pictures = [
-        Picture(image.file_name, Drawing(tuple(shapes[str(image.id)]), image.width, image.height), path)
-        for image in coco.images
-    ]
-    return Annotations(pictures, flaws)
+    listed = {str(image.id): image for image in coco.images}
+    shapes: dict[str, list[Shape]] = {key: [] for key in listed}
+    for annotation in coco.annotations:
+        category = annotation.category_id
+        label = labels.get(str(category), f"category {category}") if category is not None else ""
+        found = _shapes(annotation.segmentation, label, annotation.iscrowd not in (0, "0", None))
+        shapes.setdefault(str(annotation.image_id), []).extend(found)
+    pictures = []
+    for key, found in shapes.items():
+        image = listed.get(key) or _Image(id=key, file_name=f"image_id {key[:80]} (not among the file's images)")
+        pictures.append(Picture(image.file_name, Drawing(tuple(found), image.width, image.height), path))
+    return pictures
 
 
 def _shapes(segmentation: Any, label: str, ignore: bool) -> list[Shape]:

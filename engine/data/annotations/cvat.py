@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.contract.errors import BadInput
 from engine.contract.text import brief, clean
-from engine.data.annotations.shapes import Annotations, Drawing, Mask, Picture, Shape, ellipse, from_counts, read_each
+from engine.data.annotations.shapes import Drawing, Mask, Picture, Shape, ellipse, from_counts, read_pictures
 from engine.data.images import LARGEST_PIXELS
 
 
@@ -34,26 +34,22 @@ def is_cvat(root: ET.Element) -> bool:
     return root.tag == "annotations" and (root.find("image") is not None or root.find("track") is not None)
 
 
-def read_cvat(path: Path, root: ET.Element) -> Annotations:
+def read_cvat(path: Path, root: ET.Element) -> list[Picture]:
     """The pictures of a CVAT file. Raises BadInput with every error."""
     where = clean(str(path))
     if root.find("track") is not None:
         raise BadInput(f"{where}: annotations of a video (track); expected CVAT for images")
-    pictures, problems = [], []
+    items, problems, sizes, subsets = [], [], {}, {}
     for image in root.iter("image"):
-        place = f"{where}: {clean(image.get('name', ''))}"
-        elements = [(place, (element.tag, element.attrib)) for element in image if element.tag != "tag"]
-        shapes, unread = read_each(_shape, elements, "a CVAT shape")
-        problems += unread
+        name = image.get("name", "")
+        place, subsets[name] = f"{where}: {clean(name)}", image.get("subset", "")
+        items += [(name, place, (element.tag, element.attrib)) for element in image if element.tag != "tag"]
         try:
-            size = [float(image.attrib[key]) for key in ("width", "height")]
+            sizes[name] = [float(image.attrib[key]) for key in ("width", "height")]
         except (KeyError, ValueError):
             problems.append(f"{place}: expected width and height, got {brief(dict(image.attrib))}")
-            continue
-        pictures.append(Picture(image.get("name", ""), Drawing(tuple(shapes), *size), path, image.get("subset", "")))
-    if problems:
-        raise BadInput(problems)
-    return Annotations(pictures)
+    pictures = read_pictures(path, subsets, items, _shape, "a CVAT shape", problems)
+    return [p._replace(drawing=Drawing(p.drawing.shapes, *sizes[p.name]), split=subsets[p.name]) for p in pictures]
 
 
 def _shape(element: tuple[str, Mapping[str, str]]) -> Shape:

@@ -62,11 +62,9 @@ def _draw_shape(shape: Shape, height: int, width: int) -> tuple[Mask, str | None
     if shape.kind == "patch":
         area = _paste(data[0], data[1], data[2], height, width)
     else:
-        counts = _from_runs(data, height * width) if shape.kind == "runs" else _from_rle(data, height, width)
-        if sum(counts) != height * width:  # pycocotools decodes such counts to garbage
-            expected = f"expected {height} x {width} = {height * width}"
-            raise ValueError(f"has counts of {brief(sum(counts))} pixels; {expected}")
-        area = from_counts(counts).reshape(width, height).T
+        if shape.kind == "runs":
+            data = {"size": [height, width], "counts": [*data, max(height * width - sum(data), 0)]}
+        area = from_counts(_counts(data, height, width)).reshape(width, height).T
     if not area.any():
         raise ValueError("is empty")
     return area, None
@@ -113,15 +111,18 @@ def draw(polygons: Iterable[NDArray[np.float64]], height: int, width: int) -> Ma
     return mask
 
 
-def _from_rle(data: Any, height: int, width: int) -> list[int]:
-    """The counts of a COCO object. Raises ValueError."""
-    if data.get("size") != [height, width]:
-        raise ValueError(f"has size {brief(data.get('size'))}; expected [{height}, {width}] (height, width)")
-    counts = data.get("counts")
+def _counts(data: Any, height: int, width: int) -> list[int]:
+    """The counts of a COCO object. Raises ValueError where they do not fill the picture: pycocotools decodes such
+    counts to garbage."""
+    size, counts = data.get("size"), data.get("counts")
+    if size != [height, width]:
+        raise ValueError(f"has size {brief(size)}; expected [{height}, {width}] (height, width)")
     if isinstance(counts, str):
         counts = _uncompressed(counts)
     if not isinstance(counts, list) or not all(type(count) is int and count >= 0 for count in counts):
         raise ValueError("has malformed counts; expected whole numbers, or COCO's compressed text")
+    if sum(counts) != height * width:
+        raise ValueError(f"has counts of {brief(sum(counts))} pixels; expected {height} x {width} = {height * width}")
     return counts
 
 
@@ -142,20 +143,6 @@ def _uncompressed(text: str) -> list[int] | None:
             counts.append(value + (counts[-2] if len(counts) > 2 else 0))
             value = shift = 0
     return None if shift else counts
-
-
-def _from_runs(runs: Sequence[int], pixels: int) -> list[int]:
-    """Pairs of start and length as COCO counts. Raises ValueError."""
-    counts, end = [], 0
-    if len(runs) % 2:
-        raise ValueError(f"has {len(runs)} numbers; expected pairs of start and length")
-    for start, length in zip(runs[::2], runs[1::2], strict=True):
-        if start - 1 < end or length < 1:
-            expected = "expected runs in order, counted from 1 down the columns"
-            raise ValueError(f"has a run {start} {length} after pixel {end}; {expected}")
-        counts += [start - 1 - end, length]
-        end = start - 1 + length
-    return [*counts, max(pixels - end, 0)]
 
 
 def _paste(left: int, top: int, patch: Mask, height: int, width: int) -> Mask:

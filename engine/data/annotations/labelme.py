@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from engine.data.annotations.shapes import Annotations, Drawing, Mask, Picture, Shape, ellipse, is_number, read_each
+from engine.data.annotations.shapes import Drawing, Mask, Picture, Shape, ellipse, is_number, read_pictures
 from engine.data.images import LARGEST_PIXELS
 
 
@@ -22,17 +21,15 @@ def is_labelme(document: object) -> bool:
     return isinstance(document, dict) and "shapes" in document and "imagePath" in document
 
 
-def read_labelme(path: Path, document: Any) -> Annotations:
+def read_labelme(path: Path, document: Any) -> list[Picture]:
     """The picture of a LabelMe file. Its image is the one of the same name beside it, or else the file's imagePath.
     Rectangles are boxes, and lines and points cover no pixels. Raises BadInput with every error."""
-    listed = document["shapes"] if isinstance(document["shapes"], list) else [None]
-    places = ((f"{clean(str(path))}: shapes[{position}]", shape) for position, shape in enumerate(listed))
-    shapes, problems = read_each(_shape, places, "a LabelMe shape")
-    if problems:
-        raise BadInput(problems)
+    where, listed = clean(str(path)), document["shapes"] if isinstance(document["shapes"], list) else [None]
+    items = ((path.stem, f"{where}: shapes[{position}]", shape) for position, shape in enumerate(listed))
+    (picture,) = read_pictures(path, [path.stem], items, _shape, "a LabelMe shape")
     size = [value if is_number(value) else None for value in map(document.get, ("imageWidth", "imageHeight"))]
     image = str(document["imagePath"]).replace("\\", "/")
-    return Annotations([Picture(path.stem, Drawing(tuple(shapes), *size), path, other_name=image)])
+    return [picture._replace(drawing=Drawing(picture.drawing.shapes, *size), other_name=image)]
 
 
 def _shape(shape: Any) -> Shape:

@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.contract.errors import BadInput
-from engine.contract.names import MANIFEST
 from engine.contract.text import clean
 from engine.data.annotations import coco, cvat, labelme, rle_csv, via, yolo
 from engine.data.annotations.choose import Choice, choose
 from engine.data.annotations.join import join
-from engine.data.annotations.shapes import Annotations, Flaw
-from engine.data.dicom import is_dicom
+from engine.data.annotations.shapes import Flaw, Picture
 from engine.data.file_kinds import list_unread
-from engine.data.images import SUFFIXES
-from engine.data.layouts import MASK_AFFIX, MASK_FOLDERS
-from engine.data.sources import FLAWS, Source, checked
+from engine.data.layouts import MASK_AFFIX, MASK_FOLDERS, is_picture, visible_files
+from engine.data.sources import Source, checked
 from engine.data.tables import read_header
 
 FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -42,7 +39,7 @@ WORDS = {b'"imagePath"': "labelme", b'"regions"': "via", b'"annotations"': "coco
 class _Found(NamedTuple):
     """The annotation files of a source by format, and the files that no reader recognises."""
 
-    annotations: dict[str, list[Annotations]]
+    annotations: dict[str, list[list[Picture]]]
     others: list[str]
     problems: list[str]
 
@@ -54,7 +51,7 @@ def read_annotated(source: Path, format: str, choice: Choice) -> tuple[Source | 
     holds both. Images without an annotation have an empty mask; their number is listed. Raises BadInput.
     """
     name, root = clean(str(source)), source if source.is_dir() else source.parent
-    files = _visible(root)
+    files, _ = visible_files(root)
     found = _read_files(source, files, format)
     if len(found.annotations) > 1:
         counts = ", ".join(f"{key} ({len(parts):,} files)" for key, parts in found.annotations.items())
@@ -67,10 +64,10 @@ def read_annotated(source: Path, format: str, choice: Choice) -> tuple[Source | 
         if format != "auto" or source.suffix.lower() in (".json", ".xml", ".txt", *YAML):
             raise BadInput([f"{name}: no annotation file was recognised; expected {expected}", *found.others])
         return None, others
-    if source.is_file() and not any(map(_is_image, files)):
+    if source.is_file() and not any(map(is_picture, files)):
         root = root.parent
-        files = _visible(root)
-    images = [path for path in files if _is_image(path)]
+        files, _ = visible_files(root)
+    images = [path for path in files if is_picture(path)]
     masks = [path for path in images if _is_mask(path, root)]
     if len(masks) == len(images):  # a folder of radiographs that is called labels
         masks = []
@@ -78,16 +75,15 @@ def read_annotated(source: Path, format: str, choice: Choice) -> tuple[Source | 
     if masks and format == "auto" and source.is_dir():
         first = f"{len(masks):,} mask files, such as {clean(str(masks[0]))}"
         raise BadInput(f"{name}: annotations ({key}) and {first}; choose with --format {key} or folder")
-    pictures, chosen = choose([picture for part in parts for picture in part.pictures], choice, name)
-    orphans = [flaw for part in parts for flaw in part.flaws]
+    pictures, chosen = choose([picture for part in parts for picture in part], choice, name)
     left_out = [
         Flaw("mask file", f"{clean(str(path))}: left out, masks are those of the annotations") for path in masks
     ]
     beside = [] if source.is_dir() else sorted(source.parent.glob(f"*{source.suffix}"))
     siblings = [path for path in beside if path != source and key in _read_files(path, [], key).annotations]
     cases, joined, problems = join(pictures, sorted({*images} - {*masks}), root, siblings)
-    flaws = [*orphans, *others, *chosen, *list_unread(files), *left_out, *joined]
-    total = sum(len(picture.drawing.shapes) for picture in pictures) + sum(flaw.lost for flaw in orphans)
+    flaws = [*others, *chosen, *list_unread(files), *left_out, *joined]
+    total = sum(len(picture.drawing.shapes) for picture in pictures)
     return checked(cases, flaws, problems)._replace(annotations=total), []
 
 
@@ -112,7 +108,7 @@ def _read_files(source: Path, files: Sequence[Path], format: str) -> _Found:
             found.others.append(f"{clean(str(path))}: not read as {format}")
     labels = {path for path in texts if yolo.is_yolo_text(path)}
     folders = {path.parent for path in labels}
-    stems = {path.stem for path in files if _is_image(path)} if labels else set()
+    stems = {path.stem for path in files if is_picture(path)} if labels else set()
     for path in texts:
         if path in labels or (path.parent in folders and path.stem in stems):  # also empty and damaged files
             _read_one("yolo", partial(yolo.read_yolo, path, names), found)
@@ -136,15 +132,15 @@ def _read_file(path: Path, format: str, found: _Found) -> None:
         found.others.append(f"{clean(str(path))}: {title}")
 
 
-def _read_one(format: str, read: Callable[[], Annotations], found: _Found) -> None:
+def _read_one(format: str, read: Callable[[], list[Picture]], found: _Found) -> None:
     try:
-        annotations = read()
-        found.annotations.setdefault(format, []).append(annotations)
+        pictures = read()
+        found.annotations.setdefault(format, []).append(pictures)
     except BadInput as error:
         found.problems.extend(f"{line} (read as {FORMATS[format][0]})" for line in error.lines)
 
 
-def _recognise(path: Path) -> tuple[str, Callable[[], Annotations]] | None:
+def _recognise(path: Path) -> tuple[str, Callable[[], list[Picture]]] | None:
     """(The format of a file, its reader), or None. Raises BadInput for a file that is not JSON or XML."""
     suffix = path.suffix.lower()
     if suffix == ".json":
@@ -179,19 +175,3 @@ def _likely(path: Path) -> str:
 def _is_mask(path: Path, root: Path) -> bool:
     folders = {part.lower() for part in path.relative_to(root).parts[:-1]}
     return bool(folders & MASK_FOLDERS or MASK_AFFIX.search(path.stem))
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES or is_dicom(path)
-
-
-def _visible(root: Path) -> list[Path]:
-    """The files below a folder, without hidden ones and without what an earlier preparation wrote there."""
-    written = {path.parent for path in root.rglob(FLAWS) if path.with_name(MANIFEST).is_file()} - {root}
-    return [
-        path
-        for path in sorted(root.rglob("*"))
-        if written.isdisjoint(path.parents)
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        and path.is_file()
-    ]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
-from engine.data.annotations.shapes import Annotations, Drawing, Picture, Shape, read_each
+from engine.data.annotations.shapes import Picture, Shape, read_pictures
 from engine.data.tables import MISSING, read_table
 
 RUNS = ("encodedpixels", "rle", "mask_rle", "rle_mask")
@@ -22,7 +21,7 @@ def find_columns(header: list[str]) -> tuple[str, str, str | None] | None:
     return (image, runs, label) if image and runs else None
 
 
-def read_rle_csv(path: Path) -> Annotations:
+def read_rle_csv(path: Path) -> list[Picture]:
     """The pictures of a table of run lengths: pairs of start and length, from 1, down the columns. -1 or an empty field
     is an image without a mask; several rows of an image are united. Raises BadInput with every error."""
     table = read_table(path, ())
@@ -31,19 +30,21 @@ def read_rle_csv(path: Path) -> Annotations:
     if columns is None:
         raise BadInput(f"{where}: line 1: expected the columns ImageId and EncodedPixels")
     image, runs, label = columns
-    shapes: dict[str, list[Shape]] = defaultdict(list)
-    problems: list[str] = []
-    for line, row in table.to_dict("index").items():
-        filled = [] if row[runs].lower() in EMPTY else [(f"{where}: line {line}: {runs}", row[runs])]
-        found, unread = read_each(_shape, filled, "start and length pairs")
-        shapes[row[image]] += [shape._replace(label=row[label] if label else "") for shape in found]
-        problems += unread
-    if problems:
-        raise BadInput(problems)
-    return Annotations([Picture(name, Drawing(tuple(parts)), path) for name, parts in shapes.items()])
+    items = [
+        (row[image], f"{where}: line {line}: {runs}", (row[runs], row[label] if label else ""))
+        for line, row in table.to_dict("index").items()
+        if row[runs].lower() not in EMPTY
+    ]
+    return read_pictures(path, table[image], items, _shape, "start and length pairs")
 
 
-def _shape(text: str) -> Shape:
-    if not all(part.isascii() and part.isdigit() and len(part) < 12 for part in text.split()):
-        raise ValueError("no whole numbers")
-    return Shape("runs", [int(part) for part in text.split()])
+def _shape(row: tuple[str, str]) -> Shape:
+    """The pairs as COCO's counts, without the background after the last of them."""
+    runs = [int(part) for part in row[0].split()]
+    counts, end = [], 0
+    for start, length in zip(runs[::2], runs[1::2], strict=True):
+        if start - 1 < end or length < 1:
+            raise ValueError(f"a run {start} {length} after pixel {end}; they count from 1 down the columns, in order")
+        counts += [start - 1 - end, length]
+        end = start - 1 + length
+    return Shape("runs", counts, row[1])

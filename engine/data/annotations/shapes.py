@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.contract.errors import BadInput
 from engine.contract.text import brief, clean
 
 Mask = NDArray[np.bool_]
@@ -32,8 +33,8 @@ class Shape(NamedTuple):
     """One annotated area, as in its file; it is checked when it is drawn.
 
     data by kind: polygon: x, y, x, y … in pixels. fractions: the same as fractions of the picture. rle: a COCO object
-    with `size` and `counts`. runs: start, length, start, length …, from 1, down the columns. patch: (left, top, bool
-    array). other: a word for what covers no pixels, such as `box`.
+    with `size` and `counts`. runs: such counts without the background after the last run. patch: (left, top,
+    bool array). other: a word for what covers no pixels, such as `box`.
     """
 
     kind: Literal["polygon", "fractions", "rle", "runs", "patch", "other"]
@@ -66,22 +67,26 @@ class Picture(NamedTuple):
     """Another name for an image that `name` does not match."""
 
 
-class Annotations(NamedTuple):
-    """The content of one annotation file."""
-
-    pictures: list[Picture]
-    flaws: Sequence[Flaw] = ()
-
-
-def read_each(read: Callable[[T], Shape], items: Iterable[tuple[str, T]], what: str) -> tuple[list[Shape], list[str]]:
-    """(`read` of each item, a line for each item that cannot be read). items: place, item; what: what an item is."""
-    shapes, problems = [], []
-    for where, item in items:
+def read_pictures(
+    path: Path,
+    names: Iterable[str],
+    items: Iterable[tuple[str, str, T]],
+    read: Callable[[T], Shape],
+    what: str,
+    problems: Iterable[str] = (),
+) -> list[Picture]:
+    """A picture of each name. items: the name of a picture, a place for messages, and what `read` makes a shape of.
+    Raises BadInput with `problems` and a line for each item that is not `what` was expected."""
+    shapes: dict[str, list[Shape]] = {name: [] for name in names}
+    problems = list(problems)
+    for name, where, item in items:
         try:
-            shapes.append(read(item))
+            shapes[name].append(read(item))
         except (TypeError, ValueError, LookupError, AttributeError, OSError) as error:
             problems.append(f"{where}: expected {what}, got {brief(item)} ({clean(str(error))[:80]})")
-    return shapes, problems
+    if problems:
+        raise BadInput(problems)
+    return [Picture(name, Drawing(tuple(found)), path) for name, found in shapes.items()]
 
 
 def from_counts(counts: Sequence[int]) -> Mask:

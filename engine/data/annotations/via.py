@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from engine.contract.errors import BadInput
 from engine.contract.text import brief, clean
-from engine.data.annotations.shapes import Annotations, Drawing, Picture, Shape, ellipse, read_each
+from engine.data.annotations.shapes import Picture, Shape, ellipse, read_pictures
 from engine.data.tables import read_table
 
 COLUMNS = ("filename", "region_shape_attributes")
@@ -26,32 +23,31 @@ def is_via(document: object) -> bool:
     return bool(images) and isinstance(images[0], dict) and {"filename", "regions"} <= images[0].keys()
 
 
-def read_via(path: Path, document: Any) -> Annotations:
+def read_via(path: Path, document: Any) -> list[Picture]:
     """The pictures of a VIA document. Raises BadInput with every error."""
     images = document.get(PROJECT, document)
-    rows: list[tuple[str, str, Iterable[Any]]] = []
-    problems = []
+    names, items, problems = [], [], []
     for key, image in images.items() if isinstance(images, dict) else [("", images)]:
         where = f"{clean(str(path))}: {clean(key)[:80]}"
-        try:
-            name, regions = image["filename"], image["regions"]
-            if not isinstance(name, str) or not isinstance(regions, dict | list):
-                raise TypeError
-            rows.append((where, name, regions.values() if isinstance(regions, dict) else regions))
-        except (TypeError, LookupError):
+        name, regions = (image.get("filename"), image.get("regions")) if isinstance(image, dict) else (None, None)
+        if not isinstance(name, str) or not isinstance(regions, dict | list):
             problems.append(f"{where}: expected an object with filename and regions, got {brief(image)}")
-    return _read(path, rows, problems)
+            continue
+        names.append(name)
+        items += [(name, where, region) for region in (regions.values() if isinstance(regions, dict) else regions)]
+    return read_pictures(path, names, items, _shape, "a VIA region", problems)
 
 
-def read_via_csv(path: Path) -> Annotations:
+def read_via_csv(path: Path) -> list[Picture]:
     """The pictures of VIA's CSV export. Raises BadInput with every error."""
-    rows = []
-    for line, row in read_table(path, COLUMNS).to_dict("index").items():
-        region = {key: _json(row.get(key) or "{}") for key in ("region_shape_attributes", "region_attributes")}
-        region["shape_attributes"] = region.pop("region_shape_attributes")
-        regions = [region] if region["shape_attributes"] != {} else []  # none in the line of an image without regions
-        rows.append((f"{clean(str(path))}: line {line}", row["filename"], regions))
-    return _read(path, rows, [])
+    table = read_table(path, COLUMNS)
+    items = []
+    for line, row in table.to_dict("index").items():
+        shape, attributes = _json(row["region_shape_attributes"]), _json(row.get("region_attributes") or "{}")
+        if shape != {}:  # the line of an image without regions
+            region = {"shape_attributes": shape, "region_attributes": attributes}
+            items.append((row["filename"], f"{clean(str(path))}: line {line}", region))
+    return read_pictures(path, table["filename"], items, _shape, "a VIA region")
 
 
 def _json(text: str) -> Any:
@@ -59,18 +55,6 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text  # no object: a problem of its region
-
-
-def _read(path: Path, rows: Iterable[tuple[str, str, Iterable[Any]]], problems: list[str]) -> Annotations:
-    """rows: place, file name and regions."""
-    shapes: dict[str, list[Shape]] = defaultdict(list)
-    for where, name, regions in rows:
-        found, unread = read_each(_shape, ((where, region) for region in regions), "a VIA region")
-        shapes[name] += found
-        problems += unread
-    if problems:
-        raise BadInput(problems)
-    return Annotations([Picture(name, Drawing(tuple(found)), path) for name, found in shapes.items()])
 
 
 def _shape(region: Any) -> Shape:
@@ -90,8 +74,7 @@ def _shape(region: Any) -> Shape:
 def _label(attributes: dict[str, Any]) -> str:
     """The region's category: an attribute called label, class or the like, or its only attribute."""
     named = {key.casefold(): value for key, value in attributes.items()}
-    found = [named[key] for key in LABELS if key in named] or list(named.values())
-    if not found or (len(found) > 1 and not named.keys() & set(LABELS)):
-        return ""
-    value = found[0]  # a check box is an object: {"fracture": true}
+    if len(named) > 1:
+        named = {key: named[key] for key in LABELS if key in named}
+    value = next(iter(named.values()), "")  # a check box is an object: {"fracture": true}
     return ", ".join(key for key, on in value.items() if on) if isinstance(value, dict) else str(value)

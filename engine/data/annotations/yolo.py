@@ -11,7 +11,7 @@ import yaml
 
 from engine.contract.errors import BadInput
 from engine.contract.text import brief, clean
-from engine.data.annotations.shapes import Annotations, Drawing, Picture, Shape, read_each
+from engine.data.annotations.shapes import Picture, Shape, read_pictures
 
 LINE = re.compile(r"\d{1,9}(\s+-?[\d.]+([eE][-+]?\d+)?){4,}\s*")
 LARGEST_LABELS = 16 << 20
@@ -51,7 +51,7 @@ def load_yaml(path: Path) -> object:
         return None
 
 
-def read_yolo(path: Path, names: dict[int, str]) -> Annotations:
+def read_yolo(path: Path, names: dict[int, str]) -> list[Picture]:
     """The picture of a label file: the image of the same name, in the folder images where this one lies in labels.
 
     Lines of five numbers are boxes. Raises BadInput with every error.
@@ -60,12 +60,10 @@ def read_yolo(path: Path, names: dict[int, str]) -> Annotations:
     if path.stat().st_size > LARGEST_LABELS:
         raise BadInput(f"{where}: larger than {LARGEST_LABELS >> 20} MiB; expected the labels of one image")
     lines = path.read_bytes().decode("utf-8-sig", "replace").splitlines()
-    places = ((f"{where}: line {number}", line.strip()) for number, line in enumerate(lines, 1) if line.strip())
-    shapes, problems = read_each(partial(_shape, names), places, "a class and x y x y … from 0 to 1")
-    if problems:
-        raise BadInput(problems)
-    parts = ["images" if part == "labels" else part for part in path.with_suffix("").parts[1:]]
-    return Annotations([Picture("/".join(parts), Drawing(tuple(shapes)), path)])
+    name = "/".join("images" if part == "labels" else part for part in path.with_suffix("").parts[1:])
+    items = ((name, f"{where}: line {number}", line.strip()) for number, line in enumerate(lines, 1) if line.strip())
+    what = "a class and x y x y … from 0 to 1"
+    return read_pictures(path, [name], items, partial(_shape, names), what)
 
 
 def _shape(names: dict[int, str], line: str) -> Shape:

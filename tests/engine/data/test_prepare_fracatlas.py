@@ -205,9 +205,9 @@ def test_images_and_annotations_that_the_table_does_not_know_are_listed(
     fracatlas.annotations.append({"image_id": 99, "segmentation": [corners(SQUARE)]})
     prepared = prepare(fracatlas.write(), tmp_path / "out", accept_losses=True)
     assert lines(prepared, "unlisted") == ["IMG7.jpg: not in dataset.csv, left out"]
-    assert [line.rsplit(": ", 1)[1] for line in lines(prepared, "annotation")] == [
-        "image_id 99 is not among the file's images",
-        "annotated, but not in dataset.csv",
+    assert lines(prepared, "annotation") == [
+        "IMG7.jpg: annotated, but not in dataset.csv",
+        "image_id 99 (not among the file's images): annotated, but not in dataset.csv",
     ]
 
 

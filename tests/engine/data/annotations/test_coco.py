@@ -184,7 +184,7 @@ def test_annotations_of_missing_images_are_lost(source: Source, tmp_path: Path) 
     (folder / "images" / "a1.png").unlink()
     message = refused(folder, tmp_path)
     assert "a1.png: 1 annotations, no such image" in message
-    assert "annotations[2]: image_id 77 is not among the file's images" in message
+    assert "image_id 77 (not among the file's images): 1 annotations, no such image" in message
     assert "2 of 3 masks or annotations are lost; at most 2% are accepted without --accept-losses" in message
     assert pixels(prepare(folder, tmp_path / "out", accept_losses=True)) == {"a0": 240}
 

@@ -144,7 +144,7 @@ def test_each_form_of_each_format_is_read(
         ({"labels/a0.txt": LINE.encode(), "labels/a1.txt": b"fracture 1 2\n"}, "a1.txt: line 1: expected a class"),
         ({"labels/a0.txt": b"0 0.5 0.5 0.2 0.2\n"}, "no annotation has an outline or a mask: box (1)"),
         ({"t.csv": b"ImageId,EncodedPixels\na0,1 2 three\n"}, "line 2: encodedpixels: expected start and length pairs"),
-        ({"t.csv": b"ImageId,EncodedPixels\na0,5 3 2 1\n"}, "has a run 2 1 after pixel 7; expected runs in order"),
+        ({"t.csv": b"ImageId,EncodedPixels\na0,5 3 2 1\n"}, "(a run 2 1 after pixel 7; they count from 1 down"),
         ({"t.csv": b"ImageId,EncodedPixels\na0,2560 2\n"}, "has counts of 2561 pixels; expected 40 x 64 = 2560"),
         ({"a0.json": {"shapes": [{"label": "f"}], "imagePath": "a0.png"}}, "shapes[0]: expected a LabelMe shape"),
         ({"v.json": {"a": {"filename": "a0.png", "regions": [3]}}}, "expected a VIA region, got 3"),
