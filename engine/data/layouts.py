@@ -81,7 +81,7 @@ def read_folder(folder: Path, accept_losses: bool = False) -> Source:
     mask_of, alone, mask_problems = _matched(images, masks)
     lost = [f"{clean(str(mask))}: expected one image of that name; left out" for mask in alone]
     flaws += [*list_flaws, *(Flaw("mask alone", line) for line in lost)]
-    labels = {image.path: _from_folders(image, CLASSES) for image in images}
+    labels = {image.path: meaning_of(image.keys, CLASSES) for image in images}
     if not images:
         found = f"{len(masks)} masks, but no images" if masks else "no images"
         problems.append(f"{name}: {found}; expected PNG, JPEG, TIFF or DICOM files, as in {LAYOUTS}")
@@ -92,7 +92,7 @@ def read_folder(folder: Path, accept_losses: bool = False) -> Source:
         unmasked = [] if mask_of else [path for path, label in labels.items() if label]
         lost += [f"{clean(str(path))}: in a folder of fractures, without a mask" for path in unmasked]
         problems += check_losses(lost, len(masks) + len(unmasked), accept_losses)
-    splits = {image.path: split_of.get(image.path) or _from_folders(image, SPLIT_FOLDERS) for image in images}
+    splits = {image.path: split_of.get(image.path) or meaning_of(image.keys, SPLIT_FOLDERS) for image in images}
     images, unlabelled = _labelled(images, mask_of, labels, splits)
     splits, split_flaws = _whole_split(images, splits)
     unmasked_count = sum(labels[image.path] is None and image.path not in mask_of for image in images)
@@ -126,6 +126,22 @@ def visible_files(folder: Path) -> tuple[list[Path], list[Path]]:
     return files, sorted(prepared)
 
 
+def folder_keys(path: Path, root: Path) -> tuple[str, ...]:
+    """The names of the folders between root and the file in lower case, with `_` for blanks and `-`."""
+    parts = path.relative_to(root).parts[:-1]
+    return tuple(re.sub(r"[\s-]+|2017$", "_", part.strip().lower()).strip("_") for part in parts)
+
+
+def meaning_of(keys: Sequence[str], meaning: Mapping[str, V]) -> V | None:
+    """The meaning of the innermost folder that has one, or None."""
+    return next((meaning[key] for key in reversed(keys) if key in meaning), None)
+
+
+def is_named_mask(path: Path, root: Path) -> bool:
+    """Whether a file lies in a folder of masks, or is named like a mask."""
+    return not MASK_FOLDERS.isdisjoint(folder_keys(path, root)) or bool(MASK_AFFIX.search(path.stem))
+
+
 def is_picture(path: Path) -> bool:
     """Whether a file is an image that is read, by its name, or a DICOM file without a suffix."""
     return path.suffix.lower() in SUFFIXES or is_dicom(path)
@@ -143,9 +159,9 @@ def _sorted_files(folder: Path) -> tuple[list[Picture], list[Picture], list[Flaw
     flaws += [Flaw("left out", f"{clean(str(path))}: the output of a preparation") for path in prepared]
     for path in files:
         parts = path.relative_to(folder).parts
-        keys = tuple(re.sub(r"[\s-]+", "_", part.strip().lower()) for part in parts[:-1])
+        keys = folder_keys(path, folder)
         suffix = path.suffix.lower()
-        is_mask = not MASK_FOLDERS.isdisjoint(keys) or MASK_AFFIX.search(path.stem)
+        is_mask = is_named_mask(path, folder)
         is_image = is_picture(path)
         if not is_image and not (suffix == ".npy" and is_mask):
             unread.append(path)
@@ -199,7 +215,7 @@ def _matched(images: Sequence[Picture], masks: Sequence[Picture]) -> tuple[dict[
     exactly are compared again without regard to letter case and Unicode form.
     """
     masks_of: dict[Path, list[Path]] = defaultdict(list)
-    for fold in (str, _folded):
+    for fold in (str, folded):
         images_of: dict[Hashable, list[Path]] = defaultdict(list)  # by folders and name, and by the name
         for image in images:
             way = tuple(map(fold, image.way))
@@ -223,7 +239,7 @@ def _matched(images: Sequence[Picture], masks: Sequence[Picture]) -> tuple[dict[
     return {image: group[0] for image, group in masks_of.items()}, [mask.path for mask in masks], problems
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -256,8 +272,3 @@ def _whole_split(
         line = f"{len(missing)} images have no split, such as {clean(str(missing[0]))}: a split is drawn for all images"
         flaws.append(Flaw("split folders", line))
     return dict.fromkeys(splits), flaws
-
-
-def _from_folders(picture: Picture, meaning: Mapping[str, V]) -> V | None:
-    """The meaning of the innermost folder that has one, or None."""
-    return next((meaning[key] for key in reversed(picture.keys) if key in meaning), None)

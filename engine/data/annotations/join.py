@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from engine.contract.text import clean
 from engine.data.annotations.shapes import Drawing, Flaw, Picture
-from engine.data.layouts import CLASSES, SPLIT_FOLDERS
+from engine.data.layouts import CLASSES, SPLIT_FOLDERS, folded, folder_keys, meaning_of
 from engine.data.sources import Case
 
 SUFFIX = re.compile(r"\.(?=\w*[a-z])\w{2,5}$")
 """The suffix of a file name. The last part of an id such as 1.2.840.10 does not match."""
-V = TypeVar("V")
 
 
 def join(
@@ -28,8 +25,8 @@ def join(
     """
     by_name, by_stem = defaultdict(list), defaultdict(list)
     for path in images:
-        by_name[_fold(path.name)].append(path)
-        by_stem[_fold(path.stem)].append(path)
+        by_name[folded(path.name)].append(path)
+        by_stem[folded(path.stem)].append(path)
     pictures_of: dict[Path, list[Picture]] = defaultdict(list)
     flaws, problems = [], []
     for picture in pictures:
@@ -79,7 +76,7 @@ def _splits(pictures_of: Mapping[Path, list[Picture]], images: Sequence[Path], r
     given = {path: next(filter(None, map(_split, group)), None) for path, group in pictures_of.items()}
     if len(set(given.values()) - {None}) < 2:  # train.csv alone does not make every image a training image
         given = {}
-    return [_from_folders(path, root, SPLIT_FOLDERS) or given.get(path) for path in images]
+    return [meaning_of(folder_keys(path, root), SPLIT_FOLDERS) or given.get(path) for path in images]
 
 
 def _cases(
@@ -91,7 +88,7 @@ def _cases(
         width, height = next((p.drawing[1:] for p in group if p.drawing.width and p.drawing.height), (None, None))
         drawing = Drawing(tuple(shape for p in group for shape in p.drawing.shapes), width, height)
         identity = "_".join((*path.relative_to(root).parts[:-1], path.stem)) if repeated else path.stem
-        label = _from_folders(path, root, CLASSES)
+        label = meaning_of(folder_keys(path, root), CLASSES)
         where = clean(str(group[0].file if group else path))
         yield Case(identity, path, where, label, drawing, split)
 
@@ -101,7 +98,7 @@ def _nearest(group: Sequence[Path], picture: Picture, name: str, root: Path) -> 
     folder of its split, then in the same letter case."""
 
     def rank(path: Path) -> tuple[int, bool, bool, bool]:
-        folders = [_fold(part) for part in path.parts[:-1]]
+        folders = [folded(part) for part in path.parts[:-1]]
         same = 0
         for one, other in zip(reversed(_parts(name)[:-1]), reversed(folders), strict=False):
             if one != other:
@@ -109,7 +106,7 @@ def _nearest(group: Sequence[Path], picture: Picture, name: str, root: Path) -> 
             same += 1
         split = _split(picture)
         beside = path.is_relative_to(picture.file.parent)
-        in_split = split is not None and split == _from_folders(path, root, SPLIT_FOLDERS)
+        in_split = split is not None and split == meaning_of(folder_keys(path, root), SPLIT_FOLDERS)
         return same, beside, in_split, path.name == re.split(r"[\\/]", name)[-1]
 
     ranks = [rank(path) for path in group]
@@ -122,17 +119,5 @@ def _split(picture: Picture) -> str | None:
     return next((SPLIT_FOLDERS[word] for word in words if word in SPLIT_FOLDERS), None)
 
 
-def _from_folders(path: Path, root: Path, meaning: Mapping[str, V]) -> V | None:
-    for part in reversed(path.relative_to(root).parts[:-1]):
-        key = re.sub(r"[\s-]+|2017$", "_", part.strip().lower()).strip("_")
-        if key in meaning:
-            return meaning[key]
-    return None
-
-
-def _fold(text: str) -> str:
-    return unicodedata.normalize("NFC", text).casefold()
-
-
 def _parts(name: str) -> list[str]:
-    return [part for part in _fold(name).replace("\\", "/").split("/") if part not in ("", ".", "..")] or [""]
+    return [part for part in folded(name).replace("\\", "/").split("/") if part not in ("", ".", "..")] or [""]

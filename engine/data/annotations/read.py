@@ -15,7 +15,7 @@ from engine.data.annotations.choose import Choice, choose
 from engine.data.annotations.join import join
 from engine.data.annotations.shapes import Flaw, Picture
 from engine.data.file_kinds import list_unread
-from engine.data.layouts import MASK_AFFIX, MASK_FOLDERS, is_picture, visible_files
+from engine.data.layouts import is_named_mask, is_picture, visible_files
 from engine.data.sources import Source, checked
 from engine.data.tables import read_header
 
@@ -68,7 +68,7 @@ def read_annotated(source: Path, format: str, choice: Choice) -> tuple[Source | 
         root = root.parent
         files, _ = visible_files(root)
     images = [path for path in files if is_picture(path)]
-    masks = [path for path in images if _is_mask(path, root)]
+    masks = [path for path in images if is_named_mask(path, root)]
     if len(masks) == len(images):  # a folder of radiographs that is called labels
         masks = []
     ((key, parts),) = found.annotations.items()
@@ -170,8 +170,3 @@ def _likely(path: Path) -> str:
         if word := next((word for word in WORDS if word in start), None):
             return FORMATS[WORDS[word]][0]
     return " or ".join(title for title, suffixes in FORMATS.values() if path.suffix.lower() in suffixes)
-
-
-def _is_mask(path: Path, root: Path) -> bool:
-    folders = {part.lower() for part in path.relative_to(root).parts[:-1]}
-    return bool(folders & MASK_FOLDERS or MASK_AFFIX.search(path.stem))
