@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LARGEST_TABLE = 256 << 20
-SEPARATORS = ",;\t"
 MISSING = frozenset({"nan", "na", "n/a", "<na>", "null", "none"})
 LABELS = dict.fromkeys(("1.0", "true", "yes"), "1") | dict.fromkeys(("0.0", "false", "no"), "0")
 OPTIONAL = ("mask", "split", "group", "spacing")
@@ -34,13 +34,11 @@ def read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     name = clean(str(path))
-    lines = {1: [""]}
-    problems = []
-    for number, fields, problem in _records(path):
-        lines[number] = [field.strip() for field in fields]
-        problems += [f"{name}: line {number}: {problem}"] if problem else []
+    records = list(_records(path))
+    problems = [f"{name}: line {number}: {problem}" for number, _, problem in records if problem]
+    lines = {number: [field.strip() for field in fields] for number, fields, _ in records}
     head_line = next((number for number, fields in lines.items() if any(fields)), 1)
-    header = pd.Index([field.lower() for field in lines.pop(head_line)])
+    header = pd.Index([field.lower() for field in lines.pop(head_line, [])])
     if missing := [column for column in required if column not in header]:
         found = f"no column {', '.join(missing)}; found: {clean(', '.join(header))[:200]}"
         raise BadInput(problems or f"{name}: line {head_line}: {found}")
@@ -88,12 +86,13 @@ def _records(path: Path) -> Iterator[tuple[int, list[str], str]]:
         line = content.count(b"\n", 0, error.start) + 1
         raise BadInput(f"{name}: line {line}: not UTF-8 text; expected a CSV file") from None
     file = io.StringIO(text, newline="")
-    first, before = file.readline(), 1
+    first, before, separator = file.readline(), 0, ","
     if first.lower().startswith("sep=") and len(first.strip("\r\n")) == 5:  # a line that Excel writes
-        separator = first[4]
+        before, separator = 1, first[4]
     else:
-        separator, before = _separator(first), 0
         file.seek(0)
+        with contextlib.suppress(csv.Error):  # one column
+            separator = csv.Sniffer().sniff(first, ",;\t").delimiter
     csv.field_size_limit(LARGEST_TABLE)
     reader = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=True)
     while True:
@@ -105,13 +104,6 @@ def _records(path: Path) -> Iterator[tuple[int, list[str], str]]:
         except csv.Error as error:
             yield number, [], f"not CSV: {clean(str(error))}"
             return
-
-
-def _separator(line: str) -> str:
-    try:
-        return csv.Sniffer().sniff(line, SEPARATORS).delimiter
-    except csv.Error:  # one column
-        return ","
 
 
 def _plain(column: str, value: str, folder: Path) -> str:

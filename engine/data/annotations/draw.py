@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,7 +58,7 @@ def _draw_shape(shape: Shape, height: int, width: int) -> tuple[Mask, str | None
         corners, flaw = check_polygon(data, width, height)
         if corners is None:
             raise ValueError(flaw)
-        return draw([corners], height, width), flaw
+        return draw(corners, height, width), flaw
     if shape.kind == "patch":
         area = _paste(data[0], data[1], data[2], height, width)
     else:
@@ -93,22 +93,19 @@ def _crosses_itself(corners: NDArray[np.float64]) -> bool:
     return bool(np.linalg.matrix_rank(corners - corners[0]) == 2)
 
 
-def draw(polygons: Iterable[NDArray[np.float64]], height: int, width: int) -> Mask:
-    """The union of polygons as (height, width), bool, drawn by COCO's own code.
+def draw(corners: NDArray[np.float64], height: int, width: int) -> Mask:
+    """A polygon as (height, width), bool, drawn by COCO's own code.
 
     Pixel (row, column) covers [column, column + 1) x [row, row + 1). It belongs to the mask where about half of it is
     covered. A polygon too thin for any pixel keeps the one at its centre, so that a positive never becomes a negative.
     """
     from pycocotools import mask as coco
 
-    mask = np.zeros((height, width), bool)
-    for corners in polygons:
-        drawn = coco.decode(coco.frPyObjects([corners.ravel().tolist()], height, width))[:, :, 0].astype(bool)
-        if not drawn.any():
-            column, row = np.clip(corners.mean(axis=0).astype(int), 0, (width - 1, height - 1))
-            drawn[row, column] = True
-        mask |= drawn
-    return mask
+    drawn: Mask = coco.decode(coco.frPyObjects([corners.ravel().tolist()], height, width))[:, :, 0].astype(bool)
+    if not drawn.any():
+        column, row = np.clip(corners.mean(axis=0).astype(int), 0, (width - 1, height - 1))
+        drawn[row, column] = True
+    return drawn
 
 
 def _counts(data: Any, height: int, width: int) -> list[int]:

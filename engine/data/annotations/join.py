@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from engine.contract.text import clean
@@ -98,16 +99,12 @@ def _nearest(group: Sequence[Path], picture: Picture, name: str, root: Path) -> 
     folder of its split, then in the same letter case."""
 
     def rank(path: Path) -> tuple[int, bool, bool, bool]:
-        folders = [folded(part) for part in path.parts[:-1]]
-        same = 0
-        for one, other in zip(reversed(_parts(name)[:-1]), reversed(folders), strict=False):
-            if one != other:
-                break
-            same += 1
+        folders = zip(_parts(name)[-2::-1], map(folded, path.parts[-2::-1]), strict=False)
+        same = list(takewhile(lambda pair: pair[0] == pair[1], folders))
         split = _split(picture)
         beside = path.is_relative_to(picture.file.parent)
         in_split = split is not None and split == meaning_of(folder_keys(path, root), SPLIT_FOLDERS)
-        return same, beside, in_split, path.name == re.split(r"[\\/]", name)[-1]
+        return len(same), beside, in_split, path.name == re.split(r"[\\/]", name)[-1]
 
     ranks = [rank(path) for path in group]
     return [path for path, value in zip(group, ranks, strict=True) if value == max(ranks)]

@@ -34,12 +34,9 @@ def is_yolo_text(path: Path) -> bool:
 def read_names(path: Path, document: Any) -> dict[int, str]:
     """The class names of a data.yaml."""
     names = document["names"]
-    pairs = dict(enumerate(names)) if isinstance(names, list) else names if isinstance(names, dict) else {}
     try:
-        if not all(isinstance(name, str | int | float) for name in pairs.values()):
-            raise TypeError
-        return {int(key): str(name) for key, name in pairs.items()}
-    except (TypeError, ValueError):
+        return {int(key): str(name) for key, name in (enumerate(names) if isinstance(names, list) else names.items())}
+    except (AttributeError, TypeError, ValueError):
         raise BadInput(f"{clean(str(path))}: names: expected a list of names, got {brief(names)}") from None
 
 
