@@ -102,7 +102,7 @@ def _records(path: Path) -> Iterator[tuple[int, list[str], str]]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield number, [], f"not CSV: {clean(str(error))}"
+            yield number, [], f"not CSV: {clean(str(error))}; expected closed quotes"
             return
 
 

@@ -77,7 +77,10 @@ def test_every_problem_is_listed_with_its_line_and_what_is_right(files: Path) ->
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "not UTF-8"),
         (HEAD.encode() + b"x,a\0.png,,0,val\n", "line"),
         (HEAD.encode() + b"x,a.png,,0,val,more\n", "line 2: expected 5 fields, got 6"),
-        (HEAD.encode() + b'x,a.png,,0,val\ny,"a.png,,0,val\n', "line 3: not CSV: unexpected end of data"),
+        (
+            HEAD.encode() + b'x,a.png,,0,val\ny,"a.png,,0,val\n',
+            "line 3: not CSV: unexpected end of data; expected closed quotes",
+        ),
         (HEAD.encode() + b"x," + b"y" * 5000 + b",,0,val\n", "no such file"),
         (HEAD.encode() + "\x1b[2J\u202e,a.png,,0,val\n".encode(), "id: ␛[2J\ufffd contains control characters"),
         (HEAD.encode() + b"x,\x1b]0;owned\x07.png,,0,val\n", "image: ␛]0;owned␇.png: no such file"),

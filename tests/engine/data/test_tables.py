@@ -87,7 +87,7 @@ def test_all_lines_that_cannot_be_read_are_named(folder: Path) -> None:
     assert caught.value.lines == (
         f"{path}: line 2: expected 2 fields, got 3",
         f"{path}: line 6: expected 2 fields, got 4",
-        f"{path}: line 8: not CSV: ',' expected after '\"'",
+        f"{path}: line 8: not CSV: ',' expected after '\"'; expected closed quotes",
     )
 
 
