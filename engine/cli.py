@@ -132,6 +132,8 @@ def make_parser() -> argparse.ArgumentParser:
     predict.add_argument("--maps", action="store_true", help="also write probability maps (16-bit PNG)")
     predict.add_argument("--overlays", action="store_true", help="also write radiographs with the outlines of masks")
     predict.add_argument("--submission", choices=("rle",), help="also write submission.csv with Kaggle's run lengths")
+    selftest = add("selftest", _selftest, "Check on synthetic data that this machine trains and predicts rightly.")
+    selftest.add_argument("--gpu", type=whole(0, 63), metavar="N", help="default: the first GPU, or the CPU")
     cli_nnunet.add_commands(commands.add_parser("nnunet", help="Train and score nnU-Net on our data (extra: nnunet)."))
     return parser
 
@@ -276,6 +278,13 @@ def _pictures(args: argparse.Namespace) -> None:
     from engine.results.picture_server import serve_pictures
 
     serve_pictures(args.run)
+
+
+def _selftest(args: argparse.Namespace) -> None:
+    _say_loading("selftest")
+    from engine.selftest import selftest
+
+    selftest(args.gpu)
 
 
 def _predict(args: argparse.Namespace) -> None:
