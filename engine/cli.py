@@ -84,7 +84,11 @@ def make_parser() -> argparse.ArgumentParser:
     prepare.add_argument("--output", type=Path, required=True, metavar="DIR")
     prepare.add_argument("--trust", choices=("mask", "label"), default="mask", help="which one wins (default: mask)")
     prepare.add_argument("--seed", type=whole(0, 2**32 - 1), default=42, metavar="S", help="seed of a drawn split")
-    what = "go on where more than 2 %% of the masks or annotations are lost"
+    what = "mask values that mean fracture: auto (default), nonzero, above-half, or numbers such as 1 or 1,2"
+    prepare.add_argument("--mask-values", type=_mask_values, default="auto", metavar="V", help=what)
+    what = "mask value of pixels that count in neither training nor scores"
+    prepare.add_argument("--ignore-value", type=whole(0, 65535), metavar="N", help=what)
+    what = "go on where more than 2 %% of the masks or annotations are lost or look inverted"
     prepare.add_argument("--accept-losses", action="store_true", help=what)
     prepare.add_argument("--invert", action="store_true", help="bones are dark, as in MONOCHROME1 (not for DICOM)")
     what = "salt of the hashes of DICOM patient ids (default: your own, made when needed)"
@@ -145,22 +149,23 @@ def _synth(args: argparse.Namespace) -> None:
     print(f"{args.images} synthetic radiographs: {clean(str(manifest))}")
 
 
+def _mask_values(text: str) -> str:
+    if text not in ("auto", "nonzero", "above-half") and not all(part.isdecimal() for part in text.split(",")):
+        raise argparse.ArgumentTypeError(f"expected auto, nonzero, above-half, or numbers, got {text!r}")
+    return text
+
+
+_PREPARE_OPTIONS = (
+    *("format", "split", "trust", "seed", "categories", "crowd", "accept_losses", "invert", "salt"),
+    *("mask_values", "ignore_value", "overwrite"),
+)
+
+
 def _prepare(args: argparse.Namespace) -> None:
     from engine.data.prepare import prepare, report_lines
 
-    options = (
-        "format",
-        "split",
-        "trust",
-        "seed",
-        "categories",
-        "crowd",
-        "accept_losses",
-        "invert",
-        "salt",
-        "overwrite",
-    )
-    prepared = prepare(args.source, args.output, **{name: getattr(args, name) for name in options})
+    choices = {name: getattr(args, name) for name in _PREPARE_OPTIONS}
+    prepared = prepare(args.source, args.output, **choices)
     print("\n".join(report_lines(prepared)))
 
 

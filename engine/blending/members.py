@@ -13,12 +13,12 @@ from engine.contract import names
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.contract.yaml_file import read_mapping
-from engine.data.images import image_size
 from engine.data.manifest import Sample
-from engine.data.resize import content_size, to_native
+from engine.data.resize import content_size, mask_to_input, to_native
 from engine.evaluation.predictions import NnunetPredictions, Predictions, open_nnunet_predictions, predict_split
 from engine.evaluation.presence import HEAD, OF_MAP
 from engine.evaluation.run import Run, open_run
+from engine.evaluation.scores import counted_values, native_mask
 
 Weights = Sequence[float]
 Member = Run | NnunetPredictions
@@ -56,11 +56,16 @@ class Members:
         """(M, N): each member's own presence score: its classification head or, without one, the maximum of its map,
         which a presence loss may have trained."""
 
+        def largest(part: Predictions, index: int) -> float:
+            mask = native_mask(part.samples[index])
+            content = part.content(index, *mask.shape)
+            small = mask_to_input(mask, part.size, part.keep_aspect)[: content.shape[0], : content.shape[1]]
+            return OF_MAP["max"](counted_values(content, small))
+
         def scores(part: Predictions) -> npt.NDArray[np.float64]:
             if part.presence is not None:
                 return part.presence
-            sizes = [image_size(sample.image) for sample in part.samples]
-            return np.array([OF_MAP["max"](part.content(index, *size)) for index, size in enumerate(sizes)])
+            return np.array([largest(part, index) for index in range(len(part.samples))])
 
         return np.stack([scores(part) for part in self.parts])
 

@@ -19,7 +19,7 @@ from engine.data.resize import mask_to_input, to_native
 from engine.evaluation.choose import mean_dice_pos
 from engine.evaluation.metrics import roc_auc_columns
 from engine.evaluation.presence import HEAD, OF_AREA, OF_MAP, map_scores
-from engine.evaluation.scores import counts_at, native_mask, quantise
+from engine.evaluation.scores import counted_pixels, counted_values, counts_at, native_mask, quantise
 from engine.process.progress import map_threaded
 
 LARGEST_GRID = 1000
@@ -123,11 +123,11 @@ def _score_grid(members: Members, grid: list[tuple[float, ...]], thresholds: npt
         counts, maps, areas = [], [], []
         for weights in grid:
             content = mix(contents, weights)
-            if mask.any():
+            if (mask > 0).any():
                 counts.append(counts_at(quantise(to_native(content, height, width)), mask, thresholds))
             tp, fp, _ = counts_at(quantise(content), small, thresholds)
-            maps.append(list(map_scores(content).values()))
-            areas.append([of(tp + fp, np.array(small.size)) for of in OF_AREA.values()])
+            maps.append(list(map_scores(counted_values(content, small)).values()))
+            areas.append([of(tp + fp, np.array(counted_pixels(small))) for of in OF_AREA.values()])
         return np.array(counts, np.int64), np.array(maps), np.array(areas, np.float32)
 
     counts, maps, areas = zip(*map_threaded(score, len(members.samples), "search on val"), strict=True)

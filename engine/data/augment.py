@@ -210,8 +210,8 @@ NUMBERS = sum(augmentation.numbers for augmentation in AUGMENTATIONS)
 def augment(images: Tensor, masks: Tensor, fractured: Tensor, numbers: Tensor, config: AugmentConfig) -> Pair:
     """The changed images and masks.
 
-    `images`: float (B, 1, S, S), 0…1, before and after; `masks`: float (B, 1, S, S), 0 or 1; `fractured`: float (B,), 0
-    or 1; `numbers`: float (B, NUMBERS), uniform from 0 to 1 (exclusive). All on one device.
+    `images`: float (B, 1, S, S), 0…1, before and after; `masks`: float (B, 1, S, S), 0, 1 or -1 (ignored); `fractured`:
+    float (B,), 0 or 1; `numbers`: float (B, NUMBERS), uniform from 0 to 1 (exclusive). All on one device.
     """
     boost = 1 + (config.positive_boost - 1) * fractured
     first = 0

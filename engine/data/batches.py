@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     image: torch.Tensor
     """uint8 (B, 1, S, S)."""
     mask: torch.Tensor
-    """bool (B, 1, S, S)."""
+    """int8 (B, 1, S, S): 1 fracture, 0 none, -1 ignored."""
     fractured: torch.Tensor
     """float32 (B,), 0 or 1."""
     position: torch.Tensor
@@ -50,7 +50,7 @@ class TrainingSamples(Dataset[Batch]):
             torch.stack(numbers),
         )
 
-    def _cut(self, index: int, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], bool, torch.Tensor]:
+    def _cut(self, index: int, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int8], bool, torch.Tensor]:
         """(image, mask, whether it shows a fracture, numbers). A patch beside the fracture shows no fracture."""
         drawn = torch.rand(PATCH_NUMBERS + NUMBERS, generator=torch.Generator().manual_seed(seed))
         for_patch, for_augmentation = drawn.split([PATCH_NUMBERS, NUMBERS])
@@ -60,19 +60,19 @@ class TrainingSamples(Dataset[Batch]):
         assert self.inputs.positions is not None
         row, column = corner(self.inputs.positions[index], self.patch, for_patch.numpy())
         window = (slice(row, row + self.patch.size), slice(column, column + self.patch.size))
-        return image[window], mask[window], bool(mask[window].any()), for_augmentation
+        return image[window], mask[window], bool((mask[window] > 0).any()), for_augmentation
 
 
 def on_device(
     batch: Batch, device: torch.device, config: AugmentConfig
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(image, mask, fractured) of a batch, augmented on the device: float32 (B, 1, S, S) in 0…1, (B, 1, S, S) and
-    (B,) of 0 and 1. An image whose fracture was moved out of the picture becomes a negative. Does not wait for the
-    device."""
+    """(image, mask, fractured) of a batch, augmented on the device: float32 (B, 1, S, S) in 0…1, (B, 1, S, S) and (B,)
+    of 0 and 1, in the mask also -1 for ignored pixels. An image whose fracture was moved out of the picture becomes a
+    negative. Does not wait for the device."""
     image, mask, fractured, numbers = (
         part.to(device, non_blocking=True) for part in (batch.image, batch.mask, batch.fractured, batch.numbers)
     )
     image, mask = image.float().div_(255), mask.float()
-    had_one = mask.amax((1, 2, 3))
+    had_one = mask.amax((1, 2, 3)).clamp(min=0)
     image, mask = augment(image, mask, fractured, numbers, config)
-    return image, mask, fractured * (1 - had_one + mask.amax((1, 2, 3)))
+    return image, mask, fractured * (1 - had_one + mask.amax((1, 2, 3)).clamp(min=0))

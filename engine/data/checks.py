@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
@@ -18,27 +18,31 @@ from engine.data.annotations.draw import draw_shapes
 from engine.data.annotations.shapes import Flaw
 from engine.data.blank import find_blank
 from engine.data.dicom import dicom_size, is_dicom
-from engine.data.images import image_size, read_mask, read_radiograph
+from engine.data.images import IGNORED_COMMENT, IGNORED_GREY, Labels, image_size, read_radiograph
 from engine.data.manifest import SPLITS, Sample
+from engine.data.mask_values import NONZERO, MaskValues, mask_size
 from engine.data.sources import Case, located
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+INVERTED = 0.5
+"""A mask with a larger share of fracture is likely inverted."""
+EMPTIED = "mask emptied"
 TRUNCATED = "the JPEG is cut short, read up to that point"
 
 
 class Examined(NamedTuple):
-    """A decoded case: the hash of its size and pixels, and its mask as a PNG of 0 and 255 at the upright image's size,
-    without bytes where the mask is empty or missing."""
+    """A decoded case: the hash of its size and pixels, and its mask as a PNG of 0, 255 and 128 (ignored) at the
+    upright image's size, without bytes where the mask is empty or missing."""
 
     case: Case
     digest: bytes
     mask: bytes
+    fractured: bool
+    """Whether the mask shows a fracture."""
     flaws: tuple[Flaw, ...]
-    ignore: NDArray[np.bool_] | None = None
-    """The pixels that count neither as fracture nor as background."""
 
 
 def header_problems(case: Case) -> list[str]:
@@ -48,7 +52,7 @@ def header_problems(case: Case) -> list[str]:
         size: tuple[float, float] | None = None
         name = f"the annotation of {clean(case.image.name)}"
         if isinstance(case.mask, Path):
-            size, name = image_size(case.mask, upright=False), clean(str(case.mask))
+            size, name = mask_size(case.mask), clean(str(case.mask))
         elif case.mask and case.mask.height and case.mask.width:
             size = case.mask.height, case.mask.width
         if size is None or size == (height, width):
@@ -59,8 +63,9 @@ def header_problems(case: Case) -> list[str]:
         return located(case, error)
 
 
-def examine(case: Case) -> Examined | BadInput:
-    """Decode the case. BadInput is returned instead of raised, so that all errors can be listed."""
+def examine(case: Case, meaning: MaskValues = NONZERO) -> Examined | BadInput:
+    """Decode the case. meaning: of the values of mask files. BadInput is returned instead of raised, so that all errors
+    can be listed."""
     try:
         radiograph = read_radiograph(case.image)
         height, width = radiograph.pixels.shape
@@ -69,20 +74,29 @@ def examine(case: Case) -> Examined | BadInput:
             flaws.append(Flaw("truncated", f"{case.id}: {TRUNCATED}"))
         if radiograph.turned:
             flaws.append(Flaw("rotated", f"{case.id}: has an EXIF rotation, turned to {width} x {height}"))
-        mask = ignore = None
+        mask: Labels = np.zeros((height, width), bool)
         if isinstance(case.mask, Path):
-            mask = read_mask(case.mask)
+            mask, is_emptied = meaning.read(case.mask)
+            if is_emptied:
+                line = f"{case.id}: the mask has several values, but no pixel is fracture ({meaning})"
+                flaws.append(Flaw(EMPTIED, line, 1))
+            if (mask > 0).sum() > INVERTED * max(1, (mask >= 0).sum()):
+                flaws.append(Flaw("inverted mask", f"{case.id}: most of the picture is fracture; is it inverted?", 1))
         elif case.mask:
-            mask, ignore, drawn_flaws = draw_shapes(case.mask, height, width, case.id)
+            mask, drawn_flaws = draw_shapes(case.mask, height, width, case.id)
             flaws += drawn_flaws
     except BadInput as error:
         return BadInput(located(case, error))
     digest = hashlib.blake2b(f"{height} {width} ".encode() + radiograph.pixels.tobytes(), digest_size=16).digest()
-    flaws += find_blank(case, radiograph.pixels, mask is not None and bool(mask.any()))
+    flaws += find_blank(case, radiograph.pixels, bool((mask > 0).any()))
     png = io.BytesIO()
-    if mask is not None and mask.any():
-        Image.fromarray(mask.astype(np.uint8) * 255).save(png, "PNG")
-    return Examined(case, digest, png.getvalue(), tuple(flaws), ignore)
+    if mask.any():
+        greys, comment = (mask > 0).astype(np.uint8) * 255, PngInfo()
+        if (mask < 0).any():
+            greys[mask < 0] = IGNORED_GREY
+            comment.add_text("Comment", IGNORED_COMMENT)
+        Image.fromarray(greys).save(png, "PNG", pnginfo=comment)
+    return Examined(case, digest, png.getvalue(), bool((mask > 0).any()), tuple(flaws))
 
 
 def set_flaws(samples: Sequence[Sample], digests: Sequence[bytes]) -> Iterator[Flaw]:

@@ -14,12 +14,13 @@ from engine.data.checks import TRUNCATED, Examined, examine
 from engine.data.dicom import is_dicom, read_dicom
 from engine.data.images import read_radiograph
 from engine.data.manifest import Sample
+from engine.data.mask_values import MaskValues
 from engine.data.sources import Case, located
 
 IMAGES = "images"
 
 
-def examine_copy(case: Case, copy: Path, invert: bool) -> Examined | BadInput:
+def examine_copy(case: Case, copy: Path, invert: bool, meaning: MaskValues) -> Examined | BadInput:
     """`examine` of the case. If its image is DICOM, or `invert` applies to it, a PNG at `copy` replaces the image."""
     try:
         if is_dicom(case.image):
@@ -28,12 +29,12 @@ def examine_copy(case: Case, copy: Path, invert: bool) -> Examined | BadInput:
             pixels, _, truncated = read_radiograph(case.image)
             pixels = 255 - pixels
         else:
-            return examine(case)
+            return examine(case, meaning)
     except BadInput as error:
         return BadInput(located(case, error))
     copy.parent.mkdir(exist_ok=True)
     Image.fromarray(pixels).save(copy, "PNG")
-    result = examine(replace(case, image=copy))
+    result = examine(replace(case, image=copy), meaning)
     if truncated and not isinstance(result, BadInput):
         return result._replace(flaws=(Flaw("truncated", f"{case.id}: {TRUNCATED}"), *result.flaws))
     return result

@@ -25,6 +25,14 @@ DEPTHS = (8, 10, 12, 14, 16)
 END_OF_JPEG = b"\xff\xd9"
 PHOTOMETRIC = 262
 MIN_IS_WHITE = 0
+IGNORED = -1
+"""Label of a pixel that counts in neither loss nor metrics."""
+IGNORED_GREY = 128
+"""Grey level of such a pixel in our mask files."""
+IGNORED_COMMENT = "128: ignored"
+"""PNG comment of our mask files with such pixels."""
+Labels = NDArray[np.bool_] | NDArray[np.int8]
+"""A mask: bool (True: fracture), or int8 (1: fracture, 0: none, -1: ignored) where it has ignored pixels."""
 T = TypeVar("T")
 
 # read_radiograph has its own limit and messages; Pillow's would break a progress line.
@@ -84,19 +92,35 @@ def read_radiograph(path: Path, window: Sequence[float] | None = None) -> Radiog
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """The mask as (height, width), bool. EXIF rotations are ignored: masks are drawn on the upright image.
+    """The pixels of `read_labels` that belong to the fracture, (height, width), bool."""
+    return read_labels(path) > 0
+
+
+def read_labels(path: Path) -> Labels:
+    """The mask as (height, width). EXIF rotations are not applied: masks are drawn on the upright image.
 
     A pixel belongs to the mask where its brightest channel is in the upper half of the range. If no pixel of a lossless
-    file is, the values are classes (0, 1, 2 …) and all but 0 belong to the mask.
+    file is, the values are classes (0, 1, 2 …) and all but 0 belong to the mask. In a grey 8-bit file of 0, 128 and 255
+    only, 128 is ignored; without any 255 it needs our comment, because 128 may be the fracture.
 
     Raises BadInput in one line: no such file, no image, cut short, too many pixels.
     """
 
-    def decode(image: Image.Image) -> NDArray[np.bool_]:
+    def decode(image: Image.Image) -> Labels:
         lossy = image.format == "JPEG"
-        values, half = _brightest(image)
+        values, half = brightest(image)
+        if image.mode == "L" and not lossy and (ignored := values == IGNORED_GREY).any():
+            white = values == 255
+            is_ours = white.any() or image.info.get("Comment") == IGNORED_COMMENT
+            if is_ours and (ignored | white | (values == 0)).all():
+                return np.where(ignored, IGNORED, white).astype(np.int8)
         return values >= half if lossy or not values.size or values.max() >= half else values > 0
 
+    return decoded(path, decode)
+
+
+def decoded(path: Path, decode: Callable[[Image.Image], T]) -> T:
+    """`decode` of the file's image. Raises BadInput in one line: no such file, no image, cut short, too many pixels."""
     try:
         return _read(path, decode)
     except _CutShort as cut:
@@ -188,10 +212,10 @@ def _grey(image: Image.Image, window: Sequence[float] | None) -> NDArray[np.uint
         inverted = image.format == "TIFF" and tags.get(PHOTOMETRIC) == MIN_IS_WHITE
         pixels = _to_8_bits(_finite(np.asarray(image)), window)
         return 255 - pixels if inverted else pixels
-    return np.asarray(_on_black(image).convert("L"))
+    return np.asarray(on_black(image).convert("L"))
 
 
-def _on_black(image: Image.Image) -> Image.Image:
+def on_black(image: Image.Image) -> Image.Image:
     """The image without transparency, composed onto black."""
     if not image.has_transparency_data:
         return image
@@ -227,7 +251,7 @@ def _to_8_bits(values: NDArray[Any], window: Sequence[float] | None) -> NDArray[
     return grey.astype(np.uint8)
 
 
-def _brightest(image: Image.Image) -> tuple[NDArray[Any], float]:
+def brightest(image: Image.Image) -> tuple[NDArray[Any], float]:
     """The brightest channel of each pixel, and the middle of its range."""
     image.load()
     if image.mode == "F":
@@ -235,7 +259,7 @@ def _brightest(image: Image.Image) -> tuple[NDArray[Any], float]:
         return values, 0.5 if values.size and values.max() <= 1.0 else 128.0
     if image.mode.startswith("I"):
         return np.asarray(image), 32768.0
-    opaque = _on_black(image)
+    opaque = on_black(image)
     if opaque.mode in ("1", "L"):
         return np.asarray(opaque.convert("L")), 128.0
     return np.asarray(opaque.convert("RGB")).max(axis=2), 128.0

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.arrays import cached
-from engine.data.images import read_image, read_mask
+from engine.data.images import read_image, read_labels
 from engine.data.manifest import Sample
 from engine.data.patches import POSITIONS, Coordinates, find_positions
 from engine.data.resize import image_to_input, mask_to_input
@@ -35,8 +35,8 @@ class Inputs:
     samples: tuple[Sample, ...]
     images: npt.NDArray[np.uint8]
     """(N, size, size), grey."""
-    masks: npt.NDArray[np.bool_]
-    """(N, size, size)."""
+    masks: npt.NDArray[np.int8]
+    """(N, size, size): 1 fracture, 0 none, -1 ignored."""
     positions: Coordinates | None = None
     """(N, 2 * POSITIONS + 1, 2): positions where patches may be cut, if requested."""
 
@@ -57,24 +57,24 @@ def load_inputs(
     be written (read-only data, full disk) the arrays stay in memory. Raises BadInput with a line for every mask whose
     size differs from its image's.
     """
-    folder = cache_folder(samples, cache_beside, "inputs-1", size, keep_aspect)
+    folder = cache_folder(samples, cache_beside, "inputs-2", size, keep_aspect)
     shape = (len(samples), size, size)
 
-    def fill(images: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_]) -> None:
+    def fill(images: npt.NDArray[np.uint8], masks: npt.NDArray[np.int8]) -> None:
         def read(index: int) -> str | None:
             sample = samples[index]
             image = read_image(sample.image, sample.window)
             images[index] = image_to_input(image, size, keep_aspect)
             if sample.mask is None:
                 return None
-            mask = read_mask(sample.mask)
+            mask = read_labels(sample.mask)
             masks[index] = mask_to_input(mask, size, keep_aspect)
             return None if mask.shape == image.shape else size_problem(sample, image.shape, mask.shape)
 
         if problems := [problem for problem in map_threaded(read, len(samples), f"read {what}") if problem]:
             raise BadInput(problems)
 
-    images, masks = cached(folder, {"images": (np.uint8, shape), "masks": (np.bool_, shape)}, fill)
+    images, masks = cached(folder, {"images": (np.uint8, shape), "masks": (np.int8, shape)}, fill)
     if folder is not None:
         with contextlib.suppress(OSError):  # the folder is missing, or another process removes it too
             others = [entry for entry in folder.parent.iterdir() if not entry.name.startswith(".")]
@@ -85,7 +85,7 @@ def load_inputs(
 
     def find(table: Coordinates) -> None:
         def find_one(index: int) -> None:
-            table[index] = find_positions(images[index], masks[index])
+            table[index] = find_positions(images[index], masks[index] > 0)
 
         list(map_threaded(find_one, len(samples), f"find patches of {what}"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -16,7 +17,6 @@ from engine.data.dicom import SUFFIXES as DICOM_SUFFIXES
 from engine.data.dicom import is_dicom
 from engine.data.file_kinds import list_unread
 from engine.data.images import SUFFIXES
-from engine.data.losses_found import check_losses
 from engine.data.sources import FLAWS, Case, Source, checked
 
 IMAGE_FOLDERS = frozenset({"images", "image", "imgs", "img", "imagestr", "imagests", "jpegimages", "img_dir"})
@@ -57,7 +57,7 @@ class Picture(NamedTuple):
     """Its folders in lower case, with `_` for blanks and `-`."""
 
 
-def read_folder(folder: Path, accept_losses: bool = False) -> Source:
+def read_folder(folder: Path) -> Source:
     """Cases of a folder in one of LAYOUTS, at any depth; an image without a mask counts as not fractured.
 
     Class folders (fractured, positive; non_fractured, normal, negative …) give the label; without them the mask
@@ -66,7 +66,7 @@ def read_folder(folder: Path, accept_losses: bool = False) -> Source:
     letter case and Unicode forms.
 
     Flaws: a mask without an image, images without a mask (their number), files that are left out. Problems: no masks
-    and no class folders, several masks of one image, more lost masks than `check_losses` allows.
+    and no class folders, several masks of one image.
     """
     name = clean(str(folder))
     images, masks, flaws = _sorted_files(folder)
@@ -79,8 +79,9 @@ def read_folder(folder: Path, accept_losses: bool = False) -> Source:
     images = [_without_channel(image) for image in images]
     images, split_of, list_flaws = _listed_by_voc(folder, images)
     mask_of, alone, mask_problems = _matched(images, masks)
-    lost = [f"{clean(str(mask))}: expected one image of that name; left out" for mask in alone]
-    flaws += [*list_flaws, *(Flaw("mask alone", line) for line in lost)]
+    flaws += list_flaws
+    flaws += [Flaw("mask alone", f"{clean(str(mask))}: expected one image of that name; left out", 1) for mask in alone]
+    unmasked: list[Path] = []
     labels = {image.path: meaning_of(image.keys, CLASSES) for image in images}
     if not images:
         found = f"{len(masks)} masks, but no images" if masks else "no images"
@@ -90,8 +91,7 @@ def read_folder(folder: Path, accept_losses: bool = False) -> Source:
         problems.append(f"{name}: {len(images)} images, but {found}; expected {LAYOUTS}")
     else:
         unmasked = [] if mask_of else [path for path, label in labels.items() if label]
-        lost += [f"{clean(str(path))}: in a folder of fractures, without a mask" for path in unmasked]
-        problems += check_losses(lost, len(masks) + len(unmasked), accept_losses)
+        flaws += [Flaw("mask lost", f"{clean(str(path))}: in a folder of fractures, no mask", 1) for path in unmasked]
     splits = {image.path: split_of.get(image.path) or meaning_of(image.keys, SPLIT_FOLDERS) for image in images}
     images, unlabelled = _labelled(images, mask_of, labels, splits)
     splits, split_flaws = _whole_split(images, splits)
@@ -110,7 +110,8 @@ def read_folder(folder: Path, accept_losses: bool = False) -> Source:
         )
         for image in images
     ]
-    return checked(cases, [*flaws, *unlabelled, *split_flaws], [*problems, *mask_problems])
+    result = checked(cases, [*flaws, *unlabelled, *split_flaws], [*problems, *mask_problems])
+    return result._replace(annotations=len(masks) + len(unmasked))
 
 
 def visible_files(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -180,6 +181,14 @@ def _sorted_files(folder: Path) -> tuple[list[Picture], list[Picture], list[Flaw
         reason = "lies in no folder of images or masks"
         flaws += [Flaw("left out", f"{clean(str(picture.path))}: {reason}") for picture in plain]
     return images or plain, masks, [*flaws, *list_unread(unread)]
+
+
+def nnunet_ignore(folder: Path) -> int | None:
+    """The ignore label of nnU-Net's dataset.json in the folder, or None."""
+    try:
+        return int(json.loads((folder / "dataset.json").read_bytes())["labels"]["ignore"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _without_channel(image: Picture) -> Picture:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.data.annotations.shapes import Flaw
+
 LIMIT = 0.02
 """Largest share of the masks or annotations that may be lost without --accept-losses."""
 
 
-def check_losses(lost: Sequence[str], total: int, accept: bool) -> list[str]:
-    """The problems of a source that loses masks or annotations: none where at most LIMIT of `total` are lost, or where
-    the user accepts it. lost: a line for each loss."""
-    if accept or len(lost) <= LIMIT * total:
+def loss_problems(flaws: Sequence[Flaw], total: int, accept: bool) -> list[str]:
+    """A line for each loss and a summary, if more than LIMIT of `total` are lost and the user does not accept it."""
+    lost = sum(flaw.lost for flaw in flaws)
+    if accept or lost <= LIMIT * total:
         return []
-    summary = f"{len(lost)} of {total} masks or annotations would be lost; expected at most {LIMIT:.0%}"
-    return [*lost, f"{summary} (--accept-losses prepares the rest)"]
+    summary = f"{lost:,} of {total:,} masks or annotations are lost or look inverted; at most {LIMIT:.0%}"
+    return [*(flaw.line for flaw in flaws if flaw.lost), f"{summary} are accepted without --accept-losses"]

@@ -18,15 +18,17 @@ from engine.contract.errors import BadInput
 from engine.contract.files import write_whole
 from engine.contract.names import HEADER, MANIFEST
 from engine.contract.text import clean
-from engine.data.annotations.choose import NO_CHOICE, Choice, loss_problems
+from engine.data.annotations.choose import NO_CHOICE, Choice
 from engine.data.annotations.read import FORMATS, read_annotated
 from engine.data.annotations.shapes import Flaw
-from engine.data.checks import examine, header_problems, set_flaws, split_counts
+from engine.data.checks import EMPTIED, examine, header_problems, set_flaws, split_counts
 from engine.data.converted import IMAGES, examine_copy, place_images, placed
 from engine.data.dicom import is_dicom, with_headers
 from engine.data.fracatlas import is_fracatlas, read_fracatlas
-from engine.data.layouts import read_folder
+from engine.data.layouts import nnunet_ignore, read_folder
+from engine.data.losses_found import loss_problems
 from engine.data.manifest import OTHER_SET, Sample, is_manifest_of, write_manifest
+from engine.data.mask_values import NONZERO, decide
 from engine.data.sources import FLAWS, Case, Source, read_csv, with_splits
 from engine.data.splits import stratified_split
 from engine.data.tables import is_file, read_table
@@ -55,6 +57,8 @@ class Prepared:
     """Everything unusual about the data, by kind; also in flaws.txt beside the manifest."""
     window: Window | None
     """The window of its images with more than 8 bits; also in manifest.yaml beside the manifest."""
+    mask_values: str
+    """The values of mask files and their meaning; empty if the source has no mask files."""
 
 
 def prepare(
@@ -71,10 +75,12 @@ def prepare(
     invert: bool = False,
     salt: Path | None = None,
     overwrite: bool = False,
+    mask_values: str = "auto",
+    ignore_value: int | None = None,
 ) -> Prepared:
-    """Write OUTPUT/manifest.csv, OUTPUT/masks/*.png (of positives only) and OUTPUT/flaws.txt. Images are not copied,
-    except that OUTPUT/images gets an 8-bit PNG of each DICOM file, and with `invert` of each other image. Where images
-    have more than 8 bits, OUTPUT/manifest.yaml gets their window.
+    """Write OUTPUT/manifest.csv, OUTPUT/masks/*.png (of positives and of images with ignored pixels) and
+    OUTPUT/flaws.txt. Images are not copied, except that OUTPUT/images gets an 8-bit PNG of each DICOM file, and with
+    `invert` of each other image. Where images have more than 8 bits, OUTPUT/manifest.yaml gets their window.
 
     format: auto, folder, csv, fracatlas, or one of annotations.read.FORMATS; read_folder, read_csv, read_fracatlas and
     read_annotated describe what they read. categories, crowd: see Choice. accept_losses: go on where more masks or
@@ -84,11 +90,12 @@ def prepare(
     15 / 15 % are drawn by `seed`, stratified by class, groups and pixel-identical images kept together. trust: what
     wins where label and mask contradict each other. `mask`: fractured means that the mask is not empty. `label`: a 0
     empties the mask; a 1 with an empty mask is left out, because a positive without a mask cannot be scored.
+    mask_values, ignore_value: the values of mask files that mean fracture, and the value of ignored pixels: see decide.
 
     Raises BadInput with every problem (missing files, duplicate ids, masks of another size, files that are no images),
     and OSError. Then, and when it is interrupted, OUTPUT is unchanged.
     """
-    loaded = read_source(source, format, Choice(categories, crowd), accept_losses)
+    loaded = read_source(source, format, Choice(categories, crowd))
     if split is not None:
         loaded = with_splits(loaded, split)
     cases, header_flaws = with_headers(loaded.cases, salt)
@@ -107,24 +114,36 @@ def prepare(
     if has_copies and any(case.image.resolve().parent == images for case in cases):
         problems.append(f"{clean(str(output))}: would overwrite the images of the source; give another folder")
     problems += file_problems(cases)
+    unread = [flaw.line for flaw in loaded.flaws if flaw.kind == "not read"]
     if problems:
-        raise BadInput([*problems, *(flaw.line for flaw in loaded.flaws if flaw.kind == "not read")])
+        raise BadInput([*problems, *unread])
+    meaning, values_found = NONZERO, ""
+    mask_files = [case.mask for case in cases if isinstance(case.mask, Path)]
+    if mask_files:
+        ignore = nnunet_ignore(source) if ignore_value is None else ignore_value
+        meaning, values_found = decide(mask_files, mask_values, ignore)
+    elif mask_values != "auto" or ignore_value is not None:
+        raise BadInput(
+            f"{clean(str(source))}: --mask-values and --ignore-value: expected mask files, found no such file"
+        )
     with staging(output) as staged:
         kept: list[tuple[Case, bool, bytes]] = []  # case, fractured, digest of the pixels
-        flaws = [*loaded.flaws, *header_flaws]
+        flaws, with_mask = [*loaded.flaws, *header_flaws], set[str]()
         copies = [staged / IMAGES / mask_name(case.id) for case in cases]
-        for result in map_threaded(lambda i: examine_copy(cases[i], copies[i], invert), len(cases), "prepare"):
+        for result in map_threaded(lambda i: examine_copy(cases[i], copies[i], invert, meaning), len(cases), "prepare"):
             if isinstance(result, BadInput):
                 problems.extend(result.lines)
                 continue
             flaws.extend(result.flaws)
-            if result.case.label is None and not result.mask and any(flaw.lost for flaw in result.flaws):
-                flaws.append(Flaw("left out", f"{result.case.id}: left out, because its annotations cannot be drawn"))
+            lost = any(flaw.lost and (flaw.kind != EMPTIED or meaning.fracture is None) for flaw in result.flaws)
+            if result.case.label is None and not result.fractured and lost:
+                flaws.append(Flaw("left out", f"{result.case.id}: left out, because its mask or annotations are lost"))
                 continue
-            fractured, contradiction = judge(result.case.label, bool(result.mask), trust)
+            fractured, contradiction = judge(result.case.label, result.fractured, trust)
             if contradiction:
                 flaws.append(Flaw("label", f"{result.case.id}: {contradiction}"))
-            if fractured and result.mask:
+            if result.mask and fractured == result.fractured:  # not where the label empties the mask
+                with_mask.add(result.case.id)
                 write_whole(staged / mask_name(result.case.id), result.mask)  # all masks would fill the memory
             if fractured is not None:
                 kept.append((result.case, fractured, result.digest))
@@ -133,11 +152,11 @@ def prepare(
         if not problems and not kept:
             problems = [flaw.line for flaw in flaws if flaw.kind == "label"]
         if problems:
-            raise BadInput(problems)
+            raise BadInput([*problems, *unread])
         if has_copies:
             count = sum(case.image.is_relative_to(staged) for case, _, _ in kept)
             flaws.append(Flaw("converted", f"{count} images are 8-bit PNG copies in {clean(str(output / IMAGES))}"))
-        samples = _samples(kept, output, seed)
+        samples = _samples(kept, with_mask, output, seed)
         flaws.extend(set_flaws(samples, [digest for _, _, digest in kept]))
         flaws.sort(key=lambda flaw: flaw.kind)
         window = measure(samples, seed)
@@ -145,10 +164,10 @@ def prepare(
         if not overwrite:
             refuse_other_set(samples, output, staged)
         publish(samples, flaws, window, output, staged)
-    return Prepared(output / MANIFEST, split_counts(samples), tuple(flaws), window)
+    return Prepared(output / MANIFEST, split_counts(samples), tuple(flaws), window, values_found)
 
 
-def read_source(source: Path, format: str = "auto", choice: Choice = NO_CHOICE, accept_losses: bool = False) -> Source:
+def read_source(source: Path, format: str = "auto", choice: Choice = NO_CHOICE) -> Source:
     """Read the source in the named format; auto detects the format."""
     name = clean(str(source))
     if not source.exists():
@@ -167,7 +186,7 @@ def read_source(source: Path, format: str = "auto", choice: Choice = NO_CHOICE, 
         return read_csv(source / MANIFEST if source.is_dir() else source)
     if not source.is_dir():
         raise BadInput(f"{name}: is a file; --format {format} reads a folder")
-    result = read_fracatlas(source, choice) if format == "fracatlas" else read_folder(source, accept_losses)
+    result = read_fracatlas(source, choice) if format == "fracatlas" else read_folder(source)
     return result._replace(flaws=(*result.flaws, *others))
 
 
@@ -183,7 +202,7 @@ def file_problems(cases: Sequence[Case]) -> list[str]:
     return [line for lines in headers for line in lines] + damaged
 
 
-def _samples(kept: Sequence[tuple[Case, bool, bytes]], output: Path, seed: int) -> list[Sample]:
+def _samples(kept: Sequence[tuple[Case, bool, bytes]], with_mask: set[str], output: Path, seed: int) -> list[Sample]:
     """The samples with the splits of the source, or with drawn ones if it has none."""
     splits = [case.split for case, _, _ in kept if case.split]
     if not splits:
@@ -191,7 +210,7 @@ def _samples(kept: Sequence[tuple[Case, bool, bytes]], output: Path, seed: int) 
         splits = stratified_split([case.id for case, _, _ in kept], [label for _, label, _ in kept], groups, seed)
     samples = []
     for (case, fractured, _), split in zip(kept, splits, strict=True):
-        mask = output / MASKS / mask_name(case.id) if fractured else None
+        mask = output / MASKS / mask_name(case.id) if case.id in with_mask else None
         samples.append(Sample(case.id, case.image, mask, fractured, split, case.group, spacing=case.spacing))
     return samples
 
@@ -274,6 +293,8 @@ def report_lines(prepared: Prepared) -> Iterator[str]:
         yield f"  {split:6}{count.sum():7,} images, {count[True]:,} fractured"
     if (window := prepared.window) is not None:
         yield f"  window {window.low:g} to {window.high:g}, of {window.images} images with more than 8 bits"
+    if prepared.mask_values:
+        yield f"  {clean(prepared.mask_values)}"
     for kind, group in groupby(prepared.flaws, key=lambda flaw: flaw.kind):
         lines = sorted(flaw.line for flaw in group)
         yield f"{kind}: {len(lines)}"

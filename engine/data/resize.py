@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from engine.data.images import IGNORED, Labels
+
 RULE = 1
 """Number of the rule by which images become inputs, part of the key of cached predictions. Raise it with a change."""
 
 Grey = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 Probabilities = npt.NDArray[np.float32]
 
 
@@ -31,11 +32,17 @@ def image_to_input(image: Grey, size: int, keep_aspect: bool) -> Grey:
     return np.pad(np.asarray(resized), ((0, size - rows), (0, size - columns)))
 
 
-def mask_to_input(mask: Mask, size: int, keep_aspect: bool) -> Mask:
+def mask_to_input(mask: Labels, size: int, keep_aspect: bool) -> Labels:
     """(H, W) -> (size, size): a pixel belongs to the mask where at least half of its area does. A mask too thin for
-    that keeps its fullest pixels, so that a positive image never becomes a negative one."""
+    that keeps its fullest pixels, so that a positive image never becomes a negative one. Ignored pixels are resized by
+    nearest; the fracture wins where both claim a pixel."""
     height, width = mask.shape
     rows, columns = content_size(height, width, size, keep_aspect)
+    if mask.dtype != np.bool_:
+        fracture = mask_to_input(mask > 0, size, keep_aspect)
+        ignored = Image.fromarray(mask < 0).resize((columns, rows), Image.Resampling.NEAREST)
+        padded = np.pad(np.asarray(ignored), ((0, size - rows), (0, size - columns)))
+        return np.where(padded & ~fracture, IGNORED, fracture).astype(np.int8)
     area = np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).resize((columns, rows), Image.Resampling.BOX))
     if not area.any() and mask.any():  # below one grey level: mark the centre of the mask
         y, x = (int(axis.mean()) for axis in np.nonzero(mask))

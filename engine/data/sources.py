@@ -44,7 +44,7 @@ class Source(NamedTuple):
     flaws: tuple[Flaw, ...]
     problems: tuple[str, ...]
     annotations: int = 0
-    """The number of annotations in the source, lost ones among them."""
+    """The number of annotations or masks in the source, lost ones among them; 0: of the masks of the cases."""
 
 
 def located(case: Case, error: BadInput) -> list[str]:

@@ -41,7 +41,7 @@ class Confusion:
     fp: Counts
     fn: Counts
     pixels: Counts
-    """(N,): size of the image, rows times columns."""
+    """(N,): pixels of the image that count: rows times columns, less the ignored ones."""
 
     def __getitem__(self, chosen: npt.NDArray[np.generic]) -> Confusion:
         return Confusion(self.tp[chosen], self.fp[chosen], self.fn[chosen], self.pixels[chosen])

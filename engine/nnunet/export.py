@@ -18,7 +18,7 @@ from engine.contract.files import named, write_json
 from engine.contract.formats import newer
 from engine.contract.nnunet import NnunetConfig, NnunetDataConfig
 from engine.contract.text import clean
-from engine.data.images import read_image, read_mask
+from engine.data.images import read_image, read_labels
 from engine.data.inputs import size_problem
 from engine.data.manifest import SPLITS, Sample, fingerprint, read_manifest, with_window
 from engine.data.resize import content_size, image_to_input, mask_to_input
@@ -34,6 +34,8 @@ _RESERVED = "_seg"
 RECORD = "export.json"
 """Our record of the export, with the case of each id, beside nnU-Net's own files."""
 
+_IGNORE = 2
+"""nnU-Net's ignore label, which has to be the highest."""
 _FORMAT = "xray-nnunet-export/1"
 _TRAINING, _LABELS, _TEST = "imagesTr", "labelsTr", "imagesTs"
 
@@ -112,12 +114,12 @@ def export(config: NnunetConfig, folder: Path, run: Path | None = None) -> Expor
     samples = list({sample.id: sample for fold in folds for sample in fold}.values())
     cases = {sample.id: case_name(sample.id) for sample in samples}
     with made_whole(folder) as making:
-        _write_images(samples, cases, data.image_size, making)
+        has_ignored = _write_images(samples, cases, data.image_size, making)
         named_folds = [{split: [cases[s.id] for s in _of(split, fold)] for split in ("train", "val")} for fold in folds]
         write_json(making / FOLDS, named_folds)
         dataset = {
             "channel_names": {"0": "X-ray"},  # a name unknown to nnU-Net: each image is normalised by its own mean
-            "labels": {"background": 0, "fracture": 1},
+            "labels": {"background": 0, "fracture": 1, **({"ignore": _IGNORE} if has_ignored else {})},
             "numTraining": sum(sample.split != "test" for sample in samples),
             "file_ending": ENDING,
         }
@@ -163,21 +165,26 @@ def _of(split: str, samples: Sequence[Sample]) -> list[Sample]:
     return [sample for sample in samples if sample.split == split]
 
 
-def _write_images(samples: Sequence[Sample], cases: dict[str, str], size: int, making: Path) -> None:
+def _write_images(samples: Sequence[Sample], cases: dict[str, str], size: int, making: Path) -> bool:
+    """Write images and labels; returns whether any label has ignored pixels."""
+    with_ignored: set[str] = set()
     for name in (_TRAINING, _LABELS, _TEST):
         (making / name).mkdir()
 
     def write(index: int) -> str | None:
         sample = samples[index]
         image = read_image(sample.image, sample.window)
-        mask = np.zeros(image.shape, np.bool_) if sample.mask is None else read_mask(sample.mask)
+        mask = np.zeros(image.shape, np.bool_) if sample.mask is None else read_labels(sample.mask)
         if mask.shape != image.shape:
             return size_problem(sample, image.shape, mask.shape)
         rows, columns = content_size(image.shape[0], image.shape[1], size, keep_aspect=True)  # without padding
         is_test, name = sample.split == "test", image_name(cases[sample.id])
         files = {making / (_TEST if is_test else _TRAINING) / name: image_to_input(image, size, keep_aspect=True)}
         if not is_test:  # a positive mask keeps at least one pixel
-            label = mask_to_input(mask, size, keep_aspect=True).astype(np.uint8)
+            resized = mask_to_input(mask, size, keep_aspect=True)
+            label = np.where(resized < 0, _IGNORE, resized).astype(np.uint8)
+            if (resized < 0).any():
+                with_ignored.add(sample.id)
             files[making / _LABELS / f"{cases[sample.id]}{ENDING}"] = label
         for path, pixels in files.items():
             with named(path):
@@ -186,3 +193,4 @@ def _write_images(samples: Sequence[Sample], cases: dict[str, str], size: int, m
 
     if problems := [problem for problem in map_threaded(write, len(samples), "export") if problem]:
         raise BadInput(problems)
+    return bool(with_ignored)

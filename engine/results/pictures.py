@@ -20,7 +20,7 @@ from engine.contract.nnunet import NnunetDataConfig
 from engine.contract.text import clean
 from engine.contract.yaml_file import read_mapping
 from engine.data.arrays import open_array
-from engine.data.images import read_image
+from engine.data.images import Labels, read_image
 from engine.data.manifest import Sample
 from engine.data.resize import content_size, to_native
 from engine.data.splits import read_samples
@@ -86,8 +86,8 @@ class Pictures:
         sample = self._sample(identity)
         return read_image(sample.image, sample.window)
 
-    def mask(self, identity: str) -> Mask:
-        """The mask (H, W)."""
+    def mask(self, identity: str) -> Labels:
+        """The mask (H, W), with its ignored pixels."""
         return native_mask(self._sample(identity))
 
     def probabilities(self, identity: str) -> npt.NDArray[np.float32]:
@@ -126,17 +126,17 @@ def _open_maps(run: Path, tta: str, weight: float, checkpoints: set[str]) -> _Ma
     return _Maps(folder, weight, data.image_size, keep_aspect, {name: at for at, name in enumerate(ids)})
 
 
-def dice_of(mask: Mask, predicted: Mask) -> float | None:
-    """The Dice of one image; None if mask and prediction are both empty."""
-    total = int(mask.sum()) + int(predicted.sum())
-    return 2 * int((mask & predicted).sum()) / total if total else None
+def dice_of(mask: Labels, predicted: Mask) -> float | None:
+    """The Dice of one image, of its counted pixels; None if mask and prediction are both empty."""
+    total = int((mask > 0).sum()) + int((predicted & (mask >= 0)).sum())
+    return 2 * int(((mask > 0) & predicted).sum()) / total if total else None
 
 
-def box_around(mask: Mask) -> tuple[int, int, int, int] | None:
-    """(top, left, bottom, right) of a square around the True pixels with a margin, inside the image; None if empty."""
-    if not mask.any():
+def box_around(mask: Labels) -> tuple[int, int, int, int] | None:
+    """(top, left, bottom, right) of a square around the fracture with a margin, inside the image; None if empty."""
+    ys, xs = np.nonzero(mask > 0)
+    if not ys.size:
         return None
-    ys, xs = np.nonzero(mask)
     half = max(16.0, (1 + 2 * MARGIN) * max(np.ptp(ys), np.ptp(xs)) / 2)
     y, x = (ys.min() + ys.max()) / 2, (xs.min() + xs.max()) / 2
     height, width = mask.shape
@@ -145,7 +145,7 @@ def box_around(mask: Mask) -> tuple[int, int, int, int] | None:
 
 def draw(
     image: Grey,
-    mask: Mask,
+    mask: Labels,
     predicted: Mask,
     size: tuple[int, int],
     box: tuple[int, int, int, int] | None = None,
@@ -162,7 +162,7 @@ def draw(
     grey = np.asarray(Image.fromarray(part).resize(shape, Image.Resampling.BILINEAR))
     colours = np.repeat(grey[:, :, None], 3, axis=2)
     rows, columns = np.indices(grey.shape)
-    for flags, colour, dashed in ((mask, MASK_COLOUR, False), (predicted, PREDICTION_COLOUR, True)):
+    for flags, colour, dashed in ((mask > 0, MASK_COLOUR, False), (predicted, PREDICTION_COLOUR, True)):
         area = Image.fromarray(flags[top:bottom, left:right].astype(np.uint8) * 255).resize(shape, Image.Resampling.BOX)
         line = outline(np.asarray(area) >= 64, width)
         colours[line & ((rows + columns) // (DASH * width) % 2 == 0) if dashed else line] = colour

@@ -40,7 +40,7 @@ class LossInput:
 
     prediction: Prediction
     masks: torch.Tensor
-    """float32 (B, 1, H, W), 0 or 1."""
+    """float32 (B, 1, H, W), 0 or 1, or -1 where a pixel is ignored."""
     fractured: torch.Tensor
     """float32 (B,), 0 or 1."""
     epoch: float
@@ -56,8 +56,18 @@ class LossInput:
 
     @property
     def pixels(self) -> torch.Tensor:
-        """(B, H * W), 0 or 1: the true masks."""
-        return self.masks.flatten(1)
+        """(B, H * W), 0 or 1: the true masks, 0 where ignored."""
+        return self.masks.flatten(1).clamp(min=0)
+
+    @property
+    def counted(self) -> torch.Tensor:
+        """(B, H * W): 0 where a pixel is ignored, 1 elsewhere."""
+        return (self.masks.flatten(1) >= 0).float()
+
+    @property
+    def probabilities(self) -> torch.Tensor:
+        """(B, H * W): of a fracture, 0 where ignored."""
+        return self.logits.sigmoid() * self.counted
 
     @property
     def positive(self) -> torch.Tensor:
@@ -93,7 +103,7 @@ def dice(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
     squares), not one for the batch."""
     if not config.dice:
         return None
-    probabilities = batch.logits.sigmoid()
+    probabilities = batch.probabilities
     overlap = (probabilities * batch.pixels).sum(1)
     score = (2 * overlap + EPSILON) / (probabilities.sum(1) + batch.pixels.sum(1) + EPSILON)
     return config.dice * mean_over(1 - score, batch.positive, batch.across)
@@ -107,7 +117,7 @@ def focal_tversky(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
     chosen = config.focal_tversky
     if chosen is None or not chosen.weight:
         return None
-    probabilities, pixels = batch.logits.sigmoid(), batch.pixels
+    probabilities, pixels = batch.probabilities, batch.pixels
     tp = (probabilities * pixels).sum(1)
     fp = (probabilities * (1 - pixels)).sum(1)
     fn = ((1 - probabilities) * pixels).sum(1)
@@ -121,7 +131,7 @@ def bce(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
     """The pixel BCE, with weight `pos_weight` for fracture pixels, on all images or on positives only."""
     if not config.bce:
         return None
-    per_image = bce_per_image(batch.logits, batch.pixels, config.pos_weight)
+    per_image = bce_per_image(batch.logits, batch.pixels, batch.counted, config.pos_weight)
     if config.bce_on == "all":
         return config.bce * per_image.mean()
     return config.bce * mean_over(per_image, batch.positive, batch.across)
@@ -132,7 +142,7 @@ def empty_bce(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
     """The pixel BCE on images with an empty mask: the cost of a false positive, independent of `bce_on`."""
     if not config.empty_bce:
         return None
-    per_image = bce_per_image(batch.logits, batch.pixels)
+    per_image = bce_per_image(batch.logits, batch.pixels, batch.counted)
     return config.empty_bce * mean_over(per_image, 1 - batch.positive, batch.across)
 
 
@@ -148,14 +158,25 @@ def focal(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
     loss = -functional.logsigmoid(margin) * (chosen.gamma * functional.logsigmoid(-margin)).exp()
     if chosen.alpha is not None:
         loss = loss * (chosen.alpha * pixels + (1 - chosen.alpha) * (1 - pixels))
-    return chosen.weight * loss.mean(1).mean()
+    return chosen.weight * mean_counted(loss, batch.counted).mean()
 
 
-def bce_per_image(logits: torch.Tensor, pixels: torch.Tensor, pos_weight: float = 1.0) -> torch.Tensor:
-    """(B, P) each -> (B,): the mean of -(w y log p + (1 - y) log(1 - p)) over an image's pixels. As in torch, it is not
-    divided by the weights."""
+def bce_per_image(
+    logits: torch.Tensor, pixels: torch.Tensor, counted: torch.Tensor, pos_weight: float = 1.0
+) -> torch.Tensor:
+    """(B, P) each -> (B,): the mean of -(w y log p + (1 - y) log(1 - p)) over an image's counted pixels. As in torch,
+    it is not divided by the weights."""
     weight = logits.new_full((), pos_weight)  # torch.tensor would copy and wait
-    return functional.binary_cross_entropy_with_logits(logits, pixels, pos_weight=weight, reduction="none").mean(1)
+    loss = functional.binary_cross_entropy_with_logits(logits, pixels, pos_weight=weight, reduction="none")
+    return mean_counted(loss, counted)
+
+
+def mean_counted(values: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """(B, P) each -> (B,): the mean over the counted pixels. The factor is exactly 1 where all count, so a mask without
+    ignored pixels has the same bits as a plain mean."""
+    total = counted.sum(1).clamp(min=1)
+    factor = torch.full_like(total, counted.shape[1]) / total  # `number / tensor` multiplies by a rounded reciprocal
+    return (values * counted).mean(1) * factor
 
 
 @term(LossConfig)
@@ -173,7 +194,9 @@ def map_presence(config: LossConfig, batch: LossInput) -> torch.Tensor | None:
     chosen = config.map_presence
     if chosen is None or not chosen.weight:
         return None
-    logit = batch.logits.amax(1) if chosen.source == "max" else topk_mean(batch.logits)
+    lowest = batch.logits.detach().amin(1, keepdim=True)  # ignored pixels are among the highest last
+    logits = torch.where(batch.counted > 0, batch.logits, lowest)
+    logit = logits.amax(1) if chosen.source == "max" else topk_mean(logits)
     return chosen.weight * _ramp(config, batch.epoch) * _bce(logit, batch.fractured)
 
 
@@ -211,8 +234,8 @@ def training_loss(
     epoch: float,
     across: Across = alone,
 ) -> torch.Tensor:
-    """The sum of the terms that are on, in float32 whatever precision the network used. `masks`: (B, 1, H, W);
-    `fractured`: (B,); `epoch`: epochs so far, with fractions. Raises BadInput where no term is on."""
+    """The sum of the terms that are on, in float32 whatever precision the network used. `masks`: (B, 1, H, W), -1 where
+    ignored; `fractured`: (B,); `epoch`: epochs so far, with fractions. Raises BadInput where no term is on."""
     in_float32 = Prediction(*(None if logits is None else logits.float() for logits in prediction))
     batch = LossInput(in_float32, masks.float(), fractured.float(), epoch, across)
     values = [value for term in TERMS[type(config)] if (value := term(config, batch)) is not None]

@@ -16,7 +16,7 @@ from engine.data.resize import content_size
 from engine.evaluation.choose import GRID, best_threshold
 from engine.evaluation.metrics import Confusion, presence_metrics, segmentation_metrics
 from engine.evaluation.predict import predict_batches
-from engine.evaluation.scores import counts_at, quantise
+from engine.evaluation.scores import counted_pixels, counted_values, counts_at, quantise
 from engine.training.data import TrainingData
 from engine.training.event_log import Reading
 from engine.training.learner import Learner
@@ -26,8 +26,9 @@ from engine.training.losses import training_loss
 def validate(learner: Learner, inputs: Inputs, step: int) -> dict[str, float]:
     """The loss of the split, and its metrics at the best threshold of the grid. The presence score is that of the head
     or, without one, the maximum of the map; a classifier has only presence metrics and the loss. As in an evaluation,
-    the metrics ignore predictions in the padding. Raises Diverged, with the step, for NaN or infinite predictions."""
-    counts, scores, losses = [], [], 0.0
+    the metrics ignore predictions in the padding and in ignored pixels. Raises Diverged, with the step, for NaN or
+    infinite predictions."""
+    counts, pixels, scores, losses = [], [], [], 0.0
     fractured = np.array([sample.fractured for sample in inputs.samples], bool)
     contents = _content_sizes(learner, inputs)
     batch_size = learner.config.training.batch_size
@@ -45,18 +46,20 @@ def validate(learner: Learner, inputs: Inputs, step: int) -> dict[str, float]:
         for image, map_, mask, (rows, columns) in zip(
             logits, logits.sigmoid()[:, 0].numpy(), masks, contents[batch], strict=True
         ):
-            counts.append(counts_at(quantise(map_[:rows, :columns]), mask[:rows, :columns], GRID))
+            content = mask[:rows, :columns]
+            counts.append(counts_at(quantise(map_[:rows, :columns]), content, GRID))
+            pixels.append(counted_pixels(content))
             if head is None:
-                scores.append(float(image[0, :rows, :columns].amax().sigmoid()))
+                shown = counted_values(image[0, :rows, :columns].numpy(), content)
+                scores.append(float(torch.tensor(shown.max()).sigmoid()))
     if not math.isfinite(losses):
         raise Diverged(f"{_kind(losses)} loss in the validation after step {step}: {_remedy(learner)}")
     metrics = {"loss": losses / len(inputs.samples)}
     if counts:
         tp, fp, fn = (np.stack(values) for values in zip(*counts, strict=True))
         best = best_threshold(tp, fp, fn)
-        pixels = np.array([rows * columns for rows, columns in contents])
         metrics["threshold"] = float(GRID[best])
-        metrics |= segmentation_metrics(Confusion(tp, fp, fn, pixels).at(best))
+        metrics |= segmentation_metrics(Confusion(tp, fp, fn, np.array(pixels)).at(best))
     return metrics | presence_metrics(np.array(scores), fractured)
 
 

@@ -68,6 +68,17 @@ def test_both_outlines_are_drawn_in_their_colours_at_the_asked_size() -> None:
     assert box_around(np.zeros((4, 4), bool)) is None
 
 
+def test_ignored_pixels_are_neither_outlined_nor_counted() -> None:
+    image, labels, predicted = np.full((40, 80), 100, np.uint8), np.zeros((40, 80), np.int8), np.zeros((40, 80), bool)
+    labels[10:20, 10:20], labels[10:20, 50:70] = 1, -1
+    predicted[10:20, 10:15] = predicted[10:20, 50:70] = True
+    plain = labels == 1
+    assert np.array_equal(draw(image, labels, predicted, (20, 40)), draw(image, plain, predicted, (20, 40)))
+    assert box_around(labels) == box_around(plain)
+    assert dice_of(labels, predicted) == 2 * 50 / 150
+    assert dice_of(np.minimum(labels, 0), labels < 0) is None
+
+
 def test_without_probabilities_the_command_that_makes_them_is_named(evaluated: Path) -> None:
     artifact = next((evaluated / "plain").glob("test_metrics*.json"))
     (evaluated / "plain/predictions/test_hv/index.json").unlink()

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from engine.contract.errors import BadInput
 from engine.contract.text import clean
 from engine.data.annotations.shapes import Flaw, Picture, Shape, is_number
-from engine.data.losses_found import LIMIT
 
 
 class Choice(NamedTuple):
@@ -67,15 +66,6 @@ def choose(pictures: Sequence[Picture], choice: Choice, where: str) -> tuple[lis
         line = f"all coordinates of {len(polygons)} polygons are between 0 and 1: taken as fractions of the pictures"
         flaws.append(Flaw("normalised", line))
     return chosen, flaws
-
-
-def loss_problems(flaws: Sequence[Flaw], annotations: int, accept_losses: bool) -> list[str]:
-    """A line for each flaw that loses masks or annotations, then a summary, if more are lost than LIMIT allows."""
-    lost = sum(flaw.lost for flaw in flaws)
-    if accept_losses or lost <= LIMIT * annotations:
-        return []
-    summary = f"{lost:,} of {annotations:,} masks or annotations are lost; at most {LIMIT:.0%} are accepted"
-    return [*(flaw.line for flaw in flaws if flaw.lost), f"{summary} without --accept-losses"]
 
 
 def _key(label: str) -> str:

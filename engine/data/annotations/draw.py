@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.contract.text import brief
 from engine.data.annotations.shapes import Drawing, Flaw, Mask, Shape, from_counts, is_number
+from engine.data.images import IGNORED, Labels
 
 OUTSIDE = 0.5
 """Pixels beyond the edge that are tolerated as rounding."""
@@ -17,16 +18,9 @@ OUTSIDE = 0.5
 NAMES = {"rle": "run-length mask", "runs": "run-length mask", "patch": "mask", "fractions": "polygon", "other": "shape"}
 
 
-class Drawn(NamedTuple):
-    """A drawn annotation: (height, width) of the fracture, of the ignored pixels (None: no pixel), and the flaws."""
-
-    mask: Mask
-    ignore: Mask | None
-    flaws: list[Flaw]
-
-
-def draw_shapes(drawing: Drawing, height: int, width: int, name: str) -> Drawn:
-    """The union of the shapes. A pixel that is both fracture and ignored is fracture. name: the image, for flaws."""
+def draw_shapes(drawing: Drawing, height: int, width: int, name: str) -> tuple[Labels, list[Flaw]]:
+    """(the union of the shapes, flaws). A pixel that is both fracture and ignored is fracture. name: the image, for
+    flaws."""
     mask, ignore, flaws = np.zeros((height, width), bool), np.zeros((height, width), bool), []
     for position, shape in enumerate(drawing.shapes, 1):
         area: Mask | None = None
@@ -42,9 +36,9 @@ def draw_shapes(drawing: Drawing, height: int, width: int, name: str) -> Drawn:
             flaws.append(Flaw(kind, f"{name}: {noun} {position} {flaw}{', left out' * lost}", int(lost)))
     ignore &= ~mask
     if not ignore.any():
-        return Drawn(mask, None, flaws)
+        return mask, flaws
     line = f"{name}: {int(ignore.sum()):,} pixels are annotated as a crowd (iscrowd)"
-    return Drawn(mask, ignore, [*flaws, Flaw("ignored", line)])
+    return np.where(ignore, IGNORED, mask).astype(np.int8), [*flaws, Flaw("ignored", line)]
 
 
 def _draw_shape(shape: Shape, height: int, width: int) -> tuple[Mask, str | None]:

@@ -50,4 +50,7 @@ def _decode(text: str) -> Mask:
     with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)) as image:
         if image.width * image.height > LARGEST_PIXELS:
             raise ValueError("mask too large")
-        return np.asarray(image.convert("L")) > 0
+        values = np.asarray(image.convert("L"))
+    if len(np.unique(values)) > 2:
+        raise ValueError("mask of several values")
+    return values > 0

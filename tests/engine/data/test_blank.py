@@ -49,7 +49,7 @@ def test_a_fracture_on_an_image_without_a_picture_is_lost(source: Path, tmp_path
     with pytest.raises(BadInput) as caught:
         prepare(source, tmp_path / "out")
     line = f"a: all pixels have grey 0{ALPHA}; its mask shows a fracture"
-    summary = "1 of 2 masks or annotations are lost; at most 2% are accepted without --accept-losses"
+    summary = "1 of 2 masks or annotations are lost or look inverted; at most 2% are accepted without --accept-losses"
     assert caught.value.lines == (line, summary)
     assert blank_lines(prepare(source, tmp_path / "out", accept_losses=True)) == [line]
 

@@ -11,7 +11,7 @@ import pytest
 from engine.contract.errors import BadInput
 from engine.data.annotations.shapes import Flaw
 from engine.data.layouts import read_folder
-from engine.data.losses_found import check_losses
+from engine.data.losses_found import loss_problems
 from engine.data.manifest import read_manifest
 from engine.data.prepare import prepare
 
@@ -81,7 +81,7 @@ def test_class_folders_label_a_set_without_masks(folder: Callable[..., Path], tm
 
 def test_fractures_without_any_mask_are_losses(folder: Callable[..., Path], tmp_path: Path) -> None:
     source = folder({"normal/a.png": 1, "fractured/b.png": 2})
-    with pytest.raises(BadInput, match=r"b\.png: in a folder of fractures, without a mask"):
+    with pytest.raises(BadInput, match=r"b\.png: in a folder of fractures, no mask"):
         prepare(source, tmp_path / "out")
     prepare(source, tmp_path / "out", accept_losses=True)
 
@@ -94,7 +94,7 @@ def test_masks_without_an_image_stop_beyond_2_percent_unless_accepted(
         prepare(source, tmp_path / "out")
     assert caught.value.lines == (
         f"{source / 'masks/z.png'}: expected one image of that name; left out",
-        "1 of 2 masks or annotations would be lost; expected at most 2% (--accept-losses prepares the rest)",
+        "1 of 2 masks or annotations are lost or look inverted; at most 2% are accepted without --accept-losses",
     )
     flaws = prepare(source, tmp_path / "out", accept_losses=True).flaws
     assert Flaw("no mask", "1 of 2 images have no mask: taken as not fractured") in flaws
@@ -102,8 +102,9 @@ def test_masks_without_an_image_stop_beyond_2_percent_unless_accepted(
 
 @pytest.mark.parametrize(("lost", "stops"), [(0, False), (2, False), (3, True)])
 def test_the_limit_is_2_of_100(lost: int, stops: bool) -> None:
-    assert bool(check_losses(["line"] * lost, 100, False)) is stops
-    assert check_losses(["line"] * lost, 100, True) == []
+    flaws = [Flaw("mask alone", "line", 1)] * lost
+    assert bool(loss_problems(flaws, 100, False)) is stops
+    assert loss_problems(flaws, 100, True) == []
 
 
 def test_a_mask_is_never_taken_for_a_radiograph(folder: Callable[..., Path]) -> None:
@@ -111,7 +112,7 @@ def test_a_mask_is_never_taken_for_a_radiograph(folder: Callable[..., Path]) -> 
         {"images/a.png": 1, "images/b.png": 2, "preview.png": 3},
         {"masks/a.png": SQUARE, "images/b_mask.png": SQUARE, "images/masks/x.png": SQUARE},
     )
-    loaded = read_folder(source, accept_losses=True)
+    loaded = read_folder(source)
     assert [(case.id, case.mask.name if isinstance(case.mask, Path) else None) for case in loaded.cases] == [
         ("a", "a.png"),
         ("b", "b_mask.png"),

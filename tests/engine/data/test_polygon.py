@@ -33,7 +33,7 @@ def test_the_area_of_a_mask_is_that_of_its_polygon(radius: float) -> None:
 
 def test_polygons_are_united_and_cut_at_the_edge() -> None:
     squares = [0, 0, 4, 0, 4, 4, 0, 4], [2, 2, 30, 2, 30, 30, 2, 30]
-    mask = draw_shapes(Drawing(tuple(Shape("polygon", corners) for corners in squares)), 8, 8, "a").mask
+    mask = draw_shapes(Drawing(tuple(Shape("polygon", corners) for corners in squares)), 8, 8, "a")[0]
     assert mask[0, 0]
     assert mask[7, 7]
     assert mask.sum() == 16 + 36 - 4

@@ -84,7 +84,7 @@ def test_two_masks_of_one_image_are_refused(folder: Callable[..., Path], tmp_pat
 def test_a_mask_without_an_image_is_listed(folder: Callable[..., Path]) -> None:
     source = folder({"images/normal/a.png": 1}, {"masks/z.png": SQUARE})
     (flaw,) = read_folder(source).flaws
-    assert flaw == Flaw("mask alone", f"{source / 'masks' / 'z.png'}: expected one image of that name; left out")
+    assert flaw == Flaw("mask alone", f"{source / 'masks' / 'z.png'}: expected one image of that name; left out", 1)
 
 
 def test_a_folder_without_images_says_what_would_be_right(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from engine.contract.errors import BadInput
 from engine.contract.losses import ClassifierLossConfig, FocalLoss, FocalTverskyLoss, LossConfig, MapPresenceLoss
 from engine.models.network import Prediction
-from engine.training.losses import TERMS, training_loss
+from engine.training.losses import TERMS, mean_counted, training_loss
 
 RANDOM = np.random.default_rng(5)
 SIDE = 12
@@ -206,3 +206,54 @@ def test_a_new_term_is_one_function_with_a_decorator(monkeypatch: pytest.MonkeyP
 
     expected = mean([sigmoid(logit) for logit in LOGITS.ravel()])
     assert loss(only(bce=0.5)) == pytest.approx(0.5 * mean([pixel_bce(i) for i in range(5)]) + expected, rel=1e-5)
+
+
+ALL_TERMS = LossConfig(
+    bce=1.0,
+    dice=1.0,
+    presence=0.5,
+    empty_bce=0.5,
+    focal=FocalLoss(gamma=2.0, alpha=0.25),
+    focal_tversky=FocalTverskyLoss(weight=1.0),
+    map_presence=MapPresenceLoss(weight=1.0),
+)
+
+
+@pytest.mark.parametrize("source", ["max", "topk_mean"])
+def test_an_ignored_pixel_has_no_gradient_and_its_prediction_changes_nothing(source: Any) -> None:
+    config = ALL_TERMS.model_copy(update={"map_presence": MapPresenceLoss(weight=1.0, source=source)})
+    masks = torch.from_numpy(MASKS.copy())[:, None]
+    masks[:, :, 8:, :5] = -1
+    values = []
+    for inside in (-3.0, 40.0):
+        logits = torch.from_numpy(LOGITS.copy())[:, None]
+        logits[:, :, 8:, :5] = inside
+        logits.requires_grad_()
+        value = training_loss(
+            Prediction(logits, torch.from_numpy(HEAD)), masks, torch.from_numpy(FRACTURED), config, math.inf
+        )
+        value.backward()
+        assert logits.grad is not None
+        assert not logits.grad[:, :, 8:, :5].any()
+        assert logits.grad[:, :, :8].any()
+        values.append(float(value.detach()))
+    assert values[0] == values[1]
+
+
+def test_the_loss_of_a_cropped_picture_is_that_of_the_ignored_rest() -> None:
+    config = only(bce=1.0, dice=1.0, focal=FocalLoss(gamma=2.0), focal_tversky=FocalTverskyLoss(weight=1.0))
+    masks, logits = torch.from_numpy(MASKS.copy())[:, None], torch.from_numpy(LOGITS)[:, None]
+    masks[:, :, 9:] = -1
+    fractured = torch.from_numpy(FRACTURED)
+    whole = training_loss(Prediction(logits, None), masks, fractured, config, math.inf)
+    cropped = training_loss(Prediction(logits[:, :, :9], None), masks[:, :, :9], fractured, config, math.inf)
+    assert float(whole) == pytest.approx(float(cropped), rel=1e-5)
+
+
+@pytest.mark.parametrize("pixels", [49, 83, 8281, 12321])
+def test_a_mean_without_ignored_pixels_has_the_bits_of_a_plain_mean(pixels: int) -> None:
+    values = torch.from_numpy(RANDOM.normal(0, 1, (3, pixels)).astype(np.float32)).requires_grad_()
+    (gradient,) = torch.autograd.grad(mean_counted(values, torch.ones(3, pixels)).sum(), values)
+    (expected,) = torch.autograd.grad(values.mean(1).sum(), values)
+    assert torch.equal(mean_counted(values, torch.ones(3, pixels)), values.mean(1))
+    assert torch.equal(gradient, expected)

@@ -16,7 +16,9 @@ from PIL import Image
 from engine.cli import main
 from engine.contract.errors import BadInput
 from engine.contract.load import load_nnunet_config
+from engine.data.images import read_labels
 from engine.data.manifest import Sample, fingerprint, read_manifest, write_manifest
+from engine.data.prepare import prepare
 from engine.data.splits import draw_folds
 from engine.nnunet.export import Export, case_name, export, exported_samples, read_export
 
@@ -51,6 +53,23 @@ def test_labels_are_0_and_1_and_lie_where_the_mask_is(exported: Export) -> None:
     assert np.median(outside) == 60
     empty = pixels(exported.folder / "labelsTr" / "v2.png")
     assert not empty.any()
+
+
+def test_ignored_pixels_are_nnunets_ignore_label_and_are_read_back(
+    config: Path, manifest: Path, tmp_path: Path
+) -> None:
+    """The image has 90 x 60 pixels and becomes 64 x 43."""
+    path = manifest.with_name("0_mask.png")
+    mask = np.array(Image.open(path))
+    mask[60:] = 128
+    Image.fromarray(mask).save(path)
+    folder = export(load_nnunet_config(config), tmp_path / "raw" / "Dataset001_xray").folder
+    assert json.loads((folder / "dataset.json").read_text())["labels"] == {"background": 0, "fracture": 1, "ignore": 2}
+    label = pixels(folder / "labelsTr" / "IMG0000001.png")
+    assert (label[43:] == 2).all()
+    assert set(np.unique(label[:42])) == {0, 1}
+    samples = {sample.id: sample for sample in read_manifest(prepare(folder, tmp_path / "again").manifest)}
+    assert np.array_equal(read_labels(samples["IMG0000001"].mask), np.where(label == 2, -1, label.astype(int)))
 
 
 def test_the_folder_holds_what_nnunet_reads(exported: Export) -> None:

@@ -14,9 +14,9 @@ from pycocotools import mask as pycoco
 from engine.contract.errors import BadInput
 from engine.data.annotations.draw import draw_shapes
 from engine.data.annotations.shapes import Drawing, Shape
-from engine.data.checks import Examined, examine
+from engine.data.images import IGNORED, read_labels
 from engine.data.manifest import read_manifest
-from engine.data.prepare import prepare, read_source
+from engine.data.prepare import prepare
 
 from ..conftest import TinyFracAtlas, save_image
 from .conftest import SQUARE, annotation, coco
@@ -35,9 +35,9 @@ def encoded(mask: np.ndarray) -> dict[str, object]:
 @pytest.mark.parametrize("seed", range(5))
 def test_compressed_run_lengths_are_decoded_exactly(seed: int) -> None:
     noise = np.random.default_rng(seed).random((40, 64)) < (0.5, 0.01, 0.99, 0.1, 0.9)[seed]
-    drawn = draw_shapes(Drawing((Shape("rle", encoded(noise)),)), 40, 64, "a")
-    assert np.array_equal(drawn.mask, noise)
-    assert drawn.flaws == []
+    mask, flaws = draw_shapes(Drawing((Shape("rle", encoded(noise)),)), 40, 64, "a")
+    assert np.array_equal(mask, noise)
+    assert flaws == []
 
 
 @pytest.mark.parametrize(
@@ -54,31 +54,36 @@ def test_compressed_run_lengths_are_decoded_exactly(seed: int) -> None:
     ],
 )
 def test_run_lengths_that_do_not_fill_the_picture_are_lost(data: object, told: str) -> None:
-    drawn = draw_shapes(Drawing((Shape("rle", data),)), 40, 64, "a")
-    assert not drawn.mask.any()
-    assert [flaw.lost for flaw in drawn.flaws] == [1]
-    assert told in drawn.flaws[0].line
+    mask, flaws = draw_shapes(Drawing((Shape("rle", data),)), 40, 64, "a")
+    assert not mask.any()
+    assert [flaw.lost for flaw in flaws] == [1]
+    assert told in flaws[0].line
 
 
 def test_a_polygon_that_crosses_itself_is_drawn_as_pycocotools_draws_it() -> None:
     """A figure of eight has a signed area of 0."""
     eight = [5, 5, 25, 25, 25, 5, 5, 25]
     expected = pycoco.decode(pycoco.frPyObjects([eight], 40, 64))[:, :, 0].astype(bool)
-    drawn = draw_shapes(Drawing((Shape("polygon", eight),)), 40, 64, "a")
+    mask, _ = draw_shapes(Drawing((Shape("polygon", eight),)), 40, 64, "a")
     assert expected.any()
-    assert np.array_equal(drawn.mask, expected)
+    assert np.array_equal(mask, expected)
 
 
-def test_ignored_areas_are_handed_on_apart_from_the_mask(source: Source) -> None:
+def test_crowd_regions_are_stored_as_ignored_pixels(source: Source, tmp_path: Path) -> None:
     whole = np.zeros((40, 64), bool)
     whole[8:20, 5:15] = True
-    folder = source({"c.json": coco(annotation(0, encoded(whole), iscrowd=1), annotation(0, [SQUARE]))})
-    (case,) = [case for case in read_source(folder).cases if case.id == "a0"]
-    examined = examine(case)
-    assert isinstance(examined, Examined)
-    assert examined.ignore is not None
-    assert (examined.ignore.sum(), examined.ignore[8:20, 5:10].all()) == (60, True)
-    assert "60 pixels are annotated as a crowd" in examined.flaws[0].line
+    crowd = encoded(whole)
+    folder = source(
+        {"c.json": coco(annotation(0, crowd, iscrowd=1), annotation(0, [SQUARE]), annotation(1, crowd, iscrowd=1))}
+    )
+    prepared = prepare(folder, tmp_path / "out", crowd="ignore")
+    samples = {sample.id: sample for sample in read_manifest(prepared.manifest)}
+    expected = np.where(whole, IGNORED, 0)
+    expected[8:20, 10:30] = 1  # the fracture is in front
+    assert np.array_equal(read_labels(samples["a0"].mask), expected)
+    assert np.array_equal(read_labels(samples["a1"].mask), np.where(whole, IGNORED, 0))
+    assert [samples[name].fractured for name in ("a0", "a1")] == [True, False]
+    assert "a0: 60 pixels are annotated as a crowd (iscrowd)" in lines(prepared, "ignored")
 
 
 def test_several_categories_need_a_choice(source: Source, tmp_path: Path) -> None:
@@ -185,7 +190,10 @@ def test_annotations_of_missing_images_are_lost(source: Source, tmp_path: Path) 
     message = refused(folder, tmp_path)
     assert "a1.png: 1 annotations, no such image" in message
     assert "image_id 77 (not among the file's images): 1 annotations, no such image" in message
-    assert "2 of 3 masks or annotations are lost; at most 2% are accepted without --accept-losses" in message
+    assert (
+        "2 of 3 masks or annotations are lost or look inverted; at most 2% are accepted without --accept-losses"
+        in message
+    )
     assert pixels(prepare(folder, tmp_path / "out", accept_losses=True)) == {"a0": 240}
 
 

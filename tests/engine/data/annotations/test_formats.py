@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from engine.cli import main, make_parser
 from engine.contract.errors import BadInput, Exit
@@ -30,7 +33,7 @@ RUNS = " ".join(f"{column * 40 + 9} 12" for column in range(10, 30))
 
 def pixels(prepared: Prepared) -> dict[str, int]:
     """The number of fracture pixels of each positive."""
-    return {s.id: int(read_mask(s.mask).sum()) for s in read_manifest(prepared.manifest) if s.mask}
+    return {s.id: int(read_mask(s.mask).sum()) for s in read_manifest(prepared.manifest) if s.mask and s.fractured}
 
 
 def lines(prepared: Prepared, kind: str) -> list[str]:
@@ -244,7 +247,20 @@ def test_an_image_whose_annotations_cannot_be_drawn_is_no_negative(source: Sourc
     folder = source({"c.json": coco(annotation(0, [[1, 2]]), annotation(1, [SQUARE]))})
     prepared = prepare(folder, tmp_path / "out", accept_losses=True)
     assert "a0" not in {sample.id for sample in read_manifest(prepared.manifest)}
-    assert lines(prepared, "left out") == ["a0: left out, because its annotations cannot be drawn"]
+    assert lines(prepared, "left out") == ["a0: left out, because its mask or annotations are lost"]
+
+
+def test_a_labelme_mask_of_several_values_is_refused(source: Source, tmp_path: Path) -> None:
+    png = io.BytesIO()
+    Image.fromarray(np.array([[0, 1], [255, 1]], np.uint8)).save(png, "PNG")
+    shape = {
+        "label": "f",
+        "points": [[10, 8], [11, 9]],
+        "shape_type": "mask",
+        "mask": b64encode(png.getvalue()).decode(),
+    }
+    message = refused(source({"a0.json": {"shapes": [shape], "imagePath": "a0.png"}}, images="."), tmp_path)
+    assert "mask of several values" in message
 
 
 def test_a_labelme_file_of_two_images_is_refused(source: Source, tmp_path: Path) -> None:
