@@ -162,7 +162,7 @@ _PREPARE_OPTIONS = (
 
 
 def _prepare(args: argparse.Namespace) -> None:
-    from engine.data.prepare import prepare, report_lines
+    from engine.prepare.prepare import prepare, report_lines
 
     choices = {name: getattr(args, name) for name in _PREPARE_OPTIONS}
     prepared = prepare(args.source, args.output, **choices)

@@ -1,34 +1,9 @@
-"""Files that are no readable images: what they are, for messages."""
+"""Names what a file is that cannot be read as an image."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 
-from engine.contract.text import clean
-from engine.data.annotations.shapes import Flaw
-
-UNREAD = frozenset(
-    {
-        ".webp",
-        ".gif",
-        ".jp2",
-        ".j2k",
-        ".jxl",
-        ".heic",
-        ".heif",
-        ".avif",
-        ".jfif",
-        ".jpe",
-        ".pgm",
-        ".ppm",
-        ".pnm",
-        ".tga",
-    }
-    | {".psd", ".dng", ".pdf", ".exr", ".nii", ".gz", ".npy", ".npz", ".nrrd", ".nhdr", ".mha", ".mhd"}
-)
-"""Suffixes of pictures that are not read."""
 DAMAGED = (b"\x89png", b"\xff\xd8\xff", b"ii*\0", b"mm\0*", b"bm")
 """First bytes of PNG, JPEG, TIFF and BMP, in lower case."""
 SIGNATURES = (
@@ -45,7 +20,6 @@ SIGNATURES = (
     *((0, magic, "an image file that is cut short or damaged") for magic in DAMAGED),
 )
 """(offset, bytes in lower case, what a file is that has them there)."""
-SHOWN = 3
 
 
 def describe(path: Path) -> str:
@@ -56,17 +30,3 @@ def describe(path: Path) -> str:
         return "a file of zero bytes only" if start else "an empty file"
     start = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     return next((kind for at, magic, kind in SIGNATURES if start[at : at + len(magic)] == magic), "no image")
-
-
-def list_unread(paths: Iterable[Path]) -> list[Flaw]:
-    """A flaw for each suffix of UNREAD among the paths: how many such files there are, and some names."""
-    paths_of: dict[str, list[Path]] = defaultdict(list)
-    for path in paths:
-        if path.suffix.lower() in UNREAD:
-            paths_of[path.suffix.lower()].append(path)
-    flaws = []
-    for suffix, group in paths_of.items():
-        names = ", ".join(clean(str(path)) for path in group[:SHOWN]) + ", …" * (len(group) > SHOWN)
-        line = f"{len(group)} {suffix} files ({names}): left out; expected PNG, JPEG, TIFF, BMP or DICOM"
-        flaws.append(Flaw("not read", line))
-    return flaws

@@ -18,9 +18,9 @@ from engine.contract.errors import BadInput
 from engine.contract.load import load_nnunet_config
 from engine.data.images import read_labels
 from engine.data.manifest import Sample, fingerprint, read_manifest, write_manifest
-from engine.data.prepare import prepare
 from engine.data.splits import draw_folds
 from engine.nnunet.export import Export, case_name, export, exported_samples, read_export
+from engine.prepare.prepare import prepare
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Other people's data: formats, layouts and findings, made into a manifest and masks."""
