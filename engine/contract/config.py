@@ -73,7 +73,7 @@ class BlendConfig(Section):
     weight_step: float = Field(0.1, ge=0.01, le=0.5, description="step of the grid of segmentation weights")
     threshold_step: float = Field(0.01, ge=0.005, le=0.2, description="step of the grid of thresholds")
     presence_sources: tuple[PresenceSource, ...] = Field(
-        ("cls", "max", "topk_mean", "pred_area"), min_length=1, description="presence sources that may be chosen"
+        ("cls", "max", "topk_mean", "pred_area"), min_length=1, description="presence sources to try"
     )
     objective: Literal["joint", "dice_pos", "roc_auc_presence"] = Field(
         "joint", description="metric maximised on validation; joint: dice_pos + roc_auc_presence"

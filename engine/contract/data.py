@@ -8,8 +8,8 @@ from engine.contract.base import Probability, Section
 
 MANIFEST = Field("data/manifest.csv", min_length=1, description="CSV with id, image, mask, fractured, split")
 FOLD = Field(
-    None, ge=0, le=99, description="validation fold, with train and val divided into folds; empty: the published split"
-)
+    None, ge=0, le=99, examples=[0],
+    description="validation fold, with train and val divided into folds; empty: the published split")  # fmt: skip
 FOLDS = Field(5, ge=2, le=100, description="number of folds; used with fold")
 
 
@@ -34,8 +34,8 @@ class DataConfig(Section):
     image_size: int = Field(256, ge=32, le=2048, multiple_of=32, description="side of the network's input, pixels")
     keep_aspect: bool = Field(False, description="fit into the square and pad, instead of stretching")
     workers: int | None = Field(
-        None, ge=0, le=64, description="loader processes; empty: none on a CPU, up to 8 for a GPU"
-    )
+        None, ge=0, le=64, examples=[4],
+        description="loader processes; empty: none on a CPU, up to 8 for a GPU")  # fmt: skip
     cache: bool = Field(True, description="keep decoded, resized images in one memory-mapped file beside the manifest")
     fold: int | None = FOLD
     folds: int = FOLDS

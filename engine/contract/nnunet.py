@@ -27,7 +27,7 @@ class NnunetDataConfig(Section):
         1.0,
         ge=0.0,
         le=1000.0,
-        description="negatives per positive in the training split; empty: all. nnU-Net draws cases uniformly",
+        description="negatives per positive to train on (nnU-Net draws uniformly); empty: all",
     )
     fold: int | None = FOLD
     folds: int = FOLDS

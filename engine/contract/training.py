@@ -54,21 +54,21 @@ class TrainingConfig(Section):
     lr: float = Field(3e-4, gt=0.0, le=10.0, description="highest learning rate")
     encoder_lr: float | None = Field(None, gt=0.0, le=10.0, description="learning rate of the encoder; empty: the same")
     layer_decay: float | None = Field(
-        None, gt=0.0, lt=1.0, description="learning rate of each layer as a share of the next one's; empty: the same"
-    )
+        None, gt=0.0, lt=1.0, examples=[0.75],
+        description="learning rate of each layer as a share of the next one's; empty: the same")  # fmt: skip
     weight_decay: float = Field(1e-2, ge=0.0, le=1.0, description="weight decay")
     schedule: Literal["cosine", "poly", "constant"] = Field("cosine", description="after the warm-up; poly: power 0.9")
     warmup_epochs: float = Field(1.0, ge=0.0, le=1000.0, description="linear warm-up, epochs")
     final_lr_ratio: Probability = Field(0.01, description="learning rate at the end, as a share of the highest")
     samples_per_epoch: int | None = Field(
-        None, ge=1, le=10_000_000, description="images per epoch; empty: the size of the training split"
-    )
+        None, ge=1, le=10_000_000, examples=[2000],
+        description="images per epoch; empty: the size of the training split")  # fmt: skip
     positive_share: float | None = Field(
-        0.5, gt=0.0, lt=1.0, description="share of positives in an epoch (balanced sampling); empty: each image once"
+        0.5, gt=0.0, lt=1.0, description="share of positives (balanced sampling); empty: each image once"
     )
     final_positive_share: float | None = Field(
-        None, gt=0.0, lt=1.0, description="that share in the last epoch, reached linearly; empty: the same"
-    )
+        None, gt=0.0, lt=1.0, examples=[0.3],
+        description="that share in the last epoch, reached linearly; empty: the same")  # fmt: skip
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: bf16 where the device supports it; fp16 needs CUDA"
     )
@@ -76,12 +76,13 @@ class TrainingConfig(Section):
     compile: bool = Field(False, description="torch.compile the network: slower to start, faster after")
     grad_clip: float | None = Field(None, gt=0.0, le=1000.0, description="largest gradient norm; empty: no clipping")
     ema: float | None = Field(
-        None, ge=0.5, lt=1.0, description="decay of the exponential moving average of the weights; empty: none"
-    )
+        None, ge=0.5, lt=1.0, examples=[0.999],
+        description="decay of the exponential moving average of the weights; empty: none")  # fmt: skip
     init_from: str | None = Field(
         None,
         min_length=1,
         max_length=4096,
+        examples=["runs/plain_unet"],
         description="run folder or checkpoint with initial weights, instead of encoder_weights; {fold}: data.fold",
     )
     freeze_encoder_epochs: float = Field(0.0, ge=0.0, le=10_000.0, description="epochs in which the encoder is frozen")
@@ -90,8 +91,8 @@ class TrainingConfig(Section):
     )
     freeze_batch_norm: bool = Field(False, description="batch norm keeps its statistics and weights")
     early_stopping: int | None = Field(
-        None, ge=1, le=10_000, description="end after this many epochs without a better checkpoint; empty: never"
-    )
+        None, ge=1, le=10_000, examples=[10],
+        description="end after this many epochs without a better checkpoint; empty: never")  # fmt: skip
     keep_best: int = Field(1, ge=1, le=50, description="number of best checkpoints to keep, for averaging")
     selection_metric: Selection = Field("dice_pos", description=_SELECTION)
 

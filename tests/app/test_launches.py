@@ -11,10 +11,11 @@ import yaml
 from tests.app.piloting import dashboard, notes, until
 from tests.jobs.conftest import Place
 from xray_tui.app.app import XrayApp
+from xray_tui.forms.options import Launch
 from xray_tui.forms.row import FormRow
 from xray_tui.forms.screen import LaunchScreen
 from xray_tui.jobs.launch.launcher import LocalLauncher
-from xray_tui.jobs.model.job import State
+from xray_tui.jobs.model.job import JobSpec, State
 from xray_tui.settings import Settings
 
 
@@ -51,3 +52,14 @@ async def test_seeds_with_their_evaluations_are_queued_by_one_enter(
         training, evaluation = jobs["train", run], jobs["evaluate", run]
         assert training.state is State.HELD
         assert (evaluation.state, evaluation.spec.after) == (State.QUEUED, (training.id,))
+
+
+async def test_the_marks_go_when_their_blend_is_launched(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = XrayApp(place.runs, Settings(lease_dir=place.leases))
+    async with app.run_test(size=(120, 40)):
+        monkeypatch.setattr(app.services, "run_action", lambda action: None)
+        board = dashboard(app).board
+        for kind, marked in (("train", {"a", "b"}), ("blend", set[str]())):
+            board.marked = {"a", "b"}
+            app._launch(Launch((JobSpec(kind, "c", ()),)))
+            assert board.marked == marked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.e2e.terminal import DOWN, ENTER, LEFT, RIGHT, Terminal
+from tests.e2e.terminal import DOWN, F5, LEFT, RIGHT, Terminal
 
 
 def job_line(glyph: str, state: str, kind: str, run: str, tail: str = "") -> re.Pattern[str]:
@@ -23,7 +23,7 @@ def choose_no_gpu(app: Terminal) -> None:
     """From the field before `gpu`; the processor is its last choice, however many GPUs the machine has."""
     go_down_to(app, "gpu")
     app.press(*[RIGHT] * 16)
-    app.wait(re.compile(r" gpu +none "))
+    app.wait(re.compile(r"gpu +▏none "))
 
 
 def launch_by_keys(app: Terminal, run: str, epochs: int) -> None:
@@ -39,4 +39,4 @@ def launch_by_keys(app: Terminal, run: str, epochs: int) -> None:
     go_down_to(app, "data.manifest", "data.image_size", "training.epochs")
     app.press(str(epochs))
     app.wait(f"--config configs/a_tiny.yaml --run runs/{run} --set training.epochs={epochs}")
-    app.press(ENTER)
+    app.press(F5)

@@ -77,7 +77,7 @@ def test_without_colours_the_dashboard_and_its_forms_fit_into_80_by_24(desk: Des
         app.wait(board)
         app.wait(keys)
         opened = (
-            ("t", "Train a network", "esc Cancel"),
+            ("t", "Train a network", "esc leave"),
             ("?", "Dashboard", "esc closes"),
             ("p", "there are no problems", "esc closes"),
         )

@@ -63,7 +63,7 @@ class FormApp(KeysInOrder):
         self.results: list[Any] = []
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return {"faint": "#808080", "border-focus": "#808080"}
+        return dict.fromkeys(("faint", "border-focus", "text-key"), "#808080")
 
     def on_mount(self) -> None:
         self.push_screen(self.form, self.left)
@@ -74,7 +74,10 @@ class FormApp(KeysInOrder):
 
 
 async def settle(pilot: Pilot[Any]) -> None:
-    """Until everything that a key or a thread has set off is done."""
+    """Until everything that a key, a pause or a thread has set off is done."""
+    await pilot.pause()
+    while getattr(getattr(pilot.app, "form", None), "_check_later", None) is not None and pilot.app.form.is_current:
+        await pilot.pause(0.01)
     await pilot.app.workers.wait_for_complete()
     await pilot.pause()
     await pilot.app.workers.wait_for_complete()

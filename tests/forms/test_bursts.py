@@ -11,7 +11,7 @@ from textual import events
 from textual.pilot import Pilot
 
 from tests.conftest import PROJECT
-from tests.e2e.terminal import DOWN, ENTER, Terminal
+from tests.e2e.terminal import DOWN, F5, Terminal
 
 from .place import FormApp, focus, row, settle, text
 
@@ -44,13 +44,13 @@ async def test_what_is_typed_after_ctrl_u_stays_in_the_field() -> None:
         assert row(app, "training.epochs").control.value == "40"
 
 
-async def test_enter_at_the_end_launches_with_what_was_typed_before_it_in_several_fields() -> None:
+async def test_f5_at_the_end_launches_with_what_was_typed_before_it_in_several_fields() -> None:
     app = FormApp("train")
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         focus(app, "run")
         await pilot.pause()
-        await burst(pilot, *"one", "down", "down", "down", *"96", "down", "7", "up", "ctrl+u", *"128", "enter")
+        await burst(pilot, *"one", "down", "down", "down", *"96", "down", "7", "up", "ctrl+u", *"128", "f5")
     argv = ("train", "--config", "configs/dual.yaml", "--run", "runs/one")
     assert app.results[0].specs[0].argv == (*argv, "--set", "data.image_size=128", "--set", "training.epochs=7")
 
@@ -59,7 +59,7 @@ async def test_keys_wait_for_the_recipe_that_was_chosen_before_them() -> None:
     app = FormApp("train")
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        await burst(pilot, "right", "down", *"mine", "enter")
+        await burst(pilot, "right", "down", *"mine", "f5")
     assert app.results[0].specs[0].argv == ("train", "--config", "configs/plain.yaml", "--run", "runs/mine")
 
 
@@ -68,7 +68,7 @@ async def test_a_list_is_opened_searched_and_left_in_one_burst() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         focus(app, "tta")
-        await burst(pilot, "space", "d", "4", "enter", "down", *"0.25", "enter")
+        await burst(pilot, "space", "d", "4", "enter", "down", *"0.25", "f5")
     argv = ("evaluate", "--run", "runs/plain_a", "--tta", "d4", "--threshold", "0.25")
     assert app.results[0].specs[0].argv == argv
 
@@ -86,7 +86,7 @@ def test_a_terminal_may_send_a_whole_form_in_one_piece(place: Path) -> None:
     command = [sys.executable, "-c", PROGRAM]
     with Terminal(command, columns=80, lines=24, env=env, cwd=place) as program:
         program.wait("ready")
-        program.press(f"{DOWN}one{DOWN * 3}{CLEAR}96{DOWN}400\x7f\x7f{UP}{CLEAR}128{ENTER}")
+        program.press(f"{DOWN}one{DOWN * 3}{CLEAR}96{DOWN}400\x7f\x7f{UP}{CLEAR}128{F5}")
         assert program.exit_status() == 0
         argv = "train --config configs/dual.yaml --run runs/one --set data.image_size=128 --set training.epochs=4"
         assert "".join(argv.split()) in "".join(program.text.split())  # a blank at a line's end is not on the screen

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from tests.app.piloting import screen_text
 from xray_tui.cli import main
 from xray_tui.forms.options import Launch, LaunchOptions
 from xray_tui.forms.preflight_lines import make_preflight
@@ -17,6 +18,7 @@ from xray_tui.forms.row import FormSection
 from xray_tui.jobs.launch.launcher import LocalLauncher
 from xray_tui.jobs.model.job import Job, JobSpec, Progress, State
 from xray_tui.jobs.model.request import TrainRequest
+from xray_tui.screens.confirm import ConfirmScreen
 from xray_tui.settings import Settings
 
 from .place import RUNS, FormApp, focus, offered, row, settle, text, type_over, write
@@ -53,7 +55,7 @@ async def test_a_form_names_what_a_launch_can_have_and_asks_for_none_of_it() -> 
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         section = next(iter(app.form.query(FormSection)))
-        assert title(section).endswith("launch     seeds, sweep, evaluation, after, priority, hold")
+        assert title(section).endswith("launch     seeds, sweep, evaluate, gpus, after, priority, hold")
         assert section.region.bottom <= app.form.query_one("#form-fields").region.bottom  # seen without scrolling
         await pilot.press("f5")
     request = TrainRequest(config="configs/dual.yaml", runs="runs")
@@ -67,8 +69,8 @@ async def test_seeds_are_trained_each_in_a_run_of_its_own_and_evaluated() -> Non
         await pilot.press("down", *"42,7", "down", "down", "space")
         await settle(pilot)
         assert text(app, SUMMARY) == "✓ ready: F5 launches 2 trainings, each with its evaluation"
-        assert title(section).endswith("7 fields · 2 changed")
-        await pilot.press("enter")
+        assert title(section).endswith("launch     2 changed · seeds, sweep, evaluate, gpus, after, priority, hold")
+        await pilot.press("f5")
     (launch,) = app.results
     assert [spec.run for spec in launch.specs] == ["dual_seeds/seed_42", "dual_seeds/seed_7"]
     assert launch.specs[1].argv[-4:] == ("--run", "runs/dual_seeds/seed_7", "--set", "seed=7")
@@ -85,7 +87,7 @@ async def test_what_are_no_seeds_is_said_under_the_field_and_nothing_is_launched
         assert "✗ 1 wrong" in title(section)
         section.collapsed = True
         focus(app, "run")
-        await pilot.press("enter")
+        await pilot.press("f5")
         await settle(pilot)
         assert app.results == []
         assert app.focused is row(app, "seeds").control
@@ -100,10 +102,41 @@ async def test_a_sweep_trains_every_combination() -> None:
         await opened(pilot, app)
         await type_over(pilot, app, "sweep", "training.lr=1e-3,3e-4; data.image_size=64,96,128")
         assert text(app, SUMMARY) == "✓ ready: F5 launches 6 trainings"
-        await pilot.press("enter")
+        await pilot.press("f5")
     (launch,) = app.results
     assert launch.specs[0].run == "dual_sweep/lr_1e-3_image_size_64"
     assert launch.specs[-1].argv[-4:] == ("--set", "training.lr=3e-4", "--set", "data.image_size=128")
+
+
+async def test_more_than_eight_jobs_are_launched_only_after_a_question() -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot, app)
+        await type_over(pilot, app, "seeds", "1,2,3,4,5")
+        focus(app, "evaluate")
+        await pilot.press("space", "f5")
+        assert isinstance(app.screen, ConfirmScreen)
+        shown = screen_text(app)
+        assert "Launch 10 jobs?" in shown
+        assert "5 trainings, each with its evaluation" in shown
+        await pilot.press("n")
+        assert (app.screen, app.results) == (app.form, [])
+        await pilot.press("f5", "y")
+    assert len(app.results[0].specs) == 5
+
+
+@pytest.mark.parametrize("kind", ["evaluate", "blend"])
+async def test_a_form_can_accept_training_images_in_the_split(kind: str) -> None:
+    app = FormApp(kind, current="plain_a", marked=["plain_a", "dual_a"])
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot, app)
+        focus(app, "allow_overlap")
+        await pilot.press("enter")
+        await settle(pilot)
+        assert text(app, COMMAND).startswith(f"xray-engine {kind} ")
+        assert "--allow-overlap" in text(app, COMMAND)
+        await pilot.press("f5")
+    assert app.results[0].specs[0].request.allow_overlap
 
 
 async def test_a_sweep_that_no_training_could_run_is_refused_while_it_is_typed() -> None:
@@ -157,7 +190,7 @@ async def test_a_run_has_one_name_however_it_is_typed() -> None:
         assert "not empty" in problem(app)
         await type_over(pilot, app, "run", "new//b/../a/.")
         await type_over(pilot, app, "seeds", "1")
-        await pilot.press("enter")
+        await pilot.press("f5")
     (launch,) = app.results
     assert [spec.run for spec in launch.specs] == ["new/a_seeds/seed_1"]
     assert "runs/new/a_seeds/seed_1" in launch.specs[0].argv
@@ -233,7 +266,7 @@ async def test_the_shown_command_launches_the_same_from_a_shell(monkeypatch: pyt
         await pilot.press("space")
         await settle(pilot)
         command = text(app, COMMAND)
-        await pilot.press("enter")
+        await pilot.press("f5")
     assert main.main(shlex.split(command)[1:]) == 0
     assert seen == app.results
     assert len(seen[0].specs) == 4

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("place")
 COMMAND, SUMMARY, HELP = "#form-command-text", "#form-summary", "#form-help"
 
 
-async def test_enter_leaves_with_the_job_that_was_shown() -> None:
+async def test_a_launch_leaves_with_the_job_that_was_shown() -> None:
     app = FormApp("train", gpus=[("GPU-1", "0 NVIDIA H100")])
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -42,7 +42,7 @@ async def test_enter_leaves_with_the_job_that_was_shown() -> None:
         assert text(app, COMMAND) == (
             "xray-engine train --config configs/dual.yaml --run runs/dual --set training.epochs=3"
         )
-        await pilot.press("enter")
+        await pilot.press("f5")
     request = TrainRequest(config="configs/dual.yaml", runs="runs", overrides=("training.epochs=3",))
     assert app.results == [Launch((JobSpec("train", "dual", request, "auto"),))]
 
@@ -70,7 +70,7 @@ async def test_a_bad_number_is_said_in_words_under_its_field_and_nothing_is_laun
         assert "training.epochs: 0: should be greater than or equal to 1" in text(app, SUMMARY)
         assert text(app, ".form-problem") == "0: should be greater than or equal to 1"
         focus(app, "seed")
-        await pilot.press("enter")
+        await pilot.press("f5")
         await settle(pilot)
         assert text(app, SUMMARY).startswith("✗ not launched: training.epochs")
         assert app.focused is row(app, "training.epochs").control
@@ -144,7 +144,7 @@ async def test_the_run_under_the_cursor_fills_the_form_and_is_named() -> None:
     app = FormApp("train", current="dual_a")
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        assert str(row(app, "base").control.query_one("#label").render()).startswith("run dual_a")
+        assert str(row(app, "base").control.query_one("#label").content).startswith("run dual_a")
         assert row(app, "run").control.value == "dual_a_2"
         assert text(app, COMMAND) == "xray-engine train --config runs/dual_a/config.yaml --run runs/dual_a_2"
 
@@ -190,7 +190,7 @@ async def test_a_refused_launch_opens_the_section_of_the_wrong_field() -> None:
         await type_over(pilot, app, "loss.bce", "-1")
         section.collapsed = True
         focus(app, "seed")
-        await pilot.press("enter")
+        await pilot.press("f5")
         await settle(pilot)
         assert app.focused is row(app, "loss.bce").control
         assert "-1.0: should be greater than or equal to 0" in text(app, SUMMARY)
@@ -229,7 +229,8 @@ async def test_without_a_checkpoint_an_evaluation_says_what_is_missing(place: Pa
     app = FormApp("evaluate", runs=place / "elsewhere")
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        await pilot.press("enter")
+        assert text(app, COMMAND) == ""
+        await pilot.press("f5")
         assert "expected a run with checkpoints/best.pt" in text(app, SUMMARY)
         assert app.results == []
 
@@ -256,7 +257,55 @@ async def test_arrows_go_from_field_to_field_and_the_help_line_explains_each() -
             await pilot.press("down")
         await settle(pilot)
         assert app.focused is row(app, "threshold").control
-        assert text(app, HELP).startswith("threshold: a number between 0 and 1, or tuned")
+        assert text(app, HELP).startswith("threshold: A number between 0 and 1, or tuned")
+
+
+@pytest.mark.parametrize("key", ["f1", "ctrl+o"])
+async def test_the_field_help_has_sentences_with_bounds_and_an_example(key: str) -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        section = next(section for section in app.form.query(FormSection) if section.section == "training")
+        section.collapsed = False
+        await settle(pilot)
+        focus(app, "training.layer_decay")
+        await settle(pilot)
+        assert "Learning rate of each layer as a share of the next" in text(app, HELP)
+        await pilot.press(key)
+        await settle(pilot)
+        assert app.screen is not app.form
+        assert "0.75." in screen_text(app)
+        await pilot.press("escape")
+        assert app.focused is row(app, "training.layer_decay").control
+
+
+async def test_the_command_and_the_help_follow_each_key_and_the_verdict_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("xray_tui.forms.screen.QUIET", 60.0)
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        focus(app, "training.epochs")
+        await pilot.press("ctrl+u", "0", "down")
+        assert "training.epochs=0" in text(app, COMMAND)
+        assert text(app, HELP).startswith("training.batch_size: ")
+        assert text(app, SUMMARY) == "✓ ready: F5 launches"
+        await pilot.press("f5")
+        assert text(app, SUMMARY).startswith("✗ not launched: training.epochs: 0")
+        assert app.results == []
+
+
+async def test_enter_goes_to_the_next_field_and_launches_on_the_line_launch() -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        focus(app, "run")
+        await pilot.press("enter")
+        assert app.focused is row(app, "gpu").control
+        app.form.query_one("#form-launch").focus()
+        await pilot.press("enter")
+    assert len(app.results) == 1
 
 
 async def test_what_is_pasted_into_a_field_holds_nothing_that_a_terminal_would_act_on() -> None:
@@ -454,3 +503,14 @@ async def test_an_old_notice_does_not_lie_over_the_command_of_a_form() -> None:
         app.push_screen(LaunchScreen(FormContext("evaluate", RUNS)))
         await settle(pilot)
         assert not app.screen.query("Toast")
+
+
+async def test_a_notice_that_comes_while_a_form_is_open_leaves_the_verdict_visible() -> None:
+    app = FormApp("train")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await settle(pilot)
+        app.notify("job ended " * 20, timeout=60)
+        await until(pilot, lambda: bool(app.screen.query("Toast")))
+        await settle(pilot)
+        (toast,) = app.screen.query("Toast")
+        assert toast.region.bottom <= app.form.query_one("#form-foot").region.y

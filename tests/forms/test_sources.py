@@ -124,13 +124,21 @@ def test_a_blend_starts_from_the_marked_runs_and_names_those_it_cannot_have() ->
     assert chosen == ("c", "a")
     assert offered == ("c", "a", "b")
     assert not_offered == ("gone",)
+    assert members_for(("a",), ("/elsewhere/run", "a")) == (("a",), ("a",), ("/elsewhere/run",))
 
 
-def test_a_blend_under_the_cursor_gives_its_members_and_choices(place: Path) -> None:
+def test_a_blend_under_the_cursor_gives_its_members_and_choices_only_if_it_is_chosen(place: Path) -> None:
     members = ["../plain_a", "../dual_a"]
     write(place / "runs" / "mix" / "config.yaml", {"kind": "blend", "members": members, "weight_step": 0.2})
     context = FormContext("blend", RUNS, "mix", recipes=recipes())
-    state = FormState(context, read_sources(context))
+    sources = read_sources(context)
+    state = FormState(context, sources)
+    assert state.raw["members"] == ()
+    assert state.origin == " from the defaults"
+    base = [base.label for base in sources.bases].index("run mix")
+    state.update("base", base)
+    state.fill(base, read_filling(context, sources.bases[base]))
+    assert state.origin == " from the run under the cursor, mix"
     assert state.raw["members"] == ("plain_a", "dual_a")
     assert state.raw["weight_step"] == "0.2"
     assert state.raw["run"] == "mix_2"

@@ -18,7 +18,7 @@ from xray_tui.app.messages import Notice
 if TYPE_CHECKING:
     from xray_tui.board.model import Board
     from xray_tui.feeds.gpu_feed import Gpus
-    from xray_tui.forms.context import Kind
+    from xray_tui.forms.context import Drafts, Kind
     from xray_tui.forms.options import Launch
     from xray_tui.forms.screen import LaunchScreen
     from xray_tui.gpu.snapshot import GpuSnapshot
@@ -102,7 +102,7 @@ def move(store: JobStore, job: Job, steps: int) -> str:
 
 def launch_form(
     kind: Kind, runs: Path, settings: Settings, jobs: Sequence[Job], current: str | None, marked: Sequence[str],
-    snapshot: Callable[[], GpuSnapshot],
+    snapshot: Callable[[], GpuSnapshot], drafts: Drafts,
 ) -> LaunchScreen:  # fmt: skip
     """The launch form, filled from the current run and the marked runs. `snapshot` returns the newest snapshot."""
     from xray_tui.forms.context import FormContext
@@ -119,6 +119,7 @@ def launch_form(
         gpus=[(gpu.uuid, f"{gpu.index} {clean(gpu.name)}") for gpu in (limit or snapshot()).gpus],
         gpu_limit=limit.words if limit else "",
         jobs=jobs,
+        drafts=drafts,
     )
     return LaunchScreen(context, make_preflight(runs, settings, snapshot))
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from xray_tui.board.model import Board
     from xray_tui.feeds.gpu_feed import Gpus
-    from xray_tui.forms.context import Kind
+    from xray_tui.forms.context import Drafts, Kind
     from xray_tui.forms.options import Launch
     from xray_tui.jobs.model.job import Job
     from xray_tui.screens.gpu import GpuScreen
@@ -67,6 +67,7 @@ class XrayApp(TerminalApp):
         self._gpus: Gpus | None = None
         self._jobs: tuple[Job, ...] = ()
         self._follow_later: Timer | None = None
+        self._drafts: Drafts = {}
         self._away_report: Report | None = None
         """The away summary, until it is shown; it waits until the dashboard is the top screen."""
         self._dashboard = DashboardScreen(self.settings.columns, self.settings.gpu_detail)
@@ -226,12 +227,14 @@ class XrayApp(TerminalApp):
             current, marked = self._dashboard.run, [row.run for row in self._dashboard.board.marked_rows]
             form = actions.launch_form(
                 kind, self.runs, self.settings, self._jobs, current, marked,
-                lambda: self._gpus.snapshot if self._gpus else GpuSnapshot(),
+                lambda: self._gpus.snapshot if self._gpus else GpuSnapshot(), self._drafts,
             )  # fmt: skip
             self.push_screen(form, self._launch)
 
     def _launch(self, launch: Launch | None) -> None:
         if launch is not None and self.runs is not None:
+            if launch.specs[0].kind == "blend":
+                self._dashboard.board.unmark()
             self.services.run_action(partial(actions.launch, launch, self.settings, self.runs))
 
     def action_stop_job(self) -> None:

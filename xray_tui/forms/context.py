@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from engine.contract.recipes import Recipe
     from xray_tui.jobs.model.job import Job
 
 Kind = Literal["train", "evaluate", "blend"]
+Drafts = dict[tuple[object, ...], dict[str, Any]]
+"""Maps a kind of form and its base to the changed values of a form that was left without a launch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,4 +34,6 @@ class FormContext:
     """The jobs of the runs folder."""
     recipes: Sequence[Recipe] | None = None
     """The recipes to choose from; None means that the form searches for them."""
+    drafts: Drafts = field(default_factory=dict)
+    """Shared by all forms of the app; a form adds and removes its own draft."""
     cwd: Path = field(default_factory=Path.cwd)

@@ -1,7 +1,7 @@
 """Controls of a form. Each is one line high and shows its state in text as well as in colour.
 
-Enter opens a list and chooses in it; in text fields and switches the screen handles Enter and launches. Space opens a
-list or flips a switch, left and right step through choices, up and down go to the neighbouring field.
+Enter and Space open a list, choose in it and flip a switch; in a text field, Enter goes to the next field. Left and
+right step through choices, up and down go to the neighbouring field.
 """
 
 from __future__ import annotations
@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-from rich.text import Text
+from rich.cells import cell_len
+from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import var
+from textual.strip import Strip
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, OptionList, Select, Static
 from textual.widgets.option_list import Option
 
-from engine.contract.text import clean
+from xray_tui.forms.labels import Label, cut_front
 from xray_tui.widgets.clean_input import CleanInput
+from xray_tui.widgets.format import cut
 
 
 def without(bindings: Iterable[BindingType], *keys: str) -> list[BindingType]:
@@ -35,6 +38,13 @@ class TextField(CleanInput, inherit_bindings=False):
         suggester = SuggestFromList(suggestions) if suggestions else None
         super().__init__(value, suggester=suggester, placeholder=placeholder)
 
+    def render_line(self, y: int) -> Strip:
+        width = self.content_size.width
+        if self.has_focus or cell_len(self.value) <= width:
+            return super().render_line(y)
+        text = (cut_front if "/" in self.value else cut)(self.value, width)
+        return Strip([Segment(text, self.rich_style)]).adjust_cell_length(width, self.rich_style)
+
 
 class Choice(Select[Any], inherit_bindings=False):
     """Chooses one of a few values. An option is (label, value, remark shown in the open list)."""
@@ -47,7 +57,8 @@ class Choice(Select[Any], inherit_bindings=False):
 
     def __init__(self, options: Sequence[tuple[str, Any, str]], value: Any) -> None:
         self._order = [option[1] for option in options]
-        shown = [(_option_text(label, remark), option) for label, option, remark in options]
+        names = [option[0] for option in options]
+        shown = [(Label(label, names, remark), option) for label, option, remark in options]
         super().__init__(shown, value=value, allow_blank=False, compact=True)
 
     def action_step(self, by: int) -> None:
@@ -57,14 +68,8 @@ class Choice(Select[Any], inherit_bindings=False):
             self.value = self._order[index]
 
 
-def _option_text(label: str, remark: str) -> Text:
-    # A Text, because a str is parsed as markup and a Content cannot be searched by typing.
-    text = Text(clean(label), no_wrap=True, overflow="ellipsis", end="")
-    return text.append(f"  {clean(remark)}", "dim") if remark else text
-
-
 class Toggle(Static, can_focus=True):
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("space,left,right", "toggle('value')", "Switch", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space,left,right", "toggle('value')", "Switch", show=False)]
     value: var[bool] = var(False, init=False)
 
     class Changed(Message):
@@ -102,12 +107,18 @@ class Checklist(OptionList, inherit_bindings=False):
     def __init__(self, names: Sequence[str], chosen: Sequence[str]) -> None:
         self.names = tuple(names)
         self._chosen = set(chosen)
-        super().__init__(*(Option(self._prompt(name)) for name in self.names), compact=True)
+        super().__init__(*(Option(self._prompt(name)) for name in self.names))
 
     @property
     def value(self) -> tuple[str, ...]:
         """The chosen names in the order of the list."""
         return tuple(name for name in self.names if name in self._chosen)
+
+    @value.setter
+    def value(self, names: Sequence[str]) -> None:
+        self._chosen = set(names)
+        for index, name in enumerate(self.names):
+            self.replace_option_prompt_at_index(index, self._prompt(name))
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
@@ -125,5 +136,5 @@ class Checklist(OptionList, inherit_bindings=False):
         else:
             self.screen.focus_next()
 
-    def _prompt(self, name: str) -> Content:
-        return Content(f"{'[x]' if name in self._chosen else '[ ]'} {clean(name)}")
+    def _prompt(self, name: str) -> Label:
+        return Label(name, self.names, mark="[x] " if name in self._chosen else "[ ] ")

@@ -42,15 +42,29 @@ class Field:
         return _last(self.key)
 
     @property
-    def hint(self) -> str:
-        """The description and the valid values."""
-        bounds = f"({self.bounds})" if self.bounds and self.description else self.bounds
-        return " ".join(filter(None, [self.description, bounds]))
+    def help(self) -> str:
+        """The meaning, the valid values, the default and an example, as sentences."""
+        default = ("yes" if self.default else "no") if self.kind == "switch" else show(self.default)
+        shown = default or ("" if "empty:" in self.description else "empty")
+        example = next((text for text in self.examples if text != default), "")
+        facts = {"Expected": self._expected, "Default:": shown, "Example:": example}
+        about = sentence(self.description, self.examples)
+        return " ".join([f"{self.key}: {about}", *(f"{name} {fact}." for name, fact in facts.items() if fact)])
 
     @property
-    def help(self) -> str:
-        """The key, the hint and the default."""
-        return f"{self.key}: {self.hint}; default {show(self.default) or 'empty'}"
+    def _expected(self) -> str:
+        if self.kind != "text" or (self.item == "string" and self.many):
+            return self.bounds
+        item = {"integer": "whole number", "number": "number"}.get(self.item, "")
+        kind = f"{item}s with commas" if self.many else item and f"a {item}"
+        return ", ".join(filter(None, [kind, self.bounds]))
+
+
+def sentence(text: str, names: tuple[str, ...] = ()) -> str:
+    """The text with a full stop, and with a capital letter unless its first word is code or one of `names`."""
+    first = text.partition(" ")[0].rstrip(",")
+    is_code = first in names or not first.isalpha() or not first.islower()
+    return text and (text if is_code else text[0].upper() + text[1:]) + "."
 
 
 @dataclass(frozen=True, slots=True)

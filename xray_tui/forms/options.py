@@ -39,6 +39,7 @@ class LaunchOptions:
     """A job id, or empty."""
     priority: str = str(PRIORITY)
     hold: bool = False
+    allow_overlap: bool = False
 
     @property
     def changed(self) -> frozenset[str]:
@@ -58,8 +59,8 @@ class LaunchOptions:
 
 OPTIONS: Mapping[Kind, tuple[str, ...]] = {
     "train": ("seeds", "sweep", "evaluate", "gpus", "after", "priority", "hold"),
-    "evaluate": ("after", "priority", "hold"),
-    "blend": ("after", "priority", "hold"),
+    "evaluate": ("after", "priority", "hold", "allow_overlap"),
+    "blend": ("after", "priority", "hold", "allow_overlap"),
 }
 """The launch's own fields in each form. No config has these keys at its top level."""
 

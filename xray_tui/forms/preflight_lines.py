@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 Preflight = Callable[["Launch"], "Outlook"]
 
-PAUSE = 0.3
-"""Seconds without a change after which a check starts."""
 AGAIN = 2.0
 """Interval in seconds between checks of the same launch; the later ones read only changed files."""
 
@@ -67,7 +65,6 @@ class PreflightLines(Static):
         self._preflight = preflight
         self._launch: Launch | None = None
         self._checking: Worker[None] | None = None
-        self._at_once = asyncio.Event()
         self._answered = asyncio.Event()
         self._lines: list[str] = []
         self.outlook: Outlook | None = None
@@ -82,11 +79,10 @@ class PreflightLines(Static):
         self.set_interval(AGAIN, self._repeat)
 
     def ask(self, launch: Launch | None) -> None:
-        """Check this launch once it has not changed for PAUSE seconds. None clears the lines."""
+        """Check this launch. None clears the lines."""
         if launch == self._launch:
             return
         self._launch, self.outlook = launch, None
-        self._at_once.clear()
         self._answered.clear()
         if self._checking is not None:
             self._checking.cancel()
@@ -99,7 +95,6 @@ class PreflightLines(Static):
     async def answer(self, within: float) -> Outlook | None:
         """Wait at most `within` seconds for the result of the check and return it; None if it is late or failed."""
         if self.is_checking:
-            self._at_once.set()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._answered.wait(), within)
         return self.outlook
@@ -111,8 +106,6 @@ class PreflightLines(Static):
 
     @work(exclusive=True, group="form-outlook")
     async def _check(self, launch: Launch) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._at_once.wait(), PAUSE)
         try:
             self.outlook = await asyncio.to_thread(self._preflight, launch)
             lines = short_lines(self.outlook)

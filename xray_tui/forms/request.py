@@ -25,7 +25,7 @@ from engine.contract.names import CHECKPOINTS, PREDICTIONS
 from xray_tui.forms.context import Kind
 from xray_tui.forms.fields import Section, Values, differences, nest
 from xray_tui.jobs.launch.check_spec import run_problem
-from xray_tui.jobs.model.request import BlendRequest, EvaluateRequest, Request, TrainRequest
+from xray_tui.jobs.model.request import BlendRequest, EvaluateRequest, TrainRequest
 
 MODELS: dict[Kind, type[BaseModel]] = {"train": TrainConfig, "evaluate": EvaluateOptions, "blend": BlendConfig}
 PATH_KEYS = frozenset({"data.manifest", "model.encoder_weights", "training.init_from", "presence_run"})
@@ -81,7 +81,7 @@ def problems_of(draft: Draft, taken: Mapping[str, str]) -> dict[str, str]:
     return problems
 
 
-def request_for(draft: Draft, cwd: Path) -> Request:
+def request_for(draft: Draft, cwd: Path) -> TrainRequest | EvaluateRequest | BlendRequest:
     """The request of a draft, with only the changes to its base."""
     runs = path_argument(draft.runs, cwd)
     if draft.kind == "evaluate":
@@ -113,6 +113,8 @@ def yaml_text(value: Any) -> str:
         return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)
     plain = list(value) if isinstance(value, tuple) else value
     text = yaml.safe_dump(plain, default_flow_style=True, width=math.inf, allow_unicode=True)
+    if not all(char.isprintable() for char in text.replace("\n", "")):
+        text = yaml.safe_dump(plain, default_flow_style=True, width=math.inf)  # escapes line breaks such as U+0085
     return text.removesuffix("\n").removesuffix("\n...")
 
 

@@ -16,6 +16,7 @@ from textual.widgets import Collapsible, Input, Select, Static
 
 from engine.contract.text import clean
 from xray_tui.forms.controls import Checklist, Choice, TextField, Toggle
+from xray_tui.forms.fields import sentence
 
 NESTED = "-nested"
 """CSS class of the rows of an optional section."""
@@ -49,10 +50,14 @@ class CommandLine(VerticalScroll):
 
 
 class FormRow(Horizontal):
-    """One field. `key` names it in messages; `help` is the long hint for the help line."""
+    """One field. `key` names it in messages; `help` is the long hint for the help line and the field help."""
 
     class Changed(Message):
-        """The user has changed the value. Read it from `control.value`."""
+        """The user has changed the value. Read it from `row.control.value`, which may be newer than the message."""
+
+        def __init__(self, row: FormRow) -> None:
+            super().__init__()
+            self.row = row
 
     def __init__(
         self, key: str, label: str, control: Control, hint: str = "", *, help: str = "", wide: bool = False
@@ -61,7 +66,7 @@ class FormRow(Horizontal):
         super().__init__(classes="form-row -wide" if wide else "form-row")
         self.key = key
         self.control = control
-        self.help = help or f"{label}: {hint}"
+        self.help = help or f"{label}: {sentence(hint)}"
         self._label = label
         self._hint = hint
         self._problem: Static | None = None
@@ -100,7 +105,7 @@ class FormRow(Horizontal):
     @on(Checklist.Changed)
     def _value_changed(self, event: Message) -> None:
         event.stop()
-        self.post_message(self.Changed())
+        self.post_message(self.Changed(self))
 
 
 class FormSection(Collapsible):
@@ -108,28 +113,25 @@ class FormSection(Collapsible):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "toggle('collapsed')", "Open or close", show=False)]
 
-    def __init__(self, name: str, keys: Iterable[str], rows: Callable[[], Iterable[FormRow]], about: str = "") -> None:
-        """The section's line shows `about`, or the number of fields if it is empty."""
+    def __init__(self, name: str, keys: Iterable[str], rows: Callable[[], Iterable[FormRow]]) -> None:
         super().__init__(title="", collapsed_symbol="▸", expanded_symbol="▾", classes="form-section")
         self.section = name
-        self.help = f"{name}: enter or space opens or closes"
+        self.help = f"{name}: Enter or space opens or closes the section."
         self.keys = tuple(keys)
-        self._about = about
         self._rows: Callable[[], Iterable[FormRow]] | None = rows
         self._state = (-1, -1)
 
     def show_state(self, problems: int, changed: int) -> None:
-        """Show the number of fields, changes and problems in the section's line."""
+        """Show the number of changes and problems, and the names of the fields, in the section's line."""
         if (problems, changed) == self._state:
             return
         self._state = (problems, changed)
-        count = f"{len(self.keys)} field{'' if len(self.keys) == 1 else 's'}"
-        shown = self._about if self._about and not changed and not problems else count
-        parts: list[str | tuple[str, str]] = [(f"{self.section:<10}", "bold"), f" {shown}"]
+        parts: list[str | tuple[str, str]] = [(f"{self.section:<10} ", "bold")]
         if changed:
-            parts.append(f" · {changed} changed")
+            parts.append(f"{changed} changed · ")
         if problems:
-            parts.append((f" · ✗ {problems} wrong", "$text-error"))
+            parts += [(f"✗ {problems} wrong", "$text-error"), " · "]
+        parts.append(", ".join(dict.fromkeys(key.rpartition(".")[2] for key in self.keys)))
         self._title.label = Content.assemble(*parts)
 
     async def make_rows(self) -> None:

@@ -9,35 +9,24 @@ from functools import partial
 from textual.widget import Widget
 
 from xray_tui.forms.controls import Checklist, Choice, TextField, Toggle
-from xray_tui.forms.fields import Field, Section, show
+from xray_tui.forms.fields import Field, Section, sentence, show
 from xray_tui.forms.options import OPTIONS
 from xray_tui.forms.row import NESTED, Control, FormRow, FormSection
 from xray_tui.forms.state import BASE, GPU, MEMBERS, RUN, FormState
 
 WIDE = frozenset({"data.manifest", "description", "sweep"})
 """Fields with long text, whose control also takes the space of the hint."""
+SWEEP = "training.lr=1e-3,3e-4; data.image_size=256,384"
 OPTION_HINTS = {
-    "seeds": ("such as 42,1337,2025", "one training for each seed, as the run NAME_seeds/seed_42"),
-    "sweep": (
-        "training.lr=1e-3,3e-4; data.image_size=256,384",
-        "up to 3 fields with values; one training for each combination, as the run NAME_sweep/lr_1e-3_image_size_256",
-    ),
-    "evaluate": (
-        "with TTA auto, tuned threshold",
-        "evaluates each training after it succeeds, with the flips of the training and a threshold tuned on validation",
-    ),
-    "gpus": ("number of GPUs, with gpu auto", ""),
-    "after": (
-        "start after this job has succeeded",
-        "starts after this job has succeeded; blocked if this job fails or is stopped",
-    ),
-    "priority": ("0 starts first, 99 last", ""),
-    "hold": (
-        "keep out of the queue until released",
-        "keeps the job out of the queue until it is released, with H in the jobs",
-    ),
+    "seeds": "such as 42,1337; one training for each, as the run NAME_seeds/seed_42",
+    "sweep": "up to 3 fields with values; one training for each combination, such as NAME_sweep/lr_1e-3_image_size_256",
+    "evaluate": "with the flips of the training and a threshold tuned on validation, after each training",
+    "gpus": "number of GPUs, with gpu auto",
+    "after": "start after this job has succeeded; blocked if it fails or is stopped",
+    "priority": "0 starts first, 99 last",
+    "hold": "keep out of the queue until released, with H in the jobs",
+    "allow_overlap": "accept a network trained on images of the split; the results are not ranked",
 }
-"""Hint and help text of the launch's own fields; if the help text is empty, the help line shows the hint."""
 
 
 def rows(state: FormState) -> Iterator[Widget]:
@@ -53,8 +42,7 @@ def rows(state: FormState) -> Iterator[Widget]:
     for field in state.main_fields:
         yield _field_row(state, field, field.key)
     keys = OPTIONS[state.kind]
-    about = "seeds, sweep, evaluation, after, priority, hold" if state.kind == "train" else "after, priority, hold"
-    yield FormSection("launch", keys, lambda: (_option_row(state, key) for key in keys), about)
+    yield FormSection("launch", keys, lambda: (_option_row(state, key) for key in keys))
     yield from _sections(state)
 
 
@@ -84,13 +72,12 @@ def members_hint(state: FormState) -> str:
     if not state.offered:
         return "no run has checkpoints/best.pt yet"
     if state.not_offered:
-        return f"without checkpoints/best.pt: {', '.join(state.not_offered)}"
+        return f"left out, without checkpoints/best.pt: {', '.join(state.not_offered)}"
     return "space chooses; two or more"
 
 
 def _option_row(state: FormState, key: str) -> FormRow:
-    hint, help = OPTION_HINTS[key]
-    raw, wide = state.raw[key], key in WIDE
+    hint, raw = OPTION_HINTS[key], state.raw[key]
     if key == "after":
         jobs = [(f"{job.spec.kind} {job.spec.run}", job.id, job.state) for job in state.jobs]
         control: Control = Choice([("none", "", ""), *jobs], raw)
@@ -98,9 +85,9 @@ def _option_row(state: FormState, key: str) -> FormRow:
         control = Toggle(raw)
     else:
         suggestions = [f"{field}=" for field in state.fields] if key == "sweep" else ()
-        control = TextField(raw, suggestions=suggestions, placeholder=hint if wide else "")
-    label = "evaluate afterwards" if key == "evaluate" else key
-    return FormRow(key, label, control, hint, help=f"{label}: {help or hint}", wide=wide)
+        control = TextField(raw, suggestions=suggestions, placeholder=SWEEP if key == "sweep" else "")
+    label = "evaluate afterwards" if key == "evaluate" else key.replace("_", " ")
+    return FormRow(key, label, control, hint, wide=key in WIDE)
 
 
 def _sections(state: FormState) -> Iterator[FormSection]:
@@ -121,7 +108,7 @@ def _section_rows(state: FormState, section: Section, above: Set[str]) -> Iterat
     for inner in section.sections:
         if inner.optional:
             label, hint = inner.key.rpartition(".")[2], inner.description
-            yield FormRow(inner.key, label, Toggle(state.raw[inner.key]), hint, help=f"{inner.key}: {hint}")
+            yield FormRow(inner.key, label, Toggle(state.raw[inner.key]), hint, help=f"{inner.key}: {sentence(hint)}")
         for row in _section_rows(state, inner, above):
             row.add_class(NESTED)
             row.display = bool(state.raw.get(inner.key, True))
@@ -136,4 +123,4 @@ def _field_row(state: FormState, field: Field, label: str) -> FormRow:
         control = Choice([(show(value) or "(empty)", value, "") for value in field.choices], raw)
     else:
         control = TextField(raw, suggestions=field.examples, placeholder="(empty)" if field.optional else "")
-    return FormRow(field.key, label, control, field.hint, help=field.help, wide=field.key in WIDE)
+    return FormRow(field.key, label, control, field.description, help=field.help, wide=field.key in WIDE)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from xray_tui.forms.fields import PARSERS, ControlKind, Field, Section
+from xray_tui.forms.fields import PARSERS, ControlKind, Field, Section, show
 
 Json = dict[str, Any]
 
@@ -68,7 +68,7 @@ def _field(key: str, entry: Json, types: list[Json], optional: bool) -> Field:
         words=words,
         bounds=", or ".join(filter(None, [_bounds(whole, item, choices if many else ()), *words])),
         description=entry.get("description", ""),
-        examples=tuple(map(str, entry.get("examples") or words or (choices if many else ()))),
+        examples=tuple(map(show, entry.get("examples") or words or (choices if many else ()))),
     )
 
 

@@ -49,15 +49,14 @@ class Sources:
 
 
 def read_sources(context: FormContext) -> Sources:
-    """The sources of a form, filled from the run under the cursor if its config is suitable for this kind."""
+    """The sources of a form; a training starts from the run under the cursor if it has a config for a training."""
     runs = context.runs
     trained, taken = read_runs(runs)
     if context.kind == "blend":  # a classifier has no mask to blend
         trained = tuple(run for run in trained if _config_kind(runs / run / CONFIG) != "classifier")
     bases = () if context.kind == "evaluate" else tuple(_bases(context))
-    first = next((index for index, base in enumerate(bases) if base.run == context.current and base.path), 0)
-    filling = read_filling(context, bases[first]) if bases else _unfilled(context.kind)
-    return Sources(bases, first, filling, trained, taken)
+    filling = read_filling(context, bases[0]) if bases else _unfilled(context.kind)
+    return Sources(bases, 0, filling, trained, taken)
 
 
 def read_filling(context: FormContext, base: Base) -> Filling:
@@ -117,12 +116,12 @@ def claimed(runs: Path) -> dict[str, str]:
 
 
 def _bases(context: FormContext) -> Iterator[Base]:
-    """The run under the cursor, the defaults of a blend, and the recipes; a train form also lists invalid recipes."""
+    """The defaults of a blend, the run under the cursor, and the recipes; a train form also lists invalid recipes."""
     kind, runs, current, recipes = context.kind, context.runs, context.current, context.recipes
-    if current and _config_kind(runs / current / CONFIG) in TAKES[kind]:
-        yield Base(f"run {clean(current)}", runs / current / CONFIG, current, f"the {CONFIG} of this run")
     if kind == "blend":
         yield Base("defaults", None, "blend", "an empty config")
+    if current and _config_kind(runs / current / CONFIG) in TAKES[kind]:
+        yield Base(f"run {clean(current)}", runs / current / CONFIG, current, f"the {CONFIG} of this run")
     for recipe in find_recipes(recipe_folders(runs)) if recipes is None else recipes:
         if recipe.kind in TAKES[kind] or (recipe.problem and kind == "train"):
             description = "; ".join(filter(None, (recipe.description, recipe.facts)))
@@ -146,9 +145,9 @@ def _below(runs: Path, member: str) -> str:
 def members_for(trained: Names, wanted: Names) -> tuple[Names, Names, Names]:
     """Return the wanted runs that can be members, all possible members (these first), and the other wanted runs.
 
-    The latter have no checkpoint. Paths outside the runs folder are always accepted, because the engine checks them.
+    The latter have no checkpoint in this runs folder.
     """
     available = frozenset(trained)
-    chosen = tuple(dict.fromkeys(name for name in wanted if name in available or Path(name).is_absolute()))
+    chosen = tuple(dict.fromkeys(name for name in wanted if name in available))
     rest = tuple(name for name in trained if name not in chosen)
     return chosen, (*chosen, *rest), tuple(name for name in wanted if name not in chosen)

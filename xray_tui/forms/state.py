@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from engine.contract.names import BEST, CHECKPOINTS, run_path
+from engine.contract.names import BEST, CHECKPOINTS, CONFIG, run_path
 from engine.contract.text import clean
 from xray_tui.forms.context import FormContext, Kind
 from xray_tui.forms.fields import Field, parse, show
@@ -35,15 +35,9 @@ class FormState:
         self.jobs = tuple(job for job in context.jobs if job.readable and not job.state.ended)
         self.trainings = {job.spec.run: job for job in self.jobs if job.spec.kind == "train"}
         """Maps run names to their queued or running training."""
-        gpu = "auto" if context.gpus else "none"
-        self.raw: dict[str, Any] = {**asdict(LaunchOptions()), BASE: sources.first, RUN: "", GPU: gpu, MEMBERS: ()}
-        self._proposed_run = ""
-        self._proposed_after = ""
-        self._members_chosen = False
-        if self.kind == "evaluate":
-            run = context.current or next(iter(self.to_evaluate), "")
-            self.raw[RUN] = run if run in self.to_evaluate else ""
-            self._propose_after()
+        self.raw: dict[str, Any] = {}
+        self._start: dict[str, Any] = {}
+        """The values after a reset."""
         self.fill(sources.first, sources.filling)
 
     @property
@@ -52,11 +46,9 @@ class FormState:
         trained = self.sources.trained
         return (*trained, *sorted(self.trainings.keys() - {*trained}))
 
-    def _propose_after(self) -> None:
-        """Set `after` to the training of the run, unless the user has chosen another job."""
-        if self.raw[AFTER] in ("", self._proposed_after):
-            training = self.trainings.get(self.raw[RUN])
-            self.raw[AFTER] = self._proposed_after = training.id if training else ""
+    def _training_of(self, run: str) -> str:
+        """The id of the job that trains the run, or an empty text."""
+        return self.trainings[run].id if run in self.trainings else ""
 
     @property
     def base(self) -> Base | None:
@@ -77,30 +69,64 @@ class FormState:
     def options(self) -> LaunchOptions:
         return LaunchOptions(**{field.name: self.raw[field.name] for field in fields(LaunchOptions)})
 
-    def fill(self, base: int, filling: Filling) -> None:
-        """Replace all values by those of another base.
+    @property
+    def origin(self) -> str:
+        """Where the values come from, for the title."""
+        current = self.context.current or ""
+        names = {None: "the defaults", self.context.runs / current / CONFIG: f"the run under the cursor, {current}"}
+        origin = f" from {names.get(self.base.path, f'the recipe {self.base.label}')}" if self.base else ""
+        return origin + (" with your draft (ctrl+r resets)" if self._draft else "")
 
-        A typed run name and marked or chosen members are kept.
-        """
-        self.filling = filling
+    @property
+    def _draft_key(self) -> tuple[object, ...]:
+        marked = tuple(self.context.marked) if self.kind == "blend" else ()
+        return (self.kind, self.base.path if self.base else self.context.current, marked)
+
+    @property
+    def _draft(self) -> dict[str, Any]:
+        """The draft of this base, without choices that no longer exist."""
+        choices = {AFTER: {"", *(job.id for job in self.jobs)}, GPU: {"auto", "none", *dict(self.context.gpus)}}
+        if self.kind == "evaluate":
+            choices[RUN] = {*self.to_evaluate}
+        draft = self.context.drafts.get(self._draft_key, {})
+        return {key: raw for key, raw in draft.items() if key in self._start and raw in choices.get(key, {raw})}
+
+    def fill(self, base: int, filling: Filling) -> None:
+        """Replace the values by those of another base and its draft. The form's own fields keep what was typed."""
+        own = (*asdict(LaunchOptions()), RUN, GPU, MEMBERS)
+        typed = {key: self.raw[key] for key in own if key in self.raw and self.raw[key] != self._start[key]}
+        self.filling, self.raw[BASE] = filling, base
         self.fields = {field.key: field for field in filling.schema.walk()}
-        config = {key: self._raw_of(key, value) for key, value in filling.values.items() if key not in (RUN, MEMBERS)}
-        self.raw |= {BASE: base} | config
-        if self.base is not None and self.raw[RUN] == self._proposed_run:
-            self.raw[RUN] = self._proposed_run = free_name(self.base.run, self.sources.taken)
-        if not self._members_chosen:
-            wanted = tuple(self.context.marked) or filling.members
-            self.raw[MEMBERS], self.offered, self.not_offered = members_for(self.sources.trained, wanted)
+        if self.base is not None:
+            run = free_name(self.base.run, self.sources.taken)
+        else:
+            current = self.context.current or next(iter(self.to_evaluate), "")
+            run = current if current in self.to_evaluate else ""
+        wanted = tuple(self.context.marked) or filling.members
+        members, self.offered, self.not_offered = members_for(self.sources.trained, wanted)
+        gpu = "auto" if self.context.gpus else "none"
+        config = {key: self._raw_of(key, value) for key, value in filling.values.items()}
+        start = {BASE: base, RUN: run, GPU: gpu, MEMBERS: members, AFTER: self._training_of(run)}
+        self._start = config | asdict(LaunchOptions()) | start
+        self.raw = self._start | typed | self._draft
+
+    def reset(self) -> None:
+        """Go back to the values of the base, and drop its draft."""
+        self.raw = dict(self._start)
+        self.keep_draft()
+
+    def keep_draft(self) -> None:
+        """Keep the changes for the next form of this kind and base."""
+        changes = {key: raw for key, raw in self.raw.items() if raw != self._start[key]}
+        self.context.drafts[self._draft_key] = changes
 
     def update(self, key: str, raw: Any) -> bool:
         """Set the value of a field from its control; return False if it has not changed."""
         if raw == self.raw[key] or (isinstance(raw, str) and raw == clean(str(self.raw[key]))):
             return False
+        if key == RUN and self.kind == "evaluate" and self.raw[AFTER] in ("", self._training_of(self.raw[RUN])):
+            self.raw[AFTER] = self._training_of(raw)  # unless the user has chosen another job
         self.raw[key] = raw
-        if key == MEMBERS:
-            self._members_chosen = True
-        if key == RUN and self.kind == "evaluate":
-            self._propose_after()
         return True
 
     def draft(self) -> Draft:
@@ -109,26 +135,37 @@ class FormState:
         config = self.base.path if self.base else None
         return Draft(self.kind, self.context.runs, self.run_name(), values, self.filling, config, self.raw[MEMBERS])
 
-    def check(self) -> Plan:
-        """Plan the launch of the current values, with all problems."""
-        context, options, draft = self.context, self.options, self.draft()
+    def command(self) -> str:
+        """The shell command for the current values, which need not be valid; empty without a run to evaluate."""
+        if self.kind == "evaluate" and not self.raw[RUN]:
+            return ""
+        options, spec = self.options, self._spec(self.draft())
+        needs_queue = options.changed - {"allow_overlap"}
+        return launch_command(spec, options, self.context) if needs_queue else shown_command(spec)
+
+    def _spec(self, draft: Draft) -> JobSpec:
+        options = self.options
         gpus = parse_int(options.gpus)
-        spec = JobSpec(
+        return JobSpec(
             self.kind,
             draft.run,
-            request_for(draft, context.cwd),
+            replace(request_for(draft, self.context.cwd), allow_overlap=options.allow_overlap),
             self.raw[GPU],
             1 if gpus is None else gpus,
             (options.after,) if options.after else (),
             parse_int(options.priority) or 0,
         )
-        specs, option_problems = plan_jobs(spec, options, draft, self.sources.taken, len(context.gpus))
+
+    def check(self) -> Plan:
+        """Plan the launch of the current values, with all problems."""
+        options, draft = self.options, self.draft()
+        spec = self._spec(draft)
+        specs, option_problems = plan_jobs(spec, options, draft, self.sources.taken, len(self.context.gpus))
         draft_problems = problems_of(draft, {} if options.several else self.sources.taken)
         start_problem = self._start_problem()
         problems = start_problem | draft_problems | option_problems | draft_problems | start_problem
         changed = options.changed.union(key for key, _ in draft.changes)
-        command = launch_command(spec, options, context) if options.changed else shown_command(spec)
-        return Plan(Launch(specs, options.evaluate, options.hold), command, problems, changed)
+        return Plan(Launch(specs, options.evaluate, options.hold), self.command(), problems, changed)
 
     def _start_problem(self) -> dict[str, str]:
         """The problem with the base, the run or its training, as {field key: message}."""
