@@ -5,20 +5,25 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 from engine import __version__, cli_nnunet
 from engine.contract import names
-from engine.contract.arguments import ADD_OPTIONS, whole
-from engine.contract.errors import BadInput, Exit, Stopped
+from engine.contract.arguments import ADD_OPTIONS, whole, with_hint
+from engine.contract.errors import BadInput, Exit
 from engine.contract.text import clean
-from engine.process.exit import flush_output, give_up, record_end, run_command
+from engine.process.exit import (
+    flush_output,
+    give_up,
+    raise_stopped_at_sigterm,
+    record_end,
+    run_command,
+    take_delayed_stop,
+)
 from engine.process.progress import show_title
 
 Command = Callable[[argparse.Namespace], None]
@@ -29,7 +34,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(Exit.BAD_INPUT, f"{self.prog}: {clean(message)}\n")
+        self.exit(Exit.BAD_INPUT, f"{self.prog}: {clean(with_hint(message))}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,12 +45,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return Exit.BAD_INPUT
     _keep_leases()
-    signal.signal(signal.SIGTERM, _stop)
+    raise_stopped_at_sigterm()
     show_title("starting")
-    status, cause = run_command(partial(args.run_command, args))
+    status, cause = run_command(partial(_run, args))
+    take_delayed_stop()
     record_end(status, cause)
     flush_output()
     return status
+
+
+def _run(args: argparse.Namespace) -> None:
+    if getattr(args, "config", None) is not None:
+        from engine.contract.recipes import recipe_path
+
+        run: Path | None = getattr(args, "run", None)
+        args.config = Path(recipe_path(str(args.config), run and run.parent))
+    args.run_command(args)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -303,11 +318,6 @@ def _predict(args: argparse.Namespace) -> None:
 def _say_loading(what: str) -> None:
     """Print a line before PyTorch is imported, which takes seconds; without it a job's log starts empty."""
     print(f"{clean(what)}: loading …", flush=True)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """SIGTERM outside training steps: raise Stopped, so that temporary files are removed."""
-    raise Stopped("stopped")
 
 
 def _keep_leases() -> None:

@@ -1,18 +1,20 @@
 """`make demo`: the whole main job on synthetic radiographs, in a few minutes on two cores.
 
-Makes a small set, trains two recipes, evaluates each with and without TTA, blends them, prints the board and, on a
-terminal, opens the app on these runs. What a former run of the demo has finished is taken as it is; a training that was
-interrupted goes on.
+Makes a small set and launches through the queue: a recipe with and without its presence head, their evaluations with
+and without TTA, and a blend. Follows the logs, prints the board and, on a terminal, opens the app on these runs. What a
+former demo has finished is kept; a training that was interrupted continues.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.contract import names
 from engine.contract.events import parse_events
@@ -23,7 +25,8 @@ RUNS = DEMO / names.RUNS
 IMAGES, SIZE = 240, 128
 
 RECIPE = "pretrained_dual_head"
-TRAININGS = {"plain_unet": ("model.classification_head=", "training.selection_metric=dice_pos"), "dual_head": ()}
+HEADLESS = ("model.classification_head=", "loss.presence=0", "training.selection_metric=dice_pos")
+TRAININGS = {"dual_head": (), "without_head": HEADLESS}
 SHORT = (
     f"data.manifest={DATA / names.MANIFEST}",
     f"data.image_size={SIZE}",
@@ -39,45 +42,36 @@ APP = (sys.executable, "-m", "xray_tui.cli.main")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command of the demo, and how it is seen that it was done before."""
+    """One job of the demo, and whether a former demo has finished it."""
 
     what: str
-    command: tuple[str, ...]
+    kind: str
+    arguments: tuple[str, ...]
     is_done: Callable[[], bool]
 
 
 def steps() -> list[Step]:
-    """The demo, in order."""
-    made = [
-        Step(
-            f"{IMAGES} synthetic radiographs",
-            (*ENGINE, "synth", "--output", str(DATA), "--images", str(IMAGES), "--size", str(SIZE)),
-            (DATA / names.MANIFEST).exists,
-        )
-    ]
-    for run, changes in TRAININGS.items():
-        made.append(_training(RUNS / run, changes))
+    """The jobs of the demo, in order. Each evaluation and the blend wait for their trainings by themselves."""
+    made = [_training(RUNS / run, changes) for run, changes in TRAININGS.items()]
     for run in TRAININGS:
         made += [
-            _evaluation(RUNS / run, "test, threshold 0.5", "--tta", "none", "--threshold", "0.5"),
-            _evaluation(RUNS / run, "test with TTA hv, threshold tuned on validation", "--tta", "hv"),
+            _evaluation(RUNS / run, "test, threshold 0.5", "none", "0.5"),
+            _evaluation(RUNS / run, "test with TTA hv, threshold tuned on validation", "hv", "tuned"),
         ]
-    members = [str(RUNS / run) for run in TRAININGS]
     blend = RUNS / "blend"
-    command = (*ENGINE, "blend", "--members", *members, "--run", str(blend), "--tta", "hv")
-    made.append(Step("blend of both, chosen on validation", command, _artifact(blend, "hv", "tuned").exists))
+    members = [str(RUNS / run) for run in TRAININGS]
+    arguments = ("--members", *members, "--run", str(blend), "--tta", "hv")
+    made.append(Step("blend of both, chosen on validation", "blend", arguments, _artifact(blend, "hv", "tuned").exists))
     return made
 
 
 def _training(run: Path, changes: Sequence[str]) -> Step:
-    command: tuple[str, ...]
-    if (run / names.CONFIG).exists():
-        command = (*ENGINE, "train", "--run", str(run), "--resume")
-    else:
+    arguments: tuple[str, ...] = ("--run", str(run), "--resume")
+    if not (run / names.CONFIG).exists():
         settings = [word for pair in (*SHORT, *changes) for word in ("--set", pair)]
-        config = str(Path("configs") / f"{RECIPE}.yaml")
-        command = (*ENGINE, "train", "--config", config, "--run", str(run), *settings)
-    return Step(f"train {run.name} ({RECIPE})", command, lambda: _is_trained(run))
+        arguments = ("--config", RECIPE, "--run", str(run), *settings)
+    without = " without its presence head" if changes else ""
+    return Step(f"train {run.name} ({RECIPE}{without})", "train", arguments, lambda: _is_trained(run))
 
 
 def _is_trained(run: Path) -> bool:
@@ -88,48 +82,62 @@ def _is_trained(run: Path) -> bool:
     return bool(last) and last[0].get("state") == "done"
 
 
-def _evaluation(run: Path, what: str, *choices: str) -> Step:
-    given = dict(zip(choices[::2], choices[1::2], strict=True))
-    threshold = given.get("--threshold", "tuned")
-    done = _artifact(run, given["--tta"], "tuned" if threshold == "tuned" else float(threshold))
-    return Step(f"{run.name}: {what}", (*ENGINE, "evaluate", "--run", str(run), *choices), done.exists)
+def _evaluation(run: Path, what: str, tta: str, threshold: str) -> Step:
+    done = _artifact(run, tta, threshold if threshold == "tuned" else float(threshold))
+    arguments = ("--run", str(run), "--tta", tta, "--threshold", threshold)
+    return Step(f"{run.name}: {what}", "evaluate", arguments, done.exists)
 
 
 def _artifact(run: Path, tta: str, threshold: float | str) -> Path:
-    stem = names.artifact_stem(tta, "tuned" if isinstance(threshold, str) else threshold, "auto", gated=False)
-    return run / f"{stem}.json"
+    return run / f"{names.artifact_stem(tta, threshold, 'auto', gated=False)}.json"
 
 
 def main() -> int:
-    """Run the demo; its exit status is that of the first step that fails."""
+    """Run the demo; its exit status is that of the first command or job that fails."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))  # two jobs run at once
     RUNS.mkdir(parents=True, exist_ok=True)
-    timings: list[tuple[str, str]] = []
-    todo = steps()
-    for number, step in enumerate(todo, 1):
-        print(f"\n[{number}/{len(todo)}] {step.what}", flush=True)
-        if step.is_done():
-            print("there already", flush=True)
-            timings.append((step.what, "there already"))
-            continue
-        started = time.monotonic()
-        status = subprocess.call(step.command)
-        if status:
+    if not (DATA / names.MANIFEST).exists():
+        synth = ("synth", "--output", str(DATA), "--images", str(IMAGES), "--size", str(SIZE))
+        if status := subprocess.call((*ENGINE, *synth)):
             return status
-        timings.append((step.what, f"{time.monotonic() - started:.1f} s"))
+    active = [job["id"] for job in _jobs().values() if job["ended"] is None]
+    if active:
+        print(f"waiting for {len(active)} jobs of a former demo …", flush=True)
+        subprocess.call((*APP, "wait", "--runs", str(RUNS), *active))
+    launched = []
+    for step in steps():
+        if not step.is_done():
+            launch = (*APP, "launch", step.kind, "--runs", str(RUNS), "--gpu", "none", "--", *step.arguments)
+            done = subprocess.run(launch, stdout=subprocess.PIPE, text=True, check=False)
+            if done.returncode:
+                return done.returncode
+            launched.append((step, done.stdout.strip()))
+    for number, (step, identity) in enumerate(launched, 1):
+        print(f"\n[{number}/{len(launched)}] {step.what}: job {identity}", flush=True)
+        subprocess.call((*APP, "logs", "--follow", "--runs", str(RUNS), identity))
+        if status := subprocess.call((*APP, "wait", "--runs", str(RUNS), identity)):
+            return status
     print(flush=True)
     if status := subprocess.call((*APP, "export", "--runs", str(RUNS), "--output", "-")):
         return status
-    print("\n" + table(timings))
+    if launched:
+        jobs = _jobs()
+        print("\n" + table([(step.what, jobs[identity]) for step, identity in launched]))
     if not sys.stdout.isatty():
         return 0
     print("\nOpening the app on these runs (q leaves it) …", flush=True)
     return subprocess.call((*APP, str(RUNS)))
 
 
-def table(timings: Sequence[tuple[str, str]]) -> str:
-    """The timings as a Markdown table."""
-    lines = ["| Step | Time |", "|---|---:|"]
-    return "\n".join([*lines, *(f"| {what} | {took} |" for what, took in timings)])
+def _jobs() -> dict[str, dict[str, Any]]:
+    done = subprocess.run((*APP, "jobs", "--json", "--runs", str(RUNS)), stdout=subprocess.PIPE, check=True)
+    return {job["id"]: job for job in json.loads(done.stdout)}
+
+
+def table(timings: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """The running times of the jobs as a Markdown table."""
+    lines = ["| Job | Time |", "|---|---:|"]
+    return "\n".join([*lines, *(f"| {what} | {job['ended'] - job['started']:.0f} s |" for what, job in timings)])
 
 
 if __name__ == "__main__":

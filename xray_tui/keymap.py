@@ -141,13 +141,23 @@ def keymap_problems(keymap: Mapping[str, str]) -> Iterator[str]:
     """Yield a message for each unknown id, invalid key and key with two commands; Textual silently ignores these."""
     for name, keys in keymap.items():
         yield from _entry_problems(name, keys)
-    if keymap:
-        yield from _clashes(usable_keymap(keymap))
+    yield from _without_clashes(keymap)[1]
 
 
 def usable_keymap(keymap: Mapping[str, str]) -> dict[str, str]:
-    """The keymap without entries that have an unknown id or an invalid key."""
-    return {name: keys for name, keys in keymap.items() if not any(_entry_problems(name, keys))}
+    """The keymap without entries that have an unknown id, an invalid key, or the key of another command."""
+    return _without_clashes(keymap)[0]
+
+
+def _without_clashes(keymap: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The usable entries, and a message for each that clashes with another command and so keeps its default keys."""
+    usable = {name: keys for name, keys in keymap.items() if not any(_entry_problems(name, keys))}
+    problems: list[str] = []
+    while usable and (clashes := list(_clashes(usable))):  # the default keys of a dropped entry may clash again
+        for name, problem in clashes:
+            usable.pop(name, None)
+            problems.append(problem)
+    return usable, problems
 
 
 def _entry_problems(name: str, keys: str) -> Iterator[str]:
@@ -176,7 +186,8 @@ def _is_key(key: str) -> bool:
     return name in set(Keys) or key_to_character(REPLACED_KEYS.get(name, name)) is not None
 
 
-def _clashes(keymap: Mapping[str, str]) -> Iterator[str]:
+def _clashes(keymap: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the id of each entry that clashes with another command, and a message."""
     keys = {command.id: {*_key_names(keymap.get(command.id, command.keys))} for command in COMMANDS}
     for first, second in combinations(COMMANDS, 2):
         if any({first.place, second.place} <= places for places in TOGETHER):
@@ -184,7 +195,8 @@ def _clashes(keymap: Mapping[str, str]) -> Iterator[str]:
             # The focused widget handles a key first, so commands may share one by default, such as `/` in a log.
             shared = {*_key_names(first.keys)} & {*_key_names(second.keys)}
             for key in sorted((keys[first.id] & keys[second.id]) - shared):
-                yield f"keymap: {moved.id}: {shown_keys(key)} is also the key of {other.id}; choose another key"
+                problem = f"{shown_keys(key)} is also the key of {other.id}; the default is kept; choose another key"
+                yield moved.id, f"keymap: {moved.id}: {problem}"
 
 
 def _key_names(keys: str) -> list[str]:

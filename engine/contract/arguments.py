@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import get_args
 
@@ -12,7 +14,9 @@ from engine.contract.text import clean
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, metavar="FILE", help="a recipe; --resume uses the run's own config")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="a recipe, by path or name; --resume uses the run's own config"
+    )
     parser.add_argument(
         "--run", type=names.run_folder, metavar="runs/NAME", help="default: runs/ and the config's name"
     )
@@ -62,6 +66,16 @@ def _add_blend(parser: argparse.ArgumentParser) -> None:
 
 ADD_OPTIONS = {"train": _add_train, "evaluate": _add_evaluate, "blend": _add_blend}
 """By command, the function that adds its options to a parser."""
+
+
+def with_hint(message: str) -> str:
+    """argparse's error message, with the nearest command, or how --set is repeated."""
+    if (choice := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)) is not None:
+        close = get_close_matches(choice[1], re.findall(r"[\w-]+", choice[2]), n=1)
+        return f"{message}; did you mean {close[0]}?" if close else message
+    if message.startswith("unrecognized arguments: ") and "=" in message and " -" not in message:
+        return f"{message}; repeat --set, as in --set seed=1 --set training.lr=1e-3"
+    return message
 
 
 def _add_set(parser: argparse.ArgumentParser, example: str = "training.epochs=3") -> None:

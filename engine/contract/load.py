@@ -41,6 +41,8 @@ def load_config(path: Path, overrides: Sequence[str] = (), read: Read = read_map
     from engine.contract.config import KINDS
 
     values = read_recipe(path, read)
+    if not values and yaml.compose(path.read_text("utf-8"), yaml.SafeLoader) is None:  # `{}` asks for the defaults
+        raise BadInput(f"{clean(str(path))}: empty; expected a config, such as a copy of a recipe")
     values.pop(ABOUT, None)
     # The config of a run was written by save_config, or its folder holds a training.
     is_whole = values.keys() >= _EVERY_KIND or any((path.parent / name).exists() for name in (CHECKPOINTS, EVENTS))

@@ -7,6 +7,7 @@ and is not part of the config.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,14 @@ def recipe_folders(runs: Path | None = None) -> list[Path]:
     candidates += [package / CONFIGS, package.parent / CONFIGS]
     unique = {folder.resolve(): folder for folder in reversed(candidates) if folder.is_dir()}
     return sorted(unique.values(), key=candidates.index)
+
+
+def recipe_path(config: str, runs: Path | None = None) -> str:
+    """The path of the recipe with this name; `config` itself if it is a path, or if there is no such recipe."""
+    if "/" in config or os.path.lexists(config):
+        return config
+    paths = (folder / f"{config.removesuffix('.yaml')}.yaml" for folder in recipe_folders(runs))
+    return str(next((path for path in paths if path.is_file()), config))
 
 
 def find_recipes(folders: Iterable[Path]) -> list[Recipe]:

@@ -66,7 +66,7 @@ def open_run(folder: Path, which: str = "best", moved_to: Path | None = None) ->
     config was edited since the training (see `check_config`), or the data differ."""
     config = load_config(folder / names.CONFIG)
     if isinstance(config, BlendConfig):
-        raise BadInput(f"{clean(str(folder))}: kind: {config.kind}; expected a trained run")
+        raise BadInput(f"{clean(str(folder))}: a blend, which was scored when it was made; evaluate its members")
     if isinstance(config, NnunetConfig):
         raise BadInput(f"{clean(str(folder))}: kind: nnunet; run `xray-engine nnunet score`")
     checkpoint = folder / names.CHECKPOINTS / f"{which}.pt"

@@ -112,8 +112,7 @@ def failure(name: str, status: int, last: Sequence[str]) -> Exception:
                 return OSError(number, f"{os.strerror(number)} ({name})")
     if status < 0:
         signalled = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-        perhaps = " (perhaps out of memory)" if status == -signal.SIGKILL else ""
-        return Failed(f"{name} was killed by {signalled}{perhaps}; before that: {message}")
+        return Failed(f"{name} was killed by {signalled}; before that: {message}")
     return Failed(f"{name} ended with exit status {status}: {message}")
 
 

@@ -19,6 +19,8 @@ from engine.contract.errors import BadInput, Exit, Failed, Stopped
 from engine.contract.text import clean
 
 _PR_SET_PDEATHSIG = 1
+_RETRY_S = 0.05
+"""Interval in seconds at which a stop that arrived during an import is tried again."""
 
 
 def run_command(command: Callable[[], None]) -> tuple[Exit, str]:
@@ -109,11 +111,32 @@ def record_end(status: Exit, cause: str) -> None:
         _say(f"{clean(folder)}/{names.END}: {error.strerror}")
 
 
+def raise_stopped_at_sigterm() -> None:
+    """Make SIGTERM raise Stopped, so that temporary files are removed."""
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, _raise_stopped)
+
+
+def _raise_stopped(number: int, frame: FrameType | None) -> None:
+    """Raise Stopped, but after the import that is in progress: a library may swallow an exception in its import."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            signal.setitimer(signal.ITIMER_REAL, _RETRY_S)
+            return
+        frame = frame.f_back
+    raise Stopped("stopped")
+
+
+def take_delayed_stop() -> bool:
+    """Whether a stop waits for the end of an import. It is no longer tried then."""
+    return signal.setitimer(signal.ITIMER_REAL, 0)[0] > 0
+
+
 class StopFlag:
     """A flag that the first SIGTERM or SIGINT sets. A second signal has its usual effect."""
 
     def __init__(self) -> None:
-        self.is_set = False
+        self.is_set = take_delayed_stop()
         self._before: dict[int, Any] = {}
         for number in (signal.SIGTERM, signal.SIGINT):
             self._before[number] = signal.getsignal(number)  # stored before the first signal can arrive

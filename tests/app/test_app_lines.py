@@ -125,8 +125,8 @@ def test_the_filter_wants_every_word_in_the_run_or_its_file(tmp_path: Path) -> N
 def test_a_job_that_is_asked_to_stop_says_by_whom_and_how_long_it_still_has() -> None:
     asked = {"stop_asked_by": "ana", "stop_asked": NOW - 18, "grace": 30.0}
     job = make_job("j1", "unet", State.RUNNING, **asked)
-    assert job_detail(job, NOW) == "train · ana asked to stop it, killed in 12 s"
-    assert job_detail(job, NOW + 60) == "train · ana asked to stop it"
+    assert job_detail(job, NOW) == "train · stopping: asked by ana, killed in 12 s"
+    assert job_detail(job, NOW + 60) == "train · stopping: asked by ana"
     waiting = make_job("j1", "unet", State.QUEUED, **asked)
     assert "killed" not in job_detail(waiting, NOW)
 

@@ -54,10 +54,10 @@ async def test_a_key_that_the_settings_move_works_and_the_old_one_does_not(make_
 def test_a_key_that_would_do_two_things_in_one_place_is_named() -> None:
     assert list(keymap_problems({command.id: command.keys for command in COMMANDS})) == []
     assert list(keymap_problems({"board.export": "t"})) == [
-        "keymap: board.export: t is also the key of launch.train; choose another key"
+        "keymap: board.export: t is also the key of launch.train; the default is kept; choose another key"
     ]
     assert list(keymap_problems({"board.mark": "slash"})) == [
-        "keymap: board.mark: / is also the key of board.filter; choose another key"
+        "keymap: board.mark: / is also the key of board.filter; the default is kept; choose another key"
     ]
     assert list(keymap_problems({"board.export": "t", "launch.train": "x"})) == []
     assert list(keymap_problems({"form.save": "t", "jobs.open": "space"})) == []  # never at the same time

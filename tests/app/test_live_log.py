@@ -247,7 +247,7 @@ async def test_a_late_page_of_another_job_does_not_discard_the_page_of_the_selec
 def test_a_key_that_two_share_in_the_table_is_no_clash_and_one_that_is_moved_onto_another_is() -> None:
     assert list(keymap_problems({"board.sort": "f2"})) == []
     assert list(keymap_problems({"log.search": "n"})) == [
-        "keymap: log.search: n is also the key of log.next; choose another key"
+        "keymap: log.search: n is also the key of log.next; the default is kept; choose another key"
     ]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import write
 from xray_tui.cli.main import COMMANDS, main
+from xray_tui.keymap import usable_keymap
 from xray_tui.settings import Settings, load_settings, runs_folder, settings_path
 
 
@@ -83,6 +84,7 @@ def test_a_settings_file_that_cannot_be_reached_is_one_line(tmp_path):
 
 
 WORDS = {
+    "about": ["a"],
     "launch": ["train", "--dry-run", "--", "--config", "none.yaml", "--run", "runs/a"],
     "move": ["none", "up"],
     **dict.fromkeys(["logs", "stop", "wait", "hold", "release", "resume"], ("none",)),
@@ -101,3 +103,31 @@ def test_every_command_says_once_what_is_wrong_in_the_settings(command, tmp_path
     said = [line for line in capsys.readouterr().err.splitlines() if "settings.yaml" in line]
     assert len(said) == 2
     assert all(line.startswith("xray-tui: ") for line in said)
+
+
+def test_doctor_names_values_that_mean_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("xray_tui.doctor.run_checks.run_checks", lambda context: [])
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = settings_path()
+    path.parent.mkdir(parents=True)
+    main(["doctor", "--runs", str(tmp_path)])
+    assert "no such file; all settings have their defaults" in capsys.readouterr().out
+    for line, said in {
+        "hours: tonight": "settings.yaml: hours: 'tonight': give a span such as 20:00-08:00",
+        "hours: tonight\nslots: 9": "settings.yaml: hours: 'tonight': give a span such as 20:00-08:00",
+        "foreign: maybe": "settings.yaml: foreign: 'maybe': give refuse, share",
+        "max_gpus: 0": "settings.yaml: max_gpus: 0: give 1 or more",
+        "theme: noord": "theme: noord: unknown theme; expected one of",
+        "columns: [dice_poss]": "columns: dice_poss: unknown metric; did you mean dice_pos?",
+        "keymap: {job.stop: q}": "keymap: job.stop: q is also the key of app.quit; the default is kept",
+    }.items():
+        path.write_text(f"{line}\n")
+        main(["doctor", "--runs", str(tmp_path)])
+        assert said in " ".join(capsys.readouterr().out.split()), line
+
+
+def test_a_key_of_another_command_is_refused_and_the_default_kept():
+    assert usable_keymap({"job.stop": "q"}) == {}
+    swapped = {"job.stop": "R", "job.resume": "K"}
+    assert usable_keymap(swapped) == swapped
+    assert usable_keymap({"job.stop": "q", "job.resume": "K"}) == {}, "K is the key of job.stop again"

@@ -24,6 +24,7 @@ import pytest
 
 from engine.contract.names import JOBS, LOG
 from xray_tui.jobs.model.job import Job, JobSpec, State, write_job
+from xray_tui.system.process import host, user
 
 LONG = bool(os.environ.get("XRAY_TUI_LONG"))
 RUN = (
@@ -259,6 +260,22 @@ def test_ctrl_z_without_a_shell_to_go_to_leaves_the_app_where_it_is(some_runs: P
         app.until("No interactive shell")
         os.write(app.descriptor, b"q")
         assert app.ends() == 0
+
+
+def test_the_title_names_the_place_and_quitting_says_what_goes_on(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for name, state in (("r1", State.RUNNING), ("w1", State.QUEUED), ("w2", State.HELD), ("e1", State.FAILED)):
+        folder = runs / JOBS / name
+        folder.mkdir(parents=True)
+        write_job(folder, Job(name, JobSpec("train", name, ()), state, created=time.time(), host="elsewhere"))
+    with terminal(runs) as app:
+        app.until("r1")
+        assert f"\x1b]2;{user()}@{host()} {runs} - xray-tui\x07".encode() in app.sent
+        os.write(app.descriptor, b"q")
+        assert app.ends() == 0
+    last = app.sent.decode().rpartition("\x1b[23;2t")[2]
+    says = f"`xray-tui {runs}` shows them again, `xray-tui jobs --runs {runs}` lists them"
+    assert last == f"Jobs continue: 1 running, 2 waiting; {says}\r\n"
 
 
 @pytest.fixture

@@ -126,6 +126,8 @@ def test_an_export_that_cannot_be_written_is_one_clear_line(runs: Path, tmp_path
     done = xray_tui("export", "--output", "none/x.md", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "xray-tui: none/x.md: cannot be written: No such file or directory\n"
+    done = xray_tui("export", "--output", ".", cwd=tmp_path)
+    assert done.stderr == "xray-tui: .: a folder; expected a file\n"
 
 
 def test_a_wrong_argument_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

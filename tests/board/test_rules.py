@@ -98,6 +98,7 @@ def test_each_bad_field_keeps_its_default_and_has_one_line_that_says_what_is_rig
         ("expect: {num_sample: 613}", "expect.num_sample: unknown key; did you mean num_samples?"),
         ("expect: {num_samples: true}", "expect.num_samples: expected a whole number, got True"),
         ("expect: {num_samples: -1}", "expect.num_samples: expected a whole number of at least 0, got -1"),
+        ("exclusions: [a]", "exclusions: unknown key; did you mean exclude?"),
         ("q: 1", "q: unknown key; known keys: title, primary, reference,"),
         ("1.5: 1", "1.5: unknown key"),
         ('"\\e[31m": 1', "\N{SYMBOL FOR ESCAPE}[31m: unknown key"),
@@ -133,7 +134,7 @@ def test_a_board_without_a_board_yaml_is_read_without_pydantic_and_watchdog(runs
         "import sys; from pathlib import Path; import xray_tui.feeds.board_feed\n"
         "from xray_tui.board.index import RunIndex\n"
         "snapshot = RunIndex(Path(sys.argv[1])).scan()\n"
-        "print(len(snapshot.rejected), *(name in sys.modules for name in ('pydantic', 'watchdog')))"
+        "print(len(snapshot.rejected), *(name in sys.modules for name in ('pydantic_core', 'watchdog')))"
     )
     done = subprocess.run([sys.executable, "-c", program, str(runs)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "False", "False"]
@@ -202,6 +203,15 @@ def test_a_note_that_cannot_be_read_is_a_problem_and_its_run_ranks(runs: Path) -
     assert len(snapshot.artifacts) == 1
     assert len(snapshot.problems) == 1
     assert snapshot.problems[0].startswith("a/note.yaml: not YAML at line 1")
+
+
+def test_an_unknown_key_of_a_note_is_a_problem(runs: Path) -> None:
+    from xray_tui.board.index import RunIndex
+
+    put(runs / "a/test_metrics.json", {"dice_pos": 0.3})
+    put(runs / "a/note.yaml", "set_asid: wrong split\nnote: fine\n")
+    snapshot = RunIndex(runs).scan()
+    assert snapshot.problems == ("a/note.yaml: set_asid: unknown key; known keys: note, tags, set_aside; ignored",)
 
 
 def test_globs_of_board_yaml_add_artifacts_by_name_or_by_path() -> None:

@@ -119,3 +119,16 @@ def test_a_recipe_of_no_known_kind_is_listed_with_what_is_wrong(tmp_path: Path) 
         "odd": f"{tmp_path / 'odd.yaml'}: kind: ['train'] is unknown; {right}",
         "typo": f"{tmp_path / 'typo.yaml'}: kind: 'trian' is unknown; {right}",
     }
+
+
+def test_the_engine_takes_a_recipe_by_its_name_and_no_empty_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from engine.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--config", "baseline_posmetric", "--run", "runs/a"]) == 2
+    assert f"{tmp_path / 'data' / 'manifest.csv'}: No such file" in capsys.readouterr().err
+    Path("nothing.yaml").write_text("# data: {manifest: m.csv}\n")
+    assert main(["train", "--config", "nothing.yaml", "--run", "runs/a"]) == 2
+    assert capsys.readouterr().err == "nothing.yaml: empty; expected a config, such as a copy of a recipe\n"

@@ -18,6 +18,7 @@ from xray_tui.forms.row import FormSection
 from xray_tui.jobs.launch.launcher import LocalLauncher
 from xray_tui.jobs.model.job import Job, JobSpec, Progress, State
 from xray_tui.jobs.model.request import TrainRequest
+from xray_tui.jobs.preflight.preflight import Outlook
 from xray_tui.screens.confirm import ConfirmScreen
 from xray_tui.settings import Settings
 
@@ -164,7 +165,7 @@ async def test_seeds_and_a_sweep_do_not_both_give_the_seed() -> None:
         await opened(pilot, app)
         await type_over(pilot, app, "seeds", "1,2")
         await type_over(pilot, app, "sweep", "seed=3,4")
-        assert text(app, SUMMARY) == "✗ sweep: seed: already set by the field seeds"
+        assert text(app, SUMMARY) == "✗ sweep: seed: already set by seeds; give one of the two"
 
 
 async def test_the_name_of_a_run_is_free_for_its_seed_group_until_a_seed_of_it_is_there(place: Path) -> None:
@@ -251,6 +252,8 @@ async def test_the_shown_command_launches_the_same_from_a_shell(monkeypatch: pyt
         return []
 
     monkeypatch.setattr(LocalLauncher, "launch_all", capture)
+    monkeypatch.setattr(LocalLauncher, "check", lambda *_: None)
+    monkeypatch.setattr("xray_tui.jobs.preflight.preflight.look_ahead", lambda *_: Outlook(()))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place / "config"))
     app = FormApp("train", gpus=GPUS)
     async with app.run_test(size=(120, 40)) as pilot:

@@ -117,6 +117,11 @@ def test_a_run_without_a_config_has_no_data() -> None:
 # -- weights ----------------------------------------------------------------------------------------------------------
 
 
+def test_an_evaluation_of_a_blend_is_refused_in_one_line() -> None:
+    (found,) = checks(ResolvedJob("evaluate", Path("/runs/a"), {"kind": "blend"}, None, checkpoint="best.pt"))
+    assert found == Check(BAD, "a: a blend, which was scored when it was made; evaluate its members")
+
+
 def test_the_data_of_a_run_are_looked_for_where_the_run_says_and_nowhere_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from xray_tui.cli.main import main
 from xray_tui.jobs.locks import lock_dir
 from xray_tui.jobs.model.job import Job, JobSpec, State
 from xray_tui.jobs.model.request import TrainRequest, read_request
+from xray_tui.jobs.preflight.preflight import Outlook
 
 from .conftest import Place, eventually
 
@@ -40,12 +41,14 @@ def test_a_bad_config_is_refused_before_anything_is_launched(place: Place, capsy
 
 
 def test_bad_input_comes_back_through_launch_wait_jobs_and_logs(
-    place: Place, capsys: pytest.CaptureFixture[str]
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("xray_tui.jobs.preflight.preflight.look_ahead", lambda *_: Outlook(()))
     launch = ("launch", "evaluate", "--runs", place.runs, "--gpu", "none", "--run", "a")
     assert command(*launch) == 0
     identity = capsys.readouterr().out.strip()
     assert command("wait", "--runs", place.runs, identity[-4:]) == 2
+    assert command("wait", "--runs", place.runs) == 0, "no job is left to wait for"
     assert command("jobs", "--runs", place.runs, "--json") == 0
     (job,) = json.loads(capsys.readouterr().out)
     assert (job["id"], job["kind"], job["run"], job["state"]) == (identity, "evaluate", "a", "failed")
@@ -175,6 +178,8 @@ def test_options_may_stand_on_both_sides_of_the_kind(place: Place, monkeypatch: 
         return []
 
     monkeypatch.setattr("xray_tui.jobs.launch.launcher.LocalLauncher.launch_all", launch_all)
+    monkeypatch.setattr("xray_tui.jobs.launch.launcher.LocalLauncher.check", lambda *_: None)
+    monkeypatch.setattr("xray_tui.jobs.preflight.preflight.look_ahead", lambda *_: Outlook(()))
     monkeypatch.chdir(place.folder)
     for words in (["--gpu", "1", "train"], ["train", "--gpu", "1"]):
         command("launch", *words, "--run", "a", "--", "--gpus", "2", "--set", "name=--")
@@ -197,3 +202,12 @@ def test_wait_answers_with_the_code_of_the_first_that_did_not_succeed(
     ends: list[tuple[State, int | None]], code: int
 ) -> None:
     assert exit_code([Job("x", JobSpec("train", "a", ()), state, exit_code=of) for state, of in ends]) == code
+
+
+def test_without_an_id_wait_waits_for_all_jobs(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    for code in (0, 7):
+        launch = ("launch", "command", "--runs", place.runs, "--gpu", "none", "--run", f"r{code}")
+        assert command(*launch, "--", sys.executable, "-c", f"import sys; sys.exit({code})") == 0
+    assert command("wait", "--runs", place.runs) == 7
+    assert all(job.state.ended for job in place.store.jobs())
+    assert "command r7 failed" in capsys.readouterr().err

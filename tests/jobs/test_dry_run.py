@@ -25,6 +25,14 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return Desk(tmp_path)
 
 
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Place]:
+    (tmp_path / "other").mkdir()
+    place = Place(tmp_path / "other")
+    yield place
+    place.clear()
+
+
 def test_it_says_everything_and_launches_nothing(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--gpu", "none", "train", "--run", "a b", "--", "--config", "configs/unet.yaml", "--set", "seed=1")
     assert main(["launch", "--dry-run", *words]) == Exit.DONE
@@ -42,6 +50,38 @@ def test_what_is_bad_makes_the_exit_status_two(desk: Desk, capsys: pytest.Captur
     assert main(["launch", "--dry-run", *words]) == Exit.BAD_INPUT
     # Where nothing lies beside the config, a path counts from the working folder, as for the engine.
     assert "✗ data: " in capsys.readouterr().out
+
+
+def test_a_launch_runs_the_same_checks_and_refuses_what_would_fail(
+    desk: Desk, other: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xray_tui.jobs.launch.launcher.LocalLauncher.of", lambda settings, runs: other.launcher())
+    launch = ("launch", "--runs", str(other.runs), "--gpu", "none")
+    train = ("train", "--run", "a", "--", "--config", "configs/unet.yaml")
+    assert main([*launch, "evaluate", "--run", "gone"]) == Exit.BAD_INPUT
+    assert "gone/checkpoints/best.pt: no such file" in capsys.readouterr().err
+    assert main([*launch, "blend", "--run", "b", "--", "--members", str(other.runs / "gone")]) == Exit.BAD_INPUT
+    assert "members: got 1" in capsys.readouterr().err
+    desk.manifest.unlink()
+    assert main([*launch, *train]) == Exit.BAD_INPUT
+    assert "manifest.csv: No such file" in capsys.readouterr().err
+    assert other.store.jobs() == []
+    first = other.launch("until", other.folder / "never")
+    assert main([*launch, "--after", first.id, *train]) == Exit.DONE, "the first job may write the manifest"
+    assert "No such file" in capsys.readouterr().err
+
+
+def test_a_recipe_is_named_from_any_folder(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    (desk.folder / "far").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(desk.folder / "far")
+        words = ("--runs", str(desk.runs), "--gpu", "none", "train", "--run", "a", "--", "--config")
+        assert main(["launch", "--dry-run", *words, "unet"]) == Exit.DONE
+        assert "✓ data: 2 train and 2 val images" in capsys.readouterr().out
+        main(["launch", "--dry-run", *words, "baseline_posmetric"])
+        assert "configs/baseline_posmetric.yaml" in capsys.readouterr().out.splitlines()[-1]
+        assert main(["launch", "--dry-run", *words, "no_such_recipe"]) == Exit.BAD_INPUT
+        assert "no_such_recipe: No such file" in capsys.readouterr().out
 
 
 def test_what_the_launch_would_refuse_comes_first(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,14 +105,6 @@ def test_a_seed_group_is_checked_once_and_each_command_shown(desk: Desk, capsys:
             f"xray-engine evaluate --run runs/a_seeds/seed_{seed} --tta auto --threshold tuned",
         )
     ]
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Place]:
-    (tmp_path / "other").mkdir()
-    place = Place(tmp_path / "other")
-    yield place
-    place.clear()
 
 
 def test_the_commands_shown_are_those_that_the_launch_then_queues(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
+import re
 import shutil
+import signal
 import threading
 from pathlib import Path
 
 import pytest
 
+from engine.cli import main as engine
 from xray_tui.cli.main import main
 from xray_tui.jobs.actions.stop import stop
 from xray_tui.jobs.locks import lock_dir
@@ -16,6 +21,8 @@ from xray_tui.jobs.model.gpu_policy import GpuPolicy
 from xray_tui.jobs.model.job import State
 
 from .conftest import Place, eventually
+
+STUBBORN = "trap '' TERM; echo up; while :; do sleep 1; done"
 
 
 class Shell:
@@ -132,7 +139,74 @@ def test_who_waits_for_a_blocked_job_is_told_that_it_may_be_for_ever(
     eventually(lambda: shell.jobs()[child]["state"] == "blocked")
     threading.Timer(1.0, stop, (place.store, child)).start()
     said = shell("wait", child, code=3)
-    assert said == f"{child}: is blocked: command a failed (exit code 1); release it or stop it\n"
+    assert said.splitlines() == [
+        f"{child}: is blocked: command a failed (exit code 1); release it or stop it",
+        f"{child}: command b stopped: stopped by {getpass.getuser()}",
+    ]
+
+
+def test_a_hold_and_a_release_are_seen_before_the_supervisor_notices_them(place: Place, shell: Shell) -> None:
+    blocker = place.launch("until", place.folder / "never")
+    job = shell("launch", "command", "--run", "b", "--gpu", "none", "--after", blocker.id, "--", "true").strip()
+    os.kill(place.until_supervised(place.store.get(job)).pid, signal.SIGSTOP)  # so that it never notices
+    shell("hold", job)
+    assert place.store.get(job).state is State.HELD
+    shell("release", job)
+    assert place.store.get(job).state is State.QUEUED
+    os.kill(place.until_supervised(place.store.get(job)).pid, signal.SIGCONT)
+
+
+def test_a_released_job_is_not_released_twice(place: Place, shell: Shell) -> None:
+    job = shell("launch", "command", "--run", "a", "--gpu", "none", "--hold", "--", "true").strip()
+    os.kill(place.until_supervised(place.store.get(job)).pid, signal.SIGSTOP)
+    shell("release", job)
+    assert shell("release", job, code=2) == f"xray-tui: {job}: is released already\n"
+    os.kill(place.until_supervised(place.store.get(job)).pid, signal.SIGCONT)
+    assert shell("wait", job) == ""
+
+
+def test_a_stopping_job_says_so_and_counts(place: Place, shell: Shell) -> None:
+    job = place.until_working(place.launch("sh", "-c", STUBBORN, kind="command", grace=60.0))
+    shell("stop", job.id)
+    assert re.search(r"a +stopping: asked by .*, killed in \d+ s", shell("jobs"))
+
+
+def test_a_log_that_is_followed_says_that_the_job_waits(
+    place: Place, shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocker = place.launch("until", place.folder / "go")
+    job = shell("launch", "command", "--run", "b", "--gpu", "none", "--after", blocker.id, "--", "echo", "hi").strip()
+    place.until_waiting(place.store.get(job), "after evaluate a (running)")
+    threading.Timer(0.5, (place.folder / "go").touch).start()
+    assert main(["logs", "-f", "--runs", str(place.runs), job]) == 0
+    seen = capsys.readouterr()
+    assert (seen.out, seen.err) == ("hi\n", f"{job}: queued, no log yet; waits: after evaluate a (running)\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--sweep", "seed=1,2", "--seeds", "3"], "sweep: seed: already set by seeds"),
+        (
+            ["--sweep", "training.lr=1e-3;3e-4"],
+            "separate values with commas, and give --sweep once for each field",
+        ),
+        (["--gpu="], "gpu: empty: give auto, none"),
+        (["--", "--set", "seed=1", "training.lr=1"], "unrecognized arguments: training.lr=1; repeat --set, as in"),
+    ],
+)
+def test_a_launch_that_is_mistyped_says_what_was_expected(shell: Shell, words: list[str], said: str) -> None:
+    options, arguments = (words[: words.index("--")], words) if "--" in words else (words, ["--"])
+    given = (*options, "--run", "a", "train", *arguments, "--config", "baseline_posmetric")
+    assert said in shell("launch", *given, code=2)
+
+
+def test_a_mistyped_command_proposes_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lanch", "train", "--run", "a"]) == 2
+    assert capsys.readouterr().err == "xray-tui: lanch: No such file or directory; did you mean the command launch?\n"
+    with pytest.raises(SystemExit):
+        engine(["trian", "--config", "a"])
+    assert "did you mean train?" in capsys.readouterr().err
 
 
 def test_an_evaluation_comes_only_after_a_training(shell: Shell) -> None:

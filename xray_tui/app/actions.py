@@ -6,6 +6,7 @@ Imports are local because none of them is needed when the app starts.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -162,6 +163,20 @@ def export(board: Board, target: Path | None, gpus: Gpus | None, jobs: Iterable[
         return Notice(f"{path}: {error.strerror or error}; `export` in the settings names another file", "error")
     count = len(board.rows)
     return Notice(f"Exported {count} run{'' if count == 1 else 's'} to {path}")
+
+
+def farewell(jobs: Sequence[Job], runs: Path | None) -> str | None:
+    """The jobs that continue after the app, and the commands that show them; `runs` is None for the default folder."""
+    waiting = sum(job.state.waiting for job in jobs)
+    running = sum(not job.state.ended for job in jobs) - waiting
+    if not (running or waiting):
+        return None
+    counts = ", ".join(f"{count} {state}" for count, state in ((running, "running"), (waiting, "waiting")) if count)
+    if runs is not None and runs.is_relative_to(Path.cwd()):
+        runs = runs.relative_to(Path.cwd())
+    folder = "" if runs is None else f" {clean(shlex.quote(str(runs)))}"
+    option = folder and f" --runs{folder}"
+    return f"Jobs continue: {counts}; `xray-tui{folder}` shows them again, `xray-tui jobs{option}` lists them"
 
 
 def _named(job: Job) -> str:

@@ -22,7 +22,7 @@ from xray_tui.app.themes import choose_theme, variable_defaults
 from xray_tui.feeds.board_feed import BoardFeed
 from xray_tui.keymap import COMMANDS, bindings, keymap_problems, shown_keys, usable_keymap
 from xray_tui.screens.dashboard import DashboardScreen
-from xray_tui.settings import Settings, settings_path
+from xray_tui.settings import Settings, runs_folder, settings_path
 from xray_tui.widgets.columns import resolve_metrics
 from xray_tui.widgets.gpu_strip import GpuStrip
 from xray_tui.widgets.job_list import JobList
@@ -86,7 +86,19 @@ class XrayApp(TerminalApp):
         if self.runs is None:
             self._ask_for_runs()
         else:
-            self.services.start(self.runs)
+            self._open(self.runs)
+
+    def _open(self, runs: Path) -> None:
+        from xray_tui.system.process import host, user
+
+        self.services.start(runs)
+        self.name_terminal(f"{user()}@{host()} {runs}")
+
+    @property
+    def farewell(self) -> str | None:
+        """The jobs that continue after the app, and how to look at them; None if there are none."""
+        default = self.runs == runs_folder(None, self.settings).absolute()
+        return None if self.runs is None else actions.farewell(self._jobs, None if default else self.runs)
 
     def _ask_for_runs(self) -> None:
         from xray_tui.screens.runs_folder import RunsFolderScreen
@@ -96,7 +108,7 @@ class XrayApp(TerminalApp):
                 self.exit()
             else:
                 self.runs = folder.absolute()
-                self.services.start(self.runs)
+                self._open(self.runs)
 
         self.push_screen(RunsFolderScreen(Path.cwd() / "runs"), answered)
 

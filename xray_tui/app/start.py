@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from engine.contract.errors import Exit
 from engine.contract.text import clean
 from xray_tui.app.app import XrayApp
+from xray_tui.app.terminal_app import RESTORE_TITLE
 from xray_tui.feeds.board_feed import BoardFeed
 from xray_tui.settings import load_settings, runs_folder
 from xray_tui.system.error_log import error_log, in_words, log_error
@@ -47,6 +49,7 @@ def run_app(runs: Path | None) -> int:
         app = XrayApp(folder if is_there else None, settings, problems, feed)
         app.run(mouse=settings.mouse)
         app.services.finish()
+        _write(RESTORE_TITLE)
         failure = app.failure
     except Exception as error:
         failure = error
@@ -55,7 +58,15 @@ def run_app(runs: Path | None) -> int:
         where = f"the traceback is in {clean(str(error_log()))}; `xray-tui doctor --report` writes a bug report"
         print(f"xray-tui: unexpected error: {in_words(failure)}; {where}", file=sys.stderr)
         return Exit.OTHER
+    with suppress(OSError):  # the working folder may be gone
+        _write(f"{app.farewell}\n" if app.farewell else "")
     return app.return_code or Exit.DONE
+
+
+def _write(text: str) -> None:
+    """Write to the terminal, without a buffer that the interpreter would flush again if the terminal is gone."""
+    with suppress(OSError):
+        os.write(sys.stdout.fileno(), text.encode())
 
 
 def _log_thread_error(thrown: threading.ExceptHookArgs) -> None:

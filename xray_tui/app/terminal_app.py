@@ -19,6 +19,8 @@ from xray_tui.app.key_queue import KeysInOrder
 if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
 
+SAVE_TITLE, RESTORE_TITLE = "\x1b[22;2t", "\x1b[23;2t"
+
 
 class TerminalApp(KeysInOrder):
     """Behaviour that does not depend on what the app shows. A non-empty variable NO_COLOR removes all colours."""
@@ -33,6 +35,12 @@ class TerminalApp(KeysInOrder):
         if not self.is_headless:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, self._end_by_signal, number)
+
+    def name_terminal(self, title: str) -> None:
+        """Show the title in the terminal's window. `start` restores the former one."""
+        if self._driver is not None and not self.is_headless:
+            self.title = clean(title)
+            self._driver.write(f"{SAVE_TITLE}\x1b]2;{clean(title)} - xray-tui\x07")
 
     def _end_by_signal(self, number: int) -> None:
         """Exit as `q` does, so that the terminal is restored."""

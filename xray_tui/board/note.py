@@ -10,10 +10,14 @@ from engine.contract.text import brief, clean
 from engine.contract.yaml_file import parse_mapping
 from xray_tui.system.safe_files import LARGEST, read_small
 
+KEYS = ("note", "tags", "set_aside")
+
 
 def read_set_aside(path: Path, name: str) -> tuple[str | None, tuple[str, ...]]:
     """The reason why a note.yaml excludes its run from the ranking, or None, and one line per problem of the file."""
     values, problems = read_yaml(path, name)
+    unknown = [clean(key) for key in values if key not in KEYS]
+    problems += tuple(f"{clean(name)}: {key}: unknown key; known keys: {', '.join(KEYS)}; ignored" for key in unknown)
     reason = values.get("set_aside")
     if reason is None or reason is False or reason == "":
         return None, problems

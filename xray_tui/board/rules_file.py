@@ -1,19 +1,25 @@
-"""Reads board.yaml and reports each problem as one line. The only module of the board that imports pydantic."""
+"""Reads board.yaml and reports each problem as one line.
+
+The only module of the board that imports pydantic's core. Its schemas are written out, because importing pydantic and
+building a model would take longer than all else that a board.yaml adds to the start of the app."""
 
 from __future__ import annotations
 
 from collections import Counter
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import SchemaValidator, ValidationError
 
 from engine.contract.metrics import METRICS
 from engine.contract.names import BOARD
 from engine.contract.text import LONGEST_BRIEF, brief, clean
 from xray_tui.board.note import read_yaml
 from xray_tui.board.rules import INSIGHTS, LARGEST_COUNT, Reference, Rules
+
+Schema = dict[str, Any]
+"""A schema of pydantic_core."""
 
 MOST_LINES = 10
 """Maximum number of lines per key, because a list with wrong entries has an error per entry."""
@@ -26,7 +32,6 @@ EXPECTED = {
     "too_short": "at least {min_length} entries",
     "too_long": "at most {max_length} entries",
     "dict_type": "a mapping",
-    "model_type": "a mapping",
     "literal_error": "{expected}",
     "int_type": "a whole number",
     "greater_than_equal": "a whole number of at least {ge}",
@@ -41,52 +46,55 @@ def metric_name(name: str) -> str:
     return next((known.name for known in METRICS if word in (known.name, *known.aliases)), name)
 
 
-T = TypeVar("T")
-Limit = Field(max_length=1000)
-Entries = Annotated[tuple[T, ...], Limit]
-Text = Annotated[str, Field(min_length=1, max_length=200)]
-Texts = Entries[Text]
-Remark = Annotated[str, Field(max_length=2000)]
-MetricName = Annotated[Text, AfterValidator(metric_name)]
-Names = Annotated[Texts, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
-Count = Annotated[int, Field(strict=True, ge=0, le=LARGEST_COUNT)]
+TEXT = {"type": "str", "min_length": 1, "max_length": 200}
+REMARK = {"type": "str", "max_length": 2000}
+COUNT = {"type": "int", "strict": True, "ge": 0, "le": LARGEST_COUNT}
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+def _after(schema: Schema, function: Callable[[Any], Any], when: str = "after") -> Schema:
+    return {"type": f"function-{when}", "function": {"type": "no-info", "function": function}, "schema": schema}
 
 
-class _Reference(_Section):
-    label: Text
-    run: Text
+def _list(item: Schema, least: int = 0) -> Schema:
+    limits = {"min_length": least, "max_length": 1000}
+    return {"type": "tuple", "items_schema": [item], "variadic_item_index": 0, **limits}
 
 
-class _Expect(_Section):
-    num_samples: Count | None = None
-    num_positive: Count | None = None
+def _one_of(*words: str) -> Schema:
+    return {"type": "literal", "expected": list(words)}
 
 
-def _key(purpose: str, **limits: int) -> Any:
-    return Field(None, description=purpose, **limits)  # type: ignore[call-overload]
+def _mapping(fields: Mapping[str, Schema], required: bool = False) -> Schema:
+    """A mapping of these keys and no others. All are required, or none is and each may be null."""
+    kind = {"type": "typed-dict-field", "required": required}
+    schemas = {key: schema if required else {"type": "nullable", "schema": schema} for key, schema in fields.items()}
+    keys = {key: {**kind, "schema": schema} for key, schema in schemas.items()}
+    return {"type": "typed-dict", "extra_behavior": "forbid", "fields": keys}
 
 
-class _Board(_Section):
-    """The keys of board.yaml. `Rules` has the defaults."""
+METRIC, TEXTS = _after(TEXT, metric_name), _list(TEXT)
+NAMES = _after(TEXTS, lambda value: [value] if isinstance(value, str) else value, "before")
+ALIASES = {"type": "dict", "keys_schema": METRIC, "values_schema": NAMES, "max_length": 1000}
+REFERENCE = {"label": TEXT, "run": TEXT}
+EXPECT = {"num_samples": COUNT, "num_positive": COUNT}
 
-    title: Text | None = _key("title of the exported board")
-    primary: MetricName | None = _key("the metric to rank by")
-    reference: _Reference | None = _key("the run to compare the leader with: {label: nnUNet, run: path}")
-    exclude: Texts | None = _key("words; artifacts with one of them in their path are unranked")
-    artifacts: Texts | None = _key("globs of additional test artifacts")
-    best_by: Literal["test", "val"] | None = _key("split that selects the best artifact of a run")
-    resolution: Literal["native", "input"] | None = _key("resolution of the metrics to rank by")
-    columns: Entries[MetricName] | None = _key("metrics to show as columns of the exports", min_length=1)
-    insights: Entries[Literal[INSIGHTS]] | None = _key("the sentences of the analysis")  # type: ignore[valid-type]
-    remarks: Entries[Remark] | None = _key("your own bullets, printed after the insights")
-    aliases: Annotated[dict[MetricName, Names], Limit] | None = _key("other names of a metric in older artifacts")
-    places: Texts | None = _key("dotted paths of blocks with metrics in older artifacts")
-    data_fingerprint: Text | None = _key("the expected data fingerprint of artifacts")
-    expect: _Expect | None = _key("the expected counts: {num_samples: 613, num_positive: 108}")
+KEYS: dict[str, tuple[str, Schema]] = {
+    "title": ("title of the exported board", TEXT),
+    "primary": ("the metric to rank by", METRIC),
+    "reference": ("the run to compare the leader with: {label: nnUNet, run: path}", _mapping(REFERENCE, required=True)),
+    "exclude": ("words; artifacts with one of them in their path are unranked", TEXTS),
+    "artifacts": ("globs of additional test artifacts", TEXTS),
+    "best_by": ("split that selects the best artifact of a run", _one_of("test", "val")),
+    "resolution": ("resolution of the metrics to rank by", _one_of("native", "input")),
+    "columns": ("metrics to show as columns of the exports", _list(METRIC, 1)),
+    "insights": ("the sentences of the analysis", _list(_one_of(*INSIGHTS))),
+    "remarks": ("your own bullets, printed after the insights", _list(REMARK)),
+    "aliases": ("other names of a metric in older artifacts", ALIASES),
+    "places": ("dotted paths of blocks with metrics in older artifacts", TEXTS),
+    "data_fingerprint": ("the expected data fingerprint of artifacts", TEXT),
+    "expect": ("the expected counts: {num_samples: 613, num_positive: 108}", _mapping(EXPECT)),
+}
+"""The keys of board.yaml: what each is for, and its schema. `Rules` has the defaults."""
 
 
 def read_rules(path: Path) -> tuple[Rules, tuple[str, ...]]:
@@ -94,21 +102,21 @@ def read_rules(path: Path) -> tuple[Rules, tuple[str, ...]]:
 
     Without `columns`, the primary metric becomes the first column."""
     values, problems = read_yaml(path, BOARD)
+    validator = SchemaValidator(_mapping({key: schema for key, (_, schema) in KEYS.items()}))
     try:
-        board = _Board.model_validate(values)
+        settings = validator.validate_python(values)
     except ValidationError as error:
         problems = (*problems, *_lines(error))
         invalid = {item["loc"][0] for item in error.errors(include_url=False)}
-        board = _Board.model_validate({key: value for key, value in values.items() if key not in invalid})
-    settings: dict[str, Any] = {key: value for key, value in board if value is not None}
-    if board.primary and not board.columns:
-        settings["columns"] = (board.primary, *Rules.columns)
+        settings = validator.validate_python({key: value for key, value in values.items() if key not in invalid})
+    settings = {key: value for key, value in settings.items() if value is not None}
+    if "primary" in settings and "columns" not in settings:
+        settings["columns"] = (settings["primary"], *Rules.columns)
     if "columns" in settings:
         settings["columns"] = tuple(dict.fromkeys(settings["columns"]))
-    if board.reference:
-        settings["reference"] = Reference(board.reference.label, board.reference.run)
-    if board.expect:
-        settings["expect"] = board.expect.model_dump(exclude_none=True)
+    if "reference" in settings:
+        settings["reference"] = Reference(**settings["reference"])
+    settings["expect"] = {key: count for key, count in settings.get("expect", {}).items() if count is not None}
     return Rules(**settings), problems
 
 
@@ -128,11 +136,13 @@ def _lines(error: ValidationError) -> tuple[str, ...]:
 def _problem(item: Any, parts: list[str]) -> str:
     key, kind = parts[0], item["type"]
     if kind == "extra_forbidden":
-        model = _Board if len(parts) == 1 else _Reference if key == "reference" else _Expect
-        close = get_close_matches(parts[-1][:LONGEST_BRIEF], model.model_fields, n=1)
-        known = ", ".join(model.model_fields)
-        return f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known keys: {known}"
-    purpose = _Board.model_fields[key].description
+        from difflib import get_close_matches
+
+        known = list(KEYS if len(parts) == 1 else REFERENCE if key == "reference" else EXPECT)
+        word = parts[-1][:LONGEST_BRIEF]
+        close = [name for name in known if name[:5] == word[:5]] or get_close_matches(word, known, n=1)
+        return f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known keys: {', '.join(known)}"
+    purpose, _ = KEYS[key]
     if kind == "missing":
         return f"is missing ({purpose})"
     problem = clean(item["msg"])

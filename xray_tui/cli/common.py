@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,17 +29,12 @@ def find_runs(options: argparse.Namespace) -> Path:
     return require_folder(runs_folder(options.runs, settings_for(options)))
 
 
-def require_folder(folder: Path, commands: Iterable[str] = ()) -> Path:
-    """Return `folder`. Raises BadInput if it is not a readable folder; the message may suggest one of `commands`."""
+def require_folder(folder: Path) -> Path:
+    """Return `folder`. Raises BadInput if it is not a readable folder."""
     try:
         os.scandir(folder).close()
     except OSError as error:
-        from difflib import get_close_matches
-
-        close = get_close_matches(str(folder), commands, n=1)
-        hint = (
-            f"did you mean the command {close[0]}?" if close else "give a runs folder, or set runs_dir in the settings"
-        )
+        hint = "give a runs folder, or set runs_dir in the settings"
         raise BadInput(f"{clean(str(folder))}: {error.strerror or error}; {hint}") from None
     except ValueError:
         raise BadInput(f"{clean(str(folder))}: invalid name; expected a runs folder") from None
@@ -72,6 +66,8 @@ def write_file(path: Path, text: str, mode: int | None = None) -> None:
     """Write a file atomically. Raises BadInput."""
     from engine.contract.files import write_whole
 
+    if path.is_dir():
+        raise BadInput(f"{clean(str(path))}: a folder; expected a file")
     try:
         write_whole(path, text, mode)
     except (OSError, ValueError) as error:

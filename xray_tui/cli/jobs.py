@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument("id", metavar="ID")
         parser.add_argument("-f", "--follow", action="store_true", help="continue until the job ends")
     else:
-        parser.add_argument("ids", nargs="+", metavar="ID")
+        parser.add_argument("ids", nargs="*", metavar="ID", help="default: all jobs that have not ended")
     parser.set_defaults(func={"jobs": _jobs, "logs": _logs, "wait": _wait}[command])
 
 
@@ -62,8 +62,11 @@ def _logs(options: argparse.Namespace) -> int:
 
     store = open_store(options)
     job = find(store, options.id)
-    path, position = store.log(job.id), 0
+    path, position, told = store.log(job.id), 0, False
     while options.follow and not job.state.ended:
+        if job.state.waiting and job.waits and not told:
+            told = True
+            print(f"{job.id}: {job.state}, no log yet; waits: {job.waits}", file=sys.stderr)
         position = _print_log(path, position, whole_lines=True)
         time.sleep(POLL)
         recover_orphans(store)
@@ -98,11 +101,16 @@ def _wait(options: argparse.Namespace) -> int:
 
     store = open_store(options)
     job_ids = [find(store, text).id for text in options.ids]
+    job_ids = job_ids or [job.id for job in recover_orphans(store) if not job.state.ended]
     reported: set[str] = set()
     while True:
         recover_orphans(store)
         jobs = [store.get(job_id) for job_id in job_ids]
         if all(job.state.ended for job in jobs):
+            for job in jobs:
+                if job.state is not State.SUCCEEDED:
+                    cause = f": {job.cause}" if job.cause else ""
+                    print(f"{job.id}: {job.spec.kind} {job.spec.run} {job.state}{cause}", file=sys.stderr)
             return exit_code(jobs)
         for job in jobs:  # only a user can release a held or blocked job
             if job.state in (State.HELD, State.BLOCKED) and job.id not in reported:

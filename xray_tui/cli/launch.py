@@ -45,11 +45,15 @@ def _launch(options: argparse.Namespace) -> int:
     from functools import cache
 
     from xray_tui.gpu.sampler import sample_once
+    from xray_tui.gpu.snapshot import GpuSnapshot
     from xray_tui.jobs.launch.dependencies import infer_dependencies
     from xray_tui.jobs.launch.launcher import LocalLauncher
-    from xray_tui.jobs.launch.sweep import parse_seeds, parse_sweep, trainings
+    from xray_tui.jobs.launch.sweep import parse_seeds, parse_sweep, planned, trainings
     from xray_tui.jobs.model.job import JobSpec
-    from xray_tui.jobs.model.request import read_request
+    from xray_tui.jobs.model.request import read_request, shown_command
+    from xray_tui.jobs.preflight.checks import BAD, OK
+    from xray_tui.jobs.preflight.estimate import PastJobs
+    from xray_tui.jobs.preflight.preflight import look_ahead
     from xray_tui.jobs.queue.visible_gpus import limit_of_shell
     from xray_tui.settings import runs_folder, settings_for
     from xray_tui.system.login_session import this_session, why_it_would_end
@@ -74,36 +78,33 @@ def _launch(options: argparse.Namespace) -> int:
     ):
         if note is not None:
             print(f"xray-tui: {note}", file=sys.stderr)
+    refused = _refused(launcher, specs, snapshot)
+    gpus = GpuSnapshot() if options.gpu == "none" else snapshot()
+    outlook = look_ahead(specs, PastJobs(runs), gpus, launcher.terms, options.then_evaluate)
     if options.dry_run:
-        return _dry_run(launcher, specs, options.then_evaluate, snapshot)
+        commands = (shown_command(job.spec) for job in planned(specs, runs, options.then_evaluate))
+        for line in dict.fromkeys((*(f"{BAD} {line}" for line in refused), *outlook.lines, *commands)):
+            print(line)
+        return Exit.BAD_INPUT if refused or outlook.is_bad else Exit.DONE
+    failed = () if after else outlook.bad  # a job that comes before may write what is missing
+    if problems := [*refused, *(check.text for check in failed)]:
+        raise BadInput(problems)
+    for check in outlook.checks:
+        if check.sign != OK:
+            print(f"xray-tui: {check.text}", file=sys.stderr)
     for job in launcher.launch_all(specs, options.then_evaluate, options.hold):
         print(job.id)
     return Exit.DONE
 
 
-def _dry_run(
-    launcher: LocalLauncher, specs: Sequence[JobSpec], then_evaluate: bool, snapshot: Callable[[], GpuSnapshot]
-) -> int:
-    """Print the reasons to refuse the launch, the checks, the forecast and the command of each job.
-
-    Returns BAD_INPUT if the launch would be refused or a check is bad.
-    """
-    from xray_tui.jobs.launch.sweep import planned
-    from xray_tui.jobs.model.request import shown_command
-    from xray_tui.jobs.preflight.checks import BAD
-    from xray_tui.jobs.preflight.estimate import PastJobs
-    from xray_tui.jobs.preflight.preflight import look_ahead
+def _refused(launcher: LocalLauncher, specs: Sequence[JobSpec], snapshot: Callable[[], GpuSnapshot]) -> list[str]:
+    """The reasons for which the launch itself would be refused."""
     from xray_tui.jobs.storage.job_store import JobStore
 
-    refused: list[str] = []
-    store = JobStore(launcher.runs)
+    lines: list[str] = []
     for spec in specs:
         try:
-            launcher.check(spec, store, snapshot)
+            launcher.check(spec, JobStore(launcher.runs), snapshot)
         except BadInput as error:
-            refused += [f"{BAD} {line}" for line in error.lines]
-    outlook = look_ahead(specs, PastJobs(launcher.runs), snapshot(), launcher.terms, then_evaluate)
-    commands = [shown_command(job.spec) for job in planned(specs, launcher.runs, then_evaluate)]
-    for line in dict.fromkeys((*refused, *outlook.lines, *commands)):
-        print(line)
-    return Exit.BAD_INPUT if refused or outlook.is_bad else Exit.DONE
+            lines += error.lines
+    return lines

@@ -56,6 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = argv[0] if argv and argv[0] in COMMANDS else None
     # argparse cannot take all words after `--` unparsed: a positional with "*" matches nothing if an option follows.
     at = argv.index("--") if command == "launch" and "--" in argv else len(argv)
+    if command is None and argv and not os.path.lexists(argv[0]) and (close := _nearest(argv[0])):
+        print(
+            f"xray-tui: {clean(argv[0])}: No such file or directory; did you mean the command {close}?", file=sys.stderr
+        )
+        return Exit.BAD_INPUT
     options = _app_parser().parse_args(argv) if command is None else _command_parser(command).parse_args(argv[1:at])
     options.arguments = argv[at + 1 :]
     try:
@@ -74,6 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             where = f"{error.filename}: " if error.filename else ""
             print(f"xray-tui: {clean(where + (error.strerror or str(error)))}", file=sys.stderr)
         return Exit.OTHER
+
+
+def _nearest(word: str) -> str | None:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, COMMANDS, n=1)), None)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -110,7 +121,7 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
 
 
 def _open_app(options: argparse.Namespace) -> int:
-    runs = None if options.runs is None else require_folder(options.runs, COMMANDS)
+    runs = None if options.runs is None else require_folder(options.runs)
     from xray_tui.app.start import run_app
 
     return int(run_app(runs))

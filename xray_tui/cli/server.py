@@ -51,6 +51,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    from xray_tui.app.settings_problems import settings_problems
     from xray_tui.doctor.bug_report import report
     from xray_tui.doctor.checks.settings import judge_settings
     from xray_tui.doctor.findings import Context, Mark, as_json, as_lines
@@ -59,6 +60,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
     settings, problems = load_settings()
     context = Context(runs_folder(options.runs, settings).absolute(), settings)
+    problems += tuple(settings_problems(settings, context.runs))
     if options.report == "-":
         print_utf8(report(context, problems).rstrip("\n"))
         return Exit.DONE

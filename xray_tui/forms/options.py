@@ -114,8 +114,6 @@ def plan_jobs(
         seeds = parse_seeds(options.seeds) if options.seeds.strip() else ()
     with _collect(problems, "sweep"):
         sweep = parse_sweep(options.sweeps)
-        if seeds and "seed" in sweep:
-            raise BadInput("seed: already set by the field seeds")
         if sweep and not model_problems(draft):
             _check_sweep(sweep, draft)
     with _collect(problems, "seeds" if seeds else "sweep"):

@@ -82,19 +82,12 @@ def took(job: Job) -> str:
     return f"took {duration(max(0.0, job.ended - job.started))}"
 
 
-def _stopping(job: Job, now: float) -> str:
-    """The user who asked for the stop, and the seconds until the engine is killed."""
-    request = f"{job.stop_asked_by} asked to stop it"
-    if job.stop_asked is None or job.state.waiting:
-        return request
-    left = job.stop_asked + job.grace - now
-    return f"{request}, killed in {left:.0f} s" if 0 < left <= job.grace else request
-
-
 def job_detail(job: Job, now: float) -> str:
     """A second line about a job: why it waits, its progress or why it ended, and its note."""
-    stopping = _stopping(job, now) if job.stop_asked_by and not job.state.ended else None
-    parts = [job.waits, stopping, job.cause if job.state.ended else None, job.note]
+    from xray_tui.jobs.model.format import stopping  # not needed for the start of the app
+
+    stop = stopping(job, now) if job.stop_asked_by and not job.state.ended else None
+    parts = [job.waits, stop, job.cause if job.state.ended else None, job.note]
     if job.progress is not None and not job.state.ended:
         progress = job.progress
         parts.append(f"{progress.phase} {progress.done}/{progress.total} {progress.unit}".strip())

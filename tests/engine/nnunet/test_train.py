@@ -242,7 +242,7 @@ def test_without_nnunet_the_extra_is_named(
 def test_a_signal_is_a_cause() -> None:
     killed = failure("nnUNetv2_train", -signal.SIGKILL, ["Epoch 3"])
     assert isinstance(killed, Failed)
-    assert str(killed) == "nnUNetv2_train was killed by SIGKILL (perhaps out of memory); before that: Epoch 3"
+    assert str(killed) == "nnUNetv2_train was killed by SIGKILL; before that: Epoch 3"
 
 
 STUBBORN = """

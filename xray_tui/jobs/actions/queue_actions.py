@@ -32,7 +32,8 @@ def release(store: JobStore, identity: str) -> Job:
         elif job.state is State.BLOCKED:
             admission.release(folder, process.user())
         else:
-            raise BadInput(f"{job.id}: is {job.state}, neither held nor blocked")
+            state = "released already" if job.state is State.HELD else f"{job.state}, neither held nor blocked"
+            raise BadInput(f"{job.id}: is {state}")
     return store.get(identity)
 
 

@@ -45,7 +45,9 @@ def resolve_gpu(gpu: str, snapshot: Callable[[], GpuSnapshot]) -> str:
     uuids = []
     for name in gpu.split(","):
         if not re.fullmatch(r"\d{1,3}|GPU-[0-9A-Za-z-]{1,64}", name):
-            raise BadInput(f"gpu: {clean(name)[:40]}: give auto, none, indices such as 0 or 0,1, or UUIDs like GPU-…")
+            raise BadInput(
+                f"gpu: {clean(name)[:40] or 'empty'}: give auto, none, indices such as 0 or 0,1, or UUIDs like GPU-…"
+            )
         current = snapshot()
         sample = find_gpu(name, current.gpus)
         if sample is None:

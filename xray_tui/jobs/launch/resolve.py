@@ -72,7 +72,8 @@ def resolve(runs: Path, spec: JobSpec, cwd: Path, jobs: Mapping[str, JobSpec] = 
             config = resolve(runs, training, cwd).config
         else:
             config = config_of_run(folder) if (folder / names.CONFIG).exists() else {}
-        manifest = _manifest(config, folder) if request.manifest is None else cwd / request.manifest
+        moved = request.manifest if request.output is None else None  # with --output it is an external test set
+        manifest = _manifest(config, folder) if moved is None else cwd / moved
         checkpoint = names.LAST if request.checkpoint == "last" else names.BEST
         options = (_engine_tta(request.tta, [config]), str(request.batch_size))
         return ResolvedJob(spec.kind, folder, config, manifest, checkpoint=checkpoint, options=options)

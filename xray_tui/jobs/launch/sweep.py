@@ -32,6 +32,10 @@ def parse_sweep(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Parse fields and values, one text per field such as `training.lr=1e-3,3e-4`. Raises BadInput."""
     sweep: dict[str, tuple[str, ...]] = {}
     for text in texts:
+        if ";" in text:
+            raise BadInput(
+                f"sweep: {clean(text)[:60]}: separate values with commas, and give --sweep once for each field"
+            )
         field, sign, joined = text.partition("=")
         values = tuple(value.strip() for value in joined.split(","))
         if not sign or not re.fullmatch(r"[a-z_][a-z0-9_.]*", field) or not all(values):
@@ -50,6 +54,8 @@ def trainings(spec: JobSpec, seeds: Sequence[int], sweep: Mapping[str, Sequence[
     request = request_of(spec)
     if not isinstance(request, TrainRequest):
         raise BadInput(f"{spec.kind}: only a training has seeds or a sweep")
+    if seeds and "seed" in sweep:
+        raise BadInput("sweep: seed: already set by seeds; give one of the two")
     combinations = [tuple(zip(sweep, values, strict=True)) for values in product(*sweep.values())]
     if (count := len(combinations) * max(1, len(seeds))) > MOST:
         raise BadInput(f"that would be {count} trainings; at most {MOST} at once")

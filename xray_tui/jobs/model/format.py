@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -61,5 +62,14 @@ def describe(job: Job) -> str:
     if job.note is not None:
         parts.append(job.note)
     if job.stop_asked_by is not None:
-        parts.append(f"stop asked by {job.stop_asked_by}")
+        parts.insert(0, stopping(job, time.time()))
     return "; ".join(parts)
+
+
+def stopping(job: Job, now: float) -> str:
+    """Who asked for the stop, and the seconds until the engine is killed."""
+    request = f"stopping: asked by {job.stop_asked_by}"
+    if job.stop_asked is None or job.state.waiting:
+        return request
+    left = job.stop_asked + job.grace - now
+    return f"{request}, killed in {left:.0f} s" if 0 < left <= job.grace else request

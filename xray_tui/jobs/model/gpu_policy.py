@@ -65,21 +65,32 @@ class GpuPolicy:
 
 
 def policy_of(settings: Settings) -> GpuPolicy:
-    """The policy in the settings, where GPUs have indices or UUIDs. Raises BadInput with a one-line message."""
+    """The policy in the settings, where GPUs have indices or UUIDs. Raises BadInput with one line per bad value."""
     rule = settings.foreign
     text = rule if isinstance(rule, str) else ", ".join(f"{key}: {value}" for key, value in rule.items())
-    foreign, idle_under = parse_foreign(text)
+    foreign, idle_under = REFUSE, IDLE_UNDER
+    problems: list[str] = []
+    try:
+        foreign, idle_under = parse_foreign(text)
+    except BadInput as error:
+        problems += error.lines
     if settings.max_gpus is not None and settings.max_gpus < 1:
-        raise BadInput(f"max_gpus: {settings.max_gpus}: give 1 or more")
+        problems.append(f"max_gpus: {settings.max_gpus}: give 1 or more")
     if not 1 <= settings.slots <= MOST_SLOTS:
-        raise BadInput(f"slots: {settings.slots}: give 1 (each job has its GPU alone) to {MOST_SLOTS}")
+        problems.append(f"slots: {settings.slots}: give 1 (each job has its GPU alone) to {MOST_SLOTS}")
+    try:
+        check_hours(settings.hours)
+    except BadInput as error:
+        problems += error.lines
+    if problems:
+        raise BadInput(f"settings.yaml: {problem}" for problem in problems)
     return GpuPolicy(
         allowed=tuple(map(str, settings.gpus)),
         foreign=foreign,
         idle_under=idle_under,
         max_gpus=settings.max_gpus,
         slots=settings.slots,
-        hours=check_hours(settings.hours),
+        hours=settings.hours.strip(),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
@@ -111,6 +111,10 @@ def read_request(kind: str, arguments: Sequence[str], runs: Path, name: str | No
     if kind == "command":
         return run_path(name or ""), CommandRequest(tuple(arguments))
     path, request = _parsed(kind, arguments, str(runs))
+    if (config := getattr(request, "config", None)) is not None:
+        from engine.contract.recipes import recipe_path
+
+        request = replace(request, config=recipe_path(config, runs))  # type: ignore[arg-type]
     if path == _NO_RUN:
         if not name:
             raise BadInput("launch: which run? Give --run NAME")
@@ -153,11 +157,11 @@ def _parser(kind: str) -> ArgumentParser:
     """The engine's argument parser; it raises BadInput instead of exiting."""
     from argparse import ArgumentParser
 
-    from engine.contract.arguments import ADD_OPTIONS
+    from engine.contract.arguments import ADD_OPTIONS, with_hint
 
     class Parser(ArgumentParser):
         def error(self, message: str) -> NoReturn:
-            raise BadInput(f"{kind}: {clean(message)}; `xray-engine {kind} --help` lists the options")
+            raise BadInput(f"{kind}: {clean(with_hint(message))}; `xray-engine {kind} --help` lists the options")
 
     parser = Parser(add_help=False, allow_abbrev=False)
     ADD_OPTIONS[kind](parser)

@@ -49,6 +49,10 @@ def checks(job: ResolvedJob, coming: Mapping[str, str] = MappingProxyType({})) -
     `coming` maps the real path of each run that another job will train before this job starts to a description of that
     job, which is empty if both are launched together.
     """
+    if job.kind == "evaluate" and job.config.get("kind") == "blend":
+        return [
+            Check(BAD, f"{clean(job.folder.name)}: a blend, which was scored when it was made; evaluate its members")
+        ]
     checkpoints = [check for item in required_checkpoints(job) if (check := _checkpoint(item, coming)) is not None]
     if job.kind == "train":
         return [_data(job, ("train", "val")), *_program_or_weights(job), *checkpoints]

@@ -11,11 +11,11 @@ from pathlib import Path
 from engine.contract.files import write_json
 from engine.contract.text import clean
 from xray_tui.jobs.model.job import Job, State, parse_object
+from xray_tui.jobs.storage.job_store import HOLD, RELEASE
 from xray_tui.system.safe_files import read_small
 
-HOLD, RELEASE, PLACE = "hold.json", "release.json", "place.json"
-"""Orders of the owner, as files in the job's folder: hold the job; start it although a dependency failed; remember its
-new place in the queue while it has no ticket."""
+PLACE = "place.json"
+"""Its new place in the queue, while a moved job has no ticket."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,14 @@ from engine.contract.errors import BadInput
 from engine.contract.files import write_json
 from engine.contract.names import JOB, JOBS, LOG, PROGRESS
 from engine.contract.text import clean
-from xray_tui.jobs.model.job import Job, parse_job, parse_object, parse_progress, unreadable
+from xray_tui.jobs.model.job import Job, State, parse_job, parse_object, parse_progress, unreadable
 from xray_tui.system.safe_files import read_small
 
 STOP = "stop.json"
 """The stop order of a job; the first order is kept."""
+
+HOLD, RELEASE = "hold.json", "release.json"
+"""Orders of the owner: hold the job; start it although a dependency failed."""
 
 Value = TypeVar("Value")
 
@@ -70,9 +73,19 @@ class JobStore:
             by, time = self._parsed(name, STOP, _parse_stop) or (None, None)
         except OSError:
             return job
+        if job.state.waiting:
+            job = self._with_orders(job)
         if progress is None and by is None:
             return job
         return replace(job, progress=progress, stop_asked_by=by, stop_asked=time)
+
+    def _with_orders(self, job: Job) -> Job:
+        """The waiting job as its owner ordered it; its supervisor notices a hold and a release with its next poll."""
+        is_held = os.path.lexists(f"{self._folder}/{job.id}/{HOLD}")
+        if is_held:
+            return job if job.state is State.HELD else replace(job, state=State.HELD, waits="held")
+        is_released = job.state is State.BLOCKED and os.path.lexists(f"{self._folder}/{job.id}/{RELEASE}")
+        return replace(job, state=State.QUEUED, waits="released") if is_released or job.state is State.HELD else job
 
     def _parsed(self, name: str, file: str, parse: Callable[[bytes], Value]) -> Value | None:
         """A parsed file of a job, from the cache if it has not changed; None if there is no file. Raises OSError."""

@@ -107,7 +107,7 @@ def _killed(number: int) -> str:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
-    return f"killed by {name}" + (" (perhaps out of memory)" if number == signal.SIGKILL else "")
+    return f"killed by {name}"
 
 
 def read_end(folder: Path) -> EndRecord | None:
