@@ -24,7 +24,7 @@ from engine.process.exit import (
     run_command,
     take_delayed_stop,
 )
-from engine.process.progress import show_title
+from engine.process.progress import show_title, stamped_output
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -47,10 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _keep_leases()
     raise_stopped_at_sigterm()
     show_title("starting")
-    status, cause = run_command(partial(_run, args))
-    take_delayed_stop()
-    record_end(status, cause)
-    flush_output()
+    with stamped_output():
+        status, cause = run_command(partial(_run, args))
+        take_delayed_stop()
+        record_end(status, cause)
+        flush_output()
     return status
 
 

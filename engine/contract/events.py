@@ -14,10 +14,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from engine.contract.units import duration
+
 Event = dict[str, Any]
+
+SHORT_NAMES = {
+    "dice_pos": "Dice",
+    "pseudo_dice": "pDice",
+    "roc_auc_presence": "AUC",
+    "average_precision_presence": "AP",
+}
+"""Validation metrics in the line of an epoch, with their names there."""
 
 
 def format_event(event: str, time: float, **fields: Any) -> str:
@@ -34,6 +44,20 @@ def parse_events(text: str) -> Iterator[Event]:
             continue
         if isinstance(value, dict) and isinstance(value.get("event"), str):
             yield value
+
+
+def epoch_line(
+    epoch: float, epochs: float, loss: float, values: Mapping[str, float], is_best: bool, seconds: float
+) -> str:
+    """An epoch in one line; `values` are its validation metrics.
+
+    >>> epoch_line(3, 24, 1.0239, {"dice_pos": 0.0881, "roc_auc_presence": 0.6}, True, 11.3)
+    'epoch 3/24  loss 1.024  Dice .088  AUC .600  best  11s'
+    """
+    known = {short: f"{values[name]:.3f}" for name, short in SHORT_NAMES.items() if name in values}
+    metrics = [f"{short} {text[1:] if text[0] == '0' else text[:-1]}" for short, text in known.items()]
+    parts = [f"epoch {epoch:.0f}/{epochs:.0f}", f"loss {loss:.3f}", *metrics, "best" if is_best else "    "]
+    return "  ".join([*parts, duration(seconds)]).rstrip()
 
 
 def _finite(value: Any) -> Any:

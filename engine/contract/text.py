@@ -42,6 +42,12 @@ def clean_log_line(line: str) -> str:
     return clean(line.expandtabs(8))
 
 
+STAMP = "%Y-%m-%d %H:%M:%S "
+"""Format of the local time with which the engine starts each line of a job's log."""
+STAMPED = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d )?(.*)")
+"""Such a time stamp, and the rest of the line."""
+
+
 def brief(value: Any) -> str:
     """A value from a file as shown in an error message: short and safe to print. Fast even for a huge value."""
     try:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from engine.contract.files import write_json
 from engine.contract.names import JOB_DIR_ENV, PROGRESS, RUN_ENV
-from engine.contract.text import clean
+from engine.contract.text import STAMP, clean
 from engine.contract.units import duration
 
 _EVERY_S = 1.0
@@ -75,6 +77,23 @@ def say(line: str) -> None:
         sys.stdout.flush()
     else:
         print(line, flush=True)
+
+
+@contextlib.contextmanager
+def stamped_output() -> Iterator[None]:
+    """In a job, start each line of stdout and stderr with the local time."""
+
+    def stamped(write: Callable[[str], int], text: str) -> int:
+        return write(re.sub("(?m)^(?=.)", time.strftime(STAMP), text))
+
+    streams: Any = (sys.stdout, sys.stderr) if os.environ.get(JOB_DIR_ENV) else ()
+    for stream in streams:
+        stream.write = partial(stamped, stream.write)
+    try:
+        yield
+    finally:
+        for stream in streams:
+            del stream.write
 
 
 def report(phase: str, done: int, total: int, unit: str, eta_s: float | None) -> None:

@@ -11,6 +11,7 @@ import torch
 from engine.contract import names
 from engine.contract.config import LearnConfig
 from engine.contract.errors import Stopped
+from engine.contract.events import epoch_line
 from engine.contract.files import file_sha256, unfinished
 from engine.contract.load import save_config
 from engine.contract.models import title
@@ -120,6 +121,7 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
                     events.write("epoch", **epoch_facts, **pace, val=state.metrics)
                 if ends_epoch or state.step == frozen_steps:
                     set_modes(learner.network, training, encoder_frozen=state.step < frozen_steps)
+                before = state.seconds
                 if ends_epoch or stops:
                     events.sync()
                     state.seconds, state.events_bytes = time.monotonic() - started, events.size
@@ -128,7 +130,7 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
                     meter.skip()
                 if ends_epoch and ranks.is_first:
                     remove_others(checkpoints, state.best)
-                    _print_epoch(epoch, epochs, loss, state, is_best)
+                    say(epoch_line(epoch, epochs, loss, state.metrics, is_best, state.seconds - before))
                 if ends_epoch and ranks.broadcast(_is_over(state, training, steps_per_epoch)):
                     break
                 if stops and state.step < steps:
@@ -174,10 +176,3 @@ def _print_start(learner: Learner, training_data: TrainingData, state: State) ->
         + (f"; resumed at step {state.step}" if state.step else ""),
         flush=True,
     )
-
-
-def _print_epoch(epoch: int, epochs: int, loss: float, state: State, is_best: bool) -> None:
-    shown = ("dice_pos", "roc_auc_presence", "average_precision_presence")
-    values = "  ".join(f"{name} {state.metrics[name]:.4f}" for name in shown if name in state.metrics)
-    mark = "  best" if is_best else ""
-    say(f"epoch {epoch}/{epochs}  loss {loss:.4f}  val: {values}{mark}  {state.seconds:.0f} s")

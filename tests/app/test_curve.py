@@ -18,13 +18,13 @@ BLOCKS = set("▘▝▀▖▌▞▛▗▚▐▜▄▙▟█")
 class CurveApp(App[None]):
     """A curve that fills the terminal but for its border."""
 
-    CSS = "CurveView { border: round white; } CurveView > .curve--loss { color: red; }"
+    CSS = "CurveView { border: round white; } CurveView > .curve--text-marked { color: red; }"
 
     def compose(self) -> ComposeResult:
         yield CurveView()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return {"text-marked": "red", "text-key": "blue"}
+        return {"text-marked": "red", "text-key": "blue", "text-good": "green", "text-bad": "red"}
 
 
 async def drawn(curve: Curve, size: tuple[int, int] = (80, 12), keys: str = "") -> list[str]:
@@ -81,3 +81,58 @@ async def test_a_metric_from_a_file_sends_no_control_character() -> None:
     lines = await drawn(Curve(validation=((1.0, 0.5),), metric="a\x1b[31m"))
     assert "a␛[31m 0.5" in lines[-1]
     assert all(line.isprintable() for line in lines)
+
+
+TIMED = Curve(
+    LOSS, CURVE.validation, "dice_pos", (8.0, 0.4), 20, 400,
+    times=tuple((step / 10, 60.0 * step) for step in range(1, 91)),
+    rates=tuple((step / 10, 1e-4 * step) for step in range(1, 91)),
+)  # fmt: skip
+
+
+async def test_the_x_axis_is_epochs_steps_or_minutes() -> None:
+    for keys, ticks, end in (
+        ("", ["0", "2", "4", "6", "8"], "9 of 20 epochs"),
+        ("X", ["0", "50", "100", "150"], "180 of 400 steps"),
+        ("XX", ["0", "20", "40", "60", "80"], "90.0 minutes"),
+        ("XXX", ["0", "2", "4", "6", "8"], "9 of 20 epochs"),
+    ):
+        lines = await drawn(TIMED, keys=keys)
+        assert lines[-2].strip("│ ").split() == ticks
+        assert lines[-1].rstrip("─╯ ").endswith(end)
+
+
+async def test_the_smoothed_loss_lags_behind_and_is_named() -> None:
+    last = [float((await drawn(CURVE, keys=keys))[-1].split("loss ")[1].split()[0]) for keys in ("", "W", "WW", "WWW")]
+    assert last[0] == last[3] < last[1] < last[2] < 1
+    assert "(log, smoothed 0.9)" in (await drawn(CURVE, keys="LW"))[-1]
+
+
+async def test_a_tall_curve_has_axis_names_and_the_learning_rate_below() -> None:
+    low, tall = await drawn(TIMED, (80, 19)), await drawn(TIMED, (80, 24), keys="X")
+    assert "lr 0.009" in low[-1]
+    assert not any("learning rate" in line for line in low)
+    names = [line.strip("│ ") for line in tall if line.strip("│ ") in ("steps", "learning rate")]
+    assert names == ["steps", "learning rate"]
+
+
+async def test_of_several_runs_one_is_in_focus_and_the_others_show_the_same_metric_only() -> None:
+    other = Curve(((0.5, 7.0),), ((1.0, 0.9), (9.0, 0.9)), "dice_pos", epochs=20)
+    classifier = Curve(validation=((1.0, 99.0),), metric="roc_auc_presence")
+    app = CurveApp()
+    async with app.run_test(size=(80, 12)) as pilot:
+        view = app.query_one(CurveView)
+        view.show(CURVE, other, classifier, names=["a", "b", "c"])
+        await pilot.pause()
+        text = screen_text(app)
+        assert "▸a  b  c" in text
+        assert "loss 0.01111  ▞ Dice_pos 0.45" in text
+        assert "0.90" in text.splitlines()[1], "the right axis reaches the other run's values"
+        assert "99" not in text
+        await pilot.press("z")
+        await pilot.pause()
+        assert " a ▸b  c" in screen_text(app)
+        assert "loss 7  ▞ Dice_pos 0.9" in screen_text(app)
+        await pilot.press("z", "z")
+        await pilot.pause()
+        assert "▸a  b  c" in screen_text(app)

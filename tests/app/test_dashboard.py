@@ -134,6 +134,23 @@ async def test_the_selected_job_stays_selected_when_others_come_unless_it_was_th
         assert dashboard(app).jobs.job.id == "j4"
 
 
+async def test_after_a_launch_the_cursor_is_on_the_first_job_that_runs(make_app: MakeApp, jobs: tuple) -> None:
+    queued = [make_job(f"j{n}", f"fold_{n}", State.QUEUED, ticket=f"50.00000000000{n}.j{n}") for n in (8, 7, 6)]
+    app = make_app()
+    async with app.run_test() as pilot:
+        await opened(pilot)
+        app.post_message(JobsChanged(jobs[2:]))
+        await pilot.pause()
+        app.post_message(JobsChanged((*queued, *jobs[2:])))
+        await pilot.pause()
+        assert dashboard(app).jobs.job.id == "j6"
+        await pilot.press("tab", "G")
+        running = [replace(job, id=f"k{job.id}", state=State.RUNNING) for job in queued[:2]]
+        app.post_message(JobsChanged((make_job("k9", "late", State.QUEUED), *running, *queued, *jobs[2:])))
+        await pilot.pause()
+        assert dashboard(app).jobs.job.id == "kj7"
+
+
 async def test_times_go_on_in_a_job_list_that_is_scrolled(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
     held = [make_job(f"h{n}", f"held_{n}", State.HELD, created=NOW - 90 * 3600, started=None) for n in range(50)]
     ended = [make_job(f"e{n}", f"ended_{n}", State.FAILED) for n in range(20)]
@@ -159,7 +176,7 @@ async def test_only_the_job_on_which_the_cursor_rests_is_followed(
     start = Follow.start
 
     def started(follow: Follow) -> None:
-        followed.append(follow._job)
+        followed.append(follow._name)
         start(follow)
 
     monkeypatch.setattr(Follow, "start", started)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from engine.contract.events import epoch_line
 from tests.app.samples import GIB, NOW, make_gpu, make_log
 from xray_tui.app.app import XrayApp
 from xray_tui.app.messages import FollowedChanged, GpuSampled, HostSampled, JobsChanged
@@ -33,7 +34,7 @@ def followed() -> Followed:
     loss = tuple((step / 10, round(0.9 * math.exp(-step / 40), 4)) for step in range(1, 91))
     validation = tuple((float(epoch), round(0.4 * (1 - math.exp(-epoch / 4)), 4)) for epoch in range(1, 10))
     lines = tuple(
-        f"epoch {epoch}/20  loss {0.9 * math.exp(-epoch / 4):.4f}  val dice_pos {value:.4f}  14.2 images/s"
+        epoch_line(epoch, 20, 0.9 * math.exp(-epoch / 4), {"dice_pos": value}, epoch == 8, 26.0)
         for epoch, value in validation
     )
     return Followed("j4", make_log(lines), Curve(loss, validation, "dice_pos", (8.0, 0.3459), 20.0))
@@ -96,7 +97,7 @@ def test_a_training_is_followed_by_its_curve(
     size: Any,
 ) -> None:
     show = showing(
-        GpuSampled(gpus), HostSampled(host), JobsChanged(jobs[1:]), FollowedChanged(followed), keys="c tab s"
+        GpuSampled(gpus), HostSampled(host), JobsChanged(jobs[1:]), FollowedChanged(followed), keys="tab c s"
     )
     assert snap_compare(make_app(), terminal_size=size, run_before=show)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from threading import Event
 
@@ -10,7 +11,7 @@ from engine.contract.events import format_event
 from engine.contract.names import EVENTS, LOG
 from xray_tui.feeds.job_files import EventTail, Follow, Followed
 from xray_tui.feeds.periodic_thread import PeriodicThread
-from xray_tui.logs.curve_reader import CurveReader
+from xray_tui.logs.curve_reader import Curve, CurveReader
 from xray_tui.logs.tail import Tail
 
 
@@ -76,7 +77,7 @@ def test_a_resumed_training_drops_what_lies_past_its_checkpoint() -> None:
 def test_a_followed_job_tells_at_once_and_then_only_when_a_file_has_grown(tmp_path: Path) -> None:
     (tmp_path / LOG).write_text("hello\n")
     told: list[Followed] = []
-    follow = Follow("j1", tmp_path, tmp_path / "run", told.append)
+    follow = Follow("j1", tmp_path / LOG, [tmp_path / "run"], told.append)
     follow.tick()
     follow.tick()
     assert [followed.log.lines for followed in told] == [("hello",)]
@@ -136,7 +137,7 @@ def test_a_log_goes_on_whatever_stands_among_the_events(tmp_path: Path) -> None:
         told.append(followed)
         heard.set()
 
-    follow = Follow("a", tmp_path, tmp_path, hear)
+    follow = Follow("a", tmp_path / LOG, [tmp_path], hear)
     follow.start()
     assert heard.wait(30)
     heard.clear()
@@ -146,3 +147,31 @@ def test_a_log_goes_on_whatever_stands_among_the_events(tmp_path: Path) -> None:
     assert heard.wait(30)
     follow.stop()
     assert told[-1].log.lines == ("begun", "goes on")
+
+
+def test_times_leave_out_pauses_and_the_rates_and_steps_are_kept() -> None:
+    reader = CurveReader()
+    step = {"event": "step", "steps": 8, "loss": 0.5, "lr": 1e-3}
+    reader.add([{"event": "start", "time": 1000.0, "epochs": 4, "steps": 8, "step": 0}])
+    reader.add([{**step, "step": number, "time": 1000.0 + 10 * number} for number in (2, 4, 5)])
+    reader.add(
+        [{"event": "start", "time": 9000.0, "epochs": 4, "steps": 8, "step": 4}, {**step, "step": 6, "time": 9020.0}]
+    )
+    curve = reader.curve()
+    assert curve.times == ((1.0, 20.0), (2.0, 40.0), (3.0, 60.0))
+    assert curve.rates == ((1.0, 1e-3), (2.0, 1e-3), (3.0, 1e-3))
+    assert curve.steps == 8
+
+
+def test_without_a_log_the_epochs_are_its_lines_with_their_times(tmp_path: Path) -> None:
+    lines = format_event("start", 1_771_115_900.0, epochs=24, steps=48, step=0)
+    values = {"dice_pos": 0.0881, "roc_auc_presence": 1.0, "threshold": None, "x": "\x1b[31m"}
+    lines += format_event("epoch", 1_771_115_911.0, epoch=1, epochs=24, loss=1.0239, val=values, best=True)
+    lines += '{"event": "epoch", "epoch": 2, "loss": "\\u001b", "val": {}, "time": -1e11}\n'
+    (tmp_path / EVENTS).write_text(lines)
+    told: list[Followed] = []
+    Follow("run_a", None, [tmp_path, tmp_path / "none"], told.append).tick()
+    log = told[0].log
+    assert log.lines == ("epoch 1/24  loss 1.024  Dice .088  AUC 1.00  best  11s", "epoch 2/24  loss nan")
+    assert log.stamps[0] == time.strftime("%Y-%m-%d %H:%M:%S ", time.localtime(1_771_115_911.0))
+    assert (told[0].curve.validation, told[0].others) == (((1.0, 0.0881),), (Curve(),))

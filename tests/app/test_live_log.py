@@ -24,6 +24,8 @@ from xray_tui.widgets.live_log import LiveLog
 
 MakeApp = Callable[..., XrayApp]
 LINES = 30_000
+HEAD = 2
+"""Lines about the job j4 above its log: its command, and where and when it started."""
 
 
 class Reader:
@@ -108,9 +110,9 @@ async def test_the_last_20_000_lines_of_a_log_are_read_from_the_end_to_the_first
         await reader.sees("line 29999.")
         assert str(reader.log.border_subtitle) == "last 20,000 of the log; o opens all of it"
         await reader.press("g")
-        await reader.sees("line 10000 ", "line 10005.", "line 1 of the last 20,000")
+        await reader.sees("$ xray-engine", "CPU, started 20", "line 10000 ", "line 10003.", "line 1 of the last 20,000")
         await reader.press("pagedown", "j")
-        top = reader.log.size.height + 1
+        top = reader.log.size.height + 1 - HEAD
         await reader.sees(f"line {10_000 + top}.", f"line {top + 1} of the last 20,000")
         await reader.press("G")
         await reader.sees("line 29999.")
@@ -120,10 +122,10 @@ async def test_what_is_read_stays_in_view_while_lines_before_it_are_dropped(read
     async with reading(long) as reader:
         await reader.sees("line 29999.")
         await reader.press("slash", *"10100", "enter")
-        await reader.sees("line 101 of the last 20,000", "line 10100")
+        await reader.sees("· line 101", "line 10100")
         top = reader.log.render_line(0).text
         reader.add(b"one\ntwo\nthree\n")
-        await reader.sees("line 98 of the last 20,000")
+        await reader.sees("· line 98")
         assert reader.log.render_line(0).text == top
         assert reader.marked() == ["10100"]
 
@@ -131,9 +133,9 @@ async def test_what_is_read_stays_in_view_while_lines_before_it_are_dropped(read
 async def test_a_log_that_one_comes_back_to_is_read_again(reading: Any, long: bytes) -> None:
     async with reading(long) as reader:
         await reader.press("g")
-        await reader.sees("line 1 of the last 20,000", "line 10005.")
+        await reader.sees("line 1 of the last 20,000", "line 10003.")
         await reader.press("shift+tab", "j")
-        await reader.sees("Nothing yet")
+        await reader.sees("queued since")
         await reader.press("k", "tab")
         await reader.sees("line 29999.")
 
@@ -156,15 +158,15 @@ async def test_slash_searches_a_log_and_n_goes_on(reading: Any, long: bytes) -> 
     async with reading(long) as reader:
         await reader.sees("line 29999.")
         await reader.press("slash", *"r: NO", "enter")
-        await reader.sees("line 101 of the last 20,000", "Error: no such file")
+        await reader.sees("· line 101", "Error: no such file")
         assert reader.marked() == ["r: no"]
         assert reader.log.has_focus
         await reader.press("n")
-        await reader.sees("line 10,001 of the last 20,000", "line 20000")
+        await reader.sees("· line 10,001", "line 20000")
         await reader.press("n")
-        await reader.sees("line 101 of the last 20,000")
+        await reader.sees("· line 101")
         await reader.press("N")
-        await reader.sees("line 10,001 of the last 20,000")
+        await reader.sees("· line 10,001")
         await reader.press("escape")
         assert reader.marked() == []
         assert "line 20000" in reader.text
@@ -177,7 +179,8 @@ async def test_a_search_goes_on_at_the_other_end_of_a_log_that_is_shorter_than_i
         await reader.press("slash", *"need", "enter")
         for key, line in (("N", 2), ("N", 0), ("n", 2), ("n", 0)):
             await reader.press(key)
-            assert reader.log._match == line
+            assert reader.log._match == HEAD + line
+            assert reader.log.border_subtitle == f"match {line // 2 + 1} of 2 · line {line + 1}"
 
 
 async def test_a_match_is_shown_where_it_stands_in_a_long_line(reading: Any) -> None:
@@ -186,7 +189,7 @@ async def test_a_match_is_shown_where_it_stands_in_a_long_line(reading: Any) -> 
         await reader.press("g", "slash", *"nee", "enter")
         await reader.sees("xxneedleyy")
         await reader.press("n")
-        await reader.sees("line 52 of 52")
+        await reader.sees("match 2 of 2 · line 52")
         assert reader.log.scroll_offset.x == 0
 
 
@@ -241,7 +244,7 @@ async def test_a_late_page_of_another_job_does_not_discard_the_page_of_the_selec
         for job in order:
             app.post_message(FollowedChanged(Followed(job, make_log((f"says {job}",)))))
         await pilot.pause()
-        assert log.render_line(0).text.strip() == "says j4"
+        assert log.render_line(HEAD).text.strip() == "says j4"
 
 
 def test_a_key_that_two_share_in_the_table_is_no_clash_and_one_that_is_moved_onto_another_is() -> None:
@@ -266,3 +269,39 @@ def test_a_long_log_that_is_searched(snap_compare: Any, app: XrayApp, size: tupl
             await pilot.pause()  # where a match is put depends on the height of the log
 
     assert snap_compare(app, terminal_size=size, run_before=show)
+
+
+async def test_t_shows_when_each_line_was_written_and_hides_it_again(reading: Any) -> None:
+    async with reading(b"2026-02-15 00:38:52 epoch 1/2\nplain\n2026-02-15 00:38:57 train a: 4/20 steps\n") as reader:
+        await reader.sees("train a: 4/20 steps")
+        assert "00:38:5" not in reader.text
+        await reader.press("T")
+        await reader.sees("2026-02-15 00:38:52 epoch 1/2", "2026-02-15 00:38:57 train a")
+        await reader.press("T", "slash", *"tra", "enter")
+        assert "00:38:5" not in reader.text
+        assert reader.marked() == ["tra"]
+
+
+async def test_another_jobs_log_begins_at_the_left(reading: Any) -> None:
+    async with reading(b"x" * 300 + b"\n") as reader:
+        await reader.sees("xxx")
+        await reader.press("right", "right", "right")
+        await reader.sees("xxx")
+        assert reader.log.scroll_target_x > 0
+        await reader.press("shift+tab", "j")
+        await reader.sees("queued since")
+        assert reader.log.scroll_offset.x == 0
+
+
+async def test_the_end_of_a_log_says_how_its_job_ended(reading: Any) -> None:
+    async with reading(b"hello\n") as reader:
+        await reader.press("shift+tab", "j", "j", "j", "tab", "enter")
+        await reader.sees("✗ failed: out of memory: batch_size 64 does not fit · took 8m30s · 2026-02-15 ")
+
+
+async def test_the_log_of_a_waiting_job_says_why_it_waits_and_behind_which_jobs(reading: Any) -> None:
+    async with reading(b"hello\n") as reader:
+        await reader.press("shift+tab", "j", "tab", "enter")
+        await reader.sees(
+            "queued since 20", "waits for GPU 0", "behind:", "▶ baseline_posmetric_s2  training 9/20 epochs"
+        )

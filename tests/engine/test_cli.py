@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +115,18 @@ def test_a_recipe_that_its_launch_would_refuse_is_listed_with_what_is_wrong(
     assert main(["recipes"]) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("typo "))
     assert line.endswith("configs/typo.yaml: training.epocs: unknown key; did you mean epochs?")
+
+
+def test_a_job_starts_each_line_of_its_output_with_the_time_and_other_commands_do_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, job_folder: Path
+) -> None:
+    stamp = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
+    assert main(["recipes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 3
+    assert all(re.match(stamp, line) for line in lines)
+    assert main(["evaluate", "--run", str(tmp_path / "none")]) == 2
+    assert re.fullmatch(f"({stamp}.+\n)+", capsys.readouterr().err)
+    monkeypatch.delenv("XRAY_JOB_DIR")
+    assert main(["recipes"]) == 0
+    assert capsys.readouterr().out.splitlines() == [re.sub(stamp, "", line, count=1) for line in lines]

@@ -124,7 +124,7 @@ def test_a_log_is_read_again_after_any_error(tmp_path: Path, monkeypatch: pytest
     write(tmp_path / "log.txt", "hello\n")
     fault = Fault(monkeypatch, Follow, "_read_events", KeyError("x"))
     told, said = list[Followed](), list[str]()
-    follow = Follow("j1", tmp_path, None, told.append, said.append)
+    follow = Follow("j1", tmp_path / "log.txt", [], told.append, said.append)
     follow.start()
     try:
         until(lambda: said)

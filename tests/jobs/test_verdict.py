@@ -49,6 +49,8 @@ def test_every_end_has_a_state_and_a_cause(
 def test_the_last_line_is_found_behind_a_progress_bar_and_made_safe(tmp_path: Path) -> None:
     (tmp_path / "log.txt").write_bytes(b"x" * 20_000 + b"\n10 %\r20 %\rbad \x1b[31mred\x1b[0m \x07end\n\n  \n")
     assert last_log_line(tmp_path) == "bad red \N{SYMBOL FOR BELL}end"
+    (tmp_path / "log.txt").write_bytes(b"2026-02-15 00:38:52 no such file\n")
+    assert last_log_line(tmp_path) == "no such file"
 
 
 def test_a_damaged_end_record_counts_as_none(tmp_path: Path) -> None:

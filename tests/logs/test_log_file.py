@@ -181,3 +181,16 @@ def test_a_log_that_is_not_there_gone_or_no_file_has_nothing_new(path: Path) -> 
     assert log.log.lines == ("hello",)
     os.mkfifo(path)
     assert not log.read()
+
+
+def test_time_stamps_are_kept_apart_and_a_progress_line_gives_way_to_the_next_line(path: Path) -> None:
+    first, second = "2026-02-15 00:38:52 ", "2026-02-15 00:38:57 "
+    path.write_text(f"plain: 1/3 files\n{first}loading\n{first}train a: 4/20 steps\n{second}train a: 9/20 steps\n")
+    log = LogFile(path)
+    assert log.read()
+    assert log.log.lines == ("plain: 1/3 files", "loading", "train a: 9/20 steps")
+    assert log.log.stamps == ("", first, second)
+    add(path, f"{second}epoch 1/2\n".encode())
+    assert log.read()
+    assert log.log.lines == ("plain: 1/3 files", "loading", "epoch 1/2")
+    assert (log.log.dropped, log.log.cut) == (0, False)

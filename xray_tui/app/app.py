@@ -13,7 +13,7 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.screen import Screen
 
-from engine.contract.names import JOBS, LOG
+from engine.contract.names import EVENTS, JOBS, LOG
 from engine.contract.text import clean
 from xray_tui.app import actions, messages
 from xray_tui.app.services import Services
@@ -142,8 +142,7 @@ class XrayApp(TerminalApp):
             case messages.HostSampled(host):
                 dashboard.gpus.show_host(host)
             case messages.FollowedChanged(followed):
-                if dashboard.jobs.job is not None and dashboard.jobs.job.id == followed.job:
-                    dashboard.show_followed(followed)
+                dashboard.show_followed(followed)
             case messages.FeedFailed(feed, line):
                 if feed == "board":
                     self.call_after_refresh(self.services.start_later, self._board)  # even if the board fails
@@ -202,10 +201,17 @@ class XrayApp(TerminalApp):
 
     def on_job_list_selected(self, message: JobList.Selected) -> None:
         """Follow the selected job once the cursor rests, because each follower starts a thread that opens files."""
+        if not self._dashboard.reading:
+            job = message.job
+            runs = [job.spec.run] if job is not None and job.readable else []
+            self._follow(job.id if job else "", job, runs)
+
+    def _follow(self, name: str, job: Job | None, runs: list[str]) -> None:
+        """Follow these files after a delay, and stop following others at once."""
         if self._follow_later is not None:
             self._follow_later.stop()
-        self.services.follow_job(None)
-        self._follow_later = self.set_timer(REST_DELAY, partial(self.services.follow_job, message.job))
+        self.services.follow_files("", None, ())
+        self._follow_later = self.set_timer(REST_DELAY, partial(self.services.follow_files, name, job, runs))
 
     def on_gpu_strip_opened(self, message: GpuStrip.Opened) -> None:
         from xray_tui.screens.gpu import GpuScreen
@@ -268,13 +274,25 @@ class XrayApp(TerminalApp):
         """Resume the selected training."""
         self._perform(partial(actions.resume, settings=self.settings))
 
+    async def action_read_run(self, which: str) -> None:
+        """Show the log of the run under the board's cursor, or its curve and those of the marked runs."""
+        board = self._dashboard.board
+        if board.row is None:
+            self.say("There is no run under the cursor")
+            return
+        marked = [row.run for row in board.marked_rows if row.run != board.row.run] if which == "curve" else []
+        runs = [board.row.run, *marked]
+        await self._dashboard.read(which, runs)
+        self._follow(runs[0], self._dashboard.job, runs)
+
     def action_open_log(self) -> None:
-        """Show the whole log of the selected job in a pager, which controls the terminal until it exits."""
+        """Show the whole visible log in a pager, which controls the terminal until it exits."""
         from xray_tui.logs.pager import find_pager, page
         from xray_tui.system.error_log import in_words
 
-        job, pager = self._dashboard.jobs.job, find_pager()
-        if job is None or self.runs is None or not (path := self.runs / JOBS / job.id / LOG).is_file():
+        job, reading, pager = self._dashboard.job, self._dashboard.reading, find_pager()
+        path = Path(JOBS, job.id, LOG) if job else Path(reading[0], EVENTS) if reading else None
+        if path is None or self.runs is None or not (path := self.runs / path).is_file():
             self.say("There is no log to open")
         elif pager is None:
             self.say("No pager is installed: set PAGER, or install less", "warning")

@@ -63,13 +63,13 @@ class JobsChanged(Latest):
 
 @dataclass
 class FollowedChanged(Latest):
-    """The log or the curve of the followed job has grown."""
+    """The followed log or a curve has grown."""
 
     followed: Followed
 
     def can_replace(self, message: Message) -> bool:
-        """Replace only messages about the same job; a message about the previously selected job may arrive late."""
-        return isinstance(message, FollowedChanged) and message.followed.job == self.followed.job
+        """Replace only messages with the same name; a message about the previously selected job may arrive late."""
+        return isinstance(message, FollowedChanged) and message.followed.name == self.followed.name
 
 
 @dataclass

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from engine.contract.names import JOBS
+from engine.contract.names import JOBS, LOG
 from xray_tui.app import messages
 from xray_tui.feeds.board_feed import BoardFeed
 from xray_tui.settings import Settings
@@ -45,7 +45,7 @@ class Services:
         self._ended_jobs: EndedJobs | None = None
         self.welcome_back: WelcomeBack | None = None
         self.follow: Follow | None = None
-        """Follows the log and the curve of the selected job."""
+        """Follows the log and the curve of the selected job, or of runs that were chosen on the board."""
         self._runs: Path | None = None
         self._threads: list[threading.Thread] = []
         """Threads of launches, stops, exports and other actions."""
@@ -127,18 +127,18 @@ class Services:
         if self.welcome_back is not None:
             self.welcome_back.used()
 
-    def follow_job(self, job: Job | None) -> None:
-        """Follow the log and events of this job, and stop following the previous one."""
+    def follow_files(self, name: str, job: Job | None, runs: Sequence[str]) -> None:
+        """Follow the job's log and the events of the runs, and stop following the previous ones. Without both, follow
+        nothing."""
         from xray_tui.feeds.job_files import Follow
 
         if self.follow is not None:
             self.follow.stop()
             self.follow = None
-        if job is not None and self._runs is not None:
-            folder = self._runs / JOBS / job.id
-            run = self._runs / job.spec.run if job.readable else None
+        if (job is not None or runs) and self._runs is not None:
+            log = self._runs / JOBS / job.id / LOG if job else None
             changed, failed = self._posting(messages.FollowedChanged), self._posting(messages.FeedFailed, "log")
-            self.follow = Follow(job.id, folder, run, changed, failed)
+            self.follow = Follow(name, log, [self._runs / run for run in runs], changed, failed)
             self.follow.start()
 
     def rescan(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from rich.cells import cell_len
 
-from engine.contract.text import clean_log_line
+from engine.contract.text import STAMPED, clean_log_line
 from xray_tui.logs.tail import Tail
 
 KEPT = 20_000
@@ -20,6 +21,9 @@ LONGEST_LINE = 4000
 """Characters to show of one line."""
 HEAD = 1 << 14
 """Bytes to decode of one line: enough for LONGEST_LINE characters."""
+
+_PROGRESS = re.compile(r"[^:]+: \d+/\d+ \w+")
+"""A stamped line of the engine's progress, which the next line replaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Log:
     """Width in cells of the longest line since the log was opened."""
     edition: int = 0
     """Increases when the file is replaced, truncated or rewritten."""
+    stamps: tuple[str, ...] = ()
+    """The time stamp of each line, which may be empty."""
 
 
 NO_LOG = Log()
@@ -47,8 +53,8 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         self._tail = Tail(path, TAIL, only_end=True)
         self.log = NO_LOG
-        self._ended: deque[str] = deque(maxlen=KEPT)
-        """The last lines that end in a newline."""
+        self._ended: deque[tuple[str, str]] = deque(maxlen=KEPT)
+        """The last lines that end in a newline, each after its time stamp."""
         self._total = 0
         """Number of lines read, including those no longer in memory."""
         self._open = b""
@@ -66,10 +72,10 @@ class LogFile:
                 edition += 1
             added = self._add(chunk.data.partition(b"\n")[2] or chunk.data if chunk.skipped else chunk.data)
             last = [_shown(self._open)] if self._open else []
-            lines = (*self._ended, *last)[-KEPT:]
+            stamps, lines = zip(*(*self._ended, *last)[-KEPT:], strict=True) if self._ended or last else ((), ())
             width = max(width, max(map(cell_len, islice(reversed(lines), added + len(last))), default=0))
             dropped = self._total + len(last) - len(lines)
-            self.log = Log(lines, dropped, self._skipped or dropped > 0, width, edition)
+            self.log = Log(lines, dropped, self._skipped or dropped > 0, width, edition, stamps)
             changed = True
             if not chunk.more:
                 break
@@ -82,14 +88,19 @@ class LogFile:
         *ended, last = data.rsplit(b"\n", KEPT)
         if added > KEPT:
             ended[0] = ended[0].rpartition(b"\n")[2]
-        self._ended.extend(map(_shown, ended))
+        for line in map(_shown, ended):
+            if self._ended and self._ended[-1][0] and _PROGRESS.fullmatch(self._ended[-1][1]):
+                self._ended.pop()
+                self._total -= 1
+            self._ended.append(line)
         self._total += added
         self._open = _last_state(last) + b"\r" * last.endswith(b"\r")
         return added
 
 
-def _shown(line: bytes) -> str:
-    return clean_log_line(_last_state(line).decode("utf-8", "replace"))[:LONGEST_LINE]
+def _shown(line: bytes) -> tuple[str, str]:
+    match = STAMPED.match(clean_log_line(_last_state(line).decode("utf-8", "replace"))[:LONGEST_LINE])
+    return (match[1] or "", match[2]) if match else ("", "")
 
 
 def _last_state(line: bytes) -> bytes:

@@ -22,6 +22,7 @@ from xray_tui.widgets.job_list import JobList
 from xray_tui.widgets.key_bar import KeyBar
 from xray_tui.widgets.leaderboard import Leaderboard
 from xray_tui.widgets.live_log import LiveLog
+from xray_tui.widgets.log_frame import log_end, log_head
 
 if TYPE_CHECKING:
     from textual.widgets import Input
@@ -55,6 +56,11 @@ class DashboardScreen(Screen[None]):
         self._curve: CurveView | None = None
         """Created on first use."""
         self._followed: Followed | None = None
+        self.reading: tuple[str, ...] = ()
+        """Runs of the board whose log and curves are shown instead of those of the selected job."""
+        self._had_curve = False
+        """Whether the curve of the selected job was visible before."""
+        self._jobs: Sequence[Job] = ()
         self._log_failure = ""
 
     def compose(self) -> ComposeResult:
@@ -97,6 +103,14 @@ class DashboardScreen(Screen[None]):
         return self.query_one("#log", LiveLog)
 
     @property
+    def job(self) -> Job | None:
+        """The job whose log is shown: the newest training (or other job) of the chosen run, or the selected job."""
+        if not self.reading:
+            return self.jobs.job
+        jobs = [job for job in self._jobs if job.spec.run == self.reading[0]]
+        return next((job for job in jobs if job.spec.kind == "train"), jobs[0] if jobs else None)
+
+    @property
     def run(self) -> str | None:
         """The current run: the selected job's if the jobs have the focus, otherwise that under the board's cursor."""
         if self.jobs.has_focus and self.jobs.job is not None:
@@ -107,7 +121,9 @@ class DashboardScreen(Screen[None]):
 
     def show_jobs(self, jobs: Sequence[Job], others: str = "") -> None:
         self.set_class(not jobs, "-idle")
+        self._jobs = jobs
         self.jobs.show(jobs, others)
+        self._show_log()
 
     def show_failure(self, feed: Feed, line: str) -> None:
         """Show the feed's failure in its panel; an empty line removes it."""
@@ -122,23 +138,47 @@ class DashboardScreen(Screen[None]):
             self.gpus.show_failure(feed, line)
 
     def show_followed(self, followed: Followed) -> None:
-        self._followed = followed
-        self.log_view.show_log(followed.log, empty="Nothing yet.")
-        if self._curve is not None:
-            self._curve.show(followed.curve)
+        """Show the files, unless they are those of a job or a run that was left."""
+        if followed.name == self._followed_name:
+            self._followed = followed
+            self._show_log()
+            self._title_detail()
+
+    @property
+    def _followed_name(self) -> str:
+        """The name of the files to show."""
+        return self.reading[0] if self.reading else self.jobs.job.id if self.jobs.job else ""
+
+    def _show_log(self) -> None:
+        """Show the followed log between the lines about its job."""
+        if self._followed is None or self._followed.name != self._followed_name:
+            return
+        log = self._followed.log
+        if (job := self.job) is not None:
+            head, end = tuple(log_head(job, self._jobs, self.gpus.indices)), tuple(log_end(job))
+            self.log_view.show_log(log, "", head, end)
+        else:
+            has = "its epochs, from events.jsonl:" if log.lines else "it has no events.jsonl either, so there is no log"
+            self.log_view.show_log(log, "", (f"The run has no job here; {has}",))
 
     @on(JobList.Selected)
     def _name_detail(self, event: JobList.Selected) -> None:
+        if not self.reading:
+            self._clear_detail("" if event.job else NO_LOG)
+
+    def _clear_detail(self, empty: str = "") -> None:
         self._followed = None
         self._log_failure = ""
+        self.log_view.show_nothing(empty)
         self._title_detail()
-        self.log_view.show_nothing("" if event.job else NO_LOG)
 
     def _title_detail(self) -> None:
-        detail = self._log_failure or (clean(self.jobs.job.spec.run) if self.jobs.job else "")
-        titled(self.log_view, "Log", detail)
+        job, followed = self.job, self._followed
+        runs = [clean(run) for run in self.reading or ([job.spec.run] if job else [])]
+        titled(self.log_view, "Log", self._log_failure or "".join(runs[:1]))
         if self._curve is not None:
-            titled(self._curve, "Curve", detail)
+            curves = (followed.curve, *followed.others) if followed else ()
+            self._curve.show(*curves, names=[self._log_failure] if self._log_failure else runs)
 
     @on(JobList.Opened)
     def _read_detail(self, event: JobList.Opened) -> None:
@@ -148,6 +188,14 @@ class DashboardScreen(Screen[None]):
     def _detail(self) -> LiveLog | CurveView:
         """The log or the curve, whichever is visible."""
         return self._curve if self._curve is not None and self.has_class("-curve") else self.log_view
+
+    async def read(self, which: str, runs: Sequence[str]) -> None:
+        """Show the log or the curves of runs of the board on the whole screen, until Escape."""
+        self.reading, self._had_curve = tuple(runs), self.has_class("-curve")
+        self._clear_detail()
+        self.add_class("-large")
+        await self.action_detail(which)
+        self._detail.focus()
 
     # Key actions
 
@@ -160,8 +208,6 @@ class DashboardScreen(Screen[None]):
             self._curve = CurveView(id="curve", classes="panel")
             self._title_detail()
             await self.mount(self._curve, after=self.log_view)
-            if self._followed is not None:
-                self._curve.show(self._followed.curve)
         self.set_class(which == "curve", "-curve")
         if focused:
             self._detail.focus()
@@ -211,7 +257,13 @@ class DashboardScreen(Screen[None]):
     def action_enlarge(self) -> None:
         """Toggle the log or curve between its panel and the whole screen."""
         self.toggle_class("-large")
-        self._detail.focus()
+        if self.reading:
+            self.reading = ()
+            self.set_class(self._had_curve, "-curve")
+            self.board.focus()
+            self.jobs.post_message(JobList.Selected(self.jobs.job))
+        else:
+            self._detail.focus()
 
     async def action_clear(self) -> None:
         """Undo one step: the log search, the enlarged log, the filter, then the marks."""

@@ -62,6 +62,11 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
     def allow_focus(self) -> bool:
         return super().allow_focus() and self.gpu is not None
 
+    @property
+    def indices(self) -> dict[str, int]:
+        """The indices of the GPUs, by UUID."""
+        return {gpu.uuid: gpu.index for gpu in self._gpus.snapshot.gpus} if self._gpus else {}
+
     def show(self, gpus: Gpus) -> None:
         """Show a new sample. The cursor stays on its GPU even if the indices change."""
         selected = self.gpu

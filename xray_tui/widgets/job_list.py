@@ -59,8 +59,8 @@ class JobList(ListView):
         return self._jobs[self.cursor] if 0 <= self.cursor < len(self._jobs) else None
 
     def show(self, jobs: Sequence[Job], others: str = "") -> None:
-        """Show the jobs, given newest first. A new job is selected if the cursor is on the newest or on an ended job.
-        `others` is a line about the jobs of other users."""
+        """Show the jobs, given newest first. If the cursor is on the newest or on an ended job, it moves to the first
+        new job that runs, or to the first in the queue. `others` is a line about the jobs of other users."""
         from xray_tui.jobs.model.format import in_view
         from xray_tui.system.process import user
 
@@ -70,7 +70,9 @@ class JobList(ListView):
         known, newest = {job.id for job in self._jobs}, jobs[0].id if jobs else None
         self._jobs, self._newest = in_view(jobs), newest
         ids = [job.id for job in self._jobs]
-        selected = newest if following and newest not in known else self._selected
+        new = [job for job in self._jobs if job.id not in known] if following else []
+        first = min(new, key=lambda job: (job.state.waiting, job.ticket, job.created), default=None)
+        selected = first.id if first else self._selected
         self.replaced_rows(ids.index(selected) if selected in ids else None)
         self._title()
         self.cursor_moved()

@@ -1,8 +1,9 @@
-"""The searchable last lines of a job's log."""
+"""The searchable last lines of a log, between lines about its job."""
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import islice
 from typing import ClassVar
@@ -34,6 +35,10 @@ class LiveLog(LogView):
     def __init__(self, empty: str = "", id: str | None = None, classes: str | None = None) -> None:
         super().__init__(empty=empty, id=id, classes=classes)
         self._log = NO_LOG
+        self._about: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        """The lines above and below the log."""
+        self._times = False
+        """Whether the time stamps are visible."""
         self.words = ""
         """The query of the last search."""
         self._pattern: re.Pattern[str] | None = None
@@ -42,33 +47,52 @@ class LiveLog(LogView):
         """Index of the line that the last search found."""
         self._missed = False
         """Whether the last search found no line."""
+        self._matching: tuple[tuple[object, str], list[int]] = ((None, ""), [])
+        """The lines and the words of the last search, and the indices of the matching lines."""
 
     # Content
 
     def show_nothing(self, empty: str) -> None:
         """Show only the text `empty`, until the next `show_log`."""
         self.end_search()
+        self.scroll_to(x=0, animate=False)
         self.show_log(NO_LOG, empty)
 
-    def show_log(self, log: Log, empty: str) -> None:
-        """Show the lines of this log, or the text `empty` if there are none."""
+    def show_log(self, log: Log, empty: str, head: tuple[str, ...] = (), end: tuple[str, ...] = ()) -> None:
+        """Show the lines of this log after those of `head` and before those of `end`, or the text `empty` if there are
+        none."""
         before, dropped = self._log, log.dropped - self._log.dropped
-        if (log, empty) == (before, self._empty):
+        if (log, empty, (head, end)) == (before, self._empty, self._about):
             return
-        self._log, self.lines, self._empty = log, log.lines, empty
+        self._log, self.lines, self._empty, self._about = log, (*head, *log.lines, *end), empty, (head, end)
         if log.edition != before.edition:
             self._at_end, self._match, self._missed = True, None, False
         elif dropped:
             self._match = None if self._match is None or self._match < dropped else self._match - dropped
             if not self._at_end:
                 self.scroll_to(y=max(0, self.scroll_target_y - dropped), animate=False)
-        self._resized(log.width)
+        self._resize()
+
+    def _resize(self) -> None:
+        about = max(map(cell_len, (*self._about[0], *self._about[1])), default=0)
+        self._resized(max(about, self._log.width + len(max(self._log.stamps, default="")) * self._times))
         self.show_position()
 
+    def action_times(self) -> None:
+        """Show or hide the time stamps."""
+        self._times = not self._times
+        self._resize()
+
+    def _stamp(self, index: int) -> str:
+        """The time stamp in front of the line, if it is visible."""
+        at = index - len(self._about[0])
+        return self._log.stamps[at] if self._times and 0 <= at < len(self._log.stamps) else ""
+
     def draw_row(self, index: int) -> Strip:
-        line, style = self.lines[index], self.rich_style
+        line, style, faint = self.lines[index], self.rich_style, self.get_component_rich_style("log--faint")
+        style = faint if index < len(self._about[0]) else style
         marked = self.get_component_rich_style("log--found" if index == self._match else "log--match")
-        segments, at = [], 0
+        segments, at = [Segment(self._stamp(index), faint)], 0
         for start, end in self._matches(line):
             segments += [Segment(line[at:start], style), Segment(line[start:end], marked)]
             at = end
@@ -83,16 +107,18 @@ class LiveLog(LogView):
 
     def show_position(self) -> None:
         """Show a failed search, or the position in a log that is longer than the view."""
-        total, cut, text = len(self.lines), self._log.cut, ""
+        total, cut, text, head = len(self._log.lines), self._log.cut, "", len(self._about[0])
         if self._missed:
             text = f"no match for {cut_end(clean(self.words), LONGEST_QUERY)}"
+        elif self.words and self._match is not None and self._in_view(self._match):
+            lines, line = self._matching_lines(), max(1, self._match - head + 1)
+            text = f"match {bisect_right(lines, self._match):,} of {len(lines):,} · line {line:,}"
         elif self._at_end and cut:
             text = f"last {total:,} of the log; o opens all of it"
-        elif self._at_end and total > self.size.height:
+        elif self._at_end and len(self.lines) > self.size.height:
             text = f"{total:,} lines"
-        elif total > self.size.height:
-            line = self._match if self._match is not None and self._in_view(self._match) else self._top
-            text = f"line {line + 1:,} of {'the last ' if cut else ''}{total:,}"
+        elif len(self.lines) > self.size.height:
+            text = f"line {min(max(1, self._top - head + 1), total):,} of {'the last ' if cut else ''}{total:,}"
         self.border_subtitle = Content(text)
 
     # Search
@@ -128,15 +154,12 @@ class LiveLog(LogView):
             self._find(self._top if step > 0 else min(self._top + self.size.height, len(self.lines)) - 1, step)
 
     def _find(self, start: int, step: int) -> None:
-        """Go to the first matching line from `start` in the direction of `step`, wrapping around at both ends.
-
-        Compares lower-case text because a case-insensitive pattern takes 0.1 s for all lines.
-        """
+        """Go to the first matching line from `start` in the direction of `step`, wrapping around at both ends."""
         if not self.words:
             return
-        lines, words = self.lines, self.words.lower()
-        indices = ((start + step * count) % len(lines) for count in range(len(lines)))
-        self._match = next((index for index in indices if words in lines[index].lower()), None)
+        lines = self._matching_lines()
+        at = bisect_left(lines, start) if step > 0 else bisect_right(lines, start) - 1
+        self._match = lines[at % len(lines)] if lines else None
         self._missed = self._match is None
         if self._match is not None:
             self._at_end = False
@@ -144,12 +167,21 @@ class LiveLog(LogView):
         self.refresh()
         self.show_position()
 
+    def _matching_lines(self) -> list[int]:
+        """Indices of the lines that contain the search words. Compares lower-case text because a case-insensitive
+        pattern takes 0.1 s for all lines."""
+        key, words = (self.lines, self.words), self.words.lower()
+        if self._matching[0] != key:
+            self._matching = key, [index for index, line in enumerate(self.lines) if words in line.lower()]
+        return self._matching[1]
+
     def _show_match(self, match: int) -> None:
         """Scroll to the line and to the first match in it."""
         if not self._in_view(match):
             self.scroll_to(y=max(0, match - self.size.height // 2), animate=False)
         line = self.lines[match]
-        begin, end = (cell_len(line[:offset]) for offset in next(self._matches(line), (0, 0)))
+        indent = len(self._stamp(match))
+        begin, end = (indent + cell_len(line[:offset]) for offset in next(self._matches(line), (0, 0)))
         left, width = round(self.scroll_target_x), self.scrollable_content_region.width
         if begin < left or end > left + width:
             self.scroll_to(x=0 if end <= width else begin - width // 3, animate=False)

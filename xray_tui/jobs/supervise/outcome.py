@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.contract.errors import Exit
 from engine.contract.names import END, LOG
-from engine.contract.text import clean, clean_log_line
+from engine.contract.text import STAMPED, clean, clean_log_line
 from xray_tui.jobs.model.job import Job, State, parse_object
 from xray_tui.jobs.storage.job_store import read_stop
 from xray_tui.system.safe_files import open_regular, read_small
@@ -141,5 +141,5 @@ def last_log_line(folder: Path, begin: int = 0) -> str:
             lines = file.read().decode("utf-8", "replace").split("\n")
     except OSError:
         return ""
-    cleaned = (clean_log_line(line).strip() for line in reversed(lines))
+    cleaned = (STAMPED.sub(r"\2", clean_log_line(line)).strip() for line in reversed(lines))
     return next((line[:_LONGEST_CAUSE] for line in cleaned if line), "")
