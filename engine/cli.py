@@ -6,14 +6,14 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from engine import __version__, cli_nnunet
+from engine import __version__, cli_data, cli_nnunet, cli_results
 from engine.contract import names
-from engine.contract.arguments import ADD_OPTIONS, whole, with_hint
+from engine.contract.arguments import ADD_OPTIONS, Command, whole, with_hint
 from engine.contract.errors import BadInput, Exit
 from engine.contract.text import clean
 from engine.process.exit import (
@@ -25,8 +25,6 @@ from engine.process.exit import (
     take_delayed_stop,
 )
 from engine.process.progress import show_title, stamped_output
-
-Command = Callable[[argparse.Namespace], None]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -80,36 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
         command.set_defaults(run_command=run)
         return command
 
-    synth = add("synth", _synth, "Make a small set of synthetic radiographs with a manifest.")
-    synth.add_argument("--output", type=Path, required=True, metavar="DIR")
-    synth.add_argument("--images", type=whole(20, 100_000), default=200, metavar="N", help="20 or more (default 200)")
-    synth.add_argument("--size", type=whole(32, 2048), default=128, metavar="PX", help="side in pixels (default 128)")
-    synth.add_argument("--seed", type=whole(0, 2**32 - 1), default=42, metavar="S")
-    replaces = "replace a manifest of other content in DIR"
-    synth.add_argument("--overwrite", action="store_true", help=replaces)
-
-    prepare = add("prepare", _prepare, "Turn images with masks or annotations into DIR/manifest.csv.")
-    prepare.add_argument("source", type=Path, metavar="SOURCE", help="a folder, an annotation file, or a CSV manifest")
-    formats = ("auto", "folder", "csv", "fracatlas", "coco", "labelme", "via", "yolo", "cvat", "rle")
-    prepare.add_argument("--format", choices=formats, default="auto")
-    what = "the annotations that are fractures, where there are several categories; may be repeated"
-    prepare.add_argument("--category", action="append", default=[], dest="categories", metavar="NAME", help=what)
-    what = "meaning of COCO's iscrowd: an area that does not count, or a fracture (brush masks of CVAT)"
-    prepare.add_argument("--crowd", choices=("ignore", "fracture"), help=what)
-    prepare.add_argument("--split", type=Path, metavar="FILE", help="CSV with image_id (or id) and split")
-    prepare.add_argument("--output", type=Path, required=True, metavar="DIR")
-    prepare.add_argument("--trust", choices=("mask", "label"), default="mask", help="which one wins (default: mask)")
-    prepare.add_argument("--seed", type=whole(0, 2**32 - 1), default=42, metavar="S", help="seed of a drawn split")
-    what = "mask values that mean fracture: auto (default), nonzero, above-half, or numbers such as 1 or 1,2"
-    prepare.add_argument("--mask-values", type=_mask_values, default="auto", metavar="V", help=what)
-    what = "mask value of pixels that count in neither training nor scores"
-    prepare.add_argument("--ignore-value", type=whole(0, 65535), metavar="N", help=what)
-    what = "go on where more than 2 %% of the masks or annotations are lost or look inverted"
-    prepare.add_argument("--accept-losses", action="store_true", help=what)
-    prepare.add_argument("--invert", action="store_true", help="bones are dark, as in MONOCHROME1 (not for DICOM)")
-    what = "salt of the hashes of DICOM patient ids (default: your own, made when needed)"
-    prepare.add_argument("--salt", type=Path, metavar="FILE", help=what)
-    prepare.add_argument("--overwrite", action="store_true", help=replaces)
+    cli_data.add_commands(add)
 
     recipes = add("recipes", _recipes, "List the recipes with their size and requirements.")
     recipes.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="look beside this folder too")
@@ -125,64 +94,9 @@ def make_parser() -> argparse.ArgumentParser:
     ADD_OPTIONS["evaluate"](add("evaluate", _evaluate, what))
     what = "Blend runs: weights, threshold and presence chosen on validation."
     ADD_OPTIONS["blend"](add("blend", _blend, what))
-    compare = add("compare", _compare, "Compare runs with the first on the same test images.")
-    compare.add_argument("runs", nargs="+", type=Path, metavar="runs/NAME", help="runs, or test artifacts")
-    what = "a .md, .csv or .json file; default: Markdown on standard output"
-    compare.add_argument("--output", type=Path, metavar="FILE", help=what)
-    compare.add_argument("--bootstrap", type=whole(100, 100_000), default=2000, metavar="N", help="resamples")
-
-    cases = add("cases", _cases, "Write a page with the worst test images of a run, outlined.")
-    cases.add_argument("run", type=Path, metavar="runs/NAME", help="a run, or a test artifact")
-    cases.add_argument("--against", type=Path, metavar="runs/NAME", help="show where the run is worse than this one")
-    cases.add_argument("--worst", type=whole(0, 10_000), default=24, metavar="N", help="lowest Dice (default 24)")
-    cases.add_argument("--missed", action="store_true", help="also all fractures of which no pixel was found")
-    cases.add_argument("--false-positives", action="store_true", help="also all predictions without a fracture")
-    cases.add_argument("--output", type=Path, default=Path("cases.html"), metavar="FILE", help="default: cases.html")
-
-    pictures = add("pictures", _pictures, "Draw test images on request, as JSON lines, for the app.")
-    pictures.add_argument("run", type=Path, metavar="runs/NAME", help="a run, or a test artifact")
-
-    predict = add("predict", _predict, "Predict radiographs without labels, with the choices of a test artifact.")
-    predict.add_argument("source", type=Path, metavar="SOURCE", help="a folder, an image, or a CSV with id and image")
-    predict.add_argument("--run", type=names.run_folder, required=True, metavar="runs/NAME")
-    predict.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new or empty folder")
-    what = "the test artifact with threshold, TTA and gate; default: the run's newest"
-    predict.add_argument("--artifact", type=Path, metavar="FILE", help=what)
-    predict.add_argument("--batch-size", type=whole(1, 4096), default=16, metavar="N")
-    predict.add_argument("--maps", action="store_true", help="also write probability maps (16-bit PNG)")
-    predict.add_argument("--overlays", action="store_true", help="also write radiographs with the outlines of masks")
-    predict.add_argument("--submission", choices=("rle",), help="also write submission.csv with Kaggle's run lengths")
-    selftest = add("selftest", _selftest, "Check on synthetic data that this machine trains and predicts rightly.")
-    selftest.add_argument("--gpu", type=whole(0, 63), metavar="N", help="default: the first GPU, or the CPU")
+    cli_results.add_commands(add)
     cli_nnunet.add_commands(commands.add_parser("nnunet", help="Train and score nnU-Net on our data (extra: nnunet)."))
     return parser
-
-
-def _synth(args: argparse.Namespace) -> None:
-    from engine.data.synthetic import make_synthetic
-
-    manifest = make_synthetic(args.output, args.images, args.size, args.seed, overwrite=args.overwrite)
-    print(f"{args.images} synthetic radiographs: {clean(str(manifest))}")
-
-
-def _mask_values(text: str) -> str:
-    if text not in ("auto", "nonzero", "above-half") and not all(part.isdecimal() for part in text.split(",")):
-        raise argparse.ArgumentTypeError(f"expected auto, nonzero, above-half, or numbers, got {text!r}")
-    return text
-
-
-_PREPARE_OPTIONS = (
-    *("format", "split", "trust", "seed", "categories", "crowd", "accept_losses", "invert", "salt"),
-    *("mask_values", "ignore_value", "overwrite"),
-)
-
-
-def _prepare(args: argparse.Namespace) -> None:
-    from engine.prepare.prepare import prepare, report_lines
-
-    choices = {name: getattr(args, name) for name in _PREPARE_OPTIONS}
-    prepared = prepare(args.source, args.output, **choices)
-    print("\n".join(report_lines(prepared)))
 
 
 def _recipes(args: argparse.Namespace) -> None:
@@ -280,40 +194,6 @@ def _blend(args: argparse.Namespace) -> None:
     from engine.blending.blend import blend
 
     blend(config, run, allow_overlap=args.allow_overlap)
-
-
-def _compare(args: argparse.Namespace) -> None:
-    from engine.results.compare import compare, write_comparison
-
-    write_comparison(compare(args.runs, args.bootstrap), args.output)
-
-
-def _cases(args: argparse.Namespace) -> None:
-    from engine.results.cases import write_cases
-
-    wanted = {name: getattr(args, name) for name in ("against", "worst", "missed", "false_positives")}
-    write_cases(args.run, args.output, **wanted)
-
-
-def _pictures(args: argparse.Namespace) -> None:
-    from engine.results.picture_server import serve_pictures
-
-    serve_pictures(args.run)
-
-
-def _selftest(args: argparse.Namespace) -> None:
-    _say_loading("selftest")
-    from engine.selftest import selftest
-
-    selftest(args.gpu)
-
-
-def _predict(args: argparse.Namespace) -> None:
-    _say_loading(f"predict with {args.run}")
-    from engine.results.predict import predict_images
-
-    wanted = {name: getattr(args, name) for name in ("artifact", "batch_size", "maps", "overlays")}
-    predict_images(args.run, args.source, args.output, submission=args.submission is not None, **wanted)
 
 
 def _say_loading(what: str) -> None:

@@ -12,6 +12,10 @@ from typing import get_args
 from engine.contract import names
 from engine.contract.text import clean
 
+Command = Callable[[argparse.Namespace], None]
+Add = Callable[[str, Command, str], argparse.ArgumentParser]
+"""Adds a command by its name, function and purpose, and returns its parser."""
+
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
