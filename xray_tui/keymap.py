@@ -15,11 +15,12 @@ Place = Literal[
 ]  # fmt: skip
 
 PLACES: dict[Place, str] = {
+    "app": "Everywhere",
     "dashboard": "Dashboard",
-    "gpus": "GPUs",
+    "list": "Every list",
     "board": "Leaderboard",
     "jobs": "Jobs",
-    "list": "Moving",
+    "gpus": "GPUs",
     "reading": "Log of a job",
     "curve": "Curve of a job",
     "log": "Log and text",
@@ -29,7 +30,6 @@ PLACES: dict[Place, str] = {
     "question": "Questions",
     "text": "Text screens, such as this one",
     "folder": "Choice of the runs folder",
-    "app": "Everywhere",
 }
 """Headings of the help screen, in display order."""
 
@@ -75,39 +75,46 @@ COMMANDS: tuple[Command, ...] = (
     Command("curve.smooth", "W", "cycle('smoothing')", "Smooth the loss more, or not at all", "curve", "smooth"),
     Command("curve.open", "o", "app.open_log", "Open the log in $PAGER, else less or more", "curve"),
     Command("curve.next", "z", "cycle('run')", "Next of the marked runs in focus", "curve", "next run"),
-    Command("launch.train", "t", "app.launch('train')", "Train a network from a recipe", "dashboard", "train"),
-    Command("launch.evaluate", "e", "app.launch('evaluate')", "Evaluate the run under the cursor", "dashboard", "eval"),
-    Command("launch.blend", "b", "app.launch('blend')", "Blend the marked runs", "dashboard", "blend"),
-    Command("job.stop", "K", "app.stop_job", "Stop the selected job, after a confirmation", "dashboard", "stop"),
-    Command("job.resume", "R", "app.resume_job", "Resume the selected training from its last checkpoint", "dashboard"),
-    Command("board.export", "x", "app.export", "Write the board to LEADERBOARD.md", "dashboard", "export"),
-    Command("board.filter", "/", "filter", "Show only runs whose name or file has these words", "dashboard", "filter"),
-    Command("board.sort", "s,>", "sort(1)", "Sort by the next column", "dashboard", "sort"),
-    Command("board.sort_back", "<", "sort(-1)", "Sort by the previous column", "dashboard"),
-    Command("board.reverse", "S", "reverse", "Reverse the order", "dashboard"),
-    Command("detail.log", "l", "detail('log')", "Show the log instead of the curve", "dashboard", "log"),
-    Command("detail.curve", "c", "detail('curve')", "Show the curve instead of the log", "dashboard", "curve"),
-    Command("board.problems", "p", "app.problems", "List unranked artifacts with reasons", "dashboard", "problems"),
-    Command("gpus.detail", "d", "gpu_detail", "Show more or less of each GPU", "dashboard", "detail"),
-    Command("board.rescan", "r", "app.rescan", "Rescan the whole runs folder", "dashboard"),
-    Command("dashboard.clear", "escape", "clear", "Undo one step: search, enlargement, filter, marks", "dashboard"),
+    Command("board.open", "enter", "open", "Everything about the run under the cursor", "board", "open"),
+    Command("board.mark", "space", "mark", "Mark the run, for blending", "board", "mark"),
+    Command("board.sort", "s,>", "screen.sort(1)", "Sort by the next column", "board", "sort"),
+    Command("board.sort_back", "<", "screen.sort(-1)", "Sort by the previous column", "board"),
+    Command("board.reverse", "S", "screen.reverse", "Reverse the order", "board"),
+    Command("board.log", "l", "app.read_run('log')", "Log of the run under the cursor", "board", "log"),
+    Command("board.curve", "c", "app.read_run('curve')", "Curve of the run, and of the marked runs", "board", "curve"),
+    Command("board.job", "J", "screen.job_of_run", "To the newest job of the run", "board"),
+    Command("board.copy", "y", "copy", "Copy the path of the run's folder", "board"),
+    Command("board.pager", "o", "app.open_artifact", "Open the artifact in $PAGER", "board"),
+    Command("jobs.open", "enter", "open", "Go to the log or the curve of the job", "jobs", "log"),
+    Command("job.stop", "K", "app.stop_job", "Stop the job, after a confirmation", "jobs", "stop"),
+    Command("job.resume", "R", "app.resume_job", "Resume the training from its last checkpoint", "jobs", "resume"),
+    Command("job.hold", "H", "app.hold_job", "Hold the waiting job, or release it", "jobs", "hold"),
+    Command("job.up", "[,shift+up", "app.move_job(-1)", "Move the job up among your queued jobs", "jobs"),
+    Command("job.down", "],shift+down", "app.move_job(1)", "Move the job down among your queued jobs", "jobs"),
     Command("gpus.open", "enter", "open", "The GPU under the cursor, and its processes", "gpus", "processes"),
     Command("gpus.left", "left,h", "step(-1)", "To the previous GPU", "gpus"),
     Command("gpus.right", "right", "step(1)", "To the next GPU", "gpus"),
-    Command("board.log", "l", "app.read_run('log')", "Log of the run under the cursor", "board", "log"),
-    Command("board.curve", "c", "app.read_run('curve')", "Curve of the run, and of the marked runs", "board", "curve"),
-    Command("board.mark", "space", "mark", "Mark the run, for blending", "board", "mark"),
-    Command("board.open", "enter", "open", "Everything about the run under the cursor", "board"),
-    Command("job.hold", "H", "app.hold_job", "Hold the waiting job, or release it", "jobs", "hold"),
-    Command("job.up", "[", "app.move_job(-1)", "Move the job up among your queued jobs", "jobs"),
-    Command("job.down", "]", "app.move_job(1)", "Move the job down among your queued jobs", "jobs"),
-    Command("jobs.open", "enter", "open", "Go to the log or the curve of the job", "jobs"),
     Command("move.down", "j,down", "move(1)", "One row down", "list"),
     Command("move.up", "k,up", "move(-1)", "One row up", "list"),
     Command("move.page_down", "pagedown,ctrl+d", "page(1)", "One page down", "list"),
     Command("move.page_up", "pageup,ctrl+u", "page(-1)", "One page up", "list"),
     Command("move.top", "g,home", "jump(0)", "To the first row", "list"),
     Command("move.bottom", "G,end", "jump(-1)", "To the last row; a log then follows its file", "list"),
+    Command("launch.train", "t", "app.launch('train')", "Train a network from a recipe", "dashboard", "train"),
+    Command("launch.evaluate", "e", "app.launch('evaluate')", "Evaluate the run under the cursor", "dashboard", "eval"),
+    Command("launch.blend", "b", "app.launch('blend')", "Blend the marked runs", "dashboard", "blend"),
+    Command("board.export", "x", "app.export", "Write the board to LEADERBOARD.md", "dashboard", "export"),
+    Command("board.problems", "p", "app.problems", "List unranked artifacts with reasons", "dashboard", "problems"),
+    Command("board.filter", "/", "filter", "Show only runs whose name or file has these words", "dashboard", "filter"),
+    Command("detail.log", "l", "detail('log')", "Show the log of the selected job", "dashboard", "log"),
+    Command("detail.curve", "c", "detail('curve')", "Show loss and validation of the job", "dashboard", "curve"),
+    Command("gpus.detail", "d", "gpu_detail", "Show more or less of each GPU", "dashboard", "detail"),
+    Command("board.rescan", "r", "app.rescan", "Rescan the whole runs folder", "dashboard"),
+    Command("dashboard.clear", "escape", "clear", "Undo one step: search, enlargement, filter, marks", "dashboard"),
+    Command("panel.gpus", "1", "panel('gpus')", "To the GPUs", "dashboard"),
+    Command("panel.board", "2", "panel('board')", "To the leaderboard", "dashboard"),
+    Command("panel.jobs", "3", "panel('jobs')", "To the jobs", "dashboard"),
+    Command("panel.log", "4", "panel('log')", "To the log or the curve", "dashboard"),
     Command("log.left", "left,h", "scroll_left", "Scroll to the left", "log"),
     Command("log.right", "right", "scroll_right", "Scroll to the right", "log"),
     Command("gpu.stop", "K", "stop", "Stop the job of the process, after a confirmation", "gpu", "stop the job"),
@@ -129,11 +136,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("folder.quit", "escape", "dismiss(None)", "Quit without a runs folder", "folder"),
     Command("app.next", "tab", "app.focus_next", "To the next panel", "app"),
     Command("app.previous", "shift+tab", "app.focus_previous", "To the previous panel", "app"),
-    Command("app.palette", "ctrl+p,:", "app.command_palette", "Find a command by its name", "app"),
+    Command("app.palette", ":,ctrl+p", "app.command_palette", "Find a command by its name", "app"),
     Command("app.help", "?,f1", "app.help", "This list", "app", "help"),
     Command("app.suspend", "ctrl+z", "app.suspend", "To the shell; `fg` brings the app back", "app"),
-    Command("app.quit", "q", "app.quit", "Quit; launched jobs continue", "app", "quit"),
+    Command("app.quit", "q,ctrl+q", "app.quit", "Quit; launched jobs continue", "app", "quit"),
 )  # fmt: skip
+"""All commands. The key bar and the help keep this order, so the keys of the focused panel come first."""
 
 
 def bindings(*places: Place) -> list[Binding]:
@@ -143,6 +151,15 @@ def bindings(*places: Place) -> list[Binding]:
         for command in COMMANDS
         if command.place in places
     ]
+
+
+def where_it_works(key: str, keymap: Mapping[str, str]) -> str | None:
+    """A sentence about the panel of the dashboard where this key works; None if there is no such panel."""
+    for command in COMMANDS:
+        keys = keymap.get(command.id, command.keys)
+        if command.place in ("board", "jobs", "gpus", "reading", "curve") and key in _key_names(keys):
+            return f"{shown_keys(key)} works in the panel {PLACES[command.place]}: {command.meaning}"
+    return None
 
 
 def keymap_problems(keymap: Mapping[str, str]) -> Iterator[str]:

@@ -23,6 +23,7 @@ def _fixed_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: p
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr("time.time", lambda: NOW)
+    monkeypatch.setattr("xray_tui.app.app.location", lambda runs: "ana@gpu7  ~/runs")
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
 
 async def opened(pilot: Pilot[None]) -> Leaderboard:
     """The leaderboard, once its first rows are there."""
-    board = pilot.app.screen.query_one(Leaderboard)
+    board = dashboard(pilot.app).board  # type: ignore[arg-type]
     await until(pilot, lambda: board.row_count > 0)
     return board
 
@@ -52,9 +52,9 @@ def dashboard(app: XrayApp) -> DashboardScreen:
     return screen
 
 
-def notes(app: App[None]) -> list[str]:
-    """The notifications that are still shown, oldest first."""
-    return [note.message for note in app._notifications]
+def notes(app: XrayApp) -> list[str]:
+    """The messages that are shown or waiting, oldest first."""
+    return [line for line, _ in app.messages]
 
 
 def screen_text(app: App[None]) -> str:

@@ -22,7 +22,7 @@ from xray_tui.keymap import COMMANDS
 from xray_tui.screens.help import help_lines
 from xray_tui.screens.problems import problem_lines
 from xray_tui.screens.text_screen import WIDTH
-from xray_tui.widgets.columns import Sort, arrange, columns_of, longest_name, place
+from xray_tui.widgets.columns import Sort, arrange, columns_of, longest_name, more, place
 from xray_tui.widgets.format import age, bar, fit
 from xray_tui.widgets.job_format import job_detail, job_line
 from xray_tui.widgets.key_bar import fitting
@@ -62,8 +62,7 @@ def test_a_bar_is_full_at_the_end_and_never_longer() -> None:
 
 
 def shown(width: int, name_width: int = 30, sorted_by: str = "rank") -> dict[str, int]:
-    columns = columns_of(SIX, width < 108, name_width)
-    return {column.key: cells for column, cells in place(columns, width, sorted_by)}
+    return {column.key: cells for column, cells in place(columns_of(SIX, name_width), width, sorted_by)[0]}
 
 
 def test_at_120_columns_a_name_of_30_letters_is_whole_beside_six_metrics_threshold_tta_and_age() -> None:
@@ -72,11 +71,21 @@ def test_at_120_columns_a_name_of_30_letters_is_whole_beside_six_metrics_thresho
     assert {*SIX, "threshold", "tta", "age"} <= columns.keys()
 
 
-def test_at_80_columns_the_less_important_columns_go_before_the_name() -> None:
-    columns = shown(75)
-    assert columns["run"] >= 30
-    assert {"rank", "dice_pos", "iou_pos", "roc_auc_presence", "age"} <= columns.keys()
-    assert "threshold" not in columns
+def test_columns_that_do_not_fit_are_dropped_from_the_right_and_counted() -> None:
+    every = [column.key for column in columns_of(SIX, 30)]
+    for width in range(60, 200):
+        placed, dropped = place(columns_of(SIX, 30), width, "rank")
+        keys = [column.key for column, _ in placed]
+        assert keys == every[: len(keys)]
+        assert dropped == max(0, len(every) - 1 - len(keys))
+        assert sum(cells + 1 for _, cells in placed) + len(more(dropped)) <= width + 1
+    assert {"rank", "run", "dice_pos", "iou_pos", "roc_auc_presence"} <= shown(76).keys()
+
+
+def test_a_columns_head_is_the_same_at_every_width() -> None:
+    heads = {column.head for width in (60, 75, 120, 200) for column, _ in place(columns_of(SIX, 30), width, "rank")[0]}
+    assert heads == {"#", "Run", "Dice_pos", "IoU_pos", "ROC-AUC", "AP", "Prec_pos", "Rec_pos", "Thr", "TTA", "Age",
+                     "Artifact"}  # fmt: skip
 
 
 def test_the_column_that_is_sorted_by_is_always_there() -> None:

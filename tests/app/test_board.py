@@ -16,7 +16,7 @@ import pytest
 from tests.app.piloting import MakeApp, board_of, dashboard, notes, opened, screen_text, until
 from tests.app.samples import NOW, write_artifact
 from tests.conftest import calls_of
-from xray_tui.app.messages import BoardChanged
+from xray_tui.app.messages import BoardChanged, JobsChanged
 from xray_tui.board.model import Artifact, Snapshot
 from xray_tui.board.rank import rank
 from xray_tui.board.rules import Rules
@@ -176,7 +176,7 @@ async def test_a_burst_of_a_thousand_boards_is_drawn_a_few_times(make_app: MakeA
 
 
 async def test_ages_are_drawn_again_only_when_one_reads_differently(make_app: MakeApp, monkeypatch) -> None:
-    async with make_app().run_test() as pilot:
+    async with make_app().run_test(size=(120, 40)) as pilot:
         board = await opened(pilot)
         board.refresh_ages()
         drawn = calls_of(monkeypatch, board, "refresh")
@@ -198,14 +198,14 @@ async def test_the_board_says_where_a_threshold_came_from_and_of_how_many_a_run_
         lines = screen_text(app).splitlines()
         assert any(line.split()[-6:-1] == ["Thr", "TTA", "of", "k", "Age"] for line in lines)
         said = {name: line for line in lines for name in ("tuned", "fixed", "older") if f" {name} " in line}
-        assert " 0.49 val " in said["tuned"]
-        assert " 0.125fix " in said["fixed"]
+        assert " 0.49  val " in said["tuned"]
+        assert " 0.125 fix " in said["fixed"]
         assert said["fixed"].split()[-3] == "2"
-        assert " 0.25 ? " in said["older"]
+        assert " 0.25  ? " in said["older"]
         assert said["older"].split()[-3] == "1"
         await pilot.press("question_mark")
         await pilot.press("G")
-        assert "0.49 val" in screen_text(app)
+        assert "0.49  val" in screen_text(app)
 
 
 async def test_columns_of_the_settings_go_by_any_name_of_a_metric_and_a_name_of_none_is_said(make_app: MakeApp) -> None:
@@ -220,14 +220,15 @@ async def test_columns_of_the_settings_go_by_any_name_of_a_metric_and_a_name_of_
         assert said in " ".join(screen_text(app).replace("│", "").split())
 
 
-async def test_a_narrow_board_has_one_letter_for_where_a_threshold_came_from(make_app: MakeApp, tmp_path: Path) -> None:
-    runs = tmp_path / "few"
-    write_artifact(runs, "a", 0.9, threshold=0.49, selection={"threshold_source": "val"})
-    app = make_app(runs)
-    async with app.run_test(size=(100, 30)) as pilot:
+async def test_a_narrow_board_says_how_many_columns_do_not_fit(make_app: MakeApp, tmp_path: Path) -> None:
+    app = make_app(tmp_path / "few")
+    write_artifact(app.runs, "a", 0.9, threshold=0.49, selection={"threshold_source": "val"})
+    async with app.run_test(size=(80, 30)) as pilot:
         await opened(pilot)
-        assert " 0.49v " in screen_text(app)
-        assert " of k " not in screen_text(app)
+        assert next(line for line in screen_text(app).splitlines() if " Dice_pos " in line).endswith("+2│")
+        assert " 0.49  val " in screen_text(app)
+        await pilot.resize_terminal(100, 30)
+        await until(pilot, lambda: " Age" in screen_text(app))
 
 
 async def test_ten_thousand_rows_are_shown_and_sorted_without_the_keys_waiting_for_it(make_app: MakeApp) -> None:
@@ -254,3 +255,29 @@ async def test_ten_thousand_rows_are_shown_and_sorted_without_the_keys_waiting_f
         assert seconds(lambda: shown.sort_by(1), shown.reverse, lambda: shown.sort_by(-1)) < 0.05
         assert shown.row_count == 10_000
         assert shown.shown_runs[0] == "group/run_00077"
+
+
+async def test_a_running_training_has_an_unranked_row_at_the_end_that_is_not_exported(
+    make_app: MakeApp, jobs: tuple
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        board = await opened(pilot)
+        app.post_message(JobsChanged(jobs, "", {"baseline_posmetric_s2": {"dice_pos": 0.9123}}))
+        await until(pilot, lambda: "0.9123" in screen_text(app))
+        for keys in ("", "s", "S"):
+            await pilot.press(*keys)
+            assert board.shown_runs[-1] == "baseline_posmetric_s2"
+        assert "▷ baseline_posmetric_s2" in screen_text(app)
+        await pilot.press("G", "space")
+        assert board.marked == set()
+        assert notes(app) == ["baseline_posmetric_s2 is still being trained; runs can be blended after an evaluation"]
+        await pilot.press("x")
+        written = app.runs.parent / "LEADERBOARD.md"
+        await until(pilot, written.exists)
+        assert "baseline_posmetric_s2" not in written.read_text()
+        await pilot.press("enter")
+        assert dashboard(app).jobs.has_focus
+        assert dashboard(app).jobs.job.id == "j4"
+        app.post_message(JobsChanged(jobs[2:]))
+        await until(pilot, lambda: "baseline_posmetric_s2" not in board.shown_runs)

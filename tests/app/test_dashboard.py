@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.app.piloting import MakeApp, dashboard, notes, opened, screen_text, until
+from engine.contract.events import format_event
+from tests.app.piloting import MakeApp, board_of, dashboard, notes, opened, screen_text, until
 from tests.app.samples import GIB, NOW, make_job, make_log, write_artifact
 from tests.conftest import calls_of
-from xray_tui.app.messages import FollowedChanged, GpuSampled, JobsChanged
+from xray_tui.app.messages import BoardChanged, FollowedChanged, GpuSampled, JobsChanged
 from xray_tui.feeds.gpu_feed import Gpus
 from xray_tui.feeds.job_files import Follow, Followed
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
@@ -23,7 +24,7 @@ from xray_tui.system.process import RUN_MARK
 
 async def test_export_writes_the_board_beside_the_runs_folder_and_says_where(make_app: MakeApp, gpus: object) -> None:
     app = make_app()
-    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+    async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
         app.post_message(GpuSampled(gpus))
         await pilot.press("x")
@@ -61,13 +62,13 @@ async def test_a_stop_is_asked_for_and_only_y_stops(
         app.post_message(JobsChanged(jobs))
         await pilot.pause()
         for answer in ("enter", "escape", "n", "q"):
-            await pilot.press("K")
+            await pilot.press("3", "K")
             assert isinstance(app.screen, ConfirmScreen)
             await pilot.press(answer)
             assert not isinstance(app.screen, ConfirmScreen)
         await app.workers.wait_for_complete()
         assert stopped == []
-        await pilot.press("K", "y")
+        await pilot.press("3", "K", "y")
         await until(pilot, lambda: stopped == ["j4"])
 
 
@@ -112,7 +113,7 @@ async def test_an_ended_job_is_not_asked_about(make_app: MakeApp, jobs: tuple) -
         await opened(pilot)
         app.post_message(JobsChanged(jobs[2:]))
         await pilot.pause()
-        await pilot.press("K")
+        await pilot.press("3", "K")
         assert not isinstance(app.screen, ConfirmScreen)
 
 
@@ -215,8 +216,10 @@ async def test_every_size_shows_all_parts_and_none_over_another(
         app.post_message(GpuSampled(gpus))
         await pilot.pause()
         await pilot.pause()
-        shown = [widget for widget in app.screen.query("#gpus, #board, #jobs, #log, #keys") if widget.display]
-        assert len(shown) == 5
+        shown = [
+            widget for widget in app.screen.query("#title, #gpus, #board, #run, #jobs, #log, #keys") if widget.display
+        ]
+        assert len(shown) == (7 if size[0] >= 160 else 6)
         covered = set()
         for widget in shown:
             cells = {(x, y) for x in range(*widget.region.column_span) for y in range(*widget.region.line_span)}
@@ -233,7 +236,7 @@ async def test_every_size_shows_all_parts_and_none_over_another(
 async def test_after_a_resize_the_gpus_take_the_lines_that_they_need(make_app: MakeApp) -> None:
     app = make_app()
     problem = "No NVIDIA driver is visible in this container: where its host has GPUs, start it with `--gpus all`."
-    async with app.run_test(size=(30, 8)) as pilot:
+    async with app.run_test(size=(60, 15)) as pilot:
         await opened(pilot)
         app.post_message(GpuSampled(Gpus(GpuSnapshot(problem=problem))))
         await until(pilot, lambda: dashboard(app).gpus.size.height == 2)
@@ -285,3 +288,65 @@ async def test_the_scroll_bar_of_the_jobs_hides_nothing_of_them(make_app: MakeAp
         await until(pilot, lambda: dashboard(app).jobs.show_vertical_scrollbar)
         await until(pilot, lambda: "run_0" in screen_text(app))
         assert "succeeded        2m" in screen_text(app)
+
+
+async def test_a_terminal_that_is_too_small_shows_one_line_until_it_is_larger(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(50, 14)) as pilot:
+        await until(pilot, lambda: "The terminal is too small: 50x14, not 60x15" in screen_text(app))
+        assert len(screen_text(app).split()) == 8
+        await pilot.resize_terminal(60, 15)
+        await until(pilot, lambda: "xray-tui  ana@gpu7  ~/runs" in screen_text(app))
+        await pilot.press("question_mark")
+        await pilot.resize_terminal(100, 10)
+        await until(pilot, lambda: "too small: 100x10" in screen_text(app))
+        await pilot.resize_terminal(100, 30)
+        await until(pilot, lambda: "Everywhere" in screen_text(app))
+
+
+async def test_empty_and_idle_panels_take_three_lines_and_the_log_of_active_jobs_has_half(
+    make_app: MakeApp, jobs: tuple
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        board = await opened(pilot)
+        screen = dashboard(app)
+        assert screen.jobs.outer_size.height == 3
+        assert not screen.log_view.display
+        app.post_message(JobsChanged(jobs))
+        await until(pilot, lambda: screen.log_view.outer_size.height > 15)
+        assert abs(screen.log_view.outer_size.height - board.outer_size.height) <= 1
+        app.post_message(JobsChanged(jobs[2:]))
+        await until(pilot, lambda: screen.log_view.outer_size.height == 3)
+        await pilot.press("3")
+        await until(pilot, lambda: screen.jobs.outer_size.height > 15)
+        await pilot.press("2")
+        await until(pilot, lambda: screen.jobs.outer_size.height == 3)
+        empty = replace(board_of(app).board, rows=())
+        app.post_message(BoardChanged(empty))
+        await until(pilot, lambda: board.outer_size.height == 3)
+        assert "No test artifacts yet" in screen_text(app)
+        assert screen.jobs.outer_size.height > 15
+
+
+async def test_beside_a_wide_board_the_run_under_the_cursor_is_shown(make_app: MakeApp) -> None:
+    app = make_app()
+    write_artifact(app.runs, "leader", 0.95)
+    write_artifact(app.runs, "other", 0.9, intervals={"dice_pos": [0.85, 0.94]})
+    for run, rate in (("leader", 0.001), ("other", 0.5)):
+        (app.runs / run / "config.yaml").write_text(f"training: {{lr: {rate}, epochs: 3}}\n")
+    (app.runs / "other" / "events.jsonl").write_text(
+        "".join(format_event("epoch", 1.0, epoch=epoch, epochs=3, val={"dice_pos": 0.3}) for epoch in (1, 2, 3))
+    )
+    async with app.run_test(size=(160, 60)) as pilot:
+        await opened(pilot)
+        await until(pilot, lambda: "rank 1" in screen_text(app))
+        await pilot.press("j")
+        await until(pilot, lambda: "training.lr: 0.5, not 0.001" in screen_text(app))
+        assert "0.8500 to 0.9400" in screen_text(app)
+        assert "training.epochs" not in screen_text(app)
+        await until(pilot, lambda: "3 of 3 epochs" in screen_text(app))
+        await pilot.press("j")
+        await until(pilot, lambda: "training.lr" not in screen_text(app))
+        await pilot.resize_terminal(159, 60)
+        await until(pilot, lambda: "rank 3" not in screen_text(app))

@@ -12,6 +12,7 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.contract.events import epoch_line
+from tests.app.piloting import dashboard
 from tests.app.samples import GIB, NOW, make_gpu, make_log
 from xray_tui.app.app import XrayApp
 from xray_tui.app.messages import FollowedChanged, GpuSampled, HostSampled, JobsChanged
@@ -21,8 +22,6 @@ from xray_tui.feeds.job_files import Followed
 from xray_tui.gpu.snapshot import GpuProcess, GpuSnapshot
 from xray_tui.jobs.supervise.process_owners import Owner
 from xray_tui.logs.curve_reader import Curve
-from xray_tui.widgets.leaderboard import Leaderboard
-from xray_tui.widgets.log_view import LogView
 
 SIZES = [(80, 24), (120, 40)]
 NO_GPU = Gpus(GpuSnapshot(problem="No NVIDIA driver is visible on this machine: trainings run on the CPU."))
@@ -53,10 +52,9 @@ def showing(*messages: Any, keys: str = "") -> Callable[[Pilot[None]], Any]:
     async def run(pilot: Pilot[None]) -> None:
         app = pilot.app
         assert isinstance(app, XrayApp)
-        board = app.screen.query_one(Leaderboard)
-        await until(lambda: board.row_count > 0)
+        await until(lambda: dashboard(app).board.row_count > 0)
         await pilot.pause()
-        log = app.screen.query_one(LogView)
+        log = dashboard(app).log_view
         for message in messages:
             app.post_message(message)
             await pilot.pause()
@@ -97,7 +95,7 @@ def test_a_training_is_followed_by_its_curve(
     size: Any,
 ) -> None:
     show = showing(
-        GpuSampled(gpus), HostSampled(host), JobsChanged(jobs[1:]), FollowedChanged(followed), keys="tab c s"
+        GpuSampled(gpus), HostSampled(host), JobsChanged(jobs[1:]), FollowedChanged(followed), keys="c s tab"
     )
     assert snap_compare(make_app(), terminal_size=size, run_before=show)
 
@@ -112,7 +110,7 @@ def test_no_gpu_and_no_job_leave_the_room_to_the_board(
 def test_stopping_is_asked_about(
     snap_compare: Any, make_app: Callable[..., XrayApp], jobs: tuple, gpus: Any, followed: Followed
 ) -> None:
-    show = showing(GpuSampled(gpus), JobsChanged(jobs[1:]), FollowedChanged(followed), keys="K")
+    show = showing(GpuSampled(gpus), JobsChanged(jobs[1:]), FollowedChanged(followed), keys="3 K")
     assert snap_compare(make_app(), terminal_size=(80, 24), run_before=show)
 
 

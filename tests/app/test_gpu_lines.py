@@ -258,7 +258,7 @@ def test_a_process_that_cannot_be_seen_keeps_its_row_with_what_is_known() -> Non
 
 def test_the_host_is_one_line_of_a_small_terminal() -> None:
     said = host_line(make_host(), 78)
-    assert text_of(said) == "CPU  43%, load 35.2 on 64 cores   RAM 120/512G   shm 1/256G   disk 812G free"
+    assert text_of(said) == "CPU  43%, load  35.2 on 64 cores  RAM 120/512G  shm   1/256G  disk 812G free"
     assert {style for _, style in said} == {""}
 
 
@@ -266,7 +266,7 @@ def test_what_is_short_has_a_sign_and_a_colour() -> None:
     said = host_line(make_host(disk_free=int(1.5 * GIB), memory_used=505 * GIB), 78)
     assert ("! disk 1.5G free", "warm") in said
     assert ("! RAM 505/512G", "warm") in said
-    assert ("shm 1/256G", "") in said
+    assert ("shm   1/256G", "") in said
 
 
 def test_where_not_all_of_the_host_fits_what_is_short_comes_first() -> None:
@@ -278,7 +278,7 @@ def test_where_not_all_of_the_host_fits_what_is_short_comes_first() -> None:
 def test_a_limit_of_memory_and_cores_is_named_and_a_disk_that_does_not_answer_too() -> None:
     limited = replace(make_host(memory_limited=True, disk_free=None, disk_problem="no answer"), cores=8)
     assert text_of(host_line(limited, 78)) == (
-        "CPU  43% of 8 cores   RAM 120/512G limit   shm 1/256G   ! disk no answer"
+        "CPU  43% of 8 cores   RAM 120/512G limit   shm   1/256G   ! disk no answer"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from textual.strip import Strip
 
 from tests.app.piloting import MakeApp, dashboard, notes, opened, screen_text, until
 from tests.app.samples import GIB, NOW, make_gpu
@@ -31,8 +32,8 @@ async def test_the_gpus_are_a_panel_with_a_cursor_that_stays_on_them(make_app: M
             assert strip.gpu.index == index
 
 
-async def test_the_gpu_under_the_cursor_is_seen_only_while_the_gpus_have_the_focus(
-    make_app: MakeApp, gpus: Gpus, monkeypatch: pytest.MonkeyPatch
+async def test_the_cursor_row_is_seen_in_every_panel_with_and_without_the_focus(
+    make_app: MakeApp, gpus: Gpus, jobs: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for no_color in ("", "1"):
         monkeypatch.setenv("NO_COLOR", no_color)
@@ -40,12 +41,19 @@ async def test_the_gpu_under_the_cursor_is_seen_only_while_the_gpus_have_the_foc
         async with app.run_test(size=(120, 40)) as pilot:
             await opened(pilot)
             app.post_message(GpuSampled(gpus))
+            app.post_message(JobsChanged(jobs))
             await pilot.pause()
-            strip = dashboard(app).gpus
-            before = [strip.render_line(y) for y in range(2)]
-            await pilot.press("shift+tab", "j")
-            assert [strip.render_line(y) == before[y] for y in range(2)] == [True, False]
-            assert strip.render_line(1).text == before[1].text
+            for key in ("1", "2", "3"):
+                await pilot.press(key)
+                for panel, cursor in ((app.screen.query_one(f"#{name}"), name) for name in ("gpus", "board", "jobs")):
+                    row = panel.cursor + getattr(panel, "HEAD_ROWS", 0)
+                    at_cursor, below = (shape(panel.render_line(y)) for y in (row, row + 1))
+                    assert at_cursor.isdisjoint(below), (key, cursor, no_color)
+
+
+def shape(line: Strip) -> set[object]:
+    """How the blanks and letters of a line are marked apart from the colour of their text."""
+    return {(part.style.bgcolor, part.style.reverse, part.style.underline) for part in line if part.style}
 
 
 async def test_the_cursor_stays_on_its_gpu_while_others_come_and_go(make_app: MakeApp) -> None:

@@ -36,7 +36,7 @@ async def test_seeds_with_their_evaluations_are_queued_by_one_enter(
     (place.folder / "configs").mkdir()
     (place.folder / "configs" / "a_first.yaml").write_text(yaml.safe_dump({"kind": "train"}))
     app = XrayApp(place.runs, Settings(lease_dir=place.leases))
-    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+    async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: app.services.jobs is not None)
         await pilot.press("t")
         await until(pilot, lambda: isinstance(app.screen, LaunchScreen) and bool(app.screen.query(FormRow)))

@@ -38,7 +38,7 @@ def state(app: XrayApp) -> State | None:
 
 async def test_a_held_job_is_released_by_a_key_and_a_running_one_is_not_held(app: XrayApp, place: Place) -> None:
     job = place.launcher().launch(JobSpec("evaluate", "a", ("until", str(place.folder / "go")), "none"), hold=True)
-    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+    async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: state(app) is State.HELD)
         dashboard(app).jobs.focus()
         await pilot.press("H")
@@ -77,7 +77,7 @@ async def test_a_failed_training_is_resumed_by_a_key(app: XrayApp, place: Place)
     place.until(job)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: dashboard(app).jobs.row_count == 1)
-        await pilot.press("R")
+        await pilot.press("3", "R")
         says = "queued again; it has no checkpoint and starts from the beginning"
         await until(pilot, lambda: any(says in note for note in notes(app)))
         await until(pilot, lambda: dashboard(app).jobs.job.attempt == 2)

@@ -130,7 +130,7 @@ def test_bad_names_send_no_stray_escape_and_no_markup(tmp_path: Path) -> None:
     (runs / "board.yaml").write_text('title: "\\e]0;owned\\a[/]"\n')
     with terminal(runs) as app:
         app.until("[bold]x[/]y[/bold]")
-        for keys in (b"j", b"p", b"\x1b", b"\r", b"q", b"/[/]\r", b"\x1b", b"t", b"\x1b", b"K", b"?"):
+        for keys in (b"j", b"p", b"\x1b", b"\r", b"q", b"/[/]\r", b"\x1b", b"t", b"\x1b", b"3", b"K", b"?"):
             os.write(app.descriptor, keys)
             app.read(0.3)
         assert app.process.poll() is None

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from rich.color import ColorSystem
 from rich.style import Style
+from textual.color import Color
 from textual.theme import BUILTIN_THEMES
 
 from tests.app.piloting import MakeApp, opened, until
 from xray_tui.app.app import XrayApp
 from xray_tui.app.messages import GpuSampled, HostSampled, JobsChanged
+from xray_tui.app.themes import XRAY, variable_defaults
 from xray_tui.feeds.gpu_feed import Gpus
 from xray_tui.feeds.host_feed import Host
 from xray_tui.forms.screen import LaunchScreen
@@ -38,12 +41,12 @@ async def test_dashboard_form_and_dialogs_are_readable_in_the_theme(
             await pilot.pause()
         assert app.theme == theme
         assert_readable(app)
-        await pilot.press("K")
+        await pilot.press("3", "K")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))  # it dims the dashboard
         await pilot.press("escape", "question_mark")
         await until(pilot, lambda: isinstance(app.screen, TextScreen))
         assert_readable(app)
-        await pilot.press("escape", "shift+tab", "enter")
+        await pilot.press("escape", "1", "enter")
         await until(pilot, lambda: isinstance(app.screen, GpuScreen))
         assert_readable(app)
         await pilot.press("escape", "t")
@@ -78,3 +81,14 @@ def luminance(rgb: tuple[int, int, int]) -> float:
     parts = (part / 255 for part in rgb)
     red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("name", sorted({"xray", *BUILTIN_THEMES} - {"ansi-dark", "ansi-light"}))
+def test_a_cursor_row_differs_from_the_background_in_256_and_16_colours_too(name: str) -> None:
+    theme = XRAY if name == "xray" else BUILTIN_THEMES[name]
+    variables = variable_defaults(theme)
+    background = Color.parse(theme.to_color_system().generate()["background"]).rich_color
+    for row in ("cursor-row", "cursor-row-blurred"):
+        color = Color.parse(variables[row]).rich_color
+        for system in (ColorSystem.EIGHT_BIT, ColorSystem.STANDARD):
+            assert color.downgrade(system) != background.downgrade(system), (row, system)

@@ -33,7 +33,7 @@ def test_a_training_outlives_the_app_is_stopped_and_resumed_and_its_evaluation_r
 
     with desk.app(150, 40) as app:
         app.wait(job_line("▶", "running", "train", "seeds/seed_42", r" [1-9]\d?%"))
-        app.press("K")
+        app.press("3", "K")
         app.wait("Stop train seeds/seed_42?")
         process.send(engine, signal.SIGCONT)  # stood still, so that no machine is too fast to see it running
         app.press("y")
@@ -42,7 +42,7 @@ def test_a_training_outlives_the_app_is_stopped_and_resumed_and_its_evaluation_r
         assert not process.is_alive(engine)
         assert (desk.runs / "seeds" / "seed_42" / "checkpoints" / "last.pt").is_file()
 
-        app.press("R")
+        app.press("3", "R")
         app.wait(job_line("✓", "succeeded", "train", "seeds/seed_42"))
         app.wait(f"epoch {EPOCHS}/{EPOCHS}")
         app.press("e")

@@ -13,18 +13,18 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.screen import Screen
 
-from engine.contract.names import EVENTS, JOBS, LOG
 from engine.contract.text import clean
 from xray_tui.app import actions, messages
+from xray_tui.app.job_keys import JobKeys
 from xray_tui.app.services import Services
-from xray_tui.app.terminal_app import TerminalApp
 from xray_tui.app.themes import choose_theme, variable_defaults
 from xray_tui.feeds.board_feed import BoardFeed
-from xray_tui.keymap import COMMANDS, bindings, keymap_problems, shown_keys, usable_keymap
+from xray_tui.keymap import bindings, keymap_problems, usable_keymap, where_it_works
 from xray_tui.screens.dashboard import DashboardScreen
 from xray_tui.settings import Settings, runs_folder, settings_path
 from xray_tui.widgets.columns import resolve_metrics
 from xray_tui.widgets.gpu_strip import GpuStrip
+from xray_tui.widgets.host_line import location
 from xray_tui.widgets.job_list import JobList
 from xray_tui.widgets.leaderboard import Leaderboard
 
@@ -43,7 +43,7 @@ REST_DELAY = 0.12
 """Seconds that a job must stay selected before it is followed; a held key moves on faster."""
 
 
-class XrayApp(TerminalApp):
+class XrayApp(JobKeys):
     """Shows one runs folder in one terminal. All state is in files, so a restarted app shows the same."""
 
     TITLE = "xray-tui"
@@ -84,33 +84,29 @@ class XrayApp(TerminalApp):
         for line in self.problems:
             self.say(line, "warning")
         if self.runs is None:
-            self._ask_for_runs()
-        else:
-            self._open(self.runs)
+            from xray_tui.screens.runs_folder import RunsFolderScreen
 
-    def _open(self, runs: Path) -> None:
+            self.push_screen(RunsFolderScreen(Path.cwd() / "runs"), self._start)
+        else:
+            self._start(self.runs)
+
+    def _start(self, runs: Path | None) -> None:
+        """Start the services of this runs folder; without one, exit."""
+        if runs is None:
+            self.exit()
+            return
         from xray_tui.system.process import host, user
 
-        self.services.start(runs)
-        self.name_terminal(f"{user()}@{host()} {runs}")
+        self.runs = runs.absolute()
+        self._dashboard.show_title(location(self.runs))
+        self.services.start(self.runs)
+        self.name_terminal(f"{user()}@{host()} {self.runs}")
 
     @property
     def farewell(self) -> str | None:
         """The jobs that continue after the app, and how to look at them; None if there are none."""
         default = self.runs == runs_folder(None, self.settings).absolute()
         return None if self.runs is None else actions.farewell(self._jobs, None if default else self.runs)
-
-    def _ask_for_runs(self) -> None:
-        from xray_tui.screens.runs_folder import RunsFolderScreen
-
-        def answered(folder: Path | None) -> None:
-            if folder is None:
-                self.exit()
-            else:
-                self.runs = folder.absolute()
-                self._open(self.runs)
-
-        self.push_screen(RunsFolderScreen(Path.cwd() / "runs"), answered)
 
     def on_unmount(self) -> None:
         self.services.stop()
@@ -133,9 +129,9 @@ class XrayApp(TerminalApp):
                 self._take_board(board)
             case messages.BoardPolled(reason):
                 dashboard.board.show_polling(clean(reason))
-            case messages.JobsChanged(jobs, others):
+            case messages.JobsChanged(jobs, others, validations):
                 self._jobs = jobs
-                dashboard.show_jobs(jobs, others)
+                dashboard.show_jobs(jobs, others, validations)
                 self.services.update_jobs(jobs)
             case messages.GpuSampled(gpus):
                 self._take_gpus(gpus)
@@ -162,7 +158,7 @@ class XrayApp(TerminalApp):
                 self.problems.append(line)
                 self.say(line, "warning")
         self._board = board
-        self._dashboard.board.show(board)
+        self._dashboard.show_board(board)
         self.services.update_board(board)
 
     def _take_gpus(self, gpus: Gpus) -> None:
@@ -192,6 +188,7 @@ class XrayApp(TerminalApp):
         self.push_screen(TextScreen("While you were away", lines(report, WIDTH, user())))
 
     def on_dashboard_screen_uncovered(self) -> None:
+        self.show_message()
         self._pace_gpus()
         self._show_away_report()
 
@@ -232,7 +229,9 @@ class XrayApp(TerminalApp):
     def on_leaderboard_opened(self, message: Leaderboard.Opened) -> None:
         from xray_tui.screens.run import RunScreen
 
-        if self._board is not None:
+        if message.row.rank == 0:
+            self._dashboard.action_job_of_run()
+        elif self._board is not None:
             self.push_screen(RunScreen(message.row, self._board))
 
     # Key actions
@@ -255,25 +254,6 @@ class XrayApp(TerminalApp):
                 self._dashboard.board.unmark()
             self.services.run_action(partial(actions.launch, launch, self.settings, self.runs))
 
-    def action_stop_job(self) -> None:
-        """Stop the selected job after a confirmation."""
-        job = self._dashboard.jobs.job
-        if job is None or job.state.ended:
-            self.say("No job to stop: the selected job has ended" if job else "No job to stop")
-            return
-        self._ask_to_stop(job)
-
-    def _ask_to_stop(self, job: Job) -> None:
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._perform(actions.stop, job)
-
-        self.push_screen(actions.stop_question(job), answered)
-
-    def action_resume_job(self) -> None:
-        """Resume the selected training."""
-        self._perform(partial(actions.resume, settings=self.settings))
-
     async def action_read_run(self, which: str) -> None:
         """Show the log of the run under the board's cursor, or its curve and those of the marked runs."""
         board = self._dashboard.board
@@ -285,38 +265,10 @@ class XrayApp(TerminalApp):
         await self._dashboard.read(which, runs)
         self._follow(runs[0], self._dashboard.job, runs)
 
-    def action_open_log(self) -> None:
-        """Show the whole visible log in a pager, which controls the terminal until it exits."""
-        from xray_tui.logs.pager import find_pager, page
-        from xray_tui.system.error_log import in_words
-
-        job, reading, pager = self._dashboard.job, self._dashboard.reading, find_pager()
-        path = Path(JOBS, job.id, LOG) if job else Path(reading[0], EVENTS) if reading else None
-        if path is None or self.runs is None or not (path := self.runs / path).is_file():
-            self.say("There is no log to open")
-        elif pager is None:
-            self.say("No pager is installed: set PAGER, or install less", "warning")
-        else:
-            with self.suspend():
-                error = page(pager, path)
-            if error is not None:
-                self.say(f"The pager cannot be started: {in_words(error)}", "warning")
-
-    def action_hold_job(self) -> None:
-        """Hold the selected job, or release it if it is held or blocked."""
-        self._perform(actions.hold_or_release)
-
-    def action_move_job(self, steps: int) -> None:
-        """Move the selected job in the queue by `steps`: -1 is up, 1 is down."""
-        self._perform(partial(actions.move, steps=steps))
-
-    def _perform(self, action: actions.JobAction, job: Job | None = None) -> None:
-        """Apply the action to this job, or to the selected one, in a background thread."""
-        job = job or self._dashboard.jobs.job
-        if job is None or self.runs is None:
-            self.say("No job is selected")
-        else:
-            self.services.run_action(partial(actions.perform, action, job, self.runs))
+    def action_open_artifact(self) -> None:
+        """Show the artifact under the board's cursor in a pager."""
+        row, runs = self._dashboard.board.row, self.runs
+        self.show_in_pager(runs / row.artifact.path if row and runs else None, "There is no artifact to open")
 
     def action_export(self) -> None:
         """Export the board as Markdown."""
@@ -343,13 +295,16 @@ class XrayApp(TerminalApp):
         self.push_screen(TextScreen("Help", help_lines(usable_keymap(self.settings.keymap), settings_path())))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The entries of the command palette: the key commands and the theme choice."""
-        keymap = usable_keymap(self.settings.keymap)
-        for command in COMMANDS:
-            if command.place in ("dashboard", "board") or command.id in ("app.help", "app.quit"):
-                node = self._dashboard.board if command.place == "board" else self._dashboard
-                title = f"{command.label.capitalize()}: {command.meaning}" if command.label else command.meaning
-                keys = f"key {shown_keys(keymap.get(command.id, command.keys))}"
-                yield SystemCommand(title, keys, partial(self.run_action, command.action, node))
-        yield SystemCommand("Theme: choose other colours", "for this session; set `theme` in the settings to keep it",
-                            self.action_change_theme)  # fmt: skip
+        from xray_tui.app.palette import palette_commands
+
+        return palette_commands(self, self._dashboard, usable_keymap(self.settings.keymap))
+
+    async def _check_bindings(self, key: str, priority: bool = False) -> bool:
+        """Run the key's command; if the key works only in another panel, say in which."""
+        if await super()._check_bindings(key, priority):
+            return True
+        if not priority and self.screen is self._dashboard:
+            sentence = where_it_works(key, usable_keymap(self.settings.keymap))
+            if sentence is not None:
+                self.say(sentence)
+        return False

@@ -5,7 +5,8 @@ A newer value replaces an older one in the queue, so a burst of a thousand messa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
@@ -59,6 +60,8 @@ class JobsChanged(Latest):
     jobs: tuple[Job, ...]
     others: str = ""
     """One line about the waiting jobs of other users."""
+    validations: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Maps the run of each running training to the metrics of its last validation."""
 
 
 @dataclass

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,11 @@ from textual.screen import Screen
 
 from engine.contract.text import clean
 from xray_tui.app.key_queue import KeysInOrder
+from xray_tui.widgets.message_line import MessageLine
 
 if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
+    from textual.timer import Timer
 
 SAVE_TITLE, RESTORE_TITLE = "\x1b[22;2t", "\x1b[23;2t"
 
@@ -27,6 +30,9 @@ class TerminalApp(KeysInOrder):
 
     def __init__(self) -> None:
         super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
+        self.messages: list[tuple[str, SeverityLevel]] = []
+        """The messages that are shown or waiting, newest last."""
+        self._message_timer: Timer | None = None
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
@@ -66,8 +72,64 @@ class TerminalApp(KeysInOrder):
         return [] if self.screen.styles.background.a == 1 else super()._background_screens
 
     def say(self, line: str, severity: SeverityLevel = "information") -> None:
-        """Show a notification for 5 seconds, or 12 for a warning or an error."""
-        self.notify(clean(line), severity=severity, timeout=5 if severity == "information" else 12, markup=False)
+        """Show a message for 5 seconds, or 12 for a warning or an error. A newer message is shown first, and the older
+        one again after it; a message that is still shown or waiting is not repeated."""
+        message = clean(line), severity
+        self.messages = [*(other for other in self.messages if other != message), message]
+        self.call_later(self.show_message)
+
+    def notify(
+        self, message: str, *, title: str = "", severity: SeverityLevel = "information", timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:  # fmt: skip
+        """Show Textual's own messages in the message line, too, instead of over a panel."""
+        self.say(message, severity)
+
+    def show_message(self) -> None:
+        """Show the newest message if the top screen has a message line; otherwise the message waits."""
+        lines = self.screen.query(MessageLine) if self._screen_stack and not self._exit else None
+        if not lines:
+            return
+        if self._message_timer is not None:
+            self._message_timer.stop()
+        text, severity = self.messages[-1] if self.messages else ("", "information")
+        lines.first().show(text, severity)
+        if text:
+            self._message_timer = self.set_timer(5 if severity == "information" else 12, self._drop_message)
+
+    def _drop_message(self) -> None:
+        self.messages.pop()
+        self.show_message()
+
+    def on_message_line_ready(self) -> None:
+        self.show_message()
+
+    def on_resize(self) -> None:
+        """Cover the app while the terminal is too small."""
+        self.call_later(self._cover_if_small)
+
+    def _cover_if_small(self) -> None:
+        from xray_tui.screens.too_small import TooSmallScreen, is_too_small
+
+        covered = any(isinstance(screen, TooSmallScreen) for screen in self._screen_stack)
+        if is_too_small(self.size) and not covered and not self._exit:
+            self.push_screen(TooSmallScreen())
+
+    def show_in_pager(self, path: Path | None, missing: str) -> None:
+        """Show a file in a pager, which controls the terminal until it exits; without a file, show `missing`."""
+        from xray_tui.logs.pager import find_pager, page
+        from xray_tui.system.error_log import in_words
+
+        pager = find_pager()
+        if path is None or not path.is_file():
+            self.say(missing)
+        elif pager is None:
+            self.say("No pager is installed: set PAGER, or install less", "warning")
+        else:
+            with self.suspend():
+                error = page(pager, path)
+            if error is not None:
+                self.say(f"The pager cannot be started: {in_words(error)}", "warning")
 
     def action_suspend(self) -> None:
         """Suspend until the shell's `fg`. Refuse if no interactive shell controls the app (`tmux new xray-tui`, a

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.color import ColorSystem
 from textual.app import App
 from textual.color import Color
 from textual.theme import Theme
@@ -54,15 +55,16 @@ def variable_defaults(theme: Theme) -> dict[str, str]:
     colors = theme.to_color_system().generate()
     primary, foreground = colors["primary"], Color.parse(colors["foreground"])
     if foreground.ansi is not None:  # ANSI colours have no RGB value to blend
-        border, blurred, faint = foreground.hex, "ansi_bright_black", foreground.hex
+        border, cursor, blurred, faint = foreground.hex, f"{primary} 25%", "ansi_bright_black", foreground.hex
     else:
         background = Color.parse(colors["background"])
         border, faint = background.blend(foreground, 0.25).hex, background.blend(foreground, 0.8).hex
-        blurred = f"{primary} 10%"
+        cursor = visible(background, Color.parse(primary), 0.25).hex
+        blurred = visible(background, foreground, 0.16).hex
     return {
         "panel-border": border,
         "border-focus": primary,
-        "cursor-row": f"{primary} 25%",
+        "cursor-row": cursor,
         "cursor-row-blurred": blurred,
         "faint": faint,
         "text-key": colors["text-primary"],
@@ -72,3 +74,14 @@ def variable_defaults(theme: Theme) -> dict[str, str]:
         "text-bad": colors["text-error"],
         "footer-key": theme.variables.get("footer-key-foreground", colors["text-accent"]),
     }
+
+
+def visible(background: Color, other: Color, share: float) -> Color:
+    """The background with at least this share of the other colour, and with so much of it that the two still differ in
+    a terminal of 256 or 16 colours."""
+    systems = ColorSystem.EIGHT_BIT, ColorSystem.STANDARD
+    for percent in range(round(100 * share), 100, 4):
+        color = background.blend(other, percent / 100)
+        if all(color.rich_color.downgrade(system) != background.rich_color.downgrade(system) for system in systems):
+            return color
+    return other

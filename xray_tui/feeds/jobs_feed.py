@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xray_tui.feeds.last_validation import Block, Validations
 from xray_tui.feeds.periodic_thread import PeriodicThread
 from xray_tui.system.retry import Report
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 
 class JobsFeed(PeriodicThread):
-    """A thread that reads runs/.jobs and, after a change, calls `on_jobs` with all jobs, newest first, and a line about
-    the waiting jobs of other users."""
+    """A thread that reads runs/.jobs and, after a change, calls `on_jobs` with all jobs, newest first, a line about
+    the waiting jobs of other users, and the last validation of each running training."""
 
     RECOVER_EVERY = 5
     """Ticks between two searches for jobs whose supervisor died. Not 1, because a search takes the queue's mutex."""
@@ -23,7 +24,7 @@ class JobsFeed(PeriodicThread):
     def __init__(
         self,
         runs: Path,
-        on_jobs: Callable[[tuple[Job, ...], str], None],
+        on_jobs: Callable[[tuple[Job, ...], str, dict[str, Block]], None],
         on_failure: Report,
         lease_dir: Path | str | None = None,
     ) -> None:
@@ -33,7 +34,8 @@ class JobsFeed(PeriodicThread):
         self._on_jobs = on_jobs
         self._lease_dir = lease_dir
         self._others = ""
-        self._jobs: tuple[Job, ...] | None = None
+        self._validations = Validations(runs)
+        self._latest: tuple[tuple[Job, ...], str, dict[str, Block]] | None = None
         self._ticks = 0
 
     def tick(self) -> None:
@@ -45,10 +47,11 @@ class JobsFeed(PeriodicThread):
         recovering = self._ticks % self.RECOVER_EVERY == 0
         self._ticks += 1
         jobs = tuple(recover_orphans(self._store) if recovering else self._store.jobs())
-        others = self._jobs_of_others(jobs) if recovering else self._others
-        if (jobs, others) != (self._jobs, self._others) and not self.stopping:
-            self._jobs, self._others = jobs, others
-            self._on_jobs(jobs, others)
+        self._others = self._jobs_of_others(jobs) if recovering else self._others
+        latest = jobs, self._others, self._validations.read(jobs)
+        if latest != self._latest and not self.stopping:
+            self._latest = latest
+            self._on_jobs(*latest)
 
     def _jobs_of_others(self, jobs: tuple[Job, ...]) -> str:
         from xray_tui.jobs.locks.lock_dir import existing_lock_dir

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -14,19 +14,23 @@ from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import Static
 
 from engine.contract.text import clean
 from xray_tui.keymap import bindings
+from xray_tui.screens.run_pane import RunPane
 from xray_tui.widgets.gpu_strip import GpuStrip
 from xray_tui.widgets.job_list import JobList
 from xray_tui.widgets.key_bar import KeyBar
 from xray_tui.widgets.leaderboard import Leaderboard
 from xray_tui.widgets.live_log import LiveLog
 from xray_tui.widgets.log_frame import log_end, log_head
+from xray_tui.widgets.message_line import MessageLine
 
 if TYPE_CHECKING:
     from textual.widgets import Input
 
+    from xray_tui.board.model import Board
     from xray_tui.feeds import Feed
     from xray_tui.feeds.job_files import Followed
     from xray_tui.jobs.model.job import Job
@@ -42,7 +46,8 @@ Panel = TypeVar("Panel", bound=Widget)
 class DashboardScreen(Screen[None]):
     """Shows data and posts messages; the app reads files and starts processes."""
 
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall"), (50, "-very-tall")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (160, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dashboard")]
 
     @dataclass
@@ -50,9 +55,14 @@ class DashboardScreen(Screen[None]):
         """The dashboard became the top screen."""
 
     def __init__(self, metrics: tuple[str, ...] = (), gpu_detail: bool = False) -> None:
-        super().__init__(classes="-idle")
-        self._gpu_detail = gpu_detail
-        self._metrics = metrics
+        super().__init__(classes="-idle -no-job")
+        self.gpus = titled(GpuStrip(gpu_detail, id="gpus"), "GPUs")
+        self.board = titled(Leaderboard(metrics, id="board", classes="panel"), "Leaderboard")
+        self.jobs = titled(JobList(id="jobs", classes="panel"), "Jobs")
+        self.log_view = titled(LiveLog(id="log", empty=NO_LOG, classes="panel"), "Log")
+        self._title = Static(id="title")
+        self._run_pane = RunPane(Static(), id="run", classes="panel")
+        self._key_bar = KeyBar(id="keys")
         self._curve: CurveView | None = None
         """Created on first use."""
         self._followed: Followed | None = None
@@ -64,12 +74,12 @@ class DashboardScreen(Screen[None]):
         self._log_failure = ""
 
     def compose(self) -> ComposeResult:
-        yield titled(GpuStrip(self._gpu_detail, id="gpus"), "GPUs")
-        yield titled(Leaderboard(self._metrics, id="board", classes="panel"), "Leaderboard")
-        with Horizontal(id="lower"):
-            yield titled(JobList(id="jobs", classes="panel"), "Jobs")
-            yield titled(LiveLog(id="log", empty=NO_LOG, classes="panel"), "Log")
-        yield KeyBar(id="keys")
+        yield self._title
+        yield self.gpus
+        yield Horizontal(self.board, self._run_pane, id="upper")
+        yield Horizontal(self.jobs, self.log_view, id="lower")
+        yield MessageLine()
+        yield self._key_bar
 
     def on_mount(self) -> None:
         self.board.focus()
@@ -83,24 +93,6 @@ class DashboardScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self.post_message(self.Uncovered())
-
-    # Panels
-
-    @property
-    def gpus(self) -> GpuStrip:
-        return self.query_one("#gpus", GpuStrip)
-
-    @property
-    def board(self) -> Leaderboard:
-        return self.query_one("#board", Leaderboard)
-
-    @property
-    def jobs(self) -> JobList:
-        return self.query_one("#jobs", JobList)
-
-    @property
-    def log_view(self) -> LiveLog:
-        return self.query_one("#log", LiveLog)
 
     @property
     def job(self) -> Job | None:
@@ -117,13 +109,44 @@ class DashboardScreen(Screen[None]):
             return self.jobs.job.spec.run
         return self.board.row.run if self.board.row else None
 
+    def usable(self, action: str) -> bool:
+        """Whether the key of this action can act now. The key bar shows no other keys; pressed, they say why not."""
+        job, row = self.jobs.job, self.board.row
+        match action:
+            case "app.stop_job":
+                return job is not None and not job.state.ended
+            case "app.resume_job":
+                return job is not None and job.spec.kind == "train" and job.state in ("stopped", "failed", "lost")
+            case "app.hold_job":
+                return job is not None and job.state.waiting
+            case "open":
+                return row is not None if self.board.has_focus else job is not None or self.gpus.has_focus
+            case "mark" | "app.export" | "app.launch('evaluate')" | "filter":
+                return row is not None
+        return True
+
     # Data from the services
 
-    def show_jobs(self, jobs: Sequence[Job], others: str = "") -> None:
-        self.set_class(not jobs, "-idle")
+    def show_title(self, location: str) -> None:
+        self._title.update(Content.assemble(("xray-tui  ", "bold"), location))
+
+    def show_board(self, board: Board) -> None:
+        self.board.show(board)
+        self._board_changed()
+
+    def show_jobs(self, jobs: Sequence[Job], others: str, validations: Mapping[str, Mapping[str, float]]) -> None:
+        """`validations` maps the run of each running training to the metrics of its last validation."""
+        self.set_class(not jobs, "-no-job")
+        self.set_class(all(job.state.ended for job in jobs), "-idle")
         self._jobs = jobs
         self.jobs.show(jobs, others)
+        self.board.show_training(validations)
+        self._board_changed()
         self._show_log()
+
+    def _board_changed(self) -> None:
+        self.set_class(self.board.empty, "-empty")
+        self._key_bar.read()
 
     def show_failure(self, feed: Feed, line: str) -> None:
         """Show the feed's failure in its panel; an empty line removes it."""
@@ -161,6 +184,10 @@ class DashboardScreen(Screen[None]):
             has = "its epochs, from events.jsonl:" if log.lines else "it has no events.jsonl either, so there is no log"
             self.log_view.show_log(log, "", (f"The run has no job here; {has}",))
 
+    @on(Leaderboard.Selected)
+    def _show_run(self, event: Leaderboard.Selected) -> None:
+        self._run_pane.show(event.row, event.board)
+
     @on(JobList.Selected)
     def _name_detail(self, event: JobList.Selected) -> None:
         if not self.reading:
@@ -171,6 +198,7 @@ class DashboardScreen(Screen[None]):
         self._log_failure = ""
         self.log_view.show_nothing(empty)
         self._title_detail()
+        self._key_bar.read()
 
     def _title_detail(self) -> None:
         job, followed = self.job, self._followed
@@ -209,8 +237,22 @@ class DashboardScreen(Screen[None]):
             self._title_detail()
             await self.mount(self._curve, after=self.log_view)
         self.set_class(which == "curve", "-curve")
-        if focused:
+        if focused or self.has_class("-idle"):  # an idle panel has room only while it has the focus
             self._detail.focus()
+
+    def action_panel(self, name: str) -> None:
+        """Focus a panel; the log's number also focuses the curve."""
+        panel = self._detail if name == "log" else self.query_one(f"#{name}")
+        if panel.display and panel.focusable:
+            panel.focus()
+        else:
+            self.app.notify("There is no GPU" if name == "gpus" else "There is no job, so there is no log")
+
+    def action_job_of_run(self) -> None:
+        """Focus the newest job of the run under the board's cursor."""
+        row = self.board.row
+        if row is not None and not self.jobs.select_run(row.run):
+            self.app.notify(f"No job of this list is of {row.name}")
 
     def action_gpu_detail(self) -> None:
         self.gpus.show_more()
@@ -228,7 +270,7 @@ class DashboardScreen(Screen[None]):
         if not self.query("#filter"):
             hint = "words in a run's name or file"
             words = CleanInput(self.board.words, placeholder=hint, id="filter", max_length=200, select_on_focus=False)
-            await self.mount(words, before=self.board)
+            await self.mount(words, before="#upper")
         self.query_one("#filter").focus()
 
     async def action_search(self) -> None:

@@ -18,6 +18,7 @@ from xray_tui.keymap import bindings
 from xray_tui.widgets.gpu_format import short_name
 from xray_tui.widgets.gpu_layout import age_line
 from xray_tui.widgets.key_bar import KeyBar
+from xray_tui.widgets.message_line import MessageLine
 from xray_tui.widgets.process_format import gpu_head
 from xray_tui.widgets.process_list import ProcessList
 
@@ -76,6 +77,7 @@ class GpuScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield GpuHead(id="gpu", classes="panel")
         yield ProcessList(id="processes", classes="panel")
+        yield MessageLine()
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:

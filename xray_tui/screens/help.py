@@ -14,15 +14,18 @@ KEYS, ID, SIGN = 12, 15, 9
 
 SIGNS = {
     "● + ~": "a run that is marked, new or just changed",
-    "bold": "the best of its column",
+    "bold": "the best value of its column",
+    "▼ ▲": "the column that the board is sorted by, best or worst first",
+    "+3": "columns that do not fit; a wider terminal shows them, and Enter shows all figures of a run",
+    "▷": "a run that is still being trained, with its validation so far; it has no rank and is not exported",
     "◦ ▹ ▶": "a job that is queued, starting or running",
     "‖ ⊘": "a job that is held, or blocked because a job before it did not succeed",
     "✓ ✗ ■ ?": "a job that succeeded, failed, was stopped or is lost",
     "▁▄█": "a GPU's utilisation over the last minute, the newest on the right",
     "○ ● ! ?": "a GPU that is free for the next job, taken, faulty or perhaps stalled",
-    "0.49 val": "a threshold chosen on validation",
-    "0.25 fix": "a threshold fixed beforehand",
-    "0.30 ?": "a threshold of unknown origin",
+    "0.49  val": "a threshold chosen on validation",
+    "0.25  fix": "a threshold fixed beforehand",
+    "0.30  ?": "a threshold of unknown origin",
     "of k": "how many test artifacts the run has; taking the best of them is a choice on test, too",
 }
 """The signs of the dashboard's lists and their meanings."""

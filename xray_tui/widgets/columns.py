@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.contract.metrics import metric
+from engine.contract.names import EVENTS
 from engine.contract.text import clean
 from xray_tui.widgets.format import age, cells, cut_end, number
 
@@ -27,13 +29,10 @@ HEADS = {
 """Heads of metrics whose label is wider than their numbers."""
 
 SOURCES = {"fixed": "fix", "val": "val", "unknown": "?"}
-"""Threshold sources as shown in a cell; a narrow table shows the first letter."""
+"""Threshold sources as shown in a cell."""
 
-COMPACT_BELOW = 108
-"""Width in cells below which a table has short heads and narrow columns."""
-
-EXTRA = 80
-"""A column with at least this `spared` value is shown only if every run name fits completely."""
+TRAINING = "▷"
+"""What the row of a running training shows instead of a rank."""
 
 NAME_WANTED = 30
 """Width in cells that run names get, if they need it, before less important columns are shown."""
@@ -54,8 +53,6 @@ class Column:
     """Whether the highest value comes first."""
     metric: bool = False
     align: str = "right"
-    spared: int = 0
-    """Priority for leaving the column out when space is short, highest first; 0 means never."""
 
 
 def resolve_metrics(names: Iterable[str], rules: Rules) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -74,66 +71,46 @@ def resolve_metrics(names: Iterable[str], rules: Rules) -> tuple[tuple[str, ...]
     return tuple(dict.fromkeys(metrics)), tuple(problems)
 
 
-def columns_of(
-    metrics: Sequence[str], compact: bool = False, name_width: int = 0, several: bool = False
-) -> tuple[Column, ...]:
-    """All columns for these metrics, in display order. `compact` shortens the heads; `name_width` is the width in cells
-    of the longest run name; `several` adds the number of each run's artifacts."""
-    best_of = Column("of", "of k", 5, lambda row, now: str(row.candidates), lambda row: row.candidates, spared=58)
+def columns_of(metrics: Sequence[str], name_width: int = 0, several: bool = False) -> tuple[Column, ...]:
+    """All columns for these metrics, in display order. `name_width` is the width in cells of the longest run name;
+    `several` adds the number of each run's artifacts."""
+    best_of = Column("of", "of k", 4, lambda row, now: str(row.candidates), lambda row: row.candidates)
     return (
-        Column("rank", "#", 3, lambda row, now: str(row.rank), lambda row: row.rank),
+        Column("rank", "#", 3, lambda row, now: str(row.rank or TRAINING), lambda row: row.rank),
         Column("run", "Run", name_width, lambda row, now: row.name, lambda row: row.run.casefold(), align="left"),
-        *(_metric_column(name, index, compact) for index, name in enumerate(metrics)),
-        _threshold_column(compact),
-        Column(
-            "tta",
-            "TTA",
-            4,
-            lambda row, now: cut_end(clean(row.artifact.tta or "-"), 4),
-            lambda row: row.artifact.tta,
-            spared=59,
-        ),
+        *map(_metric_column, metrics),
+        Column("threshold", "Thr", 9, _threshold, lambda row: row.artifact.threshold, align="left"),
+        Column("tta", "TTA", 4, lambda row, now: _tta(row), lambda row: row.artifact.tta),
         *((best_of,) if several else ()),
-        Column(
-            "age",
-            "Age",
-            4,
-            lambda row, now: age(now - row.artifact.time),
-            lambda row: row.artifact.time,
-            descending=True,
-            spared=1,
-        ),
-        Column("source", "Artifact", 42, _source, lambda row: row.artifact.path, align="left", spared=90),
-    )
+        Column("age", "Age", 4, lambda row, now: age(now - row.artifact.time), lambda row: row.artifact.time, True),
+        Column("source", "Artifact", 42, _source, lambda row: row.artifact.path, align="left"),
+    )  # fmt: skip
 
 
-def _metric_column(name: str, index: int, compact: bool) -> Column:
+def _metric_column(name: str) -> Column:
     known = metric(name)
     head = clean(HEADS.get(name, known.label))[:12]
-    if compact:
-        head = head.replace("_pos", "+").removeprefix("ROC-")[:5]
     return Column(
         name,
         head,
-        6 if compact else max(7, len(head) + 1),  # one cell for the arrow
+        max(7, len(head) + 1),  # one cell for the arrow
         lambda row, now: number(row.value(name)),
         lambda row: row.value(name),
         descending=known.higher_is_better,
         metric=True,
-        spared=0 if index == 0 else 10 + index,
     )
 
 
-def _threshold_column(compact: bool) -> Column:
-    def text(row: Row, now: float) -> str:
-        value = row.artifact.threshold
-        if value is None:
-            return "-"
-        digits = f"{value:.3f}".rstrip("0").ljust(4, "0")
-        source = SOURCES[row.artifact.threshold_source]
-        return f"{digits}{source[0]}" if compact else f"{digits:<5}{source:<3}"
+def _threshold(row: Row, now: float) -> str:
+    value = row.artifact.threshold
+    if value is None:
+        return "-"
+    digits = f"{value:.3f}".rstrip("0").ljust(4, "0")
+    return f"{digits:<5} {SOURCES[row.artifact.threshold_source]:<3}"
 
-    return Column("threshold", "Thr", 6 if compact else 8, text, lambda row: row.artifact.threshold, spared=60)
+
+def _tta(row: Row) -> str:
+    return cut_end(clean(row.artifact.tta or "-"), 4)
 
 
 def _source(row: Row, now: float) -> str:
@@ -141,29 +118,37 @@ def _source(row: Row, now: float) -> str:
     return clean(name if folder == row.run else row.artifact.path)
 
 
-def place(columns: Sequence[Column], width: int, sorted_by: str) -> tuple[tuple[Column, int], ...]:
-    """The columns that fit into `width` cells, each with its width; one cell separates two columns.
+def place(columns: Sequence[Column], width: int, sorted_by: str) -> tuple[tuple[tuple[Column, int], ...], int]:
+    """The columns that fit into `width` cells, each with its width, and the number of columns dropped; one cell
+    separates two columns, and the last cells are kept free for the number.
 
-    Columns are left out, the least important first but never the sort column, until the names have NAME_WANTED cells;
-    extra columns are left out until the longest name fits completely. The artifact column, if it is shown, gets the
-    space that the run names do not need.
+    The artifact column is shown only if every name fits completely, and then gets the space that the names do not need;
+    it is never counted. Other columns are dropped from the right, but never the first three and the sort column, until
+    the names have NAME_WANTED cells.
     """
-    kept = list(columns)
-    name_width = next(column.width for column in columns if column.key == "run")
+    kept, dropped = list(columns), 0
+    name_width = columns[1].width
 
     def room() -> int:
         """Cells left for the run names."""
-        return width - sum(column.width + 1 for column in kept if column.key != "run")
+        return width - sum(column.width + 1 for column in kept if column.key != "run") - len(more(dropped))
 
-    for column in sorted(columns, key=lambda column: -column.spared):
-        if room() >= (name_width if column.spared >= EXTRA else min(name_width, NAME_WANTED)) or not column.spared:
+    for column in reversed(columns[3:]):
+        extra = column.key == "source"
+        if room() >= (name_width if extra else min(name_width, NAME_WANTED)):
             break
         if column.key != sorted_by:
             kept.remove(column)
+            dropped += not extra
     names = max(4, room())
     slack = max(0, names - max(name_width, NAME_WANTED)) if kept[-1].key == "source" else 0
     widths = {"run": names - slack, "source": kept[-1].width + slack}
-    return tuple((column, widths.get(column.key, column.width)) for column in kept)
+    return tuple((column, widths.get(column.key, column.width)) for column in kept), dropped
+
+
+def more(dropped: int) -> str:
+    """The sign of dropped columns at the end of the head, such as `+3`."""
+    return f" +{dropped}" if dropped else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +178,18 @@ def matches(row: Row, words: str) -> bool:
     """Whether the row's run or artifact path contains every word, ignoring case."""
     text = f"{row.run}\n{row.artifact.path}".casefold()
     return all(word in text for word in words.casefold().split())
+
+
+def training_rows(validations: Mapping[str, Mapping[str, float]], ranked: Container[str]) -> tuple[Row, ...]:
+    """Unranked rows with rank 0 for the running trainings; a run with a row on the board gets no second one."""
+    from xray_tui.board.model import Artifact, Row
+
+    remark = ("still in training: its validation so far, unranked and never exported",)
+    return tuple(
+        Row(0, run, Artifact(f"{run}/{EVENTS}", run, values, time.time()), values, 0, remark)
+        for run, values in validations.items()
+        if run not in ranked
+    )
 
 
 def longest_name(rows: Iterable[Row]) -> int:

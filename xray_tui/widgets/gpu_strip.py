@@ -37,7 +37,7 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
     }
 
     cursor: var[int] = var(0)
-    """Index of the GPU under the cursor, which is visible only while the strip has the focus."""
+    """Index of the GPU under the cursor."""
 
     @dataclass
     class Opened(Message):
@@ -126,7 +126,7 @@ class GpuStrip(LineRepainter, Widget, can_focus=True):
 
     def draw_line(self, y: int) -> Strip:
         row = self._rows[y] if y < len(self._rows) else []
-        selected = [self.has_focus and cell.gpu == self.cursor for cell in row]
+        selected = [self.gpu is not None and cell.gpu == self.cursor for cell in row]
         styled = [
             (text, self.part_style(name, at_cursor))
             for cell, at_cursor in zip(row, selected, strict=True)

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from engine.contract.text import clean
 from engine.contract.units import GIB, gibibytes
 from xray_tui.feeds.host_feed import Host, shortages
+from xray_tui.system.process import user
 from xray_tui.widgets.format import Line, Part, cells_of, joined
+
+
+def location(runs: Path) -> str:
+    """User, host and runs folder for the title line: `ana@gpu7  ~/runs`."""
+    path = clean(str(runs))
+    home = clean(str(Path.home())) + "/"
+    return f"{user()}@{clean(os.uname().nodename)}  {'~/' + path.removeprefix(home) if path.startswith(home) else path}"
 
 
 def host_line(host: Host, width: int) -> Line:
@@ -14,8 +25,8 @@ def host_line(host: Host, width: int) -> Line:
     limit = " limit" if host.memory_limited else ""
     texts = {
         "cpu": _cpu(host),
-        "memory": f"RAM {_gib(host.memory_used)}/{_gib(host.memory_total)}G{limit}" if host.memory_total else "",
-        "shm": f"shm {_gib(host.shm_used)}/{_gib(host.shm_total)}G" if host.shm_total else "",
+        "memory": f"RAM {_of(host.memory_used, host.memory_total)}{limit}" if host.memory_total else "",
+        "shm": f"shm {_of(host.shm_used, host.shm_total)}" if host.shm_total else "",
         "disk": f"disk {clean(host.disk_problem)}" if host.disk_problem else "",
     }
     if host.disk_free is not None:
@@ -32,7 +43,13 @@ def _cpu(host: Host) -> str:
     busy = "  -" if host.cpu is None else f"{host.cpu:>3}"
     if host.load is None or host.cores < host.all_cores:
         return f"CPU {busy}% of {host.cores} cores"
-    return f"CPU {busy}%, load {host.load:.1f} on {host.cores} cores"
+    return f"CPU {busy}%, load {host.load:>5.1f} on {host.cores} cores"
+
+
+def _of(used: int | None, total: int) -> str:
+    """Used and total GiB; the used figure keeps its width while it changes."""
+    whole = _gib(total)
+    return f"{_gib(used):>{max(3, len(whole))}}/{whole}G"
 
 
 def _gib(count: int | None) -> str:

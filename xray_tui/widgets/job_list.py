@@ -84,6 +84,14 @@ class JobList(ListView):
             self._selected = job.id if job else None
             self.post_message(self.Selected(job))
 
+    def select_run(self, run: str) -> bool:
+        """Focus the list with the cursor on the newest job of this run; return whether there is one."""
+        index = next((index for index, job in enumerate(self._jobs) if job.spec.run == run), None)
+        if index is not None:
+            self.move_to(index)
+            self.focus()
+        return index is not None
+
     def show_failure(self, line: str) -> None:
         """Show why the list may be out of date; an empty line removes it."""
         self._failure = line
@@ -113,5 +121,7 @@ class JobList(ListView):
         return super().draw_empty(y, width)
 
     def action_open(self) -> None:
-        if self.job is not None:
+        if self.job is None:
+            self.app.notify("There is no job under the cursor")
+        else:
             self.post_message(self.Opened(self.job))

@@ -28,18 +28,21 @@ class KeyBar(Widget):
         self._keys: tuple[Key, ...] = ()
 
     def on_mount(self) -> None:
-        self.screen.bindings_updated_signal.subscribe(self, lambda _: self._read())
-        self._read()
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.read())
+        self.read()
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Show the keys that are active now, without those of which the screen says that they cannot act."""
         from xray_tui.keymap import COMMANDS
 
         order = {command.id: index for index, command in enumerate(COMMANDS)}
-        shown = {}
+        usable = getattr(self.screen, "usable", lambda action: True)
+        shown: dict[str, Key] = {}
         for active in self.screen.active_bindings.values():
             binding = active.binding
-            if binding.show and active.enabled and binding.id in order and binding.id not in shown:
-                shown[binding.id] = (self.app.get_key_display(binding), binding.description)
+            if binding.show and active.enabled and binding.id in order and usable(binding.action):
+                key = self.app.get_key_display(binding), binding.description
+                shown[binding.id] = min(shown.get(binding.id, key), key, key=lambda key: len(key[0]))  # q, not ^q
         keys = tuple(shown[name] for name in sorted(shown, key=order.__getitem__))
         if keys != self._keys:
             self._keys = keys

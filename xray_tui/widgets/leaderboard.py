@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,14 +16,16 @@ from textual.strip import Strip
 from engine.contract.text import clean
 from xray_tui.keymap import bindings
 from xray_tui.widgets.columns import (
-    COMPACT_BELOW,
     Column,
     Sort,
     arrange,
     columns_of,
     longest_name,
+    matches,
+    more,
     place,
     resolve_metrics,
+    training_rows,
 )
 from xray_tui.widgets.format import fit
 from xray_tui.widgets.list_view import ListView, strip
@@ -49,6 +52,16 @@ class Leaderboard(ListView):
     }
 
     @dataclass
+    class Selected(Message):
+        """The row under the cursor, or its board, has changed."""
+
+        row: Row | None
+        board: Board | None
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, Leaderboard.Selected)
+
+    @dataclass
     class Opened(Message):
         """The user wants to open the run screen."""
 
@@ -58,9 +71,15 @@ class Leaderboard(ListView):
         super().__init__(id=id, classes=classes)
         self._metrics = metrics
         self._board: Board | None = None
+        self._validations: Mapping[str, Mapping[str, float]] = {}
+        """Maps the run of each running training to the metrics of its last validation."""
+        self._rows: tuple[Row, ...] = ()
+        """The rows of the board, then those of running trainings, which have rank 0 and stay at the end."""
         self._columns: tuple[Column, ...] = columns_of(())
         self._placed: tuple[tuple[Column, int], ...] = ()
         """The displayed columns, each with its width in cells."""
+        self._dropped = 0
+        """Number of columns that do not fit."""
         self._cursor_run: str | None = None
         """The run under the cursor."""
         self._artifacts: dict[str, Artifact] = {}
@@ -82,15 +101,18 @@ class Leaderboard(ListView):
         return len(self._order)
 
     @property
+    def empty(self) -> bool:
+        """Whether the runs folder was read and has no run to show, filtered or not."""
+        return self._board is not None and not self._rows
+
+    @property
     def row(self) -> Row | None:
         """The row under the cursor."""
         return self.row_at(self.cursor)
 
     def row_at(self, index: int) -> Row | None:
         """The row shown at this index; None if the index is out of range."""
-        if self._board is None or not 0 <= index < len(self._order):
-            return None
-        return self._board.rows[self._order[index]]
+        return self._rows[self._order[index]] if 0 <= index < len(self._order) else None
 
     @property
     def marked_rows(self) -> list[Row]:
@@ -100,7 +122,7 @@ class Leaderboard(ListView):
     @property
     def shown_runs(self) -> list[str]:
         """The runs in display order."""
-        return [self._board.rows[index].run for index in self._order] if self._board else []
+        return [self._rows[index].run for index in self._order]
 
     def show(self, board: Board) -> None:
         """Show a new board, and mark new and changed rows for CHANGE_SECONDS."""
@@ -119,6 +141,12 @@ class Leaderboard(ListView):
         self._choose_columns()
         self._rearrange()
 
+    def show_training(self, validations: Mapping[str, Mapping[str, float]]) -> None:
+        """Show the running trainings of these runs at the end of the board, with their last validation."""
+        if validations != self._validations:
+            self._validations = validations
+            self._rearrange()
+
     def _forget_changes(self) -> None:
         now = time.monotonic()
         self._changed = {run: (sign, until) for run, (sign, until) in self._changed.items() if until > now}
@@ -127,9 +155,12 @@ class Leaderboard(ListView):
     def _rearrange(self, keep_view: bool = True) -> None:
         """Sort and filter the rows. The cursor stays on its run and screen line; a view at the top stays there."""
         rows = self._board.rows if self._board else ()
+        running = training_rows(self._validations, self._artifacts) if self._board else ()
+        self._rows = (*rows, *running)
         top = round(self.scroll_target_y)
         before = self.cursor
         self._order = arrange(rows, self._columns, self.sort, self.words)
+        self._order += tuple(len(rows) + at for at, row in enumerate(running) if matches(row, self.words))
         runs = self.shown_runs
         run = self._cursor_run
         self.cursor = runs.index(run) if run and run in runs else min(max(before, 0), len(runs) - 1)
@@ -149,6 +180,7 @@ class Leaderboard(ListView):
         if row is not None:
             self._cursor_run = row.run
         self.show_subtitle(Content(" · ".join([row.source, *map(clean, row.marks)])) if row else None)
+        self.post_message(self.Selected(row, self._board))
 
     def show_failure(self, line: str) -> None:
         """Show why the board may be out of date; an empty line removes it."""
@@ -182,11 +214,11 @@ class Leaderboard(ListView):
             rules, rows = self._board.rules, self._board.rows
             metrics = resolve_metrics(self._metrics, rules)[0] or rules.columns
             several = any(row.others for row in rows)
-            self._columns = columns_of(metrics, self.size.width < COMPACT_BELOW, longest_name(rows), several)
+            self._columns = columns_of(metrics, longest_name(rows), several)
         self._place_columns()
 
     def _place_columns(self) -> None:
-        self._placed = place(self._columns, self.size.width - GUTTER - 1, self.sort.column)
+        self._placed, self._dropped = place(self._columns, self.size.width - GUTTER - 1, self.sort.column)
 
     def on_resize(self) -> None:
         self._choose_columns()
@@ -204,6 +236,8 @@ class Leaderboard(ListView):
             self.refresh_changed()
 
     def draw_head(self, y: int, width: int) -> Strip:
+        if self._board is not None and not self.row_count:
+            return self.strip_of([(self._hint(), "faint")], width)
         style = self.part_style("faint")
         parts = [(" " * GUTTER, style)]
         for column, cells in self._placed:
@@ -211,7 +245,8 @@ class Leaderboard(ListView):
             arrow = ("▼" if column.descending != self.sort.reverse else "▲") if sorts else ""
             text = fit(column.head[: max(1, cells - len(arrow))] + arrow, cells, column.align)
             parts += [(text, style + Style(bold=True) if sorts else style), (" ", style)]
-        return strip(parts, width, style)
+        end = more(self._dropped)
+        return Strip.join([strip(parts, width - len(end), style), strip([(end, style)], len(end), style)])
 
     def draw_row(self, index: int, width: int) -> Strip:
         row = self.row_at(index)
@@ -225,6 +260,8 @@ class Leaderboard(ListView):
         return self.strip_of(parts, width, index == self.cursor)
 
     def _cell_style(self, row: Row, column: Column, text: str) -> str:
+        if not row.rank:
+            return "" if column.key == "run" else "faint"
         best = self._board.best.get(column.key) if self._board else None
         if column.metric and best is not None and column.value(row) == best:
             return "best"
@@ -232,13 +269,11 @@ class Leaderboard(ListView):
             return "changed" if row.run in self._changed else ""
         return "" if column.metric and text != "-" else "faint"
 
-    def draw_empty(self, y: int, width: int) -> Strip:
-        if y > 0 or self._board is None:
-            return super().draw_empty(y, width)
-        text = "  No test artifacts yet: t trains, e evaluates; *test_metrics*.json files appear automatically."
-        if self.words and self._board.rows:
-            text = "  No run's name or file contains these words. Escape removes the filter."
-        return self.strip_of([(text, "faint")], width)
+    def _hint(self) -> str:
+        """What an empty list shows in its only line."""
+        if self.words and not self.empty:
+            return "  No run's name or file contains these words. Escape removes the filter."
+        return "  No test artifacts yet: t trains, e evaluates; *test_metrics*.json files appear automatically."
 
     # Key actions
 
@@ -264,9 +299,18 @@ class Leaderboard(ListView):
         self.refresh_changed()
         self._title()
 
+    @property
+    def _chosen(self) -> Row | None:
+        """The row under the cursor; without one, a message says so."""
+        if self.row is None:
+            self.app.notify("There is no run under the cursor")
+        return self.row
+
     def action_mark(self) -> None:
-        row = self.row
-        if row is None:
+        if (row := self._chosen) is None:
+            return
+        if not row.rank:
+            self.app.notify(f"{row.name} is still being trained; runs can be blended after an evaluation")
             return
         self.marked ^= {row.run}
         self._title()
@@ -274,5 +318,12 @@ class Leaderboard(ListView):
         self.move_to(self.cursor + 1)
 
     def action_open(self) -> None:
-        if self.row is not None:
-            self.post_message(self.Opened(self.row))
+        if (row := self._chosen) is not None:
+            self.post_message(self.Opened(row))
+
+    def action_copy(self) -> None:
+        """Send the path of the run's folder to the terminal's clipboard, which never answers."""
+        if (row := self._chosen) is not None and self._board is not None:
+            path = clean(str(self._board.runs / row.run))
+            self.app.copy_to_clipboard(path)
+            self.app.notify(f"Sent to the clipboard: {path}")
