@@ -11,7 +11,7 @@ from textual.binding import Binding
 
 Place = Literal[
     "app", "dashboard", "list", "board", "gpus", "jobs", "reading", "curve", "log", "gpu", "form", "save", "question",
-    "text", "folder",
+    "text", "away", "run", "folder",
 ]  # fmt: skip
 
 PLACES: dict[Place, str] = {
@@ -24,11 +24,13 @@ PLACES: dict[Place, str] = {
     "reading": "Log of a job",
     "curve": "Curve of a job",
     "log": "Log and text",
-    "gpu": "One GPU and its processes",
+    "gpu": "One GPU, and the processes of all GPUs",
     "form": "Forms",
     "save": "Saving a form as a config",
     "question": "Questions",
     "text": "Text screens, such as this one",
+    "run": "One run",
+    "away": "While you were away",
     "folder": "Choice of the runs folder",
 }
 """Headings of the help screen, in display order."""
@@ -38,6 +40,9 @@ TOGETHER: tuple[frozenset[Place], ...] = (
     frozenset({"app", "dashboard", "list", "log", "reading"}),
     frozenset({"app", "dashboard", "curve"}),
     frozenset({"text", "list", "log"}),
+    frozenset({"text", "list", "away"}),
+    frozenset({"text", "list", "log", "run"}),
+    frozenset({"text", "curve", "run"}),
     frozenset({"gpu", "list"}),
     frozenset({"folder", "app"}),
     *(frozenset[Place]({alone}) for alone in ("form", "save", "question")),
@@ -91,7 +96,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("job.hold", "H", "app.hold_job", "Hold the waiting job, or release it", "jobs", "hold"),
     Command("job.up", "[,shift+up", "app.move_job(-1)", "Move the job up among your queued jobs", "jobs"),
     Command("job.down", "],shift+down", "app.move_job(1)", "Move the job down among your queued jobs", "jobs"),
-    Command("gpus.open", "enter", "open", "The GPU under the cursor, and its processes", "gpus", "processes"),
+    Command("jobs.run", "J", "app.job_run", "Go to the run of the job on the board", "jobs", "run"),
+    Command("gpus.open", "enter", "open", "The GPU under the cursor, and all processes", "gpus", "processes"),
     Command("gpus.left", "left,h", "step(-1)", "To the previous GPU", "gpus"),
     Command("gpus.right", "right", "step(1)", "To the next GPU", "gpus"),
     Command("move.down", "j,down", "move(1)", "One row down", "list"),
@@ -109,6 +115,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("detail.log", "l", "detail('log')", "Show the log of the selected job", "dashboard", "log"),
     Command("detail.curve", "c", "detail('curve')", "Show loss and validation of the job", "dashboard", "curve"),
     Command("gpus.detail", "d", "gpu_detail", "Show more or less of each GPU", "dashboard", "detail"),
+    Command("dashboard.away", "w", "app.away", "What happened while you were away", "dashboard"),
     Command("board.rescan", "r", "app.rescan", "Rescan the whole runs folder", "dashboard"),
     Command("dashboard.clear", "escape", "clear", "Undo one step: search, enlargement, filter, marks", "dashboard"),
     Command("panel.gpus", "1", "panel('gpus')", "To the GPUs", "dashboard"),
@@ -133,6 +140,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("confirm.yes", "y", "dismiss(True)", "Yes", "question"),
     Command("confirm.no", "n,escape,enter,q", "dismiss(False)", "No", "question"),
     Command("text.close", "escape,q,enter", "dismiss(None)", "Close the text", "text"),
+    Command("run.train", "t", "app.launch('train')", "Train a network with the config of the run", "run", "train"),
+    Command("run.evaluate", "e", "app.launch('evaluate')", "Evaluate the run", "run", "eval"),
+    Command("run.blend", "b", "app.launch('blend')", "Blend the marked runs", "run", "blend"),
+    Command("run.log", "l", "screen.log", "Go to the log of the newest job of the run", "run", "log"),
+    Command("run.curve", "c", "screen.curve", "Show the curve alone, or the text again", "run", "curve"),
+    Command("away.open", "enter", "screen.open", "Open the log of the job", "away"),
     Command("folder.quit", "escape", "dismiss(None)", "Quit without a runs folder", "folder"),
     Command("app.next", "tab", "app.focus_next", "To the next panel", "app"),
     Command("app.previous", "shift+tab", "app.focus_previous", "To the previous panel", "app"),

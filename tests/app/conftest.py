@@ -11,6 +11,7 @@ from tests.app.samples import GIB, NOW, make_gpu, make_host, make_job, write_art
 from xray_tui.app.app import XrayApp
 from xray_tui.feeds.gpu_feed import Gpus
 from xray_tui.feeds.host_feed import Host
+from xray_tui.gpu.history import Reading
 from xray_tui.gpu.snapshot import GpuProcess, GpuSnapshot
 from xray_tui.jobs.model.job import Job, Progress, State
 from xray_tui.jobs.supervise.process_owners import Owner
@@ -69,8 +70,10 @@ def gpus() -> Gpus:
     return Gpus(
         snapshot,
         {
-            "GPU-0": tuple((NOW - 59 + second, min(99, 3 * second)) for second in range(60)),
-            "GPU-1": tuple((NOW - 59 + second, 0) for second in range(60)),
+            "GPU-0": tuple(
+                Reading(NOW - 59 + second, min(99, 3 * second), 51.2, 60 + second / 3) for second in range(60)
+            ),
+            "GPU-1": tuple(Reading(NOW - 59 + second, 0, 1.2, 14.5) for second in range(60)),
         },
         {4711: Owner("baseline_posmetric_s2", "j4")},
         {"GPU-0": "used by another job", "GPU-1": None},

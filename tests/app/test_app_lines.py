@@ -23,8 +23,8 @@ from xray_tui.screens.help import help_lines
 from xray_tui.screens.problems import problem_lines
 from xray_tui.screens.text_screen import WIDTH
 from xray_tui.widgets.columns import Sort, arrange, columns_of, longest_name, more, place
-from xray_tui.widgets.format import age, bar, fit
-from xray_tui.widgets.job_format import job_detail, job_line
+from xray_tui.widgets.format import age, bar, cut_apart, fit
+from xray_tui.widgets.job_format import Layout, counts, job_detail, job_line
 from xray_tui.widgets.key_bar import fitting
 from xray_tui.widgets.list_view import changed_width, strip
 
@@ -38,6 +38,13 @@ def text_of(parts: list[tuple[str, str]]) -> str:
 @given(st.text(max_size=40), st.integers(0, 30))
 def test_a_text_fits_its_width_to_the_cell(text: str, width: int) -> None:
     assert cell_len(fit(text, width)) == width
+
+
+@given(st.lists(st.text("abc_", min_size=1, max_size=30), max_size=6, unique=True), st.integers(8, 24))
+def test_different_names_are_cut_so_that_they_look_different(names: list[str], width: int) -> None:
+    shown = cut_apart(names, width)
+    assert all(cell_len(text) <= width for text in shown.values())
+    assert len(set(shown.values())) == len(names)
 
 
 def test_a_long_name_loses_its_middle_because_names_differ_at_their_ends() -> None:
@@ -131,6 +138,11 @@ def test_the_filter_wants_every_word_in_the_run_or_its_file(tmp_path: Path) -> N
 # Jobs
 
 
+def job_text(job: Job, width: int, jobs: tuple[Job, ...] = (), me: str = "", now: float = NOW) -> str:
+    """The line of the job in a list of these jobs."""
+    return text_of(job_line(job, width, now, Layout.of(jobs or (job,), width, me), me))
+
+
 def test_a_job_that_is_asked_to_stop_says_by_whom_and_how_long_it_still_has() -> None:
     asked = {"stop_asked_by": "ana", "stop_asked": NOW - 18, "grace": 30.0}
     job = make_job("j1", "unet", State.RUNNING, **asked)
@@ -143,23 +155,51 @@ def test_a_job_that_is_asked_to_stop_says_by_whom_and_how_long_it_still_has() ->
 @pytest.mark.parametrize("width", [30, 38, 58, 90, 140])
 def test_a_job_fits_its_line_and_says_its_state_by_sign_and_word_or_bar(width: int, jobs: tuple[Job, ...]) -> None:
     for job in jobs:
-        line = text_of(job_line(job, width, NOW))
-        assert cell_len(line) == pytest.approx(width, abs=2)
+        line = job_text(job, width, jobs)
+        assert cell_len(line) == width
         assert line[1] in "◦▶✓✗■"
         assert (job.state in line) or "45%" in line
-    assert "2m10s" in text_of(job_line(jobs[1], width, NOW))
+    assert "2m10s" in job_text(jobs[1], width, jobs)
+
+
+def test_a_job_that_stops_says_so_and_counts_the_seconds_down() -> None:
+    progress = Progress(9, 20, "epochs", "training", 130.0)
+    job = make_job("j", "unet", State.RUNNING, progress=progress, stop_asked_by="ana", stop_asked=NOW - 18, grace=30.0)
+    assert job_text(job, 38).split() == ["□", "train", "unet", "stopping", "12", "s"]
+    assert job_text(job, 90).split() == ["□", "stopping", "train", "unet", "12", "s"]
+    for width in (38, 90):
+        assert job_text(job, width, now=NOW + 1).endswith("11 s")
+        assert job_text(job, width, now=NOW + 60).endswith("11m40s"), "as long as it has run"
+    assert "stopping" in job_text(replace(job, state=State.QUEUED), 38)
+    assert job_text(replace(job, state=State.STOPPED, ended=NOW - 1), 38).split()[-2:] == ["stopped", "now"]
+
+
+def test_the_jobs_are_counted_by_what_they_do(jobs: tuple[Job, ...]) -> None:
+    more = [make_job(f"h{n}", "held", State.HELD) for n in range(2)]
+    stopping = make_job("s", "unet", State.RUNNING, stop_asked_by="ana")
+    assert counts((*jobs, *more, stopping)) == "1 running · 1 stopping · 1 waiting · 2 held"
+    assert counts(jobs[2:]) == ""
+
+
+def test_names_of_jobs_get_the_room_before_the_bar_and_never_look_alike() -> None:
+    name = "challenge_dual_head_seed_42_v3"
+    job = make_job("j", name, State.RUNNING, progress=Progress(9, 20, "epochs", "training", 130.0))
+    assert name in job_text(job, 56)
+    assert "━" in job_text(job, 56)
+    alike = tuple(make_job(str(n), f"aug_strong_lr_{n}e-4_dual_head_full_size", State.QUEUED) for n in range(3))
+    assert len({job_text(job, 38, alike) for job in alike}) == 3
 
 
 def test_a_job_of_somebody_else_carries_its_user() -> None:
     job = make_job("x", "unet", State.RUNNING, user="ana")
-    assert "unet (ana) " in text_of(job_line(job, 60, NOW, me="bo"))
-    assert "(ana)" not in text_of(job_line(job, 60, NOW, me="ana"))
+    assert "unet (ana) " in job_text(job, 60, me="bo")
+    assert "(ana)" not in job_text(job, 60, me="ana")
 
 
 def test_a_job_with_a_bad_name_or_a_wild_progress_stays_on_its_line() -> None:
     job = make_job("x", "bad\x1b]0;name\x07\n", State.RUNNING, progress=Progress(99, 0, "epochs", "training", -4.0))
-    assert text_of(job_line(job, 60, NOW)).isprintable()
-    assert "100%" in text_of(job_line(replace(job, progress=Progress(30, 20, "epochs", "x")), 60, NOW))
+    assert job_text(job, 60).isprintable()
+    assert "100%" in job_text(replace(job, progress=Progress(30, 20, "epochs", "x")), 60)
 
 
 # Screens of lines

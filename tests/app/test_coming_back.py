@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.piloting import board_of, opened, screen_text, until
+from tests.app.piloting import board_of, dashboard, notes, opened, screen_text, until
 from tests.app.samples import NOW, make_job
 from xray_tui.app.app import XrayApp
 from xray_tui.app.messages import JobsChanged
 from xray_tui.feeds.periodic_thread import PeriodicThread
 from xray_tui.jobs.model.job import Job, State
-from xray_tui.screens.text_screen import TextScreen
+from xray_tui.screens.while_away import AwayScreen, ReportList
 from xray_tui.status.last_visit import last_use, note_use
 from xray_tui.system.process import user
 
@@ -37,19 +37,46 @@ async def test_after_an_absence_the_app_tells_once_what_happened(make_app: MakeA
     note_use(runs, NOW - 2 * HOUR)
     app = make_app()
     async with app.run_test() as pilot:
-        await until(pilot, lambda: isinstance(app.screen, TextScreen))
+        await until(pilot, lambda: isinstance(app.screen, AwayScreen))
         text = screen_text(app)
         assert "While you were away" in text
         assert "new leader: blend_dual_presence_valjoint" in text
         assert "No job has ended" in text
         await pilot.press("escape")
-        assert not isinstance(app.screen, TextScreen)
+        assert not isinstance(app.screen, AwayScreen)
     assert last_use(runs, NOW) == NOW
     app = make_app()
     async with app.run_test() as pilot:
         await opened(pilot)
         await until(pilot, lambda: knows_jobs(app))
-        assert not isinstance(app.screen, TextScreen)
+        assert not isinstance(app.screen, AwayScreen)
+
+
+async def test_w_opens_the_report_again_and_enter_opens_the_log_of_a_job(make_app: MakeApp, runs: Path) -> None:
+    note_use(runs, NOW - 2 * HOUR)
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, AwayScreen))
+        await pilot.press("escape")
+        failed = make_job("j2", "deeplab_full", State.FAILED, cause="out of memory")
+        app.post_message(JobsChanged((make_job("j3", "unet", State.SUCCEEDED, ended=NOW - 20), failed)))
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.screen, AwayScreen))
+        assert "out of memory" in screen_text(app), "up to now"
+        assert app.screen.query_one(ReportList).cursor == 3, "on the first job, which failed"
+        await pilot.press("g", "enter")
+        assert isinstance(app.screen, AwayScreen), "the first line is about no job"
+        await pilot.press("j", "j", "j", "enter")
+        await until(pilot, lambda: dashboard(app).log_view.has_focus)
+        assert dashboard(app).jobs.job == failed
+
+
+async def test_without_an_earlier_visit_w_says_so(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: knows_jobs(app))
+        await pilot.press("w")
+        assert notes(app) == ["No earlier visit to this runs folder is known"]
 
 
 def knows_jobs(app: XrayApp) -> bool:
@@ -66,7 +93,7 @@ async def test_who_was_never_here_or_just_now_is_told_nothing(
     app = make_app()
     async with app.run_test() as pilot:
         await until(pilot, lambda: knows_jobs(app))
-        assert not isinstance(app.screen, TextScreen)
+        assert not isinstance(app.screen, AwayScreen)
 
 
 async def test_an_absence_without_news_is_passed_over(make_app: MakeApp, tmp_path: Path) -> None:
@@ -75,7 +102,7 @@ async def test_an_absence_without_news_is_passed_over(make_app: MakeApp, tmp_pat
     app = make_app(empty)
     async with app.run_test() as pilot:
         await until(pilot, lambda: knows_jobs(app))
-        assert not isinstance(app.screen, TextScreen)
+        assert not isinstance(app.screen, AwayScreen)
 
 
 async def test_a_key_notes_that_somebody_is_here(
@@ -102,7 +129,7 @@ async def test_what_was_opened_meanwhile_is_not_covered_by_the_news(make_app: Ma
         await pilot.pause()
         assert app.screen is above
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, TextScreen))
+        await until(pilot, lambda: isinstance(app.screen, AwayScreen))
 
 
 def running(identity: str, **more: object) -> Job:

@@ -36,14 +36,17 @@ async def test_every_binding_of_every_screen_and_widget_has_an_id_of_the_table()
     from xray_tui.forms.screen import LaunchScreen
     from xray_tui.screens.dashboard import DashboardScreen
     from xray_tui.screens.gpu import GpuScreen
+    from xray_tui.screens.run import RunScreen
     from xray_tui.screens.runs_folder import RunsFolderScreen
     from xray_tui.screens.text_screen import TextScreen
+    from xray_tui.screens.while_away import AwayScreen, ReportList
     from xray_tui.widgets.job_list import JobList
     from xray_tui.widgets.live_log import LiveLog
 
     known = {command.id for command in COMMANDS}
     bound = set()
     screens = (ConfirmScreen, DashboardScreen, GpuScreen, LaunchScreen, SaveScreen, RunsFolderScreen, TextScreen)
+    screens += (AwayScreen, ReportList, RunScreen)
     for kind in (XrayApp, *screens, Leaderboard, GpuStrip, JobList, LogView, LiveLog):
         bound |= {binding.id for binding in kind.BINDINGS}
     assert bound <= known

@@ -117,22 +117,40 @@ async def test_an_ended_job_is_not_asked_about(make_app: MakeApp, jobs: tuple) -
         assert not isinstance(app.screen, ConfirmScreen)
 
 
-async def test_the_selected_job_stays_selected_when_others_come_unless_it_was_the_newest(
+async def test_a_new_job_that_runs_is_selected_if_the_newest_was_and_a_waiting_one_leaves_the_cursor_on_it(
     make_app: MakeApp, jobs: tuple
 ) -> None:
+    runs = make_job("j6", "unet", State.RUNNING)
     app = make_app()
     async with app.run_test() as pilot:
         await opened(pilot)
         app.post_message(JobsChanged(jobs[1:]))
         await pilot.pause()
         assert dashboard(app).jobs.job.id == "j4"
+        app.post_message(JobsChanged((runs, *jobs[1:])))
+        await pilot.pause()
+        assert dashboard(app).jobs.job.id == "j6"
+        app.post_message(JobsChanged((jobs[0], runs, *jobs[1:])))
+        await pilot.pause()
+        assert dashboard(app).jobs.job.id == "j6", "the first job that runs"
+        app.post_message(JobsChanged((replace(runs, id="j7"), jobs[0], runs, *jobs[1:])))
+        await pilot.pause()
+        assert dashboard(app).jobs.job.id == "j6", "it is not the newest any more"
+
+
+async def test_enter_goes_to_the_jobs_log_and_its_run_is_found_on_the_board(make_app: MakeApp, jobs: tuple) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        board = await opened(pilot)
         app.post_message(JobsChanged(jobs))
-        await pilot.pause()
-        assert dashboard(app).jobs.job.id == "j5"
-        await pilot.press("tab", "k")
-        app.post_message(JobsChanged((replace(jobs[0], id="j6"), *jobs)))
-        await pilot.pause()
-        assert dashboard(app).jobs.job.id == "j4"
+        await pilot.press("tab", "c", "enter")
+        assert dashboard(app).log_view.has_focus
+        dashboard(app).jobs.focus()
+        await pilot.press("G", "J")
+        assert board.has_focus
+        assert board.row.run == "swin3d_adapter_v1"
+        await pilot.press("tab", "g", "J")
+        assert notes(app)[-1] == "The board shows no result of baseline_posmetric_s2"
 
 
 async def test_after_a_launch_the_cursor_is_on_the_first_job_that_runs(make_app: MakeApp, jobs: tuple) -> None:

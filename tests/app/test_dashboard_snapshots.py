@@ -19,6 +19,7 @@ from xray_tui.app.messages import FollowedChanged, GpuSampled, HostSampled, Jobs
 from xray_tui.feeds.gpu_feed import Gpus
 from xray_tui.feeds.host_feed import Host
 from xray_tui.feeds.job_files import Followed
+from xray_tui.gpu.history import Reading
 from xray_tui.gpu.snapshot import GpuProcess, GpuSnapshot
 from xray_tui.jobs.supervise.process_owners import Owner
 from xray_tui.logs.curve_reader import Curve
@@ -148,7 +149,12 @@ def busy_server() -> Callable[[int], Gpus]:
         }
         history = {
             gpu.uuid: tuple(
-                (NOW - 59 + second, round((gpu.utilisation or 0) * (0.7 + 0.3 * math.sin(second / 6 + gpu.index))))
+                Reading(
+                    NOW - 59 + second,
+                    round((gpu.utilisation or 0) * (0.7 + 0.3 * math.sin(second / 6 + gpu.index))),
+                    100 * (gpu.memory_used or 0) / (80 * GIB),
+                    (gpu.power or 0) / 4 * (0.9 + 0.1 * math.sin(second / 9)),
+                )
                 for second in range(60)
             )
             for gpu in found

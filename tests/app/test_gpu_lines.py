@@ -10,11 +10,12 @@ from rich.cells import cell_len
 
 from tests.app.samples import GIB, NOW, make_gpu, make_host
 from xray_tui.feeds.gpu_feed import Gpus
+from xray_tui.gpu.history import Reading
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
 from xray_tui.jobs.supervise.process_owners import Owner
 from xray_tui.widgets.gpu_layout import Row, gpu_rows
 from xray_tui.widgets.host_line import host_line
-from xray_tui.widgets.process_format import gpu_head, process_head, process_line, run_cells
+from xray_tui.widgets.process_format import LABEL, VALUE, gpu_head, process_head, process_line, run_cells
 
 WORKER = GpuProcess(4711, "C", 40 * GIB, "python3", "ana", "xray-engine train", NOW - 600, 81)
 DESKTOP = GpuProcess(6557, "C+G", 120 << 20, "Xorg", "root", "/usr/lib/Xorg", NOW - 90000, 2)
@@ -194,7 +195,7 @@ def test_control_codes_from_outside_reach_no_line() -> None:
                          processes=(evil,), throttle=("x\x1b",)), availability={"GPU-0": "by\x1b"})  # fmt: skip
     said = [*lines(gpus, 196), *lines(gpus, 196, 4, detailed=True)]
     said += [text_of(line) for line in gpu_head(gpus.snapshot.gpus[0], gpus, 120, NOW)]
-    said.append(text_of(process_line(evil, gpus, 120, 20, NOW)))
+    said.append(text_of(process_line(0, evil, gpus, 120, 20, NOW)))
     assert all(line.isprintable() for line in said)
 
 
@@ -209,7 +210,18 @@ def text_of(parts: list[tuple[str, str]]) -> str:
 def test_a_gpu_in_full_has_all_figures_its_standing_and_a_minute_as_a_chart(width: int, gpus: Gpus) -> None:
     head = [text_of(line) for line in gpu_head(gpus.snapshot.gpus[0], gpus, width, NOW)]
     said = "\n".join(head)
-    for part in ("87%", "41.0 of 80.0 GiB", "61°C", "312 W of 400 W", "1410 MHz", "100%", "1 min ago", "GPU-0"):
+    for part in (
+        "87%",
+        "41.0 of 80.0 GiB",
+        "61°C",
+        "312 W of 400 W",
+        "1410 MHz",
+        "▁▁▂▂",
+        "▅▅▅▅",
+        "▆▆▆▆",
+        "1 min ago",
+        "GPU-0",
+    ):
         assert part in said
     assert "not free: used by another job" in said
     assert all(cell_len(line) <= width for line in head)
@@ -217,10 +229,10 @@ def test_a_gpu_in_full_has_all_figures_its_standing_and_a_minute_as_a_chart(widt
 
 def test_a_time_in_which_nobody_looked_is_a_gap_in_the_chart() -> None:
     gpu = make_gpu(0, **BUSY)
-    whole = tuple((NOW - second, 100) for second in range(59, -1, -1))
+    whole = tuple(Reading(NOW - second, 100) for second in range(59, -1, -1))
     for readings, blank in ((whole, 0), (whole[:20] + whole[40:], 14)):
         head = gpu_head(gpu, replace(seen(gpu), history={gpu.uuid: readings}), 110, NOW)
-        _, _, drawn = text_of(head[0]).partition("100% ")
+        drawn = text_of(head[0])[LABEL + VALUE :]
         assert drawn.count(" ") == blank
 
 
@@ -233,24 +245,24 @@ def test_a_lost_gpu_in_full_is_its_reason() -> None:
 @pytest.mark.parametrize("width", [60, 78, 118, 198])
 def test_a_process_has_its_columns_in_any_width(width: int) -> None:
     gpus = seen(make_gpu(0, **BUSY), owners={4711: Owner("dg_aug_seeds/seed_1337", "j")})
-    run = run_cells([WORKER], gpus, width)
-    line, head = text_of(process_line(WORKER, gpus, width, run, NOW)), process_head(width, run)
-    for part in ("4711", "ana", " C ", "40.0", "81%", "10m00s", "337"):
+    run = run_cells(["dg_aug_seeds/seed_1337"], width)
+    line, head = text_of(process_line(0, WORKER, gpus, width, run, NOW)), process_head(width, run)
+    for part in ("4711", "ana", " C ", "40.0", "81%", "10m00s", "37"):
         assert part in line
     assert cell_len(line) <= width
     assert cell_len(head) <= width
     assert line.index("ana") == head.index("USER")
-    assert line[head.index("COMMAND") :].startswith("xray")
+    assert line[head.index("COMMAND") :].startswith("xra")
 
 
 def test_a_table_without_a_run_leaves_the_room_to_the_commands() -> None:
-    assert run_cells([WORKER], seen(make_gpu(0, **BUSY)), 118) == 4
+    assert run_cells([], 118) == 4
 
 
 def test_a_process_that_cannot_be_seen_keeps_its_row_with_what_is_known() -> None:
-    line = text_of(process_line(replace(UNSEEN, memory=GIB), seen(), 100, 4, NOW))
-    assert line.split() == ["4194301", "-", "C", "1.0", "-", "-", "-", *["not", "visible", "to", "this", "user"]]
-    assert "n/a" in text_of(process_line(UNSEEN, seen(), 100, 4, NOW))
+    line = text_of(process_line(3, replace(UNSEEN, memory=GIB), seen(), 100, 4, NOW))
+    assert line.split() == ["3", "4194301", "-", "C", "1.0", "-", "-", "-", *["not", "visible", "to", "this", "user"]]
+    assert "n/a" in text_of(process_line(3, UNSEEN, seen(), 100, 4, NOW))
 
 
 # The host

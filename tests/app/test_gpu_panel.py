@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -90,6 +91,20 @@ async def test_in_several_columns_the_cursor_goes_down_a_column_and_along_a_row_
         assert strip.cursor == 2
 
 
+async def test_the_gpus_do_not_wait_for_a_runs_folder_that_takes_long_to_read(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = threading.Event()
+    monkeypatch.setattr("xray_tui.board.index.RunIndex.scan", lambda index: finish.wait(60))
+    app = make_app()
+    try:
+        async with app.run_test() as pilot:
+            await until(pilot, lambda: app.services.gpus is not None)
+            assert dashboard(app).board.row_count == 0
+    finally:
+        finish.set()
+
+
 async def test_without_a_gpu_the_focus_passes_the_panel_over(make_app: MakeApp, jobs: tuple) -> None:
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
@@ -160,7 +175,33 @@ async def test_the_cursor_of_the_processes_stays_on_its_process(make_app: MakeAp
         app.post_message(look())
         await pilot.pause()
         assert processes.process is None
-        assert "No process uses this GPU." in screen_text(app)
+        assert "No process uses a GPU." in screen_text(app)
+
+
+async def test_the_processes_of_all_gpus_are_one_table_and_the_head_follows_the_cursor(
+    make_app: MakeApp, gpus: Gpus
+) -> None:
+    worker = gpus.snapshot.gpus[0].processes[0]
+    second = replace(gpus.snapshot.gpus[1], processes=(replace(worker, pid=4800, user="bo"),))
+    unlisted = make_gpu(2, processes=None, processes_problem="no permission")
+    snapshot = replace(gpus.snapshot, gpus=(gpus.snapshot.gpus[0], second, unlisted))
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        app.post_message(GpuSampled(replace(gpus, snapshot=snapshot)))
+        await pilot.press("shift+tab", "j", "enter")
+        text, processes = screen_text(app), app.screen.query_one(ProcessList)
+        assert "4711" in text
+        assert "GPU 1  A100" in text
+        assert "2 · not listed for GPU 2" in text
+        assert processes.process.pid == 4800, "the first process of the opened GPU"
+        await pilot.press("k")
+        await until(pilot, lambda: "GPU 0  A100" in screen_text(app))
+        await pilot.press("right")
+        assert processes.process.pid == 4800
+        await pilot.press("right")
+        await until(pilot, lambda: "cannot be listed: no permission" in screen_text(app))
+        assert "GPU 2  A100" in screen_text(app)
 
 
 async def test_a_look_that_comes_while_the_gpus_screen_is_being_made_is_shown(make_app: MakeApp, gpus: Gpus) -> None:

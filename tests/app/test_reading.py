@@ -12,7 +12,7 @@ from xray_tui.app.app import XrayApp
 from xray_tui.app.messages import FollowedChanged, JobsChanged
 from xray_tui.feeds.job_files import Followed
 from xray_tui.jobs.model.job import Job, Progress, State
-from xray_tui.widgets.job_format import job_detail, job_line
+from xray_tui.widgets.job_format import Layout, job_detail, job_line
 from xray_tui.widgets.log_view import LogView
 
 LINES = tuple(f"line {number}" for number in range(100))
@@ -50,17 +50,21 @@ async def test_a_log_that_is_read_stays_where_it_is_when_the_terminal_changes_it
         assert log.scroll_offset.y == len(log.lines) - log.size.height, "another job's log begins at its end"
 
 
-PHASES = {"read val": "read", "predict test (hv)": "predict", "score": "score", "bootstrap": "boot"}
+def line_of(job: Job, width: int) -> str:
+    return text_of(job_line(job, width, NOW, Layout.of((job,), width)))
+
+
+PHASES = {"read val": "read", "predict test (hv)": "pred", "score": "score", "bootstrap": "boot"}
 
 
 @pytest.mark.parametrize("width", [30, 38, 48, 58, 60, 90, 140])
 def test_kinds_of_jobs_are_told_apart_and_a_phase_is_not_taken_for_the_job(width: int) -> None:
     for kind in ("train", "evaluate", "blend"):
-        ended = text_of(job_line(make_job("j", "seeds/seed_42", State.SUCCEEDED, kind=kind), width, NOW))
+        ended = line_of(make_job("j", "seeds/seed_42", State.SUCCEEDED, kind=kind), width)
         assert f" {kind} " in ended or ended.startswith(f" ✓ {kind[0]} ")
     for phase, seen in PHASES.items():
         job = make_job("j", "seeds/seed_42", State.RUNNING, "evaluate", Progress(613, 613, "images", phase, 0.0))
-        line = text_of(job_line(job, width, NOW))
+        line = line_of(job, width)
         assert cell_len(line) == width
         assert f" {seen}" in line
         assert "100%" in line
@@ -70,4 +74,4 @@ def test_kinds_of_jobs_are_told_apart_and_a_phase_is_not_taken_for_the_job(width
 
 def test_a_training_that_trains_shows_its_bar() -> None:
     job = make_job("j", "unet", State.RUNNING, progress=Progress(5, 10, "steps", "train unet"))
-    assert "━━━" in text_of(job_line(job, 38, NOW))
+    assert "━━━" in line_of(job, 38)

@@ -11,14 +11,23 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from tests.app.piloting import dashboard, opened, screen_text, until
-from tests.app.samples import NOW, write_artifact
+from engine.contract.load import load_config, save_config
+from engine.contract.names import CONFIG, EVENTS
+from tests.app.piloting import dashboard, notes, opened, screen_text, until
+from tests.app.samples import NOW, make_job, write_artifact
 from xray_tui.app.app import XrayApp
-from xray_tui.board.details import read_details
+from xray_tui.app.messages import JobsChanged
+from xray_tui.board.details import Details, read_details
 from xray_tui.board.index import RunIndex
 from xray_tui.board.rank import rank
+from xray_tui.forms.screen import LaunchScreen
+from xray_tui.jobs.model.job import State
 from xray_tui.screens.run import run_lines
+from xray_tui.screens.run_config import read_config
 from xray_tui.screens.text_screen import WIDTH
+from xray_tui.widgets.chart import CurveView
+
+RECIPE = Path(__file__).parents[2] / "configs" / "baseline_posmetric.yaml"
 
 WHOLE: dict[str, Any] = {
     "validation": {"dice_pos": 0.41, "roc_auc_presence": 0.93},
@@ -83,7 +92,7 @@ def test_choices_data_and_provenance_are_all_there(tmp_path: Path) -> None:
     assert entry(lines, "Gate") == "none"
     assert entry(lines, "Weights") == "0.6, 0.4"
     assert entry(lines, "Asked") == "tta hv, threshold tuned"
-    assert entry(lines, "Images") == "613"
+    assert lines[0].startswith(" n = 613 test images, 108 with a fracture · rank 1 of 1 · new ·")
     assert "sha256:" + "ab" * 32 in "".join(entry(lines, "Fingerprint").split())
     assert entry(lines, "Git") == "1ab7331d1324-dirty"
     assert entry(lines, "Device") == "NVIDIA A100-SXM4-80GB"
@@ -202,3 +211,62 @@ async def test_at_80x24_it_opens_with_the_figures_and_scrolls_to_the_provenance(
         await until(pilot, lambda: "331.08" in screen_text(app))
         await pilot.press("escape")
         assert app.screen is dashboard(app)
+
+
+def train_as(runs: Path, run: str, *overrides: str) -> None:
+    """Leave the config of a training of the recipe baseline_posmetric, and two epochs of events."""
+    save_config(load_config(RECIPE, overrides), runs / run / CONFIG)
+    events = [{"event": "start", "epochs": 2, "steps": 20, "step": 0}]
+    events += [{"event": "step", "step": step, "loss": 1 / step} for step in range(1, 21)]
+    events += [{"event": "epoch", "epoch": epoch, "val": {"dice_pos": epoch / 10}} for epoch in (1, 2)]
+    (runs / run / EVENTS).write_text("".join(f"{json.dumps(event)}\n" for event in events))
+
+
+def test_a_config_is_compared_with_the_recipe_that_it_came_from(tmp_path: Path) -> None:
+    write_artifact(tmp_path, "r", 0.4)
+    train_as(tmp_path, "r", "training.epochs=3")
+    config = read_config(tmp_path, "r")
+    assert [heading for heading, _ in config] == ["Compared with the recipe baseline_posmetric", "Config"]
+    (difference,) = config[0][1]
+    assert difference.startswith("training.epochs: 3 (recipe: ")
+    board = rank(RunIndex(tmp_path).scan())
+    lines = run_lines(board.rows[0], board, Details(), NOW, config, width=200)
+    assert f"   {difference}" in lines
+    assert "   training.epochs: 3" in lines
+    (tmp_path / "r" / CONFIG).write_text("kind: \x1b[31m\n")
+    assert "\x1b" not in read_config(tmp_path, "r")[0][1][0]
+    assert read_config(tmp_path, "none") == []
+
+
+async def test_the_keys_of_the_board_work_and_the_curve_and_the_newest_log_are_there(
+    make_app: Callable[..., XrayApp],
+) -> None:
+    app = make_app()
+    write_artifact(app.runs, "full", 0.9, **WHOLE)
+    train_as(app.runs, "full")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        newest = make_job("j9", "full", State.FAILED, cause="out of memory")
+        app.post_message(JobsChanged((make_job("ja", "unet", State.RUNNING), newest)))
+        await pilot.press("enter")
+        curve = app.screen.query_one(CurveView)
+        await until(pilot, lambda: curve.display and curve.size.height > 8)
+        assert "✗ failed" in screen_text(app)
+        assert "best" in screen_text(app) or "Dice_pos 0.2" in screen_text(app)
+        await pilot.press("c")
+        await until(pilot, lambda: curve.has_focus and curve.size.height > 30)
+        await pilot.press("c", "e")
+        assert isinstance(app.screen, LaunchScreen)
+        await pilot.press("escape", "l")
+        await until(pilot, lambda: dashboard(app).log_view.has_focus)
+        assert dashboard(app).jobs.job == newest
+
+
+async def test_a_run_without_jobs_and_curve_says_so(make_app: Callable[..., XrayApp]) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press("enter", "c", "l")
+        assert [note.split(":")[0] for note in notes(app)] == [
+            "This run has no curve", "No job in the list belongs to this run",
+        ]  # fmt: skip

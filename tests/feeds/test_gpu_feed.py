@@ -12,6 +12,7 @@ import pytest
 
 from xray_tui.feeds import gpu_feed
 from xray_tui.feeds.gpu_feed import GpuFeed, Gpus
+from xray_tui.gpu.history import Reading
 from xray_tui.gpu.snapshot import GpuProcess, GpuSample, GpuSnapshot
 from xray_tui.jobs.locks import file_lock
 from xray_tui.jobs.locks.lock_dir import find_lock_dir
@@ -71,7 +72,7 @@ def test_old_figures_are_not_judged_anew_and_add_nothing_to_the_minute(
     feed._sampled(look(1.0, ours))
     feed._sampled(look(1.0, ours, stale="The driver has not answered."))
     assert looks[1].owners == looks[0].owners
-    assert looks[1].history == looks[0].history == {"GPU-0": ((1.0, 3),)}
+    assert looks[1].history == looks[0].history == {"GPU-0": (Reading(1.0, 3, 1.25),)}
 
 
 def test_no_gpu_is_free_while_the_driver_hangs_and_it_is_again_with_the_next_answer(

@@ -216,7 +216,7 @@ async def test_the_gpu_under_the_cursor_shows_its_processes_and_a_stranger_is_no
             await until(pilot, lambda: any("belongs to no job" in note for note in notes(app)))
             assert stranger.poll() is None
             nvml.becomes(*machine())
-            await until(pilot, lambda: "No process uses this GPU." in screen_text(app))
+            await until(pilot, lambda: "No process uses a GPU." in screen_text(app))
             await pilot.press("right", "escape")
             assert not isinstance(app.screen, GpuScreen)
 

@@ -22,7 +22,7 @@ from xray_tui.board.rank import rank
 from xray_tui.cli.main import main
 from xray_tui.jobs.model.job import Job, JobSpec, Progress, State, write_job
 from xray_tui.status.last_visit import last_use, note_use, parse_since
-from xray_tui.status.report import BASIS, as_json, build_report, lines, results_since
+from xray_tui.status.report import BASIS, as_json, build_report, entries, lines, results_since
 
 HOUR = 3600.0
 
@@ -116,9 +116,11 @@ def test_the_report_reads_as_short_lines(runs: Path) -> None:
     assert told[0].endswith(" (12h00m ago)")
     assert told[1:] == [
         "",
-        "Ended: 2",
+        "Failed: 1",
         "  failed     train     late  just now, took 10m30s  j2",
         "      out of memory",
+        "",
+        "Ended: 1",
         "  succeeded  evaluate  early  5h00m ago, took 1h00m  j1",
         "",
         "Running: 1",
@@ -137,6 +139,12 @@ def test_the_report_reads_as_short_lines(runs: Path) -> None:
         "     1  0.4000  fresh  2h00m ago",
         f"  {BASIS}",
     ]
+
+
+def test_failures_come_first_and_every_line_about_a_job_has_its_id(runs: Path) -> None:
+    jobs = (JOBS[5], replace(JOBS[4], ended=NOW - 9 * HOUR, started=None))
+    told = entries(build_report(jobs, board_of(runs), NOW - 12 * HOUR, NOW), 80, "ana")
+    assert [job for _, job in told] == ["", "", "", "j2", "j2", "", "", "j1", "", ""]
 
 
 def test_nothing_is_told_in_two_lines_and_is_no_news(runs: Path) -> None:

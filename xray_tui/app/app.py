@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path, PurePath
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 REST_DELAY = 0.12
 """Seconds that a job must stay selected before it is followed; a held key moves on faster."""
+
+BOARD_WAIT = 0.5
+"""Seconds after which GPUs and jobs are read even if there is no board yet."""
 
 
 class XrayApp(JobKeys):
@@ -100,6 +104,7 @@ class XrayApp(JobKeys):
         self.runs = runs.absolute()
         self._dashboard.show_title(location(self.runs))
         self.services.start(self.runs)
+        self.set_timer(BOARD_WAIT, lambda: self.services.start_later(self._board))
         self.name_terminal(f"{user()}@{host()} {self.runs}")
 
     @property
@@ -177,15 +182,34 @@ class XrayApp(JobKeys):
         await super().on_event(event)
 
     def _show_away_report(self) -> None:
-        """Show the away summary once, when the dashboard is the top screen."""
+        """Show the away summary when the dashboard is the top screen."""
         if self._away_report is None or self._exit or self.screen is not self._dashboard:
             return
-        from xray_tui.screens.text_screen import WIDTH, TextScreen
-        from xray_tui.status.report import lines
+        from xray_tui.screens.text_screen import WIDTH
+        from xray_tui.screens.while_away import AwayScreen
+        from xray_tui.status.report import entries
         from xray_tui.system.process import user
 
         report, self._away_report = self._away_report, None
-        self.push_screen(TextScreen("While you were away", lines(report, WIDTH, user())))
+        self.push_screen(AwayScreen(entries(report, WIDTH, user())), self._open_log)
+
+    async def _open_log(self, job: str | None) -> None:
+        """Select the job and focus its log; do nothing for None."""
+        if job is not None and self._dashboard.jobs.select(job):
+            await self._dashboard.read_log()
+        elif job is not None:
+            self.say("The job is not in the list any more")
+
+    def action_away(self) -> None:
+        """Show again what happened since the previous visit, up to now."""
+        from xray_tui.status.report import build_report
+
+        since = self.services.welcome_back.since if self.services.welcome_back else None
+        if (board := self._board) is None or since is None:
+            self.say("No earlier visit to this runs folder is known")
+        else:
+            build = partial(build_report, self._jobs, board, since, time.time())
+            self.run_worker(lambda: self._post(messages.AwaySummary(build())), thread=True, exit_on_error=False)
 
     def on_dashboard_screen_uncovered(self) -> None:
         self.show_message()
@@ -232,7 +256,7 @@ class XrayApp(JobKeys):
         if message.row.rank == 0:
             self._dashboard.action_job_of_run()
         elif self._board is not None:
-            self.push_screen(RunScreen(message.row, self._board))
+            self.push_screen(RunScreen(message.row, self._board, self._jobs), self._open_log)
 
     # Key actions
 

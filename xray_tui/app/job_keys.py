@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.contract.names import EVENTS, JOBS, LOG
+from engine.contract.text import clean
 from xray_tui.app import actions
 from xray_tui.app.terminal_app import TerminalApp
 
@@ -43,6 +44,17 @@ class JobKeys(TerminalApp):
     def action_resume_job(self) -> None:
         """Resume the selected training."""
         self._perform(partial(actions.resume, settings=self.settings))
+
+    def action_job_run(self) -> None:
+        """Put the board's cursor on the run of the selected job."""
+        board, job = self._dashboard.board, self._dashboard.jobs.job
+        if job is None:
+            self.say("There is no job under the cursor")
+        elif job.spec.run in board.shown_runs:
+            board.move_to(board.shown_runs.index(job.spec.run))
+            board.focus()
+        else:
+            self.say(f"The board shows no result of {clean(job.spec.run)}")
 
     def action_open_log(self) -> None:
         """Show the whole visible log in a pager: that of the job, or the events of a run without one."""

@@ -63,8 +63,8 @@ class Services:
         )
 
     def start_later(self, board: Board | None) -> None:
-        """Start the other feeds unless they have been started. Call it after the first board or the first failure to
-        read one, because the feeds' imports would delay the first rows."""
+        """Start the other feeds unless they have been started. Call it after the first board, the first failure to
+        read one, or a short wait, because the feeds' imports would delay the first rows."""
         from xray_tui.feeds.ended_jobs import EndedJobs
         from xray_tui.feeds.gpu_feed import GpuFeed
         from xray_tui.feeds.host_feed import HostFeed

@@ -209,8 +209,10 @@ class DashboardScreen(Screen[None]):
             self._curve.show(*curves, names=[self._log_failure] if self._log_failure else runs)
 
     @on(JobList.Opened)
-    def _read_detail(self, event: JobList.Opened) -> None:
-        self._detail.focus()
+    async def read_log(self) -> None:
+        """Focus the log of the selected job."""
+        await self.action_detail("log")
+        self.log_view.focus()
 
     @property
     def _detail(self) -> LiveLog | CurveView:

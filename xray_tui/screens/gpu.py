@@ -1,4 +1,4 @@
-"""The GPU screen: all figures of one GPU, and its processes; `K` stops the job of the selected process."""
+"""The GPU screen: all figures of one GPU, and the processes of all GPUs; `K` stops the job of the selected process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TIMES_EVERY = 1.0
 
 
 class GpuHead(Static):
-    """The GPU's figures and a chart of its last minute."""
+    """The GPU's figures and the history of its last minute."""
 
     _shown: tuple[GpuSample, Gpus] | None = None
 
@@ -58,7 +58,8 @@ class GpuHead(Static):
 
 
 class GpuScreen(Screen[None]):
-    """Shows one GPU, identified by its UUID, or by its index if it has none; left and right go to the other GPUs."""
+    """Shows one GPU, identified by its UUID, or by its index if it has none: that of the selected process. The left and
+    right keys go to the other GPUs."""
 
     CSS_PATH = "../styles/gpu.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("gpu")]
@@ -84,6 +85,7 @@ class GpuScreen(Screen[None]):
         self.query_one(ProcessList).focus()
         self.set_interval(TIMES_EVERY, self.query_one(GpuHead).refresh_age)
         self.show(self._gpus)
+        self.query_one(ProcessList).select(self._gpu)
 
     def show(self, gpus: Gpus) -> None:
         """Show a new sample; a GPU missing from it keeps its last figures."""
@@ -93,16 +95,17 @@ class GpuScreen(Screen[None]):
                 self._gpu = gpu
         if self.query(GpuHead):  # if it does not exist yet, on_mount draws
             self._draw()
+            self.query_one(ProcessList).show(gpus)
 
     def _draw(self) -> None:
-        gpu, gpus = self._gpu, self._gpus
-        head, processes = self.query_one(GpuHead), self.query_one(ProcessList)
+        gpu, gpus, head = self._gpu, self._gpus, self.query_one(GpuHead)
         head.border_title = Content.assemble((f"GPU {gpu.index}  {short_name(gpu)}", "bold"))
         head.border_subtitle = Content(f"driver {clean(gpus.snapshot.driver)}" if gpus.snapshot.driver else "")
         head.show(gpu, gpus)
-        count = len(gpu.processes or ())
-        processes.border_title = Content.assemble(("Processes", "bold"), f"  {count}" if count else "")
-        processes.show(gpu, gpus)
+
+    def on_process_list_moved(self, message: ProcessList.Moved) -> None:
+        self._gpu = message.gpu
+        self._draw()
 
     def action_step(self, steps: int) -> None:
         """Show the GPU that is `steps` further on, wrapping around at both ends."""
@@ -111,6 +114,7 @@ class GpuScreen(Screen[None]):
         if gpus:
             self._gpu = gpus[(indices[0] + steps) % len(gpus) if indices else 0]
             self._draw()
+            self.query_one(ProcessList).select(self._gpu)
 
     def action_stop(self) -> None:
         process = self.query_one(ProcessList).process

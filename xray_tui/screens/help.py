@@ -20,6 +20,7 @@ SIGNS = {
     "▷": "a run that is still being trained, with its validation so far; it has no rank and is not exported",
     "◦ ▹ ▶": "a job that is queued, starting or running",
     "‖ ⊘": "a job that is held, or blocked because a job before it did not succeed",
+    "□": "a job that is being stopped",
     "✓ ✗ ■ ?": "a job that succeeded, failed, was stopped or is lost",
     "▁▄█": "a GPU's utilisation over the last minute, the newest on the right",
     "○ ● ! ?": "a GPU that is free for the next job, taken, faulty or perhaps stalled",

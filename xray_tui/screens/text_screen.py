@@ -23,7 +23,7 @@ def wrapped(text: str, indent: str = "", more: str = "  ") -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=more, break_on_hyphens=False)
 
 
-class TextScreen(ModalScreen[None]):
+class TextScreen(ModalScreen[str]):
     """Shows lines under a title; all must have passed `clean`."""
 
     CSS_PATH = "../styles/dialogs.tcss"

@@ -84,6 +84,8 @@ class WelcomeBack:
         self._on_report = on_report
         self._board: Board | None = None
         self._jobs: tuple[Job, ...] | None = None
+        self.since: float | None = None
+        """Time of the visit before this one; None if unknown."""
         self._lock = Lock()
         self._noted: float | None = None
         """Time of the last update; None until the report has been built."""
@@ -109,7 +111,7 @@ class WelcomeBack:
         from xray_tui.status.report import build_report
 
         now = time.time()
-        since = last_use(self._runs, now)
+        since = self.since = last_use(self._runs, now)
         note_use(self._runs, now)
         with self._lock:
             self._noted = now

@@ -113,11 +113,16 @@ def results_since(board: Board, since: float) -> Results:
 
 def lines(report: Report, width: int = 100, me: str = "") -> list[str]:
     """The report as text, wrapped at `width` characters. Jobs of users other than `me` show the user's name."""
+    return [line for line, _ in entries(report, width, me)]
+
+
+def entries(report: Report, width: int, me: str) -> list[tuple[str, str]]:
+    """The lines of the report, each with the id of the job that it is about, or ""."""
     try:
         since = f"Since {datetime.fromtimestamp(report.since):%Y-%m-%d %H:%M} ({ago(report.now - report.since)})"
     except (ValueError, OverflowError, OSError):  # before year 1
         since = "Since the beginning"
-    return [since, *_jobs(report, width, me), *_board(report, width)]
+    return [(since, ""), *_jobs(report, width, me), *((line, "") for line in _board(report, width))]
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -150,14 +155,18 @@ def ago(seconds: float) -> str:
     return f"{days} days ago" if days >= 2 else f"{duration(seconds)} ago"
 
 
-def _jobs(report: Report, width: int, me: str) -> Iterator[str]:
+def _jobs(report: Report, width: int, me: str) -> Iterator[tuple[str, str]]:
+    """The lines about jobs, failures first."""
+    failed = [job for job in report.ended if job.state in (State.FAILED, State.LOST)]
+    ended = [job for job in report.ended if job not in failed]
     if not (report.ended or report.running or report.waiting):
-        yield "No job has ended, is running or is waiting."
-    for title, jobs in (("Ended", report.ended), ("Running", report.running), ("Waiting", report.waiting)):
+        yield "No job has ended, is running or is waiting.", ""
+    sections = (("Failed", failed), ("Ended", ended), ("Running", report.running), ("Waiting", report.waiting))
+    for title, jobs in sections:
         if jobs:
-            yield from ("", f"{title}: {len(jobs)}")
+            yield from (("", ""), (f"{title}: {len(jobs)}", ""))
             for job in jobs:
-                yield from _job(job, report.now, width, me)
+                yield from ((line, job.id) for line in _job(job, report.now, width, me))
 
 
 def _job(job: Job, now: float, width: int, me: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from os.path import commonprefix
 
 from rich.cells import cell_len, set_cell_size
 
@@ -37,6 +38,21 @@ def cut(text: str, width: int) -> str:
             break
         end = char + end
     return set_cell_size(set_cell_size(text, head) + ELLIPSIS + end, width)
+
+
+def cut_apart(texts: Iterable[str], width: int) -> dict[str, str]:
+    """Each text in at most `width` cells. Different texts that would look alike are shown from where they differ."""
+    shown = {text: cut(text, width) for text in texts}
+    groups: dict[str, list[str]] = {}
+    for text, short in shown.items():
+        groups.setdefault(short, []).append(text)
+    for group in groups.values():
+        start = len(commonprefix(group))  # noqa: RUF071 - of texts, not of paths
+        start = min(start, max(1, min(map(len, group)) - width + 2))
+        if len(group) > 1 and start and width > 2:
+            shorter = cut_apart((text[start:] for text in group), width - 1)
+            shown |= {text: ELLIPSIS + shorter[text[start:]] for text in group}
+    return shown
 
 
 def cut_end(text: str, width: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.contract.text import clean
 from engine.contract.units import duration, gibibytes
-from xray_tui.gpu.history import averages
+from xray_tui.gpu.history import Figure, averages
 from xray_tui.widgets.format import Line, Part, cut
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from xray_tui.gpu.snapshot import GpuProcess, GpuSample
 
 BUSY_FROM = 10
-"""Utilisation in % from which the history is drawn as work."""
+"""Figures in % from which the history is drawn as work."""
 WARM, HOT = 75, 85
 """Temperatures in °C from which the text is coloured; most data-centre GPUs throttle between 85 and 95."""
 
@@ -26,19 +26,16 @@ def short_name(gpu: GpuSample) -> str:
     return clean(gpu.name).removeprefix("NVIDIA ").removeprefix("GeForce ")
 
 
-def history(gpu: GpuSample, gpus: Gpus, width: int) -> Line:
-    """The last minute of utilisation in `width` cells, newest on the right; blank where there is no sample."""
-    means = averages(gpus.history.get(gpu.uuid, ()), gpus.snapshot.time, width) if width else []
+def history(gpu: GpuSample, gpus: Gpus, width: int, figure: Figure = "utilisation") -> Line:
+    """The last minute of a figure in `width` cells, newest on the right; blank where there is no sample."""
+    means = averages(gpus.history.get(gpu.uuid, ()), gpus.snapshot.time, width, figure) if width else []
     drawn = [(column(mean), "faint" if mean is None or mean < BUSY_FROM else "good") for mean in means]
     return [("".join(block for block, _ in run), style) for style, run in groupby(drawn, key=lambda cell: cell[1])]
 
 
-def column(mean: float | None, height: int = 1) -> str:
-    """A bar for a utilisation in %, one character per row, top row first; blank for None."""
-    if mean is None:
-        return " " * height
-    eighths = 1 + int(mean / 100 * 8 * height)
-    return "".join(" ▁▂▃▄▅▆▇█"[max(0, min(8, eighths - 8 * row))] for row in reversed(range(height)))
+def column(mean: float | None) -> str:
+    """A bar for a figure in %, one character high; blank for None."""
+    return " " if mean is None else "▁▂▃▄▅▆▇█"[max(0, min(7, int(mean / 100 * 8)))]
 
 
 def utilisation(gpu: GpuSample) -> Part:

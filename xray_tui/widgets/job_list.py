@@ -14,7 +14,7 @@ from textual.strip import Strip
 
 from engine.contract.text import clean
 from xray_tui.keymap import bindings
-from xray_tui.widgets.job_format import GLYPHS, job_detail, job_line
+from xray_tui.widgets.job_format import GLYPHS, Layout, counts, job_detail, job_line
 from xray_tui.widgets.list_view import ListView
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 class JobList(ListView):
-    """Lists the jobs. The cursor stays on its job, but moves to a new job if its own is the newest or has ended."""
+    """Lists the jobs. The cursor stays on its job, unless that is the newest or has ended: then it moves to a new job
+    that is listed before it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("jobs")]
     STYLES = "jobs"
@@ -36,7 +37,7 @@ class JobList(ListView):
 
     @dataclass
     class Opened(Message):
-        """The user wants to read the job's log or curve."""
+        """The user wants to read the job's log."""
 
         job: Job
 
@@ -45,6 +46,8 @@ class JobList(ListView):
         self._jobs: tuple[Job, ...] = ()
         self._others = ""
         self._me = ""
+        self._layout: tuple[int, Layout] | None = None
+        """The width of a line and the columns at that width."""
         self._selected: str | None = None
         self._newest: str | None = None
         self._failure = ""
@@ -66,16 +69,24 @@ class JobList(ListView):
 
         self._others = others
         self._me = user()
-        following = self.job is not None and (self.job.id == self._newest or self.job.state.ended)
-        known, newest = {job.id for job in self._jobs}, jobs[0].id if jobs else None
-        self._jobs, self._newest = in_view(jobs), newest
+        following = self.job is None or self.job.id == self._newest or self.job.state.ended
+        known = {job.id for job in self._jobs}
+        self._jobs, self._newest = in_view(jobs), jobs[0].id if jobs else None
+        self._layout = None
         ids = [job.id for job in self._jobs]
-        new = [job for job in self._jobs if job.id not in known] if following else []
+        new = [job for job in self._jobs if job.id not in known] if following and known else []
         first = min(new, key=lambda job: (job.state.waiting, job.ticket, job.created), default=None)
         selected = first.id if first else self._selected
         self.replaced_rows(ids.index(selected) if selected in ids else None)
         self._title()
         self.cursor_moved()
+
+    def select(self, job: str) -> bool:
+        """Put the cursor on this job; return whether it is in the list."""
+        index = next((index for index, shown in enumerate(self._jobs) if shown.id == job), None)
+        if index is not None:
+            self.move_to(index)
+        return index is not None
 
     def cursor_moved(self) -> None:
         job = self.job
@@ -98,10 +109,7 @@ class JobList(ListView):
         self._title()
 
     def _title(self) -> None:
-        live = sum(not job.state.ended for job in self._jobs)
-        parts = [self._failure] if self._failure else []
-        parts += [f"{live} of {len(self._jobs)} active"] if live else []
-        parts += [clean(self._others)] if self._others else []
+        parts = list(filter(None, (self._failure, counts(self._jobs), clean(self._others))))
         self.border_title = Content.assemble(("Jobs", "bold"), f"  {' · '.join(parts)}" if parts else "")
 
     def refresh_times(self) -> None:
@@ -111,7 +119,9 @@ class JobList(ListView):
         self.refresh_changed()
 
     def draw_row(self, index: int, width: int) -> Strip:
-        parts = job_line(self._jobs[index], width, time.time(), self._me)
+        if self._layout is None or self._layout[0] != width:
+            self._layout = width, Layout.of(self._jobs, width, self._me)
+        parts = job_line(self._jobs[index], width, time.time(), self._layout[1], self._me)
         return self.strip_of(parts, width, index == self.cursor)
 
     def draw_empty(self, y: int, width: int) -> Strip:
