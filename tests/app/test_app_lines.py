@@ -91,7 +91,7 @@ def test_columns_that_do_not_fit_are_dropped_from_the_right_and_counted() -> Non
 
 def test_a_columns_head_is_the_same_at_every_width() -> None:
     heads = {column.head for width in (60, 75, 120, 200) for column, _ in place(columns_of(SIX, 30), width, "rank")[0]}
-    assert heads == {"#", "Run", "Dice_pos", "IoU_pos", "ROC-AUC", "AP", "Prec_pos", "Rec_pos", "Thr", "TTA", "Age",
+    assert heads == {"#", "Run", "Dice_pos", "IoU_pos", "ROC-AUC", "AP", "Prec_pos", "Rec_pos", " Thr", "TTA", "Age",
                      "Artifact"}  # fmt: skip
 
 

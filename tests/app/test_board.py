@@ -198,14 +198,14 @@ async def test_the_board_says_where_a_threshold_came_from_and_of_how_many_a_run_
         lines = screen_text(app).splitlines()
         assert any(line.split()[-6:-1] == ["Thr", "TTA", "of", "k", "Age"] for line in lines)
         said = {name: line for line in lines for name in ("tuned", "fixed", "older") if f" {name} " in line}
-        assert " 0.49  val " in said["tuned"]
+        assert " 0.49 val " in said["tuned"]
         assert " 0.125 fix " in said["fixed"]
         assert said["fixed"].split()[-3] == "2"
-        assert " 0.25  ? " in said["older"]
+        assert " 0.25 ? " in said["older"]
         assert said["older"].split()[-3] == "1"
         await pilot.press("question_mark")
         await pilot.press("G")
-        assert "0.49  val" in screen_text(app)
+        assert "0.49 val" in screen_text(app)
 
 
 async def test_columns_of_the_settings_go_by_any_name_of_a_metric_and_a_name_of_none_is_said(make_app: MakeApp) -> None:
@@ -226,7 +226,7 @@ async def test_a_narrow_board_says_how_many_columns_do_not_fit(make_app: MakeApp
     async with app.run_test(size=(80, 30)) as pilot:
         await opened(pilot)
         assert next(line for line in screen_text(app).splitlines() if " Dice_pos " in line).endswith("+2│")
-        assert " 0.49  val " in screen_text(app)
+        assert " 0.49 val " in screen_text(app)
         await pilot.resize_terminal(100, 30)
         await until(pilot, lambda: " Age" in screen_text(app))
 

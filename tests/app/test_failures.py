@@ -37,7 +37,7 @@ async def test_a_feed_that_fails_says_so_in_its_panel_until_it_works_again(
         await pilot.pause()
         before = screen_text(app)
         line = "! reading failed: KeyError: '\x1b[31m'; next try in 4 s"
-        dashboard(app).remove_class("-idle")
+        dashboard(app).remove_class("-idle", "-no-job")
         app.post_message(FeedFailed(feed, line))  # type: ignore[arg-type]
         await until(pilot, lambda: "! reading failed: KeyError: '␛[31m'; next try in 4 s" in screen_text(app))
         app.post_message(FeedFailed(feed, ""))  # type: ignore[arg-type]

@@ -24,9 +24,9 @@ SIGNS = {
     "✓ ✗ ■ ?": "a job that succeeded, failed, was stopped or is lost",
     "▁▄█": "a GPU's utilisation over the last minute, the newest on the right",
     "○ ● ! ?": "a GPU that is free for the next job, taken, faulty or perhaps stalled",
-    "0.49  val": "a threshold chosen on validation",
-    "0.25  fix": "a threshold fixed beforehand",
-    "0.30  ?": "a threshold of unknown origin",
+    "0.49 val": "a threshold chosen on validation",
+    "0.25 fix": "a threshold fixed beforehand",
+    "0.30 ?": "a threshold of unknown origin",
     "of k": "how many test artifacts the run has; taking the best of them is a choice on test, too",
 }
 """The signs of the dashboard's lists and their meanings."""

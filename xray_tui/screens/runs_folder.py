@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 from engine.contract.text import clean
 from xray_tui.keymap import bindings
 from xray_tui.widgets.clean_input import CleanInput
+from xray_tui.widgets.message_line import MessageLine
 
 
 class RunsFolderScreen(Screen[Path | None]):
@@ -41,6 +42,7 @@ class RunsFolderScreen(Screen[Path | None]):
             )
             yield CleanInput(str(self._suggestion), id="folder", select_on_focus=False)
             yield Static(id="message", classes="answers", markup=False)
+        yield MessageLine()
 
     def on_mount(self) -> None:
         self._say("Enter opens the folder, Escape quits.")

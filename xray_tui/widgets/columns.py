@@ -79,7 +79,7 @@ def columns_of(metrics: Sequence[str], name_width: int = 0, several: bool = Fals
         Column("rank", "#", 3, lambda row, now: str(row.rank or TRAINING), lambda row: row.rank),
         Column("run", "Run", name_width, lambda row, now: row.name, lambda row: row.run.casefold(), align="left"),
         *map(_metric_column, metrics),
-        Column("threshold", "Thr", 9, _threshold, lambda row: row.artifact.threshold, align="left"),
+        Column("threshold", " Thr", 9, _threshold, lambda row: row.artifact.threshold, align="left"),
         Column("tta", "TTA", 4, lambda row, now: _tta(row), lambda row: row.artifact.tta),
         *((best_of,) if several else ()),
         Column("age", "Age", 4, lambda row, now: age(now - row.artifact.time), lambda row: row.artifact.time, True),
@@ -106,7 +106,7 @@ def _threshold(row: Row, now: float) -> str:
     if value is None:
         return "-"
     digits = f"{value:.3f}".rstrip("0").ljust(4, "0")
-    return f"{digits:<5} {SOURCES[row.artifact.threshold_source]:<3}"
+    return f"{digits:>5} {SOURCES[row.artifact.threshold_source]:<3}"
 
 
 def _tta(row: Row) -> str:
