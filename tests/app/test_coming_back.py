@@ -147,7 +147,7 @@ def rung(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("bell", [True, False])
 async def test_the_end_of_jobs_rings_once_and_is_one_line(make_app: MakeApp, rung: list[str], bell: bool) -> None:
     app = make_app(bell=bell)
-    async with app.run_test(notifications=True, size=(120, 40)) as pilot:
+    async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: knows_jobs(app))
         before = (running("a"), running("b"), running("c"))
         app.post_message(JobsChanged(before))

@@ -76,7 +76,7 @@ def test_a_key_that_would_do_two_things_in_one_place_is_named() -> None:
 
 async def test_what_is_wrong_in_the_keymap_and_theme_is_said(make_app: MakeApp) -> None:
     app = make_app(keymap={"job.stopp": "x", "board.export": "no such key"}, theme="pink")
-    async with app.run_test(notifications=True) as pilot:
+    async with app.run_test() as pilot:
         await opened(pilot)
         said = notes(app)
         assert "keymap: job.stopp: unknown command; did you mean job.stop?" in said
@@ -130,7 +130,7 @@ async def test_messages_come_one_at_a_time_without_repeats_and_wait_while_a_scre
         rows = screen_text(app).splitlines()
         assert rows[-2].strip() == "first"
         assert "quit" in rows[-1]
-        app._drop_message()
+        app._drop_message(("first", "information"))
         await until(pilot, lambda: " ! [bold]second" in screen_text(app))
         await pilot.press("question_mark")
         app.say("third")

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -95,10 +96,11 @@ class TerminalApp(KeysInOrder):
         text, severity = self.messages[-1] if self.messages else ("", "information")
         lines.first().show(text, severity)
         if text:
-            self._message_timer = self.set_timer(5 if severity == "information" else 12, self._drop_message)
+            drop = partial(self._drop_message, (text, severity))
+            self._message_timer = self.set_timer(5 if severity == "information" else 12, drop)
 
-    def _drop_message(self) -> None:
-        self.messages.pop()
+    def _drop_message(self, message: tuple[str, SeverityLevel]) -> None:
+        self.messages = [other for other in self.messages if other != message]
         self.show_message()
 
     def on_message_line_ready(self) -> None:
