@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,6 +19,7 @@ from engine.contract.errors import BadInput, Exit, Failed, Stopped
 from engine.contract.text import clean
 
 _PR_SET_PDEATHSIG = 1
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 _RETRY_S = 0.05
 """Interval in seconds at which a stop that arrived during an import is tried again."""
 
@@ -138,7 +139,7 @@ class StopFlag:
     def __init__(self) -> None:
         self.is_set = take_delayed_stop()
         self._before: dict[int, Any] = {}
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOPS:
             self._before[number] = signal.getsignal(number)  # stored before the first signal can arrive
             signal.signal(number, self._on_signal)
 
@@ -152,10 +153,21 @@ class StopFlag:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def stops_delayed() -> Iterator[None]:
+    """Delay SIGTERM and SIGINT until the end of the block. A process that is forked in the block never receives them
+    before it calls leave_stopping_to_the_parent."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+
+
 def leave_stopping_to_the_parent(parent: int) -> None:
     """Make a loader process ignore SIGTERM and SIGINT, and end with its parent. The signals reach the whole process
     group, and a loader that they killed would look like a failure."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOPS:
         signal.signal(number, signal.SIG_IGN)
     end_with(parent)
 

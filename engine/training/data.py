@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from engine.data.sampling import Batches
 from engine.data.splits import read_samples
 from engine.data.window import report_missing
 from engine.process.device import Device
-from engine.process.exit import leave_stopping_to_the_parent
+from engine.process.exit import leave_stopping_to_the_parent, stops_delayed
 from engine.process.progress import show_title
 from engine.training.checkpoints import needs_negatives
 from engine.training.ranks import Ranks
@@ -83,13 +84,13 @@ def make_batches(config: LearnConfig, training: Inputs, first_step: int, ranks: 
     return Batches(fractured, config.training, config.seed, first_step=first_step, rank=ranks.rank, ranks=ranks.size)
 
 
-def make_loader(config: LearnConfig, training: Inputs, batches: Batches, device: Device) -> DataLoader[Batch]:
-    """One pass of this loader is the whole training. It has its own generator: the default one would draw from the
-    global random state and change dropout."""
+def make_loader(config: LearnConfig, training: Inputs, batches: Batches, device: Device) -> Iterator[Batch]:
+    """The batches of the whole training; the loader processes are started here. The loader has its own generator: the
+    default one would draw from the global random state and change dropout."""
     workers = config.data.workers
     if workers is None:
         workers = min(8, torch.get_num_threads()) if device.is_cuda else 0
-    return DataLoader(
+    loader = DataLoader(
         TrainingSamples(training, config.data.patch),
         batch_size=None,  # a sample of the loader is a batch
         sampler=batches,
@@ -98,6 +99,8 @@ def make_loader(config: LearnConfig, training: Inputs, batches: Batches, device:
         worker_init_fn=partial(_begin_loader, os.getpid()),
         generator=torch.Generator().manual_seed(config.seed),
     )
+    with stops_delayed():  # torch gives a new loader process a SIGTERM handler that ends it
+        return iter(loader)
 
 
 def _begin_loader(parent: int, worker: int) -> None:

@@ -80,9 +80,6 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
         write_data_record(run, read_images(training_data.samples, manifest if config.data.cache else None))
     origin = origin_of(run, training_data) if ranks.is_first else {}
     events = EventLog(run / names.EVENTS if ranks.is_first else None, keep_bytes=state.events_bytes)
-    events.write("start", run=run.name, epochs=epochs, steps=steps, step=state.step)
-    _print_start(learner, training_data, state)
-
     started = time.monotonic() - state.seconds
     meter = Meter(batches.batch_size, ranks.mean)
     stop = StopFlag()
@@ -90,6 +87,8 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
     set_modes(learner.network, training, encoder_frozen=state.step < frozen_steps)
     is_over = _is_over(state, training, steps_per_epoch)
     try:
+        events.write("start", run=run.name, epochs=epochs, steps=steps, step=state.step)
+        _print_start(learner, training_data, state)
         with Progress(f"train {run.name}", steps, "steps", done=state.step) as progress:
             for batch in () if is_over else make_loader(config, training_data.training, batches, device):
                 part = part_of_update(state.step, steps_per_epoch, training.accumulate)

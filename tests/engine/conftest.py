@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import setproctitle
+
+from engine.contract.events import parse_events
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before the hub's client is imported: no test waits for a network
 
@@ -37,6 +41,17 @@ TINY_CLASSIFIER = [
 def arguments(*pairs: str) -> list[str]:
     """`--set` for each pair."""
     return [word for pair in pairs for word in ("--set", pair)]
+
+
+def wait_for_start(run: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until the training has written its start event. From then on a stop saves a checkpoint."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and process.poll() is None:
+        text = (run / "events.jsonl").read_text() if (run / "events.jsonl").exists() else ""
+        if "start" in [event["event"] for event in parse_events(text)]:
+            return
+        time.sleep(0.02)
+    raise AssertionError("the training did not start")
 
 
 @pytest.fixture

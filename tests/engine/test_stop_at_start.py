@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import TINY, arguments
+from .conftest import TINY, arguments, wait_for_start
+
+LONG = bool(os.environ.get("XRAY_TUI_LONG"))
 
 pytestmark = pytest.mark.usefixtures("engine_extra")
 
@@ -33,9 +37,28 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-def training(project: Path, manifest: Path, run: Path) -> list[str]:
+LOADERS = """
+import importlib, os, signal, sys
+from engine.cli import main
+
+module, name = sys.argv[1].rsplit(".", 1)
+module, parent = importlib.import_module(module), os.getpid()
+function = getattr(module, name)
+
+def with_a_stop(*given):
+    result = function(*given)
+    if os.getpid() != parent:
+        os.killpg(0, signal.SIGTERM)
+    return result
+
+setattr(module, name, with_a_stop)
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def training(project: Path, manifest: Path, run: Path, *more: str) -> list[str]:
     config = str(project / "configs" / "pretrained_dual_head.yaml")
-    long = arguments(f"data.manifest={manifest}", *TINY, "training.epochs=2000")
+    long = arguments(f"data.manifest={manifest}", *TINY, "training.epochs=2000", *more)
     return ["train", "--config", config, "--run", str(run), *long]
 
 
@@ -62,3 +85,39 @@ def test_a_stop_at_any_moment_of_the_start_ends_the_training(
     _, error = process.communicate(timeout=120)
     assert process.returncode == 3, error
     assert error.splitlines()[-1].startswith("stopped")
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "torch.utils.data._utils.signal_handling._set_worker_signal_handlers",
+        "torch.set_num_threads",
+        "engine.training.data._begin_loader",
+    ],
+)
+def test_a_stop_while_a_loader_process_starts_saves_a_checkpoint(
+    last: str, project: Path, synthetic: Path, tmp_path: Path
+) -> None:
+    """The stop arrives in the whole process group, as that of a job does, after a loader process has called `last`."""
+    run = tmp_path / "run"
+    given = [sys.executable, "-c", LOADERS, last, *training(project, synthetic, run, "data.workers=1")]
+    done = subprocess.run(given, capture_output=True, text=True, timeout=120, process_group=0)
+    assert done.returncode == 3, done.stderr
+    assert "continue with --resume" in done.stderr
+    assert (run / "checkpoints" / "last.pt").exists()
+
+
+def test_a_stop_in_the_first_second_of_the_steps_saves_a_checkpoint(
+    project: Path, synthetic: Path, tmp_path: Path
+) -> None:
+    moments = random.Random(5)
+    for number in range(30 if LONG else 1):
+        run = tmp_path / f"run_{number}"
+        given = [sys.executable, "-m", "engine.cli", *training(project, synthetic, run, "data.workers=4")]
+        process = subprocess.Popen(given, stderr=subprocess.PIPE, text=True, process_group=0)
+        wait_for_start(run, process)
+        moment = moments.uniform(0, 1)
+        time.sleep(moment)  # any moment is right, so a busy machine only moves it
+        os.killpg(process.pid, signal.SIGTERM)
+        _, error = process.communicate(timeout=120)
+        assert (process.returncode, (run / "checkpoints" / "last.pt").exists()) == (3, True), (moment, error)

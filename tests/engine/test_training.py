@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ import yaml
 from engine.cli import main
 from engine.contract.events import parse_events
 
-from .conftest import TINY, arguments
+from .conftest import TINY, arguments, wait_for_start
 
 pytestmark = pytest.mark.usefixtures("engine_extra")
 
@@ -116,18 +115,6 @@ def test_resuming_a_training_without_a_checkpoint_says_that_it_starts_from_the_b
     (run / "checkpoints" / "last.pt").unlink()
     assert main(["train", "--run", str(run), "--resume"]) == 0
     assert f"{run}: {said}" in capsys.readouterr().out
-
-
-def wait_for_start(run: Path, process: subprocess.Popen[str]) -> None:
-    """Wait until the training is among its first steps."""
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and process.poll() is None:
-        text = (run / "events.jsonl").read_text() if (run / "events.jsonl").exists() else ""
-        if "start" in [event["event"] for event in parse_events(text)]:
-            time.sleep(0.1)
-            return
-        time.sleep(0.02)
-    raise AssertionError("the training never began")
 
 
 def test_a_damaged_checkpoint_is_one_line(runs_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
