@@ -62,17 +62,18 @@ class SaveScreen(ModalScreen[Path | None]):
         if path is None:
             self._say("no file name; expected a file such as configs/mine.yaml")
             return
+        written, problem = False, f"{path} exists; press enter again to overwrite it"
         try:
             written = await to_thread(self._written, path, path == self._confirmed)
-            if not self.is_current:  # closed while the file was being written
-                return
-            if written:
-                self.dismiss(path)
-            else:
-                self._confirmed = path
-                self._say(f"{path} exists; press enter again to overwrite it")
+            self._confirmed = path
         except OSError as error:
-            self._say(f"{path}: {error.strerror or error}; choose another place")
+            problem = f"{path}: {error.strerror or error}; choose another place"
+        if not self.is_current:  # closed while the file was being written
+            return
+        if written:
+            self.dismiss(path)
+        else:
+            self._say(problem)
 
     def _written(self, path: Path, overwrite: bool) -> bool:
         """Write the file and return True; return False if it exists and `overwrite` is not set."""

@@ -33,28 +33,25 @@ class TextScreen(ModalScreen[str]):
 
     def __init__(self, title: str, lines: Sequence[str], empty: str = "") -> None:
         super().__init__()
-        self._title = title
+        self._view = LogView(follow=False, empty=empty, id="text")
+        self._view.border_title = Content.styled(title, "bold")
         self._lines = lines
-        self._empty = empty
 
     def compose(self) -> ComposeResult:
-        view = LogView(follow=False, empty=self._empty, id="text")
-        view.border_title = Content.styled(self._title, "bold")
-        yield view
+        yield self._view
 
     def on_mount(self) -> None:
         self.show(self._lines)
-        self.query_one("#text", LogView).focus()
+        self._view.focus()
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._name_keys)
 
     def show(self, lines: Sequence[str]) -> None:
         """Replace the lines."""
-        self.query_one("#text", LogView).show(lines)
+        self._view.show(lines)
         self.call_after_refresh(self._name_keys)
 
     def _name_keys(self) -> None:
-        view = self.query_one("#text", LogView)
-        sideways = "← → " if view.max_scroll_x else ""
-        view.border_subtitle = Content(f"j k {sideways}move · esc closes")
+        sideways = "← → " if self._view.max_scroll_x else ""
+        self._view.border_subtitle = Content(f"j k {sideways}move · esc closes")
