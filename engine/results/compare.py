@@ -105,7 +105,9 @@ def read_result(place: Path) -> Result:
         artifact = json.loads(place.read_text("utf-8"))
         table = place.with_name(artifact["per_image"])
         images = pd.read_csv(table, index_col="id", dtype={"id": str})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except KeyError:
+        raise BadInput(f"{clean(str(place))}: names no per-image table; evaluate the run again") from None
+    except (OSError, ValueError, TypeError) as error:
         raise BadInput(f"{clean(str(place))}: no per-image table: {clean(str(error))}") from None
     if not {"fractured", "dice", "tp", "fp", "fn", "presence_score"} <= set(images.columns) or images.tp.isna().any():
         raise BadInput(f"{clean(str(table))}: expected pixel counts; a classifier cannot be compared by Dice")

@@ -1,8 +1,8 @@
 """`xray-engine pictures`: draws test images on request, for the app, which imports neither numpy nor Pillow.
 
-One JSON object a line. It first writes `{"threshold", "cases": [{"id", "fractured", "dice", "fp", "presence"}, …]}`. A
-request is `{"id", "rows", "columns", "threshold", "zoom"}`, sizes in pixels; the answer is `{"id", "dice", "rows",
-"columns", "pixels"}` with RGB bytes in base64, or `{"id", "error"}`. It ends with its input.
+One JSON object a line. It first writes `{"threshold", "cases": [{"id", "fractured", "missed", "dice", "fp",
+"presence"}, …]}`. A request is `{"id", "rows", "columns", "threshold", "zoom"}`, sizes in pixels; the answer is `{"id",
+"dice", "rows", "columns", "pixels"}` with RGB bytes in base64, or `{"id", "error"}`. It ends with its input.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def serve_pictures(place: Path, requests: IO[str] = sys.stdin, answers: IO[str] 
         {
             "id": str(identity),
             "fractured": bool(case.fractured),
+            "missed": bool(case.fractured and case.tp == 0),
             "dice": float(case.dice) if case.fractured else None,
             "fp": int(case.fp),
             "presence": float(case.presence_score),

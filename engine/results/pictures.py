@@ -62,7 +62,9 @@ class Pictures:
         try:
             self.artifact: dict[str, Any] = json.loads(path.read_text("utf-8"))
             self.cases = pd.read_csv(path.with_name(self.artifact["per_image"]), index_col="id", dtype={"id": str})
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except KeyError:
+            raise BadInput(f"{clean(str(path))}: names no per-image table; evaluate the run again") from None
+        except (OSError, ValueError, TypeError) as error:
             raise BadInput(f"{clean(str(path))}: no per-image table: {clean(str(error))}") from None
         self.path, self.run = path, path.parent
         self.threshold = self.artifact.get("threshold")

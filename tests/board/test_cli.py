@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,33 @@ def test_a_dash_prints_the_board_as_utf_8_whatever_the_locale(generated_runs: Pa
     assert (done.returncode, done.stderr) == (0, "")
     assert "- written by “hand”\n" in done.stdout
     assert not (tmp_path / "LEADERBOARD.md").exists()
+
+
+def test_an_export_is_written_only_if_the_board_has_changed(generated_runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "LEADERBOARD.md"
+    assert "runs ranked" in xray_tui("export", "--if-changed", cwd=tmp_path).stdout
+    before = file.stat().st_mtime_ns
+    assert xray_tui("export", "--if-changed", "--generated", "later", cwd=tmp_path).stdout.endswith("md: unchanged\n")
+    assert file.stat().st_mtime_ns == before
+    put(generated_runs / "new/test_metrics.json", {"dice_pos": 0.99})
+    assert "runs ranked" in xray_tui("export", "--if-changed", cwd=tmp_path).stdout
+    assert "`new`" in file.read_text("utf-8")
+
+
+def test_a_watched_export_follows_the_board_until_ctrl_c(generated_runs: Path, tmp_path: Path) -> None:
+    assert xray_tui("export", "--watch", "--output", "-", cwd=tmp_path).returncode == 2
+    project = Path(__file__).resolve().parents[2]
+    env = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "no-config"), "PYTHONPATH": str(project)}
+    command = [sys.executable, "-m", "xray_tui.cli.main", "export", "--watch"]
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "ranked" not in process.stdout.readline():
+            assert process.poll() is None
+        put(generated_runs / "new/test_metrics.json", {"dice_pos": 0.99})
+        while "`new`" not in (tmp_path / "LEADERBOARD.md").read_text("utf-8"):
+            assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
 
 
 HINT = "give a runs folder, or set runs_dir in the settings"

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from xray_tui.board.exports.formats import ENDINGS, exported, is_same
+from xray_tui.board.exports.html import to_html
 from xray_tui.board.exports.markdown import to_markdown
 from xray_tui.board.exports.tables import to_csv, to_json, to_latex
 
@@ -217,3 +219,31 @@ def test_the_latex_table_escapes_names_and_sets_the_best_in_bold(generated_runs:
     assert re.match(r"[\w\\/]+ & \\textbf\{0\.\d{4}\} & ", leader)
     put(generated_runs / "50% a&b_#{1}" / "test_metrics.json", {"dice_pos": 0.001})
     assert r"50\% a\&b\_\#\{1\} & 0.0010" in to_latex(board_of(generated_runs))
+
+
+def test_names_of_the_board_replace_those_of_the_folders_in_every_export(runs: Path) -> None:
+    for run, dice in (("ours_v3", 0.4), ("theirs", 0.3)):
+        put(runs / run / "test_metrics.json", {"dice_pos": dice})
+    put(runs / "board.yaml", "names: {ours_v3: 'Ours | Swin'}\n")
+    board = board_of(runs)
+    markdown = to_markdown(board, [], STAMP)
+    assert "| 1 | `Ours \\| Swin` | 0.4000 |" in markdown
+    assert "Best overall `dice_pos`: `Ours | Swin` at **0.4000**." in markdown
+    assert "| 2 | `theirs` | 0.3000 |" in markdown
+    assert "Ours | Swin & 0.4000" in to_latex(board).replace(r"\textbf{0.4000}", "0.4000")
+    assert "<td>Ours | Swin</td>" in to_html(board, [], STAMP, {})
+    assert to_csv(board).splitlines()[1].startswith("1,Ours | Swin,0.4,")
+    rows = json.loads(to_json(board, [], STAMP))["rows"]
+    assert [(row["run"], row.get("name")) for row in rows] == [("ours_v3", "Ours | Swin"), ("theirs", None)]
+
+
+@pytest.mark.parametrize("form", ENDINGS)
+def test_a_file_with_another_time_and_gpu_status_is_the_same_but_not_with_another_figure(
+    runs: Path, tmp_path: Path, form: str
+) -> None:
+    put(runs / "a/test_metrics.json", {"dice_pos": 0.4})
+    file = put(tmp_path / "board", exported(board_of(runs), form, ["One GPU [busy],", "Two"], STAMP, {}))
+    assert is_same(file, exported(board_of(runs), form, [], "2026-02-16 10:00:00", {}))
+    put(runs / "a/test_metrics.json", {"dice_pos": 0.41})
+    assert not is_same(file, exported(board_of(runs), form, [], STAMP, {}))
+    assert not is_same(tmp_path / "missing", "")

@@ -10,7 +10,7 @@ import pytest
 
 from engine.cli import main
 from engine.contract.errors import BadInput
-from engine.results.compare import compare, to_markdown
+from engine.results.compare import compare, read_result, to_markdown
 
 
 def write_run(folder: Path, dice: list[float], config: str, negatives: int = 20, shift: float = 0.0) -> Path:
@@ -104,3 +104,9 @@ def test_real_runs_are_compared_from_the_command_line(
     assert main(["compare", *runs, "--output", str(tmp_path / "c.csv")]) == 0
     assert (tmp_path / "c.csv").read_text().startswith("run,metric,difference,low,high,p\ndual,dice_pos,")
     assert main(["compare", *runs, "--output", str(tmp_path / "c.txt")]) == 2
+
+
+def test_an_artifact_of_an_older_tool_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "test_metrics.json").write_text('{"dice_pos": 0.3}')
+    with pytest.raises(BadInput, match=r"test_metrics.json: names no per-image table; evaluate the run again"):
+        read_result(tmp_path / "test_metrics.json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import queue
 import re
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from engine.results.pictures import (
     draw,
     outline,
 )
+from xray_tui.feeds.picture_process import Cases, Drawing, PictureProcess, Request
 
 
 @pytest.fixture
@@ -120,3 +122,19 @@ def test_the_server_draws_what_is_asked_and_reports_what_it_cannot(evaluated: Pa
     assert len(base64.b64decode(drawn["pixels"])) == 3 * drawn["rows"] * drawn["columns"]
     assert max(drawn["rows"] / 30, drawn["columns"] / 50) == 1
     assert process.returncode == 0
+
+
+def test_the_app_gets_pictures_of_the_newest_request(evaluated: Path) -> None:
+    received: queue.Queue[Cases | Drawing | str] = queue.Queue()
+    process = PictureProcess(evaluated / "dual", received.put)
+    cases = received.get(timeout=60)
+    assert isinstance(cases, Cases)
+    case = next(case for case in cases.by_id.values() if case.fractured)
+    process.ask(Request(case.id, 40, 60, cases.threshold, True))
+    drawing = received.get(timeout=60)
+    assert isinstance(drawing, Drawing)
+    assert drawing.dice == pytest.approx(case.dice, abs=0.005)
+    assert len(drawing.pixels) == 3 * drawing.rows * drawing.columns
+    process.ask(Request("nobody", 40, 60, 0.5, False))
+    assert "not among the test images" in received.get(timeout=60).problem  # type: ignore[union-attr]
+    process.stop()

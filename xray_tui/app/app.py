@@ -17,6 +17,7 @@ from textual.screen import Screen
 from engine.contract.text import clean
 from xray_tui.app import actions, messages
 from xray_tui.app.job_keys import JobKeys
+from xray_tui.app.run_keys import RunKeys
 from xray_tui.app.services import Services
 from xray_tui.app.themes import choose_theme, variable_defaults
 from xray_tui.feeds.board_feed import BoardFeed
@@ -47,7 +48,7 @@ BOARD_WAIT = 0.5
 """Seconds after which GPUs and jobs are read even if there is no board yet."""
 
 
-class XrayApp(JobKeys):
+class XrayApp(RunKeys, JobKeys):
     """Shows one runs folder in one terminal. All state is in files, so a restarted app shows the same."""
 
     TITLE = "xray-tui"
@@ -288,11 +289,6 @@ class XrayApp(JobKeys):
         runs = [board.row.run, *marked]
         await self._dashboard.read(which, runs)
         self._follow(runs[0], self._dashboard.job, runs)
-
-    def action_open_artifact(self) -> None:
-        """Show the artifact under the board's cursor in a pager."""
-        row, runs = self._dashboard.board.row, self.runs
-        self.show_in_pager(runs / row.artifact.path if row and runs else None, "There is no artifact to open")
 
     def action_export(self) -> None:
         """Export the board as Markdown."""

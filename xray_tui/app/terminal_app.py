@@ -117,12 +117,13 @@ class TerminalApp(KeysInOrder):
         if is_too_small(self.size) and not covered and not self._exit:
             self.push_screen(TooSmallScreen())
 
-    def show_in_pager(self, path: Path | None, missing: str) -> None:
-        """Show a file in a pager, which controls the terminal until it exits; without a file, show `missing`."""
+    def show_in_pager(self, path: Path | None, missing: str, *variables: str) -> None:
+        """Show a file in the program that one of the variables names (default: $PAGER), which controls the terminal
+        until it exits; without a file, show `missing`."""
         from xray_tui.logs.pager import find_pager, page
         from xray_tui.system.error_log import in_words
 
-        pager = find_pager()
+        pager = find_pager(*variables)
         if path is None or not path.is_file():
             self.say(missing)
         elif pager is None:

@@ -75,7 +75,9 @@ def _primary(board: Board, row: Row) -> float:
 
 def _best_primary(board: Board) -> list[str]:
     leader = board.rows[0]
-    return [f"Best overall {code(board.rules.primary)}: {code(leader.run)} at **{four(_primary(board, leader))}**."]
+    return [
+        f"Best overall {code(board.rules.primary)}: {code(board.named(leader))} at **{four(_primary(board, leader))}**."
+    ]
 
 
 def _versus_reference(board: Board) -> list[str]:
@@ -87,14 +89,18 @@ def _versus_reference(board: Board) -> list[str]:
     delta = _primary(board, board.rows[0]) - base
     relative = f" ({delta / base:.2%} relative)" if base else ""
     return [
-        f"Versus {code(reference.label)} reference ({code(row.run)}, {four(base)}), the top run is "
+        f"Versus {code(reference.label)} reference ({code(board.named(row))}, {four(base)}), the top run is "
         f"**{delta:+.4f} {label(board)}**{relative}."
     ]
 
 
 def _best_of(board: Board, name: str, title: str) -> list[str]:
     row = best(board.rows, name)
-    return [] if row is None else [f"Best fracture-presence {title}: {code(row.run)} at **{four(row.value(name))}**."]
+    return (
+        []
+        if row is None
+        else [f"Best fracture-presence {title}: {code(board.named(row))} at **{four(row.value(name))}**."]
+    )
 
 
 def _seed_groups(board: Board) -> list[str]:
@@ -164,7 +170,9 @@ def _indistinguishable(board: Board) -> list[str]:
     method = f"paired bootstrap over {ties.images} images with a fracture, 95 %"
     if not ties.rows:
         return [f"The leader differs from each of the {ties.compared} next runs with per-image scores ({method})."]
-    return [f"Not distinguishable from the leader ({method}): {', '.join(code(row.run) for row in ties.rows)}."]
+    return [
+        f"Not distinguishable from the leader ({method}): {', '.join(code(board.named(row)) for row in ties.rows)}."
+    ]
 
 
 def _newest_versus_leader(board: Board) -> list[str]:
@@ -172,11 +180,11 @@ def _newest_versus_leader(board: Board) -> list[str]:
     if len(board.rows) < 2:
         return []
     if newest.rank == 1:
-        return [f"The newest run, {code(newest.run)}, leads."]
+        return [f"The newest run, {code(board.named(newest))}, leads."]
     value = _primary(board, newest)
     delta = value - _primary(board, board.rows[0])
     return [
-        f"Newest run: {code(newest.run)}, rank {newest.rank} with {label(board)} {four(value)} "
+        f"Newest run: {code(board.named(newest))}, rank {newest.rank} with {label(board)} {four(value)} "
         f"({delta:+.4f} against the leader)."
     ]
 

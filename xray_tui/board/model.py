@@ -116,3 +116,7 @@ class Board:
     problems: tuple[str, ...]
     best: Block = field(default_factory=dict)
     """The best value of each metric that any row reports."""
+
+    def named(self, row: Row) -> str:
+        """The run's name in exports: that in board.yaml, or that of its folder. Pass it through `clean()`."""
+        return self.rules.names.get(row.run, row.run)

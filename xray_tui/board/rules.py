@@ -51,6 +51,8 @@ class Rules:
     columns: tuple[str, ...] = BOARD_COLUMNS
     insights: tuple[str, ...] = INSIGHTS
     remarks: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Maps runs to their names in exports, such as those of a paper."""
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     places: tuple[str, ...] = ()
     data_fingerprint: str | None = None

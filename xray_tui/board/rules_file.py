@@ -75,6 +75,7 @@ def _mapping(fields: Mapping[str, Schema], required: bool = False) -> Schema:
 METRIC, TEXTS = _after(TEXT, metric_name), _list(TEXT)
 NAMES = _after(TEXTS, lambda value: [value] if isinstance(value, str) else value, "before")
 ALIASES = {"type": "dict", "keys_schema": METRIC, "values_schema": NAMES, "max_length": 1000}
+LABELS = {"type": "dict", "keys_schema": TEXT, "values_schema": TEXT, "max_length": 1000}
 REFERENCE = {"label": TEXT, "run": TEXT}
 EXPECT = {"num_samples": COUNT, "num_positive": COUNT}
 
@@ -89,6 +90,7 @@ KEYS: dict[str, tuple[str, Schema]] = {
     "columns": ("metrics to show as columns of the exports", _list(METRIC, 1)),
     "insights": ("the sentences of the analysis", _list(_one_of(*INSIGHTS))),
     "remarks": ("your own bullets, printed after the insights", _list(REMARK)),
+    "names": ("names of runs in exports: {run: name}", LABELS),
     "aliases": ("other names of a metric in older artifacts", ALIASES),
     "places": ("dotted paths of blocks with metrics in older artifacts", TEXTS),
     "data_fingerprint": ("the expected data fingerprint of artifacts", TEXT),

@@ -8,9 +8,10 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from engine.contract.errors import Exit
+from engine.contract.errors import BadInput, Exit
 from engine.contract.text import clean
 from xray_tui.cli.common import find_runs, print_utf8, write_file
 
@@ -35,14 +36,35 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
             help="output file, - for standard output; default: LEADERBOARD.md (.csv, …) beside the runs folder",
         )
         parser.add_argument("--generated", metavar="STAMP", help="the time stamp in the file; default: now")
+        what = "keep a file that differs only in its time stamp and GPU status"
+        parser.add_argument("--if-changed", action="store_true", help=what)
+        parser.add_argument("--watch", action="store_true", help="write the file again after each change, until Ctrl+C")
 
 
 def _export(options: argparse.Namespace) -> int:
-    from xray_tui.board.exports.formats import default_path, exported
-
     runs = find_runs(options)
+    if options.watch and options.output == "-":
+        raise BadInput("--watch writes a file again and again; expected --output FILE, got -")
+    if not options.watch:
+        return _write(options, _board(runs))
+    from xray_tui.feeds.board_feed import BoardFeed
+
+    boards: SimpleQueue[Board] = SimpleQueue()
+    feed = BoardFeed(runs)
+    feed.connect(boards.put, lambda line: print(f"xray-tui: {line}" * bool(line), file=sys.stderr), lambda reason: None)
+    feed.start()
+    feed.watch()
+    print(f"Watching {clean(str(runs))}; Ctrl+C ends", flush=True)
+    while True:
+        _write(options, boards.get())
+
+
+def _write(options: argparse.Namespace, board: Board) -> int:
+    """Export the board once."""
+    from xray_tui.board.exports.formats import default_path, exported, is_same
+
+    runs = board.runs
     stamp = f"{datetime.now():%Y-%m-%d %H:%M:%S}" if options.generated is None else options.generated
-    board = _board(runs)
     if options.filter:
         shown, total = _filtered(board, options.filter)[0], len(board.rows)
         remark = f"Only runs that match `{clean(options.filter)}`: {len(shown.rows)} of {total}."
@@ -53,10 +75,14 @@ def _export(options: argparse.Namespace) -> int:
         sys.stdout.buffer.write(text.encode("utf-8"))
         return Exit.DONE
     target = Path(options.output) if options.output else default_path(runs, options.format)
+    if (options.watch or options.if_changed) and is_same(target, text):
+        print(f"{clean(str(target))}: unchanged", flush=True)
+        return Exit.DONE
     write_file(target, text)
     ranked, unranked = len(board.rows), len(board.set_aside)
     artifacts = "artifact" if unranked == 1 else "artifacts"
-    print(f"{clean(str(target))}: {ranked} {'run' if ranked == 1 else 'runs'} ranked, {unranked} {artifacts} unranked")
+    runs_ranked = f"{ranked} {'run' if ranked == 1 else 'runs'} ranked"
+    print(f"{clean(str(target))}: {runs_ranked}, {unranked} {artifacts} unranked", flush=True)
     return Exit.DONE
 
 

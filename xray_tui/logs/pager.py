@@ -7,16 +7,18 @@ import shlex
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 
-def find_pager() -> list[str] | None:
-    """The first installed command out of $PAGER, less and more; None if there is none."""
-    try:
-        configured = shlex.split(os.environ.get("PAGER", ""))
-    except ValueError:  # an unclosed quotation mark
-        configured = []
-    return next((command for command in (configured, ["less"], ["more"]) if command and shutil.which(command[0])), None)
+def find_pager(*variables: str) -> list[str] | None:
+    """The first installed command out of those in the variables (default: $PAGER), less and more; None if there is
+    none."""
+    commands = []
+    for name in variables or ("PAGER",):
+        with suppress(ValueError):  # an unclosed quotation mark
+            commands.append(shlex.split(os.environ.get(name, "")))
+    return next((words for words in (*commands, ["less"], ["more"]) if words and shutil.which(words[0])), None)
 
 
 def page(pager: list[str], path: Path) -> OSError | None:

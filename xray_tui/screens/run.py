@@ -49,7 +49,7 @@ class RunScreen(TextScreen):
 
     def __init__(self, row: Row, board: Board, jobs: Iterable[Job] = ()) -> None:
         super().__init__(row.name, ())
-        self._row = row
+        self.row = self._row = row
         self._board = board
         self._jobs = [job for job in jobs if job.spec.run == row.run]
         self._details = Details()

@@ -320,10 +320,3 @@ class Leaderboard(ListView):
     def action_open(self) -> None:
         if (row := self._chosen) is not None:
             self.post_message(self.Opened(row))
-
-    def action_copy(self) -> None:
-        """Send the path of the run's folder to the terminal's clipboard, which never answers."""
-        if (row := self._chosen) is not None and self._board is not None:
-            path = clean(str(self._board.runs / row.run))
-            self.app.copy_to_clipboard(path)
-            self.app.notify(f"Sent to the clipboard: {path}")

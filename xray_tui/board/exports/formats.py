@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,12 @@ from xray_tui.board.model import Board
 if TYPE_CHECKING:
     from xray_tui.board.exports.html import Curves
 
+_PASSING = re.compile(
+    r"^_Generated: [^\n]*|^## GPU Status$.*?(?=^## )|>Generated: [^·]* ·|<h2>GPU Status</h2>.*?(?=<h2>)"
+    r'|^  "generated": [^\n]*|^  "gpu_status": \[.*?\],$',
+    re.DOTALL | re.MULTILINE,
+)
+"""Matches time stamp and GPU status in Markdown, HTML and JSON."""
 ENDINGS = {"markdown": "md", "csv": "csv", "json": "json", "html": "html", "latex": "tex"}
 
 
@@ -28,3 +36,10 @@ def exported(board: Board, form: str, gpu_status: Sequence[str], generated: str,
     if form == "html":
         return html.to_html(board, gpu_status, generated, curves)
     return (markdown.to_markdown if form == "markdown" else tables.to_json)(board, gpu_status, generated)
+
+
+def is_same(path: Path, text: str) -> bool:
+    """Whether the file has this text, apart from time stamp and GPU status."""
+    with suppress(OSError, UnicodeDecodeError):
+        return _PASSING.sub("", path.read_text("utf-8")) == _PASSING.sub("", text)
+    return False

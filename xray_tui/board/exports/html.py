@@ -120,7 +120,7 @@ def _head(label: str, first: str, text: bool = False) -> str:
 
 
 def _row(board: Board, row: Row, is_tied: bool, drawings: Iterable[str]) -> str:
-    cells = [_cell(str(row.rank), row.rank), _cell(row.name)]
+    cells = [_cell(str(row.rank), row.rank), _cell(board.named(row))]
     for name in board.rules.columns:
         value = row.value(name)
         text = escape(four(value))
@@ -133,7 +133,7 @@ def _row(board: Board, row: Row, is_tied: bool, drawings: Iterable[str]) -> str:
     cells += [_cell(row.artifact.tta or "-"), _cell(row.source)]
     if row.marks:
         cells[-1] = cells[-1].replace("</td>", f" <small>{escape('; '.join(row.marks))}</small></td>")
-    words = escape(f"{row.name} {row.source}".lower(), quote=True)
+    words = escape(f"{board.named(row)} {row.name} {row.source}".lower(), quote=True)
     return f'<tr{" class=tie" if is_tied else ""} data-words="{words}">{"".join(cells)}</tr>'
 
 

@@ -38,7 +38,7 @@ def _table(board: Board) -> str:
     lines = [_line(headings), "|---:|---|" + "---:|" * len(columns) + "---|"]
     for row in board.rows:
         values = (four(row.value(name)) for name in columns)
-        lines.append(_line([str(row.rank), code(row.run), *values, code(row.artifact.path)]))
+        lines.append(_line([str(row.rank), code(board.named(row)), *values, code(row.artifact.path)]))
     return "\n".join(lines)
 
 
@@ -62,8 +62,8 @@ def notes(board: Board) -> list[str]:
         lines.append("Some older runs do not report presence metrics; these cells are shown as `-`.")
     for row in board.rows:
         marks = [mark for mark in row.marks if not mark.startswith("best of") and mark != "resolution unknown"]
-        lines += [f"{code(row.run)}: {mark}." for mark in marks]
-    unknown = [code(row.run) for row in board.rows if "resolution unknown" in row.marks]
+        lines += [f"{code(board.named(row))}: {mark}." for mark in marks]
+    unknown = [code(board.named(row)) for row in board.rows if "resolution unknown" in row.marks]
     if 0 < len(unknown) < len(board.rows):
         names = ", ".join(unknown)
         lines.append(f"Scored at an unknown resolution, the others at {rules.resolution} size: {names}.")

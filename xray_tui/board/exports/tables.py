@@ -31,9 +31,9 @@ def to_csv(board: Board) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["rank", "run", *map(clean, columns), *CSV_COLUMNS, "marks"])
     for row in board.rows:
-        values = _row_object(row)
+        values = _row_object(board, row)
         cells = (*map(row.value, columns), *map(values.get, CSV_COLUMNS))
-        writer.writerow([row.rank, row.name, *cells, "; ".join(row.marks)])
+        writer.writerow([row.rank, clean(board.named(row)), *cells, "; ".join(row.marks)])
     return text.getvalue()
 
 
@@ -48,7 +48,7 @@ def to_json(board: Board, gpu_status: Sequence[str], generated: str) -> str:
         "best_by": rules.best_by,
         "resolution": rules.resolution,
         "gpu_status": [clean(line) for line in gpu_status],
-        "rows": [_row_object(row) for row in board.rows],
+        "rows": [_row_object(board, row) for row in board.rows],
         "set_aside": [{"path": clean(item.path), "reason": item.reason} for item in board.set_aside],
         "analysis": sentences(board),
         "problems": list(board.problems),
@@ -56,11 +56,12 @@ def to_json(board: Board, gpu_status: Sequence[str], generated: str) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _row_object(row: Row) -> dict[str, Any]:
+def _row_object(board: Board, row: Row) -> dict[str, Any]:
     artifact = row.artifact
     return {
         "rank": row.rank,
         "run": row.name,
+        **({"name": clean(board.named(row))} if row.run in board.rules.names else {}),
         "source": row.source,
         "metrics": {clean(name): value for name, value in row.figures.items()},
         "validation": {clean(name): value for name, value in artifact.validation.items()},
@@ -86,7 +87,7 @@ def to_latex(board: Board) -> str:
             rf"\textbf{{{cell}}}" if row.value(name) is not None and row.value(name) == board.best.get(name) else cell
             for name, cell in zip(columns, cells, strict=True)
         ]
-        lines.append(_latex_line([_latex(row.name), *bold]))
+        lines.append(_latex_line([_latex(clean(board.named(row))), *bold]))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
