@@ -101,14 +101,13 @@ async def test_digits_and_keys_of_the_board_lead_to_the_panels_and_a_key_of_anot
         await pilot.press("K")
         assert not isinstance(app.screen, ConfirmScreen)
         assert "K works in the panel Jobs: Stop the job, after a confirmation" in notes(app)
-        while board.row.run != "baseline_posmetric":
-            await pilot.press("j")
+        board.move_to(board.shown_runs.index("baseline_posmetric"))
         await pilot.press("y")
         assert app.clipboard == str(app.runs / "baseline_posmetric")
         opened_files: list[Path] = []
-        monkeypatch.setattr(app, "show_in_pager", lambda path, missing: opened_files.append(path))
+        monkeypatch.setattr(app, "show_in_pager", lambda path, *_: opened_files.append(path))
         await pilot.press("o")
-        assert opened_files == [app.runs / "baseline_posmetric" / "test_metrics.json"]
+        assert opened_files == [app.runs / "baseline_posmetric" / "config.yaml"]
         await pilot.press("J")
         assert dashboard(app).jobs.has_focus
         assert dashboard(app).jobs.job.id == "j3"

@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from engine.contract.recipes import Recipe, find_recipes
 from xray_tui.app.key_queue import KeysInOrder
+from xray_tui.app.themes import variable_defaults
 from xray_tui.forms.context import FormContext
 from xray_tui.forms.row import FormRow
 from xray_tui.forms.screen import LaunchScreen
@@ -63,7 +64,7 @@ class FormApp(KeysInOrder):
         self.results: list[Any] = []
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return dict.fromkeys(("faint", "border-focus", "text-key"), "#808080")
+        return variable_defaults(self.current_theme)
 
     def on_mount(self) -> None:
         self.push_screen(self.form, self.left)

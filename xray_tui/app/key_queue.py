@@ -44,6 +44,11 @@ class KeysInOrder(App[None]):
             self.run_worker(self._act(), group="keys")
 
     @property
+    def _is_over(self) -> bool:
+        """Whether the app exits, or has ended with an error and handles no message any more."""
+        return self._exit or not self.is_running
+
+    @property
     def _keys_held(self) -> bool:
         """Whether the screen delays keys until it has read its files."""
         return bool(getattr(self.screen, "holds_keys", False))
@@ -62,7 +67,7 @@ class KeysInOrder(App[None]):
     async def _act(self) -> None:
         """Handle the queued keys one by one until the queue is empty or the app exits."""
         try:
-            while self._typed and not self._exit:
+            while self._typed and not self._is_over:
                 event = self._typed.popleft()
                 if self._keys_held and not self._discards(event):
                     self._typed.appendleft(event)
@@ -85,7 +90,7 @@ class KeysInOrder(App[None]):
         event loop, so that the app can always exit.
         """
         busy = True
-        while busy and not self._exit:
+        while busy and not self._is_over:
             await asyncio.sleep(0)
             busy = any(node.message_queue_size for node in path if node.is_running)
             for node in path:
@@ -97,7 +102,7 @@ class KeysInOrder(App[None]):
         """Wait until the node has handled the messages in its queue."""
         done = asyncio.Event()
         waiting = node.call_later(done.set)
-        while waiting and not done.is_set() and not self._exit:
+        while waiting and not done.is_set() and not self._is_over:
             try:
                 await asyncio.wait_for(done.wait(), LOOK_AGAIN)
             except TimeoutError:

@@ -74,7 +74,9 @@ class JobList(ListView):
         self._jobs, self._newest = in_view(jobs), jobs[0].id if jobs else None
         self._layout = None
         ids = [job.id for job in self._jobs]
-        new = [job for job in self._jobs if job.id not in known] if following and known else []
+        new = []
+        if following and known:
+            new = [j for j in self._jobs if j.id not in known or (j.id == self._selected and not j.state.ended)]
         first = min(new, key=lambda job: (job.state.waiting, job.ticket, job.created), default=None)
         selected = first.id if first else self._selected
         self.replaced_rows(ids.index(selected) if selected in ids else None)
