@@ -96,7 +96,7 @@ def test_a_training_is_followed_by_its_curve(
     size: Any,
 ) -> None:
     show = showing(
-        GpuSampled(gpus), HostSampled(host), JobsChanged(jobs[1:]), FollowedChanged(followed), keys="c s tab"
+        GpuSampled(gpus), HostSampled(host), JobsChanged(jobs[1:]), FollowedChanged(followed), keys="3 c 2 s tab"
     )
     assert snap_compare(make_app(), terminal_size=size, run_before=show)
 
