@@ -79,7 +79,7 @@ def test_its_jobs_are_listed_with_their_states_and_causes(challenge: Path) -> No
 
 def test_the_forms_start_from_its_runs(challenge: Path) -> None:
     from xray_tui.forms.context import FormContext
-    from xray_tui.forms.sources import read_sources
+    from xray_tui.forms.sources import read_filling, read_sources
 
     training = read_sources(FormContext("train", Path("runs"), "seeds/seed_42"))
     assert training.bases[training.first].run == "seeds/seed_42"
@@ -87,7 +87,9 @@ def test_the_forms_start_from_its_runs(challenge: Path) -> None:
     assert training.filling.values["data.manifest"] == "data/manifest.csv"
     assert training.taken["held"].startswith("claimed by job ")
     blend = read_sources(FormContext("blend", Path("runs"), "blend"))
-    assert blend.filling.members == ("seeds/seed_42", "seeds/seed_1337")
+    base = next(base for base in blend.bases if base.path == Path("runs/blend/config.yaml"))
+    filling = read_filling(FormContext("blend", Path("runs"), "blend"), base)
+    assert filling.members == ("seeds/seed_42", "seeds/seed_1337")
     assert blend.trained == ("seeds/seed_42",)
 
 

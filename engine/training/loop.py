@@ -111,7 +111,7 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
                     progress.advance(state.step - progress.done, eta_s=reading.eta_s)
                 if ends_epoch or stops:
                     check_weights(learner, state.step, reading.positions[-1], training_data)
-                state.seconds = time.monotonic() - started
+                    before, state.seconds = state.seconds, time.monotonic() - started
                 if ends_epoch and ranks.is_first:
                     state.metrics = validate(learner, training_data.validation, state.step)
                     is_best = _keep_best(learner, state, epoch, checkpoints, origin)
@@ -120,7 +120,6 @@ def _train(config: LearnConfig, run: Path, resume: bool, ranks: Ranks) -> None:
                     events.write("epoch", **epoch_facts, **pace, val=state.metrics)
                 if ends_epoch or state.step == frozen_steps:
                     set_modes(learner.network, training, encoder_frozen=state.step < frozen_steps)
-                before = state.seconds
                 if ends_epoch or stops:
                     events.sync()
                     state.seconds, state.events_bytes = time.monotonic() - started, events.size

@@ -7,7 +7,7 @@ from pathlib import Path
 
 command, *arguments = sys.argv[1:]
 if any("broken" in word for word in arguments):
-    sys.exit(f"{arguments[0]}: no probabilities; `xray-engine evaluate --run x` makes them")
+    sys.exit(f"{Path(arguments[0]).name}: no probabilities; `xray-engine evaluate --run x` makes them")
 output = Path(arguments[arguments.index("--output") + 1]) if "--output" in arguments else Path()
 if command == "cases":
     output.write_text("<html>")

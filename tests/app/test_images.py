@@ -87,12 +87,12 @@ async def test_the_process_ends_with_the_screen(make_app: MakeApp) -> None:
 async def test_without_probabilities_the_command_is_named_and_the_form_is_a_key_away(
     make_app: MakeApp, runs: Path
 ) -> None:
-    app = make_app()
     (runs / "blend_dual_presence_valjoint").rename(runs / "broken_1")
+    app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
         await pilot.press("i")
-        await shown(pilot, "xray-engine evaluate --run x", "e opens the form")
+        await shown(pilot, "xray-engine evaluate --run x", "e opens")
         assert "Reading" not in screen_text(app)
         await pilot.press("e")
         await until(pilot, lambda: type(app.screen).__name__ == "LaunchScreen")
@@ -122,8 +122,8 @@ async def test_marked_runs_are_compared_and_an_image_opens_in_both(make_app: Mak
 
 
 async def test_a_comparison_that_fails_is_one_line(make_app: MakeApp, runs: Path) -> None:
-    app = make_app()
     (runs / "blend_dual_presence_valjoint").rename(runs / "broken_1")
+    app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
         await pilot.press("space", "space", "m")

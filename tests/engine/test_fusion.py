@@ -120,7 +120,7 @@ def test_a_presence_run_of_other_data_is_refused_before_anything_is_written(
     status = blend(with_classifier)
     other.unlink()
     assert status == 2
-    assert "its test split differs from that of" in capsys.readouterr().err
+    assert "whose test images differ; restore it" in capsys.readouterr().err
     assert not (with_classifier / "fused").exists()
 
 

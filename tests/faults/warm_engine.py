@@ -73,7 +73,7 @@ def places() -> dict[str, Callable[[Callable[[], bool], Kill], None]]:
         "writing best.pt": dies_half_written(checkpoint, "best.pt"),
         "between best.pt and last.pt": dies_on_entry(learner.Learner, "save_last"),
         "writing last.pt": dies_half_written(checkpoint, "last.pt"),
-        "behind last.pt": dies_on_entry(loop, "_print_epoch"),
+        "behind last.pt": dies_on_entry(loop, "epoch_line"),
         "the end": dies_on_entry(event_log.EventLog, "close"),
     }
 
