@@ -41,7 +41,7 @@ def test_every_gpu_is_asked_in_a_thread_of_its_own():
 
 
 def test_whoever_hangs_is_missing_and_is_not_asked_again_before_it_came_back():
-    machine, pool = Machine(1), CallPool(0.4)
+    machine, pool = Machine(1), CallPool(1.5)
     assert sorted(pool.call(range(4), machine.ask)) == [0, 2, 3]
     for _ in range(3):
         assert sorted(pool.call(range(4), machine.ask)) == [0, 2, 3]
@@ -53,10 +53,10 @@ def test_whoever_hangs_is_missing_and_is_not_asked_again_before_it_came_back():
 
 
 def test_sixteen_that_hang_at_once_take_no_longer_than_two():
-    machine, pool = Machine(*range(16)), CallPool(0.3)
+    machine, pool = Machine(*range(16)), CallPool(1.0)
     started = time.monotonic()
     assert pool.call(range(17), machine.ask) == {16: 16}
-    assert time.monotonic() - started < 16 * 0.3 / 2
+    assert time.monotonic() - started < 16 * 1.0 / 2
     assert pool.call(range(17), machine.ask) == {16: 16}
     machine.let_go()
     wait_until(lambda: machine.came_back == 16)

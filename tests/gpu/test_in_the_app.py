@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -195,7 +196,7 @@ async def test_an_export_after_a_long_suspension_looks_at_the_gpus_anew(app, nvm
     async with opened(app, all_four) as pilot:
         await until(pilot, lambda: app._board is not None)
         app.services.gpus.stop()
-        await pilot.pause(0.2)
+        await until(pilot, lambda: all(thread.name != "gpu-sampler" for thread in threading.enumerate()))
         assert app._gpus is not None
         app._gpus = replace(app._gpus, snapshot=replace(app._gpus.snapshot, time=time.time() - 3600))
         nvml.becomes(*machine((2, f"proc = {os.getpid()} C 100MiB")))

@@ -224,12 +224,3 @@ def test_repeated_looks_read_past_runs_again_only_when_another_job_has_succeeded
     desk.trained("two", 2.0)
     (takes,) = look_ahead([desk.training("a")], known, desk.snapshot).forecast
     assert takes.endswith("from 2 similar runs")
-
-
-def test_a_look_with_many_jobs_of_the_past_takes_no_second_the_second_time(desk: Desk) -> None:
-    for number in range(40):
-        desk.trained(f"past_{number}", 1.0)
-    desk.look(desk.training("a"))
-    started = time.perf_counter()
-    desk.look(desk.training("a"))
-    assert time.perf_counter() - started < 1.0
