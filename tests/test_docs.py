@@ -66,7 +66,7 @@ def test_the_commands_of_a_page_work_in_any_folder(page: Path, tmp_path: Path) -
             assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
     finally:
         for job in JobStore(here / "runs").jobs():
-            if not job.has_ended:
+            if not job.state.ended:
                 stop(JobStore(here / "runs"), job.id)
 
 

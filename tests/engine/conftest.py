@@ -45,7 +45,7 @@ def arguments(*pairs: str) -> list[str]:
 
 def wait_for_start(run: Path, process: subprocess.Popen[str]) -> None:
     """Wait until the training has written its start event. From then on a stop saves a checkpoint."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline and process.poll() is None:
         text = (run / "events.jsonl").read_text() if (run / "events.jsonl").exists() else ""
         if "start" in [event["event"] for event in parse_events(text)]:

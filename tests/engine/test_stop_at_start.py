@@ -115,9 +115,11 @@ def test_a_stop_in_the_first_second_of_the_steps_saves_a_checkpoint(
         run = tmp_path / f"run_{number}"
         given = [sys.executable, "-m", "engine.cli", *training(project, synthetic, run, "data.workers=4")]
         process = subprocess.Popen(given, stderr=subprocess.PIPE, text=True, process_group=0)
-        wait_for_start(run, process)
         moment = moments.uniform(0, 1)
-        time.sleep(moment)  # any moment is right, so a busy machine only moves it
-        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            wait_for_start(run, process)
+            time.sleep(moment)  # any moment is right, so a busy machine only moves it
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
         _, error = process.communicate(timeout=120)
         assert (process.returncode, (run / "checkpoints" / "last.pt").exists()) == (3, True), (moment, error)
