@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from threading import Event
 
 import pytest
-from textual.app import App
+from textual.app import App, ComposeResult
+from textual.css.query import NoMatches
+from textual.screen import Screen
+from textual.widgets import Static
 from textual.worker import WorkerState
 
-from tests.app.piloting import MakeApp, until
+from tests.app.piloting import PATIENCE, MakeApp, until
 from xray_tui.forms.save_dialog import SaveScreen
 from xray_tui.screens.text_screen import TextScreen
+from xray_tui.system.error_log import error_log
 
 
 async def test_lines_that_arrive_after_a_text_screen_has_closed_are_ignored(make_app: MakeApp) -> None:
@@ -55,3 +61,49 @@ async def test_a_config_that_is_saved_while_the_dialog_closes_does_not_touch_its
         app.pop_screen()
         await until(pilot, lambda: bool(ends))
     assert ends == [WorkerState.SUCCESS]
+
+
+class Late(Static):
+    """Reads something while it is mounted, and then looks for a part of its screen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = asyncio.Event()
+
+    async def on_mount(self) -> None:
+        await self.read.wait()
+        self.screen.query_one("#part")
+
+
+class Opening(Screen[None]):
+    def __init__(self) -> None:
+        super().__init__()
+        self.late = Late()
+
+    def compose(self) -> ComposeResult:
+        yield self.late
+
+
+@pytest.mark.parametrize("exits", [True, False])
+async def test_an_error_of_a_widget_that_is_still_being_mounted_is_only_logged_while_the_app_exits(
+    make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exits: bool
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    app, screen = make_app(), Opening()
+    with nullcontext() if exits else pytest.raises(NoMatches):
+        async with app.run_test():
+            app.push_screen(screen)
+            await becomes(lambda: screen.late.is_running)
+            if exits:
+                app.exit()
+            screen.late.read.set()
+            await becomes(lambda: not screen.late.is_running)
+    assert (app.failure is None) == exits
+    assert (error_log().exists() and "NoMatches" in error_log().read_text()) == exits
+
+
+async def becomes(true: Callable[[], bool]) -> None:
+    """Wait without the pilot, whose pause waits for the widget that is still being mounted."""
+    async with asyncio.timeout(PATIENCE):
+        while not true():
+            await asyncio.sleep(0.01)

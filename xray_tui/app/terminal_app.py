@@ -13,10 +13,13 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from textual._context import active_message_pump
 from textual.screen import Screen
+from textual.widget import Widget
 
 from engine.contract.text import clean
 from xray_tui.app.key_queue import KeysInOrder
+from xray_tui.system.error_log import in_words, log_error
 from xray_tui.widgets.message_line import MessageLine
 
 if TYPE_CHECKING:
@@ -59,7 +62,15 @@ class TerminalApp(KeysInOrder):
         return self._exception
 
     def _handle_exception(self, error: Exception) -> None:
-        """Exit because of this error, without printing Textual's traceback; `start` logs the error."""
+        """Exit because of this error, without printing Textual's traceback; `start` logs the error. While the app ends
+        or the widget is removed, the error is only logged: a message on its way may not find the parts that are gone.
+        """
+        node = active_message_pump.get(None)
+        nodes = node.ancestors_with_self if isinstance(node, Widget) else []
+        is_removed = any(isinstance(part, Widget) and not part.is_attached for part in nodes)
+        if self._exit or not self._running or is_removed:
+            log_error("a widget that is being removed", error)
+            return
         self._return_code = 1
         if self._exception is None:
             self._exception = error
@@ -121,7 +132,6 @@ class TerminalApp(KeysInOrder):
         """Show a file in the program that one of the variables names (default: $PAGER), which controls the terminal
         until it exits; without a file, show `missing`."""
         from xray_tui.logs.pager import find_pager, page
-        from xray_tui.system.error_log import in_words
 
         pager = find_pager(*variables)
         if path is None or not path.is_file():
